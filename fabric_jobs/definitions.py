@@ -1,0 +1,247 @@
+"""What an author writes: skills and agents, as values (reference/fabric.md sections 2 and 3, DESIGN section 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One field of the payload of an input or an output; documentation and a type, no check at run time."""
+
+    name: str
+    type: str = "string"
+    title: str = ""
+    description: str = ""
+    format: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """The parameters of a port: listed, or the name of a Type saved in the project (`$ref`)."""
+
+    listed: tuple[Parameter, ...] = ()
+    ref: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a routing leads: an action in a runtime, and the output that its response goes to by default."""
+
+    action: str  # empty for an external API
+    runtime: str  # cortex/jobs | cortex/daemons | cortex/external-api
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One rule of a property or field routing: taken when the value equals `match`."""
+
+    match: str
+    target: Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Routing:
+    """How a message finds its action: always (`all`), by a skill property, or by a field of the payload."""
+
+    kind: str  # all | property | field
+    default: Target
+    selector: str = ""  # the property or the field; empty for `all`
+    rules: tuple[Rule, ...] = ()
+
+    def targets(self) -> tuple[Target, ...]:
+        """Return every target that this routing can take, the default first."""
+        return (self.default, *(rule.target for rule in self.rules))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkillInput:
+    """A named input of a skill."""
+
+    name: str
+    routing: Routing
+    title: str = ""
+    description: str = ""
+    parameters: Parameters = Parameters()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkillOutput:
+    """A named output of a skill."""
+
+    name: str
+    title: str = ""
+    description: str = ""
+    parameters: Parameters = Parameters()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Property:
+    """A property of a skill; agents and callers may give it another value."""
+
+    name: str
+    title: str = ""
+    description: str = ""
+    required: bool = False
+    type: str = "string"
+    default_value: Any = None  # any JSON value
+    valid_values: tuple[Any, ...] = ()
+    qualified_by: str = ""
+    secure: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retries:
+    """How often a failed attempt is tried again."""
+
+    limit: int = 0
+    backoff_seconds: float = 1.0
+    max_backoff_seconds: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one attempt may use, in the spelling of Kubernetes (`500m`, `512Mi`); empty is no limit."""
+
+    cpu: str = ""
+    memory: str = ""
+    gpu: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One program of a skill."""
+
+    name: str  # the directory actions/<name>
+    type: str = "job"  # job | daemon
+    description: str = ""
+    image: str = ""
+    command: tuple[str, ...] = ()  # replaces the image's ENTRYPOINT; the message is appended as last argument
+    port: str = ""  # daemons
+    scale_count: int = 1  # daemons
+    timeout: float | None = None  # seconds; jobs; `timeout` and `jobTimeout` are one
+    environment: dict[str, str] = field(default_factory=dict)
+    pod_spec: tuple[dict[str, Any], ...] = ()  # RFC 6902 adds: {path, value}
+    k8s_resources: tuple[str, ...] = ()  # JSON strings
+    receives: str = "message"  # message | stream
+    response: str = "combined"  # combined | stdout | json
+    workers: int | None = None  # message tasks at a time; None is the number of CPUs
+    retries: Retries = Retries()
+    on_error: str = "fail"  # fail | continue | complete
+    resources: Resources = Resources()
+    concurrency: int = 1  # daemons
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skill:
+    """A skill.yaml."""
+
+    name: str
+    camel: str = "1.0.0"
+    title: str = ""
+    description: str = ""
+    tags: tuple[dict[str, str], ...] = ()
+    inputs: tuple[SkillInput, ...] = ()
+    outputs: tuple[SkillOutput, ...] = ()
+    properties: tuple[Property, ...] = ()
+    actions: tuple[Action, ...] = ()
+    datasets: tuple[dict[str, Any], ...] = ()
+
+    def input(self, name: str) -> SkillInput | None:
+        """Return the input of that name."""
+        return next((port for port in self.inputs if port.name == name), None)
+
+    def output(self, name: str) -> SkillOutput | None:
+        """Return the output of that name."""
+        return next((port for port in self.outputs if port.name == name), None)
+
+    def action(self, name: str) -> Action | None:
+        """Return the action of that name."""
+        return next((action for action in self.actions if action.name == name), None)
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the default values of the properties that have one."""
+        return {item.name: item.default_value for item in self.properties if item.default_value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentInput:
+    """A service of an agent; its name is in the invoke URL."""
+
+    name: str
+    signal_id: str
+    output: str  # the name of the agent output that answers it
+    title: str = ""
+    signal_type: str = "Service"
+    parameters: Parameters = Parameters()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentOutput:
+    """A named output of an agent."""
+
+    name: str
+    signal_id: str
+    title: str = ""
+    signal_type: str = "Service"
+    parameters: Parameters = Parameters()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkillReference:
+    """One use of a skill in an agent."""
+
+    skill_name: str
+    ref_id: str
+    title: str = ""
+    description: str = ""
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """One end of a mapping: an agent's input or output (by signalId), or a port of a skill reference (by refId and name)."""
+
+    kind: str  # input | output | skill
+    ref: str  # signalId, or refId
+    port: str = ""  # the skill's output (from) or input (to); empty otherwise
+
+    def __str__(self) -> str:
+        return f"{self.ref}.{self.port}" if self.kind == "skill" else f"{self.kind} {self.ref}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapping:
+    """One wire of an agent."""
+
+    source: Port  # `from`: kind input or skill
+    target: Port  # `to`: kind skill or output
+    when: dict[str, Any] | None = None  # a condition on the payload; None is always
+    join: bool = False  # `join: all`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """An agent.yaml."""
+
+    name: str
+    camel: str = "1.0.0"
+    title: str = ""
+    description: str = ""
+    tags: tuple[dict[str, str], ...] = ()
+    inputs: tuple[AgentInput, ...] = ()
+    outputs: tuple[AgentOutput, ...] = ()
+    skills: tuple[SkillReference, ...] = ()
+    mappings: tuple[Mapping, ...] = ()
+    properties: dict[str, Any] = field(default_factory=dict)
+
+    def input(self, name: str) -> AgentInput | None:
+        """Return the service of that name."""
+        return next((port for port in self.inputs if port.name == name), None)
+
+    def reference(self, ref_id: str) -> SkillReference | None:
+        """Return the skill reference of that refId."""
+        return next((reference for reference in self.skills if reference.ref_id == ref_id), None)

@@ -1,0 +1,98 @@
+"""Every error that a user or a caller can meet.
+
+    FabricJobsError
+    ├── InvalidInput          what was typed or posted is wrong
+    │   ├── RecordTooLarge    a record or a body is over its limit
+    │   └── InvalidDefinition a YAML file is wrong; holds every problem of it
+    ├── NotFound              no such skill, agent, activation, task, …
+    ├── AlreadyExists         it is there and is never overwritten
+    ├── RunFailed             an activation ended other than COMPLETE
+    ├── StaleAttempt          an attempt that is no longer the current one spoke (409)
+    ├── ReplayDiffers         a new attempt sent something else than the one before
+    ├── NotAllowed            the token does not allow this
+    └── PlaceUnavailable      the owner, the disk or an executor cannot be reached
+        └── ExecutorUnavailable  "cannot tell": the place did not answer
+
+Exit codes and HTTP codes are chosen at the edges: `fabric_jobs.cli.output` and `fabric_jobs.gateway.errors`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class FabricJobsError(Exception):
+    """The base of all. `message` says what, where and why; `hint` says what to do next (may be empty)."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class InvalidInput(FabricJobsError):
+    """What was typed or posted is wrong."""
+
+
+class RecordTooLarge(InvalidInput):
+    """A record or a request body is over its limit (DESIGN section 6, Limits)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing wrong in one file."""
+
+    file: str  # as the user named it; empty for a document that came over HTTP
+    line: int  # from 1; 0 where the document has no lines
+    column: int  # from 1; 0 where the document has no lines
+    path: str  # where in the document, like `inputs[0].routing.all.action`
+    message: str  # what is wrong, and what to do
+    level: str = "error"  # error | warning
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}: " if self.line else (f"{self.file}: " if self.file else "")
+        where = f"{self.path}: " if self.path else ""
+        return f"{place}{self.level}: {where}{self.message}"
+
+
+class InvalidDefinition(InvalidInput):
+    """A definition is wrong. `problems` holds all that is wrong with it, in the order of the file."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class NotFound(FabricJobsError):
+    """There is no such thing."""
+
+
+class AlreadyExists(FabricJobsError):
+    """It is there, and nothing is ever overwritten."""
+
+
+class RunFailed(FabricJobsError):
+    """An activation ended other than COMPLETE."""
+
+
+class StaleAttempt(FabricJobsError):
+    """An attempt that is not the current one of its task spoke; it has to stop (exit code 75)."""
+
+
+class ReplayDiffers(FabricJobsError):
+    """The records that a new attempt sent first are not those that the attempt before it had sent."""
+
+
+class NotAllowed(FabricJobsError):
+    """The token is missing, wrong, expired, or good for something else."""
+
+
+class PlaceUnavailable(FabricJobsError):
+    """Something that is needed cannot be reached: the owner, the disk, the port."""
+
+
+class ExecutorUnavailable(PlaceUnavailable):
+    """The place did not answer, so nobody can tell what became of an attempt; ask again later."""

@@ -1,0 +1,32 @@
+"""What may be a name (DESIGN section 5)."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from fabric_jobs.errors import InvalidInput
+
+NEW_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,61}[A-Za-z0-9]")
+DEFINED_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/.-]{0,252}[A-Za-z0-9]|[A-Za-z]")
+
+
+def check_new_name(name: str, what: str) -> str:
+    """Return `name` when this tool may make a `what` (such as `skill`) of that name; raise InvalidInput otherwise."""
+    if NEW_NAME.fullmatch(name):
+        return name
+    raise InvalidInput(
+        f"'{name}' cannot be the name of a {what}: a name starts with a letter, goes on with letters, digits, '_' and '-', "
+        "ends with a letter or a digit, and has 2 to 63 characters.",
+        hint="Choose another name, for example 'word-count'.",
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the sentence that helps after an unknown name: the nearest known one, or all of them; may be empty."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean '{close[0]}'?"
+    return f"Known: {', '.join(names)}." if names else ""

@@ -1,0 +1,51 @@
+"""The states of activations and tasks, and the moves that are allowed (DESIGN section 7)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class TaskState(StrEnum):
+    """Where a task is. A task that ended stays where it is; its attempts tell the story."""
+
+    QUEUED = "QUEUED"
+    STARTING = "STARTING"
+    ACTIVE = "ACTIVE"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    TIMEOUT = "TIMEOUT"
+
+
+class ActivationState(StrEnum):
+    """Where an activation is (reference/fabric.md 3.2, plus CANCELLED)."""
+
+    PENDING = "PENDING"
+    COMPLETE = "COMPLETE"
+    ERROR = "ERROR"
+    CANCELLED = "CANCELLED"
+
+
+TASK_MOVES: dict[TaskState, frozenset[TaskState]] = {
+    TaskState.QUEUED: frozenset({TaskState.STARTING, TaskState.CANCELLED, TaskState.FAILED}),
+    TaskState.STARTING: frozenset(
+        {TaskState.ACTIVE, TaskState.QUEUED, TaskState.COMPLETE, TaskState.FAILED, TaskState.CANCELLED, TaskState.TIMEOUT}
+    ),
+    TaskState.ACTIVE: frozenset(
+        {TaskState.QUEUED, TaskState.COMPLETE, TaskState.FAILED, TaskState.CANCELLED, TaskState.TIMEOUT}
+    ),
+    TaskState.COMPLETE: frozenset(),
+    TaskState.FAILED: frozenset(),
+    TaskState.CANCELLED: frozenset(),
+    TaskState.TIMEOUT: frozenset(),
+}
+
+ACTIVATION_MOVES: dict[ActivationState, frozenset[ActivationState]] = {
+    ActivationState.PENDING: frozenset({ActivationState.COMPLETE, ActivationState.ERROR, ActivationState.CANCELLED}),
+    ActivationState.COMPLETE: frozenset(),
+    ActivationState.ERROR: frozenset(),
+    ActivationState.CANCELLED: frozenset(),
+}
+
+LIVE_TASK_STATES: frozenset[TaskState] = frozenset({TaskState.QUEUED, TaskState.STARTING, TaskState.ACTIVE})
+FINAL_TASK_STATES: frozenset[TaskState] = frozenset(TaskState) - LIVE_TASK_STATES
