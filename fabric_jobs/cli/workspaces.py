@@ -1,0 +1,179 @@
+"""`fabric-jobs workspaces …`: make skills and agents, check a workspace."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from fabric_jobs.errors import Problem
+    from fabric_jobs.workspace.generate import Generated
+
+DEFAULT_TEMPLATE = "job"
+INVALID_FILE = 4  # the exit code of a workspace with errors
+
+workspace_option = click.option(
+    "--workspace",
+    type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
+    help="The workspace; without it the nearest directory upwards that holds skills/ or .fabric-jobs/.",
+)
+
+
+@click.group("workspaces")
+def group() -> None:
+    """Make skills and agents in a workspace, and check it."""
+
+
+@group.command()
+@click.argument("name", required=False)
+@click.argument("destination", default=".", type=click.Path(path_type=Path))
+@click.option(
+    "--template", metavar="TEMPLATE", help=f"What to make it from; '{DEFAULT_TEMPLATE}' when only NAME is given."
+)
+@click.option("--list-templates", is_flag=True, help="Print the templates and do nothing else.")
+@click.option("--notree", is_flag=True, help="Print no tree of the new files.")
+def generate(name: str | None, destination: Path, template: str | None, list_templates: bool, notree: bool) -> None:
+    """Make a new skill NAME in the workspace DESTINATION (here, when it is not given).
+
+    Nothing that exists is overwritten. Without NAME it asks for the name and the template, on a terminal only.
+
+    \b
+    Examples:
+      fabric-jobs workspaces generate word-count
+      fabric-jobs workspaces generate read-lines my-workspace --template send-message
+      fabric-jobs workspaces generate --list-templates
+    """
+    from fabric_jobs.workspace.generate import generate_skill
+
+    if list_templates:
+        _print_templates()
+        return
+    if name is None:
+        _check_terminal()
+        name = _ask_name()
+        template = template or _ask_template()
+    _print_generated(generate_skill(name, destination, template or DEFAULT_TEMPLATE), tree=not notree)
+
+
+@group.command("generate-agent")
+@click.argument("name")
+@click.argument("skills", nargs=-1, required=True, metavar="SKILL...")
+@workspace_option
+def chain_agent(name: str, skills: tuple[str, ...], workspace: Path | None) -> None:
+    """Make a new agent NAME that chains SKILLs of the workspace: what one sends, the one after it gets.
+
+    A skill may be named more than once. Nothing that exists is overwritten.
+
+    \b
+    Examples:
+      fabric-jobs workspaces generate-agent count-words read-lines word-count
+    """
+    from fabric_jobs.workspace.generate import generate_agent
+    from fabric_jobs.workspace.tree import find_root
+
+    _print_generated(generate_agent(name, skills, find_root(Path.cwd(), workspace)), tree=True)
+
+
+@group.command()
+@workspace_option
+@click.option(
+    "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="The form of the list."
+)
+def lint(workspace: Path | None, output: str) -> None:
+    """Check every skill and agent of the workspace; needs no network.
+
+    Prints one line for each problem. The exit code is 4 when there are errors, 0 when there are only warnings.
+
+    \b
+    Examples:
+      fabric-jobs workspaces lint
+      fabric-jobs workspaces lint --workspace flights-demo --output json
+    """
+    from fabric_jobs.workspace.lint import lint as check
+    from fabric_jobs.workspace.tree import Workspace, find_root
+
+    problems = check(Workspace(root=find_root(Path.cwd(), workspace)))
+    _print_problems(problems, output)
+    errors = sum(problem.level == "error" for problem in problems)
+    click.echo(_summary(errors, len(problems) - errors), err=True)
+    if errors:
+        click.get_current_context().exit(INVALID_FILE)
+
+
+def _check_terminal() -> None:
+    if not on_terminal():
+        raise click.UsageError("Missing argument 'NAME'. It is asked for on a terminal only, and this is none.")
+
+
+def on_terminal() -> bool:
+    """Tell whether somebody can answer a question here."""
+    return sys.stdin.isatty()
+
+
+def _ask_name() -> str:
+    name: str = click.prompt("Name of the skill", value_proc=_new_name, err=True)
+    return name
+
+
+def _new_name(text: str) -> str:
+    from fabric_jobs.errors import InvalidInput
+    from fabric_jobs.names import check_new_name
+
+    try:
+        return check_new_name(text, "skill")
+    except InvalidInput as error:
+        raise click.BadParameter(str(error)) from error  # which makes the prompt ask again
+
+
+def _ask_template() -> str:
+    from fabric_jobs.scaffold.templates import list_templates
+
+    names = [template.name for template in list_templates()]
+    _print_templates(err=True)
+    chosen: str = click.prompt("Template", type=click.Choice(names), default=DEFAULT_TEMPLATE, err=True)
+    return chosen
+
+
+def _print_templates(*, err: bool = False) -> None:
+    from fabric_jobs.scaffold.templates import list_templates
+
+    templates = list_templates()
+    width = max(len(template.name) for template in templates)
+    for template in templates:
+        click.echo(f"{template.name:{width}}  {template.title}: {template.description}", err=err)
+
+
+def _print_generated(generated: Generated, *, tree: bool) -> None:
+    from fabric_jobs.scaffold.tree_text import draw_tree
+
+    if tree:
+        click.echo(f"{draw_tree(generated.paths, generated.root)}\n")
+    click.echo("Next:")
+    if generated.root.resolve() != Path.cwd():
+        click.echo(f"  cd {shlex.quote(str(generated.root))}")
+    click.echo(f"  {generated.next_command}")
+
+
+def _print_problems(problems: tuple[Problem, ...], output: str) -> None:
+    if output == "json":
+        click.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
+        return
+    for problem in problems:
+        click.echo(str(problem))
+
+
+def _summary(errors: int, warnings: int) -> str:
+    if not errors and not warnings:
+        return "No problems found."
+    return f"{_count(errors, 'error')}, {_count(warnings, 'warning')}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

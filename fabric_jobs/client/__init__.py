@@ -1,0 +1,1 @@
+"""The gateway as its callers see it."""

@@ -1,0 +1,67 @@
+"""Documents → definitions: YAML text or JSON values, with every problem of a file at once.
+
+Problems carry file, line and column where the document was text. Whatever is read here raises InvalidDefinition and
+nothing else. Warnings do not stop the reading; they are returned, or stand beside the errors in the exception.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabric_jobs.definitions import Agent, Skill
+from fabric_jobs.documents.agent import read_agent
+from fabric_jobs.documents.nodes import Document, from_json
+from fabric_jobs.documents.reader import Reader, is_name
+from fabric_jobs.documents.skill import read_skill
+from fabric_jobs.documents.yaml_text import read
+from fabric_jobs.errors import Problem
+
+__all__ = [
+    "Document",
+    "agent_from_json",
+    "agent_of",
+    "is_name",
+    "parse_agent",
+    "parse_skill",
+    "read",
+    "skill_from_json",
+    "skill_of",
+    "to_json",
+]
+
+
+def parse_skill(text: str, file: str) -> tuple[Skill, tuple[Problem, ...]]:
+    """Return the skill that the YAML or JSON `text` defines, and warnings; `file` is what problems call it."""
+    return skill_of(read(text, file))
+
+
+def parse_agent(text: str, file: str) -> tuple[Agent, tuple[Problem, ...]]:
+    """Return the agent that the YAML or JSON `text` defines, and warnings; `file` is what problems call it."""
+    return agent_of(read(text, file))
+
+
+def skill_of(document: Document) -> tuple[Skill, tuple[Problem, ...]]:
+    """Return the skill of a document that was read before, and warnings."""
+    reader = Reader.of(document)
+    return read_skill(reader), reader.finish()
+
+
+def agent_of(document: Document) -> tuple[Agent, tuple[Problem, ...]]:
+    """Return the agent of a document that was read before, and warnings."""
+    reader = Reader.of(document)
+    return read_agent(reader), reader.finish()
+
+
+def skill_from_json(value: Any) -> Skill:
+    """Return the skill of a JSON value, as it is posted and stored."""
+    return skill_of(from_json(value))[0]
+
+
+def agent_from_json(value: Any) -> Agent:
+    """Return the agent of a JSON value, as it is posted and stored."""
+    return agent_of(from_json(value))[0]
+
+
+def to_json(text: str, file: str) -> Any:
+    """Return the JSON value of YAML text; raise InvalidDefinition for what JSON cannot hold, such as a date."""
+    return read(text, file).plain()

@@ -1,0 +1,84 @@
+"""`environmentVariables`: one string of comma-joined `"K"="V"` pairs, as Fabric has it, or a mapping."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from fabric_jobs.documents.reader import Reader
+
+# Inside quotes a backslash keeps the quote or the backslash after it; anywhere else it is itself.
+PAIR = re.compile(
+    r"""\s* (?: "(?P<quoted_name>(?:[^"\\]|\\.)*)" | (?P<name>[^"=,]*) )
+        \s* = \s* (?: "(?P<quoted_value>(?:[^"\\]|\\.)*)" | (?P<value>[^",]*) ) \s* (?:,|$)""",
+    re.VERBOSE | re.DOTALL,
+)
+ESCAPE = re.compile(r'\\(["\\])')
+NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9_.-]*")
+
+
+def read_environment(reader: Reader) -> dict[str, str]:
+    """Return the environment variables at `environmentVariables`."""
+    inner = reader.inner("environmentVariables")
+    if inner is None:
+        return {}
+    if isinstance(inner.node.value, str):
+        return _from_text(inner, inner.node.value)
+    if not inner.is_mapping(key for key, _ in inner.entries()):
+        return {}
+    for name, _ in inner.entries():
+        if not NAME.fullmatch(name):
+            inner.at_key(_bad_name(name), name)
+    return {name: "" if value.node.value is None else value.as_text() for name, value in inner.entries()}
+
+
+def _from_text(reader: Reader, text: str) -> dict[str, str]:
+    try:
+        pairs = parse_environment(text)
+    except ValueError as error:
+        reader.error(str(error))
+        return {}
+    variables = dict(pairs)
+    for name in variables:
+        if not NAME.fullmatch(name):
+            reader.error(_bad_name(name))
+    if len(variables) < len(pairs):
+        reader.error("a variable is set twice")
+    return variables
+
+
+def _bad_name(name: str) -> str:
+    return (
+        f"'{name}' cannot be an environment variable; a name has letters, digits, '_', '.' and '-', and no digit first"
+    )
+
+
+def parse_environment(text: str) -> list[tuple[str, str]]:
+    """Return the pairs of `"K"="V","K2"="V2"` (quotes are optional); raise ValueError, saying where, if it is none."""
+    pairs = []
+    position = 0
+    while text[position:].strip():
+        match = PAIR.match(text, position)
+        if not match:
+            raise ValueError(
+                f'expected "NAME"="value" pairs joined by commas, and found: {text[position:].strip()[:40]}'
+            )
+        pairs.append((_part(match, "quoted_name", "name"), _part(match, "quoted_value", "value")))
+        position = match.end()
+    return pairs
+
+
+def format_environment(variables: Mapping[str, str]) -> str:
+    """Return the string form of environment variables; `parse_environment` reads it back."""
+    return ",".join(f"{_quoted(name)}={_quoted(value)}" for name, value in variables.items())
+
+
+def _part(match: re.Match[str], quoted: str, bare: str) -> str:
+    if match[quoted] is not None:
+        return ESCAPE.sub(r"\1", match[quoted])
+    return str(match[bare]).strip()
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,130 @@
+"""One mapping of an agent: the two ports that it joins, in the long form or as a string."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fabric_jobs.definitions import Agent, Mapping, Port
+from fabric_jobs.documents.reader import Reader
+from fabric_jobs.names import nearest
+
+MAPPING_KEYS = ("from", "to", "rules", "when", "join")
+SIGNAL_KEYS = ("signalId",)
+FROM_SKILL_KEYS = ("refId", "output")
+TO_SKILL_KEYS = ("refId", "input")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """What may stand at one end of a mapping."""
+
+    key: str  # from | to
+    signal: str  # the kind of the agent's ports that may stand here
+    other: str  # the kind that may not
+    skill_keys: tuple[str, ...]
+
+
+FROM = Side(key="from", signal="input", other="output", skill_keys=FROM_SKILL_KEYS)
+TO = Side(key="to", signal="output", other="input", skill_keys=TO_SKILL_KEYS)
+
+
+def read_mapping(reader: Reader, agent: Agent) -> Mapping | None:
+    """Return the mapping that `reader` is at, its names resolved in `agent` (whose own mappings are not looked at)."""
+    if not reader.is_mapping(MAPPING_KEYS):
+        return None
+    source, target = _port(reader, FROM, agent), _port(reader, TO, agent)
+    join = reader.choice("join", ("all",), "") == "all"
+    if reader.items("rules"):
+        reader.at_key(
+            "the rules of a mapping have no effect: what they mean was never published; write 'when'",
+            "rules",
+            level="warning",
+        )
+    condition = reader.inner("when")
+    if condition is not None and (not isinstance(condition.node.value, dict) or not condition.node.value):
+        condition.error("a condition is a mapping from fields of the payload to what they have to be")
+    if source is None or target is None:
+        return None
+    if source.kind == "input" and target.kind == "output":
+        reader.warn("this leads from an input of the agent straight to an output; no skill runs")
+    return Mapping(source=source, target=target, when=condition.node.plain() if condition else None, join=join)
+
+
+def _port(reader: Reader, side: Side, agent: Agent) -> Port | None:
+    inner = reader.require(side.key, f"name an {side.signal} of the agent or a skill")
+    if inner is None:
+        return None
+    if isinstance(inner.node.value, str):
+        return _short(inner, side, agent, inner.node.value)
+    if not inner.is_mapping(("input", "output", "skill")):
+        return None
+    if inner.has(side.other):
+        inner.at_key(_wrong_way(side), side.other)
+        return None
+    if inner.has("skill") == inner.has(side.signal):
+        inner.error(f"this needs exactly one of the keys '{side.signal}' and 'skill'")
+        return None
+    skill = inner.inner("skill")
+    return _skill(skill, side, agent) if skill else _signal(inner, side, agent)
+
+
+def _wrong_way(side: Side) -> str:
+    return f"'{side.key}' cannot be an {side.other} of the agent; it is an {side.signal} of the agent or a skill"
+
+
+def _skill(reader: Reader, side: Side, agent: Agent) -> Port | None:
+    if not reader.is_mapping(side.skill_keys) or reader.require("refId", "name a skill of this agent") is None:
+        return None
+    ref_id = reader.text("refId")
+    known = [reference.ref_id for reference in agent.skills]
+    if ref_id not in known:
+        reader.error(f"'{ref_id}' is no refId of this agent. {nearest(ref_id, known)}".rstrip(), "refId")
+    return Port(kind="skill", ref=ref_id, port=reader.text(side.skill_keys[1]))
+
+
+def _signal(reader: Reader, side: Side, agent: Agent) -> Port | None:
+    inner = reader.inner(side.signal)
+    if (
+        inner is None
+        or not inner.is_mapping(SIGNAL_KEYS)
+        or inner.require("signalId", f"name an {side.signal} of this agent") is None
+    ):
+        return None
+    text = inner.text("signalId")
+    signals = _signals(agent, side.signal)
+    if text not in signals:
+        inner.error(f"'{text}' is no signalId of an {side.signal}. {nearest(text, signals)}".rstrip(), "signalId")
+    return Port(kind=side.signal, ref=signals.get(text, text))
+
+
+def _signals(agent: Agent, kind: str) -> dict[str, str]:
+    """Return the signalIds by what may stand for them: themselves, and the names of their ports."""
+    ports = agent.inputs if kind == "input" else agent.outputs
+    return {port.name: port.signal_id for port in ports} | {port.signal_id: port.signal_id for port in ports}
+
+
+def _short(reader: Reader, side: Side, agent: Agent, text: str) -> Port | None:
+    """Return the port that a string names: an agent's port, a refId, or a refId and a port of its skill."""
+    signals = _signals(agent, side.signal)
+    found = [Port(kind=side.signal, ref=signals[text])] if text in signals else []
+    for reference in agent.skills:
+        ref_id = reference.ref_id
+        if text == ref_id or text.startswith(f"{ref_id}."):
+            found.append(Port(kind="skill", ref=ref_id, port=text[len(ref_id) + 1 :]))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        meanings = " or ".join(_meaning(port) for port in found)
+        reader.error(f"'{text}' can be {meanings}; write the long form, like {{skill: {{refId: …}}}}")
+    elif text in _signals(agent, side.other):
+        reader.error(_wrong_way(side))
+    else:
+        known = [*signals, *(reference.ref_id for reference in agent.skills)]
+        reader.error(f"'{text}' is no {side.signal} and no refId of this agent. {nearest(text, known)}".rstrip())
+    return None
+
+
+def _meaning(port: Port) -> str:
+    if port.kind != "skill":
+        return f"the {port.kind} '{port.ref}' of the agent"
+    return f"'{port.port}' of the skill '{port.ref}'" if port.port else f"the skill '{port.ref}'"

@@ -1,0 +1,105 @@
+"""A document as a tree of values that know where they stand in their file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+from fabric_jobs.errors import InvalidDefinition, Problem
+
+MAX_DEPTH = 100  # no definition nests deeper; a bomb of brackets ends here and not in a RecursionError
+
+Scalar: TypeAlias = "str | int | float | bool | None"
+
+
+class Place(NamedTuple):
+    """A position in a text, counted from 1; 0 and 0 where there is no text."""
+
+    line: int
+    column: int
+
+
+NO_PLACE = Place(0, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Node:
+    """One value of a document and where it stands."""
+
+    value: dict[str, Node] | list[Node] | Scalar
+    place: Place = NO_PLACE
+    keys: dict[str, Place] = field(default_factory=dict)  # of a mapping from text: where each key stands
+
+    def plain(self) -> Any:
+        """Return the JSON value without positions."""
+        if isinstance(self.value, dict):
+            return {key: node.plain() for key, node in self.value.items()}
+        if isinstance(self.value, list):
+            return [node.plain() for node in self.value]
+        return self.value
+
+    def locate(self, *steps: str | int) -> Place:
+        """Return the place of what `steps` (keys and indexes) lead to, or of the last thing on the way there."""
+        node = self
+        for step in steps:
+            child = node.child(step)
+            if child is None:
+                break
+            node = child
+        return node.place
+
+    def child(self, step: str | int) -> Node | None:
+        """Return the value at a key or an index; None when it is not there."""
+        if isinstance(self.value, dict) and isinstance(step, str):
+            return self.value.get(step)
+        if isinstance(self.value, list) and isinstance(step, int) and step < len(self.value):
+            return self.value[step]
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A document that was read: its tree, and what is wrong with it that did not stop the reading."""
+
+    node: Node
+    file: str = ""  # as the user named it; empty for a document that came as JSON
+    problems: tuple[Problem, ...] = ()
+
+    def plain(self) -> Any:
+        """Return the JSON value; raise InvalidDefinition where JSON cannot hold it."""
+        if self.problems:
+            raise InvalidDefinition(self.problems)
+        return self.node.plain()
+
+
+def from_json(value: Any) -> Document:
+    """Return the document of a JSON value; it has no positions. Raise InvalidDefinition where it nests too deeply."""
+    return Document(node=_node(value, 0))
+
+
+def _node(value: Any, depth: int) -> Node:
+    if depth > MAX_DEPTH:
+        raise too_deep("", NO_PLACE)
+    if isinstance(value, dict):
+        return Node(value={str(key): _node(item, depth + 1) for key, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return Node(value=[_node(item, depth + 1) for item in value])
+    return Node(value=value)
+
+
+def broken(file: str, place: Place, message: str) -> InvalidDefinition:
+    """Return the error of a file that cannot be read as a document at all."""
+    return InvalidDefinition((Problem(file=file, line=place.line, column=place.column, path="", message=message),))
+
+
+def too_deep(file: str, place: Place) -> InvalidDefinition:
+    """Return the error of a document that nests too deeply."""
+    return broken(file, place, f"the document nests deeper than {MAX_DEPTH} levels; a definition never does")
+
+
+def step_path(*steps: str | int) -> str:
+    """Return keys and indexes as one path, like `inputs[0].routing`."""
+    path = ""
+    for step in steps:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+    return path

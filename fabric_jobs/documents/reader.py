@@ -1,0 +1,254 @@
+"""Reading the values of a document by key, and collecting everything that is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from fabric_jobs.documents.nodes import Document, Node, Place, step_path
+from fabric_jobs.errors import InvalidDefinition, Problem
+from fabric_jobs.names import DEFINED_NAME, nearest
+
+# What a server adds when it is asked for a definition; also every key that starts with '_', and what editors add.
+BOOKKEEPING = frozenset(
+    {
+        "$schema",
+        "actionStatuses",
+        "createdAt",
+        "createdBy",
+        "deployStatus",
+        "publish",
+        "snapshotId",
+        "updatedAt",
+        "updatedBy",
+    }
+)
+TRUTH = {"true": True, "false": False}
+KIND_WORDS = {dict: "a mapping", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Reads one value of a document.
+
+    Every method that finds something wrong notes a Problem, with its place, and returns the default, so that one pass
+    finds all that is wrong with a file. Reading a value twice notes it once. Readers of inner values note into the same
+    collection. A key whose value is null counts as absent.
+    """
+
+    def __init__(
+        self, node: Node, *, file: str, steps: tuple[str | int, ...] = (), problems: dict[Problem, None]
+    ) -> None:
+        self.node = node
+        self.steps = steps
+        self._file = file
+        self._problems = problems
+
+    @classmethod
+    def of(cls, document: Document) -> Reader:
+        """Return the reader of a whole document."""
+        return cls(document.node, file=document.file, problems=dict.fromkeys(document.problems))
+
+    # -- what is wrong --------------------------------------------------------------------------
+
+    def error(self, message: str, *steps: str | int, place: Place | None = None, level: str = "error") -> None:
+        """Note what is wrong with the value that `steps` lead to from here; without steps with this value."""
+        where = place or self.node.locate(*steps)
+        path = step_path(*self.steps, *steps)
+        problem = Problem(
+            file=self._file, line=where.line, column=where.column, path=path, message=message, level=level
+        )
+        self._problems[problem] = None
+
+    def warn(self, message: str, *steps: str | int) -> None:
+        """Note what has no effect or will surprise."""
+        self.error(message, *steps, level="warning")
+
+    def at_key(self, message: str, key: str, *, level: str = "error") -> None:
+        """Note what is wrong with having this key here at all."""
+        self.error(message, key, place=self.node.keys.get(key), level=level)
+
+    def finish(self) -> tuple[Problem, ...]:
+        """Return the warnings in the order of the file; raise InvalidDefinition with all if one is an error."""
+        problems = tuple(sorted(self._problems, key=lambda problem: (problem.line, problem.column)))
+        if any(problem.level == "error" for problem in problems):
+            raise InvalidDefinition(problems)
+        return problems
+
+    # -- mappings and lists ---------------------------------------------------------------------
+
+    def is_mapping(self, known: Iterable[str], *, ignored: Iterable[str] = ()) -> bool:
+        """Tell whether this is a mapping; note each key that is neither known nor bookkeeping."""
+        if not isinstance(self.node.value, dict):
+            self._wrong("a mapping")
+            return False
+        names = tuple(known)
+        silent = BOOKKEEPING.union(names, ignored)
+        for key in self.node.value:
+            if key not in silent and not key.startswith("_"):
+                self.at_key(f"unknown key '{key}'. {nearest(key, names)}".rstrip(), key)
+        return True
+
+    def has(self, key: str) -> bool:
+        """Tell whether the key is here with a value that is not null."""
+        value = self.node.value
+        return isinstance(value, dict) and key in value and value[key].value is not None
+
+    def inner(self, key: str) -> Reader | None:
+        """Return the reader of the value of `key`; None when it is absent."""
+        value = self.node.value
+        if not isinstance(value, dict) or not self.has(key):
+            return None
+        return self._at(value[key], key)
+
+    def items(self, key: str) -> tuple[Reader, ...]:
+        """Return a reader for each item of the list at `key`; none when it is absent."""
+        reader = self.inner(key)
+        if reader is None:
+            return ()
+        if not isinstance(reader.node.value, list):
+            reader._wrong("a list")
+            return ()
+        return tuple(reader._at(item, index) for index, item in enumerate(reader.node.value))
+
+    def entries(self) -> tuple[tuple[str, Reader], ...]:
+        """Return key and reader of each value of this mapping, whatever the keys."""
+        value = self.node.value
+        return tuple((key, self._at(node, key)) for key, node in value.items()) if isinstance(value, dict) else ()
+
+    def require(self, key: str, what: str) -> Reader | None:
+        """Return the reader of `key`; note that it is missing, saying what to write, when it is."""
+        reader = self.inner(key)
+        if reader is None:
+            self.error(f"the key '{key}' is missing: {what}")
+        return reader
+
+    def _at(self, node: Node, step: str | int) -> Reader:
+        return Reader(node, file=self._file, steps=(*self.steps, step), problems=self._problems)
+
+    # -- scalars --------------------------------------------------------------------------------
+
+    def text(self, key: str, default: str = "") -> str:
+        """Return the text at `key`."""
+        reader = self.inner(key)
+        if reader is None:
+            return default
+        if isinstance(reader.node.value, str):
+            return reader.node.value
+        is_scalar = isinstance(reader.node.value, (bool, int, float))
+        reader._wrong("text; put it in quotes" if is_scalar else "text")
+        return default
+
+    def loose_text(self, key: str, default: str = "") -> str:
+        """Return what is at `key` as text; numbers and booleans count as what JSON writes for them."""
+        reader = self.inner(key)
+        return default if reader is None else reader.as_text(default)
+
+    def as_text(self, default: str = "") -> str:
+        """Return this scalar as text, as JSON writes it."""
+        value = self.node.value
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, (str, int, float)):
+            return str(value)
+        self._wrong("text")
+        return default
+
+    def flag(self, key: str) -> bool:
+        """Return the boolean at `key`, false when absent; also as text, which Fabric's servers took."""
+        reader = self.inner(key)
+        if reader is None:
+            return False
+        value = reader.node.value
+        known = TRUTH.get(value.lower()) if isinstance(value, str) else value
+        if isinstance(known, bool):
+            return known
+        reader._wrong("true or false")
+        return False
+
+    def whole(self, key: str, default: T, *, low: int, high: int) -> int | T:
+        """Return the whole number at `key`, from `low` to `high`."""
+        value = self._in_range(key, low, high, "a whole number")
+        return default if value is None else int(value)
+
+    def number(self, key: str, default: T, *, low: float, high: float) -> float | T:
+        """Return the number at `key`, from `low` to `high`."""
+        value = self._in_range(key, low, high, "a number")
+        return default if value is None else value
+
+    def _in_range(self, key: str, low: float, high: float, what: str) -> float | None:
+        reader = self.inner(key)
+        if reader is None:
+            return None
+        value = reader.node.value
+        is_fraction = isinstance(value, float) and not value.is_integer()
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or (what == "a whole number" and is_fraction):
+            reader._wrong(what)
+        elif low <= value <= high:
+            return value
+        else:
+            reader.error(f"{value} is out of range; it can be {low:,} to {high:,}")
+        return None
+
+    def choice(self, key: str, options: Sequence[str], default: str) -> str:
+        """Return the text at `key`, which is one of `options`."""
+        reader = self.inner(key)
+        if reader is None:
+            return default
+        text = self.text(key)
+        if text in options:
+            return text
+        if isinstance(reader.node.value, str):
+            reader.error(f"'{text}' is not known here. {nearest(text, options)}")
+        return default
+
+    def name(self, what: str) -> str:
+        """Return the text at `name`; note it when it is missing or cannot name a `what`."""
+        reader = self.require("name", f"give the {what} a name")
+        name = self.text("name")
+        if reader is not None and isinstance(reader.node.value, str) and not is_name(name):
+            reader.error(f"'{name}' cannot be the name of a {what}: {NAME_RULE}")
+        return name
+
+    def matches(self, key: str, pattern: re.Pattern[str], what: str) -> str:
+        """Return the text or number at `key` as text; note it when it is not wholly `what`, as `pattern` says."""
+        reader = self.inner(key)
+        if reader is None:
+            return ""
+        text = reader.as_text()
+        if isinstance(reader.node.value, (dict, list)) or pattern.fullmatch(text):
+            return text
+        reader.error(f"'{text}' is not {what}")
+        return ""
+
+    def _wrong(self, expected: str) -> None:
+        kind = KIND_WORDS.get(type(self.node.value), "null")
+        self.error(f"this is {kind}, but has to be {expected}")
+
+
+NAME_RULE = (
+    "it starts with a letter, goes on with letters, digits, '_', '-', '.' and '/', and ends with a letter or digit"
+)
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a definition may use this name; one that climbs out of its directory, like `a/../b`, may not."""
+    return DEFINED_NAME.fullmatch(name) is not None and not {"", ".", ".."} & set(name.split("/"))
+
+
+def distinct(readers: Sequence[Reader], names: Iterable[str], what: str, *, key: str = "name") -> None:
+    """Note each name that is there a second time, whatever its case, with the place of the first."""
+    seen: dict[str, Reader] = {}
+    for reader, name in zip(readers, names, strict=True):
+        first = seen.setdefault(name.lower(), reader)
+        if name and first is not reader:
+            place = first.node.locate(key)
+            where = f"; the first is at {place.line}:{place.column}" if place.line else ""
+            reader.error(f"a second {what} is called '{name}'{where}. Names have to differ in more than case", key)
+
+
+def read_all(readers: Iterable[Reader], read: Callable[[Reader], T | None]) -> tuple[T, ...]:
+    """Return what `read` makes of each; None, for what cannot be read at all, is left out."""
+    return tuple(item for item in map(read, readers) if item is not None)

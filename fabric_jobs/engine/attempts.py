@@ -1,0 +1,127 @@
+"""The attempts that this process knows of: which may have ended, and which are being stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.executors.base import AttemptExit, Executor
+from fabric_jobs.records import Attempt, Task
+from fabric_jobs.states import TaskState
+from fabric_jobs.store import tasks
+from fabric_jobs.store.sql import Sql
+
+
+class Attempts:
+    """Asks the executors, and only about attempts that may have changed."""
+
+    def __init__(self, executors: Mapping[str, Executor], on_change: Callable[[str], None]) -> None:
+        """`on_change(activation_id)` is called, in a thread of this class, when an attempt of an activation may have ended."""
+        self._executors = executors
+        self._on_change = on_change
+        self._known: dict[int, tuple[int, str, str, str]] = {}  # task_id -> attempt, executor, handle, activation_id
+        self._tasks: dict[str, int] = {}  # handle -> task_id
+        self._changed: set[int] = set()
+        self._stopping: set[str] = set()
+        self._lock = threading.Lock()
+        self._stoppers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="attempt-stop")
+        for executor in executors.values():
+            threading.Thread(
+                target=self._forward, args=(executor,), name=f"{executor.name}-changed", daemon=True
+            ).start()
+
+    def note(self, task: Task, executor: str, handle: str) -> None:
+        """An attempt was handed to an executor."""
+        with self._lock:
+            self._known[task.task_id] = (task.attempt, executor, handle, str(task.activation_id))
+            if self._tasks.get(handle) != task.task_id:
+                self._tasks[handle] = task.task_id
+                self._changed.add(task.task_id)  # it may have ended before we knew its handle
+
+    def forget(self, task: Task) -> None:
+        """The attempt is over and done with."""
+        with self._lock:
+            known = self._known.pop(task.task_id, None)
+            self._changed.discard(task.task_id)
+            if known is not None:
+                self._tasks.pop(known[2], None)
+                self._stopping.discard(known[2])
+
+    def handle(self, sql: Sql, task: Task) -> tuple[Executor, str] | None:
+        """Return the executor and the handle of the current attempt; None when no executor has accepted it yet."""
+        with self._lock:
+            known = self._known.get(task.task_id)
+        if known is not None and known[0] == task.attempt:
+            return self._executors[known[1]], known[2]
+        attempt: Attempt | None = tasks.attempt(sql, task.task_id, task.attempt)
+        if attempt is None or attempt.handle is None:
+            return None
+        self.note(task, attempt.executor, attempt.handle)
+        return self._executors[attempt.executor], attempt.handle
+
+    def exits(self, sql: Sql, live: tuple[Task, ...]) -> tuple[dict[int, AttemptExit], bool]:
+        """Return how the attempts of live tasks ended, as far as they have, and whether an executor did not answer."""
+        found: dict[int, AttemptExit] = {}
+        unavailable = False
+        for task in live:
+            if task.state is TaskState.QUEUED:
+                continue
+            place = self.handle(sql, task)
+            if place is None or task.task_id not in self._changed:
+                continue
+            try:
+                ended = place[0].poll(place[1])
+            except ExecutorUnavailable:
+                unavailable = True
+                continue
+            if ended is not None:
+                found[task.task_id] = ended
+            else:
+                with self._lock:
+                    self._changed.discard(task.task_id)
+        return found, unavailable
+
+    def stop(self, sql: Sql, task: Task, grace: float) -> bool:
+        """Begin to stop the current attempt; return False when no executor has accepted it yet."""
+        place = self.handle(sql, task)
+        if place is None:
+            return False
+        executor, handle = place
+        with self._lock:
+            if handle in self._stopping:
+                return True
+            self._stopping.add(handle)
+        self._stoppers.submit(self._stop, executor, handle, grace, str(task.activation_id))
+        return True
+
+    def close(self) -> None:
+        """Let go of the threads; attempts run on."""
+        for executor in self._executors.values():
+            executor.close()
+        self._stoppers.shutdown(wait=False, cancel_futures=True)
+
+    def _stop(self, executor: Executor, handle: str, grace: float, activation_id: str) -> None:
+        try:
+            executor.stop(handle, grace)
+        except ExecutorUnavailable:
+            with self._lock:
+                self._stopping.discard(handle)
+        self._mark(handle)
+        self._on_change(activation_id)
+
+    def _forward(self, executor: Executor) -> None:
+        while handles := executor.changed():
+            for handle in handles:
+                activation_id = self._mark(handle)
+                if activation_id is not None:
+                    self._on_change(activation_id)
+
+    def _mark(self, handle: str) -> str | None:
+        with self._lock:
+            task_id = self._tasks.get(handle)
+            if task_id is None:
+                return None
+            self._changed.add(task_id)
+            return self._known[task_id][3]

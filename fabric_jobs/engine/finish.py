@@ -1,0 +1,147 @@
+"""Ends tasks: what the program printed becomes a payload, or the reason of a failure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from fabric_jobs.definitions import Action
+from fabric_jobs.engine.decide import Outcome
+from fabric_jobs.engine.settle import settle
+from fabric_jobs.errors import InvalidInput, RecordTooLarge
+from fabric_jobs.executors.base import AttemptExit, Executor
+from fabric_jobs.records import Activation, Task
+from fabric_jobs.routing import Node, Plan, sending_id
+from fabric_jobs.states import ActivationState, TaskState
+from fabric_jobs.store import Tx, activations, channels, commits, tasks
+from fabric_jobs.store.tasks import Ending
+
+LAST_BYTES = 8192
+LAST_LINES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finish:
+    """All that the transaction at the end of a task needs."""
+
+    activation: Activation
+    task: Task
+    node: Node
+    plan: Plan
+    ending: Ending
+    outcome: Outcome
+    payload: bytes | None = None  # JSON text: sent to the node's output when the task sent nothing itself
+    last_lines: tuple[str, ...] = ()
+
+
+def response_of(executor: Executor, handle: str, action: Action, *, is_stream: bool, limit: int) -> bytes | None:
+    """Return what the program printed as a JSON value; None when a stream skill printed nothing.
+
+    Raises RecordTooLarge above `limit` bytes, InvalidInput when `response: json` is not JSON.
+    """
+    text = (
+        executor.merged(handle, limit + 1)
+        if action.response == "combined"
+        else executor.logs(handle, "stdout", 0, limit + 1)
+    )
+    if is_stream and not text.strip():
+        return None
+    if len(text) > limit:
+        raise RecordTooLarge(
+            f"its output is longer than a record may be ({limit} bytes); send records with send_message."
+        )
+    if action.response != "json":
+        return json.dumps(text.decode(errors="replace")).encode()
+    try:
+        return json.dumps(json.loads(text), separators=(",", ":")).encode()
+    except ValueError as error:
+        raise InvalidInput(f"'response: json' wants one JSON value on stdout: {error}.") from error
+
+
+def last_lines(executor: Executor, handle: str) -> tuple[str, ...]:
+    """Return the last lines of stderr, or of stdout when there are none."""
+    for stream in ("stderr", "stdout"):
+        text = executor.logs(handle, stream, -LAST_BYTES, LAST_BYTES).decode(errors="replace").strip()
+        if text:
+            return tuple(text.splitlines()[-LAST_LINES:])
+    return ()
+
+
+def ending_of(ended: AttemptExit) -> Ending:
+    """Return how an attempt ended, as the store keeps it."""
+    return Ending(exit_code=ended.code, reason=ended.reason)
+
+
+def complete(tx: Tx, finish: Finish) -> None:
+    """End a task COMPLETE: all that it sent is stored, its input is acknowledged, and what follows from that is done.
+
+    Raises ReplayDiffers when the attempt left out what the one before it had sent.
+    """
+    task, activation_id = finish.task, finish.activation.activation_id
+    commits.check_repeated(tx, task.task_id)
+    if not tasks.end(tx, task, TaskState.COMPLETE, finish.ending):
+        return
+    commits.release_held(tx, task.task_id, activation_id, task.node)
+    now = tasks.find(tx, task.task_id)
+    if finish.payload is not None and now is not None and now.sent == 0:
+        sender = sending_id(activation_id, task.node)
+        channels.append(tx, activation_id, sender, finish.node.output, count=1, records=finish.payload + b"\n")
+        tx.run("count_sent", task_id=task.task_id, count=1)
+    _acknowledge(tx, finish)
+    settle(tx, activation_id, finish.plan)
+
+
+def fail(tx: Tx, finish: Finish) -> None:
+    """End a task other than COMPLETE; under `onError: fail` the activation ends with it."""
+    task, outcome = finish.task, finish.outcome
+    if not tasks.end(tx, task, outcome.state, finish.ending, cause=outcome.cause):
+        return
+    _acknowledge(tx, finish)
+    if outcome.state is TaskState.CANCELLED:
+        settle(tx, finish.activation.activation_id, finish.plan)
+        return
+    cause = f"skill '{task.skill_name}' failed: {outcome.cause}"
+    activations.end(tx, finish.activation, ActivationState.ERROR, cause=cause, error=_error(tx, finish))
+
+
+def again(tx: Tx, finish: Finish) -> None:
+    """Put a task back in the queue."""
+    tasks.requeue(tx, finish.task, finish.ending, lost=finish.outcome.lost, not_before_at=finish.outcome.not_before_at)
+
+
+def _acknowledge(tx: Tx, finish: Finish) -> None:
+    if finish.task.channel_id is not None:
+        channels.ack_message_tasks(tx, finish.task.channel_id)
+    elif finish.outcome.state is TaskState.COMPLETE:
+        channels.close_inbound(tx, finish.activation.activation_id, finish.task.node)
+
+
+def _error(tx: Tx, finish: Finish) -> dict[str, Any]:
+    task = finish.task
+    return {
+        "skill": task.skill_name,
+        "action": task.action_name,
+        "task": task.name,
+        "record": _record(tx, task),
+        "exitCode": finish.ending.exit_code,
+        "reason": finish.outcome.cause,
+        "lastLines": list(finish.last_lines),
+    }
+
+
+def _record(tx: Tx, task: Task) -> dict[str, Any] | None:
+    """Return the record that a task was at: exact for a message task, the first unfinished one for a stream."""
+    if task.channel_id is not None:
+        return {"channel": task.channel_id, "offset": task.record_offset}
+    if task.hand is not None:
+        channel_id, offset = json.loads(task.hand)
+        return {"channel": channel_id, "offset": offset}
+    open_ones = [
+        channel
+        for channel in channels.inbound(tx, str(task.activation_id), task.node)
+        if channel.acked < channel.next_offset
+    ]
+    if len(open_ones) != 1:
+        return None
+    return {"channel": open_ones[0].channel_id, "offset": open_ones[0].acked, "orLater": True}

@@ -1,0 +1,80 @@
+"""Starts activations: rows, channels and the first record in one transaction."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from fabric_jobs.engine.plans import Plans
+from fabric_jobs.engine.settle import settle
+from fabric_jobs.routing import SOURCE, Plan, sending_id
+from fabric_jobs.store import Store, Tx, activations, channels
+from fabric_jobs.store.activations import NewActivation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invocation:
+    """What a caller asks for."""
+
+    project_id: str
+    kind: str  # agent | skill
+    name: str
+    entry: str  # the service, or the input
+    payload: bytes  # JSON text without newlines
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    session_id: str = ""  # empty: the activation's id
+    correlation_id: str = ""
+    username: str = "local"
+    workspace: str = ""
+
+
+def invoke(store: Store, plans: Plans, wanted: Invocation) -> Future[str]:
+    """Start an activation; the future holds its id once it is stored.
+
+    Raises NotFound for an unknown skill, agent, service or input, InvalidInput for what this version cannot run.
+    """
+    pins = plans.pins(store.read, wanted.project_id, wanted.kind, wanted.name)
+    plan = plans.compile(store.read, wanted.project_id, pins, wanted.entry, wanted.properties)
+    activation_id = secrets.token_hex(12)
+    plans.keep(activation_id, plan)
+    new = NewActivation(
+        activation_id=activation_id,
+        project_id=wanted.project_id,
+        kind=wanted.kind,
+        name=wanted.name,
+        entry=wanted.entry,
+        pins=pins,
+        payload=wanted.payload,
+        properties=dict(wanted.properties),
+        headers=dict(wanted.headers),
+        session_id=wanted.session_id or activation_id,
+        correlation_id=wanted.correlation_id or activation_id,
+        username=wanted.username,
+        workspace=wanted.workspace,
+    )
+    return store.write(lambda tx: _start(tx, new, plan))
+
+
+def _start(tx: Tx, new: NewActivation, plan: Plan) -> str:
+    activations.create(tx, new)
+    for index, wire in enumerate(plan.wires):
+        channel_id = channels.create(
+            tx,
+            project_id=new.project_id,
+            activation_id=new.activation_id,
+            wire=index,
+            sending_id=sending_id(new.activation_id, wire.source),
+            output=wire.output,
+            node=wire.target,
+        )
+        if wire.source == SOURCE:
+            channels.end(tx, channel_id)
+    channels.append(
+        tx, new.activation_id, sending_id(new.activation_id, SOURCE), "", count=1, records=new.payload + b"\n"
+    )
+    settle(tx, new.activation_id, plan)
+    return new.activation_id

@@ -1,0 +1,74 @@
+"""What the engine looks at: the stored state of one activation, and what its executors say, at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from fabric_jobs.executors.base import AttemptExit
+from fabric_jobs.records import Activation, Channel, Task
+from fabric_jobs.routing import SOURCE, Node, Plan
+from fabric_jobs.store import activations, channels, tasks
+from fabric_jobs.store.sql import Sql
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """One activation at one moment."""
+
+    activation: Activation
+    plan: Plan
+    channels: tuple[Channel, ...]
+    live: tuple[Task, ...]  # tasks that have not ended, oldest first
+    streams: Mapping[str, Task]  # node -> its stream task, ended or not
+    exits: Mapping[int, AttemptExit] = field(default_factory=dict)  # task_id -> how its attempt ended
+    now: float = 0.0  # seconds since 1970
+    free_slots: int = 0  # message tasks that may start beyond the one that each node is sure of
+    cpus: int = 1
+
+    def inbound(self, node: Node) -> list[Channel]:
+        """Return what a node consumes."""
+        return [channel for channel in self.channels if channel.node == node.key]
+
+    def running(self, node: str) -> list[Task]:
+        """Return the live tasks of a node."""
+        return [task for task in self.live if task.node == node]
+
+    def busy(self) -> set[str]:
+        """Return the nodes that may still send without a record from another node."""
+        found = {task.node for task in self.live}
+        for node in self.plan.nodes.values():
+            if node.is_stream:
+                if node.key not in self.streams:
+                    found.add(node.key)
+            elif any(channel.dispatched < channel.next_offset for channel in self.inbound(node)):
+                found.add(node.key)
+        return found
+
+    def ended_channels(self) -> list[Channel]:
+        """Return the channels that are open, but whose sender cannot send any more."""
+        may_send = self.plan.downstream(self.busy())
+        wires = self.plan.wires
+        return [
+            channel
+            for channel in self.channels
+            if not channel.ended and wires[channel.wire].source != SOURCE and wires[channel.wire].source not in may_send
+        ]
+
+
+def take(sql: Sql, activation_id: str, plan: Plan) -> Snapshot | None:
+    """Read the stored part of a snapshot; None when there is no such activation."""
+    activation = activations.find(sql, activation_id)
+    if activation is None:
+        return None
+    return Snapshot(
+        activation=activation,
+        plan=plan,
+        channels=tuple(channels.of_activation(sql, activation_id)),
+        live=tuple(tasks.live(sql, activation_id)),
+        streams=_by_node(tasks.streams(sql, activation_id)),
+    )
+
+
+def _by_node(found: Iterable[Task]) -> dict[str, Task]:
+    return {task.node: task for task in found}

@@ -1,0 +1,97 @@
+"""What an executor is: it starts, looks at and stops attempts in one kind of place, and reads their output.
+
+Nine sentences hold for each of them; `tests/executors/contract.py` has them as tests:
+
+1. `start` twice with one name is one attempt.
+2. `start` returns once the attempt is accepted.
+3. The handle is a string, and all that a new process needs.
+4. `poll` changes nothing.
+5. Ended, but nobody knows how, is `AttemptExit(None, "lost")`.
+6. Cannot tell raises `ExecutorUnavailable`.
+7. `stop` asks, waits, forces.
+8. `logs` works from the first byte, during and after, until `remove`.
+9. An executor knows no store and no engine, and calls nobody back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+LOST = "lost"
+STOPPED = "stopped"
+STREAMS = ("stdout", "stderr")
+
+FILES = "{{files}}"  # in a command or a variable: the directory of the attempt's files, wherever the place has it
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSpec:
+    """One program of an attempt."""
+
+    directory: Path  # the action's directory
+    command: tuple[str, ...] = ()  # empty: what the Dockerfile says
+    arguments: tuple[str, ...] = ()  # appended to the command, in every place
+    image: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptSpec:
+    """All that an executor needs to start an attempt."""
+
+    name: str  # unique; starting it twice is starting it once
+    processes: tuple[ProcessSpec, ...]
+    files: Mapping[str, bytes] = field(default_factory=dict)  # given to the programs in FILES
+
+
+@dataclass(frozen=True)
+class AttemptExit:
+    """How an attempt ended."""
+
+    code: int | None  # 128 + n for signal n; None when nobody knows
+    reason: str = ""  # "", LOST or STOPPED
+
+
+class Executor(Protocol):
+    """One kind of place. Every method may raise ExecutorUnavailable: the place did not answer, ask again later."""
+
+    name: str
+
+    def start(self, spec: AttemptSpec) -> str:
+        """Start an attempt and return its handle; return that of the running or ended one when the name is known.
+
+        Raises InvalidInput when the program cannot be started whatever one tries.
+        """
+
+    def poll(self, handle: str) -> AttemptExit | None:
+        """Return how the attempt ended, or None while it runs."""
+
+    def stop(self, handle: str, grace: float) -> None:
+        """Ask the attempt to end, wait up to `grace` seconds, then force it; return when it is over. Twice is harmless."""
+
+    def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
+        """Return at most `limit` bytes of `stdout` or `stderr` from byte `offset` on; empty when there are no more yet.
+
+        A negative offset counts from the end.
+        """
+
+    def merged(self, handle: str, limit: int) -> bytes:
+        """Return stdout and stderr of an ended attempt, merged line by line by the time at which they were seen.
+
+        At most about `limit` bytes of each are read.
+        """
+
+    def remove(self, handle: str) -> None:
+        """Delete what is left of an ended attempt, logs included. Twice is harmless."""
+
+    def changed(self) -> tuple[str, ...]:
+        """Wait until attempts may have ended and return their handles; an empty tuple when the executor is closed.
+
+        A handle may come more than once, and only those that this process has started or polled come.
+        """
+
+    def close(self) -> None:
+        """Let go of everything in this process; attempts run on."""

@@ -1,0 +1,78 @@
+"""An executor in memory: the test says what becomes of each attempt."""
+
+from __future__ import annotations
+
+from queue import SimpleQueue
+
+from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec
+
+
+class FakeExecutor:
+    """Keeps what was asked of it; `finish`, `lose` and `unreachable` are the levers of a test."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.specs: dict[str, AttemptSpec] = {}
+        self.exits: dict[str, AttemptExit] = {}
+        self.output: dict[tuple[str, str], bytes] = {}
+        self.unreachable = False
+        self._changed: SimpleQueue[str | None] = SimpleQueue()
+
+    def finish(self, handle: str, code: int, *, stdout: bytes = b"", stderr: bytes = b"") -> None:
+        """The attempt ends with an exit code."""
+        self.output[handle, "stdout"] = stdout
+        self.output[handle, "stderr"] = stderr
+        self.exits.setdefault(handle, AttemptExit(code))
+        self._changed.put(handle)
+
+    def lose(self, handle: str) -> None:
+        """The attempt vanishes."""
+        self.exits.setdefault(handle, AttemptExit(None, LOST))
+        self._changed.put(handle)
+
+    def start(self, spec: AttemptSpec) -> str:
+        """Remember the attempt."""
+        self._reach()
+        self.specs.setdefault(spec.name, spec)
+        return spec.name
+
+    def poll(self, handle: str) -> AttemptExit | None:
+        """Return what the test said."""
+        self._reach()
+        return self.exits.get(handle) or (None if handle in self.specs else AttemptExit(None, LOST))
+
+    def stop(self, handle: str, grace: float) -> None:
+        """End it at once."""
+        self._reach()
+        if handle in self.specs and handle not in self.exits:
+            self.exits[handle] = AttemptExit(143, STOPPED)
+            self._changed.put(handle)
+
+    def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
+        """Return what the test said."""
+        self._reach()
+        text = self.output.get((handle, stream), b"")
+        return text[offset:][:limit]
+
+    def merged(self, handle: str, limit: int) -> bytes:
+        """Return stdout, then stderr."""
+        return self.logs(handle, "stdout", 0, limit) + self.logs(handle, "stderr", 0, limit)
+
+    def remove(self, handle: str) -> None:
+        """Forget the output."""
+        self.output = {key: value for key, value in self.output.items() if key[0] != handle}
+
+    def changed(self) -> tuple[str, ...]:
+        """Wait for a lever to be pulled."""
+        handle = self._changed.get()
+        return () if handle is None else (handle,)
+
+    def close(self) -> None:
+        """End `changed`."""
+        self._changed.put(None)
+
+    def _reach(self) -> None:
+        if self.unreachable:
+            raise ExecutorUnavailable("the place does not answer")

@@ -1,0 +1,212 @@
+"""The local executor: an attempt is a process group, and everything about it is in one directory.
+
+    <root>/<name>/lock     held by the wrapper while it lives; tells running from gone
+                  pid      of the wrapper, which leads the process group
+                  exit     the exit code, written by the wrapper
+                  stopped  somebody asked it to stop
+                  stdout, stderr, index, and the attempt's files
+
+The wrapper is a shell of a few lines: it survives the process that started it, and its lock needs no clean-up.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from queue import SimpleQueue
+
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
+from fabric_jobs.executors import program
+from fabric_jobs.executors.base import FILES, LOST, STOPPED, STREAMS, AttemptExit, AttemptSpec
+from fabric_jobs.executors.log_index import LogIndex
+
+# Standard input is the lock, so that the program, which gets another one, does not hold it. The traps keep the shell alive
+# until the program has ended; a trapped signal has its default meaning again in the program.
+WRAPPER = 'echo $$ >"$0/pid"; trap : TERM INT HUP; "$@" </dev/null; echo $? >"$0/exit"'
+
+TRY_AGAIN = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
+
+class LocalExecutor:
+    """Attempts as processes of this machine. See `fabric_jobs.executors.base.Executor` for what each method promises."""
+
+    name = "local"
+
+    def __init__(self, root: Path) -> None:
+        """Keep the attempts in directories under `root`."""
+        self._root = root
+        self._changed: SimpleQueue[str | None] = SimpleQueue()
+        self._watched: set[str] = set()
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._index = LogIndex()
+
+    def start(self, spec: AttemptSpec) -> str:
+        """Start the program in a process group of its own."""
+        directory = self._root / spec.name
+        with _translated(spec.name):
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if _take(lock) and not (directory / "pid").exists():
+                    self._spawn(spec, directory, lock)
+            finally:
+                os.close(lock)
+        self._watch(str(directory))
+        return str(directory)
+
+    def poll(self, handle: str) -> AttemptExit | None:
+        """Look at the lock, then at the exit code."""
+        directory = Path(handle)
+        if _is_locked(directory):
+            self._watch(handle)
+            return None
+        stopped = STOPPED if (directory / "stopped").exists() else ""
+        try:
+            return AttemptExit(int((directory / "exit").read_text()), stopped)
+        except (FileNotFoundError, ValueError):
+            return AttemptExit(128 + signal.SIGKILL, STOPPED) if stopped else AttemptExit(None, LOST)
+
+    def stop(self, handle: str, grace: float) -> None:
+        """TERM, a wait, KILL; to the whole process group."""
+        directory = Path(handle)
+        if _is_locked(directory):
+            (directory / "stopped").touch()
+            _signal(directory, signal.SIGTERM)
+            if not _wait_unlocked(directory, grace):
+                _signal(directory, signal.SIGKILL)
+                _wait_unlocked(directory, grace)
+        elif (directory / "pid").exists() and not (directory / "exit").exists():
+            _signal(directory, signal.SIGKILL)  # the wrapper was killed; what it started may live
+
+    def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
+        """Read the file that the program writes to."""
+        assert stream in STREAMS
+        try:
+            with open(Path(handle) / stream, "rb") as file:
+                file.seek(offset if offset >= 0 else max(0, file.seek(0, os.SEEK_END) + offset))
+                return file.read(limit)
+        except FileNotFoundError:
+            return b""
+
+    def merged(self, handle: str, limit: int) -> bytes:
+        """Merge by the index of sizes over time."""
+        return self._index.merged(Path(handle), limit)
+
+    def remove(self, handle: str) -> None:
+        """Delete the directory of an ended attempt."""
+        if not _is_locked(Path(handle)):
+            shutil.rmtree(handle, ignore_errors=True)
+
+    def changed(self) -> tuple[str, ...]:
+        """Wait for a lock to be let go."""
+        handle = self._changed.get()
+        return () if handle is None else (handle,)
+
+    def close(self) -> None:
+        """End `changed`; attempts run on."""
+        self._index.close()
+        self._changed.put(None)
+        for child in self._children.values():
+            child.returncode = 0  # it outlives this process on purpose; init will reap it
+
+    def _spawn(self, spec: AttemptSpec, directory: Path, lock: int) -> None:
+        process = spec.processes[0]
+        for name, content in spec.files.items():
+            (directory / name).write_bytes(content)
+        words = [word.replace(FILES, str(directory)) for word in program.find(process)]
+        environment = {key: value.replace(FILES, str(directory)) for key, value in process.environment.items()}
+        path = os.pathsep.join(
+            filter(None, [str(program.RUNTIME), os.environ.get("PYTHONPATH"), environment.get("PYTHONPATH")])
+        )
+        with open(directory / "stdout", "ab") as stdout, open(directory / "stderr", "ab") as stderr:
+            child = subprocess.Popen(
+                ["/bin/sh", "-c", WRAPPER, str(directory), *words],
+                cwd=process.directory,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment, "PYTHONPATH": path},
+                stdin=lock,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        self._children[str(directory)] = child
+
+    def _watch(self, handle: str) -> None:
+        if handle not in self._watched:
+            self._watched.add(handle)
+            self._index.follow(Path(handle))
+            threading.Thread(target=self._await_end, args=(handle,), name="attempt-watch", daemon=True).start()
+
+    def _await_end(self, handle: str) -> None:
+        _wait_unlocked(Path(handle), None)
+        child = self._children.pop(handle, None)
+        self._index.forget(Path(handle))
+        self._watched.discard(handle)
+        self._changed.put(handle)
+        if child is not None:
+            child.wait()
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in TRY_AGAIN:
+            raise ExecutorUnavailable(f"attempt {name} could not be started: {error}") from error
+        what = "its arguments and variables are too long" if error.errno == errno.E2BIG else str(error)
+        raise InvalidInput(f"the program cannot be started: {what}.") from error
+    except ValueError as error:  # a null byte in an argument or a variable
+        raise InvalidInput(f"the program cannot be started: {error}.") from error
+
+
+def _take(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_locked(directory: Path) -> bool:
+    try:
+        lock = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ExecutorUnavailable(f"{directory} cannot be read: {error}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _wait_unlocked(directory: Path, seconds: float | None) -> bool:
+    if seconds is None:
+        with suppress(FileNotFoundError):
+            lock = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            os.close(lock)
+        return True
+    deadline = time.monotonic() + seconds
+    while _is_locked(directory):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _signal(directory: Path, number: signal.Signals) -> None:
+    with suppress(FileNotFoundError, ValueError, ProcessLookupError):
+        os.killpg(int((directory / "pid").read_text()), number)

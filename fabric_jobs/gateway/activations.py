@@ -1,0 +1,205 @@
+"""Activations: list, show, follow, cancel, and the records of a response (reference/fabric.md 6.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from fabric_jobs.gateway.json_response import Json
+from fabric_jobs.gateway.parts import Parts, activation_json, find_activation, milliseconds, number_of, parts_of, project_of
+from fabric_jobs.records import Activation, Channel, Event
+from fabric_jobs.routing import SOURCE, Plan
+from fabric_jobs.store import activations, channels, events, tasks
+from fabric_jobs.store.activations import Filter
+
+CHUNK_BYTES = 1 << 20
+FOLLOW_SECONDS = 60.0
+
+
+async def list_activations(request: Request) -> Response:
+    """List the newest activations first."""
+    project_id = project_of(request)
+    query = request.query_params
+    wanted = Filter(
+        project_id=project_id,
+        state=query["status"].upper() if query.get("status") else None,
+        agent=query.get("agentName") or None,
+        skill=query.get("skillName") or None,
+        correlation_id=query.get("correlationId") or None,
+        limit=int(number_of(request, "limit", 20, low=1, high=10_000)),
+        skip=int(number_of(request, "skip", 0)),
+    )
+    found = activations.listed(parts_of(request).store.read, wanted)
+    return Json({"success": True, "activations": [_summary(activation) for activation in found]})
+
+
+async def show_activation(request: Request) -> Response:
+    """Show the activation record."""
+    return Json(record_of(parts_of(request), find_activation(request, project_of(request))))
+
+
+async def cancel_activation(request: Request) -> Response:
+    """Ask for the end of an activation."""
+    parts, project_id = parts_of(request), project_of(request)
+    activation = find_activation(request, project_id)
+    asked = await asyncio.wrap_future(
+        parts.engine.cancel(activation.activation_id, project_id, "cancelled by its user")
+    )
+    message = "is being cancelled" if asked else f"has ended before ({activation.state.value})"
+    return Json({"success": True, "cancelled": asked, "message": f"activation {activation.activation_id} {message}."})
+
+
+async def follow_activation(request: Request) -> Response:
+    """Answer with the events after `after`, the progress, and the record once it has ended; wait for news up to `wait` s."""
+    parts, project_id = parts_of(request), project_of(request)
+    activation = find_activation(request, project_id)
+    after = int(number_of(request, "after", 0))
+    deadline = time.monotonic() + number_of(request, "wait", 0, high=FOLLOW_SECONDS)
+    while True:
+        found = events.after(parts.store.read, after, project_id=project_id, activation_id=activation.activation_id)
+        left = deadline - time.monotonic()
+        if found or left <= 0:
+            break
+        if not await parts.live.wait([("activation", activation.activation_id)], left):
+            deadline = 0.0
+    activation = find_activation(request, project_id)
+    body: dict[str, Any] = {"events": [event_json(event) for event in found], "progress": _progress(parts, activation)}
+    if activation.ended:
+        body["activation"] = record_of(parts, activation)
+    return Json(body)
+
+
+async def response_records(request: Request) -> Response:
+    """Answer with the records of the response as NDJSON, from record `skip` on, at most `limit` of them."""
+    parts = parts_of(request)
+    activation = find_activation(request, project_of(request))
+    skip = int(number_of(request, "skip", 0))
+    limit = int(number_of(request, "limit", 1e12))
+    return StreamingResponse(_lines(parts, activation, skip, limit), media_type="application/x-ndjson")
+
+
+async def list_events(request: Request) -> Response:
+    """Answer with the events after `after`; wait for some up to `wait` seconds."""
+    parts, project_id = parts_of(request), project_of(request)
+    after = int(number_of(request, "after", 0))
+    deadline = time.monotonic() + number_of(request, "wait", 0, high=FOLLOW_SECONDS)
+    while True:
+        found = events.after(parts.store.read, after, project_id=project_id)
+        left = deadline - time.monotonic()
+        if found or left <= 0 or not await parts.live.wait([("events", "")], left):
+            return Json({"success": True, "events": [event_json(event) for event in found]})
+
+
+async def wait_for_end(parts: Parts, activation_id: str) -> dict[str, Any]:
+    """Return the record of an activation once it has ended."""
+    while True:
+        activation = activations.find(parts.store.read, activation_id)
+        assert activation is not None
+        if activation.ended or parts.live.closing:
+            return record_of(parts, activation)
+        await parts.live.wait([("activation", activation_id)], FOLLOW_SECONDS)
+
+
+def record_of(parts: Parts, activation: Activation) -> dict[str, Any]:
+    """Return the activation record; a response over the limits is {count, href}."""
+    return activation_json(activation, _response(parts, activation) if activation.ended else None)
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """Return an event as the API shows it."""
+    return {
+        "number": event.number,
+        "kind": event.kind,
+        "at": milliseconds(event.at),
+        "activationId": event.activation_id,
+        **event.body,
+    }
+
+
+def _summary(activation: Activation) -> dict[str, Any]:
+    return {
+        "activationId": activation.activation_id,
+        ("agentName" if activation.kind == "agent" else "skillName"): activation.name,
+        "status": activation.state.value,
+        "start": milliseconds(activation.started_at),
+        "end": milliseconds(activation.ended_at),
+        "cause": activation.cause,
+    }
+
+
+def _response_channels(parts: Parts, activation: Activation) -> list[Channel]:
+    plan = parts.engine.plans.of(parts.store.read, activation)
+    found = channels.of_activation(parts.store.read, activation.activation_id)
+    return [channel for channel in found if _is_response(plan, channel)]
+
+
+def _is_response(plan: Plan, channel: Channel) -> bool:
+    wire = plan.wires[channel.wire]
+    return wire.target == SOURCE and wire.response == plan.response
+
+
+def _response(parts: Parts, activation: Activation) -> Any:
+    found = _response_channels(parts, activation)
+    count = sum(channel.next_offset for channel in found)
+    size = sum(channel.size for channel in found)
+    if count == 0:
+        return None
+    if count > parts.settings.response_records or size > parts.settings.response_bytes:
+        href = f"/fabric/v4/projects/{activation.project_id}/activations/{activation.activation_id}/response"
+        return {"count": count, "href": href}
+    records = [orjson.loads(line) for part in _lines(parts, activation, 0, count) for line in part.splitlines()]
+    return records[0] if count == 1 else records
+
+
+def _lines(parts: Parts, activation: Activation, skip: int, limit: int) -> Iterator[bytes]:
+    for channel in _response_channels(parts, activation):
+        offset = min(skip, channel.next_offset)
+        skip -= offset
+        while limit > 0 and offset < channel.next_offset:
+            segment = parts.store.records(channel.channel_id, offset, max_bytes=CHUNK_BYTES)
+            if segment is None:
+                break
+            segment = segment.part(offset, limit)
+            yield segment.bytes
+            offset = segment.end
+            limit -= segment.count
+
+
+def _progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
+    """Return what each skill has received, sent, and still has before it."""
+    sql = parts.store.read
+    plan = parts.engine.plans.of(sql, activation)
+    inbound: dict[str, list[Channel]] = {}
+    for channel in channels.of_activation(sql, activation.activation_id):
+        inbound.setdefault(channel.node, []).append(channel)
+    counts = tasks.counts(sql, activation.activation_id)
+    sent = tasks.sent_by_node(sql, activation.activation_id)
+    return [
+        {
+            "skill": node.ref_id,
+            "node": node.key,
+            "in": sum(channel.next_offset for channel in inbound.get(node.key, [])),
+            "waiting": sum(channel.next_offset - channel.acked for channel in inbound.get(node.key, [])),
+            "out": sent.get(node.key, 0),
+            "tasks": counts.get(node.key, {}),
+        }
+        for node in plan.nodes.values()
+    ]
+
+
+P = "/fabric/v4/projects/{project}"
+ROUTES = [
+    Route(P + "/activations", list_activations, methods=["GET"]),
+    Route(P + "/activations/{activation}", show_activation, methods=["GET"]),
+    Route(P + "/activations/{activation}/cancel", cancel_activation, methods=["POST"]),
+    Route(P + "/activations/{activation}/follow", follow_activation, methods=["GET"]),
+    Route(P + "/activations/{activation}/response", response_records, methods=["GET"]),
+    Route(P + "/events", list_events, methods=["GET"]),
+]

@@ -1,0 +1,59 @@
+"""The application: joins the routes; jobs come in under /px, also with a port after it (reference/fabric.md 6.3 a)."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import fabric_jobs
+from fabric_jobs.gateway import activations, internal, skills, tasks
+from fabric_jobs.gateway.errors import ERROR_HANDLERS
+from fabric_jobs.gateway.json_response import Json
+from fabric_jobs.gateway.parts import Parts
+
+JOBS_PREFIX = re.compile(r"^/px(:\d+)?(?=/)")
+
+
+async def info(request: Request) -> Response:
+    """Answer without a token (reference/fabric.md 6.2, Bootstrapping)."""
+    return Json(
+        {
+            "serverTs": round(time.time() * 1000),
+            "version": fabric_jobs.__version__,
+            "healths": [],
+            "deployType": "fabric_jobs",
+            "endpoints": '{"registry":{"url":""}}',
+        }
+    )
+
+
+async def healthz(request: Request) -> Response:
+    """The process answers."""
+    return Json({"status": "ok"})
+
+
+def make_app(parts: Parts) -> ASGIApp:
+    """Return the ASGI application of an owner."""
+    routes = [
+        *internal.ROUTES,  # first: the router tries the routes in order, and these are called most
+        Route("/fabric/v4/info", info),
+        Route("/healthz", healthz),
+        *skills.ROUTES,
+        *activations.ROUTES,
+        *tasks.ROUTES,
+    ]
+    app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)  # type: ignore[arg-type]
+    app.state.parts = parts
+
+    async def without_prefix(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["path"] = JOBS_PREFIX.sub("", scope["path"])
+        await app(scope, receive, send)
+
+    return without_prefix

@@ -1,0 +1,176 @@
+"""What jobs call: commit, pull, and Fabric's send_message (DESIGN section 6, reference/fabric.md 6.2)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fabric_jobs.errors import InvalidInput, NotAllowed, ReplayDiffers, StaleAttempt
+from fabric_jobs.gateway.json_response import Json, body_of
+from fabric_jobs.gateway.parts import Parts, parts_of, task_claims
+from fabric_jobs.records import Channel, Segment, Task
+from fabric_jobs.routing import sending_id
+from fabric_jobs.store import channels, commits, tasks
+from fabric_jobs.store.commits import Acked, Commit, Sent
+
+PULL_SECONDS = 20.0  # how long a pull waits for records
+PULL_BYTES = 256 << 10  # about as many bytes of records answer a pull
+
+
+async def commit(request: Request) -> Response:
+    """Take what an attempt sent and acknowledges; answered after one transaction holds all of it."""
+    parts, task = _current(request)
+    body = await body_of(request, parts.settings.body_bytes)
+    wanted = _parse(body)
+    if wanted.sent and not wanted.hold:
+        await parts.live.credit([found for sent in wanted.sent for found in _targets(parts, task, sent.output)])
+    try:
+        await asyncio.wrap_future(
+            parts.store.write(lambda tx: commits.apply(tx, task.task_id, task.attempt, wanted))
+        )
+    except ReplayDiffers as error:
+        cause = error.message
+        await asyncio.wrap_future(
+            parts.store.write(lambda tx: tasks.condemn(tx, task.task_id, task.attempt, cause))
+        )
+        raise
+    return Response(b"{}", media_type="application/json")
+
+
+async def pull(request: Request) -> Response:
+    """Answer with records of whichever input has some; wait for them when there are none."""
+    parts, task = _current(request)
+    positions = _positions(request.query_params.get("at", ""))
+    at_end = request.query_params.get("acknowledge") == "end"
+    deadline = asyncio.get_running_loop().time() + PULL_SECONDS
+    while True:
+        found = channels.inbound(parts.store.read, str(task.activation_id), task.node)
+        if at_end:
+            for channel in found:
+                parts.live.consumed(channel.channel_id, positions.get(channel.channel_id, channel.acked))
+        answer = _records(parts, task, found, positions)
+        if answer is not None:
+            return answer
+        if all(_is_drained(channel, positions) for channel in found):
+            return Response(status_code=204, headers={"x-fabric-end": "1"})
+        left = deadline - asyncio.get_running_loop().time()
+        if left <= 0 or not await parts.live.wait([("channel", channel.channel_id) for channel in found], left):
+            return Response(status_code=503 if parts.live.closing else 204)
+
+
+async def send_message(request: Request) -> Response:
+    """Take one record of a plain HTTP sender: exactly 200 with JSON (reference/fabric.md 6.2)."""
+    parts = parts_of(request)
+    claims = task_claims(request)
+    task = _task(parts, claims["task"], claims["attempt"])
+    activation_id, channel = request.path_params["activation"], request.path_params["channel"]
+    if activation_id != task.activation_id or channel != sending_id(activation_id, task.node):
+        raise NotAllowed("the token is good for the outputs of its own task only.")
+    body = await body_of(request, parts.settings.record_bytes)
+    try:
+        record = orjson.dumps(orjson.loads(body)) + b"\n"  # one line, whatever it looked like
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the record is not JSON: {error}.") from error
+    output = request.path_params["output"]
+    await parts.live.credit(_targets(parts, task, output))
+    sent = Sent(output=output, count=1, bytes=record)
+    key = request.headers.get("idempotency-key")
+    await asyncio.wrap_future(
+        parts.store.write(lambda tx: commits.message(tx, task.task_id, task.attempt, sent, key=key))
+    )
+    return Json({"success": True})
+
+
+def _current(request: Request) -> tuple[Parts, Task]:
+    """Return the task of a route, if the token is that of its current attempt."""
+    parts = parts_of(request)
+    claims = task_claims(request)
+    name = request.path_params["attempt"]
+    if name != f"{claims['task']}-{claims['attempt']}":
+        raise NotAllowed("the token is good for its own attempt only.")
+    return parts, _task(parts, claims["task"], claims["attempt"])
+
+
+def _task(parts: Parts, task_id: int, attempt: int) -> Task:
+    task = tasks.find(parts.store.read, task_id)
+    if task is None or task.attempt != attempt or task.ended or task.cancel_requested:
+        raise StaleAttempt("this attempt is over: another is the current one, or the task has ended or been cancelled")
+    return task
+
+
+def _targets(parts: Parts, task: Task, output: str) -> list[Channel]:
+    activation_id = str(task.activation_id)
+    return channels.of_output(parts.store.read, activation_id, sending_id(activation_id, task.node), output)
+
+
+def _parse(body: bytes) -> Commit:
+    end = body.find(b"\n")
+    try:
+        head: dict[str, Any] = orjson.loads(body[:end])
+        sent = _cut(body, end + 1, head["outputs"])
+        return Commit(
+            sequence=int(head["sequence"]),
+            sent=sent,
+            acks=tuple(Acked(channel_id=row[0], first=row[1], next=row[2]) for row in head["acks"]),
+            hand=(int(head["hand"][0]), int(head["hand"][1])) if head["hand"] else None,
+            hold=bool(head["hold"]),
+        )
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise InvalidInput(f"this is not a commit: {error!r}.") from error
+
+
+def _cut(body: bytes, start: int, outputs: list[Any]) -> tuple[Sent, ...]:
+    found = []
+    for name, count, size in outputs:
+        part = body[start : start + size]
+        if len(part) != size or part.count(b"\n") != count or not part.endswith(b"\n"):
+            raise ValueError(f"output '{name}' is not {count} records of {size} bytes in all")
+        found.append(Sent(output=str(name), count=count, bytes=part))
+        start += size
+    if start != len(body):
+        raise ValueError("there are bytes after the last output")
+    return tuple(found)
+
+
+def _positions(text: str) -> dict[int, int]:
+    try:
+        pairs = [part.split(":") for part in text.split(",") if part]
+        return {int(channel): int(offset) for channel, offset in pairs}
+    except ValueError as error:
+        raise InvalidInput(f"'at' is channel:offset,…, not '{text}'.") from error
+
+
+def _records(parts: Parts, task: Task, found: list[Channel], positions: dict[int, int]) -> Response | None:
+    if task.hand and not positions:
+        channel_id, offset = orjson.loads(task.hand)  # first what the attempt before had in hand: its outputs are there in part
+        segment = parts.store.records(channel_id, offset, max_bytes=1)
+        return None if segment is None else _answer(channel_id, segment.part(offset, 1))
+    for channel in found:
+        offset = positions.get(channel.channel_id, channel.acked)
+        if offset >= channel.next_offset:
+            continue
+        segment = parts.store.records(channel.channel_id, offset, max_bytes=PULL_BYTES)
+        if segment is not None:
+            return _answer(channel.channel_id, segment)
+    return None
+
+
+def _is_drained(channel: Channel, positions: dict[int, int]) -> bool:
+    return channel.ended and positions.get(channel.channel_id, channel.acked) >= channel.next_offset
+
+
+def _answer(channel_id: int, segment: Segment) -> Response:
+    headers = {"x-fabric-channel": str(channel_id), "x-fabric-first": str(segment.first_offset)}
+    return Response(segment.bytes, media_type="application/x-ndjson", headers=headers)
+
+
+ROUTES = [
+    Route("/internal/attempts/{attempt}/commit", commit, methods=["POST"]),
+    Route("/internal/attempts/{attempt}/pull", pull, methods=["GET"]),
+    Route("/internal/messages/{activation}/{channel}/{output}", send_message, methods=["POST"]),
+]

@@ -1,0 +1,51 @@
+"""JSON in and out, by orjson."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fabric_jobs.errors import InvalidInput, RecordTooLarge
+
+
+class Json(Response):
+    """A JSON response."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        return orjson.dumps(content)
+
+
+async def body_of(request: Request, limit: int) -> bytes:
+    """Return the body of a request; raise RecordTooLarge above `limit` bytes, before it is read where it says its length."""
+    if int(request.headers.get("content-length") or 0) > limit:
+        raise RecordTooLarge(f"the body is over the limit of {limit} bytes.")
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise RecordTooLarge(f"the body is over the limit of {limit} bytes.")
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def json_of(request: Request, limit: int) -> Any:
+    """Return the JSON value of a request's body."""
+    try:
+        return orjson.loads(await body_of(request, limit))
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the body is not JSON: {error}.") from error
+
+
+async def object_of(request: Request, limit: int) -> dict[str, Any]:
+    """Return the JSON object of a request's body."""
+    value = await json_of(request, limit)
+    if not isinstance(value, dict):
+        raise InvalidInput("the body is not a JSON object.")
+    return value

@@ -1,0 +1,135 @@
+"""Who waits for what: long polls, senders without credit. Everything here runs in the event loop's thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from fabric_jobs.records import Channel
+from fabric_jobs.settings import Settings
+from fabric_jobs.store import Effects, Store
+from fabric_jobs.store import channels as stored
+
+Key = tuple[str, int | str]
+
+
+@dataclass(slots=True)
+class Credit:
+    """How far the consumer of one channel is behind."""
+
+    next_offset: int
+    consumed: int
+    unconsumed_bytes: int = 0
+    segments: deque[tuple[int, int]] = field(default_factory=deque)  # end offset, bytes; not wholly consumed
+
+    def append(self, count: int, size: int) -> None:
+        """Records came."""
+        self.next_offset += count
+        self.unconsumed_bytes += size
+        self.segments.append((self.next_offset, size))
+
+    def consume(self, below: int) -> None:
+        """The consumer has all records below an offset."""
+        self.consumed = max(self.consumed, below)
+        while self.segments and self.segments[0][0] <= self.consumed:
+            self.unconsumed_bytes -= self.segments.popleft()[1]
+
+
+class Live:
+    """Wakes those who wait when a transaction is committed."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        """Must be made in the thread of the running event loop."""
+        self._store = store
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._waiters: dict[Key, set[asyncio.Future[None]]] = {}
+        self._credits: dict[int, Credit] = {}
+        self.closing = False
+        store.listen(self._committed)
+
+    async def wait(self, keys: list[Key], seconds: float) -> bool:
+        """Wait until one of the keys is touched; return False when `seconds` went by."""
+        if self.closing:
+            return False
+        future: asyncio.Future[None] = self._loop.create_future()
+        for key in keys:
+            self._waiters.setdefault(key, set()).add(future)
+        try:
+            async with asyncio.timeout(seconds):
+                await future
+        except TimeoutError:
+            return False
+        finally:
+            for key in keys:
+                waiting = self._waiters.get(key)
+                if waiting is not None:
+                    waiting.discard(future)
+                    if not waiting:
+                        del self._waiters[key]
+        return not self.closing
+
+    def close(self) -> None:
+        """Wake everybody; nobody waits any more."""
+        self.closing = True
+        for key in list(self._waiters):
+            self._touch(key)
+
+    async def credit(self, found: list[Channel]) -> None:
+        """Wait until the consumer of each of these channels is near enough."""
+        for channel in found:
+            if not channel.node or channel.closed:
+                continue
+            credit = self._credit(channel.channel_id)
+            while self._is_behind(credit) and channel.channel_id in self._credits:
+                if not await self.wait([("credit", channel.channel_id)], 60.0) and self.closing:
+                    return
+
+    def consumed(self, channel_id: int, below: int) -> None:
+        """A consumer that acknowledges at the end has all records below an offset."""
+        credit = self._credits.get(channel_id)
+        if credit is not None:
+            credit.consume(below)
+            self._touch(("credit", channel_id))
+
+    def _is_behind(self, credit: Credit) -> bool:
+        behind = credit.next_offset - credit.consumed
+        return behind >= self._settings.credit_records or credit.unconsumed_bytes >= self._settings.credit_bytes
+
+    def _credit(self, channel_id: int) -> Credit:
+        credit = self._credits.get(channel_id)
+        if credit is None:
+            channel = stored.find(self._store.read, channel_id)
+            assert channel is not None
+            credit = self._credits[channel_id] = Credit(next_offset=channel.acked, consumed=channel.acked)
+            for end, size in stored.sizes(self._store.read, channel_id, channel.acked):
+                credit.append(end - credit.next_offset, size)
+        return credit
+
+    def _committed(self, effects: Effects) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._apply, effects)
+
+    def _apply(self, effects: Effects) -> None:
+        for appended in effects.appended:
+            credit = self._credits.get(appended.channel_id)
+            end = appended.first_offset + appended.count
+            if credit is not None and end > credit.next_offset:
+                credit.append(end - credit.next_offset, len(appended.bytes))
+            self._touch(("channel", appended.channel_id))
+        for channel_id, acked in effects.acked.items():
+            self.consumed(channel_id, acked)
+        for channel_id in effects.ended:
+            self._credits.pop(channel_id, None)
+            self._touch(("channel", channel_id))
+            self._touch(("credit", channel_id))
+        for activation_id in effects.activations:
+            self._touch(("activation", activation_id))
+        if effects.events:
+            self._touch(("events", ""))
+
+    def _touch(self, key: Key) -> None:
+        for future in self._waiters.get(key, ()):
+            if not future.done():
+                future.set_result(None)

@@ -1,0 +1,143 @@
+"""What the routes share: the parts of the owner, who may call, and how things are shown."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from fabric_jobs.engine import Engine, tokens
+from fabric_jobs.errors import InvalidInput, NotAllowed, NotFound
+from fabric_jobs.executors.base import Executor
+from fabric_jobs.gateway.live import Live
+from fabric_jobs.records import Activation, Task
+from fabric_jobs.settings import Settings
+from fabric_jobs.store import Store, activations, tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The parts of an owner that the routes use; made once, kept in the application's state."""
+
+    store: Store
+    engine: Engine
+    live: Live
+    settings: Settings
+    executor: Executor
+    token: str  # of the owner's user
+    key: bytes  # signs the tokens of tasks
+
+
+def parts_of(request: Request) -> Parts:
+    """Return the parts of the application that a request came to."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def project_of(request: Request) -> str:
+    """Return the project of a route, for a caller with the owner's token; raise NotAllowed for any other."""
+    parts = parts_of(request)
+    if not hmac.compare_digest(bearer(request).encode(), parts.token.encode()):
+        raise NotAllowed("the token is not that of this gateway's user.", hint="It is in owner.json of the state directory.")
+    return str(request.path_params["project"])
+
+
+def task_claims(request: Request) -> dict[str, Any]:
+    """Return the claims of a task's token."""
+    return tokens.verify(bearer(request), parts_of(request).key)
+
+
+def bearer(request: Request) -> str:
+    """Return the bearer token of a request."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not token:
+        raise NotAllowed("there is no bearer token.")
+    return token.strip()
+
+
+def number_of(request: Request, name: str, default: float, *, low: float = 0, high: float = 1e12) -> float:
+    """Return a number of the query; raise InvalidInput when it is none."""
+    text = request.query_params.get(name, "")
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        raise InvalidInput(f"'{name}' is a number, not '{text}'.") from None
+    if not low <= value <= high:
+        raise InvalidInput(f"'{name}' is between {low:g} and {high:g}, not {text}.")
+    return value
+
+
+def find_activation(request: Request, project_id: str) -> Activation:
+    """Return the activation of a route; raise NotFound."""
+    activation_id = request.path_params["activation"]
+    found = activations.find(parts_of(request).store.read, activation_id)
+    if found is None or found.project_id != project_id:
+        raise NotFound(f"there is no activation '{activation_id}'.", hint="List them with `fabric-jobs activations list`.")
+    return found
+
+
+def find_task(request: Request, project_id: str) -> Task:
+    """Return the task of a route; raise NotFound."""
+    name = request.path_params["task"]
+    found = tasks.by_name(parts_of(request).store.read, project_id, name)
+    if found is None:
+        raise NotFound(f"there is no task '{name}'.", hint="List them with `fabric-jobs tasks list`.")
+    return found
+
+
+def milliseconds(at: float | None) -> int | None:
+    """Return a time as Fabric writes it."""
+    return None if at is None else round(at * 1000)
+
+
+def activation_json(activation: Activation, response: Any) -> dict[str, Any]:
+    """Return the activation record of reference/fabric.md 3.2."""
+    agent = activation.kind == "agent"
+    record = {
+        "success": True,
+        "activationId": activation.activation_id,
+        "requestId": activation.activation_id,
+        "correlationId": activation.correlation_id,
+        ("agentName" if agent else "skillName"): activation.name,
+        ("serviceName" if agent else "inputName"): activation.entry,
+        "sessionId": activation.session_id,
+        "projectId": activation.project_id,
+        "username": activation.username,
+        "payload": json.loads(activation.payload),
+        "properties": activation.properties,
+        "headers": activation.headers,
+        "start": milliseconds(activation.started_at),
+        "end": milliseconds(activation.ended_at),
+        "status": activation.state.value,
+        "response": response,
+    }
+    if activation.cause:
+        record["cause"] = activation.cause
+    if activation.error is not None:
+        record["error"] = activation.error
+    return record
+
+
+def task_json(task: Task, activation: Activation | None) -> dict[str, Any]:
+    """Return a task as reference/fabric.md section 5 has it, with our additions."""
+    return {
+        "name": task.name,
+        "activationId": task.activation_id,
+        "skillName": task.skill_name,
+        "actionName": task.action_name,
+        "agentName": activation.name if activation is not None and activation.kind == "agent" else "",
+        "node": task.node,
+        "receives": task.receives,
+        "state": task.state.value,
+        "attempt": task.attempt,
+        "startTime": milliseconds(task.started_at),
+        "endTime": milliseconds(task.ended_at),
+        "exitCode": task.exit_code,
+        "cause": task.cause,
+        "sent": task.sent,
+        "record": None if task.channel_id is None else {"channel": task.channel_id, "offset": task.record_offset},
+        "username": activation.username if activation is not None else "",
+    }

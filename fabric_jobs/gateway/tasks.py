@@ -1,0 +1,83 @@
+"""Tasks: list, show, logs (reference/fabric.md section 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors.base import STREAMS
+from fabric_jobs.gateway.json_response import Json
+from fabric_jobs.gateway.parts import find_task, milliseconds, number_of, parts_of, project_of, task_json
+from fabric_jobs.records import Attempt
+from fabric_jobs.store import activations, tasks
+from fabric_jobs.store.activations import Filter
+
+LOG_BYTES = 1 << 20  # at most this much of a log in one answer
+
+
+async def list_tasks(request: Request) -> Response:
+    """List the newest tasks first; unknown query keys are ignored (reference/fabric.md 6.3 i)."""
+    project_id = project_of(request)
+    query = request.query_params
+    sql = parts_of(request).store.read
+    wanted = Filter(
+        project_id=project_id,
+        state=query["state"].upper() if query.get("state") else None,
+        skill=query.get("skillName") or None,
+        activation_id=query.get("activationId") or None,
+        limit=int(number_of(request, "limit", 20, low=1, high=10_000)),
+        skip=int(number_of(request, "skip", 0)),
+    )
+    found = tasks.listed(sql, wanted)
+    owners = {task.activation_id: activations.find(sql, task.activation_id) for task in found if task.activation_id}
+    return Json({"success": True, "tasks": [task_json(task, owners.get(task.activation_id)) for task in found]})
+
+
+async def show_task(request: Request) -> Response:
+    """Show a task with its attempts."""
+    task = find_task(request, project_of(request))
+    sql = parts_of(request).store.read
+    owner = activations.find(sql, task.activation_id) if task.activation_id else None
+    shown = {**task_json(task, owner), "attempts": [_attempt(attempt) for attempt in tasks.attempts(sql, task.task_id)]}
+    return Json({"success": True, "task": shown})
+
+
+async def task_logs(request: Request) -> Response:
+    """Answer with the log of an attempt: as {success, logs}, or raw from a byte `offset` on when a `stream` is named."""
+    parts = parts_of(request)
+    task = find_task(request, project_of(request))
+    number = int(number_of(request, "attempt", task.attempt))
+    attempt = tasks.attempt(parts.store.read, task.task_id, number)
+    handle = attempt.handle if attempt is not None else None
+    stream = request.query_params.get("stream", "")
+    if stream and stream not in STREAMS:
+        raise InvalidInput(f"'stream' is stdout or stderr, not '{stream}'.")
+    if not stream:
+        text = parts.executor.merged(handle, LOG_BYTES).decode(errors="replace") if handle else ""
+        return Json({"success": True, "logs": text})
+    offset = int(number_of(request, "offset", 0))
+    data = parts.executor.logs(handle, stream, offset, LOG_BYTES) if handle else b""
+    return Response(data, media_type="text/plain; charset=utf-8", headers={"x-fabric-state": task.state.value})
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "attempt": attempt.attempt,
+        "executor": attempt.executor,
+        "start": milliseconds(attempt.started_at),
+        "end": milliseconds(attempt.ended_at),
+        "exitCode": attempt.exit_code,
+        "reason": attempt.reason,
+    }
+
+
+P = "/fabric/v4/projects/{project}"
+ROUTES = [
+    Route(P + "/tasks", list_tasks, methods=["GET"]),
+    Route(P + "/tasks/{task}", show_task, methods=["GET"]),
+    Route(P + "/tasks/{task}/logs", task_logs, methods=["GET"]),
+]

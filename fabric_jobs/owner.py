@@ -1,0 +1,249 @@
+"""The owner process of a state directory: joins store, executor, engine and gateway. `python -m fabric_jobs.owner DIR`.
+
+It has no click in it: the first command of a workspace waits for it to start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+import fabric_jobs
+from fabric_jobs import state_dir as places
+from fabric_jobs.engine import Engine
+from fabric_jobs.engine.launch import Endpoint
+from fabric_jobs.errors import AlreadyExists, FabricJobsError, PlaceUnavailable
+from fabric_jobs.executors import EXECUTORS
+from fabric_jobs.gateway.app import make_app
+from fabric_jobs.gateway.live import Live
+from fabric_jobs.gateway.parts import Parts
+from fabric_jobs.settings import Settings
+from fabric_jobs.state_dir import Address
+from fabric_jobs.store import Store, Tx, activations, tasks
+
+log = logging.getLogger(__name__)
+
+Ready = Callable[[Address], None]
+
+
+def run(settings: Settings, ready: Ready) -> None:
+    """Own a state directory until a signal comes or, with `until_idle`, nothing is left to do; call `ready` once it can be reached.
+
+    Raises AlreadyExists when another process is the owner, PlaceUnavailable when the directory or the port cannot be used.
+    """
+    directory = settings.state_dir
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(places.lock_file(directory), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise PlaceUnavailable(
+            f"the state directory {directory} cannot be used: {error.strerror}.",
+            hint="Make it writable, or name another one with --state-dir.",
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise AlreadyExists(
+            f"another process already serves {directory}.", hint="Commands in this workspace use it; see owner.json there."
+        ) from None
+    store = Store(places.database_file(directory))
+    try:
+        with contextlib.suppress(KeyboardInterrupt):  # the second Ctrl-C, during the graceful stop
+            asyncio.run(_serve(settings, store, ready))
+    finally:
+        store.close()
+        os.close(lock)
+
+
+async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
+    keys = store.write(_keys).result()
+    unix = _bind_unix(places.socket_path(settings.state_dir))
+    tcp = _bind_tcp(settings, store)
+    host, port = tcp.getsockname()[:2]
+    url = f"http://{host}:{port}"
+    endpoint = Endpoint(
+        api_endpoint=f"{url}/px",
+        socket=str(places.socket_path(settings.state_dir)),
+        key=bytes.fromhex(keys["key"]),
+        argv_bytes=settings.argv_bytes,
+    )
+    executors = {name: make(places.attempts_dir(settings.state_dir).absolute()) for name, make in EXECUTORS.items()}
+    engine = Engine(store, executors, settings, endpoint)
+    live = Live(store, settings)
+    parts = Parts(
+        store=store,
+        engine=engine,
+        live=live,
+        settings=settings,
+        executor=executors["local"],
+        token=keys["token"],
+        key=endpoint.key,
+    )
+    server = _Server(parts, [unix, tcp])
+    engine.start()
+    address = Address(
+        pid=os.getpid(), url=url, socket=endpoint.socket, token=keys["token"], version=fabric_jobs.__version__
+    )
+    try:
+        await server.run(lambda: _publish(settings, address, ready))
+    finally:
+        places.forget_address(settings.state_dir)
+        Path(endpoint.socket).unlink(missing_ok=True)
+        await asyncio.to_thread(engine.close)
+
+
+def _publish(settings: Settings, address: Address, ready: Ready) -> None:
+    places.write_address(settings.state_dir, address)
+    ready(address)
+
+
+class _Server:
+    """uvicorn on two sockets, and the watch that ends an idle owner."""
+
+    def __init__(self, parts: Parts, sockets: list[socket.socket]) -> None:
+        self._parts = parts
+        self._sockets = sockets
+        self._last_busy = time.monotonic()
+        app = make_app(parts)
+
+        async def noted(scope: object, receive: object, send: object) -> None:
+            self._last_busy = time.monotonic()
+            await app(scope, receive, send)  # type: ignore[arg-type]
+            self._last_busy = time.monotonic()
+
+        config = uvicorn.Config(
+            noted,
+            loop="asyncio",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=600,
+            timeout_graceful_shutdown=2,
+            server_header=False,
+            date_header=False,
+        )
+        self._server = uvicorn.Server(config)
+
+    async def run(self, started: Callable[[], None]) -> None:
+        """Serve until a signal comes or nothing is left to do."""
+        self._server.config.load()
+        self._server.lifespan = self._server.config.lifespan_class(self._server.config)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        await self._server.startup(sockets=self._sockets)
+        started()
+        watch = asyncio.create_task(self._watch_idle()) if self._parts.settings.until_idle else None
+        await self._server.main_loop()
+        if watch is not None:
+            watch.cancel()
+        self._parts.live.close()
+        await self._server.shutdown(sockets=self._sockets)
+
+    def _stop(self) -> None:
+        self._parts.live.close()
+        self._server.should_exit = True
+
+    async def _watch_idle(self) -> None:
+        idle = self._parts.settings.idle_seconds
+        while not self._server.should_exit:
+            await asyncio.sleep(max(0.05, self._last_busy + idle - time.monotonic()))
+            if self._is_busy():
+                self._last_busy = time.monotonic()
+            elif time.monotonic() - self._last_busy >= idle:
+                self._stop()
+
+    def _is_busy(self) -> bool:
+        sql = self._parts.store.read
+        return bool(activations.unsettled(sql)) or tasks.live_count(sql) > 0
+
+
+def _keys(tx: Tx) -> dict[str, str]:
+    """Return the owner's token and the key that signs the tokens of tasks; both outlast the process."""
+    found = {}
+    for name in ("token", "key"):
+        row = tx.one("setting", key=name)
+        found[name] = row["value"] if row is not None else secrets.token_hex(32)
+        tx.run("put_setting", key=name, value=found[name])
+    return found
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if path.parent.stat().st_uid != os.getuid():
+        raise PlaceUnavailable(f"{path.parent} belongs to somebody else.", hint="Name a shorter --state-dir.")
+    path.unlink(missing_ok=True)  # the lock says that its owner is gone
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound.bind(str(path))
+    path.chmod(0o600)
+    return bound
+
+
+def _bind_tcp(settings: Settings, store: Store) -> socket.socket:
+    row = store.read.one("setting", key="port")
+    if settings.port is not None:
+        bound = _try_bind(settings.host, settings.port)
+    else:
+        try:
+            bound = _try_bind(settings.host, int(row["value"]) if row is not None else 0)
+        except PlaceUnavailable as error:
+            log.warning("%s; jobs that were started with it and use plain HTTP will not reach this owner.", error.message)
+            bound = _try_bind(settings.host, 0)
+    port = str(bound.getsockname()[1])
+    if row is None or row["value"] != port:
+        store.write(lambda tx: tx.run("put_setting", key="port", value=port)).result()
+    return bound
+
+
+def _try_bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise PlaceUnavailable(
+            f"port {port} of {host} cannot be used: {error.strerror}", hint="Choose another one with --port, or 0 for a free one."
+        ) from error
+    return bound
+
+
+def main() -> None:
+    """`python -m fabric_jobs.owner STATE_DIR READY_FD`: what the first command of a workspace starts.
+
+    Writes one line to the file descriptor: `ready`, `taken`, or why it cannot start.
+    """
+    directory, descriptor = Path(sys.argv[1]), int(sys.argv[2])
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+
+    def say(text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(descriptor, text.encode())
+            os.close(descriptor)
+
+    try:
+        run(Settings(state_dir=directory, until_idle=True), lambda address: say("ready"))
+    except AlreadyExists:
+        say("taken")
+    except FabricJobsError as error:
+        say(str(error))
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""What happened, as frozen values: one class per table that others read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fabric_jobs.states import FINAL_TASK_STATES, ActivationState, TaskState
+
+Row = Mapping[str, Any]
+
+
+def _columns(row: Row) -> dict[str, Any]:
+    return dict(zip(row.keys(), row, strict=True))  # a sqlite3.Row iterates over its values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Activation:
+    """One invocation of an agent or a skill."""
+
+    activation_id: str
+    project_id: str
+    kind: str  # agent | skill
+    name: str
+    entry: str  # the service or the input
+    pins: dict[str, Any]  # {"agent": version | None, "skills": {name: version}}
+    state: ActivationState
+    cancel_requested: bool
+    cause: str
+    error: dict[str, Any] | None
+    session_id: str
+    correlation_id: str
+    username: str
+    workspace: str
+    payload: bytes  # JSON text
+    properties: dict[str, Any]
+    headers: dict[str, str]
+    retry_of: str | None
+    started_at: float
+    ended_at: float | None
+
+    @classmethod
+    def from_row(cls, row: Row) -> Activation:
+        """Build it from a row of `activations`."""
+        values = _columns(row)
+        for key in ("pins", "properties", "headers"):
+            values[key] = json.loads(values[key])
+        values["error"] = json.loads(values["error"]) if values["error"] else None
+        values["state"] = ActivationState(values["state"])
+        values["cancel_requested"] = bool(values["cancel_requested"])
+        return cls(**values)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to an end."""
+        return self.state is not ActivationState.PENDING
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Channel:
+    """The log of one mapping in one activation, without its records."""
+
+    channel_id: int
+    project_id: str
+    activation_id: str
+    wire: int
+    sending_id: str
+    output: str
+    node: str  # the consumer; empty when it is part of the response
+    next_offset: int
+    size: int  # bytes
+    acked: int
+    dispatched: int
+    dropped: int
+    ended: bool
+    closed: bool
+
+    @classmethod
+    def from_row(cls, row: Row) -> Channel:
+        """Build it from a row of `channels`."""
+        values = _columns(row)
+        values["ended"], values["closed"] = bool(values["ended"]), bool(values["closed"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """Some records of a channel that follow each other: NDJSON, each record ends in a newline."""
+
+    first_offset: int
+    count: int
+    bytes: bytes
+
+    @property
+    def end(self) -> int:
+        """The offset after the last record."""
+        return self.first_offset + self.count
+
+    def part(self, first: int, limit: int | None = None) -> Segment:
+        """Return the records from `first` on, at most `limit` of them."""
+        first = max(first, self.first_offset)
+        end = self.end if limit is None else min(self.end, first + limit)
+        if first == self.first_offset and end == self.end:
+            return self
+        lines = self.bytes.split(b"\n")[first - self.first_offset : end - self.first_offset]
+        return Segment(first_offset=first, count=end - first, bytes=b"".join(line + b"\n" for line in lines))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """The running instance of a job action; the durable row that has the state."""
+
+    task_id: int
+    project_id: str
+    name: str
+    activation_id: str | None
+    node: str
+    skill_name: str
+    action_name: str
+    kind: str
+    receives: str  # message | stream
+    channel_id: int | None
+    record_offset: int | None
+    state: TaskState
+    attempt: int
+    failures: int
+    lost: int
+    cancel_requested: bool
+    cause: str
+    sent: int
+    hand: str | None
+    not_before_at: float
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    exit_code: int | None
+
+    @classmethod
+    def from_row(cls, row: Row) -> Task:
+        """Build it from a row of `tasks`."""
+        values = _columns(row)
+        values["state"] = TaskState(values["state"])
+        values["cancel_requested"] = bool(values["cancel_requested"])
+        return cls(**values)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to an end."""
+        return self.state in FINAL_TASK_STATES
+
+    @property
+    def attempt_name(self) -> str:
+        """The name that an executor knows the current attempt by."""
+        return f"{self.name}-{self.attempt}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One try of a task in one place."""
+
+    task_id: int
+    attempt: int
+    executor: str
+    handle: str | None
+    sequence: int
+    started_at: float
+    ended_at: float | None
+    exit_code: int | None
+    reason: str
+
+    @classmethod
+    def from_row(cls, row: Row) -> Attempt:
+        """Build it from a row of `attempts`."""
+        return cls(**_columns(row))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One thing that happened; numbers grow."""
+
+    number: int
+    project_id: str
+    activation_id: str | None
+    task_id: int | None
+    kind: str  # such as `task.ACTIVE` or `activation.COMPLETE`
+    body: dict[str, Any]
+    at: float
+
+    @classmethod
+    def from_row(cls, row: Row) -> Event:
+        """Build it from a row of `events`."""
+        values = _columns(row)
+        values["body"] = json.loads(values["body"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedDefinition:
+    """One version of a skill or an agent as the gateway holds it."""
+
+    project_id: str
+    kind: str  # skill | agent
+    name: str
+    version: int
+    hash: str
+    body: Any  # the JSON document
+    source: str  # directory of the skill's files; empty when not given
+    saved_at: float
+
+    @classmethod
+    def from_row(cls, row: Row) -> SavedDefinition:
+        """Build it from a row of `definitions`."""
+        values = _columns(row)
+        values["body"] = json.loads(values["body"])
+        return cls(**values)

@@ -1,0 +1,179 @@
+"""Commits what the program sends and acknowledges, while the program works on (DESIGN section 6).
+
+While one commit is in flight the next one gathers: one record when idle, thousands when busy. What a record of `messages`
+caused is held until the record is finished, so that outputs and acknowledgement are one commit; if that takes longer than
+HOLD_SECONDS or fills the window, the outputs go ahead, and the gateway knows whose they are.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+from . import gateway
+
+WINDOW_RECORDS = 1024
+WINDOW_BYTES = 1 << 20
+HOLD_SECONDS = 0.1  # outputs of an unfinished record wait this long for its end
+ACK_SECONDS = 0.05  # acknowledgements without outputs wait this long for company
+
+IDLE, COOLING, BUSY = range(3)
+
+
+class Sender:
+    """What is under way to the gateway. One thread sends records; a second one, of this class, commits them."""
+
+    def __init__(self, *, hold: bool = False) -> None:
+        """`hold`: the gateway releases the records when the task exits 0, and the same moment acknowledges all input."""
+        self.hold = hold
+        self.hand: tuple[int, int] | None = None  # channel and offset of the record that is being handled
+        self.acks: dict[int, int] = {}  # channel -> every record below is finished
+        self._acked: dict[int, int] = {}
+        self._finished: dict[str, list[bytes]] = {}  # may be committed
+        self._in_hand: dict[str, list[bytes]] = {}  # outputs of the record that is being handled
+        self._count = 0  # records that are not committed yet
+        self._size = 0  # their bytes
+        self._hand_since = 0.0
+        self._release = False  # the outputs in hand are to go ahead
+        self._sequence = 0
+        self._state = IDLE
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)  # for the committing thread
+        self._room = threading.Condition(self._lock)  # for the sending thread
+        self._line = threading.Lock()  # one commit at a time
+        self._connection = gateway.connect()
+        self._path = gateway.path("commit")
+        self._thread = threading.Thread(target=self._run, name="fabric-skill-sender", daemon=True)
+        self._thread.start()
+
+    def starts_at(self, channel: int, offset: int) -> None:
+        """The first record of a channel comes."""
+        self.acks.setdefault(channel, offset)
+        self._acked.setdefault(channel, offset)
+
+    def send(self, output: str, record: bytes) -> None:
+        """Take a record; wait while too much is under way."""
+        with self._lock:
+            while self._count >= WINDOW_RECORDS or (self._count and self._size + len(record) > WINDOW_BYTES):
+                self._release = self._release or bool(self._in_hand)
+                self._kick()
+                self._room.wait()
+            held = self.hand is not None
+            if held and not self._in_hand:
+                self._hand_since = time.monotonic()
+            target = self._in_hand if held else self._finished
+            target.setdefault(output, []).append(record)
+            self._count += 1
+            self._size += len(record)
+            if self._state == IDLE or (self._state == COOLING and not held):
+                self._kick()
+
+    def finish(self, channel: int, next_offset: int) -> None:
+        """The record in hand is finished: its outputs and its acknowledgement may be committed."""
+        if not self._in_hand:
+            self.acks[channel] = next_offset
+            if self._state == IDLE:
+                with self._lock:
+                    self._kick()
+            return
+        with self._lock:
+            for output, records in self._in_hand.items():
+                self._finished.setdefault(output, []).extend(records)
+            self._in_hand = {}
+            self.acks[channel] = next_offset
+            if self._state != BUSY:
+                self._kick()
+
+    def flush(self) -> None:
+        """Return when all that was sent and finished is committed."""
+        while True:
+            with self._lock:
+                if not self._count and (self.hold or self.acks == self._acked):
+                    return
+                self._release = bool(self._in_hand)
+            with self._line:
+                self._commit()
+
+    def drop_hand(self) -> None:
+        """The record in hand failed: what it caused is not sent."""
+        with self._lock:
+            records = [record for part in self._in_hand.values() for record in part]
+            self._count -= len(records)
+            self._size -= sum(map(len, records))
+            self._in_hand = {}
+
+    def _kick(self) -> None:
+        self._state = BUSY
+        self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                self._rest()
+            with self._line:
+                self._commit()
+
+    def _rest(self) -> None:
+        """Wait until there is something to commit; called and returns with the lock held."""
+        while True:
+            if self._finished or (self._release and self._in_hand):
+                break
+            pause = self._pause()
+            if pause is None:
+                self._state = IDLE
+                # `finish` sets an acknowledgement without the lock, and only wakes an idle thread: look once more.
+                if not self.hold and self.acks != self._acked:
+                    continue
+                self._wake.wait()
+                continue
+            self._state = COOLING
+            if not self._wake.wait(pause):
+                self._release = bool(self._in_hand) and time.monotonic() - self._hand_since >= HOLD_SECONDS
+                if self._release or not self.hold and self.acks != self._acked:
+                    break
+        self._state = BUSY
+
+    def _pause(self) -> float | None:
+        """Return how many seconds what there is may wait; None when there is nothing."""
+        if self._in_hand:
+            return max(0.001, self._hand_since + HOLD_SECONDS - time.monotonic())
+        if not self.hold and self.acks != self._acked:
+            return ACK_SECONDS
+        return None
+
+    def _commit(self) -> None:
+        with self._lock:
+            body, count, size, acks = self._take()
+        if body is None:
+            return
+        gateway.ask(self._connection, "POST", self._path, body)
+        with self._lock:
+            self._acked.update(acks)
+            self._count -= count
+            self._size -= size
+            self._room.notify()
+
+    def _take(self) -> tuple[bytes | None, int, int, dict[int, int]]:
+        """Return the body of the next commit with the count and the bytes of its records, and its acknowledgements."""
+        acks = {} if self.hold else {key: value for key, value in self.acks.items() if value != self._acked[key]}
+        outputs, hand = self._finished, None
+        if outputs or acks:
+            self._finished = {}
+        elif self._release and self._in_hand:
+            outputs, self._in_hand = self._in_hand, {}
+            hand = None if self.hold else self.hand
+            self._release = False
+        else:
+            return None, 0, 0, {}
+        parts = [(name, len(records), b"".join(records)) for name, records in outputs.items()]
+        self._sequence += 1
+        head = {
+            "sequence": self._sequence,
+            "acks": [[key, self._acked[key], value] for key, value in acks.items()],
+            "hand": hand,
+            "hold": self.hold,
+            "outputs": [[name, count, len(data)] for name, count, data in parts],
+        }
+        body = json.dumps(head).encode() + b"\n" + b"".join(data for _, _, data in parts)
+        return body, sum(count for _, count, _ in parts), sum(len(data) for _, _, data in parts), acks

@@ -1,0 +1,101 @@
+"""Trees of files as values: read one, write one whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from fabric_jobs.errors import AlreadyExists, FabricJobsError, InvalidInput, PlaceUnavailable
+
+# pip compiles every .py of a wheel, also those of templates and examples; what it leaves is nobody's source.
+# The state directory of a workspace belongs to the machine that it was made on.
+NOT_SOURCE = frozenset({"__pycache__", ".fabric-jobs"})
+
+
+def read_tree(directory: Path) -> dict[str, bytes]:
+    """Return the files below `directory`, sorted, as {path with '/': content}; NOT_SOURCE directories are left out."""
+    files: dict[str, bytes] = {}
+    for path in sorted(directory.rglob("*")):
+        relative = path.relative_to(directory)
+        if path.is_file() and NOT_SOURCE.isdisjoint(relative.parts):
+            files[relative.as_posix()] = path.read_bytes()
+    return files
+
+
+def write_new(files: Mapping[str, bytes], root: Path) -> tuple[Path, ...]:
+    """Write `files` ({path below root: content}) and return their paths in that order; make directories as needed.
+
+    All or nothing: whatever goes wrong, also an interrupt, removes every file and directory that this call made.
+    Raise AlreadyExists when one of the files is there (nothing is ever overwritten), InvalidInput when a path leads
+    outside `root` or through a file, PlaceUnavailable when the disk refuses.
+    """
+    targets = {root / path: content for path, content in files.items()}
+    made: list[Path] = []
+    with disk_errors(root):
+        for target in targets:
+            _check_new(target, root)
+        try:
+            for target, content in targets.items():
+                _make_directories(target.parent, made)
+                _write_file(target, content, made)
+        except BaseException:
+            _remove(made)
+            raise
+    return tuple(targets)
+
+
+@contextmanager
+def disk_errors(place: Path) -> Iterator[None]:
+    """Turn every OSError of the block into an error to act on; it names `place` when the OSError names no path."""
+    try:
+        yield
+    except OSError as error:
+        raise _explained(error, Path(os.fsdecode(error.filename or place))) from error
+
+
+def _explained(error: OSError, path: Path) -> FabricJobsError:
+    if isinstance(error, FileExistsError):
+        return AlreadyExists(f"{path} is there already, so nothing was written.", hint="Choose another name.")
+    if isinstance(error, NotADirectoryError):
+        return InvalidInput(f"{path} cannot be written, because a part of this path is a file and no directory.")
+    return PlaceUnavailable(
+        f"{path} cannot be written: {error.strerror or error}. Nothing was left behind.",
+        hint="Check that the disk has room and that you may write there.",
+    )
+
+
+def _check_new(target: Path, root: Path) -> None:
+    # resolve() follows links: neither '..' nor a link below the root may lead out of it.
+    if not target.resolve().is_relative_to(root.resolve()):
+        raise InvalidInput(f"{target} is outside of {root}; nothing was written.")
+    if os.path.lexists(target):
+        raise FileExistsError(0, "is there already", str(target))
+
+
+def _make_directories(directory: Path, made: list[Path]) -> None:
+    missing = [path for path in (directory, *directory.parents) if not path.is_dir()]
+    for path in reversed(missing):
+        try:
+            path.mkdir()
+        except FileExistsError as error:
+            if path.is_dir():  # somebody else made it in this moment, so it is theirs to remove
+                continue
+            raise NotADirectoryError(error.errno, "is a file", str(path)) from error
+        made.append(path)
+
+
+def _write_file(path: Path, content: bytes, made: list[Path]) -> None:
+    with path.open("xb") as file:
+        made.append(path)
+        file.write(content)
+
+
+def _remove(made: list[Path]) -> None:
+    for path in reversed(made):
+        with suppress(OSError):  # a directory that somebody else has put something into stays
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink()

@@ -1,0 +1,39 @@
+"""The numbers and addresses that may be set, with their defaults (DESIGN section 6, Limits)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def _seconds(name: str, default: float) -> float:
+    return float(os.environ.get(name, default))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an owner process runs with."""
+
+    state_dir: Path
+    host: str = "127.0.0.1"
+    port: int | None = None  # None: the persisted one, else a free one
+    until_idle: bool = False
+    idle_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_IDLE_SECONDS", 5.0))
+    project_id: str = "local"
+    record_bytes: int = 16 << 20
+    body_bytes: int = 64 << 20
+    argv_bytes: int = 100_000  # argv and CORTEX_PAYLOAD; above it the payload is in a file
+    credit_records: int = 65_536  # unconsumed records of a channel after which its sender waits
+    credit_bytes: int = 64 << 20
+    response_records: int = 1000  # a longer response is {count, href}
+    response_bytes: int = 1 << 20
+    grace_seconds: float = 10.0  # between TERM and KILL
+    lost_limit: int = 3  # tries of an attempt whose place died
+    task_slots: int = field(default_factory=lambda: 2 * cpu_count())  # message tasks at a time, of all activations
+
+
+def cpu_count() -> int:
+    """Return how many processors this process may use; the default of `workers`."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)

@@ -1,0 +1,82 @@
+"""The only code that speaks SQL.
+
+`Store` joins the one writer, the readers and the tail; the modules beside it are statements, by noun:
+`definitions`, `activations`, `channels`, `tasks`, `commits`, `events`. What changes something takes a `Tx`,
+what only reads takes any `Sql`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeVar
+
+from fabric_jobs.records import Segment
+from fabric_jobs.store import channels
+from fabric_jobs.store.connection import open_reader
+from fabric_jobs.store.sql import Sql
+from fabric_jobs.store.tail import Tail
+from fabric_jobs.store.writer import Effects, Listener, Tx, Writer
+
+__all__ = ["Effects", "Store", "Tx"]
+
+T = TypeVar("T")
+
+
+class Store:
+    """The state of one owner, in one directory."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the database file `path`; raise PlaceUnavailable when the disk does not allow it."""
+        self._path = path
+        self._listeners: list[Listener] = []
+        self._readers: list[sqlite3.Connection] = []
+        self._local = threading.local()
+        self._tail = Tail()
+        self._writer = Writer(path, self._committed)
+
+    @property
+    def commits(self) -> int:
+        """How many transactions were committed since the start."""
+        return self._writer.commits
+
+    @property
+    def read(self) -> Sql:
+        """Statements on a read-only connection of the calling thread."""
+        if not hasattr(self._local, "sql"):
+            connection = open_reader(self._path)
+            self._readers.append(connection)
+            self._local.sql = Sql(connection)
+        sql: Sql = self._local.sql
+        return sql
+
+    def write(self, operation: Callable[[Tx], T]) -> Future[T]:
+        """Run `operation` in the writer's next transaction; the future is done after the commit."""
+        return self._writer.submit(operation)
+
+    def records(self, channel_id: int, offset: int, *, max_bytes: int) -> Segment | None:
+        """Return records of a channel from `offset` on, from memory where they are there."""
+        return self._tail.read(channel_id, offset, max_bytes=max_bytes) or channels.read(
+            self.read, channel_id, offset, max_bytes=max_bytes
+        )
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with the effects of every committed group, in the writer's thread; it must return at once."""
+        self._listeners.append(listener)
+
+    def close(self) -> None:
+        """Commit what waits, and close every connection."""
+        self._writer.close()
+        for connection in self._readers:
+            connection.close()
+
+    def _committed(self, effects: Effects) -> None:
+        for appended in effects.appended:
+            self._tail.add(appended)
+        for channel_id, acked in effects.acked.items():
+            self._tail.forget(channel_id, acked)
+        for listener in self._listeners:
+            listener(effects)

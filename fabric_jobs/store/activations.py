@@ -1,0 +1,126 @@
+"""Activations: one row each, PENDING until one move ends them."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from fabric_jobs.records import Activation
+from fabric_jobs.states import ActivationState
+from fabric_jobs.store import events
+from fabric_jobs.store.sql import Sql
+from fabric_jobs.store.writer import Tx
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewActivation:
+    """What an activation starts with."""
+
+    activation_id: str
+    project_id: str
+    kind: str
+    name: str
+    entry: str
+    pins: dict[str, Any]
+    payload: bytes
+    session_id: str
+    correlation_id: str
+    username: str
+    workspace: str = ""
+    properties: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    retry_of: str | None = None
+
+
+def create(tx: Tx, new: NewActivation) -> None:
+    """Insert an activation, PENDING."""
+    values = dict(vars(new))
+    for key in ("pins", "properties", "headers"):
+        values[key] = json.dumps(values[key])
+    tx.run("insert_activation", started_at=time.time(), **values)
+    events.record(
+        tx,
+        "activation.PENDING",
+        project_id=new.project_id,
+        activation_id=new.activation_id,
+        name=new.name,
+        entry=new.entry,
+    )
+
+
+def find(sql: Sql, activation_id: str) -> Activation | None:
+    """Return one activation."""
+    row = sql.one("activation", activation_id=activation_id)
+    return None if row is None else Activation.from_row(row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which activations or tasks to list; None takes all."""
+
+    project_id: str
+    state: str | None = None
+    agent: str | None = None
+    skill: str | None = None
+    activation_id: str | None = None
+    correlation_id: str | None = None
+    limit: int = 20
+    skip: int = 0
+
+
+def listed(sql: Sql, wanted: Filter) -> list[Activation]:
+    """Return the newest activations first."""
+    rows = sql.all(
+        "activations",
+        project_id=wanted.project_id,
+        state=wanted.state,
+        agent=wanted.agent,
+        skill=wanted.skill,
+        correlation_id=wanted.correlation_id,
+        limit=wanted.limit,
+        skip=wanted.skip,
+    )
+    return [Activation.from_row(row) for row in rows]
+
+
+def unsettled(sql: Sql) -> list[str]:
+    """Return the ids of the activations that the engine has to look at after a start."""
+    return [row["activation_id"] for row in sql.all("unsettled_activations")]
+
+
+def end(
+    tx: Tx, activation: Activation, state: ActivationState, *, cause: str = "", error: dict[str, Any] | None = None
+) -> bool:
+    """Move a PENDING activation to its end; return False when it had ended before. What still runs in it is told to stop."""
+    moved = tx.run(
+        "end_activation",
+        activation_id=activation.activation_id,
+        state=state.value,
+        cause=cause,
+        error=json.dumps(error) if error else None,
+        ended_at=time.time(),
+    )
+    if not moved:
+        return False
+    tx.run(
+        "ask_cancel_of_live_tasks", activation_id=activation.activation_id, cause=f"the activation ended {state.value}"
+    )
+    events.record(
+        tx,
+        f"activation.{state.value}",
+        project_id=activation.project_id,
+        activation_id=activation.activation_id,
+        cause=cause,
+        error=error,
+    )
+    return True
+
+
+def ask_cancel(tx: Tx, activation_id: str, project_id: str, cause: str) -> bool:
+    """Set the wish to cancel; return False when the activation has ended."""
+    asked = bool(tx.run("ask_activation_cancel", activation_id=activation_id, cause=cause))
+    if asked:
+        events.record(tx, "activation.cancel", project_id=project_id, activation_id=activation_id, cause=cause)
+    return asked

@@ -1,0 +1,62 @@
+"""Opens the database: pragmas, schema, and the words for what can go wrong."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.store.sql import HERE
+
+PAGE_SIZE = 8192  # segments are large: fewer pages to write and to free than with 4096
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Open the database for the one writer, and bring its schema up to date; raise PlaceUnavailable when it cannot be."""
+    with translated(path):
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        connection.execute(f"pragma page_size = {PAGE_SIZE}")
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        connection.execute("pragma foreign_keys = on")
+        connection.execute("pragma wal_autocheckpoint = 0")  # the writer does it between two transactions
+        connection.execute("pragma cache_size = -16384")
+        _migrate(connection, path)
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open the database for reading only."""
+    with translated(path):
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        connection.execute("pragma query_only = on")
+        connection.execute("pragma cache_size = -4096")
+    return connection
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises for a bad disk into PlaceUnavailable."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise PlaceUnavailable(
+            f"the state in {path} cannot be used: {error}",
+            hint=f"Check that {path.parent} is on a disk with free space that this user may write to.",
+        ) from error
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("pragma user_version").fetchone()[0]
+    steps = sorted((HERE / "schema").glob("*.sql"))
+    if version > len(steps):
+        raise PlaceUnavailable(
+            f"the state in {path} was written by a newer fabric-jobs (schema {version}, this one knows {len(steps)}).",
+            hint="Upgrade fabric-jobs, or use another --state-dir.",
+        )
+    for number, step in enumerate(steps[version:], start=version + 1):
+        connection.executescript(f"begin immediate;\n{step.read_text()}\npragma user_version = {number};\ncommit;")

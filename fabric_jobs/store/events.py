@@ -1,0 +1,37 @@
+"""Events: each move leaves one, with a growing number."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from fabric_jobs.records import Event
+from fabric_jobs.store.sql import Sql
+from fabric_jobs.store.writer import Tx
+
+
+def record(
+    tx: Tx, kind: str, *, project_id: str, activation_id: str | None, task_id: int | None = None, **body: Any
+) -> None:
+    """Leave an event in the transaction of the move that it tells of."""
+    tx.run(
+        "insert_event",
+        project_id=project_id,
+        activation_id=activation_id,
+        task_id=task_id,
+        kind=kind,
+        body=json.dumps(body, separators=(",", ":")),
+        at=time.time(),
+    )
+    tx.effects.events = True
+    if activation_id is not None:
+        tx.effects.activations.add(activation_id)
+
+
+def after(
+    sql: Sql, number: int, *, project_id: str, activation_id: str | None = None, limit: int = 1000
+) -> list[Event]:
+    """Return what happened after event `number`, oldest first."""
+    rows = sql.all("events_after", after=number, project_id=project_id, activation_id=activation_id, limit=limit)
+    return [Event.from_row(row) for row in rows]

@@ -1,0 +1,173 @@
+-- Every row has a project. Times are seconds since 1970 (UTC); JSON is text; payloads are bytes as they came.
+
+create table settings (
+  key   text primary key,
+  value text not null
+) strict, without rowid;
+
+-- Versions of skills and agents. A version never changes; an activation pins those that it started with.
+create table definitions (
+  project_id text    not null,
+  kind       text    not null check (kind in ('skill', 'agent')),
+  name       text    not null,
+  version    integer not null,
+  hash       text    not null,           -- of body and source
+  body       text    not null,           -- the document as JSON
+  source     text    not null,           -- directory of the skill's files; empty when not given
+  saved_at   real    not null,
+  primary key (project_id, kind, name, version)
+) strict, without rowid;
+
+create table activations (
+  activation_id    text primary key,
+  project_id       text    not null,
+  kind             text    not null check (kind in ('skill', 'agent')),
+  name             text    not null,     -- of the skill or the agent
+  entry            text    not null,     -- the input or the service that was invoked
+  pins             text    not null,     -- {"agent": version | null, "skills": {name: version}}
+  state            text    not null,
+  cancel_requested integer not null default 0,
+  cause            text    not null default '',
+  error            text,                 -- {"skill", "task", "record", "exitCode", "reason", "lastLines"}
+  session_id       text    not null,
+  correlation_id   text    not null,
+  username         text    not null,
+  workspace        text    not null,     -- root of the workspace; empty when not known
+  payload          blob    not null,
+  properties       text    not null,
+  headers          text    not null,
+  retry_of         text,
+  started_at       real    not null,
+  ended_at         real
+) strict;
+create index activations_by_start on activations (project_id, started_at);
+create index activations_pending on activations (activation_id) where state = 'PENDING';
+
+-- One row per mapping of one activation: the log, and how far its consumer is.
+create table channels (
+  channel_id    integer primary key,
+  project_id    text    not null,
+  activation_id text    not null references activations,
+  wire          integer not null,              -- index of the wire in the plan
+  sending_id    text    not null,              -- the `channelId` of the sender's message
+  output        text    not null,              -- the output of the sender that this wire takes
+  node          text    not null,              -- the node that consumes; empty: it is part of the response
+  next_offset   integer not null default 0,    -- records appended
+  size          integer not null default 0,    -- bytes appended
+  acked         integer not null default 0,    -- every record below is finished
+  dispatched    integer not null default 0,    -- a task row was made for every record below
+  dropped       integer not null default 0,    -- records that came after the consumer had closed
+  ended         integer not null default 0,    -- no record can come any more
+  closed        integer not null default 0,    -- the consumer wants no more
+  unique (activation_id, wire)
+) strict;
+create index channels_by_sender on channels (activation_id, sending_id, output);
+
+create table segments (
+  segment_id   integer primary key,
+  channel_id   integer not null references channels,
+  first_offset integer not null,
+  count        integer not null,
+  hops         integer not null default 0,     -- mappings that the records have passed
+  bytes        blob    not null                -- NDJSON, each record ends in a newline
+) strict;
+create unique index segments_by_offset on segments (channel_id, first_offset);
+
+create table tasks (
+  task_id          integer primary key,
+  project_id       text    not null,
+  name             text    not null unique,    -- <project>-<skill>-<action>-<random>
+  activation_id    text references activations, -- null: a daemon, outside any activation
+  node             text    not null,
+  skill_name       text    not null,
+  action_name      text    not null,
+  kind             text    not null default 'job',
+  receives         text    not null,
+  channel_id       integer references channels,
+  record_offset    integer,                    -- message tasks: the record that it handles
+  state            text    not null,
+  attempt          integer not null default 0, -- the current one; 0 before the first
+  failures         integer not null default 0, -- attempts that failed
+  lost             integer not null default 0, -- attempts whose place died
+  cancel_requested integer not null default 0,
+  cause            text    not null default '',
+  sent             integer not null default 0, -- records that it committed
+  hand             text,                       -- [channel, offset] of a record whose outputs are committed in part
+  not_before_at    real    not null default 0,
+  created_at       real    not null,
+  started_at       real,
+  ended_at         real,
+  exit_code        integer
+) strict;
+create index tasks_by_activation on tasks (activation_id, task_id);
+create index tasks_live on tasks (activation_id) where state in ('QUEUED', 'STARTING', 'ACTIVE');
+create index tasks_by_record on tasks (channel_id, record_offset) where channel_id is not null;
+
+create table attempts (
+  task_id    integer not null references tasks,
+  attempt    integer not null,
+  executor   text    not null,
+  handle     text,                             -- all that a new process needs to find it again
+  sequence   integer not null default 0,       -- of the last commit
+  started_at real    not null,
+  ended_at   real,
+  exit_code  integer,
+  reason     text    not null default '',
+  primary key (task_id, attempt)
+) strict, without rowid;
+
+-- What a task committed since its last acknowledgement, per output, and how much of it the present attempt has repeated.
+create table sends (
+  task_id        integer not null references tasks,
+  output         text    not null,
+  count          integer not null default 0,
+  size           integer not null default 0,
+  crc            integer not null default 0,
+  repeated_count integer not null default 0,
+  repeated_size  integer not null default 0,
+  repeated_crc   integer not null default 0,
+  primary key (task_id, output)
+) strict, without rowid;
+
+-- Outputs of messages(acknowledge="end"): released when the task exits 0.
+create table held (
+  held_id integer primary key,
+  task_id integer not null references tasks,
+  output  text    not null,
+  count   integer not null,
+  bytes   blob    not null
+) strict;
+create index held_by_task on held (task_id);
+
+-- Idempotency keys of plain HTTP senders.
+create table message_keys (
+  task_id integer not null references tasks,
+  key     text    not null,
+  primary key (task_id, key)
+) strict, without rowid;
+
+create table dead_letters (
+  dead_letter_id integer primary key,
+  project_id     text    not null,
+  activation_id  text    not null references activations,
+  channel_id     integer not null references channels,
+  record_offset  integer not null,
+  task_id        integer not null references tasks,
+  payload        blob    not null,
+  error          text    not null,
+  attempts       integer not null,
+  dead_at        real    not null,
+  retried_as     text,
+  unique (channel_id, record_offset)
+) strict;
+
+create table events (
+  number        integer primary key autoincrement,
+  project_id    text not null,
+  activation_id text,
+  task_id       integer,
+  kind          text not null,
+  body          text not null,
+  at            real not null
+) strict;
+create index events_by_activation on events (activation_id, number);

@@ -1,0 +1,47 @@
+"""Named statements over one SQLite connection."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+Row = Mapping[str, Any]
+
+
+def load_queries(text: str) -> dict[str, str]:
+    """Return the statements of a file in which each begins with `-- name: x`."""
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+    return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+QUERIES = load_queries((HERE / "queries.sql").read_text())
+
+
+class Sql:
+    """One connection, and the statements of queries.sql by name."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def one(self, query: str, **values: Any) -> Row | None:
+        """Return the first row, or None."""
+        row: Row | None = self.connection.execute(QUERIES[query], values).fetchone()
+        return row
+
+    def all(self, query: str, **values: Any) -> list[Row]:
+        """Return all rows."""
+        return self.connection.execute(QUERIES[query], values).fetchall()
+
+    def run(self, query: str, **values: Any) -> int:
+        """Run a statement; return how many rows it changed."""
+        return self.connection.execute(QUERIES[query], values).rowcount
+
+    def insert(self, query: str, **values: Any) -> int:
+        """Insert a row; return its integer key."""
+        key = self.connection.execute(QUERIES[query], values).lastrowid
+        assert key is not None
+        return key

@@ -1,0 +1,73 @@
+"""The newest records of each channel in memory, for consumers that keep up; laggards read SQLite."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from fabric_jobs.records import Segment
+from fabric_jobs.store.writer import Appended
+
+CHANNEL_BYTES = 4 << 20
+TOTAL_BYTES = 32 << 20
+
+
+class Tail:
+    """A bounded cache of segments; safe to use from every thread."""
+
+    def __init__(self, *, channel_bytes: int = CHANNEL_BYTES, total_bytes: int = TOTAL_BYTES) -> None:
+        self._channel_bytes = channel_bytes
+        self._total_bytes = total_bytes
+        self._segments: dict[int, deque[Segment]] = {}
+        self._sizes: dict[int, int] = {}
+        self._total = 0
+        self._lock = threading.Lock()
+
+    def add(self, appended: Appended) -> None:
+        """Keep committed records; the oldest go when the bound is passed."""
+        segment = Segment(first_offset=appended.first_offset, count=appended.count, bytes=appended.bytes)
+        with self._lock:
+            segments = self._segments.setdefault(appended.channel_id, deque())
+            segments.append(segment)
+            self._sizes[appended.channel_id] = self._sizes.get(appended.channel_id, 0) + len(segment.bytes)
+            self._total += len(segment.bytes)
+            while self._sizes.get(appended.channel_id, 0) > self._channel_bytes:
+                self._pop(appended.channel_id)
+            while self._total > self._total_bytes:
+                self._pop(max(self._sizes, key=self._sizes.__getitem__))
+
+    def forget(self, channel_id: int, below: int | None = None) -> None:
+        """Drop the segments that are wholly below an offset; all of the channel without one."""
+        with self._lock:
+            segments = self._segments.get(channel_id)
+            while segments and (below is None or segments[0].end <= below):
+                self._pop(channel_id)
+
+    def read(self, channel_id: int, offset: int, *, max_bytes: int) -> Segment | None:
+        """Return records from `offset` on, about `max_bytes` of them and at least one; None when they are not here."""
+        with self._lock:
+            segments = self._segments.get(channel_id)
+            if not segments or segments[0].first_offset > offset or segments[-1].end <= offset:
+                return None
+            found: list[Segment] = []
+            size = 0
+            for segment in segments:
+                if segment.end <= offset:
+                    continue
+                if found and size + len(segment.bytes) > max_bytes:
+                    break
+                found.append(segment)
+                size += len(segment.bytes)
+        found[0] = found[0].part(offset)
+        return Segment(
+            first_offset=found[0].first_offset,
+            count=sum(segment.count for segment in found),
+            bytes=found[0].bytes if len(found) == 1 else b"".join(segment.bytes for segment in found),
+        )
+
+    def _pop(self, channel_id: int) -> None:
+        segment = self._segments[channel_id].popleft()
+        self._sizes[channel_id] -= len(segment.bytes)
+        self._total -= len(segment.bytes)
+        if not self._segments[channel_id]:
+            del self._segments[channel_id], self._sizes[channel_id]

@@ -1,0 +1,216 @@
+"""Tasks and their attempts: each move is one guarded UPDATE, with an event in the same transaction."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from fabric_jobs.records import Attempt, Task
+from fabric_jobs.states import TaskState
+from fabric_jobs.store import events
+from fabric_jobs.store.activations import Filter
+from fabric_jobs.store.sql import Sql
+from fabric_jobs.store.writer import Tx
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewTask:
+    """What a task starts with."""
+
+    project_id: str
+    name: str
+    activation_id: str
+    node: str
+    skill_name: str
+    action_name: str
+    receives: str  # message | stream
+    channel_id: int | None = None
+    record_offset: int | None = None
+
+
+def create(tx: Tx, new: NewTask) -> int:
+    """Insert a task, QUEUED; return its id."""
+    task_id = tx.insert("insert_task", created_at=time.time(), **vars(new))
+    _event(tx, new.project_id, new.activation_id, task_id, TaskState.QUEUED, name=new.name, node=new.node)
+    return task_id
+
+
+def find(sql: Sql, task_id: int) -> Task | None:
+    """Return one task."""
+    row = sql.one("task", task_id=task_id)
+    return None if row is None else Task.from_row(row)
+
+
+def by_name(sql: Sql, project_id: str, name: str) -> Task | None:
+    """Return one task by its name."""
+    row = sql.one("task_by_name", project_id=project_id, name=name)
+    return None if row is None else Task.from_row(row)
+
+
+def listed(sql: Sql, wanted: Filter) -> list[Task]:
+    """Return the newest tasks first."""
+    rows = sql.all(
+        "tasks",
+        project_id=wanted.project_id,
+        activation_id=wanted.activation_id,
+        skill_name=wanted.skill,
+        state=wanted.state,
+        limit=wanted.limit,
+        skip=wanted.skip,
+    )
+    return [Task.from_row(row) for row in rows]
+
+
+def live(sql: Sql, activation_id: str) -> list[Task]:
+    """Return the tasks of an activation that have not ended, oldest first."""
+    return [Task.from_row(row) for row in sql.all("live_tasks", activation_id=activation_id)]
+
+
+def streams(sql: Sql, activation_id: str) -> list[Task]:
+    """Return the stream tasks of an activation, ended ones too."""
+    return [Task.from_row(row) for row in sql.all("stream_tasks", activation_id=activation_id)]
+
+
+def counts(sql: Sql, activation_id: str) -> dict[str, dict[str, int]]:
+    """Return how many tasks of each node are in each state: {node: {state: count}}."""
+    found: dict[str, dict[str, int]] = {}
+    for row in sql.all("task_counts", activation_id=activation_id):
+        found.setdefault(row["node"], {})[row["state"]] = row["count"]
+    return found
+
+
+def sent_by_node(sql: Sql, activation_id: str) -> dict[str, int]:
+    """Return how many records the tasks of each node committed."""
+    return {row["node"]: row["sent"] for row in sql.all("sent_by_node", activation_id=activation_id)}
+
+
+def live_count(sql: Sql) -> int:
+    """Return how many tasks have not ended, of all activations."""
+    row = sql.one("live_task_count")
+    return 0 if row is None else int(row["count"])
+
+
+def busy_slots(sql: Sql) -> int:
+    """Return how many message tasks hold a worker slot, of all activations."""
+    row = sql.one("busy_slots")
+    return 0 if row is None else int(row["count"])
+
+
+def attempts(sql: Sql, task_id: int) -> list[Attempt]:
+    """Return all tries of a task, oldest first."""
+    return [Attempt.from_row(row) for row in sql.all("attempts_of_task", task_id=task_id)]
+
+
+def attempt(sql: Sql, task_id: int, number: int) -> Attempt | None:
+    """Return one try of a task."""
+    row = sql.one("attempt", task_id=task_id, attempt=number)
+    return None if row is None else Attempt.from_row(row)
+
+
+def start(tx: Tx, task: Task, executor: str) -> Task | None:
+    """QUEUED to STARTING with a new attempt; return the task as it is now, or None when another had moved it."""
+    if not tx.run("start_task", task_id=task.task_id, at=time.time()):
+        return None
+    tx.run("expect_repeat", task_id=task.task_id)
+    tx.run("delete_held", task_id=task.task_id)
+    tx.run("insert_attempt", task_id=task.task_id, attempt=task.attempt + 1, executor=executor, started_at=time.time())
+    _moved(tx, task, TaskState.STARTING, attempt=task.attempt + 1)
+    return find(tx, task.task_id)
+
+
+def activate(tx: Tx, task: Task, handle: str) -> None:
+    """STARTING to ACTIVE: the executor accepted the attempt and gave a handle."""
+    tx.run("set_handle", task_id=task.task_id, attempt=task.attempt, handle=handle)
+    if tx.run("activate_task", task_id=task.task_id, attempt=task.attempt):
+        _moved(tx, task, TaskState.ACTIVE, attempt=task.attempt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How an attempt ended."""
+
+    exit_code: int | None
+    reason: str = ""
+
+
+def requeue(tx: Tx, task: Task, ending: Ending, *, lost: bool, not_before_at: float) -> bool:
+    """STARTING or ACTIVE back to QUEUED: the attempt ended, and tries are left."""
+    moved = tx.run(
+        "requeue_task",
+        task_id=task.task_id,
+        attempt=task.attempt,
+        lost=int(lost),
+        failures=int(not lost),
+        not_before_at=not_before_at,
+        cause=ending.reason,
+    )
+    if not moved:
+        return False
+    _end_attempt(tx, task, ending)
+    _moved(tx, task, TaskState.QUEUED, attempt=task.attempt, reason=ending.reason)
+    return True
+
+
+def end(tx: Tx, task: Task, state: TaskState, ending: Ending, *, cause: str = "") -> bool:
+    """Move a task to its end; return False when it had ended, or when a newer attempt is the current one."""
+    moved = tx.run(
+        "end_task",
+        task_id=task.task_id,
+        attempt=task.attempt,
+        state=state.value,
+        cause=cause,
+        exit_code=ending.exit_code,
+        ended_at=time.time(),
+    )
+    if not moved:
+        return False
+    _end_attempt(tx, task, ending)
+    _moved(tx, task, state, exitCode=ending.exit_code, cause=cause)
+    return True
+
+
+def ask_cancel(tx: Tx, task: Task, cause: str) -> bool:
+    """Set the wish to cancel; return False when the task has ended or was asked before."""
+    asked = bool(tx.run("ask_task_cancel", task_id=task.task_id, cause=cause))
+    if asked:
+        body = {"name": task.name, "node": task.node, "cause": cause}
+        events.record(
+            tx,
+            "task.cancel",
+            project_id=task.project_id,
+            activation_id=task.activation_id,
+            task_id=task.task_id,
+            **body,
+        )
+    return asked
+
+
+def condemn(tx: Tx, task_id: int, number: int, cause: str) -> None:
+    """The attempt broke a rule: however it exits, the task fails with this cause."""
+    task = find(tx, task_id)
+    if task is not None and tx.run("condemn_task", task_id=task_id, attempt=number, cause=cause):
+        body = {"name": task.name, "node": task.node, "cause": cause}
+        events.record(
+            tx, "task.condemned", project_id=task.project_id, activation_id=task.activation_id, task_id=task_id, **body
+        )
+
+
+def _end_attempt(tx: Tx, task: Task, ending: Ending) -> None:
+    tx.run(
+        "end_attempt",
+        task_id=task.task_id,
+        attempt=task.attempt,
+        ended_at=time.time(),
+        exit_code=ending.exit_code,
+        reason=ending.reason,
+    )
+
+
+def _moved(tx: Tx, task: Task, state: TaskState, **body: object) -> None:
+    _event(tx, task.project_id, task.activation_id, task.task_id, state, name=task.name, node=task.node, **body)
+
+
+def _event(tx: Tx, project_id: str, activation_id: str | None, task_id: int, state: TaskState, **body: object) -> None:
+    events.record(
+        tx, f"task.{state.value}", project_id=project_id, activation_id=activation_id, task_id=task_id, **body
+    )

@@ -1,0 +1,174 @@
+"""The one writer: what gathers while a transaction runs goes into the next one (DESIGN section 6, Group commit)."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fabric_jobs.errors import FabricJobsError
+from fabric_jobs.store.connection import open_writer, translated
+from fabric_jobs.store.sql import Sql
+
+T = TypeVar("T")
+
+GROUP_LIMIT = 256  # operations in one transaction
+CHECKPOINT_BYTES = 16 << 20  # written to the WAL, about, between two checkpoints
+COMMIT_BYTES = 64 << 10  # what a commit writes beside its records, about
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Records that a transaction added to a channel."""
+
+    channel_id: int
+    first_offset: int
+    count: int
+    bytes: bytes
+
+
+@dataclass(slots=True)
+class Effects:
+    """What a committed group did, for those who wait: nothing in it has to be remembered, all of it can be read again."""
+
+    appended: list[Appended] = field(default_factory=list)
+    acked: dict[int, int] = field(default_factory=dict)  # channel_id -> every record below is finished
+    ended: set[int] = field(default_factory=set)  # channels that ended or closed
+    activations: set[str] = field(default_factory=set)  # the engine has to look at them
+    events: bool = False
+
+    def merge(self, other: Effects) -> None:
+        """Take in what another operation of the same group did."""
+        self.appended += other.appended
+        self.acked.update(other.acked)
+        self.ended |= other.ended
+        self.activations |= other.activations
+        self.events |= other.events
+
+
+class Tx(Sql):
+    """A write transaction, handed to the functions that change something."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self.effects = Effects()
+
+
+Operation = Callable[[Tx], Any]
+Listener = Callable[[Effects], None]
+
+
+class Writer:
+    """A thread that owns the only write connection."""
+
+    def __init__(self, path: Path, listener: Listener) -> None:
+        self._path = path
+        self._connection = open_writer(path)
+        self._listener = listener
+        self._waiting: list[tuple[Operation, Future[Any]]] = []
+        self._wake = threading.Condition()
+        self._closing = False
+        self.commits = 0  # transactions so far; benchmarks and tests read it
+        self._unchecked = 0  # bytes written since the last checkpoint, about
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, operation: Callable[[Tx], T]) -> Future[T]:
+        """Run `operation` in a transaction; the future is done after the commit, or holds what the operation raised.
+
+        An operation that raises leaves no trace; the others of its group are not disturbed.
+        """
+        future: Future[T] = Future()
+        with self._wake:
+            if self._closing:
+                raise RuntimeError("the store is closed")
+            self._waiting.append((operation, future))
+            self._wake.notify()
+        return future
+
+    def close(self) -> None:
+        """Commit what waits, checkpoint, and end the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        self._connection.execute("pragma wal_checkpoint(truncate)")
+        self._connection.close()
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            self._commit(group)
+            self._checkpoint()
+
+    def _next_group(self) -> list[tuple[Operation, Future[Any]]]:
+        with self._wake:
+            while not self._waiting and not self._closing:
+                self._wake.wait()
+            group, self._waiting = self._waiting[:GROUP_LIMIT], self._waiting[GROUP_LIMIT:]
+            return group
+
+    def _commit(self, group: list[tuple[Operation, Future[Any]]]) -> None:
+        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+        effects = Effects()
+        try:
+            with translated(self._path):
+                self._connection.execute("begin immediate")
+                for operation, future in group:
+                    outcomes.append((future, *self._apply(operation, effects, alone=len(group) == 1)))
+                self._connection.execute("commit")
+            self.commits += 1
+            self._unchecked += COMMIT_BYTES + sum(len(appended.bytes) for appended in effects.appended)
+        except FabricJobsError as error:
+            self._roll_back()
+            for _, future in group:
+                future.set_exception(error)
+            return
+        self._listener(effects)
+        for future, value, failure in outcomes:
+            if failure is None:
+                future.set_result(value)
+            else:
+                future.set_exception(failure)
+
+    def _apply(self, operation: Operation, effects: Effects, *, alone: bool) -> tuple[Any, BaseException | None]:
+        tx = Tx(self._connection)
+        if not alone:
+            self._connection.execute("savepoint operation")
+        try:
+            value = operation(tx)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.IntegrityError):
+                return self._undo(error, alone)
+            raise  # the disk, not this operation: the whole group fails
+        except Exception as error:  # whatever it is, it belongs to the one who asked
+            return self._undo(error, alone)
+        if not alone:
+            self._connection.execute("release operation")
+        effects.merge(tx.effects)
+        return value, None
+
+    def _undo(self, error: BaseException, alone: bool) -> tuple[None, BaseException]:
+        if alone:
+            self._connection.execute("rollback")
+            self._connection.execute("begin immediate")
+        else:
+            self._connection.execute("rollback to operation")
+            self._connection.execute("release operation")
+        return None, error
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("rollback")
+
+    def _checkpoint(self) -> None:
+        # A passive checkpoint never waits for a reader; what it cannot move yet, the next one does.
+        if self._unchecked < CHECKPOINT_BYTES:
+            return
+        self._unchecked = 0
+        with suppress(sqlite3.DatabaseError):  # a bad disk is reported in words by the next commit
+            self._connection.execute("pragma wal_checkpoint(passive)")

@@ -1,0 +1,56 @@
+"""One definition file while it is checked against the rest of its workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from fabric_jobs.documents import Document
+from fabric_jobs.documents.nodes import Node, step_path
+from fabric_jobs.errors import InvalidDefinition, Problem
+from fabric_jobs.workspace.tree import read_file, shown
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked(Generic[T]):
+    """A file, what it defines (None where it is wrong), and what was found so far."""
+
+    path: Path
+    node: Node
+    definition: T | None
+    problems: list[Problem] = field(default_factory=list)
+
+    def error(self, message: str, *steps: str | int, level: str = "error") -> None:
+        """Note what is wrong with the value that `steps` lead to, or with the last thing on the way that is there."""
+        node, found = self.node, list[str | int]()
+        for step in steps:
+            child = node.child(step)
+            if child is None:
+                break
+            node = child
+            found.append(step)
+        line, column = node.place
+        where = step_path(*found)
+        self.problems.append(
+            Problem(file=shown(self.path), line=line, column=column, path=where, message=message, level=level)
+        )
+
+    def warn(self, message: str, *steps: str | int) -> None:
+        """Note what has no effect or will surprise."""
+        self.error(message, *steps, level="warning")
+
+
+def check_file(path: Path, define: Callable[[Document], tuple[T, tuple[Problem, ...]]]) -> Checked[T]:
+    """Return a file with all that is wrong with it alone."""
+    node = Node(value=None)
+    try:
+        document = read_file(path)
+        node = document.node
+        definition, warnings = define(document)
+    except InvalidDefinition as error:
+        return Checked(path=path, node=node, definition=None, problems=list(error.problems))
+    return Checked(path=path, node=node, definition=definition, problems=list(warnings))

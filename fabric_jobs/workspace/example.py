@@ -1,0 +1,41 @@
+"""Example workspaces: copying one out of the installation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fabric_jobs import shipped
+from fabric_jobs.errors import AlreadyExists, NotFound
+from fabric_jobs.names import nearest
+from fabric_jobs.scaffold.files import disk_errors, read_tree, write_new
+
+SCHEMA_LINE = re.compile(rb"(# yaml-language-server: \$schema=)\S*?(skill|agent)\.schema\.json(?=\r?\n)")
+
+
+def copy_example(name: str, destination: Path) -> Path:
+    """Copy the example workspace `name` to `destination`, which is new or an empty directory, and return `destination`.
+
+    All or nothing. Raise NotFound, with the nearest name, for an unknown example; AlreadyExists when something is in
+    the destination; PlaceUnavailable when the disk refuses.
+    """
+    examples = {path.name: path for path in sorted(shipped.examples_dir().iterdir()) if path.is_dir()}
+    if name not in examples:
+        raise NotFound(f"there is no example '{name}'.", hint=nearest(name, examples))
+    with disk_errors(destination):
+        if destination.is_dir() and any(destination.iterdir()):
+            raise AlreadyExists(
+                f"{destination} is there already and not empty, so nothing was copied.",
+                hint="Name another directory, or go on in this one.",
+            )
+        files = read_tree(examples[name])
+    write_new({path: _with_schema(path, content) for path, content in files.items()}, destination)
+    return destination
+
+
+def _with_schema(path: str, content: bytes) -> bytes:
+    # In the example the first line leads to the schema of the checkout; a copy needs that of the installation.
+    found = SCHEMA_LINE.match(content) if path.endswith(".yaml") else None
+    if not found:
+        return content
+    return found[1] + shipped.schema_address(found[2].decode()).encode() + content[found.end() :]

@@ -1,0 +1,54 @@
+"""Everything that is wrong with a workspace, without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from fabric_jobs.documents import agent_of, skill_of
+from fabric_jobs.errors import Problem
+from fabric_jobs.workspace.checked import Checked, check_file
+from fabric_jobs.workspace.lint_agent import lint_agent
+from fabric_jobs.workspace.lint_skill import lint_skill
+from fabric_jobs.workspace.tree import Workspace, shown
+
+T = TypeVar("T")
+
+
+def lint(workspace: Workspace) -> tuple[Problem, ...]:
+    """Return all problems of all definitions, skills before agents, each file's in order; none raise.
+
+    An error is what an invocation would refuse or could not end; a warning is what has no effect or will surprise.
+    """
+    skills = [check_file(path, skill_of) for path in workspace.skill_paths()]
+    agents = [check_file(path, agent_of) for path in workspace.agent_paths()]
+    known = {_name(checked): checked.definition for checked in reversed(skills)}
+    for skill in skills:
+        if skill.definition is not None:
+            lint_skill(skill, skill.definition)
+    for agent in agents:
+        if agent.definition is not None:
+            lint_agent(agent, agent.definition, known)
+    _check_distinct(skills, "skill")
+    _check_distinct(agents, "agent")
+    found = [checked.problems for checked in skills] + [checked.problems for checked in agents]
+    return tuple(problem for problems in found for problem in _in_order(problems))
+
+
+def _in_order(problems: list[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column))
+
+
+def _name(checked: Checked[T]) -> str:
+    node = checked.node.child("name")
+    return node.value if node and isinstance(node.value, str) else ""
+
+
+def _check_distinct(files: Sequence[Checked[T]], what: str) -> None:
+    first: dict[str, Checked[T]] = {}
+    for checked in files:
+        name = _name(checked)
+        other = first.setdefault(name.lower(), checked)
+        if name and other is not checked:
+            place = f"{shown(other.path)}:{other.node.locate('name').line}"
+            checked.error(f"a second {what} is called '{name}'; the first is at {place}. Rename one of them", "name")

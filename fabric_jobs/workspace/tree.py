@@ -1,0 +1,209 @@
+"""A workspace on disk: where it begins, and the definitions that it holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fabric_jobs.definitions import Agent, Skill
+from fabric_jobs.documents import Document, agent_of, is_name, read, skill_of
+from fabric_jobs.errors import InvalidDefinition, NotFound, Problem
+from fabric_jobs.names import nearest
+
+STATE_DIRECTORY = ".fabric-jobs"
+SKILL_FILE = "skill.yaml"
+AGENT_FILE = "agent.yaml"
+AGENT_SUFFIXES = (".yaml", ".yml", ".json")
+# Below a skill's own directory these hold programs and messages, never skills; a virtual environment there is large.
+NOT_SEARCHED_IN_SKILL = frozenset({"actions", "invoke"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkillFile:
+    """A skill and the file that defines it."""
+
+    skill: Skill
+    document: Any  # the JSON value of the file, as it is posted
+    path: Path  # the skill.yaml
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the skill's source: it holds skill.yaml, actions/ and invoke/."""
+        return self.path.parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentFile:
+    """An agent, the file that defines it, and the skills that it uses."""
+
+    agent: Agent
+    document: Any  # the JSON value of the file, as it is posted
+    path: Path
+    skills: tuple[SkillFile, ...]  # each once, in the order in which the agent names them
+    warnings: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The directory that holds skills/ and agents/. Nothing is kept: each call looks at the files as they are now."""
+
+    root: Path
+
+    def skill_paths(self) -> tuple[Path, ...]:
+        """Return every skills/**/skill.yaml, sorted; a directory that is reached twice through links counts once."""
+        return tuple(sorted(path / SKILL_FILE for path, files in _walk(self.root / "skills") if SKILL_FILE in files))
+
+    def agent_paths(self) -> tuple[Path, ...]:
+        """Return every agents/*.yaml, *.yml and *.json, and every agents/**/agent.yaml, sorted."""
+        agents = self.root / "agents"
+        found = {path / AGENT_FILE for path, files in _walk(agents) if AGENT_FILE in files}
+        found |= {path for path in _children(agents) if path.suffix in AGENT_SUFFIXES and path.is_file()}
+        return tuple(sorted(found))
+
+    def skill(self, name: str) -> SkillFile:
+        """Return the skill of that name, reading no other file when it is in skills/<name>/skill.yaml.
+
+        Raise NotFound, with the nearest name, or InvalidDefinition when its file is wrong.
+        """
+        likely = self.root / "skills" / name / SKILL_FILE
+        document = read_file(likely) if is_name(name) and likely.is_file() else None
+        if document is not None and name_of(document) in (name, ""):
+            return _load_skill(likely, document)
+        found = _find(self.skill_paths(), name)
+        if found is None:
+            raise self._no_such("skill", name, self.skill_paths())
+        return _load_skill(*found)
+
+    def agent(self, name: str) -> AgentFile:
+        """Return the agent of that name with the skills that it uses.
+
+        Raise NotFound, with the nearest name, when it or one of its skills is not there; InvalidDefinition when one
+        of the files is wrong.
+        """
+        found = _find(self._likely_first(name), name)
+        if found is None:
+            raise self._no_such("agent", name, self.agent_paths())
+        path, document = found
+        agent, warnings = agent_of(document)
+        used = dict.fromkeys(reference.skill_name for reference in agent.skills)
+        return AgentFile(
+            agent=agent,
+            document=document.plain(),
+            path=path,
+            skills=tuple(self._used_skill(skill, path) for skill in used),
+            warnings=warnings,
+        )
+
+    def _likely_first(self, name: str) -> list[Path]:
+        return sorted(self.agent_paths(), key=lambda path: name not in (path.stem, path.parent.name))
+
+    def _used_skill(self, name: str, agent: Path) -> SkillFile:
+        try:
+            return self.skill(name)
+        except NotFound as error:
+            raise NotFound(f"{shown(agent)}: {error.message}", hint=error.hint) from None
+
+    def _no_such(self, what: str, name: str, paths: tuple[Path, ...]) -> NotFound:
+        """Return the error that helps: the nearest name, and the files that could not be read, which may define it."""
+        names: list[str] = []
+        broken: list[str] = []
+        for path in paths:
+            try:
+                names.append(name_of(read_file(path)))
+            except InvalidDefinition:
+                broken.append(shown(path))
+        hints = [nearest(name, filter(None, names))]
+        hints += [f"These files cannot be read: {', '.join(broken)}."] if broken else []
+        hints += [] if paths else [f"There is no {what} at all; 'fabric-jobs workspaces generate' makes a skill."]
+        message = f"there is no {what} '{name}' in the workspace {shown(self.root)}."
+        return NotFound(message, hint=" ".join(filter(None, hints)))
+
+
+def find_root(start: Path, given: Path | None) -> Path:
+    """Return the root of the workspace: `given`, else the nearest directory from `start` upwards that is one.
+
+    A workspace holds skills/ or .fabric-jobs/. Raise NotFound when `given` is no directory, or none is found.
+    """
+    if given is not None:
+        if given.is_dir():
+            return given.absolute()
+        raise NotFound(f"the workspace {given} is not a directory.", hint="Name a directory that holds skills/.")
+    origin = start.absolute()
+    for directory in (origin, *origin.parents):
+        if (directory / "skills").is_dir() or (directory / STATE_DIRECTORY).is_dir():
+            return directory
+    raise NotFound(
+        f"{origin} is not in a workspace: neither it nor a directory above it holds skills/.",
+        hint="Go to your workspace, name it with --workspace, or begin one with 'fabric-jobs workspaces generate'.",
+    )
+
+
+def read_file(path: Path) -> Document:
+    """Return the document in a file; raise InvalidDefinition when it cannot be read or is not YAML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise _unreadable(path, f"the file cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise _unreadable(path, "the file is not text in UTF-8; save it in that encoding") from None
+    return read(text, shown(path))
+
+
+def name_of(document: Document) -> str:
+    """Return the name that a document gives itself; empty when it gives none."""
+    value = document.node.value
+    name = value["name"].value if isinstance(value, dict) and "name" in value else ""
+    return name if isinstance(name, str) else ""
+
+
+def shown(path: Path) -> str:
+    """Return a path as messages show it: from the current directory where it is below, else absolute."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _load_skill(path: Path, document: Document) -> SkillFile:
+    skill, warnings = skill_of(document)
+    return SkillFile(skill=skill, document=document.plain(), path=path, warnings=warnings)
+
+
+def _unreadable(path: Path, message: str) -> InvalidDefinition:
+    return InvalidDefinition((Problem(file=shown(path), line=0, column=0, path="", message=message),))
+
+
+def _find(paths: Iterable[Path], name: str) -> tuple[Path, Document] | None:
+    """Return the first file that defines `name`; pass over those that cannot be read."""
+    for path in paths:
+        try:
+            if name.encode() not in path.read_bytes():
+                continue  # much faster than parsing every definition of a large workspace
+            document = read_file(path)
+        except (OSError, InvalidDefinition):
+            continue
+        if name_of(document) == name:
+            return path, document
+    return None
+
+
+def _children(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir()) if directory.is_dir() else []
+
+
+def _walk(top: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield the directories below `top` with the names of their files; follow links, and enter no directory twice."""
+    seen: set[tuple[int, int]] = set()
+    for directory, inner, files in os.walk(top, followlinks=True):
+        status = os.stat(directory)
+        if (status.st_dev, status.st_ino) in seen:
+            inner.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        skipped = NOT_SEARCHED_IN_SKILL if SKILL_FILE in files else frozenset()
+        inner[:] = sorted(name for name in inner if not name.startswith(".") and name not in skipped)
+        yield Path(directory), files

@@ -1,0 +1,75 @@
+"""The forms of `environmentVariables`."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fabric_jobs.documents import skill_from_json
+from fabric_jobs.documents.environment import format_environment, parse_environment
+from fabric_jobs.errors import InvalidDefinition
+
+
+def environment(value: object) -> dict[str, str]:
+    return (
+        skill_from_json({"name": "a", "actions": [{"name": "a", "environmentVariables": value}]}).actions[0].environment
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "variables"),
+    [
+        ('"TEST"="value"', {"TEST": "value"}),
+        ('"A"="1","B"="x,y = z"', {"A": "1", "B": "x,y = z"}),
+        ("A=1, B = two words ,", {"A": "1", "B": "two words"}),
+        ("URL=http://x/?a=b", {"URL": "http://x/?a=b"}),
+        (r'"A"="say \"hi\" to C:\dir \\"', {"A": 'say "hi" to C:\\dir \\'}),
+        ("A=", {"A": ""}),
+        ("", {}),
+        (None, {}),
+        (
+            {"A": 1, "B": True, "C": None, "D": "x,y", "E": 0.5},
+            {"A": "1", "B": "true", "C": "", "D": "x,y", "E": "0.5"},
+        ),
+    ],
+)
+def test_forms(value: object, variables: dict[str, str]) -> None:
+    assert environment(value) == variables
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("A", 'expected "NAME"="value" pairs joined by commas, and found: A'),
+        ('A=1,"B', 'expected "NAME"="value" pairs joined by commas, and found: "B'),
+        ("1A=x", "'1A' cannot be an environment variable"),
+        ("A=1,A=2", "a variable is set twice"),
+        ({"1A": "x"}, "'1A' cannot be an environment variable"),
+        ({"A": ["x"]}, "this is a list, but has to be text"),
+        (["A=1"], "this is a list, but has to be a mapping"),
+    ],
+)
+def test_what_is_no_environment(value: object, message: str) -> None:
+    with pytest.raises(InvalidDefinition) as caught:
+        environment(value)
+    assert message in str(caught.value)
+
+
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True)
+
+
+@given(st.dictionaries(NAMES, st.text(), max_size=5))
+def test_the_string_form_reads_back(variables: dict[str, str]) -> None:
+    assert dict(parse_environment(format_environment(variables))) == variables
+    assert environment(format_environment(variables)) == environment(variables)
+
+
+@given(st.text() | st.text('AB="\\, '))
+def test_any_text_is_pairs_or_a_value_error(text: str) -> None:
+    try:
+        pairs = parse_environment(text)
+    except ValueError as error:
+        assert str(error).startswith("expected")
+    else:
+        assert parse_environment(format_environment(dict(pairs))) == list(dict(pairs).items())
