@@ -56,7 +56,8 @@ def run(settings: Settings, ready: Ready) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise AlreadyExists(
-            f"another process already serves {directory}.", hint="Commands in this workspace use it; see owner.json there."
+            f"another process already serves {directory}.",
+            hint="Commands in this workspace use it; see owner.json there.",
         ) from None
     store = Store(places.database_file(directory))
     try:
@@ -201,7 +202,9 @@ def _bind_tcp(settings: Settings, store: Store) -> socket.socket:
         try:
             bound = _try_bind(settings.host, int(row["value"]) if row is not None else 0)
         except PlaceUnavailable as error:
-            log.warning("%s; jobs that were started with it and use plain HTTP will not reach this owner.", error.message)
+            log.warning(
+                "%s; jobs that were started with it and use plain HTTP will not reach this owner.", error.message
+            )
             bound = _try_bind(settings.host, 0)
     port = str(bound.getsockname()[1])
     if row is None or row["value"] != port:
@@ -218,7 +221,8 @@ def _try_bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise PlaceUnavailable(
-            f"port {port} of {host} cannot be used: {error.strerror}", hint="Choose another one with --port, or 0 for a free one."
+            f"port {port} of {host} cannot be used: {error.strerror}",
+            hint="Choose another one with --port, or 0 for a free one.",
         ) from error
     return bound
 

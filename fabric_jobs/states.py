@@ -29,7 +29,14 @@ class ActivationState(StrEnum):
 TASK_MOVES: dict[TaskState, frozenset[TaskState]] = {
     TaskState.QUEUED: frozenset({TaskState.STARTING, TaskState.CANCELLED, TaskState.FAILED}),
     TaskState.STARTING: frozenset(
-        {TaskState.ACTIVE, TaskState.QUEUED, TaskState.COMPLETE, TaskState.FAILED, TaskState.CANCELLED, TaskState.TIMEOUT}
+        {
+            TaskState.ACTIVE,
+            TaskState.QUEUED,
+            TaskState.COMPLETE,
+            TaskState.FAILED,
+            TaskState.CANCELLED,
+            TaskState.TIMEOUT,
+        }
     ),
     TaskState.ACTIVE: frozenset(
         {TaskState.QUEUED, TaskState.COMPLETE, TaskState.FAILED, TaskState.CANCELLED, TaskState.TIMEOUT}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -14,6 +15,7 @@ from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
 from fabric_jobs.runtime.fabric_skill.http import Answer, Connection, Disconnected
 
 PATIENCE_SECONDS = 30.0
+RESPONSE_RECORDS = 10_000  # records of a response in one call
 
 
 class Gateway:
@@ -34,21 +36,35 @@ class Gateway:
         return json.loads(self.raw("GET", path, **query).body)
 
     def post(self, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Any:
-        """Return the JSON of a POST below the project.
-
-        A POST is sent once more after a lost connection only by the caller's own choice: an invoke may have arrived.
-        """
+        """Return the JSON of a POST below the project. What is posted must bear being posted twice."""
         data = json.dumps({} if body is None else body).encode()
-        return json.loads(self._call("POST", self._prefix + path, data, headers or {}).body)
+        return json.loads(self._repeat("POST", self._prefix + path, data, headers or {}).body)
 
     def raw(self, method: str, path: str, **query: Any) -> Answer:
-        """Return the answer of a call below the project that may be repeated."""
+        """Return the answer of a call below the project."""
         wanted = {key: value for key, value in query.items() if value is not None}
         target = self._prefix + path + (f"?{urlencode(wanted)}" if wanted else "")
+        return self._repeat(method, target, b"", {})
+
+    def response(self, activation_id: str, *, skip: int, limit: int | None) -> Iterator[bytes]:
+        """Yield the records of a response as NDJSON, in parts."""
+        left = limit
+        while left is None or left > 0:
+            size = RESPONSE_RECORDS if left is None else min(left, RESPONSE_RECORDS)
+            part = self.raw("GET", f"/activations/{segment(activation_id)}/response", skip=skip, limit=size).body
+            if not part:
+                return
+            yield part
+            count = part.count(b"\n")
+            skip += count
+            left = None if left is None else left - count
+
+    def _repeat(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> Answer:
+        """Call until there is an answer: an owner that went away comes back, or is started again."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                return self._call(method, target, b"", {})
+                return self._call(method, target, body, headers)
             except _Lost as error:
                 if time.monotonic() > deadline:
                     raise PlaceUnavailable(error.message, hint=error.hint) from error
@@ -95,4 +111,6 @@ def _error(answer: Answer) -> FabricJobsError:
         found: FabricJobsError = kind(body["message"], hint=body.get("hint", ""))
         return found
     except (ValueError, KeyError, TypeError, AttributeError):
-        return FabricJobsError(f"the gateway answered {answer.status}.", hint="Its log is owner.log in the state directory.")
+        return FabricJobsError(
+            f"the gateway answered {answer.status}.", hint="Its log is owner.log in the state directory."
+        )

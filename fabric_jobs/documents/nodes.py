@@ -40,13 +40,17 @@ class Node:
 
     def locate(self, *steps: str | int) -> Place:
         """Return the place of what `steps` (keys and indexes) lead to, or of the last thing on the way there."""
+        return self.follow(*steps)[0].place
+
+    def follow(self, *steps: str | int) -> tuple[Node, tuple[str | int, ...]]:
+        """Return the last node on the way of `steps` that is there, and the steps that lead to it."""
         node = self
-        for step in steps:
+        for count, step in enumerate(steps):
             child = node.child(step)
             if child is None:
-                break
+                return node, steps[:count]
             node = child
-        return node.place
+        return node, steps
 
     def child(self, step: str | int) -> Node | None:
         """Return the value at a key or an index; None when it is not there."""

@@ -54,9 +54,10 @@ class Reader:
     # -- what is wrong --------------------------------------------------------------------------
 
     def error(self, message: str, *steps: str | int, place: Place | None = None, level: str = "error") -> None:
-        """Note what is wrong with the value that `steps` lead to from here; without steps with this value."""
-        where = place or self.node.locate(*steps)
-        path = step_path(*self.steps, *steps)
+        """Note what is wrong with the value that `steps` lead to from here, or with the last thing on the way there."""
+        node, found = self.node.follow(*steps)
+        where = place or node.place
+        path = step_path(*self.steps, *found)
         problem = Problem(
             file=self._file, line=where.line, column=where.column, path=path, message=message, level=level
         )

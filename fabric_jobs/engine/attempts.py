@@ -61,7 +61,7 @@ class Attempts:
         self.note(task, attempt.executor, attempt.handle)
         return self._executors[attempt.executor], attempt.handle
 
-    def exits(self, sql: Sql, live: tuple[Task, ...]) -> tuple[dict[int, AttemptExit], bool]:
+    def exits(self, sql: Sql, live: list[Task]) -> tuple[dict[int, AttemptExit], bool]:
         """Return how the attempts of live tasks ended, as far as they have, and whether an executor did not answer."""
         found: dict[int, AttemptExit] = {}
         unavailable = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Mapping
@@ -11,36 +10,20 @@ from concurrent.futures import Future
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 
-from fabric_jobs.engine import finish as ends
 from fabric_jobs.engine.attempts import Attempts
-from fabric_jobs.engine.decide import (
-    CancelActivation,
-    CreateTasks,
-    Decision,
-    FinishTask,
-    LaunchAttempt,
-    LookAgain,
-    Outcome,
-    StartTask,
-    StopAttempt,
-    decide,
-    outcome,
-)
-from fabric_jobs.engine.finish import Finish
+from fabric_jobs.engine.decide import FinishTask, decide
+from fabric_jobs.engine.dispatcher import RETRY_SECONDS, Dispatcher
 from fabric_jobs.engine.invoke import Invocation, invoke
-from fabric_jobs.engine.launch import Endpoint, attempt_spec
+from fabric_jobs.engine.launch import Endpoint
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.engine.snapshot import Snapshot, take
-from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, PlaceUnavailable, ReplayDiffers
-from fabric_jobs.executors.base import AttemptExit, Executor
-from fabric_jobs.records import Task
+from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.executors.base import Executor
 from fabric_jobs.settings import Settings, cpu_count
-from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Effects, Store, Tx, activations, channels, definitions, tasks
+from fabric_jobs.states import TaskState
+from fabric_jobs.store import Effects, Store, activations, tasks
 
 log = logging.getLogger(__name__)
-
-RETRY_SECONDS = 1.0  # after an executor or the disk did not answer
 
 
 class Engine:
@@ -50,10 +33,10 @@ class Engine:
         self.plans = Plans()
         self._store = store
         self._settings = settings
-        self._endpoint = endpoint
-        self._executor = next(iter(executors.values()))
         self._inbox: SimpleQueue[str | None] = SimpleQueue()
         self._attempts = Attempts(executors, self._inbox.put)
+        executor = next(iter(executors.values()))
+        self._dispatcher = Dispatcher(store, executor, self._attempts, settings, endpoint)
         self._timers: dict[str, float] = {}
         self._starved: set[str] = set()  # activations with records or tasks that wait for a worker slot
         self._fed: dict[int, str] = {}  # channels that feed message tasks -> activation
@@ -75,6 +58,10 @@ class Engine:
     def invoke(self, wanted: Invocation) -> Future[str]:
         """Start an activation; see `fabric_jobs.engine.invoke.invoke`."""
         return invoke(self._store, self.plans, wanted)
+
+    def cancel(self, activation_id: str, project_id: str, cause: str) -> Future[bool]:
+        """Ask for the end of an activation; the future holds False when it had ended."""
+        return self._store.write(lambda tx: activations.ask_cancel(tx, activation_id, project_id, cause))
 
     def look(self, activation_id: str) -> None:
         """Something may have changed for an activation."""
@@ -133,7 +120,11 @@ class Engine:
         if snapshot is None:
             return
         for decision in decide(snapshot):
-            self._carry_out(snapshot, decision)
+            again_at = self._dispatcher.carry_out(snapshot, decision)
+            if again_at is not None:
+                self._wake_at(activation_id, again_at)
+            if isinstance(decision, FinishTask):
+                self._wake_starved()
 
     def _snapshot(self, activation_id: str) -> Snapshot | None:
         sql = self._store.read
@@ -141,13 +132,14 @@ class Engine:
         if activation is None:
             return None
         plan = self.plans.of(sql, activation)
+        # First the exits, then the rows: what an attempt stored before it ended is in the rows.
+        exits, unavailable = self._attempts.exits(sql, tasks.live(sql, activation_id))
+        if unavailable:
+            self._wake_at(activation_id, time.time() + RETRY_SECONDS)
         taken = take(sql, activation_id, plan)
         if taken is None:
             return None
         self._note_channels(taken)
-        exits, unavailable = self._attempts.exits(sql, taken.live)
-        if unavailable:
-            self._wake_at(activation_id, time.time() + RETRY_SECONDS)
         return replace(
             taken,
             exits=exits,
@@ -170,139 +162,8 @@ class Engine:
         if waiting and not snapshot.activation.ended:
             self._starved.add(snapshot.activation.activation_id)
 
-    def _carry_out(self, snapshot: Snapshot, decision: Decision) -> None:
-        match decision:
-            case CreateTasks():
-                self._create(snapshot, decision)
-            case StartTask(task=task):
-                started = self._store.write(lambda tx: tasks.start(tx, task, self._executor.name)).result()
-                if started is not None:
-                    self._launch(snapshot, started)
-            case LaunchAttempt(task=task):
-                self._launch(snapshot, task)
-            case StopAttempt(task=task):
-                if not self._attempts.stop(self._store.read, task, self._settings.grace_seconds):
-                    self._launch(snapshot, task)  # only its executor knows whether it runs; then it can be stopped
-                    self._attempts.stop(self._store.read, task, self._settings.grace_seconds)
-            case FinishTask(task=task, exit=ended):
-                self._finish(snapshot, task, ended)
-            case CancelActivation():
-                activation = snapshot.activation
-                self._store.write(
-                    lambda tx: activations.end(tx, activation, ActivationState.CANCELLED, cause=activation.cause)
-                ).result()
-            case LookAgain(at=at):
-                self._wake_at(snapshot.activation.activation_id, at)
-
-    def _create(self, snapshot: Snapshot, wanted: CreateTasks) -> None:
-        def operation(tx: Tx) -> list[Task]:
-            if wanted.channel_id is not None and not channels.dispatch(
-                tx, wanted.channel_id, wanted.first + wanted.count
-            ):
-                return []
-            started = []
-            for index in range(wanted.count):
-                offset = None if wanted.channel_id is None else wanted.first + index
-                task_id = tasks.create(tx, self._new_task(snapshot, wanted, offset))
-                task = tasks.find(tx, task_id)
-                if task is not None and index < wanted.start:
-                    started.append(tasks.start(tx, task, self._executor.name))
-            return [task for task in started if task is not None]
-
-        for task in self._store.write(operation).result():
-            self._launch(snapshot, task)
-
-    def _new_task(self, snapshot: Snapshot, wanted: CreateTasks, offset: int | None) -> tasks.NewTask:
-        activation, node = snapshot.activation, wanted.node
-        skill = node.skill_name.replace("/", "-")
-        return tasks.NewTask(
-            project_id=activation.project_id,
-            name=f"{activation.project_id}-{skill}-{node.action.name}-{secrets.token_hex(4)}",
-            activation_id=activation.activation_id,
-            node=node.key,
-            skill_name=node.skill_name,
-            action_name=node.action.name,
-            receives=node.action.receives,
-            channel_id=wanted.channel_id,
-            record_offset=offset,
-        )
-
-    def _launch(self, snapshot: Snapshot, task: Task) -> None:
-        node = snapshot.plan.nodes[task.node]
-        try:
-            spec = attempt_spec(
-                snapshot.activation, task, node, self._payload(task), self._source(snapshot, task), self._endpoint
-            )
-            handle = self._executor.start(spec)
-        except ExecutorUnavailable as error:
-            log.warning("task %s cannot be started yet: %s", task.name, error.message)
-            self._wake_at(snapshot.activation.activation_id, time.time() + RETRY_SECONDS)
-            return
-        except InvalidInput as error:
-            self._end(snapshot, task, Outcome(state=TaskState.FAILED, cause=str(error)), AttemptExit(None), None)
-            return
-        self._attempts.note(task, self._executor.name, handle)
-        self._store.write(lambda tx: tasks.activate(tx, task, handle))
-
-    def _payload(self, task: Task) -> bytes | None:
-        if task.channel_id is None or task.record_offset is None:
-            return None
-        segment = self._store.records(task.channel_id, task.record_offset, max_bytes=1)
-        assert segment is not None, "a record is kept until it is acknowledged"
-        return segment.part(task.record_offset, 1).bytes.rstrip(b"\n")
-
-    def _source(self, snapshot: Snapshot, task: Task) -> str:
-        version = snapshot.activation.pins["skills"][task.skill_name]
-        saved = definitions.find(self._store.read, task.project_id, "skill", task.skill_name, version)
-        if saved is None or not saved.source:
-            raise InvalidInput(
-                f"skill '{task.skill_name}' was saved without its files, so there is no program to run here.",
-                hint="Invoke it from its workspace.",
-            )
-        return saved.source
-
-    def _finish(self, snapshot: Snapshot, task: Task, ended: AttemptExit) -> None:
-        action = snapshot.plan.nodes[task.node].action
-        decided = outcome(task, ended, action, now=snapshot.now, lost_limit=self._settings.lost_limit)
-        place = self._attempts.handle(self._store.read, task) if task.attempt else None
-        payload = None
-        if decided.state is TaskState.COMPLETE and place is not None and task.sent == 0:
-            is_stream = action.receives == "stream"
-            try:
-                payload = ends.response_of(*place, action, is_stream=is_stream, limit=self._settings.record_bytes)
-            except InvalidInput as error:
-                decided = Outcome(state=TaskState.FAILED, cause=error.message)
-        self._end(snapshot, task, decided, ended, payload)
-
-    def _end(self, snapshot: Snapshot, task: Task, decided: Outcome, ended: AttemptExit, payload: bytes | None) -> None:
-        place = self._attempts.handle(self._store.read, task) if task.attempt else None
-        failed = decided.state is not TaskState.COMPLETE and place is not None
-        wanted = Finish(
-            activation=snapshot.activation,
-            task=task,
-            node=snapshot.plan.nodes[task.node],
-            plan=snapshot.plan,
-            ending=ends.ending_of(ended),
-            outcome=decided,
-            payload=payload,
-            last_lines=ends.last_lines(*place) if failed and place is not None else (),
-        )
-        try:
-            self._write_end(wanted)
-        except ReplayDiffers as error:
-            self._write_end(replace(wanted, outcome=Outcome(state=TaskState.FAILED, cause=error.message)))
-        if ended.code is None and place is not None:
-            place[0].stop(place[1], 0)  # the wrapper is gone; nothing of the attempt may live on
-        self._attempts.forget(task)
+    def _wake_starved(self) -> None:
+        """A worker slot may be free: look at those that wait for one."""
         starved, self._starved = self._starved, set()
         for activation_id in starved:
             self._inbox.put(activation_id)
-
-    def _write_end(self, wanted: Finish) -> None:
-        moves = {TaskState.COMPLETE: ends.complete, TaskState.QUEUED: ends.again}
-        move = moves.get(wanted.outcome.state, ends.fail)
-        self._store.write(lambda tx: move(tx, wanted)).result()
-
-    def cancel(self, activation_id: str, project_id: str, cause: str) -> Future[bool]:
-        """Ask for the end of an activation; the future holds False when it had ended."""
-        return self._store.write(lambda tx: activations.ask_cancel(tx, activation_id, project_id, cause))

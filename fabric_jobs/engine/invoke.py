@@ -10,6 +10,7 @@ from typing import Any
 
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.engine.settle import settle
+from fabric_jobs.errors import AlreadyExists
 from fabric_jobs.routing import SOURCE, Plan, sending_id
 from fabric_jobs.store import Store, Tx, activations, channels
 from fabric_jobs.store.activations import NewActivation
@@ -24,6 +25,7 @@ class Invocation:
     name: str
     entry: str  # the service, or the input
     payload: bytes  # JSON text without newlines
+    activation_id: str = ""  # the caller's own id: an invocation that comes twice starts one activation
     properties: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     session_id: str = ""  # empty: the activation's id
@@ -39,7 +41,7 @@ def invoke(store: Store, plans: Plans, wanted: Invocation) -> Future[str]:
     """
     pins = plans.pins(store.read, wanted.project_id, wanted.kind, wanted.name)
     plan = plans.compile(store.read, wanted.project_id, pins, wanted.entry, wanted.properties)
-    activation_id = secrets.token_hex(12)
+    activation_id = wanted.activation_id or secrets.token_hex(12)
     plans.keep(activation_id, plan)
     new = NewActivation(
         activation_id=activation_id,
@@ -60,6 +62,11 @@ def invoke(store: Store, plans: Plans, wanted: Invocation) -> Future[str]:
 
 
 def _start(tx: Tx, new: NewActivation, plan: Plan) -> str:
+    before = activations.find(tx, new.activation_id)
+    if before is not None:
+        if (before.project_id, before.kind, before.name) != (new.project_id, new.kind, new.name):
+            raise AlreadyExists(f"there is another activation '{new.activation_id}'.")
+        return new.activation_id
     activations.create(tx, new)
     for index, wire in enumerate(plan.wires):
         channel_id = channels.create(

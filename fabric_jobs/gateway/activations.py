@@ -9,17 +9,26 @@ from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from fabric_jobs.gateway.json_response import Json
-from fabric_jobs.gateway.parts import Parts, activation_json, find_activation, milliseconds, number_of, parts_of, project_of
+from fabric_jobs.gateway.parts import (
+    Parts,
+    activation_json,
+    find_activation,
+    milliseconds,
+    number_of,
+    parts_of,
+    project_of,
+)
 from fabric_jobs.records import Activation, Channel, Event
 from fabric_jobs.routing import SOURCE, Plan
 from fabric_jobs.store import activations, channels, events, tasks
 from fabric_jobs.store.activations import Filter
 
 CHUNK_BYTES = 1 << 20
+PAGE_RECORDS = 10_000
 FOLLOW_SECONDS = 60.0
 
 
@@ -77,12 +86,17 @@ async def follow_activation(request: Request) -> Response:
 
 
 async def response_records(request: Request) -> Response:
-    """Answer with the records of the response as NDJSON, from record `skip` on, at most `limit` of them."""
+    """Answer with records of the response as NDJSON, from record `skip` on: a page of at most `limit`; an empty one is the end."""
     parts = parts_of(request)
     activation = find_activation(request, project_of(request))
     skip = int(number_of(request, "skip", 0))
-    limit = int(number_of(request, "limit", 1e12))
-    return StreamingResponse(_lines(parts, activation, skip, limit), media_type="application/x-ndjson")
+    limit = int(number_of(request, "limit", PAGE_RECORDS, low=1, high=PAGE_RECORDS))
+    page: list[bytes] = []
+    for part in _lines(parts, activation, skip, limit):
+        page.append(part)
+        if sum(map(len, page)) >= CHUNK_BYTES:
+            break
+    return Response(b"".join(page), media_type="application/x-ndjson")
 
 
 async def list_events(request: Request) -> Response:

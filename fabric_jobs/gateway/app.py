@@ -48,7 +48,7 @@ def make_app(parts: Parts) -> ASGIApp:
         *activations.ROUTES,
         *tasks.ROUTES,
     ]
-    app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)  # type: ignore[arg-type]
+    app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)
     app.state.parts = parts
 
     async def without_prefix(scope: Scope, receive: Receive, send: Send) -> None:

@@ -30,14 +30,10 @@ async def commit(request: Request) -> Response:
     if wanted.sent and not wanted.hold:
         await parts.live.credit([found for sent in wanted.sent for found in _targets(parts, task, sent.output)])
     try:
-        await asyncio.wrap_future(
-            parts.store.write(lambda tx: commits.apply(tx, task.task_id, task.attempt, wanted))
-        )
+        await asyncio.wrap_future(parts.store.write(lambda tx: commits.apply(tx, task.task_id, task.attempt, wanted)))
     except ReplayDiffers as error:
         cause = error.message
-        await asyncio.wrap_future(
-            parts.store.write(lambda tx: tasks.condemn(tx, task.task_id, task.attempt, cause))
-        )
+        await asyncio.wrap_future(parts.store.write(lambda tx: tasks.condemn(tx, task.task_id, task.attempt, cause)))
         raise
     return Response(b"{}", media_type="application/json")
 
@@ -147,7 +143,9 @@ def _positions(text: str) -> dict[int, int]:
 
 def _records(parts: Parts, task: Task, found: list[Channel], positions: dict[int, int]) -> Response | None:
     if task.hand and not positions:
-        channel_id, offset = orjson.loads(task.hand)  # first what the attempt before had in hand: its outputs are there in part
+        channel_id, offset = orjson.loads(
+            task.hand
+        )  # first what the attempt before had in hand: its outputs are there in part
         segment = parts.store.records(channel_id, offset, max_bytes=1)
         return None if segment is None else _answer(channel_id, segment.part(offset, 1))
     for channel in found:

@@ -41,7 +41,9 @@ def project_of(request: Request) -> str:
     """Return the project of a route, for a caller with the owner's token; raise NotAllowed for any other."""
     parts = parts_of(request)
     if not hmac.compare_digest(bearer(request).encode(), parts.token.encode()):
-        raise NotAllowed("the token is not that of this gateway's user.", hint="It is in owner.json of the state directory.")
+        raise NotAllowed(
+            "the token is not that of this gateway's user.", hint="It is in owner.json of the state directory."
+        )
     return str(request.path_params["project"])
 
 
@@ -75,7 +77,9 @@ def find_activation(request: Request, project_id: str) -> Activation:
     activation_id = request.path_params["activation"]
     found = activations.find(parts_of(request).store.read, activation_id)
     if found is None or found.project_id != project_id:
-        raise NotFound(f"there is no activation '{activation_id}'.", hint="List them with `fabric-jobs activations list`.")
+        raise NotFound(
+            f"there is no activation '{activation_id}'.", hint="List them with `fabric-jobs activations list`."
+        )
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import orjson
@@ -22,6 +23,7 @@ from fabric_jobs.store import definitions
 
 SOURCE_HEADER = "x-fabric-source"  # directory of the skill's files; only the owner's user can call at all
 WORKSPACE_HEADER = "x-fabric-workspace"
+ACTIVATION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
 async def save_skill(request: Request) -> Response:
@@ -123,11 +125,21 @@ def _invocation(request: Request, kind: str, project_id: str, body: dict[str, An
         name=request.path_params["name"],
         entry=request.path_params["entry"],
         payload=orjson.dumps(body["payload"]),
+        activation_id=_activation_id(body),
         properties=properties,
         session_id=str(body.get("sessionId") or ""),
         correlation_id=str(body.get("correlationId") or ""),
         workspace=request.headers.get(WORKSPACE_HEADER, ""),
     )
+
+
+def _activation_id(body: dict[str, Any]) -> str:
+    given = body.get("activationId") or ""
+    if given and not ACTIVATION_ID.fullmatch(str(given)):
+        raise InvalidInput(
+            "'activationId' is 8 to 64 letters, digits, '-' and '_'.", hint="Leave it out to have one made."
+        )
+    return str(given)
 
 
 # Names contain slashes, escaped by some clients and not by others: the paths match greedily (reference/fabric.md 6.3 h).

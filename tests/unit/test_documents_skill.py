@@ -152,7 +152,7 @@ def test_all_problems_of_a_file_come_at_once_and_in_order() -> None:
         "1:1: error: the key 'name' is missing: give the skill a name",
         "2:8: error: tags[0]: this is text, but has to be a mapping",
         "4:18: error: actions[0].typ: unknown key 'typ'. Did you mean 'type'?",
-        "4:38: error: actions[0].workers: 0 is out of range; it can be 1 to 1,000",
+        "4:37: error: actions[0].workers: 0 is out of range; it can be 1 to 1,000",
         f"5:12: error: actions[1].name: a second action is called 'WORK'; the first is at 4:12. {CASE}",
         "5:24: error: actions[1].type: 'jobb' is not known here. Did you mean 'job'?",
         "6:10: error: outputs: this is a number, but has to be a list",

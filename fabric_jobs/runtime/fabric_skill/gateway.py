@@ -56,7 +56,7 @@ def check(answer: Answer) -> Answer:
         return answer
     if answer.status == 503:
         raise Disconnected("the gateway is not ready")
-    give_up(_reason(answer))
+    return give_up(_reason(answer))
 
 
 def give_up(reason: str) -> NoReturn:

@@ -130,7 +130,7 @@ class Sender:
             self._state = COOLING
             if not self._wake.wait(pause):
                 self._release = bool(self._in_hand) and time.monotonic() - self._hand_since >= HOLD_SECONDS
-                if self._release or not self.hold and self.acks != self._acked:
+                if self._release or (not self.hold and self.acks != self._acked):
                     break
         self._state = BUSY
 

@@ -141,6 +141,3 @@ def _at_exit(sender: Sender) -> None:
 def _forget() -> None:
     global _sender
     _sender = None
-
-
-

@@ -1,0 +1,83 @@
+"""The command `fabric-jobs`: one file per command group, loaded when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+import fabric_jobs
+from fabric_jobs.errors import FabricJobsError
+
+# Name, module, attribute, and the line that --help shows: reading it from the command would load every module.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "demo": ("demo", "command", "Run the example: an agent of three skills on real flight records."),
+    "workspaces": ("workspaces", "group", "Make skills and agents in a workspace, and check it."),
+    "skills": ("skills", "group", "List the skills of a workspace, and invoke them."),
+    "agents": ("agents", "group", "List the agents of a workspace, and invoke them."),
+    "activations": ("activations", "group", "List, show, wait for and cancel invocations."),
+    "tasks": ("tasks", "group", "List and show the tasks of activations, and print their logs."),
+    "serve": ("serve", "command", "Serve a workspace in the foreground."),
+}
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module when the command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of COMMANDS."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command; click names the nearest ones when there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"fabric_jobs.cli.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.group("fabric-jobs", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(fabric_jobs.__version__, prog_name="fabric-jobs")
+def cli() -> None:
+    """Scaffold, run, wire and stream jobs: programs that take a JSON message and emit records.
+
+    \b
+    Examples:
+      fabric-jobs demo
+      fabric-jobs workspaces generate word-count
+      fabric-jobs skills invoke word-count --payload '{"text": "to be or not"}'
+      fabric-jobs agents invoke flights --params-file message.json --output json
+    """
+
+
+def main() -> None:
+    """Run the command line; every error becomes a message and an exit code (DESIGN section 8)."""
+    from fabric_jobs.cli.exits import exit_code_of
+
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away, which is its right
+        sys.exit(0)
+    except FabricJobsError as error:
+        click.echo(f"Error: {error.message}", err=True)
+        if error.hint:
+            click.echo(error.hint, err=True)
+        sys.exit(exit_code_of(error))
+    else:
+        sys.exit(0)

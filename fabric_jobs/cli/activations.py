@@ -1,0 +1,141 @@
+"""`fabric-jobs activations …`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fabric_jobs.cli import options
+from fabric_jobs.cli.printing import show, show_rows
+
+COLUMNS = {"ACTIVATION": "activationId", "NAME": "name", "STATUS": "status", "STARTED": "start", "CAUSE": "cause"}
+
+
+@click.group("activations")
+def group() -> None:
+    """List, show, wait for and cancel invocations of skills and agents."""
+
+
+@group.command("list")
+@click.option("--status", metavar="STATUS", help="PENDING, COMPLETE, ERROR or CANCELLED.")
+@click.option("--agent", metavar="NAME", help="Only of this agent.")
+@click.option("--skill", metavar="NAME", help="Only of this skill, invoked by itself.")
+@options.limit
+@options.output
+@options.workspace
+@options.state_dir
+def list_activations(
+    status: str | None,
+    agent: str | None,
+    skill: str | None,
+    limit: int,
+    output: str,
+    workspace: Path | None,
+    state_dir: Path | None,
+) -> None:
+    """List activations, the newest first.
+
+    \b
+    Examples:
+      fabric-jobs activations list
+      fabric-jobs activations list --status ERROR --output json
+    """
+    gateway = options.gateway_of(workspace, state_dir)
+    found = gateway.get("/activations", status=status, agentName=agent, skillName=skill, limit=limit)["activations"]
+    rows = [{**row, "name": row.get("agentName") or row.get("skillName")} for row in found]
+    show_rows(found if output != "table" else rows, COLUMNS, output, empty="There are no such activations.")
+
+
+@group.command("show")
+@click.argument("activation")
+@options.output
+@options.workspace
+@options.state_dir
+def show_activation(activation: str, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+    """Show the record of ACTIVATION with its response, and what its skills have received and sent.
+
+    \b
+    Examples:
+      fabric-jobs activations show 4f1d2c…
+    """
+    gateway = options.gateway_of(workspace, state_dir)
+    record = gateway.get(f"/activations/{activation}")
+    if output != "table":
+        show(record, output)
+        return
+    progress = gateway.get(f"/activations/{activation}/follow", after=2**53)["progress"]
+    show(record, "yaml")
+    click.echo()
+    columns = {"SKILL": "skill", "IN": "in", "OUT": "out", "WAITING": "waiting", "TASKS": "states"}
+    rows = [
+        {**node, "states": ", ".join(f"{count} {state}" for state, count in node["tasks"].items())} for node in progress
+    ]
+    show_rows(rows, columns, "table", empty="")
+
+
+@group.command()
+@click.argument("activation")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@options.output
+@options.workspace
+@options.state_dir
+def wait(activation: str, quiet: bool, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+    """Wait for the end of ACTIVATION and print its response; the exit code is 1 when it did not end well.
+
+    Ctrl-C ends the waiting; the activation runs on.
+
+    \b
+    Examples:
+      fabric-jobs activations wait $(fabric-jobs agents invoke flights --params-file m.json --detach)
+    """
+    from fabric_jobs.cli.invoking import print_result
+    from fabric_jobs.cli.progress import Progress
+    from fabric_jobs.workspace.run import follow
+
+    gateway = options.gateway_of(workspace, state_dir)
+    progress = Progress(quiet=quiet)
+
+    def watch(nodes: list[dict[str, object]]) -> float:
+        progress.update(nodes)
+        return progress.interval
+
+    try:
+        record = follow(gateway, activation, watch)  # type: ignore[arg-type]
+    finally:
+        progress.close()
+    print_result(record, output)
+
+
+@group.command()
+@click.argument("activation")
+@options.workspace
+@options.state_dir
+def cancel(activation: str, workspace: Path | None, state_dir: Path | None) -> None:
+    """Cancel ACTIVATION: its tasks are asked to end, and forced after ten seconds.
+
+    \b
+    Examples:
+      fabric-jobs activations cancel 4f1d2c…
+    """
+    gateway = options.gateway_of(workspace, state_dir)
+    click.echo(gateway.post(f"/activations/{activation}/cancel")["message"])
+    click.echo(f"Next: fabric-jobs activations show {activation}", err=True)
+
+
+@group.command()
+@click.argument("activation")
+@click.option("--skip", type=click.IntRange(0), default=0, help="Leave out this many records.")
+@click.option("--limit", type=click.IntRange(1), default=None, help="At most this many records.")
+@options.workspace
+@options.state_dir
+def response(activation: str, skip: int, limit: int | None, workspace: Path | None, state_dir: Path | None) -> None:
+    """Print the records of the response of ACTIVATION, one JSON value per line, however many there are.
+
+    \b
+    Examples:
+      fabric-jobs activations response 4f1d2c… > records.ndjson
+    """
+    gateway = options.gateway_of(workspace, state_dir)
+    for part in gateway.response(activation, skip=skip, limit=limit):
+        click.echo(part, nl=False)

@@ -1,0 +1,70 @@
+"""`fabric-jobs demo`: the example workspace, run and shown."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fabric_jobs.cli.printing import seconds
+
+RECORDS_FILE = "data/2013-01.ndjson.gz"
+BAR_WIDTH = 40
+
+
+@click.command("demo")
+@click.argument("destination", default="flights-demo", type=click.Path(path_type=Path))
+def command(destination: Path) -> None:
+    """Copy the example workspace to DESTINATION (./flights-demo) and run it: three skills on 27,004 real flights.
+
+    A workspace that is there from an earlier demo is run again.
+
+    \b
+    Examples:
+      fabric-jobs demo
+      fabric-jobs demo /tmp/flights
+    """
+    from fabric_jobs.cli import options
+    from fabric_jobs.cli.invoking import attend
+    from fabric_jobs.workspace import run as verbs
+    from fabric_jobs.workspace.example import copy_example
+    from fabric_jobs.workspace.tree import Workspace
+
+    if not (destination / "agents" / "flights.yaml").exists():
+        copy_example("flights", destination)
+        click.echo(f"The example workspace is in {destination}.\n")
+    root = destination.absolute()
+    gateway = options.gateway_of(root, None)
+    click.echo("read-flights ─▶ score-delays ─▶ delayed, cancelled, diverted ─▶ summarise\n")
+    started = time.monotonic()
+    target = verbs.save_agent(gateway, Workspace(root), "flights", None)
+    activation_id = verbs.start(gateway, target, {"payload": {"path": RECORDS_FILE}}, root)
+    record = attend(gateway, activation_id, quiet=False)
+    verbs.check_ended_well(record)
+    click.echo(f"\nJanuary 2013, flights that left New York ({seconds(time.monotonic() - started)}):\n")
+    _print_table(record["response"]["carriers"])
+    _print_next(destination, activation_id)
+
+
+def _print_table(carriers: dict[str, Any]) -> None:
+    most = max((figures["delayed"] for figures in carriers.values()), default=0) or 1
+    click.echo("carrier  delayed  mean minutes  cancelled  diverted")
+    for carrier, figures in sorted(carriers.items(), key=lambda item: -item[1]["delayed"]):
+        mean = figures["mean_delay_minutes"]
+        click.echo(
+            f"{carrier:7}  {figures['delayed']:>7,}  {'' if mean is None else mean:>12}  {figures['cancelled']:>9,}  "
+            f"{figures['diverted']:>8,}  {'█' * round(BAR_WIDTH * figures['delayed'] / most)}"
+        )
+
+
+def _print_next(destination: Path, activation_id: str) -> None:
+    click.echo(
+        f"\nNext:\n"
+        f"  cd {destination}\n"
+        f'  fabric-jobs agents invoke flights --payload \'{{"path": "{RECORDS_FILE}"}}\' --output json\n'
+        f"  fabric-jobs activations show {activation_id}\n"
+        f"  fabric-jobs tasks list\n"
+        f"  fabric-jobs workspaces generate my-skill"
+    )

@@ -1,0 +1,29 @@
+"""Which exit code an error has (DESIGN section 8): 1 run failed, 2 usage, 3 not found, 4 invalid file, 5 place unavailable."""
+
+from __future__ import annotations
+
+from fabric_jobs.errors import (
+    AlreadyExists,
+    FabricJobsError,
+    InvalidDefinition,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    PlaceUnavailable,
+    RunFailed,
+)
+
+EXIT_CODES: tuple[tuple[type[FabricJobsError], int], ...] = (
+    (RunFailed, 1),
+    (InvalidDefinition, 4),
+    (InvalidInput, 2),
+    (AlreadyExists, 2),
+    (NotFound, 3),
+    (NotAllowed, 5),
+    (PlaceUnavailable, 5),
+)
+
+
+def exit_code_of(error: FabricJobsError) -> int:
+    """Return the exit code of an error."""
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)

@@ -1,0 +1,128 @@
+"""What `skills invoke` and `agents invoke` share: options, Ctrl-C, and how a result is printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fabric_jobs.cli import options
+from fabric_jobs.cli.printing import show
+
+if TYPE_CHECKING:
+    from fabric_jobs.client.gateway import Gateway
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--params-file", metavar="FILE", help="The parameters as JSON, with 'payload' in them; - is standard input."
+    ),
+    click.option("--params", metavar="JSON", help="The parameters on the command line."),
+    click.option("--payload", metavar="JSON", help="The payload alone."),
+    click.option("--detach", is_flag=True, help="Print the activation's id and return; the activation runs on."),
+    click.option("--quiet", "-q", is_flag=True, help="No progress."),
+    options.output,
+    options.workspace,
+    options.state_dir,
+)
+
+
+def invocation_options(command: F) -> F:
+    """Add the options that both commands have."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
+    """Invoke a skill or an agent of the workspace, and print the result; `given` holds the options."""
+    root = options.root_of(given["workspace"])
+    gateway = options.gateway_of(root, given["state_dir"])  # an owner that has to start does so while we read the files
+
+    from fabric_jobs.workspace import run as verbs
+    from fabric_jobs.workspace.payload import read_params
+    from fabric_jobs.workspace.tree import Workspace
+
+    params = read_params(given["params_file"], given["params"], given["payload"])
+    save = verbs.save_skill if kind == "skill" else verbs.save_agent
+    activation_id = verbs.start(gateway, save(gateway, Workspace(root), name, entry), params, root)
+    if given["detach"]:
+        _print_detached(activation_id, given["output"])
+        return
+    print_result(attend(gateway, activation_id, quiet=given["quiet"]), given["output"])
+
+
+def attend(gateway: Gateway, activation_id: str, *, quiet: bool) -> dict[str, Any]:
+    """Follow an activation with progress; Ctrl-C cancels it, a second one leaves it running."""
+    from fabric_jobs.cli.progress import Progress
+    from fabric_jobs.workspace.run import follow
+
+    progress = Progress(quiet=quiet)
+
+    def watch(nodes: Any) -> float:
+        progress.update(nodes)
+        return progress.interval
+
+    try:
+        return follow(gateway, activation_id, watch)
+    except KeyboardInterrupt:
+        return _cancel(gateway, activation_id, watch)
+    finally:
+        progress.close()
+
+
+def print_result(record: dict[str, Any], output: str) -> None:
+    """Print the response, or the whole record; raise RunFailed when the activation did not end well."""
+    from fabric_jobs.workspace.run import check_ended_well
+
+    if output != "table":
+        show(record, output)
+    elif record["status"] == "COMPLETE":
+        _print_response(record)
+    check_ended_well(record)
+
+
+def _cancel(gateway: Gateway, activation_id: str, watch: Callable[[Any], float]) -> dict[str, Any]:
+    from fabric_jobs.workspace.run import follow
+
+    click.echo("\nCancelling; press Ctrl-C again to leave it running.", err=True)
+    try:
+        gateway.post(f"/activations/{activation_id}/cancel")
+        follow(gateway, activation_id, watch)
+    except KeyboardInterrupt:
+        click.echo(f"Left. See: fabric-jobs activations show {activation_id}", err=True)
+        raise
+    click.echo(f"Activation {activation_id} is cancelled.", err=True)
+    raise KeyboardInterrupt
+
+
+def _print_detached(activation_id: str, output: str) -> None:
+    if output == "table":
+        click.echo(activation_id)
+        click.echo(f"Next: fabric-jobs activations wait {activation_id}", err=True)
+    else:
+        show({"activationId": activation_id}, output)
+
+
+def _print_response(record: dict[str, Any]) -> None:
+    response = record["response"]
+    if isinstance(response, str):
+        click.echo(response, nl=not response.endswith("\n"))
+    elif isinstance(response, dict) and set(response) == {"count", "href"}:
+        click.echo(f"{response['count']:,} records")
+        click.echo(f"Next: fabric-jobs activations response {record['activationId']}", err=True)
+    elif response is not None:
+        click.echo(json.dumps(response, indent=2, ensure_ascii=False))
+    else:
+        click.echo("There is no response: nothing reached the output.", err=True)
+
+
+def workspace_names(given: Path | None, kind: str) -> list[dict[str, Any]]:
+    """Return the skills or agents of the workspace, with what is wrong with the broken ones."""
+    from fabric_jobs.workspace.listing import listing
+
+    return listing(options.root_of(given), kind)

@@ -1,0 +1,100 @@
+"""Live progress: one line per skill (in, out, waiting, rate) on stderr; plain lines where that is no terminal."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+import click
+
+PLAIN_SECONDS = 5.0  # between two reports where nobody watches
+LIVE_SECONDS = 0.2
+
+
+class Progress:
+    """Draws what an activation is doing; `close` leaves the last state standing."""
+
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        """`quiet` draws nothing."""
+        self._stream = stream or sys.stderr
+        self._live = not quiet and self._stream.isatty()
+        self._quiet = quiet
+        self._lines = 0
+        self._started = time.monotonic()
+        self._last = self._started
+        self._seen: dict[str, tuple[float, int]] = {}
+        self._rates: dict[str, float] = {}
+        self._nodes: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def interval(self) -> float:
+        """Seconds after which `update` wants news."""
+        return LIVE_SECONDS if self._live else PLAIN_SECONDS
+
+    def update(self, nodes: Sequence[Mapping[str, Any]]) -> None:
+        """Take the progress of every skill."""
+        self._nodes = nodes
+        now = time.monotonic()
+        for node in nodes:
+            self._measure(node, now)
+        if self._live:
+            self._draw()
+        elif not self._quiet and now - self._last >= PLAIN_SECONDS:
+            self._last = now
+            for line in self._text():
+                click.echo(line, file=self._stream)
+
+    def close(self) -> None:
+        """Leave the cursor below the last drawing."""
+        if self._live and self._nodes:
+            self._draw()
+        self._lines = 0
+
+    def _measure(self, node: Mapping[str, Any], now: float) -> None:
+        key, done = node["node"], node["in"] - node["waiting"]
+        before = self._seen.get(key)
+        if before is None:
+            self._seen[key] = (self._started, 0)
+            before = self._seen[key]
+        if now - before[0] >= LIVE_SECONDS:
+            self._rates[key] = max(0.0, (max(done, node["out"]) - before[1]) / (now - before[0]))
+            self._seen[key] = (now, max(done, node["out"]))
+
+    def _text(self) -> list[str]:
+        width = max(len(node["skill"]) for node in self._nodes) if self._nodes else 0
+        return [self._line(node, width) for node in self._nodes]
+
+    def _line(self, node: Mapping[str, Any], width: int) -> str:
+        rate = self._rates.get(node["node"], 0.0)
+        return (
+            f"  {node['skill']:{width}}  {_state(node):8}  in {node['in']:>9,}  out {node['out']:>9,}  "
+            f"waiting {node['waiting']:>7,}  {rate:>9,.0f}/s"
+        )
+
+    def _draw(self) -> None:
+        columns = shutil.get_terminal_size().columns
+        lines = [line[: max(20, columns - 1)] for line in self._text()]
+        up = f"\x1b[{self._lines}A" if self._lines else ""
+        self._stream.write(up + "".join(f"\x1b[2K{line}\n" for line in lines))
+        self._stream.flush()
+        self._lines = len(lines)
+
+
+def _state(node: Mapping[str, Any]) -> str:
+    """Return one word for a skill's tasks: the worst that has happened, else the liveliest."""
+    states = node["tasks"]
+    for state, word in (
+        ("FAILED", "failed"),
+        ("TIMEOUT", "timeout"),
+        ("ACTIVE", "running"),
+        ("STARTING", "starting"),
+        ("QUEUED", "queued"),
+        ("CANCELLED", "stopped"),
+        ("COMPLETE", "done"),
+    ):
+        if states.get(state):
+            return word
+    return "idle"

@@ -1,0 +1,45 @@
+"""`fabric-jobs serve`: the owner of a workspace in the foreground."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+
+from fabric_jobs.cli import options
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), help="The port; 0 is a free one.  [default: the one used before]"
+)
+@click.option("--until-idle", is_flag=True, help="End some seconds after the last client and the last activation.")
+@options.workspace
+@options.state_dir
+def command(host: str, port: int | None, until_idle: bool, workspace: Path | None, state_dir: Path | None) -> None:
+    """Serve the workspace until Ctrl-C: commands here use this process, and other programs its HTTP address.
+
+    Jobs that run when it ends go on; the next command or the next `serve` finds them.
+
+    \b
+    Examples:
+      fabric-jobs serve
+      fabric-jobs serve --port 8420 --state-dir /var/lib/fabric-jobs
+      fabric-jobs serve --until-idle
+    """
+    from fabric_jobs.owner import run
+    from fabric_jobs.settings import Settings
+    from fabric_jobs.state_dir import Address
+
+    directory = (
+        state_dir.absolute() if state_dir is not None else options.state_dir_of(None, options.root_of(workspace))
+    )
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+
+    def ready(address: Address) -> None:
+        click.echo(f"Serving {directory} at {address.url}; the token is in {directory / 'owner.json'}.", err=True)
+        click.echo("Ctrl-C ends it; jobs go on.", err=True)
+
+    run(Settings(state_dir=directory, host=host, port=port, until_idle=until_idle), ready)

@@ -1,0 +1,148 @@
+"""`fabric-jobs tasks …`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fabric_jobs.cli import options
+from fabric_jobs.cli.printing import show, show_rows
+
+if TYPE_CHECKING:
+    from fabric_jobs.client.gateway import Gateway
+
+COLUMNS = {
+    "TASK": "name",
+    "SKILL": "skillName",
+    "STATE": "state",
+    "ATTEMPT": "attempt",
+    "EXIT": "exitCode",
+    "SENT": "sent",
+    "STARTED": "startTime",
+    "CAUSE": "cause",
+}
+FOLLOW_SECONDS = 0.2
+
+
+@click.group("tasks")
+def group() -> None:
+    """List and show the tasks of activations, and print their logs."""
+
+
+@group.command("list")
+@click.option("--activation", metavar="ID", help="Only of this activation.")
+@click.option("--skill", metavar="NAME", help="Only of this skill.")
+@click.option("--state", metavar="STATE", help="QUEUED, STARTING, ACTIVE, COMPLETE, FAILED, CANCELLED or TIMEOUT.")
+@options.limit
+@options.output
+@options.workspace
+@options.state_dir
+def list_tasks(
+    activation: str | None,
+    skill: str | None,
+    state: str | None,
+    limit: int,
+    output: str,
+    workspace: Path | None,
+    state_dir: Path | None,
+) -> None:
+    """List tasks, the newest first.
+
+    \b
+    Examples:
+      fabric-jobs tasks list
+      fabric-jobs tasks list --activation 4f1d2c… --state FAILED
+    """
+    gateway = options.gateway_of(workspace, state_dir)
+    found = gateway.get("/tasks", activationId=activation, skillName=skill, state=state, limit=limit)["tasks"]
+    show_rows(found, COLUMNS, output, empty="There are no such tasks.")
+
+
+@group.command("show")
+@click.argument("task")
+@options.output
+@options.workspace
+@options.state_dir
+def show_task(task: str, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+    """Show TASK with its attempts. TASK may be a skill's name when the skill has one task.
+
+    \b
+    Examples:
+      fabric-jobs tasks show score-delays
+    """
+    found = _find(options.gateway_of(workspace, state_dir), task)
+    show(found, "yaml" if output == "table" else output)
+
+
+@group.command()
+@click.argument("task")
+@click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only this one.")
+@click.option("--follow", "-f", is_flag=True, help="Print on until the task has ended.")
+@click.option("--attempt", type=click.IntRange(1), help="The number of the attempt.  [default: the last]")
+@options.workspace
+@options.state_dir
+def logs(
+    task: str,
+    stream: str | None,
+    follow: bool,
+    attempt: int | None,
+    workspace: Path | None,
+    state_dir: Path | None,
+) -> None:
+    """Print what TASK has printed: its stdout to stdout, its stderr to stderr.
+
+    TASK may be a skill's name when the skill has one task.
+
+    \b
+    Examples:
+      fabric-jobs tasks logs local-score-delays-score-delays-1f2e3d4c
+      fabric-jobs tasks logs score-delays --stream stderr --follow
+    """
+    gateway = options.gateway_of(workspace, state_dir)
+    name = _find(gateway, task)["name"]
+    streams = (stream,) if stream else ("stdout", "stderr")
+    offsets = dict.fromkeys(streams, 0)
+    while True:
+        ended = _print_news(gateway, name, attempt, offsets)
+        if ended or not follow:
+            return
+        time.sleep(FOLLOW_SECONDS)
+
+
+def _print_news(gateway: Gateway, name: str, attempt: int | None, offsets: dict[str, int]) -> bool:
+    """Print what is new in each stream; return whether the task had ended before we looked."""
+    ended = True
+    for stream in offsets:
+        while True:
+            answer = gateway.raw("GET", f"/tasks/{name}/logs", stream=stream, offset=offsets[stream], attempt=attempt)
+            ended = ended and answer.headers["x-fabric-state"] in ("COMPLETE", "FAILED", "CANCELLED", "TIMEOUT")
+            if not answer.body:
+                break
+            sink = sys.stdout.buffer if stream == "stdout" else sys.stderr.buffer
+            sink.write(answer.body)
+            sink.flush()
+            offsets[stream] += len(answer.body)
+    return ended
+
+
+def _find(gateway: Gateway, name: str) -> dict[str, Any]:
+    """Return a task by its name, or by the name of a skill that has one task; raise NotFound or InvalidInput."""
+    from fabric_jobs.client.gateway import segment
+    from fabric_jobs.errors import InvalidInput, NotFound
+
+    try:
+        found: dict[str, Any] = gateway.get(f"/tasks/{segment(name)}")["task"]
+        return found
+    except NotFound:
+        tasks = gateway.get("/tasks", skillName=name, limit=10)["tasks"]
+        if not tasks:
+            raise
+    if len(tasks) > 1:
+        names = "\n".join(f"  {task['name']}  {task['state']}  activation {task['activationId']}" for task in tasks)
+        raise InvalidInput(f"skill '{name}' has several tasks; name one of them:\n{names}")
+    only: dict[str, Any] = gateway.get(f"/tasks/{segment(tasks[0]['name'])}")["task"]
+    return only

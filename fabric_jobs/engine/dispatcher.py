@@ -1,0 +1,184 @@
+"""Carries decisions out: makes tasks, hands attempts to the executor, ends them."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from dataclasses import replace
+
+from fabric_jobs.engine import finish as ends
+from fabric_jobs.engine.attempts import Attempts
+from fabric_jobs.engine.decide import (
+    CancelActivation,
+    CreateTasks,
+    Decision,
+    FinishTask,
+    LaunchAttempt,
+    LookAgain,
+    Outcome,
+    StartTask,
+    StopAttempt,
+    outcome,
+)
+from fabric_jobs.engine.finish import Finish
+from fabric_jobs.engine.launch import Endpoint, attempt_spec
+from fabric_jobs.engine.snapshot import Snapshot
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, ReplayDiffers
+from fabric_jobs.executors.base import AttemptExit, Executor
+from fabric_jobs.records import Task
+from fabric_jobs.settings import Settings
+from fabric_jobs.states import ActivationState, TaskState
+from fabric_jobs.store import Store, Tx, activations, channels, definitions, tasks
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0  # after an executor or the disk did not answer
+
+
+class Dispatcher:
+    """What the engine's thread does with a decision. All of it bears being done twice."""
+
+    def __init__(
+        self, store: Store, executor: Executor, attempts: Attempts, settings: Settings, endpoint: Endpoint
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._attempts = attempts
+        self._settings = settings
+        self._endpoint = endpoint
+
+    def carry_out(self, snapshot: Snapshot, decision: Decision) -> float | None:
+        """Do it; return when to look again at the activation (seconds since 1970), None when something else will say so."""
+        match decision:
+            case CreateTasks():
+                return self._launch_all(snapshot, self._create(snapshot, decision))
+            case StartTask(task=task):
+                started = self._store.write(lambda tx: tasks.start(tx, task, self._executor.name)).result()
+                return self._launch_all(snapshot, [started] if started is not None else [])
+            case LaunchAttempt(task=task):
+                return self._launch_all(snapshot, [task])
+            case StopAttempt(task=task):
+                if not self._attempts.stop(self._store.read, task, self._settings.grace_seconds):
+                    # Only the executor knows whether it runs: starting it again gives its handle, and then it can be stopped.
+                    return self._launch_all(snapshot, [task])
+            case FinishTask(task=task, exit=ended):
+                self._finish(snapshot, task, ended)
+            case CancelActivation():
+                activation = snapshot.activation
+                self._store.write(
+                    lambda tx: activations.end(tx, activation, ActivationState.CANCELLED, cause=activation.cause)
+                ).result()
+            case LookAgain(at=at):
+                return at
+        return None
+
+    def _create(self, snapshot: Snapshot, wanted: CreateTasks) -> list[Task]:
+        def operation(tx: Tx) -> list[Task]:
+            if wanted.channel_id is not None and not channels.dispatch(
+                tx, wanted.channel_id, wanted.first + wanted.count
+            ):
+                return []
+            started = []
+            for index in range(wanted.count):
+                offset = None if wanted.channel_id is None else wanted.first + index
+                task_id = tasks.create(tx, self._new_task(snapshot, wanted, offset))
+                task = tasks.find(tx, task_id)
+                if task is not None and index < wanted.start:
+                    started.append(tasks.start(tx, task, self._executor.name))
+            return [task for task in started if task is not None]
+
+        return self._store.write(operation).result()
+
+    def _new_task(self, snapshot: Snapshot, wanted: CreateTasks, offset: int | None) -> tasks.NewTask:
+        activation, node = snapshot.activation, wanted.node
+        skill = node.skill_name.replace("/", "-")
+        return tasks.NewTask(
+            project_id=activation.project_id,
+            name=f"{activation.project_id}-{skill}-{node.action.name}-{secrets.token_hex(4)}",
+            activation_id=activation.activation_id,
+            node=node.key,
+            skill_name=node.skill_name,
+            action_name=node.action.name,
+            receives=node.action.receives,
+            channel_id=wanted.channel_id,
+            record_offset=offset,
+        )
+
+    def _launch_all(self, snapshot: Snapshot, started: list[Task]) -> float | None:
+        try:
+            for task in started:
+                self._launch(snapshot, task)
+        except ExecutorUnavailable as error:
+            log.warning("an attempt cannot be started yet: %s", error.message)
+            return time.time() + RETRY_SECONDS
+        return None
+
+    def _launch(self, snapshot: Snapshot, task: Task) -> None:
+        node = snapshot.plan.nodes[task.node]
+        try:
+            spec = attempt_spec(
+                snapshot.activation, task, node, self._payload(task), self._source(snapshot, task), self._endpoint
+            )
+            handle = self._executor.start(spec)
+        except InvalidInput as error:
+            self._end(snapshot, task, Outcome(state=TaskState.FAILED, cause=str(error)), AttemptExit(None), None)
+            return
+        self._attempts.note(task, self._executor.name, handle)
+        self._store.write(lambda tx: tasks.activate(tx, task, handle))
+
+    def _payload(self, task: Task) -> bytes | None:
+        if task.channel_id is None or task.record_offset is None:
+            return None
+        segment = self._store.records(task.channel_id, task.record_offset, max_bytes=1)
+        assert segment is not None, "a record is kept until it is acknowledged"
+        return segment.part(task.record_offset, 1).bytes.rstrip(b"\n")
+
+    def _source(self, snapshot: Snapshot, task: Task) -> str:
+        version = snapshot.activation.pins["skills"][task.skill_name]
+        saved = definitions.find(self._store.read, task.project_id, "skill", task.skill_name, version)
+        if saved is None or not saved.source:
+            raise InvalidInput(
+                f"skill '{task.skill_name}' was saved without its files, so there is no program to run here.",
+                hint="Invoke it from its workspace.",
+            )
+        return saved.source
+
+    def _finish(self, snapshot: Snapshot, task: Task, ended: AttemptExit) -> None:
+        action = snapshot.plan.nodes[task.node].action
+        decided = outcome(task, ended, action, now=snapshot.now, lost_limit=self._settings.lost_limit)
+        place = self._attempts.handle(self._store.read, task) if task.attempt else None
+        payload = None
+        if decided.state is TaskState.COMPLETE and place is not None and task.sent == 0:
+            is_stream = action.receives == "stream"
+            try:
+                payload = ends.response_of(*place, action, is_stream=is_stream, limit=self._settings.record_bytes)
+            except InvalidInput as error:
+                decided = Outcome(state=TaskState.FAILED, cause=error.message)
+        self._end(snapshot, task, decided, ended, payload)
+
+    def _end(self, snapshot: Snapshot, task: Task, decided: Outcome, ended: AttemptExit, payload: bytes | None) -> None:
+        place = self._attempts.handle(self._store.read, task) if task.attempt else None
+        failed = decided.state is not TaskState.COMPLETE and place is not None
+        wanted = Finish(
+            activation=snapshot.activation,
+            task=task,
+            node=snapshot.plan.nodes[task.node],
+            plan=snapshot.plan,
+            ending=ends.ending_of(ended),
+            outcome=decided,
+            payload=payload,
+            last_lines=ends.last_lines(*place) if failed and place is not None else (),
+        )
+        try:
+            self._write_end(wanted)
+        except ReplayDiffers as error:
+            self._write_end(replace(wanted, outcome=Outcome(state=TaskState.FAILED, cause=error.message)))
+        if ended.code is None and place is not None:
+            place[0].stop(place[1], 0)  # the wrapper is gone; nothing of the attempt may live on
+        self._attempts.forget(task)
+
+    def _write_end(self, wanted: Finish) -> None:
+        moves = {TaskState.COMPLETE: ends.complete, TaskState.QUEUED: ends.again}
+        move = moves.get(wanted.outcome.state, ends.fail)
+        self._store.write(lambda tx: move(tx, wanted)).result()

@@ -1,0 +1,50 @@
+"""What an invocation carries: parameters from a file, from standard input, or from the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from fabric_jobs.errors import InvalidInput, NotFound
+
+EXAMPLE = 'It looks like {"payload": {"message": "hello"}}; with --payload you give the inner part alone.'
+
+
+def read_params(params_file: str | None, params: str | None, payload: str | None) -> dict[str, Any]:
+    """Return the parameters of an invocation; exactly one of the three is given (`-` is standard input).
+
+    Raises InvalidInput for what is not JSON, is no object, or has no `payload`; NotFound for a file that is not there.
+    """
+    if sum(value is not None for value in (params_file, params, payload)) != 1:
+        raise InvalidInput("give one of --params-file, --params and --payload.", hint=EXAMPLE)
+    if payload is not None:
+        return {"payload": _json(payload, "--payload")}
+    if params is not None:
+        return _checked(_json(params, "--params"), "--params")
+    return _checked(_json(_read(str(params_file)), str(params_file)), str(params_file))
+
+
+def _read(path: str) -> str:
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text()
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}.", hint="Name a file that holds the parameters as JSON.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}.") from error
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"{where} is not JSON: {error}.", hint=EXAMPLE) from error
+
+
+def _checked(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{where} is not a JSON object.", hint=EXAMPLE)
+    if "payload" not in value:
+        raise InvalidInput(f"{where} has no 'payload'.", hint=EXAMPLE)
+    return value

@@ -1,0 +1,212 @@
+"""The floors, the sizes and the places of foreign libraries (DESIGN section 3, STYLE section 2)."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "fabric_jobs"
+
+FLOORS: dict[str, int] = {
+    "errors": 0,
+    "states": 0,
+    "runtime": 0,
+    "definitions": 1,
+    "names": 1,
+    "records": 1,
+    "shipped": 1,
+    "state_dir": 1,
+    "documents": 2,
+    "routing": 2,
+    "settings": 2,
+    "store": 3,
+    "executors": 3,
+    "scaffold": 3,
+    "client": 3,
+    "engine": 4,
+    "workspace": 4,
+    "gateway": 5,
+    "owner": 6,
+    "cli": 6,
+    "__main__": 6,
+    "__init__": 0,
+}
+NEIGHBOURS = {("cli", "owner"), ("__main__", "cli"), ("documents", "documents")}
+
+FILE_LINES, FUNCTION_LINES, PARAMETERS, CLASS_LINES = 400, 50, 6, 200
+
+# Each of these is known by one file or one folder; what it raises stops there (STYLE principle 14).
+FOREIGN = {
+    "sqlite3": "store/",
+    "uvicorn": "owner.py",
+    "starlette": "gateway/",
+    "orjson": "gateway/",
+    "cookiecutter": "scaffold/",
+    "click": "cli/",
+    "yaml": ("documents/", "cli/printing.py"),
+}
+LATE = ("yaml", "cookiecutter", "docker", "kubernetes", "uvicorn")
+MAY_IMPORT_EARLY = {"owner.py": {"uvicorn"}, "documents/composer.py": {"yaml"}, "documents/yaml_text.py": {"yaml"}}
+BANNED = re.compile(r"(Manager|Helper|Util|Utils|Service|Context|Data|Info)$")
+BROAD_EXCEPTS = {
+    "engine/engine.py": 1,
+    "store/writer.py": 1,
+    "scaffold/files.py": 1,
+}  # tick, border, roll-back that raises on
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
+each_file = pytest.mark.parametrize("path", FILES, ids=NAMES)
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def _imports(path: Path) -> list[str]:
+    found: list[str] = []
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def _room(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def _own(path: Path) -> set[str]:
+    """Return the rooms of the package that a file imports."""
+    rooms = {name.split(".")[1] for name in _imports(path) if name.startswith("fabric_jobs.") and name.count(".")}
+    return rooms & FLOORS.keys()
+
+
+@each_file
+def test_a_file_imports_only_floors_below(path: Path) -> None:
+    room = _room(path)
+    for other in _own(path) - {room}:
+        assert FLOORS[other] < FLOORS[room] or (room, other) in NEIGHBOURS, f"{room} imports {other}"
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {_room(path) for path in FILES} <= FLOORS.keys()
+
+
+def test_modules_have_no_cycles() -> None:
+    modules = {".".join(("fabric_jobs", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in FILES}
+    modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    graph = {name: {other for other in _imports(path) if other in modules} - {name} for name, path in modules.items()}
+    # `from package import module` names the package too; its __init__ is a table of contents, not a dependency.
+    for name, others in graph.items():
+        graph[name] = {other for other in others if not any(deeper.startswith(f"{other}.") for deeper in others)}
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, f"import cycle: {' -> '.join((*above[above.index(name) :], name))}"
+        if name not in done:
+            for other in graph[name]:
+                visit(other, (*above, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@each_file
+def test_sizes(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= FILE_LINES
+    is_cli = _room(path) == "cli"
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= FUNCTION_LINES, f"{node.name} has {length} lines"
+            count = len([argument for argument in node.args.args if argument.arg not in ("self", "cls")])
+            count += len(node.args.kwonlyargs)
+            assert count <= PARAMETERS or is_cli or _is_flat_record(node), f"{node.name} has {count} parameters"
+        elif isinstance(node, ast.ClassDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= CLASS_LINES, f"class {node.name} has {length} lines"
+            assert not BANNED.search(node.name), f"{node.name}: a banned word"
+
+
+def _is_flat_record(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Columns of a row given by keyword are a record, not a choice among options."""
+    return node.name == "create" and len(node.args.args) <= 1
+
+
+@each_file
+def test_public_things_have_docstrings(path: Path) -> None:
+    tree = _tree(path)
+    assert ast.get_docstring(tree), "the module has no docstring"
+    for node in ast.walk(tree):
+        public = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith(
+            "_"
+        )
+        if (
+            public
+            and isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and not _is_inner(tree, node)
+        ):
+            assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+def _is_inner(tree: ast.Module, wanted: ast.AST) -> bool:
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return any(wanted is not function and wanted in ast.walk(function) for function in functions)
+
+
+@each_file
+def test_foreign_libraries_have_one_place(path: Path) -> None:
+    relative = str(path.relative_to(PACKAGE))
+    for name in {name.split(".")[0] for name in _imports(path)} & FOREIGN.keys():
+        places = FOREIGN[name]
+        assert relative.startswith(places), f"{name} belongs in {places}"
+
+
+@each_file
+def test_heavy_libraries_are_imported_late(path: Path) -> None:
+    allowed = MAY_IMPORT_EARLY.get(str(path.relative_to(PACKAGE)), set())
+    for node in _tree(path).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+        for name in names:
+            assert name.split(".")[0] not in set(LATE) - allowed, f"{name} is imported at the top"
+
+
+def test_sql_stands_in_the_store_only() -> None:
+    statement = re.compile(r"\b(select\s.+\sfrom|insert into|delete from|update \w+ set)\b", re.IGNORECASE)
+    for path in FILES:
+        if _room(path) != "store":
+            assert not statement.search(path.read_text()), f"{path} has SQL in it"
+
+
+def test_every_query_is_used_and_explained() -> None:
+    text = (PACKAGE / "store" / "queries.sql").read_text()
+    code = "\n".join(path.read_text() for path in FILES)
+    for name, sentence in re.findall(r"^-- name: (\w+)\n(.*)\n", text, flags=re.MULTILINE):
+        assert f'"{name}"' in code, f"query {name} is never used"
+        assert sentence.startswith("-- "), f"query {name} is not explained"
+
+
+def test_the_runtime_layer_needs_the_standard_library_only() -> None:
+    import sys
+
+    for path in (PACKAGE / "runtime").rglob("*.py"):
+        for name in _imports(path):
+            assert name.split(".")[0] in sys.stdlib_module_names, f"{path.name} imports {name}"
+        assert "http.client" not in _imports(path), "http.client doubles the start of a job"
+
+
+def test_broad_excepts_are_counted() -> None:
+    found: dict[str, int] = {}
+    for path in FILES:
+        count = len(re.findall(r"except (Exception|BaseException)\b", path.read_text()))
+        if count:
+            found[str(path.relative_to(PACKAGE))] = count
+    assert {name: count for name, count in found.items() if count > BROAD_EXCEPTS.get(name, 0)} == {}

@@ -1,0 +1,228 @@
+"""Everything that `lint` finds in a workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fabric_jobs.workspace.lint import lint
+from fabric_jobs.workspace.tree import Workspace
+
+MESSAGE = '{"payload": 1}'
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(path: str, text: str) -> None:
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def add_skill(name: str, *, receives: str = "message", outputs: str = "[{name: response}]", more: str = "") -> None:
+    """Write a skill with nothing wrong: an input `request`, a job with a Dockerfile, a message."""
+    text = f"name: {name}\noutputs: {outputs}\n"
+    text += (
+        f"inputs: [{{name: request, routing: {{all: {{action: {name}, runtime: cortex/jobs, output: response}}}}}}]\n"
+    )
+    text += f"actions:\n  - name: {name}\n    receives: {receives}\n{more}"
+    write(f"skills/{name}/skill.yaml", text)
+    write(f"skills/{name}/actions/{name}/Dockerfile", "FROM python")
+    write(f"skills/{name}/invoke/request/message.json", MESSAGE)
+
+
+def add_agent(*mappings: str, skills: str = "one two", name: str = "flow", more: str = "") -> None:
+    lines = [f"name: {name}", "skills:", *(f"  - skillName: {skill}" for skill in skills.split())]
+    lines += ["mappings:", *(f"  - {{{mapping}}}" for mapping in mappings), more]
+    write("agents/flow.yaml", "\n".join(lines))
+
+
+def found(root: Path) -> list[str]:
+    return [str(problem) for problem in lint(Workspace(root))]
+
+
+CHAIN = ("from: input, to: one", "from: one, to: two", "from: two, to: output")
+
+
+def test_nothing_is_wrong_with_a_good_workspace(root: Path) -> None:
+    add_skill("one")
+    add_skill("two", receives="stream")
+    add_agent(*CHAIN)
+    assert found(root) == []
+    assert lint(Workspace(root / "skills")) == ()
+
+
+def test_problems_of_all_files_come_together(root: Path) -> None:
+    write("skills/b/skill.yaml", "name: b\nactons: []")
+    write("skills/a/skill.yaml", "name: [")
+    write("agents/x.yaml", "name: x\nskils: []")
+    assert [problem.split(" ")[0] for problem in found(root)] == [
+        "skills/a/skill.yaml:2:1:",
+        "skills/b/skill.yaml:2:1:",
+        "agents/x.yaml:2:1:",
+    ]
+
+
+def test_names_are_used_once(root: Path) -> None:
+    add_skill("one")
+    write("skills/other/skill.yaml", "title: x\nname: ONE")
+    add_agent("from: input, to: one", "from: one, to: output", skills="one")
+    write("agents/z.json", '{"name": "Flow"')
+    write("agents/zz.json", '{"name": "Flow", "skills": 5}')
+    assert [problem for problem in found(root) if "a second" in problem] == [
+        (
+            "skills/other/skill.yaml:2:7: error: name: a second skill is called 'ONE'; "
+            "the first is at skills/one/skill.yaml:1. Rename one of them"
+        ),
+        (
+            "agents/zz.json:1:10: error: name: a second agent is called 'Flow'; "
+            "the first is at agents/flow.yaml:1. Rename one of them"
+        ),
+    ]
+
+
+def test_a_job_needs_a_program(root: Path) -> None:
+    add_skill("one")
+    Path("skills/one/actions/one/Dockerfile").unlink()
+    assert found(root) == [
+        (
+            "skills/one/skill.yaml:5:11: error: actions[0].name: the action has no program: "
+            "write skills/one/actions/one/Dockerfile, or give the action a 'command'"
+        )
+    ]
+    add_skill("one", more="    command: [python, main.py]\n")
+    Path("skills/one/actions/one/Dockerfile").unlink()
+    assert found(root) == []
+
+
+def test_an_action_that_no_input_leads_to(root: Path) -> None:
+    add_skill("one", more="  - {name: idle, command: [x]}\n")
+    assert found(root) == ["skills/one/skill.yaml:7:12: warning: actions[1].name: no input leads to the action 'idle'"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{\n  x", ":2:3: error: the file is not JSON: Expecting property name enclosed in double quotes"),
+        ("{}", ":1:1: error: the message has no 'payload'; write {\"payload\": …}"),
+        ("[1]", ":1:1: error: the message has no 'payload'; write {\"payload\": …}"),
+        ("[" * 100_000, ": error: the file cannot be read as JSON"),
+    ],
+)
+def test_a_message_is_json_with_a_payload(root: Path, text: str, problem: str) -> None:
+    add_skill("one")
+    write("skills/one/invoke/request/message.json", text)
+    assert found(root) == [f"skills/one/invoke/request/message.json{problem}"]
+
+
+def test_a_message_should_be_there(root: Path) -> None:
+    add_skill("one")
+    Path("skills/one/invoke/request/message.json").unlink()
+    assert found(root) == [
+        (
+            "skills/one/skill.yaml:3:17: warning: inputs[0].name: there is no message to try this input with; "
+            "write skills/one/invoke/request/message.json"
+        )
+    ]
+
+
+def test_keys_without_effect_say_why(root: Path) -> None:
+    more = "    podSpec: [{path: /a, value: 1}]\n    k8sResources: ['{}']\n"
+    more += "    onError: continue\n    retries: {limit: 1}\n"
+    more += "  - {name: d, type: daemon, scaleCount: 2}\n"
+    more += "properties: [{name: p, qualifiedBy: q}]\ndatasets: [{name: d}]\n"
+    add_skill("one", more=more)
+    assert [problem for problem in found(root) if " is " in problem] == [
+        "skills/one/skill.yaml:7:14: warning: actions[0].podSpec: 'podSpec' is applied on Kubernetes only",
+        "skills/one/skill.yaml:8:19: warning: actions[0].k8sResources: 'k8sResources' is applied on Kubernetes only",
+        "skills/one/skill.yaml:11:41: warning: actions[1].scaleCount: 'scaleCount' is applied on Kubernetes only",
+        (
+            "skills/one/skill.yaml:12:37: warning: properties[0].qualifiedBy: 'qualifiedBy' is kept "
+            "for the forms of Fabric's console, which this tool does not have"
+        ),
+        "skills/one/skill.yaml:13:11: warning: datasets: 'datasets' is kept, but no action can read a dataset",
+    ]
+
+
+def test_an_agent_uses_skills_that_are_there(root: Path) -> None:
+    add_skill("one")
+    write("skills/broken/skill.yaml", "name: broken\nx: 1")
+    add_agent("from: input, to: onee", "from: onee, to: broken", "from: broken, to: output", skills="onee broken")
+    assert [problem for problem in found(root) if problem.startswith("agents")] == [
+        "agents/flow.yaml:3:16: error: skills[0].skillName: the workspace has no skill 'onee'. Did you mean 'one'?"
+    ]
+
+
+def test_a_mapping_joins_ports_that_are_there(root: Path) -> None:
+    add_skill("one", outputs="[{name: response}, {name: failed}]")
+    add_skill("two")
+    add_agent("from: input, to: one.reqest", "from: one.faild, to: two", "from: one, to: two", "from: two, to: output")
+    assert found(root) == [
+        "agents/flow.yaml:3:5: warning: skills[0]: no mapping takes 'one.failed'; what is sent there is dropped",
+        "agents/flow.yaml:6:23: error: mappings[0].to: the skill 'one' has no input 'reqest'. Did you mean 'request'?",
+        "agents/flow.yaml:7:12: error: mappings[1].from: the skill 'one' has no output 'faild'. Did you mean 'failed'?",
+    ]
+
+
+def test_the_long_form_is_checked_at_its_port(root: Path) -> None:
+    add_skill("one")
+    add_agent("from: input, to: {skill: {refId: one, input: x}}", "from: one, to: output", skills="one")
+    assert found(root) == [
+        "agents/flow.yaml:5:51: error: mappings[0].to.skill.input: the skill 'one' has no input 'x'. Known: request."
+    ]
+
+
+def test_dead_ends_and_skills_that_never_run(root: Path) -> None:
+    add_skill("one")
+    add_skill("two")
+    more = "inputs: [{name: a, output: x}, {name: b, output: y}]\noutputs: [{name: x}, {name: y}]"
+    add_agent("from: a, to: one", "from: one, to: x", "from: two, to: y", more=more)
+    assert found(root) == [
+        "agents/flow.yaml:4:5: warning: skills[1]: 'two' never runs: no mapping leads to it from an input",
+        "agents/flow.yaml:9:39: warning: inputs[1].name: no mapping leads on from the input 'b'",
+        (
+            "agents/flow.yaml:10:29: warning: outputs[1].name: nothing ever arrives at the output 'y': "
+            "no mapping leads to it from an input"
+        ),
+    ]
+
+
+def test_a_cycle_through_messages_is_allowed(root: Path) -> None:
+    add_skill("one")
+    add_skill("two")
+    add_agent(*CHAIN, "from: two, to: one")
+    assert found(root) == []
+
+
+def test_a_cycle_through_a_stream_never_ends(root: Path) -> None:
+    add_skill("one")
+    add_skill("two", receives="stream")
+    add_agent(*CHAIN, "from: two, to: one")
+    assert found(root) == [
+        (
+            "agents/flow.yaml:7:5: error: mappings[1]: this closes a cycle through 'two', which reads a stream "
+            "that so never ends; remove a mapping, or use 'receives: message'"
+        )
+    ]
+
+
+def test_a_cycle_through_a_join_never_ends(root: Path) -> None:
+    add_skill("one")
+    add_skill("two")
+    add_agent(*CHAIN, "from: two, to: one, join: all")
+    assert found(root) == [
+        (
+            "agents/flow.yaml:9:5: error: mappings[3]: this join waits for the end of what it feeds itself; "
+            "take it out of the cycle"
+        )
+    ]
+
+
+def test_the_example_workspace_is_clean() -> None:
+    example = Path(__file__).parents[2] / "agents" / "flights"
+    assert lint(Workspace(example)) == ()
