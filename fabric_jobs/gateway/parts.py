@@ -60,7 +60,7 @@ def bearer(request: Request) -> str:
     return token.strip()
 
 
-def number_of(request: Request, name: str, default: float, *, low: float = 0, high: float = 1e12) -> float:
+def number_of(request: Request, name: str, default: float, *, low: float = 0, high: float = 2**53) -> float:
     """Return a number of the query; raise InvalidInput when it is none."""
     text = request.query_params.get(name, "")
     try:

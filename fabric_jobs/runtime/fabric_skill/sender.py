@@ -24,8 +24,12 @@ IDLE, COOLING, BUSY = range(3)
 class Sender:
     """What is under way to the gateway. One thread sends records; a second one, of this class, commits them."""
 
-    def __init__(self, *, hold: bool = False) -> None:
-        """`hold`: the gateway releases the records when the task exits 0, and the same moment acknowledges all input."""
+    def __init__(self, output: str, *, hold: bool = False) -> None:
+        """`output` is where records go that name none.
+
+        `hold`: the gateway releases the records when the task exits 0, and the same moment acknowledges all input.
+        """
+        self.output = output
         self.hold = hold
         self.hand: tuple[int, int] | None = None  # channel and offset of the record that is being handled
         self.acks: dict[int, int] = {}  # channel -> every record below is finished

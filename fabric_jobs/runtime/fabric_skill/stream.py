@@ -12,12 +12,10 @@ from typing import Any
 from . import gateway
 from .envelope import message
 from .http import Answer, Connection, Disconnected
+from .records import decode, encode
 from .sender import Sender
 
 RECORD_BYTES = 16 << 20
-
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-_decode = json.JSONDecoder().decode
 
 _sender: Sender | None = None
 _reading = False
@@ -29,14 +27,14 @@ def send_message(payload: Any, output_name: str | None = None, *, wait: bool = F
     Returns at once; the record reaches the next skill while this program works on. `wait=True` returns when the record
     is stored. Raises TypeError or ValueError for what is not JSON, ValueError above 16 MiB.
     """
-    record = f"{_encode(payload)}\n".encode()
+    record = encode(payload)
     if len(record) > RECORD_BYTES:
         raise ValueError(f"a record of {len(record)} bytes is over the limit of {RECORD_BYTES} bytes; send it in parts")
-    if not gateway.attempt_id():
+    sender = _sender or _the_sender()
+    if sender is None:
         sys.stdout.write(record.decode())
         return
-    sender = _the_sender()
-    sender.send(output_name or message()["outputName"], record)
+    sender.send(output_name or sender.output, record)
     if wait:
         sender.flush()
 
@@ -62,23 +60,24 @@ def messages(acknowledge: str = "record") -> Iterator[Any]:
     if _reading:
         raise RuntimeError("messages() was called before; the input can be read once")
     _reading = True
-    if not gateway.attempt_id():
-        return (_decode(line) for line in sys.stdin if line.strip())
-    return _records(_the_sender(hold=acknowledge == "end"), acknowledge)
+    sender = _the_sender(hold=acknowledge == "end")
+    if sender is None:
+        return (json.loads(line) for line in sys.stdin if line.strip())
+    return _records(sender, acknowledge)
 
 
 def _records(sender: Sender, acknowledge: str) -> Iterator[Any]:
-    for channel, first, lines in _chunks(acknowledge):
+    for channel, first, text in _chunks(acknowledge):
         sender.starts_at(channel, first)
-        for offset, line in enumerate(lines, start=first):
+        for offset, record in enumerate(decode(text), start=first):
             sender.hand = (channel, offset)
-            yield _decode(line)
+            yield record
             sender.finish(channel, offset + 1)
             sender.hand = None
 
 
-def _chunks(acknowledge: str) -> Iterator[tuple[int, int, list[str]]]:
-    """Yield the channel, the first offset and the lines of what arrives; the next chunk is asked for before one is yielded."""
+def _chunks(acknowledge: str) -> Iterator[tuple[int, int, str]]:
+    """Yield the channel, the first offset and the NDJSON of what arrives; the next chunk is asked for before one is yielded."""
     connection = gateway.connect()
     positions: dict[int, int] = {}
     target = _target(positions, acknowledge)
@@ -91,12 +90,10 @@ def _chunks(acknowledge: str) -> Iterator[tuple[int, int, list[str]]]:
             _start(connection, target)
             continue
         channel, first = int(answer.headers["x-fabric-channel"]), int(answer.headers["x-fabric-first"])
-        lines = answer.body.decode().split("\n")
-        lines.pop()
-        positions[channel] = first + len(lines)
+        positions[channel] = first + answer.body.count(b"\n")
         target = _target(positions, acknowledge)
         _start(connection, target)
-        yield channel, first, lines
+        yield channel, first, answer.body.decode()
 
 
 def _target(positions: dict[int, int], acknowledge: str) -> str:
@@ -118,10 +115,13 @@ def _answer(connection: Connection, target: str) -> Answer:
         return gateway.ask(connection, "GET", target)
 
 
-def _the_sender(*, hold: bool = False) -> Sender:
+def _the_sender(*, hold: bool = False) -> Sender | None:
+    """Return the sender of this program, made when it is first wanted; None outside fabric-jobs."""
     global _sender
     if _sender is None:
-        _sender = Sender(hold=hold)
+        if not gateway.attempt_id():
+            return None
+        _sender = Sender(str(message()["outputName"]), hold=hold)
         atexit.register(_at_exit, _sender)
         os.register_at_fork(after_in_child=_forget)
     elif hold and not _sender.hold:

@@ -1,0 +1,150 @@
+"""What the benchmarks share: pairs, medians, an owner with a workspace, and how a result is printed."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fabric_jobs.client.gateway import Gateway
+from fabric_jobs.shipped import examples_dir
+from fabric_jobs.state_dir import read_address
+
+RECORDS_FILE = examples_dir() / "flights" / "data" / "2013-01.ndjson.gz"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What was measured side by side."""
+
+    ours: float
+    baseline: float
+
+    @property
+    def ratio(self) -> float:
+        """Ours over the baseline."""
+        return self.ours / self.baseline
+
+
+def arguments(description: str, **defaults: int) -> argparse.Namespace:
+    """Parse --pairs, --json and one number option for each default."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--pairs", type=int, default=5, help="how often both are measured, in turn")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    for name, value in defaults.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    return parser.parse_args()
+
+
+def measure(pairs: int, ours: Callable[[], float], baseline: Callable[[], float]) -> list[Pair]:
+    """Measure in turn, the order changing from pair to pair."""
+    found = []
+    for index in range(pairs):
+        if index % 2:
+            base = baseline()
+            found.append(Pair(ours(), base))
+        else:
+            mine = ours()
+            found.append(Pair(mine, baseline()))
+        print(f"  pair {index + 1}: ours {found[-1].ours:,.4g}, baseline {found[-1].baseline:,.4g}", file=sys.stderr)
+    return found
+
+
+def report(title: str, unit: str, pairs: list[Pair], goal: str, *, as_json: bool, **more: object) -> None:
+    """Print the median ratio, as a line or as one JSON object."""
+    result = {
+        "ratio": statistics.median(pair.ratio for pair in pairs),
+        "ours": statistics.median(pair.ours for pair in pairs),
+        "baseline": statistics.median(pair.baseline for pair in pairs),
+        "unit": unit,
+        "pairs": [{"ours": pair.ours, "baseline": pair.baseline, "ratio": pair.ratio} for pair in pairs],
+        **more,
+    }
+    if as_json:
+        print(json.dumps(result))
+        return
+    print(f"{title}: {result['ratio']:.2f} x ({result['ours']:,.4g} against {result['baseline']:,.4g} {unit}; {goal})")
+    for key, value in more.items():
+        print(f"  {key}: {value}")
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """Yield an empty workspace that is deleted afterwards."""
+    root = Path(tempfile.mkdtemp(prefix="fabric-jobs-benchmark-"))
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def owner(root: Path) -> Iterator[Gateway]:
+    """Serve a workspace by a process of its own; yield its gateway."""
+    command = [sys.executable, "-m", "fabric_jobs", "serve", "--state-dir", str(root / ".fabric-jobs")]
+    process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL)
+    try:
+        while read_address(root / ".fabric-jobs") is None:
+            if process.poll() is not None:
+                raise RuntimeError("the owner did not start")
+            time.sleep(0.01)
+        yield Gateway(root / ".fabric-jobs")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def owner_rss(root: Path) -> int:
+    """Return the resident memory of the owner in KiB (Linux)."""
+    address = read_address(root / ".fabric-jobs")
+    assert address is not None
+    for line in Path(f"/proc/{address.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise RuntimeError("no VmRSS")
+
+
+def write_skill(root: Path, name: str, program: str, *, receives: str = "message", response: str = "json") -> None:
+    """Write a skill whose action runs `program`."""
+    directory = root / "skills" / name
+    (directory / "actions" / name).mkdir(parents=True)
+    (directory / "actions" / name / "main.py").write_text(program)
+    (directory / "skill.yaml").write_text(
+        f"""camel: 1.0.0
+name: {name}
+inputs:
+  - name: request
+    routing: {{all: {{action: {name}, runtime: cortex/jobs, output: response}}}}
+outputs:
+  - name: response
+actions:
+  - {{name: {name}, type: job, receives: {receives}, response: {response}, command: [python, main.py]}}
+"""
+    )
+
+
+def write_agent(root: Path, name: str, *skills: str) -> None:
+    """Write an agent that chains skills."""
+    lines = [f"camel: 1.0.0\nname: {name}\nskills:"]
+    lines += [f"  - skillName: {skill}" for skill in skills]
+    lines.append("mappings:\n  - {from: input, to: " + skills[0] + "}")
+    lines += [f"  - {{from: {one}, to: {two}}}" for one, two in itertools.pairwise(skills)]
+    lines.append("  - {from: " + skills[-1] + ", to: output}\n")
+    (root / "agents").mkdir(exist_ok=True)
+    (root / "agents" / f"{name}.yaml").write_text("\n".join(lines))
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for programs that use the runtime layer outside an attempt."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("FABRIC_JOBS", "CORTEX"))}

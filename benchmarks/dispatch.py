@@ -1,0 +1,70 @@
+"""No-op job tasks one after the other, submit to COMPLETE, against `subprocess.run` of the same program."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.common import arguments, environment, measure, owner, report, workspace, write_skill
+from fabric_jobs.client.gateway import Gateway
+
+PROGRAM = """
+import json, sys
+message = json.loads(sys.argv[-1])
+print("Received:", message["payload"])
+"""
+
+
+def ours(gateway: Gateway, tasks: int) -> float:
+    """Return milliseconds per task: state, logs and response stored."""
+    started = time.perf_counter()
+    for number in range(tasks):
+        record = gateway.post("/skillinvoke/noop/inputs/request?sync=true", {"payload": number})
+        if record["response"] != f"Received: {number}\n":
+            raise RuntimeError(f"not the response of task {number}: {record}")
+    return (time.perf_counter() - started) / tasks * 1000
+
+
+def baseline(program: Path, message: str, tasks: int) -> float:
+    """Return milliseconds per bare process."""
+    started = time.perf_counter()
+    for _ in range(tasks):
+        subprocess.run(
+            [sys.executable, str(program), message], check=True, stdout=subprocess.DEVNULL, env=environment()
+        )
+    return (time.perf_counter() - started) / tasks * 1000
+
+
+def main() -> None:
+    """Measure and print."""
+    wanted = arguments(__doc__ or "", tasks=300)
+    with workspace() as root:
+        write_skill(root, "noop", PROGRAM, response="stdout")
+        source = root / "skills" / "noop"
+        with owner(root) as gateway:
+            import yaml
+
+            document = yaml.safe_load((source / "skill.yaml").read_text())
+            gateway.post("/skills", document, headers={"x-fabric-source": str(source)})
+            record = gateway.post("/skillinvoke/noop/inputs/request?sync=true", {"payload": 0})
+            message = json.dumps(
+                {key: record[key] for key in ("activationId", "payload", "properties", "headers")}
+                | {
+                    "token": "x" * 300,
+                    "apiEndpoint": "http://127.0.0.1:8000/px",
+                    "channelId": "x" * 24,
+                }
+            )
+            pairs = measure(
+                wanted.pairs,
+                lambda: ours(gateway, wanted.tasks),
+                lambda: baseline(source / "actions" / "noop" / "main.py", message, wanted.tasks),
+            )
+    report("dispatch", "ms/task", pairs, "wanted <= 1.4, goal 1.1", as_json=wanted.json, tasks=wanted.tasks)
+
+
+if __name__ == "__main__":
+    main()

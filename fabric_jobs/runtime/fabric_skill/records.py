@@ -1,0 +1,47 @@
+"""Records as bytes, by the standard library's own C code, without what `json.dumps` and `json.loads` do anew on each call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from json import encoder
+from typing import Any
+
+_scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+
+
+def encode(payload: Any) -> bytes:
+    """Return one line of NDJSON; raise TypeError or ValueError for what is not JSON."""
+    try:
+        return f"{''.join(_chunks(payload, 0))}\n".encode()
+    except RecursionError:
+        raise ValueError("the record holds itself, or is nested too deeply") from None
+
+
+def decode(text: str) -> Iterator[Any]:
+    """Yield the records of NDJSON, each of which ends in a newline."""
+    position = 0
+    while position < len(text):
+        try:
+            record, end = _scan(text, position)
+        except StopIteration:
+            end = -1
+        if end < 0 or text[end] != "\n":  # blanks around it, or no JSON at all: json.loads says which
+            end = text.index("\n", position)
+            record = json.loads(text[position:end])
+        yield record
+        position = end + 1
+
+
+def _refuse(value: Any) -> Any:
+    raise TypeError(f"an object of type {type(value).__name__} is not JSON")
+
+
+def _make_chunks() -> Any:
+    make = getattr(encoder, "c_make_encoder", None)
+    if make is None:  # a Python without the C extension
+        return lambda payload, _: (json.dumps(payload, separators=(",", ":"), allow_nan=False),)
+    return make(None, _refuse, encoder.encode_basestring_ascii, None, ":", ",", False, False, False)
+
+
+_chunks = _make_chunks()
