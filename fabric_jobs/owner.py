@@ -52,13 +52,12 @@ def run(settings: Settings, ready: Ready) -> None:
             f"the state directory {directory} cannot be used: {error.strerror}.",
             hint="Make it writable, or name another one with --state-dir.",
         ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _take(lock):
+        os.close(lock)
         raise AlreadyExists(
-            f"another process already serves {directory}.",
-            hint="Commands in this workspace use it; see owner.json there.",
-        ) from None
+            f"another process already serves {directory}; commands here use it, and owner.json there names it.",
+            hint="If a command has started it, it ends some seconds after the last command and activation: then try again.",
+        )
     store = Store(places.database_file(directory))
     try:
         with contextlib.suppress(KeyboardInterrupt):  # the second Ctrl-C, during the graceful stop
@@ -66,6 +65,16 @@ def run(settings: Settings, ready: Ready) -> None:
     finally:
         store.close()
         os.close(lock)
+
+
+def _take(lock: int) -> bool:
+    """Take the lock; a command that only looks whether it is free holds it for a moment."""
+    for _ in range(5):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.01)
+    return False
 
 
 async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
@@ -135,6 +144,7 @@ class _Server:
             timeout_keep_alive=600,
             timeout_graceful_shutdown=2,
             server_header=False,
+            proxy_headers=False,
             date_header=False,
         )
         self._server = uvicorn.Server(config)

@@ -129,8 +129,11 @@ class Task:
     lost: int
     cancel_requested: bool
     cause: str
+    sequence: int
     sent: int
     hand: str | None
+    sends: str
+    repeated: str
     not_before_at: float
     created_at: float
     started_at: float | None
@@ -164,7 +167,6 @@ class Attempt:
     attempt: int
     executor: str
     handle: str | None
-    sequence: int
     started_at: float
     ended_at: float | None
     exit_code: int | None

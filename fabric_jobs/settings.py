@@ -6,9 +6,18 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fabric_jobs.errors import InvalidInput
+
 
 def _seconds(name: str, default: float) -> float:
-    return float(os.environ.get(name, default))
+    text = os.environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:
+        raise InvalidInput(f"{name} is a number of seconds, not '{text}'.", hint="Correct the variable, or unset it.")
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)

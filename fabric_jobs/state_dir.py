@@ -65,7 +65,7 @@ def read_address(state_dir: Path) -> Address | None:
     """Return the address that was published last; its owner may be gone. None when there is none."""
     try:
         return Address(**json.loads((state_dir / "owner.json").read_text()))
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError):
         return None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -37,6 +39,13 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f"fabric_jobs.cli.{module}"), attribute)
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; click itself would make a reader that went away a failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without loading them."""
         with formatter.section("Commands"):
@@ -57,22 +66,27 @@ def cli() -> None:
     """
 
 
+class _ReaderGone(Exception):
+    """Who read our output wants no more, which is its right."""
+
+
 def main() -> None:
     """Run the command line; every error becomes a message and an exit code (DESIGN section 8)."""
     from fabric_jobs.cli.exits import exit_code_of
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # None when it is closed
+            stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show is no reason to fail
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        code = cli.main(standalone_mode=False)  # that of `ctx.exit`, else None
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         sys.exit(130)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away, which is its right
+    except _ReaderGone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python's last flush may go
         sys.exit(0)
     except FabricJobsError as error:
         click.echo(f"Error: {error.message}", err=True)
@@ -80,4 +94,4 @@ def main() -> None:
             click.echo(error.hint, err=True)
         sys.exit(exit_code_of(error))
     else:
-        sys.exit(0)
+        sys.exit(code or 0)

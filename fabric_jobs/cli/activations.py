@@ -8,6 +8,7 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.printing import show, show_rows
+from fabric_jobs.states import ActivationState
 
 COLUMNS = {"ACTIVATION": "activationId", "NAME": "name", "STATUS": "status", "STARTED": "start", "CAUSE": "cause"}
 
@@ -18,7 +19,7 @@ def group() -> None:
 
 
 @group.command("list")
-@click.option("--status", metavar="STATUS", help="PENDING, COMPLETE, ERROR or CANCELLED.")
+@click.option("--status", type=click.Choice(list(ActivationState), case_sensitive=False), help="Only with this status.")
 @click.option("--agent", metavar="NAME", help="Only of this agent.")
 @click.option("--skill", metavar="NAME", help="Only of this skill, invoked by itself.")
 @options.limit
@@ -59,12 +60,14 @@ def show_activation(activation: str, output: str, workspace: Path | None, state_
     Examples:
       fabric-jobs activations show 4f1d2c…
     """
+    from fabric_jobs.client.gateway import segment
+
     gateway = options.gateway_of(workspace, state_dir)
-    record = gateway.get(f"/activations/{activation}")
+    record = gateway.get(f"/activations/{segment(activation)}")
     if output != "table":
         show(record, output)
         return
-    progress = gateway.get(f"/activations/{activation}/follow", after=2**53)["progress"]
+    progress = gateway.get(f"/activations/{segment(activation)}/follow", after=2**53)["progress"]
     show(record, "yaml")
     click.echo()
     columns = {"SKILL": "skill", "IN": "in", "OUT": "out", "WAITING": "waiting", "TASKS": "states"}
@@ -118,8 +121,10 @@ def cancel(activation: str, workspace: Path | None, state_dir: Path | None) -> N
     Examples:
       fabric-jobs activations cancel 4f1d2c…
     """
+    from fabric_jobs.client.gateway import segment
+
     gateway = options.gateway_of(workspace, state_dir)
-    click.echo(gateway.post(f"/activations/{activation}/cancel")["message"])
+    click.echo(gateway.post(f"/activations/{segment(activation)}/cancel")["message"])
     click.echo(f"Next: fabric-jobs activations show {activation}", err=True)
 
 

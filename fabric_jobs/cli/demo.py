@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def _print_table(carriers: dict[str, Any]) -> None:
 def _print_next(destination: Path, activation_id: str) -> None:
     click.echo(
         f"\nNext:\n"
-        f"  cd {destination}\n"
+        f"  cd {shlex.quote(str(destination))}\n"
         f'  fabric-jobs agents invoke flights --payload \'{{"path": "{RECORDS_FILE}"}}\' --output json\n'
         f"  fabric-jobs activations show {activation_id}\n"
         f"  fabric-jobs tasks list\n"

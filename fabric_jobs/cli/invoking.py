@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+SECOND_THOUGHT_SECONDS = 1.0  # between a first Ctrl-C and the cancelling: a second one comes in time
 
 _OPTIONS = (
     click.option(
@@ -89,14 +91,16 @@ def print_result(record: dict[str, Any], output: str) -> None:
 def _cancel(gateway: Gateway, activation_id: str, watch: Callable[[Any], float]) -> dict[str, Any]:
     from fabric_jobs.workspace.run import follow
 
-    click.echo("\nCancelling; press Ctrl-C again to leave it running.", err=True)
+    click.echo("\nCancelling; press Ctrl-C again now to leave it running.", err=True)
     try:
+        time.sleep(SECOND_THOUGHT_SECONDS)
         gateway.post(f"/activations/{activation_id}/cancel")
-        follow(gateway, activation_id, watch)
+        status = follow(gateway, activation_id, watch)["status"]
     except KeyboardInterrupt:
-        click.echo(f"Left. See: fabric-jobs activations show {activation_id}", err=True)
+        click.echo(f"Left as it is. Next: fabric-jobs activations wait {activation_id}", err=True)
         raise
-    click.echo(f"Activation {activation_id} is cancelled.", err=True)
+    what = "is cancelled" if status == "CANCELLED" else f"had ended before: {status}"
+    click.echo(f"Activation {activation_id} {what}.", err=True)
     raise KeyboardInterrupt
 
 
@@ -116,7 +120,7 @@ def _print_response(record: dict[str, Any]) -> None:
         click.echo(f"{response['count']:,} records")
         click.echo(f"Next: fabric-jobs activations response {record['activationId']}", err=True)
     elif response is not None:
-        click.echo(json.dumps(response, indent=2, ensure_ascii=False))
+        show(response, "json")
     else:
         click.echo("There is no response: nothing reached the output.", err=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +18,8 @@ def show(value: Any, output: str) -> None:
 
         click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip())
         return
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    is_unicode = sys.stdout is not None and (sys.stdout.encoding or "").lower().startswith("utf")
+    click.echo(json.dumps(value, indent=2, ensure_ascii=not is_unicode))
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], output: str, *, empty: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.printing import show, show_rows
+from fabric_jobs.states import FINAL_TASK_STATES, TaskState
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
@@ -36,7 +36,7 @@ def group() -> None:
 @group.command("list")
 @click.option("--activation", metavar="ID", help="Only of this activation.")
 @click.option("--skill", metavar="NAME", help="Only of this skill.")
-@click.option("--state", metavar="STATE", help="QUEUED, STARTING, ACTIVE, COMPLETE, FAILED, CANCELLED or TIMEOUT.")
+@click.option("--state", type=click.Choice(list(TaskState), case_sensitive=False), help="Only in this state.")
 @options.limit
 @options.output
 @options.workspace
@@ -119,12 +119,10 @@ def _print_news(gateway: Gateway, name: str, attempt: int | None, offsets: dict[
     for stream in offsets:
         while True:
             answer = gateway.raw("GET", f"/tasks/{name}/logs", stream=stream, offset=offsets[stream], attempt=attempt)
-            ended = ended and answer.headers["x-fabric-state"] in ("COMPLETE", "FAILED", "CANCELLED", "TIMEOUT")
+            ended = ended and answer.headers["x-fabric-state"] in FINAL_TASK_STATES
             if not answer.body:
                 break
-            sink = sys.stdout.buffer if stream == "stdout" else sys.stderr.buffer
-            sink.write(answer.body)
-            sink.flush()
+            click.echo(answer.body, nl=False, err=stream == "stderr")
             offsets[stream] += len(answer.body)
     return ended
 

@@ -114,7 +114,7 @@ def _check_terminal() -> None:
 
 def on_terminal() -> bool:
     """Tell whether somebody can answer a question here."""
-    return sys.stdin.isatty()
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _ask_name() -> str:

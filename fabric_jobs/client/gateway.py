@@ -77,6 +77,9 @@ class Gateway:
         except Disconnected as error:
             self._connection = self._address = None
             raise _Lost(f"the owner of {self._state_dir} went away: {error}", hint="Type the command again.") from error
+        except KeyboardInterrupt:
+            connection.close()  # its answer is still to come, and would be taken for that of the next call
+            raise
         if answer.status >= 400:
             raise _error(answer)
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -22,15 +23,33 @@ class Starting:
     def __init__(self, state_dir: Path) -> None:
         """Start an owner process in a session of its own; it ends by itself when it is idle."""
         self._state_dir = state_dir
+        self._start()
+
+    def wait(self) -> places.Address:
+        """Return the address of the owner once it can be reached; raise PlaceUnavailable with its own words otherwise."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            said = self._hear()
+            if said not in ("ready", "taken"):
+                raise _cannot_start(said, self._state_dir)
+            address = places.read_address(self._state_dir) if said == "ready" else None
+            address = address or _await_owner(self._state_dir, deadline)
+            if address is not None:
+                return address
+            self._start()  # it was on its way out, and is gone
+
+    def _start(self) -> None:
+        state_dir = self._state_dir
         try:
             state_dir.mkdir(parents=True, exist_ok=True)
             log = open(places.log_file(state_dir), "ab")  # noqa: SIM115 - closed below, after the process has it
         except OSError as error:
+            reason = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
             raise PlaceUnavailable(
-                f"the state directory {state_dir} cannot be used: {error.strerror}.",
+                f"the state directory {state_dir} cannot be used: {reason}.",
                 hint="Make it writable, or name another one with --state-dir.",
             ) from error
-        self._said, write_end = os.pipe()
+        self._said, write_end = _pipe()
         command = [sys.executable, "-m", "fabric_jobs.owner", str(state_dir.absolute()), str(write_end)]
         with log:
             self._process = subprocess.Popen(
@@ -44,22 +63,12 @@ class Starting:
             )
         os.close(write_end)
 
-    def wait(self) -> places.Address:
-        """Return the address of the owner once it can be reached; raise PlaceUnavailable with its own words otherwise."""
+    def _hear(self) -> str:
+        """Return what the new process says about itself: `ready`, `taken`, or why it cannot start."""
         with os.fdopen(self._said, "rb") as file:
             said = file.read().decode(errors="replace")
         self._process.returncode = 0  # it outlives this process on purpose
-        if said == "ready":
-            address = places.read_address(self._state_dir)
-            if address is not None:
-                return address
-        if said in ("ready", "taken"):
-            return _await_other(self._state_dir)
-        message, _, hint = said.partition("\n")
-        raise PlaceUnavailable(
-            message or "the owner process ended while it started.",
-            hint=hint or f"Its last words are in {places.log_file(self._state_dir)}.",
-        )
+        return said
 
 
 def running(state_dir: Path) -> places.Address | None:
@@ -76,15 +85,42 @@ def running(state_dir: Path) -> places.Address | None:
     return address
 
 
-def _await_other(state_dir: Path) -> places.Address:
-    """Another process won the lock: wait until it can be reached."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def _await_owner(state_dir: Path, deadline: float) -> places.Address | None:
+    """Return the address of the process that holds the lock once it can be reached; None when it lets go of the lock."""
     while time.monotonic() < deadline:
         address = running(state_dir)
         if address is not None:
             return address
+        if not _is_locked(state_dir):
+            return None
         time.sleep(0.02)
     raise PlaceUnavailable(
         f"the process that serves {state_dir} does not answer.",
         hint=f"See {places.log_file(state_dir)}; if it hangs, end the process that holds {places.lock_file(state_dir)}.",
     )
+
+
+def _is_locked(state_dir: Path) -> bool:
+    with open(places.lock_file(state_dir), "rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _cannot_start(said: str, state_dir: Path) -> PlaceUnavailable:
+    message, _, hint = said.partition("\n")
+    return PlaceUnavailable(
+        message or "the owner process ended while it started.",
+        hint=hint or f"Its last words are in {places.log_file(state_dir)}.",
+    )
+
+
+def _pipe() -> tuple[int, int]:
+    """Return a pipe that is none of the three standard streams, even where those are closed."""
+    ends = []
+    for end in os.pipe():
+        ends.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3))
+        os.close(end)
+    return ends[0], ends[1]

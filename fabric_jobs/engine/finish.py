@@ -54,9 +54,13 @@ def response_of(executor: Executor, handle: str, action: Action, *, is_stream: b
     if action.response != "json":
         return json.dumps(text.decode(errors="replace")).encode()
     try:
-        return json.dumps(json.loads(text), separators=(",", ":")).encode()
-    except ValueError as error:
+        return json.dumps(json.loads(text, parse_constant=_refuse), separators=(",", ":"), allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"'response: json' wants one JSON value on stdout: {error}.") from error
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
 
 
 def last_lines(executor: Executor, handle: str) -> tuple[str, ...]:
@@ -79,7 +83,7 @@ def complete(tx: Tx, finish: Finish) -> None:
     Raises ReplayDiffers when the attempt left out what the one before it had sent.
     """
     task, activation_id = finish.task, finish.activation.activation_id
-    commits.check_repeated(tx, task.task_id)
+    commits.check_repeated(task)
     if not tasks.end(tx, task, TaskState.COMPLETE, finish.ending):
         return
     commits.release_held(tx, task.task_id, activation_id, task.node)

@@ -56,4 +56,10 @@ async def answer_http_error(request: Request, error: Exception) -> Json:
     return Json({"success": False, "message": str(error.detail)}, status_code=error.status_code)
 
 
-ERROR_HANDLERS = {FabricJobsError: answer_error, HTTPException: answer_http_error}
+async def answer_bug(request: Request, error: Exception) -> Json:
+    """Answer what should not happen; the server logs it."""
+    body = {"success": False, "message": f"an error in the gateway: {error!r}.", "hint": "Its log tells more."}
+    return Json(body, status_code=500)
+
+
+ERROR_HANDLERS = {FabricJobsError: answer_error, HTTPException: answer_http_error, Exception: answer_bug}

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fabric_jobs.errors import InvalidInput, NotAllowed, ReplayDiffers, StaleAttempt
+from fabric_jobs.errors import InvalidInput, NotAllowed, RecordTooLarge, ReplayDiffers, StaleAttempt
 from fabric_jobs.gateway.json_response import Json, body_of
 from fabric_jobs.gateway.parts import Parts, parts_of, task_claims
 from fabric_jobs.records import Channel, Segment, Task
@@ -20,13 +20,14 @@ from fabric_jobs.store.commits import Acked, Commit, Sent
 
 PULL_SECONDS = 20.0  # how long a pull waits for records
 PULL_BYTES = 256 << 10  # about as many bytes of records answer a pull
+OVER = "this attempt is over: another is the current one, or the task has ended or been cancelled"
 
 
 async def commit(request: Request) -> Response:
     """Take what an attempt sent and acknowledges; answered after one transaction holds all of it."""
-    parts, task = _current(request)
+    parts, task = _attempt(request)
     body = await body_of(request, parts.settings.body_bytes)
-    wanted = _parse(body)
+    wanted = _parse(body, parts.settings.record_bytes)
     if wanted.sent and not wanted.hold:
         await parts.live.credit([found for sent in wanted.sent for found in _targets(parts, task, sent.output)])
     try:
@@ -40,7 +41,8 @@ async def commit(request: Request) -> Response:
 
 async def pull(request: Request) -> Response:
     """Answer with records of whichever input has some; wait for them when there are none."""
-    parts, task = _current(request)
+    parts, task = _attempt(request)
+    _check_current(parts, task)
     positions = _positions(request.query_params.get("at", ""))
     at_end = request.query_params.get("acknowledge") == "end"
     deadline = asyncio.get_running_loop().time() + PULL_SECONDS
@@ -63,15 +65,17 @@ async def send_message(request: Request) -> Response:
     """Take one record of a plain HTTP sender: exactly 200 with JSON (reference/fabric.md 6.2)."""
     parts = parts_of(request)
     claims = task_claims(request)
-    task = _task(parts, claims["task"], claims["attempt"])
+    task = _task(parts, claims["task"], claims["attempt"])  # the transaction checks that the attempt is the current one
     activation_id, channel = request.path_params["activation"], request.path_params["channel"]
     if activation_id != task.activation_id or channel != sending_id(activation_id, task.node):
         raise NotAllowed("the token is good for the outputs of its own task only.")
     body = await body_of(request, parts.settings.record_bytes)
     try:
-        record = orjson.dumps(orjson.loads(body)) + b"\n"  # one line, whatever it looked like
+        orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidInput(f"the record is not JSON: {error}.") from error
+    # One line, and otherwise as it came: a line break in JSON text is white space.
+    record = body.replace(b"\n", b" ").replace(b"\r", b" ").strip() + b"\n"
     output = request.path_params["output"]
     await parts.live.credit(_targets(parts, task, output))
     sent = Sent(output=output, count=1, bytes=record)
@@ -82,8 +86,8 @@ async def send_message(request: Request) -> Response:
     return Json({"success": True})
 
 
-def _current(request: Request) -> tuple[Parts, Task]:
-    """Return the task of a route, if the token is that of its current attempt."""
+def _attempt(request: Request) -> tuple[Parts, Task]:
+    """Return the task of a route as it was when its attempt first called, if the token is that attempt's."""
     parts = parts_of(request)
     claims = task_claims(request)
     name = request.path_params["attempt"]
@@ -93,26 +97,41 @@ def _current(request: Request) -> tuple[Parts, Task]:
 
 
 def _task(parts: Parts, task_id: int, attempt: int) -> Task:
-    task = tasks.find(parts.store.read, task_id)
-    if task is None or task.attempt != attempt or task.ended or task.cancel_requested:
-        raise StaleAttempt("this attempt is over: another is the current one, or the task has ended or been cancelled")
+    task = parts.live.tasks.get((task_id, attempt))
+    if task is None:
+        task = tasks.find(parts.store.read, task_id)
+        if task is None or task.attempt != attempt:
+            raise StaleAttempt(OVER)
+        parts.live.tasks.put((task_id, attempt), task)
     return task
 
 
+def _check_current(parts: Parts, known: Task) -> None:
+    task = tasks.find(parts.store.read, known.task_id)
+    if task is None or task.attempt != known.attempt or task.ended or task.cancel_requested:
+        raise StaleAttempt(OVER)
+
+
 def _targets(parts: Parts, task: Task, output: str) -> list[Channel]:
-    activation_id = str(task.activation_id)
-    return channels.of_output(parts.store.read, activation_id, sending_id(activation_id, task.node), output)
+    """Return where an output leads: that never changes, unlike how far the channels are."""
+    key = (str(task.activation_id), task.node, output)
+    found = parts.live.targets.get(key)
+    if found is None:
+        found = channels.of_output(parts.store.read, key[0], sending_id(key[0], task.node), output)
+        parts.live.targets.put(key, found)
+    return found
 
 
-def _parse(body: bytes) -> Commit:
+def _parse(body: bytes, record_bytes: int) -> Commit:
     end = body.find(b"\n")
     try:
         head: dict[str, Any] = orjson.loads(body[:end])
         sent = _cut(body, end + 1, head["outputs"])
+        _check_lengths(sent, record_bytes)
         return Commit(
             sequence=int(head["sequence"]),
             sent=sent,
-            acks=tuple(Acked(channel_id=row[0], first=row[1], next=row[2]) for row in head["acks"]),
+            acks=tuple(Acked(channel_id=int(row[0]), first=int(row[1]), next=int(row[2])) for row in head["acks"]),
             hand=(int(head["hand"][0]), int(head["hand"][1])) if head["hand"] else None,
             hold=bool(head["hold"]),
         )
@@ -133,6 +152,12 @@ def _cut(body: bytes, start: int, outputs: list[Any]) -> tuple[Sent, ...]:
     return tuple(found)
 
 
+def _check_lengths(parts: tuple[Sent, ...], record_bytes: int) -> None:
+    for sent in parts:
+        if len(sent.bytes) > record_bytes and max(map(len, sent.bytes.split(b"\n"))) > record_bytes:
+            raise RecordTooLarge(f"a record for output '{sent.output}' is over the limit of {record_bytes} bytes.")
+
+
 def _positions(text: str) -> dict[int, int]:
     try:
         pairs = [part.split(":") for part in text.split(",") if part]
@@ -150,9 +175,11 @@ def _records(parts: Parts, task: Task, found: list[Channel], positions: dict[int
         return None if segment is None else _answer(channel_id, segment.part(offset, 1))
     for channel in found:
         offset = positions.get(channel.channel_id, channel.acked)
-        if offset >= channel.next_offset:
-            continue
-        segment = parts.store.records(channel.channel_id, offset, max_bytes=PULL_BYTES)
+        segment = (
+            parts.store.records(channel.channel_id, offset, max_bytes=PULL_BYTES)
+            if offset < channel.next_offset
+            else None
+        )
         if segment is not None:
             return _answer(channel.channel_id, segment)
     return None

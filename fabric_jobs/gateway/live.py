@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
-from fabric_jobs.records import Channel
+from fabric_jobs.records import Channel, Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.store import Effects, Store
 from fabric_jobs.store import channels as stored
 
 Key = tuple[str, int | str]
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(slots=True)
@@ -36,6 +39,24 @@ class Credit:
             self.unconsumed_bytes -= self.segments.popleft()[1]
 
 
+class Known(Generic[K, V]):
+    """A bounded memory of what never changes: when it is full it forgets everything, and is filled again."""
+
+    def __init__(self, size: int = 10_000) -> None:
+        self._size = size
+        self._values: dict[K, V] = {}
+
+    def get(self, key: K) -> V | None:
+        """Return what is known."""
+        return self._values.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        """Remember."""
+        if len(self._values) >= self._size:
+            self._values.clear()
+        self._values[key] = value
+
+
 class Live:
     """Wakes those who wait when a transaction is committed."""
 
@@ -46,6 +67,9 @@ class Live:
         self._loop = asyncio.get_running_loop()
         self._waiters: dict[Key, set[asyncio.Future[None]]] = {}
         self._credits: dict[int, Credit] = {}
+        self.tasks: Known[tuple[int, int], Task] = Known()  # by task and attempt
+        self.targets: Known[tuple[str, str, str], list[Channel]] = Known()  # by activation, node and output
+        self.claims: Known[str, dict[str, Any]] = Known()  # by token
         self.closing = False
         store.listen(self._committed)
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import Any
+from urllib.parse import unquote
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from fabric_jobs.documents import agent_from_json, skill_from_json
 from fabric_jobs.engine.invoke import Invocation
-from fabric_jobs.errors import InvalidInput, NotFound
+from fabric_jobs.errors import InvalidInput, NotFound, RecordTooLarge
 from fabric_jobs.gateway.activations import wait_for_end
-from fabric_jobs.gateway.json_response import Json, object_of
+from fabric_jobs.gateway.json_response import Json, compact, object_of
 from fabric_jobs.gateway.parts import milliseconds, parts_of, project_of
 from fabric_jobs.names import nearest
 from fabric_jobs.records import SavedDefinition
 from fabric_jobs.store import definitions
 
-SOURCE_HEADER = "x-fabric-source"  # directory of the skill's files; only the owner's user can call at all
+# Directories, percent-encoded: of the skill's files, and of the workspace. Only the owner's user can call at all.
+SOURCE_HEADER = "x-fabric-source"
 WORKSPACE_HEADER = "x-fabric-workspace"
 ACTIVATION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
@@ -70,7 +71,7 @@ async def _save(request: Request, kind: str) -> Response:
     parts, project_id = parts_of(request), project_of(request)
     body = await object_of(request, parts.settings.body_bytes)
     name = (skill_from_json(body) if kind == "skill" else agent_from_json(body)).name
-    source = request.headers.get(SOURCE_HEADER, "")
+    source = unquote(request.headers.get(SOURCE_HEADER, ""))
     version = await asyncio.wrap_future(
         parts.store.write(
             lambda tx: definitions.save(tx, project_id=project_id, kind=kind, name=name, body=body, source=source)
@@ -116,6 +117,13 @@ async def _invoke(request: Request, kind: str) -> Response:
 def _invocation(request: Request, kind: str, project_id: str, body: dict[str, Any]) -> Invocation:
     if "payload" not in body:
         raise InvalidInput("there is no 'payload' in the parameters.", hint='Give an object such as {"payload": {…}}.')
+    payload = compact(body["payload"])
+    limit = parts_of(request).settings.record_bytes
+    if len(payload) > limit:
+        raise RecordTooLarge(
+            f"the payload of {len(payload):,} bytes is over the limit of {limit:,} bytes for one record.",
+            hint="Give the path of a file instead, and let the skill read it.",
+        )
     properties = body.get("properties") or {}
     if not isinstance(properties, dict):
         raise InvalidInput("'properties' is not an object.")
@@ -124,12 +132,12 @@ def _invocation(request: Request, kind: str, project_id: str, body: dict[str, An
         kind=kind,
         name=request.path_params["name"],
         entry=request.path_params["entry"],
-        payload=orjson.dumps(body["payload"]),
+        payload=payload,
         activation_id=_activation_id(body),
         properties=properties,
         session_id=str(body.get("sessionId") or ""),
         correlation_id=str(body.get("correlationId") or ""),
-        workspace=request.headers.get(WORKSPACE_HEADER, ""),
+        workspace=unquote(request.headers.get(WORKSPACE_HEADER, "")),
     )
 
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fabric_jobs.errors import InvalidInput
+from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.executors.base import STREAMS
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.parts import find_task, milliseconds, number_of, parts_of, project_of, task_json
@@ -52,6 +52,8 @@ async def task_logs(request: Request) -> Response:
     task = find_task(request, project_of(request))
     number = int(number_of(request, "attempt", task.attempt))
     attempt = tasks.attempt(parts.store.read, task.task_id, number)
+    if attempt is None and number:
+        raise NotFound(f"task '{task.name}' has no attempt {number}.", hint=f"It has had {task.attempt}.")
     handle = attempt.handle if attempt is not None else None
     stream = request.query_params.get("stream", "")
     if stream and stream not in STREAMS:
@@ -78,6 +80,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 P = "/fabric/v4/projects/{project}"
 ROUTES = [
     Route(P + "/tasks", list_tasks, methods=["GET"]),
-    Route(P + "/tasks/{task}", show_task, methods=["GET"]),
-    Route(P + "/tasks/{task}/logs", task_logs, methods=["GET"]),
+    # A task's name has no slash; the name of a skill, which people try here, may have one.
+    Route(P + "/tasks/{task:path}/logs", task_logs, methods=["GET"]),
+    Route(P + "/tasks/{task:path}", show_task, methods=["GET"]),
 ]

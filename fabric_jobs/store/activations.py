@@ -56,6 +56,11 @@ def find(sql: Sql, activation_id: str) -> Activation | None:
     return None if row is None else Activation.from_row(row)
 
 
+def is_pending(sql: Sql, activation_id: str) -> bool:
+    """Return whether an activation has not ended."""
+    return sql.one("pending_activation", activation_id=activation_id) is not None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Filter:
     """Which activations or tasks to list; None takes all."""

@@ -54,11 +54,13 @@ def append(tx: Tx, activation_id: str, sending_id: str, output: str, *, count: i
         tx.effects.appended.append(Appended(channel.channel_id, first, count, records))
 
 
-def ack(tx: Tx, channel_id: int, acked: int) -> None:
-    """Every record below `acked` is finished; segments that no replay can need are deleted."""
-    if tx.run("ack_channel", channel_id=channel_id, acked=acked):
-        tx.run("delete_consumed", channel_id=channel_id, acked=acked)
-        tx.effects.acked[channel_id] = acked
+def ack(tx: Tx, channel_id: int, acked: int) -> bool:
+    """Every record below `acked` is finished; segments that no replay can need are deleted. False when it was so before."""
+    if not tx.run("ack_channel", channel_id=channel_id, acked=acked):
+        return False
+    tx.run("delete_consumed", channel_id=channel_id, acked=acked)
+    tx.effects.acked[channel_id] = acked
+    return True
 
 
 def ack_message_tasks(tx: Tx, channel_id: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from fabric_jobs.errors import InvalidInput, ReplayDiffers, StaleAttempt
+from fabric_jobs.records import Task
 from fabric_jobs.routing import sending_id
 from fabric_jobs.store import channels
 from fabric_jobs.store.sql import Row
@@ -51,17 +52,24 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
     current = _current(tx, task_id, attempt)
     if commit.sequence <= current["sequence"]:
         return
-    tx.run("set_sequence", task_id=task_id, attempt=attempt, sequence=commit.sequence)
-    if commit.sent and commit.hold:
+    sends, repeated, count = _Tally.read(current["sends"]), _Tally.read(current["repeated"]), 0
+    if commit.hold:
         _hold(tx, task_id, commit.sent)
-    elif commit.sent:
-        _send(tx, task_id, current, commit.sent)
-    tx.run("set_hand", task_id=task_id, hand=json.dumps(commit.hand) if commit.hand else None)
-    if commit.acks:
-        check_repeated(tx, task_id)
-        tx.run("forget_sends", task_id=task_id)
-        for acked in commit.acks:
-            _ack(tx, current, acked)
+    else:
+        new = [_compare(sends, repeated, sent) for sent in commit.sent]
+        count = sum(_append(tx, current, sent) for sent in new if sent is not None)
+    if any([_ack(tx, current, acked) for acked in commit.acks]):
+        _check_repeated(sends, repeated)
+        sends, repeated = _Tally({}), _Tally({})
+    tx.run(
+        "note_commit",
+        task_id=task_id,
+        sequence=commit.sequence,
+        count=count,
+        hand=json.dumps(commit.hand) if commit.hand else None,
+        sends=sends.text(),
+        repeated=repeated.text(),
+    )
 
 
 def message(tx: Tx, task_id: int, attempt: int, sent: Sent, *, key: str | None = None) -> None:
@@ -69,7 +77,7 @@ def message(tx: Tx, task_id: int, attempt: int, sent: Sent, *, key: str | None =
     current = _current(tx, task_id, attempt)
     if key is not None and not tx.run("insert_message_key", task_id=task_id, key=key):
         return
-    _append(tx, task_id, current, sent)
+    tx.run("count_sent", task_id=task_id, count=_append(tx, current, sent))
 
 
 def release_held(tx: Tx, task_id: int, activation_id: str, node: str) -> None:
@@ -82,14 +90,34 @@ def release_held(tx: Tx, task_id: int, activation_id: str, node: str) -> None:
     tx.run("delete_held", task_id=task_id)
 
 
-def check_repeated(tx: Tx, task_id: int) -> None:
+def check_repeated(task: Task) -> None:
     """Raise ReplayDiffers when the attempt left out records that the one before it had sent."""
-    for row in tx.all("sends_of_task", task_id=task_id):
-        if row["repeated_count"] < row["count"]:
-            raise ReplayDiffers(
-                f"replay differs: this attempt sent {row['repeated_count']} records to output '{row['output']}' "
-                f"where the attempt before it had sent {row['count']}."
-            )
+    _check_repeated(_Tally.read(task.sends), _Tally.read(task.repeated))
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """Records per output: {output: [count, bytes, crc of the bytes]}. What is equal here is taken for the same records."""
+
+    outputs: dict[str, list[int]]
+
+    @classmethod
+    def read(cls, text: str) -> _Tally:
+        """Return the tally that a column holds."""
+        return cls(json.loads(text))
+
+    def text(self) -> str:
+        """Return it as the column holds it."""
+        return json.dumps(self.outputs)
+
+    def of(self, output: str) -> list[int]:
+        """Return [count, bytes, crc] of an output."""
+        return self.outputs.get(output, [0, 0, 0])
+
+    def add(self, sent: Sent) -> None:
+        """Count records."""
+        count, size, crc = self.of(sent.output)
+        self.outputs[sent.output] = [count + sent.count, size + len(sent.bytes), crc32(sent.bytes, crc)]
 
 
 def _current(tx: Tx, task_id: int, attempt: int) -> Row:
@@ -106,58 +134,50 @@ def _hold(tx: Tx, task_id: int, parts: tuple[Sent, ...]) -> None:
         tx.insert("insert_held", task_id=task_id, output=sent.output, count=sent.count, bytes=sent.bytes)
 
 
-def _send(tx: Tx, task_id: int, current: Row, parts: tuple[Sent, ...]) -> None:
-    known = {row["output"]: dict(row) for row in tx.all("sends_of_task", task_id=task_id)}
-    for sent in parts:
-        row = known.setdefault(sent.output, _nothing_sent(task_id, sent.output))
-        new = _compare(row, sent)
-        if new is not None:
-            _append(tx, task_id, current, new)
-    for row in known.values():
-        tx.run("put_sends", **row)
-
-
-def _nothing_sent(task_id: int, output: str) -> dict[str, int | str]:
-    numbers = ("count", "size", "crc", "repeated_count", "repeated_size", "repeated_crc")
-    return {"task_id": task_id, "output": output, **dict.fromkeys(numbers, 0)}
-
-
-def _compare(row: dict[str, int], sent: Sent) -> Sent | None:
-    """Count `sent` in `row`; return the part of it that was never sent before."""
-    repeated = min(sent.count, row["count"] - row["repeated_count"])
-    if repeated == 0:
-        _count(row, "", sent)
-        _count(row, "repeated_", sent)
+def _compare(sends: _Tally, repeated: _Tally, sent: Sent) -> Sent | None:
+    """Count what an attempt sent; return the part of it that no attempt has sent before."""
+    missing = sends.of(sent.output)[0] - repeated.of(sent.output)[0]
+    if missing <= 0:
+        sends.add(sent)
+        repeated.add(sent)
         return sent
-    lines = sent.bytes.split(b"\n")
-    head = b"".join(line + b"\n" for line in lines[:repeated])
-    _count(row, "repeated_", Sent(output=sent.output, count=repeated, bytes=head))
-    at_end = row["repeated_count"] == row["count"]
-    if at_end and (row["repeated_size"], row["repeated_crc"]) != (row["size"], row["crc"]):
+    head, rest = _split(sent, missing)
+    repeated.add(head)
+    before, now = sends.of(sent.output), repeated.of(sent.output)
+    if before[0] == now[0] and before != now:
         raise ReplayDiffers(
-            f"replay differs: the first {row['count']} records that this attempt sent to output '{sent.output}' "
+            f"replay differs: the first {now[0]} records that this attempt sent to output '{sent.output}' "
             "are not those of the attempt before it."
         )
-    if repeated == sent.count:
-        return None
-    return _compare(row, Sent(output=sent.output, count=sent.count - repeated, bytes=sent.bytes[len(head) :]))
+    return _compare(sends, repeated, rest) if rest.count else None
 
 
-def _count(row: dict[str, int], which: str, sent: Sent) -> None:
-    row[f"{which}count"] += sent.count
-    row[f"{which}size"] += len(sent.bytes)
-    row[f"{which}crc"] = crc32(sent.bytes, row[f"{which}crc"])
+def _split(sent: Sent, count: int) -> tuple[Sent, Sent]:
+    """Return the first `count` records, and the others."""
+    head = b"".join(line + b"\n" for line in sent.bytes.split(b"\n")[: min(count, sent.count)])
+    first = min(count, sent.count)
+    rest = Sent(output=sent.output, count=sent.count - first, bytes=sent.bytes[len(head) :])
+    return Sent(output=sent.output, count=first, bytes=head), rest
 
 
-def _append(tx: Tx, task_id: int, current: Row, sent: Sent) -> None:
-    activation_id, node = current["activation_id"], current["node"]
-    channels.append(
-        tx, activation_id, sending_id(activation_id, node), sent.output, count=sent.count, records=sent.bytes
-    )
-    tx.run("count_sent", task_id=task_id, count=sent.count)
+def _check_repeated(sends: _Tally, repeated: _Tally) -> None:
+    for output, (count, _, _) in sends.outputs.items():
+        again = repeated.of(output)[0]
+        if again < count:
+            raise ReplayDiffers(
+                f"replay differs: this attempt sent {again} records to output '{output}' "
+                f"where the attempt before it had sent {count}."
+            )
 
 
-def _ack(tx: Tx, current: Row, acked: Acked) -> None:
+def _append(tx: Tx, current: Row, sent: Sent) -> int:
+    activation_id = current["activation_id"]
+    sender = sending_id(activation_id, current["node"])
+    channels.append(tx, activation_id, sender, sent.output, count=sent.count, records=sent.bytes)
+    return sent.count
+
+
+def _ack(tx: Tx, current: Row, acked: Acked) -> bool:
     channel = channels.find(tx, acked.channel_id)
     if channel is None or (channel.activation_id, channel.node) != (current["activation_id"], current["node"]):
         raise InvalidInput(f"channel {acked.channel_id} is not an input of this task.")
@@ -166,4 +186,4 @@ def _ack(tx: Tx, current: Row, acked: Acked) -> None:
             f"channel {acked.channel_id} is acknowledged up to {channel.acked} of {channel.next_offset}; "
             f"{acked.first} to {acked.next} does not follow."
         )
-    channels.ack(tx, acked.channel_id, acked.next)
+    return channels.ack(tx, acked.channel_id, acked.next)

@@ -10,7 +10,7 @@ from pathlib import Path
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.store.sql import HERE
 
-PAGE_SIZE = 8192  # segments are large: fewer pages to write and to free than with 4096
+PAGE_SIZE = 8192
 
 
 def open_writer(path: Path) -> sqlite3.Connection:

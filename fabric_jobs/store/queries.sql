@@ -37,6 +37,10 @@ values (:activation_id, :project_id, :kind, :name, :entry, :pins, 'PENDING', :se
 -- One activation.
 select * from activations where activation_id = :activation_id;
 
+-- name: pending_activation
+-- Is it still running?
+select 1 from activations where activation_id = :activation_id and state = 'PENDING';
+
 -- name: activations
 -- The newest activations, filtered; null takes all.
 select * from activations
@@ -181,9 +185,9 @@ select count(*) as count from tasks where state in ('QUEUED', 'STARTING', 'ACTIV
 select count(*) as count from tasks where state in ('STARTING', 'ACTIVE') and receives = 'message';
 
 -- name: start_task
--- QUEUED to STARTING, with a new attempt.
-update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', started_at = coalesce(started_at, :at)
-where task_id = :task_id and state = 'QUEUED';
+-- QUEUED to STARTING, with a new attempt; refused when somebody wants it to end.
+update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', sequence = 0, repeated = '{}', started_at = coalesce(started_at, :at)
+where task_id = :task_id and state = 'QUEUED' and cancel_requested = 0;
 
 -- name: activate_task
 -- STARTING to ACTIVE.
@@ -195,9 +199,10 @@ update tasks set state = 'QUEUED', lost = lost + :lost, failures = failures + :f
 where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE');
 
 -- name: end_task
--- To an end: COMPLETE, FAILED, CANCELLED or TIMEOUT.
+-- To an end: COMPLETE, FAILED, CANCELLED or TIMEOUT; what never ran can only fail or be cancelled.
 update tasks set state = :state, cause = :cause, exit_code = :exit_code, ended_at = :ended_at
-where task_id = :task_id and attempt = :attempt and state in ('QUEUED', 'STARTING', 'ACTIVE');
+where task_id = :task_id and attempt = :attempt
+  and (state in ('STARTING', 'ACTIVE') or (state = 'QUEUED' and :state in ('FAILED', 'CANCELLED')));
 
 -- name: ask_task_cancel
 -- The wish to cancel is a flag.
@@ -216,10 +221,6 @@ update tasks set cause = :cause where task_id = :task_id and attempt = :attempt 
 -- name: count_sent
 -- The task committed records.
 update tasks set sent = sent + :count where task_id = :task_id;
-
--- name: set_hand
--- The record whose outputs are committed in part; null when there is none.
-update tasks set hand = :hand where task_id = :task_id and hand is not :hand;
 
 -- name: insert_attempt
 -- One try of a task.
@@ -244,32 +245,13 @@ select * from attempts where task_id = :task_id order by attempt;
 
 -- name: current_attempt
 -- The attempt that may speak for a task, with what a commit needs to know.
-select a.sequence, t.activation_id, t.node, t.project_id, t.hand, t.cause
-from attempts a join tasks t on t.task_id = a.task_id and t.attempt = a.attempt
-where a.task_id = :task_id and a.attempt = :attempt and t.state in ('STARTING', 'ACTIVE') and t.cancel_requested = 0;
+select task_id, activation_id, node, sequence, hand, sends, repeated from tasks
+where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE') and cancel_requested = 0;
 
--- name: set_sequence
--- The last commit of an attempt.
-update attempts set sequence = :sequence where task_id = :task_id and attempt = :attempt;
-
--- name: sends_of_task
--- What was committed since the last acknowledgement.
-select * from sends where task_id = :task_id;
-
--- name: put_sends
--- Count what an output committed.
-insert into sends (task_id, output, count, size, crc, repeated_count, repeated_size, repeated_crc)
-values (:task_id, :output, :count, :size, :crc, :repeated_count, :repeated_size, :repeated_crc)
-on conflict (task_id, output) do update set count = excluded.count, size = excluded.size, crc = excluded.crc,
-  repeated_count = excluded.repeated_count, repeated_size = excluded.repeated_size, repeated_crc = excluded.repeated_crc;
-
--- name: forget_sends
--- An acknowledgement: nothing before it can be repeated.
-delete from sends where task_id = :task_id;
-
--- name: expect_repeat
--- A new attempt starts: it has repeated nothing yet.
-update sends set repeated_count = 0, repeated_size = 0, repeated_crc = 0 where task_id = :task_id;
+-- name: note_commit
+-- What a commit changes of its task.
+update tasks set sequence = :sequence, sent = sent + :count, hand = :hand, sends = :sends, repeated = :repeated
+where task_id = :task_id;
 
 -- name: insert_held
 -- Outputs that wait for the task's exit 0.

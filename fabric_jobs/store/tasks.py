@@ -111,7 +111,6 @@ def start(tx: Tx, task: Task, executor: str) -> Task | None:
     """QUEUED to STARTING with a new attempt; return the task as it is now, or None when another had moved it."""
     if not tx.run("start_task", task_id=task.task_id, at=time.time()):
         return None
-    tx.run("expect_repeat", task_id=task.task_id)
     tx.run("delete_held", task_id=task.task_id)
     tx.run("insert_attempt", task_id=task.task_id, attempt=task.attempt + 1, executor=executor, started_at=time.time())
     _moved(tx, task, TaskState.STARTING, attempt=task.attempt + 1)

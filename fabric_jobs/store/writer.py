@@ -97,12 +97,14 @@ class Writer:
             self._closing = True
             self._wake.notify()
         self._thread.join()
-        self._connection.execute("pragma wal_checkpoint(truncate)")
+        with suppress(sqlite3.DatabaseError):  # a full disk: what is committed stays in the WAL
+            self._connection.execute("pragma wal_checkpoint(truncate)")
         self._connection.close()
 
     def _run(self) -> None:
         while group := self._next_group():
-            self._commit(group)
+            # From here on nobody can cancel: a future that is cancelled cannot be answered.
+            self._commit([(operation, future) for operation, future in group if future.set_running_or_notify_cancel()])
             self._checkpoint()
 
     def _next_group(self) -> list[tuple[Operation, Future[Any]]]:

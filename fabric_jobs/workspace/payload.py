@@ -27,19 +27,32 @@ def read_params(params_file: str | None, params: str | None, payload: str | None
 
 
 def _read(path: str) -> str:
+    if path == "-" and sys.stdin is None:
+        raise InvalidInput("standard input is closed.", hint="Pipe the parameters in, or name a file.")
     try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text()
+        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}.", hint="Name a file that holds the parameters as JSON.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not text in UTF-8: {error}.", hint="Save it in that encoding.") from error
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be read: {error.strerror}.", hint="Name a file that you may read."
+        ) from error
 
 
 def _json(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse)
     except ValueError as error:
         raise InvalidInput(f"{where} is not JSON: {error}.", hint=EXAMPLE) from error
+    except RecursionError:
+        raise InvalidInput(f"{where} is nested too deeply.") from None
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"it has no {word}")
 
 
 def _checked(value: Any, where: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fabric_jobs.client.gateway import Gateway, segment
 from fabric_jobs.errors import NotFound, RunFailed
@@ -50,7 +51,7 @@ def start(gateway: Gateway, target: Target, params: Mapping[str, Any], root: Pat
     kind, ports = ("skillinvoke", "inputs") if target.kind == "skill" else ("agentinvoke", "services")
     path = f"/{kind}/{segment(target.name)}/{ports}/{segment(target.entry)}"
     body = {**params, "activationId": secrets.token_hex(12)}
-    answer = gateway.post(path, body, headers={"x-fabric-workspace": str(root)})
+    answer = gateway.post(path, body, headers={"x-fabric-workspace": quote(str(root))})
     return str(answer["activationId"])
 
 
@@ -59,7 +60,7 @@ def follow(gateway: Gateway, activation_id: str, watch: Watch) -> dict[str, Any]
     after = 0
     pause = 0.0
     while True:
-        news = gateway.get(f"/activations/{activation_id}/follow", after=after, wait=pause)
+        news = gateway.get(f"/activations/{segment(activation_id)}/follow", after=after, wait=pause)
         after = max([after, *(event["number"] for event in news["events"])])
         pause = watch(news["progress"])
         if "activation" in news:
@@ -88,7 +89,7 @@ def check_ended_well(record: Mapping[str, Any]) -> None:
 
 
 def _post_skill(gateway: Gateway, found: SkillFile) -> None:
-    gateway.post("/skills", found.document, headers={"x-fabric-source": str(found.directory.absolute())})
+    gateway.post("/skills", found.document, headers={"x-fabric-source": quote(str(found.directory.absolute()))})
 
 
 def _entry(entry: str | None, names: list[str], what: str, word: str) -> str:

@@ -56,8 +56,8 @@ class Sender:
         self.acks.setdefault(channel, offset)
         self._acked.setdefault(channel, offset)
 
-    def send(self, output: str, record: bytes) -> None:
-        """Take a record; wait while too much is under way."""
+    def send(self, output: str, record: bytes, *, wait: bool = False) -> None:
+        """Take a record; wait while too much is under way. `wait`: return when it is stored."""
         with self._lock:
             while self._count >= WINDOW_RECORDS or (self._count and self._size + len(record) > WINDOW_BYTES):
                 self._release = self._release or bool(self._in_hand)
@@ -70,8 +70,10 @@ class Sender:
             target.setdefault(output, []).append(record)
             self._count += 1
             self._size += len(record)
-            if self._state == IDLE or (self._state == COOLING and not held):
+            if not wait and (self._state == IDLE or (self._state == COOLING and not held)):
                 self._kick()
+        if wait:
+            self.flush()  # in this thread: handing it to the other one takes longer than a commit
 
     def finish(self, channel: int, next_offset: int) -> None:
         """The record in hand is finished: its outputs and its acknowledgement may be committed."""

@@ -34,9 +34,7 @@ def send_message(payload: Any, output_name: str | None = None, *, wait: bool = F
     if sender is None:
         sys.stdout.write(record.decode())
         return
-    sender.send(output_name or sender.output, record)
-    if wait:
-        sender.flush()
+    sender.send(output_name or sender.output, record, wait=wait)
 
 
 def flush() -> None:
@@ -77,7 +75,7 @@ def _records(sender: Sender, acknowledge: str) -> Iterator[Any]:
 
 
 def _chunks(acknowledge: str) -> Iterator[tuple[int, int, str]]:
-    """Yield the channel, the first offset and the NDJSON of what arrives; the next chunk is asked for before one is yielded."""
+    """Yield the channel, the first offset and the NDJSON of what arrives; the next chunk is asked for meanwhile."""
     connection = gateway.connect()
     positions: dict[int, int] = {}
     target = _target(positions, acknowledge)
@@ -90,10 +88,14 @@ def _chunks(acknowledge: str) -> Iterator[tuple[int, int, str]]:
             _start(connection, target)
             continue
         channel, first = int(answer.headers["x-fabric-channel"]), int(answer.headers["x-fabric-first"])
-        positions[channel] = first + answer.body.count(b"\n")
+        count = answer.body.count(b"\n")
+        positions[channel] = first + count
         target = _target(positions, acknowledge)
-        _start(connection, target)
+        if count > 1:
+            _start(connection, target)
         yield channel, first, answer.body.decode()
+        if count == 1:
+            _start(connection, target)  # a single record is somebody waiting: it is handled first
 
 
 def _target(positions: dict[int, int], acknowledge: str) -> str:

@@ -63,15 +63,15 @@ create table channels (
 ) strict;
 create index channels_by_sender on channels (activation_id, sending_id, output);
 
+-- One tree and no index beside it: every page that a commit touches costs time in its fsync.
 create table segments (
-  segment_id   integer primary key,
   channel_id   integer not null references channels,
   first_offset integer not null,
   count        integer not null,
   hops         integer not null default 0,     -- mappings that the records have passed
-  bytes        blob    not null                -- NDJSON, each record ends in a newline
-) strict;
-create unique index segments_by_offset on segments (channel_id, first_offset);
+  bytes        blob    not null,               -- NDJSON, each record ends in a newline
+  primary key (channel_id, first_offset)
+) strict, without rowid;
 
 create table tasks (
   task_id          integer primary key,
@@ -91,8 +91,11 @@ create table tasks (
   lost             integer not null default 0, -- attempts whose place died
   cancel_requested integer not null default 0,
   cause            text    not null default '',
+  sequence         integer not null default 0, -- of the last commit of the current attempt
   sent             integer not null default 0, -- records that it committed
   hand             text,                       -- [channel, offset] of a record whose outputs are committed in part
+  sends            text    not null default '{}', -- {output: [count, bytes, crc]} committed since the last acknowledgement
+  repeated         text    not null default '{}', -- how much of that the current attempt has sent again
   not_before_at    real    not null default 0,
   created_at       real    not null,
   started_at       real,
@@ -108,25 +111,11 @@ create table attempts (
   attempt    integer not null,
   executor   text    not null,
   handle     text,                             -- all that a new process needs to find it again
-  sequence   integer not null default 0,       -- of the last commit
   started_at real    not null,
   ended_at   real,
   exit_code  integer,
   reason     text    not null default '',
   primary key (task_id, attempt)
-) strict, without rowid;
-
--- What a task committed since its last acknowledgement, per output, and how much of it the present attempt has repeated.
-create table sends (
-  task_id        integer not null references tasks,
-  output         text    not null,
-  count          integer not null default 0,
-  size           integer not null default 0,
-  crc            integer not null default 0,
-  repeated_count integer not null default 0,
-  repeated_size  integer not null default 0,
-  repeated_crc   integer not null default 0,
-  primary key (task_id, output)
 ) strict, without rowid;
 
 -- Outputs of messages(acknowledge="end"): released when the task exits 0.
