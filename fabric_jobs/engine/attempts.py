@@ -24,6 +24,7 @@ class Attempts:
         self._known: dict[int, tuple[int, str, str, str]] = {}  # task_id -> attempt, executor, handle, activation_id
         self._tasks: dict[str, int] = {}  # handle -> task_id
         self._changed: set[int] = set()
+        self._early: set[str] = set()  # handles that changed before we knew whose they are
         self._stopping: set[str] = set()
         self._lock = threading.Lock()
         self._stoppers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="attempt-stop")
@@ -36,9 +37,18 @@ class Attempts:
         """An attempt was handed to an executor."""
         with self._lock:
             self._known[task.task_id] = (task.attempt, executor, handle, str(task.activation_id))
-            if self._tasks.get(handle) != task.task_id:
-                self._tasks[handle] = task.task_id
-                self._changed.add(task.task_id)  # it may have ended before we knew its handle
+            self._tasks[handle] = task.task_id
+            self._changed.add(task.task_id)  # it may have ended before we knew its handle
+            ended_before = handle in self._early
+            self._early.discard(handle)
+        if ended_before:
+            self._on_change(str(task.activation_id))
+
+    def accepted(self, live: tuple[Task, ...]) -> frozenset[int]:
+        """Return the tasks whose current attempt is in the hands of an executor, as far as this process knows."""
+        with self._lock:
+            known = {task.task_id: self._known.get(task.task_id) for task in live}
+        return frozenset(task.task_id for task in live if (found := known[task.task_id]) and found[0] == task.attempt)
 
     def forget(self, task: Task) -> None:
         """The attempt is over and done with."""
@@ -48,6 +58,7 @@ class Attempts:
             if known is not None:
                 self._tasks.pop(known[2], None)
                 self._stopping.discard(known[2])
+                self._early.discard(known[2])
 
     def handle(self, sql: Sql, task: Task) -> tuple[Executor, str] | None:
         """Return the executor and the handle of the current attempt; None when no executor has accepted it yet."""
@@ -69,18 +80,20 @@ class Attempts:
             if task.state is TaskState.QUEUED:
                 continue
             place = self.handle(sql, task)
-            if place is None or task.task_id not in self._changed:
-                continue
+            with self._lock:
+                if place is None or task.task_id not in self._changed:
+                    continue
+                self._changed.discard(task.task_id)  # before the look: what changes during it is looked at again
             try:
                 ended = place[0].poll(place[1])
             except ExecutorUnavailable:
                 unavailable = True
-                continue
-            if ended is not None:
-                found[task.task_id] = ended
             else:
-                with self._lock:
-                    self._changed.discard(task.task_id)
+                if ended is None:
+                    continue
+                found[task.task_id] = ended
+            with self._lock:
+                self._changed.add(task.task_id)  # until somebody forgets the task: what follows may not succeed
         return found, unavailable
 
     def stop(self, sql: Sql, task: Task, grace: float) -> bool:
@@ -122,6 +135,7 @@ class Attempts:
         with self._lock:
             task_id = self._tasks.get(handle)
             if task_id is None:
+                self._early.add(handle)
                 return None
             self._changed.add(task_id)
             return self._known[task_id][3]

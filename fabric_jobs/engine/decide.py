@@ -102,7 +102,7 @@ def _for_task(snapshot: Snapshot, task: Task) -> list[Decision]:
     if deadline is not None and snapshot.now >= deadline:
         return [StopAttempt(task=task)]
     decisions: list[Decision] = [] if deadline is None else [LookAgain(at=deadline)]
-    if task.state is TaskState.STARTING:
+    if task.state is TaskState.STARTING and task.task_id not in snapshot.accepted:
         decisions.append(LaunchAttempt(task=task))
     return decisions
 

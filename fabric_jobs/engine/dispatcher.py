@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from dataclasses import replace
 
 from fabric_jobs.engine import finish as ends
 from fabric_jobs.engine.attempts import Attempts
+from fabric_jobs.engine.create import create_tasks
 from fabric_jobs.engine.decide import (
     CancelActivation,
     CreateTasks,
@@ -29,7 +29,7 @@ from fabric_jobs.executors.base import AttemptExit, Executor
 from fabric_jobs.records import Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Store, Tx, activations, channels, definitions, tasks
+from fabric_jobs.store import Store, activations, definitions, tasks
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,9 @@ class Dispatcher:
         """Do it; return when to look again at the activation (seconds since 1970), None when something else will say so."""
         match decision:
             case CreateTasks():
-                return self._launch_all(snapshot, self._create(snapshot, decision))
+                name = self._executor.name
+                created = self._store.write(lambda tx: create_tasks(tx, snapshot, decision, name)).result()
+                return self._launch_all(snapshot, created)
             case StartTask(task=task):
                 started = self._store.write(lambda tx: tasks.start(tx, task, self._executor.name)).result()
                 return self._launch_all(snapshot, [started] if started is not None else [])
@@ -72,38 +74,6 @@ class Dispatcher:
             case LookAgain(at=at):
                 return at
         return None
-
-    def _create(self, snapshot: Snapshot, wanted: CreateTasks) -> list[Task]:
-        def operation(tx: Tx) -> list[Task]:
-            if wanted.channel_id is not None and not channels.dispatch(
-                tx, wanted.channel_id, wanted.first + wanted.count
-            ):
-                return []
-            started = []
-            for index in range(wanted.count):
-                offset = None if wanted.channel_id is None else wanted.first + index
-                task_id = tasks.create(tx, self._new_task(snapshot, wanted, offset))
-                task = tasks.find(tx, task_id)
-                if task is not None and index < wanted.start:
-                    started.append(tasks.start(tx, task, self._executor.name))
-            return [task for task in started if task is not None]
-
-        return self._store.write(operation).result()
-
-    def _new_task(self, snapshot: Snapshot, wanted: CreateTasks, offset: int | None) -> tasks.NewTask:
-        activation, node = snapshot.activation, wanted.node
-        skill = node.skill_name.replace("/", "-")
-        return tasks.NewTask(
-            project_id=activation.project_id,
-            name=f"{activation.project_id}-{skill}-{node.action.name}-{secrets.token_hex(4)}",
-            activation_id=activation.activation_id,
-            node=node.key,
-            skill_name=node.skill_name,
-            action_name=node.action.name,
-            receives=node.action.receives,
-            channel_id=wanted.channel_id,
-            record_offset=offset,
-        )
 
     def _launch_all(self, snapshot: Snapshot, started: list[Task]) -> float | None:
         try:

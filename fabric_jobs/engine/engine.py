@@ -11,6 +11,7 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from fabric_jobs.engine.attempts import Attempts
+from fabric_jobs.engine.create import begin
 from fabric_jobs.engine.decide import FinishTask, decide
 from fabric_jobs.engine.dispatcher import RETRY_SECONDS, Dispatcher
 from fabric_jobs.engine.invoke import Invocation, invoke
@@ -19,9 +20,10 @@ from fabric_jobs.engine.plans import Plans
 from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.executors.base import Executor
+from fabric_jobs.routing import Plan
 from fabric_jobs.settings import Settings, cpu_count
 from fabric_jobs.states import TaskState
-from fabric_jobs.store import Effects, Store, activations, tasks
+from fabric_jobs.store import Effects, Store, Tx, activations, tasks
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ class Engine:
         self._inbox: SimpleQueue[str | None] = SimpleQueue()
         self._attempts = Attempts(executors, self._inbox.put)
         executor = next(iter(executors.values()))
+        self._executor_name = executor.name
         self._dispatcher = Dispatcher(store, executor, self._attempts, settings, endpoint)
         self._timers: dict[str, float] = {}
         self._starved: set[str] = set()  # activations with records or tasks that wait for a worker slot
@@ -57,7 +60,7 @@ class Engine:
 
     def invoke(self, wanted: Invocation) -> Future[str]:
         """Start an activation; see `fabric_jobs.engine.invoke.invoke`."""
-        return invoke(self._store, self.plans, wanted)
+        return invoke(self._store, self.plans, wanted, self._begin)
 
     def cancel(self, activation_id: str, project_id: str, cause: str) -> Future[bool]:
         """Ask for the end of an activation; the future holds False when it had ended."""
@@ -67,12 +70,15 @@ class Engine:
         """Something may have changed for an activation."""
         self._inbox.put(activation_id)
 
+    def _begin(self, tx: Tx, activation_id: str, plan: Plan) -> None:
+        begin(tx, activation_id, plan, self._executor_name, self._settings)
+
     def _committed(self, effects: Effects) -> None:
         for appended in effects.appended:
             fed = self._fed.get(appended.channel_id)
             if fed is not None:
-                effects.activations.add(fed)
-        for activation_id in effects.activations:
+                effects.look.add(fed)
+        for activation_id in effects.look:
             self._inbox.put(activation_id)
 
     def _run(self) -> None:
@@ -143,6 +149,7 @@ class Engine:
         return replace(
             taken,
             exits=exits,
+            accepted=self._attempts.accepted(taken.live),
             now=time.time(),
             free_slots=self._settings.task_slots - tasks.busy_slots(sql),
             cpus=cpu_count(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,8 +34,11 @@ class Invocation:
     workspace: str = ""
 
 
-def invoke(store: Store, plans: Plans, wanted: Invocation) -> Future[str]:
-    """Start an activation; the future holds its id once it is stored.
+Begin = Callable[[Tx, str, Plan], None]
+
+
+def invoke(store: Store, plans: Plans, wanted: Invocation, begin: Begin) -> Future[str]:
+    """Start an activation; the future holds its id once it is stored. `begin` makes its first tasks in the transaction.
 
     Raises NotFound for an unknown skill, agent, service or input, InvalidInput for what this version cannot run.
     """
@@ -58,10 +61,10 @@ def invoke(store: Store, plans: Plans, wanted: Invocation) -> Future[str]:
         username=wanted.username,
         workspace=wanted.workspace,
     )
-    return store.write(lambda tx: _start(tx, new, plan))
+    return store.write(lambda tx: _start(tx, new, plan, begin))
 
 
-def _start(tx: Tx, new: NewActivation, plan: Plan) -> str:
+def _start(tx: Tx, new: NewActivation, plan: Plan, begin: Begin) -> str:
     before = activations.find(tx, new.activation_id)
     if before is not None:
         if (before.project_id, before.kind, before.name) != (new.project_id, new.kind, new.name):
@@ -84,4 +87,5 @@ def _start(tx: Tx, new: NewActivation, plan: Plan) -> str:
         tx, new.activation_id, sending_id(new.activation_id, SOURCE), "", count=1, records=new.payload + b"\n"
     )
     settle(tx, new.activation_id, plan)
+    begin(tx, new.activation_id, plan)
     return new.activation_id

@@ -10,6 +10,8 @@ from fabric_jobs.records import Event
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
+QUIET = frozenset({"task.STARTING", "task.ACTIVE"})  # what an engine does on its way; it need not look again for it
+
 
 def record(
     tx: Tx, kind: str, *, project_id: str, activation_id: str | None, task_id: int | None = None, **body: Any
@@ -27,6 +29,8 @@ def record(
     tx.effects.events = True
     if activation_id is not None:
         tx.effects.activations.add(activation_id)
+        if kind not in QUIET:
+            tx.effects.look.add(activation_id)
 
 
 def after(

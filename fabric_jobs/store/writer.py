@@ -39,7 +39,8 @@ class Effects:
     appended: list[Appended] = field(default_factory=list)
     acked: dict[int, int] = field(default_factory=dict)  # channel_id -> every record below is finished
     ended: set[int] = field(default_factory=set)  # channels that ended or closed
-    activations: set[str] = field(default_factory=set)  # the engine has to look at them
+    activations: set[str] = field(default_factory=set)  # something happened to them
+    look: set[str] = field(default_factory=set)  # something that the engine has not decided itself
     events: bool = False
 
     def merge(self, other: Effects) -> None:
@@ -48,6 +49,7 @@ class Effects:
         self.acked.update(other.acked)
         self.ended |= other.ended
         self.activations |= other.activations
+        self.look |= other.look
         self.events |= other.events
 
 

@@ -1,0 +1,55 @@
+"""Makes tasks, in the transaction of whatever calls for them."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+
+from fabric_jobs.engine.decide import CreateTasks, decide
+from fabric_jobs.engine.snapshot import Snapshot, take
+from fabric_jobs.records import Task
+from fabric_jobs.routing import Plan
+from fabric_jobs.settings import Settings, cpu_count
+from fabric_jobs.store import Tx, channels, tasks
+
+
+def create_tasks(tx: Tx, snapshot: Snapshot, wanted: CreateTasks, executor: str) -> list[Task]:
+    """Make the tasks that were decided on; return those that were started, to be handed to the executor after the commit."""
+    if wanted.channel_id is not None and not channels.dispatch(tx, wanted.channel_id, wanted.first + wanted.count):
+        return []
+    started = []
+    for index in range(wanted.count):
+        offset = None if wanted.channel_id is None else wanted.first + index
+        task = tasks.find(tx, tasks.create(tx, _new_task(snapshot, wanted, offset)))
+        if task is not None and index < wanted.start:
+            started.append(tasks.start(tx, task, executor))
+    return [task for task in started if task is not None]
+
+
+def begin(tx: Tx, activation_id: str, plan: Plan, executor: str, settings: Settings) -> None:
+    """Make the first tasks of an activation in the transaction that starts it: one commit less before they run."""
+    taken = take(tx, activation_id, plan)
+    if taken is None or taken.activation.ended:
+        return
+    free_slots = settings.task_slots - tasks.busy_slots(tx)
+    snapshot = replace(taken, now=time.time(), free_slots=free_slots, cpus=cpu_count())
+    for decision in decide(snapshot):
+        if isinstance(decision, CreateTasks):
+            create_tasks(tx, snapshot, decision, executor)
+
+
+def _new_task(snapshot: Snapshot, wanted: CreateTasks, offset: int | None) -> tasks.NewTask:
+    activation, node = snapshot.activation, wanted.node
+    skill = node.skill_name.replace("/", "-")
+    return tasks.NewTask(
+        project_id=activation.project_id,
+        name=f"{activation.project_id}-{skill}-{node.action.name}-{secrets.token_hex(4)}",
+        activation_id=activation.activation_id,
+        node=node.key,
+        skill_name=node.skill_name,
+        action_name=node.action.name,
+        receives=node.action.receives,
+        channel_id=wanted.channel_id,
+        record_offset=offset,
+    )
