@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 SOCKET_PATH_LIMIT = 100  # bytes; the kernel's limit is 108, on some systems 104
@@ -48,6 +46,9 @@ def socket_path(state_dir: Path) -> Path:
     path = state_dir.absolute() / "owner.sock"
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
         return path
+    import tempfile  # late, like the next one: most paths are short, and the first command of a workspace waits for us
+    from hashlib import blake2b
+
     digest = blake2b(os.fsencode(state_dir.resolve()), digest_size=8).hexdigest()
     return Path(tempfile.gettempdir()) / f"fabric-jobs-{os.getuid()}-{digest}" / "owner.sock"
 

@@ -30,8 +30,16 @@ from fabric_jobs.executors.base import FILES, LOST, STOPPED, STREAMS, AttemptExi
 from fabric_jobs.executors.log_index import LogIndex
 
 # Standard input is the lock, so that the program, which gets another one, does not hold it. The traps keep the shell alive
-# until the program has ended; a trapped signal has its default meaning again in the program.
-WRAPPER = 'echo $$ >"$0/pid"; trap : TERM INT HUP; "$@" </dev/null; echo $? >"$0/exit"'
+# until the program has ended; a trapped signal has its default meaning again in the program. What the shell itself says,
+# such as "Terminated", is not part of the program's log. Who is asked to stop before the program was started does not start it.
+WRAPPER = (
+    'trap x=1 TERM INT HUP; echo $$ >"$0/pid"; exec 3>&2 2>/dev/null; ${x:+exit}; '
+    '"$@" </dev/null 2>&3 3>&-; echo $? >"$0/exit"'
+)
+
+OWN = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # by this variable the processes of an attempt are known
+PROC = Path("/proc")
+KILL_SECONDS = 10.0  # what is killed is gone by then
 
 TRY_AGAIN = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
@@ -79,13 +87,14 @@ class LocalExecutor:
         """TERM, a wait, KILL; to the whole process group."""
         directory = Path(handle)
         if _is_locked(directory):
-            (directory / "stopped").touch()
-            _signal(directory, signal.SIGTERM)
-            if not _wait_unlocked(directory, grace):
-                _signal(directory, signal.SIGKILL)
-                _wait_unlocked(directory, grace)
-        elif (directory / "pid").exists() and not (directory / "exit").exists():
-            _signal(directory, signal.SIGKILL)  # the wrapper was killed; what it started may live
+            try:
+                (directory / "stopped").touch()
+            except OSError as error:
+                raise ExecutorUnavailable(f"{directory} cannot be written: {error}") from error
+            if not _signal_and_wait(directory, signal.SIGTERM, grace):
+                _signal_and_wait(directory, signal.SIGKILL, KILL_SECONDS)
+        elif not (directory / "exit").exists() and _has_own_processes(directory):
+            _signal(directory, signal.SIGKILL)  # the wrapper was killed, and what it started lives
 
     def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
         """Read the file that the program writes to."""
@@ -124,6 +133,7 @@ class LocalExecutor:
             (directory / name).write_bytes(content)
         words = [word.replace(FILES, str(directory)) for word in program.find(process)]
         environment = {key: value.replace(FILES, str(directory)) for key, value in process.environment.items()}
+        environment[OWN] = str(directory)
         path = os.pathsep.join(
             filter(None, [str(program.RUNTIME), os.environ.get("PYTHONPATH"), environment.get("PYTHONPATH")])
         )
@@ -146,7 +156,7 @@ class LocalExecutor:
             threading.Thread(target=self._await_end, args=(handle,), name="attempt-watch", daemon=True).start()
 
     def _await_end(self, handle: str) -> None:
-        _wait_unlocked(Path(handle), None)
+        _wait_unlocked(Path(handle))
         child = self._children.pop(handle, None)
         self._index.forget(Path(handle))
         self._watched.discard(handle)
@@ -192,21 +202,57 @@ def _is_locked(directory: Path) -> bool:
     return False
 
 
-def _wait_unlocked(directory: Path, seconds: float | None) -> bool:
-    if seconds is None:
-        with suppress(FileNotFoundError):
-            lock = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            os.close(lock)
-        return True
+def _wait_unlocked(directory: Path) -> None:
+    with suppress(FileNotFoundError):
+        lock = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        os.close(lock)
+
+
+def _signal_and_wait(directory: Path, number: signal.Signals, seconds: float) -> bool:
+    """Signal an attempt, as soon as its wrapper has said who it is; return whether it ended within `seconds`."""
     deadline = time.monotonic() + seconds
+    signalled = _signal(directory, number)
     while _is_locked(directory):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)
+        signalled = signalled or _signal(directory, number)
     return True
 
 
-def _signal(directory: Path, number: signal.Signals) -> None:
+def _signal(directory: Path, number: signal.Signals) -> bool:
     with suppress(FileNotFoundError, ValueError, ProcessLookupError):
         os.killpg(int((directory / "pid").read_text()), number)
+        return True
+    return False
+
+
+def _has_own_processes(directory: Path) -> bool:
+    """Return whether the process group of a gone wrapper is still this attempt's: its number may have been given away."""
+    if not PROC.is_dir():
+        return True  # no way to tell; a number comes back seldom
+    try:
+        group = int((directory / "pid").read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    own = f"\0{OWN}={directory}\0".encode()
+    return any(own in b"\0" + _environment(pid) for pid in _processes() if _group(pid) == group)
+
+
+def _processes() -> list[int]:
+    return [int(path.name) for path in PROC.iterdir() if path.name.isdecimal()]
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return (PROC / str(pid) / "environ").read_bytes()
+    except OSError:  # it has just ended, or it is somebody else's
+        return b""

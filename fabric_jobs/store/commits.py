@@ -58,7 +58,8 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
     else:
         new = [_compare(sends, repeated, sent) for sent in commit.sent]
         count = sum(_append(tx, current, sent) for sent in new if sent is not None)
-    if any([_ack(tx, current, acked) for acked in commit.acks]):
+    advanced = [_ack(tx, current, acked) for acked in commit.acks]
+    if any(advanced):
         _check_repeated(sends, repeated)
         sends, repeated = _Tally({}), _Tally({})
     tx.run(

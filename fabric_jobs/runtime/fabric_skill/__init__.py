@@ -13,20 +13,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .envelope import message
-from .stream import flush, messages, send_message
-
 if TYPE_CHECKING:
-    import logging
-
-    logger: logging.Logger
+    from .envelope import message
+    from .json_log import logger
+    from .stream import flush, messages, send_message
 
 __all__ = ["flush", "logger", "message", "messages", "send_message"]
 
+# Loaded when it is first used: a job that only reads its message starts faster than one that streams or logs.
+_PLACES = {
+    "message": "envelope",
+    "logger": "json_log",
+    "flush": "stream",
+    "messages": "stream",
+    "send_message": "stream",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name == "logger":  # imported late: most jobs do not log, and logging takes longer to import than all of this
-        from .json_log import logger
-
-        return logger
-    raise AttributeError(f"module 'fabric_skill' has no attribute '{name}'")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'fabric_skill' has no attribute '{name}'")
+    module = __import__(f"{__name__}.{_PLACES[name]}", fromlist=[name])
+    return getattr(module, name)
