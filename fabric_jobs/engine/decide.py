@@ -121,7 +121,9 @@ def deadline_of(task: Task, action: Action) -> float | None:
     """Return when the current attempt of a task times out, in seconds since 1970; None when it may run on."""
     if action.timeout is None or task.started_at is None:
         return None
-    return max(task.started_at, task.not_before_at) + action.timeout
+    return (
+        max(task.started_at, task.not_before_at) + action.timeout
+    )  # another try begins when it may, not when the first did
 
 
 def _room(snapshot: Snapshot, node: Node, free: int) -> int:
@@ -182,7 +184,7 @@ def outcome(task: Task, ended: AttemptExit, action: Action, *, now: float, lost_
         return Outcome(state=TaskState.COMPLETE)
     if ended.reason == LOST or ended.code in (None, GAVE_UP):
         if task.lost < lost_limit:
-            return Outcome(state=TaskState.QUEUED, cause="the attempt was lost", lost=True)
+            return Outcome(state=TaskState.QUEUED, cause="the attempt was lost", lost=True, not_before_at=now)
         return Outcome(state=TaskState.FAILED, cause=f"its attempt was lost {task.lost + 1} times")
     return _failed(task, ended, action, now)
 

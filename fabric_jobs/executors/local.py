@@ -34,7 +34,7 @@ from fabric_jobs.executors.log_index import LogIndex
 # such as "Terminated", is not part of the program's log. Who is asked to stop before the program was started does not start it.
 WRAPPER = (
     'trap x=1 TERM INT HUP; echo $$ >"$0/pid"; exec 3>&2 2>/dev/null; ${x:+exit}; '
-    '"$@" </dev/null 2>&3 3>&-; echo $? >"$0/exit"'
+    '(exec "$@" </dev/null 2>&3 3>&-); echo $? >"$0/exit"'
 )
 
 OWN = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # by this variable the processes of an attempt are known

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fabric_jobs.errors import InvalidInput, NotAllowed, RecordTooLarge, ReplayDiffers, StaleAttempt
+from fabric_jobs.errors import InvalidInput, NotAllowed, PlaceUnavailable, RecordTooLarge, ReplayDiffers, StaleAttempt
 from fabric_jobs.gateway.json_response import Json, body_of
 from fabric_jobs.gateway.parts import Parts, parts_of, task_claims
 from fabric_jobs.records import Channel, Segment, Task
@@ -29,7 +29,7 @@ async def commit(request: Request) -> Response:
     body = await body_of(request, parts.settings.body_bytes)
     wanted = _parse(body, parts.settings.record_bytes)
     if wanted.sent and not wanted.hold:
-        await parts.live.credit([found for sent in wanted.sent for found in _targets(parts, task, sent.output)])
+        await _await_credit(parts, task, {sent.output for sent in wanted.sent})
     try:
         await asyncio.wrap_future(parts.store.write(lambda tx: commits.apply(tx, task.task_id, task.attempt, wanted)))
     except ReplayDiffers as error:
@@ -77,7 +77,7 @@ async def send_message(request: Request) -> Response:
     # One line, and otherwise as it came: a line break in JSON text is white space.
     record = body.replace(b"\n", b" ").replace(b"\r", b" ").strip() + b"\n"
     output = request.path_params["output"]
-    await parts.live.credit(_targets(parts, task, output))
+    await _await_credit(parts, task, {output})
     sent = Sent(output=output, count=1, bytes=record)
     key = request.headers.get("idempotency-key")
     await asyncio.wrap_future(
@@ -120,6 +120,16 @@ def _targets(parts: Parts, task: Task, output: str) -> list[Channel]:
         found = channels.of_output(parts.store.read, key[0], sending_id(key[0], task.node), output)
         parts.live.targets.put(key, found)
     return found
+
+
+async def _await_credit(parts: Parts, task: Task, outputs: set[str]) -> None:
+    """Wait until every consumer is near enough; raise StaleAttempt when the attempt is over meanwhile."""
+    found = [channel for output in outputs for channel in _targets(parts, task, output)]
+    while keys := parts.live.without_credit(found):
+        await parts.live.wait([*keys, ("activation", str(task.activation_id))], PULL_SECONDS)
+        if parts.live.closing:
+            raise PlaceUnavailable("this owner is ending.", hint="Try again: the next one goes on.")
+        _check_current(parts, task)
 
 
 def _parse(body: bytes, record_bytes: int) -> Commit:

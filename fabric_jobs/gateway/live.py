@@ -100,15 +100,10 @@ class Live:
         for key in list(self._waiters):
             self._touch(key)
 
-    async def credit(self, found: list[Channel]) -> None:
-        """Wait until the consumer of each of these channels is near enough."""
-        for channel in found:
-            if not channel.node or channel.closed:
-                continue
-            credit = self._credit(channel.channel_id)
-            while self._is_behind(credit) and channel.channel_id in self._credits:
-                if not await self.wait([("credit", channel.channel_id)], 60.0) and self.closing:
-                    return
+    def without_credit(self, found: list[Channel]) -> list[Key]:
+        """Return what to wait for before records may be appended to these channels; empty when there is room."""
+        credits = [(channel.channel_id, self._credit(channel.channel_id)) for channel in found if channel.node]
+        return [("credit", channel_id) for channel_id, credit in credits if self._is_behind(credit)]
 
     def consumed(self, channel_id: int, below: int) -> None:
         """A consumer that acknowledges at the end has all records below an offset."""
