@@ -34,7 +34,7 @@ from fabric_jobs.executors.log_index import LogIndex
 # such as "Terminated", is not part of the program's log. Who is asked to stop before the program was started does not start it.
 WRAPPER = (
     'trap x=1 TERM INT HUP; echo $$ >"$0/pid"; exec 3>&2 2>/dev/null; ${x:+exit}; '
-    '(exec "$@" </dev/null 2>&3 3>&-); echo $? >"$0/exit"'
+    '("$@") </dev/null 2>&3 3>&-; echo $? >"$0/exit"'
 )
 
 OWN = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # by this variable the processes of an attempt are known
@@ -156,7 +156,8 @@ class LocalExecutor:
             threading.Thread(target=self._await_end, args=(handle,), name="attempt-watch", daemon=True).start()
 
     def _await_end(self, handle: str) -> None:
-        _wait_unlocked(Path(handle))
+        with suppress(OSError):  # out of descriptors, or a bad disk: who polls next finds out, or waits again
+            _wait_unlocked(Path(handle))
         child = self._children.pop(handle, None)
         self._index.forget(Path(handle))
         self._watched.discard(handle)

@@ -212,9 +212,10 @@ def _progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
 P = "/fabric/v4/projects/{project}"
 ROUTES = [
     Route(P + "/activations", list_activations, methods=["GET"]),
-    Route(P + "/activations/{activation}", show_activation, methods=["GET"]),
-    Route(P + "/activations/{activation}/cancel", cancel_activation, methods=["POST"]),
-    Route(P + "/activations/{activation}/follow", follow_activation, methods=["GET"]),
-    Route(P + "/activations/{activation}/response", response_records, methods=["GET"]),
+    # An id has no slash, but who types one is told in words that there is no such activation.
+    Route(P + "/activations/{activation:path}/cancel", cancel_activation, methods=["POST"]),
+    Route(P + "/activations/{activation:path}/follow", follow_activation, methods=["GET"]),
+    Route(P + "/activations/{activation:path}/response", response_records, methods=["GET"]),
+    Route(P + "/activations/{activation:path}", show_activation, methods=["GET"]),
     Route(P + "/events", list_events, methods=["GET"]),
 ]

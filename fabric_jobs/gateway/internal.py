@@ -42,15 +42,16 @@ async def commit(request: Request) -> Response:
 async def pull(request: Request) -> Response:
     """Answer with records of whichever input has some; wait for them when there are none."""
     parts, task = _attempt(request)
-    _check_current(parts, task)
     positions = _positions(request.query_params.get("at", ""))
     at_end = request.query_params.get("acknowledge") == "end"
     deadline = asyncio.get_running_loop().time() + PULL_SECONDS
     while True:
-        found = channels.inbound(parts.store.read, str(task.activation_id), task.node)
+        found = channels.of_attempt(parts.store.read, task.task_id, task.attempt)
+        if not found:
+            raise StaleAttempt(OVER)
         if at_end:
             for channel in found:
-                parts.live.consumed(channel.channel_id, positions.get(channel.channel_id, channel.acked))
+                parts.live.delivered(channel.channel_id, positions.get(channel.channel_id, channel.acked))
         answer = _records(parts, task, found, positions)
         if answer is not None:
             return answer

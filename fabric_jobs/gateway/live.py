@@ -105,10 +105,10 @@ class Live:
         credits = [(channel.channel_id, self._credit(channel.channel_id)) for channel in found if channel.node]
         return [("credit", channel_id) for channel_id, credit in credits if self._is_behind(credit)]
 
-    def consumed(self, channel_id: int, below: int) -> None:
-        """A consumer that acknowledges at the end has all records below an offset."""
-        credit = self._credits.get(channel_id)
-        if credit is not None:
+    def delivered(self, channel_id: int, below: int) -> None:
+        """A consumer that acknowledges at the end has all records below an offset: that has to do for its sender."""
+        credit = self._credit(channel_id)
+        if below > credit.consumed:
             credit.consume(below)
             self._touch(("credit", channel_id))
 
@@ -138,7 +138,10 @@ class Live:
                 credit.append(end - credit.next_offset, len(appended.bytes))
             self._touch(("channel", appended.channel_id))
         for channel_id, acked in effects.acked.items():
-            self.consumed(channel_id, acked)
+            credit = self._credits.get(channel_id)
+            if credit is not None:
+                credit.consume(acked)
+                self._touch(("credit", channel_id))
         for channel_id in effects.ended:
             self._credits.pop(channel_id, None)
             self._touch(("channel", channel_id))

@@ -42,6 +42,11 @@ def inbound(sql: Sql, activation_id: str, node: str) -> list[Channel]:
     return [Channel.from_row(row) for row in sql.all("inbound_channels", activation_id=activation_id, node=node)]
 
 
+def of_attempt(sql: Sql, task_id: int, attempt: int) -> list[Channel]:
+    """Return what an attempt consumes; nothing when it is not the current one of a running task."""
+    return [Channel.from_row(row) for row in sql.all("inbound_of_attempt", task_id=task_id, attempt=attempt)]
+
+
 def append(tx: Tx, activation_id: str, sending_id: str, output: str, *, count: int, records: bytes) -> None:
     """Append records to every channel of an output; an output that nobody takes drops them (reference/fabric.md 2.3)."""
     for channel in of_output(tx, activation_id, sending_id, output):

@@ -87,6 +87,12 @@ select * from channels where activation_id = :activation_id and sending_id = :se
 -- What one node consumes.
 select * from channels where activation_id = :activation_id and node = :node order by wire;
 
+-- name: inbound_of_attempt
+-- What an attempt consumes; nothing when it may not speak for its task.
+select c.* from tasks t join channels c on c.activation_id = t.activation_id and c.node = t.node
+where t.task_id = :task_id and t.attempt = :attempt and t.state in ('STARTING', 'ACTIVE') and t.cancel_requested = 0
+order by c.wire;
+
 -- name: advance_channel
 -- Records were appended.
 update channels set next_offset = next_offset + :count, size = size + :size where channel_id = :channel_id;
