@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -10,7 +11,7 @@ from io import TextIOWrapper
 import click
 
 import fabric_jobs
-from fabric_jobs.errors import FabricJobsError
+from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
 
 # Name, module, attribute, and the line that --help shows: reading it from the command would load every module.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -22,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "tasks": ("tasks", "group", "List and show the tasks of activations, and print their logs."),
     "serve": ("serve", "command", "Serve a workspace in the foreground."),
 }
+
+OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class LazyGroup(click.Group):
@@ -43,8 +46,10 @@ class LazyGroup(click.Group):
         """Run the command; click itself would make a reader that went away a failure."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise _ReaderGone from error
+        except OSError as error:
+            if error.errno in OUTPUT_ERRORS and error.filename is None:
+                raise _OutputFailed(error) from error
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without loading them."""
@@ -66,8 +71,12 @@ def cli() -> None:
     """
 
 
-class _ReaderGone(Exception):
-    """Who read our output wants no more, which is its right."""
+class _OutputFailed(Exception):
+    """What was printed went nowhere."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.reason = "" if isinstance(error, BrokenPipeError) else error.strerror or str(error)
 
 
 def main() -> None:
@@ -85,9 +94,12 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except _ReaderGone:
+    except _OutputFailed as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python's last flush may go
-        sys.exit(0)
+        if not error.reason:
+            sys.exit(0)  # who read it wants no more, which is its right
+        click.echo(f"Error: the output cannot be written: {error.reason}.", err=True)
+        sys.exit(exit_code_of(PlaceUnavailable("")))
     except FabricJobsError as error:
         click.echo(f"Error: {error.message}", err=True)
         if error.hint:

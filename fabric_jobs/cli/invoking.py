@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+PATIENCE_SECONDS = 30.0  # between two questions while a cancelled activation ends
 SECOND_THOUGHT_SECONDS = 1.0  # between a first Ctrl-C and the cancelling: a second one comes in time
 
 _OPTIONS = (
@@ -72,7 +73,8 @@ def attend(gateway: Gateway, activation_id: str, *, quiet: bool) -> dict[str, An
     try:
         return follow(gateway, activation_id, watch)
     except KeyboardInterrupt:
-        return _cancel(gateway, activation_id, watch)
+        progress.close()  # what is said now stays below it
+        return _cancel(gateway, activation_id)
     finally:
         progress.close()
 
@@ -88,14 +90,14 @@ def print_result(record: dict[str, Any], output: str) -> None:
     check_ended_well(record)
 
 
-def _cancel(gateway: Gateway, activation_id: str, watch: Callable[[Any], float]) -> dict[str, Any]:
+def _cancel(gateway: Gateway, activation_id: str) -> dict[str, Any]:
     from fabric_jobs.workspace.run import follow
 
     click.echo("\nCancelling; press Ctrl-C again now to leave it running.", err=True)
     try:
         time.sleep(SECOND_THOUGHT_SECONDS)
         gateway.post(f"/activations/{activation_id}/cancel")
-        status = follow(gateway, activation_id, watch)["status"]
+        status = follow(gateway, activation_id, lambda nodes: PATIENCE_SECONDS)["status"]
     except KeyboardInterrupt:
         click.echo(f"Left as it is. Next: fabric-jobs activations wait {activation_id}", err=True)
         raise

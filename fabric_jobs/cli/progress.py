@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ class Progress:
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         """`quiet` draws nothing."""
         self._stream = stream or sys.stderr
-        self._live = not quiet and self._stream.isatty()
-        self._quiet = quiet
+        self._quiet = quiet or self._stream is None  # None when it is closed
+        self._live = not self._quiet and self._stream.isatty()
         self._lines = 0
         self._started = time.monotonic()
         self._last = self._started
@@ -48,8 +48,8 @@ class Progress:
                 click.echo(line, file=self._stream)
 
     def close(self) -> None:
-        """Leave the cursor below the last drawing."""
-        if self._live and self._nodes:
+        """Leave the last drawing standing; what is drawn after it begins below."""
+        if self._live and self._lines:
             self._draw()
         self._lines = 0
 
@@ -75,7 +75,7 @@ class Progress:
         )
 
     def _draw(self) -> None:
-        columns = shutil.get_terminal_size().columns
+        columns = os.get_terminal_size(self._stream.fileno()).columns
         lines = [line[: max(20, columns - 1)] for line in self._text()]
         up = f"\x1b[{self._lines}A" if self._lines else ""
         self._stream.write(up + "".join(f"\x1b[2K{line}\n" for line in lines))

@@ -53,7 +53,10 @@ async def answer_error(request: Request, error: Exception) -> Json:
 async def answer_http_error(request: Request, error: Exception) -> Json:
     """Answer what the router found: no such route, wrong method."""
     assert isinstance(error, HTTPException)
-    return Json({"success": False, "message": str(error.detail)}, status_code=error.status_code)
+    body = {"success": False, "message": f"{request.method} {request.url.path}: {error.detail}."}
+    if error.status_code == 404:
+        body["error"] = NotFound.__name__
+    return Json(body, status_code=error.status_code)
 
 
 async def answer_bug(request: Request, error: Exception) -> Json:

@@ -50,7 +50,7 @@ def start(gateway: Gateway, target: Target, params: Mapping[str, Any], root: Pat
     """Start an activation and return its id. The id is made here, so that a call which is repeated starts it once."""
     kind, ports = ("skillinvoke", "inputs") if target.kind == "skill" else ("agentinvoke", "services")
     path = f"/{kind}/{segment(target.name)}/{ports}/{segment(target.entry)}"
-    body = {**params, "activationId": secrets.token_hex(12)}
+    body = {**params, "activationId": params.get("activationId") or secrets.token_hex(12)}
     answer = gateway.post(path, body, headers={"x-fabric-workspace": quote(str(root))})
     return str(answer["activationId"])
 
