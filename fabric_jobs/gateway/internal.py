@@ -60,6 +60,9 @@ async def pull(request: Request) -> Response:
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0 or not await parts.live.wait([("channel", channel.channel_id) for channel in found], left):
             return Response(status_code=503 if parts.live.closing else 204)
+        answer = _newest(parts, found, positions)
+        if answer is not None:
+            return answer
 
 
 async def send_message(request: Request) -> Response:
@@ -191,6 +194,16 @@ def _records(parts: Parts, task: Task, found: list[Channel], positions: dict[int
             if offset < channel.next_offset
             else None
         )
+        if segment is not None:
+            return _answer(channel.channel_id, segment)
+    return None
+
+
+def _newest(parts: Parts, found: list[Channel], positions: dict[int, int]) -> Response | None:
+    """Return what has come a moment ago and is still in memory: somebody waits for it."""
+    for channel in found:
+        offset = positions.get(channel.channel_id, channel.acked)
+        segment = parts.store.newest(channel.channel_id, offset, max_bytes=PULL_BYTES)
         if segment is not None:
             return _answer(channel.channel_id, segment)
     return None

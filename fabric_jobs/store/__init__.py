@@ -63,6 +63,10 @@ class Store:
             self.read, channel_id, offset, max_bytes=max_bytes
         )
 
+    def newest(self, channel_id: int, offset: int, *, max_bytes: int) -> Segment | None:
+        """Return records of a channel from `offset` on if they are in memory."""
+        return self._tail.read(channel_id, offset, max_bytes=max_bytes)
+
     def listen(self, listener: Listener) -> None:
         """Call `listener` with the effects of every committed group, in the writer's thread; it must return at once."""
         self._listeners.append(listener)
