@@ -13,6 +13,9 @@ from fabric_jobs.states import TaskState
 from fabric_jobs.store import tasks
 from fabric_jobs.store.sql import Sql
 
+RETRY_SECONDS = 1.0  # after an executor or the disk did not answer
+EARLY_LIMIT = 4096  # between an attempt's start and its note there is no time for more
+
 
 class Attempts:
     """Asks the executors, and only about attempts that may have changed."""
@@ -24,9 +27,10 @@ class Attempts:
         self._known: dict[int, tuple[int, str, str, str]] = {}  # task_id -> attempt, executor, handle, activation_id
         self._tasks: dict[str, int] = {}  # handle -> task_id
         self._changed: set[int] = set()
-        self._early: set[str] = set()  # handles that changed before we knew whose they are
+        self._early: dict[str, None] = {}  # handles that changed before we knew whose they are, or after we forgot
         self._stopping: set[str] = set()
         self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._stoppers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="attempt-stop")
         for executor in executors.values():
             threading.Thread(
@@ -36,11 +40,14 @@ class Attempts:
     def note(self, task: Task, executor: str, handle: str) -> None:
         """An attempt was handed to an executor."""
         with self._lock:
+            before = self._known.get(task.task_id)
+            if before is not None:
+                self._tasks.pop(before[2], None)
             self._known[task.task_id] = (task.attempt, executor, handle, str(task.activation_id))
             self._tasks[handle] = task.task_id
             self._changed.add(task.task_id)  # it may have ended before we knew its handle
             ended_before = handle in self._early
-            self._early.discard(handle)
+            self._early.pop(handle, None)
         if ended_before:
             self._on_change(str(task.activation_id))
 
@@ -58,7 +65,7 @@ class Attempts:
             if known is not None:
                 self._tasks.pop(known[2], None)
                 self._stopping.discard(known[2])
-                self._early.discard(known[2])
+                self._early.pop(known[2], None)
 
     def handle(self, sql: Sql, task: Task) -> tuple[Executor, str] | None:
         """Return the executor and the handle of the current attempt; None when no executor has accepted it yet."""
@@ -111,6 +118,7 @@ class Attempts:
 
     def close(self) -> None:
         """Let go of the threads; attempts run on."""
+        self._closing.set()
         for executor in self._executors.values():
             executor.close()
         self._stoppers.shutdown(wait=False, cancel_futures=True)
@@ -119,6 +127,7 @@ class Attempts:
         try:
             executor.stop(handle, grace)
         except ExecutorUnavailable:
+            self._closing.wait(RETRY_SECONDS)
             with self._lock:
                 self._stopping.discard(handle)
         self._mark(handle)
@@ -135,7 +144,9 @@ class Attempts:
         with self._lock:
             task_id = self._tasks.get(handle)
             if task_id is None:
-                self._early.add(handle)
+                self._early[handle] = None
+                if len(self._early) > EARLY_LIMIT:
+                    del self._early[next(iter(self._early))]
                 return None
             self._changed.add(task_id)
             return self._known[task_id][3]

@@ -11,11 +11,13 @@ from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.records import Task
 from fabric_jobs.routing import Plan
 from fabric_jobs.settings import Settings, cpu_count
-from fabric_jobs.store import Tx, channels, tasks
+from fabric_jobs.store import Tx, activations, channels, tasks
 
 
 def create_tasks(tx: Tx, snapshot: Snapshot, wanted: CreateTasks, executor: str) -> list[Task]:
     """Make the tasks that were decided on; return those that were started, to be handed to the executor after the commit."""
+    if not activations.is_pending(tx, snapshot.activation.activation_id):
+        return []  # what was carried out since the snapshot has ended it
     if wanted.channel_id is not None and not channels.dispatch(tx, wanted.channel_id, wanted.first + wanted.count):
         return []
     started = []

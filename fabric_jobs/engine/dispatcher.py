@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from fabric_jobs.engine import finish as ends
-from fabric_jobs.engine.attempts import Attempts
+from fabric_jobs.engine.attempts import RETRY_SECONDS, Attempts
 from fabric_jobs.engine.create import create_tasks
 from fabric_jobs.engine.decide import (
     CancelActivation,
@@ -32,8 +32,6 @@ from fabric_jobs.states import ActivationState, TaskState
 from fabric_jobs.store import Store, activations, definitions, tasks
 
 log = logging.getLogger(__name__)
-
-RETRY_SECONDS = 1.0  # after an executor or the disk did not answer
 
 
 class Dispatcher:
@@ -140,12 +138,12 @@ class Dispatcher:
             payload=payload,
             last_lines=ends.last_lines(*place) if failed and place is not None else (),
         )
+        if ended.code is None and place is not None:
+            place[0].stop(place[1], 0)  # the wrapper is gone; nothing of the attempt may live on beside the next one
         try:
             self._write_end(wanted)
         except ReplayDiffers as error:
             self._write_end(replace(wanted, outcome=Outcome(state=TaskState.FAILED, cause=error.message)))
-        if ended.code is None and place is not None:
-            place[0].stop(place[1], 0)  # the wrapper is gone; nothing of the attempt may live on
         self._attempts.forget(task)
 
     def _write_end(self, wanted: Finish) -> None:

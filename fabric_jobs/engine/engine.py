@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 
-from fabric_jobs.engine.attempts import Attempts
+from fabric_jobs.engine.attempts import RETRY_SECONDS, Attempts
 from fabric_jobs.engine.create import begin
 from fabric_jobs.engine.decide import FinishTask, decide
-from fabric_jobs.engine.dispatcher import RETRY_SECONDS, Dispatcher
+from fabric_jobs.engine.dispatcher import Dispatcher
 from fabric_jobs.engine.invoke import Invocation, invoke
 from fabric_jobs.engine.launch import Endpoint
 from fabric_jobs.engine.plans import Plans

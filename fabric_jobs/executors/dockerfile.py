@@ -39,7 +39,7 @@ def read(text: str) -> Dockerfile:
         if keyword == "FROM":
             found = Dockerfile()
         elif keyword == "ENTRYPOINT":
-            found = Dockerfile(entrypoint=_words(rest), directories=found.directories)
+            found = Dockerfile(entrypoint=_words(rest), command=found.command, directories=found.directories)
         elif keyword == "CMD":
             found = Dockerfile(entrypoint=found.entrypoint, command=_words(rest), directories=found.directories)
         elif keyword in ("ADD", "COPY"):

@@ -31,14 +31,12 @@ from fabric_jobs.executors.log_index import LogIndex
 
 # Standard input is the lock, so that the program, which gets another one, does not hold it. The traps keep the shell alive
 # until the program has ended; a trapped signal has its default meaning again in the program. What the shell itself says,
-# such as "Terminated", is not part of the program's log. Who is asked to stop before the program was started does not start it.
-WRAPPER = (
-    'trap x=1 TERM INT HUP; echo $$ >"$0/pid"; exec 3>&2 2>/dev/null; ${x:+exit}; '
-    '("$@") </dev/null 2>&3 3>&-; echo $? >"$0/exit"'
-)
+# such as "Terminated", is not part of the program's log.
+WRAPPER = 'trap : TERM INT HUP; echo $$ >"$0/pid"; exec 3>&2 2>/dev/null; ("$@") </dev/null 2>&3 3>&-; echo $? >"$0/exit"'
 
 OWN = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # by this variable the processes of an attempt are known
 PROC = Path("/proc")
+START_SECONDS = 0.05  # a wrapper as old as this has started the program
 KILL_SECONDS = 10.0  # what is killed is gone by then
 
 TRY_AGAIN = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO})
@@ -91,6 +89,7 @@ class LocalExecutor:
                 (directory / "stopped").touch()
             except OSError as error:
                 raise ExecutorUnavailable(f"{directory} cannot be written: {error}") from error
+            _await_program(directory)
             if not _signal_and_wait(directory, signal.SIGTERM, grace):
                 _signal_and_wait(directory, signal.SIGKILL, KILL_SECONDS)
         elif not (directory / "exit").exists() and _has_own_processes(directory):
@@ -210,23 +209,30 @@ def _wait_unlocked(directory: Path) -> None:
         os.close(lock)
 
 
+def _await_program(directory: Path) -> None:
+    """Wait until the program has been started: a signal before that reaches the wrapper only, which does not pass it on."""
+    deadline = time.monotonic() + KILL_SECONDS
+    while _is_locked(directory) and time.monotonic() < deadline:
+        with suppress(FileNotFoundError):
+            if time.time() - (directory / "pid").stat().st_mtime >= START_SECONDS:
+                return
+        time.sleep(0.01)
+
+
 def _signal_and_wait(directory: Path, number: signal.Signals, seconds: float) -> bool:
-    """Signal an attempt, as soon as its wrapper has said who it is; return whether it ended within `seconds`."""
+    """Signal an attempt; return whether it ended within `seconds`."""
     deadline = time.monotonic() + seconds
-    signalled = _signal(directory, number)
+    _signal(directory, number)
     while _is_locked(directory):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)
-        signalled = signalled or _signal(directory, number)
     return True
 
 
-def _signal(directory: Path, number: signal.Signals) -> bool:
+def _signal(directory: Path, number: signal.Signals) -> None:
     with suppress(FileNotFoundError, ValueError, ProcessLookupError):
         os.killpg(int((directory / "pid").read_text()), number)
-        return True
-    return False
 
 
 def _has_own_processes(directory: Path) -> bool:

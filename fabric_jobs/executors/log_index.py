@@ -52,7 +52,10 @@ class LogIndex:
                 end = len(texts[stream]) if index == len(seen) - 1 else _line_end(texts[stream], entry[stream])
                 part = texts[stream][done[stream] : end]
                 done[stream] = max(done[stream], end)
-                parts.append(part)
+                if part and parts and not parts[-1].endswith(b"\n"):
+                    parts.append(b"\n")  # the last line of the other stream has no end of its own
+                if part:
+                    parts.append(part)
         return b"".join(parts)
 
     def _run(self) -> None:
@@ -78,8 +81,8 @@ class LogIndex:
 def _entries(path: Path) -> list[tuple[int, int]]:
     if not path.exists():
         return []
-    rows = [line.split() for line in path.read_text().splitlines()]
-    entries = [(int(row[1]), int(row[2])) for row in rows if len(row) == 3]
+    rows = [line.split() for line in path.read_bytes().splitlines()]
+    entries = [(int(row[1]), int(row[2])) for row in rows if len(row) == 3 and row[1].isdigit() and row[2].isdigit()]
     return [after for before, after in pairwise([(0, 0), *entries]) if after[0] >= before[0] and after[1] >= before[1]]
 
 

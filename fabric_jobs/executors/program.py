@@ -28,7 +28,7 @@ def find(spec: ProcessSpec) -> list[str]:
 def _from_dockerfile(directory: Path) -> tuple[str, ...]:
     path = directory / "Dockerfile"
     try:
-        text = path.read_text()
+        text = path.read_text(errors="replace")
     except FileNotFoundError:
         raise InvalidInput(
             f"there is no program: the action has no 'command', and there is no {path}.",
@@ -48,7 +48,7 @@ def _refuse_requirements(directory: Path) -> None:
     if not path.exists():
         return
     wanted = [
-        line for line in (re.sub(r"(^|\s)#.*", "", line).strip() for line in path.read_text().splitlines()) if line
+        line for line in (re.sub(r"(^|\s)#.*", "", line).strip() for line in path.read_text(errors="replace").splitlines()) if line
     ]
     if wanted:
         raise InvalidInput(

@@ -143,14 +143,20 @@ def _parse(body: bytes, record_bytes: int) -> Commit:
         sent = _cut(body, end + 1, head["outputs"])
         _check_lengths(sent, record_bytes)
         return Commit(
-            sequence=int(head["sequence"]),
+            sequence=_whole(head["sequence"]),
             sent=sent,
-            acks=tuple(Acked(channel_id=int(row[0]), first=int(row[1]), next=int(row[2])) for row in head["acks"]),
-            hand=(int(head["hand"][0]), int(head["hand"][1])) if head["hand"] else None,
+            acks=tuple(Acked(channel_id=_whole(c), first=_whole(f), next=_whole(n)) for c, f, n in head["acks"]),
+            hand=(_whole(head["hand"][0]), _whole(head["hand"][1])) if head["hand"] else None,
             hold=bool(head["hold"]),
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InvalidInput(f"this is not a commit: {error!r}.") from error
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value < 1 << 63:
+        raise ValueError(f"{value!r} is not a whole number that can be")
+    return value
 
 
 def _cut(body: bytes, start: int, outputs: list[Any]) -> tuple[Sent, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -127,7 +128,7 @@ class Live:
         return credit
 
     def _committed(self, effects: Effects) -> None:
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed: the owner is ending, and nobody waits any more
             self._loop.call_soon_threadsafe(self._apply, effects)
 
     def _apply(self, effects: Effects) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from fabric_jobs.errors import InvalidInput, ReplayDiffers, StaleAttempt
-from fabric_jobs.records import Task
+from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import sending_id
 from fabric_jobs.store import channels
 from fabric_jobs.store.sql import Row
@@ -58,6 +58,8 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
     else:
         new = [_compare(sends, repeated, sent) for sent in commit.sent]
         count = sum(_append(tx, current, sent) for sent in new if sent is not None)
+    if commit.hand is not None:
+        _input(tx, current, commit.hand[0])
     advanced = [_ack(tx, current, acked) for acked in commit.acks]
     if any(advanced):
         _check_repeated(sends, repeated)
@@ -179,12 +181,18 @@ def _append(tx: Tx, current: Row, sent: Sent) -> int:
 
 
 def _ack(tx: Tx, current: Row, acked: Acked) -> bool:
-    channel = channels.find(tx, acked.channel_id)
-    if channel is None or (channel.activation_id, channel.node) != (current["activation_id"], current["node"]):
-        raise InvalidInput(f"channel {acked.channel_id} is not an input of this task.")
+    channel = _input(tx, current, acked.channel_id)
     if not acked.first <= channel.acked <= channel.next_offset or acked.next > channel.next_offset:
         raise InvalidInput(
             f"channel {acked.channel_id} is acknowledged up to {channel.acked} of {channel.next_offset}; "
             f"{acked.first} to {acked.next} does not follow."
         )
     return channels.ack(tx, acked.channel_id, acked.next)
+
+
+def _input(tx: Tx, current: Row, channel_id: int) -> Channel:
+    """Return a channel that the task reads; the records of another are none of its business."""
+    channel = channels.find(tx, channel_id)
+    if channel is None or (channel.activation_id, channel.node) != (current["activation_id"], current["node"]):
+        raise InvalidInput(f"channel {channel_id} is not an input of this task.")
+    return channel
