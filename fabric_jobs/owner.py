@@ -48,8 +48,9 @@ def run(settings: Settings, ready: Ready) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         lock = os.open(places.lock_file(directory), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
+        reason = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
         raise PlaceUnavailable(
-            f"the state directory {directory} cannot be used: {error.strerror}.",
+            f"the state directory {directory} cannot be used: {reason}.",
             hint="Make it writable, or name another one with --state-dir.",
         ) from error
     if not _take(lock):

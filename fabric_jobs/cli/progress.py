@@ -63,20 +63,28 @@ class Progress:
             self._rates[key] = max(0.0, (max(done, node["out"]) - before[1]) / (now - before[0]))
             self._seen[key] = (now, max(done, node["out"]))
 
-    def _text(self) -> list[str]:
-        width = max(len(node["skill"]) for node in self._nodes) if self._nodes else 0
-        return [self._line(node, width) for node in self._nodes]
+    def _text(self, columns: int = 1000) -> list[str]:
+        """Return one line per skill; where the terminal is narrow the last figures go, whole: a part of one would lie."""
+        rows = [self._cells(node) for node in self._nodes]
+        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+        while len(widths) > 2 and sum(widths) + 2 * len(widths) >= columns:
+            widths.pop()
+        return ["".join(f"  {cell:{width}}" for cell, width in zip(row, widths, strict=False)) for row in rows]
 
-    def _line(self, node: Mapping[str, Any], width: int) -> str:
+    def _cells(self, node: Mapping[str, Any]) -> tuple[str, ...]:
         rate = self._rates.get(node["node"], 0.0)
         return (
-            f"  {node['skill']:{width}}  {_state(node):8}  in {node['in']:>9,}  out {node['out']:>9,}  "
-            f"waiting {node['waiting']:>7,}  {rate:>9,.0f}/s"
+            node["skill"],
+            f"{_state(node):8}",
+            f"in {node['in']:>7,}",
+            f"out {node['out']:>7,}",
+            f"waiting {node['waiting']:>6,}",
+            f"{rate:>7,.0f}/s",
         )
 
     def _draw(self) -> None:
-        columns = os.get_terminal_size(self._stream.fileno()).columns
-        lines = [line[: max(20, columns - 1)] for line in self._text()]
+        columns = os.get_terminal_size(self._stream.fileno()).columns or 80  # 0: it does not know
+        lines = [line[: max(20, columns - 1)] for line in self._text(columns)]
         up = f"\x1b[{self._lines}A" if self._lines else ""
         self._stream.write(up + "".join(f"\x1b[2K{line}\n" for line in lines))
         self._stream.flush()

@@ -82,9 +82,10 @@ def decide(snapshot: Snapshot) -> list[Decision]:
         if node.is_stream:
             decisions += _create_stream(snapshot, node)
             continue
+        queued = _start_messages(snapshot, node, free)
         created = _create_messages(snapshot, node, free)
-        free -= sum(max(decision.start, 0) for decision in created)
-        decisions += created
+        free -= sum(isinstance(decision, StartTask) for decision in queued) + sum(item.start for item in created)
+        decisions += [*queued, *created]
     return decisions
 
 
@@ -97,7 +98,7 @@ def _for_task(snapshot: Snapshot, task: Task) -> list[Decision]:
             return [FinishTask(task=task, exit=AttemptExit(None, STOPPED))]
         return [StopAttempt(task=task)]
     if task.state is TaskState.QUEUED:
-        return _start(snapshot, task)
+        return [_start(snapshot, task)] if task.receives == "stream" else []
     deadline = deadline_of(task, snapshot.plan.nodes[task.node].action)
     if deadline is not None and snapshot.now >= deadline:
         return [StopAttempt(task=task)]
@@ -107,14 +108,17 @@ def _for_task(snapshot: Snapshot, task: Task) -> list[Decision]:
     return decisions
 
 
-def _start(snapshot: Snapshot, task: Task) -> list[Decision]:
+def _start(snapshot: Snapshot, task: Task) -> Decision:
     if snapshot.now < task.not_before_at:
-        return [LookAgain(at=task.not_before_at)]
-    node = snapshot.plan.nodes[task.node]
-    if node.is_stream:
-        return [StartTask(task=task)]
-    queued = [other for other in snapshot.running(node.key) if other.state is TaskState.QUEUED]
-    return [StartTask(task=task)] if queued.index(task) < _room(snapshot, node, snapshot.free_slots) else []
+        return LookAgain(at=task.not_before_at)
+    return StartTask(task=task)
+
+
+def _start_messages(snapshot: Snapshot, node: Node, free: int) -> list[Decision]:
+    queued = [
+        task for task in snapshot.running(node.key) if task.state is TaskState.QUEUED and not task.cancel_requested
+    ]
+    return [_start(snapshot, task) for task in queued[: _room(snapshot, node, free)]]
 
 
 def deadline_of(task: Task, action: Action) -> float | None:

@@ -119,7 +119,7 @@ class Workspace:
         hints = [nearest(name, filter(None, names))]
         hints += [f"These files cannot be read: {', '.join(broken)}."] if broken else []
         hints += [] if paths else [f"There is no {what} at all; 'fabric-jobs workspaces generate' makes a skill."]
-        message = f"there is no {what} '{name}' in the workspace {shown(self.root)}."
+        message = f"there is no {what} '{name}' in the workspace {self.root}."
         return NotFound(message, hint=" ".join(filter(None, hints)))
 
 

@@ -1,0 +1,374 @@
+"""The product as its users have it: the installed command, in a workspace of its own."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from fabric_jobs import state_dir as places
+from fabric_jobs.runtime.fabric_skill.http import Answer, Connection, Disconnected
+from fabric_jobs.state_dir import Address
+
+COMMAND = Path(sys.executable).parent / "fabric-jobs"
+PROJECT = "/fabric/v4/projects/local"
+PATIENCE_SECONDS = 60.0
+PRELUDE = """\
+import json, os, sys
+from pathlib import Path
+ROOT = Path(os.environ["FABRIC_JOBS_WORKSPACE"])
+from fabric_skill import flush, message, messages, send_message
+"""
+
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T | None], what: str) -> T:
+    """Return the first true value of `look`; fail after PATIENCE_SECONDS."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.005)
+    return found
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def value(self) -> Any:
+        """The JSON on its stdout."""
+        return json.loads(self.out)
+
+
+class Started:
+    """A command that runs."""
+
+    def __init__(self, process: subprocess.Popen[bytes], place: Path) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._place = place
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def wait_for(self, text: str) -> None:
+        """Return when it has said `text`, on stdout or stderr."""
+        until(lambda: text in self._said("out") or text in self._said("err"), f"it says '{text}'")
+
+    def finish(self) -> Ran:
+        """Return what it did when it has ended."""
+        code = self._process.wait(PATIENCE_SECONDS)
+        ran = Ran(code, self._said("out"), self._said("err"))
+        assert not has_traceback(ran.err), ran.err
+        return ran
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+
+    def _said(self, stream: str) -> str:
+        return (self._place / stream).read_text(errors="replace")
+
+
+class Live:
+    """A workspace with its state directory, and the command to use them."""
+
+    def __init__(self, root: Path, *, idle_seconds: float = 2.0) -> None:
+        self.root = root
+        self.state = root / ".fabric-jobs"
+        (root / "skills").mkdir(parents=True, exist_ok=True)
+        self._started: list[Started] = []
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("FABRIC_JOBS_", "CORTEX_"))}
+        self.environment = {
+            **kept,
+            "FABRIC_JOBS_IDLE_SECONDS": str(idle_seconds),
+            "PATH": f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    # The workspace.
+
+    def skill(
+        self,
+        name: str,
+        program: str,
+        *,
+        outputs: Sequence[str] = ("response",),
+        prelude: str = PRELUDE,
+        **action: Any,
+    ) -> None:
+        """Write a skill of one job action; its routing names the first of `outputs`."""
+        short = name.rpartition("/")[2]
+        directory = self.root / "skills" / name / "actions" / short
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "main.py").write_text(prelude + textwrap.dedent(program), encoding="utf-8")
+        given = {"name": short, "type": "job", "image": "none", "command": ["python", "main.py"], "response": "stdout"}
+        document = {
+            "camel": "1.0.0",
+            "name": name,
+            "inputs": [
+                {
+                    "name": "request",
+                    "routing": {"all": {"action": short, "runtime": "cortex/jobs", "output": outputs[0]}},
+                }
+            ],
+            "outputs": [{"name": output} for output in outputs],
+            "actions": [{**given, **action}],
+        }
+        (self.root / "skills" / name / "skill.yaml").write_text(json.dumps(document))
+
+    def agent(self, name: str, *mappings: tuple[str, str]) -> None:
+        """Write an agent of the skills that its mappings name."""
+        ends = [end.partition(".")[0] for mapping in mappings for end in mapping]
+        skills = [end for end in dict.fromkeys(ends) if end not in ("input", "output")]
+        document = {
+            "camel": "1.0.0",
+            "name": name,
+            "skills": [{"skillName": skill} for skill in skills],
+            "mappings": [{"from": source, "to": target} for source, target in mappings],
+        }
+        (self.root / "agents").mkdir(exist_ok=True)
+        (self.root / "agents" / f"{name}.yaml").write_text(json.dumps(document))
+
+    def gate(self, name: str) -> Path:
+        """Make a fifo; a program that opens it for reading waits there until `release`."""
+        path = self.root / name
+        os.mkfifo(path)
+        return path
+
+    def release(self, gate: Path) -> None:
+        """Let the program go on that waits at a gate, or comes to it."""
+
+        def opened() -> bool:
+            try:
+                os.close(os.open(gate, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                return False  # nobody reads it
+            return True
+
+        until(opened, f"a program waits at {gate.name}")
+
+    # The command.
+
+    def run(self, *words: object, stdin: str | bytes | None = None, cwd: Path | None = None, **env: str) -> Ran:
+        """Run `fabric-jobs` to its end."""
+        done = subprocess.run(
+            [COMMAND, *map(str, words)],
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            cwd=cwd or self.root,
+            env={**self.environment, **env},
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        ran = Ran(done.returncode, done.stdout.decode(errors="surrogateescape"), done.stderr.decode(errors="replace"))
+        assert words[:2] == ("tasks", "logs") or not has_traceback(ran.err), ran.err
+        return ran
+
+    def ok(self, *words: object, **options: Any) -> Ran:
+        """Run a command that works."""
+        ran = self.run(*words, **options)
+        assert ran.code == 0, ran
+        return ran
+
+    def fails(self, code: int, *words: object, **options: Any) -> str:
+        """Run a command that does not work; return what it says."""
+        ran = self.run(*words, **options)
+        assert ran.code == code, ran
+        assert ran.err.strip(), "it says nothing"
+        return ran.err
+
+    def invoke(self, name: str, payload: object = None, *words: object, kind: str = "skills") -> Any:
+        """Invoke and return the activation record."""
+        return self.ok(kind, "invoke", name, "--payload", json.dumps(payload), "--output", "json", *words).value
+
+    def fail(self, name: str, payload: object = None, *, kind: str = "skills") -> tuple[Any, str]:
+        """Invoke what fails; return the activation record and what was said."""
+        ran = self.run(kind, "invoke", name, "--payload", json.dumps(payload), "--output", "json")
+        assert ran.code == 1, ran
+        return ran.value, ran.err
+
+    def detach(self, name: str, payload: object = None, *, kind: str = "skills") -> str:
+        """Invoke without waiting; return the activation's id."""
+        return self.ok(kind, "invoke", name, "--payload", json.dumps(payload), "--detach").out.strip()
+
+    def wait(self, activation: str) -> Any:
+        """Return the record of an activation once it has ended."""
+        return json.loads(self.run("activations", "wait", activation, "--output", "json", "-q").out)
+
+    def start(self, *words: object, **env: str) -> Started:
+        """Start `fabric-jobs` and return; it ends with the test."""
+        place = self.root.parent / f"started-{len(self._started)}"
+        place.mkdir()
+        with open(place / "out", "wb") as out, open(place / "err", "wb") as err:
+            process = subprocess.Popen(
+                [COMMAND, *map(str, words)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=self.root,
+                env={**self.environment, **env},
+            )
+        self._started.append(Started(process, place))
+        return self._started[-1]
+
+    # The owner.
+
+    def address(self) -> Address | None:
+        """Return where the owner says that it is."""
+        return places.read_address(self.state)
+
+    def published(self) -> Address:
+        """Return the address of the owner, once there is one."""
+        return until(self.address, "an owner")
+
+    def get(self, path: str) -> Any:
+        """Return the JSON of a GET below the project, as soon as there is an owner that answers."""
+        return json.loads(until(lambda: self._answer(path), f"an answer to {path}").body)
+
+    def progress(self, activation: str) -> dict[str, dict[str, Any]]:
+        """Return the progress of an activation by skill."""
+        news = self.get(f"/activations/{activation}/follow?after=1000000")
+        return {node["skill"]: node for node in news["progress"]}
+
+    def _answer(self, path: str) -> Answer | None:
+        address = self.address()
+        if address is None:
+            return None
+        connection = Connection(address.socket, address.token)
+        try:
+            answer = connection.request("GET", PROJECT + path, timeout=10)
+        except Disconnected:
+            return None
+        finally:
+            connection.close()
+        return answer if answer.status == 200 else None
+
+    def owner(self) -> int:
+        """Return the process id of the owner."""
+        return self.published().pid
+
+    def kill_owner(self) -> None:
+        """Kill the owner with -9 and return when it is gone."""
+        pid = self.owner()
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: _is_gone(pid), "the end of the owner")
+
+    def attempts(self, skill: str) -> list[Path]:
+        """Return the directories of the attempts of a skill, oldest first."""
+        found = (self.state / "attempts").glob(f"local-{skill}-*")
+        return sorted(found, key=lambda path: path.stat().st_ctime_ns)
+
+    def close(self) -> None:
+        """End every process of this workspace, by its id."""
+        for started in self._started:
+            started.kill()
+        while _is_held(self.state / "owner.lock"):
+            address = self.address()
+            if address is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(address.pid, signal.SIGTERM)
+            time.sleep(0.01)
+        for lock in (self.state / "attempts").glob("*/lock"):
+            if _is_held(lock):
+                _kill_group(lock.parent)
+
+
+def has_traceback(said: str) -> bool:
+    """Tell whether a command died of an error of its own; the last lines of a job are indented."""
+    return any(line.startswith("Traceback") for line in said.splitlines())
+
+
+def kill_attempt(directory: Path) -> None:
+    """Kill an attempt with -9: the wrapper and the program."""
+    _kill_group(directory)
+    until(lambda: not _is_held(directory / "lock"), "the end of the attempt")
+
+
+def program_of(directory: Path) -> int:
+    """Return the process id of an attempt's program, the child of its wrapper."""
+    wrapper = until(lambda: _pid(directory), "the wrapper's process id")
+
+    def child() -> int:
+        try:
+            text = Path(f"/proc/{wrapper}/task/{wrapper}/children").read_text()
+        except OSError:
+            return 0
+        return int(text.split()[0]) if text.split() else 0
+
+    return until(child, "the program of the attempt")
+
+
+def records(pages: str) -> list[Any]:
+    """Return the values of NDJSON."""
+    return [json.loads(line) for line in pages.splitlines()]
+
+
+def live(tmp_path: Path) -> Iterator[Live]:
+    """A workspace whose processes end with the test."""
+    made = Live(tmp_path / "w")
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+live_fixture = pytest.fixture(name="live")(live)
+
+
+def names(rows: Iterable[Mapping[str, Any]], key: str = "name") -> list[str]:
+    """Return one column."""
+    return [row[key] for row in rows]
+
+
+def _pid(directory: Path) -> int:
+    try:
+        return int((directory / "pid").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _kill_group(directory: Path) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(until(lambda: _pid(directory), "the wrapper's process id"), signal.SIGKILL)
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with open(lock, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False

@@ -1,0 +1,245 @@
+"""The owner process: one at a time, started by whoever needs it, in the foreground or the background, gone when idle."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from fabric_jobs.client.gateway import Gateway
+from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.runtime.fabric_skill.http import Connection
+from tests.acceptance.live import PROJECT, Live, names, until
+
+ECHO = "print(message()['payload'], end='')"
+HELD = "(ROOT / 'began').touch()\nopen(ROOT / 'gate').read()\nprint('through', end='')"
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def end(pid: int, number: signal.Signals = signal.SIGTERM) -> None:
+    os.kill(pid, number)
+    until(lambda: not is_alive(pid), "the end of the owner")
+
+
+def test_commands_that_start_at_once_share_one_owner(live: Live) -> None:
+    live.skill("who", "print(os.environ['FABRIC_JOBS_SOCKET'], message()['apiEndpoint'], end='')")
+    started = [live.start("skills", "invoke", "who", "--payload", "1", "-o", "json") for _ in range(6)]
+    ran = [process.finish() for process in started]
+    assert {result.code for result in ran} == {0}, ran
+    assert len({result.value["response"] for result in ran}) == 1
+    assert len(live.ok("activations", "list", "-o", "json").value) == 6
+
+
+def test_an_idle_owner_ends_and_the_next_command_works(tmp_path: Path) -> None:
+    live = Live(tmp_path / "w", idle_seconds=0.1)
+    try:
+        live.skill("echo", ECHO)
+        first = live.invoke("echo", 1)["activationId"]
+        until(lambda: live.address() is None, "the owner forgets its address")
+        assert live.invoke("echo", 2)["response"] == "2"
+        assert first in names(live.ok("activations", "list", "-o", "json").value, "activationId")
+        until(lambda: live.address() is None, "the owner forgets its address")
+    finally:
+        live.close()
+
+
+def test_commands_meet_an_owner_that_is_about_to_end(tmp_path: Path) -> None:
+    """An owner that ends at once when it is idle: every command meets one that starts, works, or goes."""
+    live = Live(tmp_path / "w", idle_seconds=0.0)
+    try:
+        live.skill("echo", ECHO)
+
+        def some(worker: int) -> list[str]:
+            return [live.ok("skills", "invoke", "echo", "--payload", f"{worker}{n}").out for n in range(6)]
+
+        with ThreadPoolExecutor(2) as pool:
+            outs = list(pool.map(some, (1, 2)))
+        assert outs == [[f"{worker}{n}\n" for n in range(6)] for worker in (1, 2)]
+    finally:
+        live.close()
+
+
+def test_an_owner_stays_while_something_is_under_way(tmp_path: Path) -> None:
+    live = Live(tmp_path / "w", idle_seconds=0.1)
+    try:
+        gate = live.gate("gate")
+        live.skill("held", HELD)
+        live.skill("echo", ECHO)
+        activation = live.detach("held")
+        until((live.root / "began").exists, "the job runs")
+        pid = live.owner()
+        for _ in range(3):
+            live.invoke("echo")  # takes longer than the owner would stay
+        assert live.owner() == pid
+        live.release(gate)
+        assert live.wait(activation)["response"] == "through"
+        until(lambda: not is_alive(pid), "the end of the owner")
+    finally:
+        live.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_is_used_by_commands_until_a_signal(live: Live, number: signal.Signals) -> None:
+    live.skill("echo", ECHO)
+    serving = live.start("serve")
+    serving.wait_for("Serving")
+    assert live.owner() == serving.pid
+    assert live.invoke("echo", 1)["response"] == "1"
+    assert live.owner() == serving.pid
+    serving.signal(number)
+    ran = serving.finish()
+    assert ran.code == 0
+    assert live.address() is None
+    assert "http://127.0.0.1:" in ran.err
+    assert live.invoke("echo", 2)["response"] == "2"
+
+
+def test_serve_does_not_end_when_idle_unless_asked(tmp_path: Path) -> None:
+    live = Live(tmp_path / "w", idle_seconds=0.05)
+    try:
+        live.skill("echo", ECHO)
+        assert live.start("serve", "--until-idle").finish().code == 0
+        serving = live.start("serve")
+        serving.wait_for("Serving")
+        live.start(
+            "serve", "--until-idle", "--state-dir", str(tmp_path / "other")
+        ).finish()  # as long as an idle one takes
+        assert live.owner() == serving.pid
+        assert live.invoke("echo", 1)["response"] == "1"
+    finally:
+        live.close()
+
+
+def test_a_second_serve_says_who_serves(live: Live) -> None:
+    serving = live.start("serve")
+    serving.wait_for("Serving")
+    said = live.fails(2, "serve")
+    assert f"another process already serves {live.state}" in said
+    assert live.owner() == serving.pid
+    assert live.get("/skills")["success"] is True
+
+
+def test_jobs_go_on_when_serve_ends_and_the_next_owner_completes_them(live: Live) -> None:
+    gate = live.gate("gate")
+    live.skill("held", HELD)
+    live.skill("after", "print(message()['payload'] + ' and on', end='')")
+    live.agent("pair", ("input", "held"), ("held", "after"), ("after", "output"))
+    serving = live.start("serve")
+    serving.wait_for("Serving")
+    activation = live.detach("pair", kind="agents")
+    until((live.root / "began").exists, "the job runs")
+    serving.signal(signal.SIGTERM)
+    assert serving.finish().code == 0
+    assert not (live.attempts("held")[0] / "exit").exists()
+
+    live.release(gate)
+    again = live.start("serve")
+    again.wait_for("Serving")
+    assert live.wait(activation)["response"] == "through and on"
+    assert live.owner() == again.pid
+
+
+def test_a_stream_outlasts_several_owners(live: Live) -> None:
+    """A runtime skill that has lost its gateway goes on with the next one, wherever that one is."""
+    live.skill("source", "for n in range(3000): send_message(n)\nflush(); (ROOT / 'sent').touch()")
+    program = "for n in messages():\n    if n % 1000 == 0: open(ROOT / f'gate-{n}').read()\n    send_message(n)"
+    live.skill("slow", program, receives="stream")
+    live.agent("line", ("input", "source"), ("source", "slow"), ("slow", "output"))
+    gates = [live.gate(f"gate-{n}") for n in (0, 1000, 2000)]
+    activation = live.detach("line", kind="agents")
+    until((live.root / "sent").exists, "all is sent")
+    for gate in gates:
+        end(live.owner())
+        live.release(gate)
+        live.ok("tasks", "list")
+    assert live.wait(activation)["response"]["count"] == 3000
+    lines = live.ok("activations", "response", activation).out.split()
+    assert lines == [str(n) for n in range(3000)]
+    assert live.ok("tasks", "show", "slow", "-o", "json").value["attempt"] == 1
+
+
+def test_an_owner_that_ends_while_a_command_waits_is_replaced(live: Live) -> None:
+    gate = live.gate("gate")
+    live.skill("held", HELD)
+    waiting = live.start("skills", "invoke", "held", "--payload", "1")
+    until((live.root / "began").exists, "the job runs")
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
+        before = live.owner()
+        end(before, number)
+        until(lambda b=before: (found := live.address()) is not None and found.pid != b, "the next owner")  # type: ignore[misc]
+    live.release(gate)
+    ran = waiting.finish()
+    assert (ran.code, ran.out) == (0, "through\n")
+
+
+def test_the_port_is_kept_from_owner_to_owner(live: Live) -> None:
+    live.ok("tasks", "list")
+    url = live.published().url
+    end(live.owner(), signal.SIGKILL)
+    live.ok("tasks", "list")
+    assert live.published().url == url
+    end(live.owner())
+    serving = live.start("serve")
+    serving.wait_for(url)
+
+
+def test_a_kept_port_that_is_taken_meanwhile_is_replaced(live: Live) -> None:
+    live.skill("echo", ECHO)
+    live.ok("tasks", "list")
+    host, _, port = live.published().url.removeprefix("http://").partition(":")
+    end(live.owner())
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((host, int(port)))
+        taken.listen()
+        assert live.invoke("echo", 1)["response"] == "1"
+        assert not live.published().url.endswith(f":{port}")
+
+
+def test_serve_listens_where_it_is_told_to(live: Live) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serving = live.start("serve", "--port", port)
+    serving.wait_for(f"http://127.0.0.1:{port}")
+    address = live.published()
+    connection = Connection(("127.0.0.1", port), address.token)
+    assert connection.request("GET", f"{PROJECT}/skills", timeout=30).status == 200
+    connection.close()
+
+
+def test_what_a_dead_owner_left_behind_is_no_obstacle(live: Live) -> None:
+    live.skill("echo", ECHO)
+    live.invoke("echo")
+    end(live.owner(), signal.SIGKILL)
+    assert live.address() is not None
+    (live.state / "owner.json").write_text("{half")
+    assert live.invoke("echo", 1)["response"] == "1"
+    end(live.owner(), signal.SIGKILL)
+    (live.state / "owner.json").unlink()
+    (live.state / "owner.json").mkdir()
+    said = live.run("tasks", "list")
+    assert said.code in (0, 5)
+    (live.state / "owner.json").rmdir() if (live.state / "owner.json").is_dir() else None
+    assert live.invoke("echo", 2)["response"] == "2"
+
+
+def test_an_owner_that_hangs_is_an_error_that_names_the_lock(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fabric_jobs.client.owner.PATIENCE_SECONDS", 0.3)
+    live.state.mkdir()
+    with open(live.state / "owner.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(PlaceUnavailable, match="does not answer") as raised:
+            Gateway(live.state).get("/tasks")
+    assert "owner.lock" in raised.value.hint

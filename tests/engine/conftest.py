@@ -1,0 +1,24 @@
+"""A running engine; executors that do not answer are asked again at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fabric_jobs.engine import attempts, dispatcher, engine
+from tests.engine.bench import Bench
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (attempts, dispatcher, engine):
+        monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.close()

@@ -1,0 +1,252 @@
+"""What holds for every executor: the nine sentences of `fabric_jobs.executors.base`.
+
+A class per executor says how its attempts are made to print, end, hang and vanish; `Contract` says what must follow.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import threading
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, Executor
+
+SECONDS = 30.0
+
+
+@dataclass
+class Running:
+    """An attempt that was started, and its spec."""
+
+    spec: AttemptSpec
+    handle: str
+
+
+class Driver(ABC):
+    """Makes attempts of one kind of place do what a test needs."""
+
+    executor: Executor
+
+    @abstractmethod
+    def spec(self, name: str) -> AttemptSpec:
+        """Return an attempt that runs until it is told what to do."""
+
+    @abstractmethod
+    def say(self, running: Running, *, stdout: bytes = b"", stderr: bytes = b"") -> None:
+        """The attempt prints; return once it has."""
+
+    @abstractmethod
+    def end(self, running: Running, code: int) -> None:
+        """The attempt ends with an exit code; return at once."""
+
+    @abstractmethod
+    def vanish(self, running: Running) -> None:
+        """The place of the attempt dies, so that nobody knows how it ended."""
+
+    @abstractmethod
+    def deafen(self, running: Running) -> None:
+        """The attempt does not listen to a request to end."""
+
+    @abstractmethod
+    def starts(self, running: Running) -> int:
+        """Return how many times the program of the attempt was started."""
+
+    @abstractmethod
+    def anew(self) -> Executor:
+        """Return an executor as another process would make it."""
+
+    @abstractmethod
+    def unreachable(self) -> None:
+        """The place does not answer any more."""
+
+
+class Contract:
+    """The nine sentences; a subclass gives `driver`."""
+
+    @pytest.fixture
+    def driver(self, tmp_path: Path) -> Iterator[Driver]:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def executor(self, driver: Driver) -> Executor:
+        return driver.executor
+
+    @pytest.fixture
+    def running(self, driver: Driver) -> Running:
+        spec = driver.spec(f"attempt-{uuid.uuid4().hex[:8]}-1")
+        return Running(spec, driver.executor.start(spec))
+
+    # 1. `start` twice with one name is one attempt.
+
+    def test_starting_twice_is_one_attempt(self, driver: Driver, running: Running) -> None:
+        assert driver.executor.start(running.spec) == running.handle
+        driver.say(running, stdout=b"once\n")
+        driver.end(running, 0)
+        assert ended(driver.executor, running.handle) == AttemptExit(0)
+        assert driver.executor.start(running.spec) == running.handle
+        assert driver.executor.poll(running.handle) == AttemptExit(0)
+        assert driver.executor.logs(running.handle, "stdout", 0, 100) == b"once\n"
+        assert driver.starts(running) == 1
+
+    def test_another_process_that_starts_it_gets_the_same_attempt(self, driver: Driver, running: Running) -> None:
+        other = driver.anew()
+        assert other.start(running.spec) == running.handle
+        driver.end(running, 4)
+        assert ended(other, running.handle) == AttemptExit(4)
+        assert driver.starts(running) == 1
+        other.close()
+
+    def test_two_names_are_two_attempts(self, driver: Driver, running: Running) -> None:
+        spec = driver.spec("another-1")
+        other = Running(spec, driver.executor.start(spec))
+        assert other.handle != running.handle
+        driver.end(running, 1)
+        assert ended(driver.executor, running.handle) == AttemptExit(1)
+        assert driver.executor.poll(other.handle) is None
+
+    # 2. `start` returns once the attempt is accepted.
+
+    def test_start_returns_while_the_program_runs(self, driver: Driver, running: Running) -> None:
+        assert driver.executor.poll(running.handle) is None
+
+    # 3. The handle is a string, and all that a new process needs.
+
+    def test_a_new_process_needs_the_handle_only(self, driver: Driver, running: Running) -> None:
+        assert type(running.handle) is str
+        driver.say(running, stdout=b"before\n")
+        driver.executor.close()
+        other = driver.anew()
+        assert other.poll(running.handle) is None
+        driver.say(running, stdout=b"after\n")
+        driver.end(running, 3)
+        assert ended(other, running.handle) == AttemptExit(3)
+        assert other.logs(running.handle, "stdout", 0, 100) == b"before\nafter\n"
+        other.close()
+
+    # 4. `poll` changes nothing.
+
+    def test_polling_changes_nothing(self, driver: Driver, running: Running) -> None:
+        for _ in range(3):
+            assert driver.executor.poll(running.handle) is None
+        driver.end(running, 7)
+        assert ended(driver.executor, running.handle) == AttemptExit(7)
+        for _ in range(3):
+            assert driver.executor.poll(running.handle) == AttemptExit(7)
+
+    # 5. Ended, but nobody knows how, is `AttemptExit(None, "lost")`.
+
+    def test_what_vanished_is_lost(self, driver: Driver, running: Running) -> None:
+        driver.vanish(running)
+        assert ended(driver.executor, running.handle) == AttemptExit(None, LOST)
+        assert driver.anew().poll(running.handle) == AttemptExit(None, LOST)
+
+    def test_what_was_never_there_is_lost(self, driver: Driver) -> None:
+        assert driver.executor.poll(driver.spec("never").name) == AttemptExit(None, LOST)
+
+    # 6. Cannot tell raises `ExecutorUnavailable`.
+
+    def test_what_cannot_be_told_is_not_guessed(self, driver: Driver, running: Running) -> None:
+        driver.unreachable()
+        with pytest.raises(ExecutorUnavailable):
+            driver.executor.poll(running.handle)
+        with pytest.raises(ExecutorUnavailable):
+            driver.executor.start(running.spec)
+
+    # 7. `stop` asks, waits, forces.
+
+    def test_stop_asks(self, driver: Driver, running: Running) -> None:
+        driver.executor.stop(running.handle, SECONDS)
+        assert driver.executor.poll(running.handle) == AttemptExit(143, STOPPED)
+
+    def test_stop_forces_after_the_grace(self, driver: Driver, running: Running) -> None:
+        driver.deafen(running)
+        driver.executor.stop(running.handle, 0.1)
+        found = driver.executor.poll(running.handle)
+        assert found is not None, "when stop returns it is over"
+        assert found.reason == STOPPED
+
+    def test_stop_without_grace_returns_when_it_is_over(self, driver: Driver, running: Running) -> None:
+        driver.deafen(running)
+        driver.executor.stop(running.handle, 0)
+        found = driver.executor.poll(running.handle)
+        assert found is not None
+        assert found.reason == STOPPED
+
+    def test_stop_twice_is_harmless_and_so_is_stopping_what_ended(self, driver: Driver, running: Running) -> None:
+        driver.end(running, 5)
+        assert ended(driver.executor, running.handle) == AttemptExit(5)
+        for _ in range(2):
+            driver.executor.stop(running.handle, SECONDS)
+            assert driver.executor.poll(running.handle) == AttemptExit(5)
+
+    # 8. `logs` works from the first byte, during and after, until `remove`.
+
+    def test_logs_during_and_after_from_any_byte(self, driver: Driver, running: Running) -> None:
+        executor, handle = driver.executor, running.handle
+        assert executor.logs(handle, "stdout", 0, 100) == b""
+        driver.say(running, stdout="häl\n".encode(), stderr=b"err\n")
+        assert executor.logs(handle, "stdout", 0, 100) == "häl\n".encode()
+        assert executor.logs(handle, "stderr", 0, 100) == b"err\n"
+        driver.say(running, stdout=b"more")
+        driver.end(running, 1)
+        assert ended(executor, handle) == AttemptExit(1)
+        whole = "häl\nmore".encode()
+        for offset in range(len(whole) + 2):
+            assert executor.logs(handle, "stdout", offset, 100) == whole[offset:]
+            assert executor.logs(handle, "stdout", offset, 2) == whole[offset : offset + 2]
+        assert executor.logs(handle, "stdout", -4, 100) == b"more"
+        assert executor.logs(handle, "stdout", -100, 100) == whole
+
+    def test_both_streams_merged_hold_every_byte(self, driver: Driver, running: Running) -> None:
+        driver.say(running, stdout=b"one\n", stderr=b"two\n")
+        driver.end(running, 0)
+        assert ended(driver.executor, running.handle) == AttemptExit(0)
+        merged = driver.executor.merged(running.handle, 100)
+        assert sorted(merged.splitlines()) == [b"one", b"two"]
+
+    def test_remove_takes_the_logs_with_it_and_is_harmless_twice(self, driver: Driver, running: Running) -> None:
+        driver.say(running, stdout=b"gone\n")
+        driver.end(running, 0)
+        ended(driver.executor, running.handle)
+        for _ in range(2):
+            driver.executor.remove(running.handle)
+            assert driver.executor.logs(running.handle, "stdout", 0, 100) == b""
+
+    # 9. An executor knows no store and no engine, and calls nobody back.
+
+    def test_it_knows_neither_store_nor_engine(self, driver: Driver) -> None:
+        tree = ast.parse(Path(inspect.getfile(type(driver.executor))).read_text())
+        names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        ours = {name for name in names if name.startswith("fabric_jobs")}
+        assert not [name for name in ours if name.split(".")[1] not in ("errors", "executors")]
+
+    def test_whoever_waits_is_told_what_ended(self, driver: Driver, running: Running) -> None:
+        found: list[tuple[str, ...]] = []
+        waiting = threading.Thread(target=lambda: found.append(driver.executor.changed()), daemon=True)
+        waiting.start()
+        driver.end(running, 0)
+        waiting.join(SECONDS)
+        assert found == [(running.handle,)]
+        assert driver.executor.poll(running.handle) == AttemptExit(0)
+
+    def test_closing_ends_the_wait_and_not_the_attempt(self, driver: Driver, running: Running) -> None:
+        driver.executor.close()
+        assert driver.executor.changed() == ()
+        assert driver.anew().poll(running.handle) is None
+
+
+def ended(executor: Executor, handle: str) -> AttemptExit:
+    """Wait for the end of an attempt as the engine does: by `changed`, then `poll`."""
+    executor.poll(handle)  # from here on this process is told
+    while (found := executor.poll(handle)) is None:
+        assert executor.changed(), "the executor was closed"
+    return found

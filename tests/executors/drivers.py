@@ -1,0 +1,89 @@
+"""Real processes that do what a test says: a shell that takes its orders from a named pipe."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
+from fabric_jobs.executors.local import LocalExecutor
+from tests.executors.contract import Driver, Running
+
+# Each order is a piece of shell; `done_` says that everything before it was done.
+OBEDIENT = 'echo start >>"$1/starts"; while :; do . "$1/orders"; done'
+
+
+class LocalDriver(Driver):
+    """Attempts of the local executor, each with two named pipes: orders, and answers."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._root = directory / "attempts"
+        self._made: list[LocalExecutor] = []
+        self._limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.executor: LocalExecutor = self.anew()
+
+    def place(self, name: str) -> Path:
+        """Return where the pipes of an attempt are."""
+        return self._directory / "places" / name
+
+    def spec(self, name: str) -> AttemptSpec:
+        place = self.place(name)
+        if not place.exists():
+            place.mkdir(parents=True)
+            os.mkfifo(place / "orders")
+            os.mkfifo(place / "done")
+        command = ("/bin/sh", "-c", OBEDIENT, "program", str(place))
+        return AttemptSpec(name=name, processes=(ProcessSpec(directory=place, command=command),))
+
+    def order(self, running: Running, text: str, *, wait: bool = True) -> None:
+        """Let the program run a piece of shell; return once it has, if that is waited for."""
+        place = self.place(running.spec.name)
+        with open(place / "orders", "w") as orders:
+            orders.write(f"{text}\n" + (f'echo done >"{place}/done"\n' if wait else ""))
+        if wait:
+            assert (place / "done").read_text() == "done\n"
+
+    def say(self, running: Running, *, stdout: bytes = b"", stderr: bytes = b"") -> None:
+        self.order(running, f"printf '{_octal(stdout)}'; printf '{_octal(stderr)}' >&2")
+
+    def end(self, running: Running, code: int) -> None:
+        self.order(running, f"exit {code}", wait=False)
+
+    def vanish(self, running: Running) -> None:
+        self.order(running, ":")
+        os.killpg(self.wrapper(running), signal.SIGKILL)
+
+    def deafen(self, running: Running) -> None:
+        self.order(running, "trap '' TERM")
+
+    def starts(self, running: Running) -> int:
+        return len((self.place(running.spec.name) / "starts").read_text().splitlines())
+
+    def anew(self) -> LocalExecutor:
+        self._made.append(LocalExecutor(self._root))
+        return self._made[-1]
+
+    def unreachable(self) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, self._limits[1]))  # no file can be opened any more
+
+    def wrapper(self, running: Running) -> int:
+        """Return the process id of the wrapper; the program has to have been started."""
+        return int((Path(running.handle) / "pid").read_text())
+
+    def close(self) -> None:
+        """Let go of everything, and leave no process behind."""
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
+        for executor in self._made:
+            executor.close()
+        for path in self._root.glob("*/pid"):
+            self.executor.stop(str(path.parent), 0)
+            with suppress(ProcessLookupError, ValueError, FileNotFoundError):
+                os.killpg(int(path.read_text()), signal.SIGKILL)
+
+
+def _octal(text: bytes) -> str:
+    return "".join(f"\\{byte:03o}" for byte in text)

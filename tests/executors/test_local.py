@@ -1,0 +1,336 @@
+"""The local executor: the contract with real processes, and what only a machine can do to them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors import EXECUTORS, local
+from fabric_jobs.executors.base import FILES, LOST, STOPPED, AttemptExit, AttemptSpec, ProcessSpec
+from fabric_jobs.executors.local import LocalExecutor
+from tests.executors.contract import Contract, Driver, Running, ended
+from tests.executors.drivers import LocalDriver
+
+
+class TestLocal(Contract):
+    @pytest.fixture
+    def driver(self, tmp_path: Path) -> Iterator[Driver]:
+        made = LocalDriver(tmp_path)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[LocalDriver]:
+    made = LocalDriver(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def running(driver: LocalDriver) -> Running:
+    spec = driver.spec("attempt-1")
+    return Running(spec, driver.executor.start(spec))
+
+
+def spec_of(directory: Path, *command: str, name: str = "attempt-1", **changes: object) -> AttemptSpec:
+    directory.mkdir(exist_ok=True)
+    files = changes.pop("files", {})
+    process = ProcessSpec(directory=directory, command=command, **changes)  # type: ignore[arg-type]
+    return AttemptSpec(name=name, processes=(process,), files=files)  # type: ignore[arg-type]
+
+
+def run(driver: LocalDriver, spec: AttemptSpec) -> tuple[AttemptExit, str, str]:
+    """Run an attempt to its end; return how it ended and what it printed."""
+    handle = driver.executor.start(spec)
+    found = ended(driver.executor, handle)
+    stdout, stderr = (driver.executor.logs(handle, stream, 0, 1 << 20).decode() for stream in ("stdout", "stderr"))
+    return found, stdout, stderr
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; a dead one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def await_death(pid: int) -> None:
+    """Wait until a process that is not a child of ours is dead."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    ready, _, _ = select.select([descriptor], [], [], 30)
+    os.close(descriptor)
+    assert ready, f"process {pid} lives on"
+
+
+def test_it_is_found_by_its_name(tmp_path: Path) -> None:
+    executor = EXECUTORS["local"](tmp_path)
+    assert executor.name == "local"
+    executor.close()
+
+
+# Ends
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 75, 255])
+def test_the_exit_code_of_the_program(driver: LocalDriver, tmp_path: Path, code: int) -> None:
+    assert run(driver, spec_of(tmp_path, "/bin/sh", "-c", f"exit {code}"))[0] == AttemptExit(code)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_is_128_and_its_number(driver: LocalDriver, tmp_path: Path, number: signal.Signals) -> None:
+    code = f"import os, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); os.kill(os.getpid(), {int(number)})"
+    assert run(driver, spec_of(tmp_path, "python", "-c", code))[0] == AttemptExit(128 + number)
+
+
+def test_a_program_that_handles_the_request_ends_with_its_own_code(driver: LocalDriver, running: Running) -> None:
+    driver.order(running, "trap 'echo cleaned; exit 9' TERM")
+    driver.order(running, "sleep 1000 &", wait=True)
+    driver.order(running, "wait", wait=False)
+    driver.executor.stop(running.handle, 30)
+    assert driver.executor.poll(running.handle) == AttemptExit(9, STOPPED)
+    assert driver.executor.logs(running.handle, "stdout", 0, 100) == b"cleaned\n"
+
+
+def test_every_process_of_a_program_is_asked(driver: LocalDriver, running: Running) -> None:
+    place = driver.place("attempt-1")
+    driver.order(running, f"sleep 1000 & echo $! >{place}/child")
+    driver.executor.stop(running.handle, 30)
+    await_death(int((place / "child").read_text()))
+
+
+def test_a_program_that_does_not_listen_is_killed_with_its_children(driver: LocalDriver, running: Running) -> None:
+    place = driver.place("attempt-1")
+    driver.order(running, f"trap '' TERM; sleep 1000 & echo $! >{place}/child")
+    driver.executor.stop(running.handle, 0.1)
+    assert driver.executor.poll(running.handle) == AttemptExit(137, STOPPED)
+    await_death(int((place / "child").read_text()))
+
+
+def test_a_stop_right_after_the_start_is_heard(driver: LocalDriver) -> None:
+    for number in range(5):
+        spec = driver.spec(f"early-{number}")
+        handle = driver.executor.start(spec)
+        driver.executor.stop(handle, 5)
+        found = driver.executor.poll(handle)
+        assert found is not None
+        assert found.reason == STOPPED
+
+
+def test_children_that_outlive_the_program_do_not_keep_it_running(driver: LocalDriver, running: Running) -> None:
+    place = driver.place("attempt-1")
+    driver.order(running, f"sleep 1000 & echo $! >{place}/child")
+    driver.end(running, 0)
+    assert ended(driver.executor, running.handle) == AttemptExit(0)
+    assert is_alive(int((place / "child").read_text()))
+
+
+def test_a_killed_wrapper_is_lost_and_stop_ends_what_it_left_behind(driver: LocalDriver, running: Running) -> None:
+    place = driver.place("attempt-1")
+    driver.order(running, f"echo $$ >{place}/program; sleep 1000 & echo $! >{place}/child")
+    os.kill(driver.wrapper(running), signal.SIGKILL)
+    assert ended(driver.executor, running.handle) == AttemptExit(None, LOST)
+    orphans = [int((place / name).read_text()) for name in ("program", "child")]
+    assert all(map(is_alive, orphans))
+    driver.anew().stop(running.handle, 0)
+    for orphan in orphans:
+        await_death(orphan)
+
+
+def test_stop_never_signals_a_stranger_that_got_the_number_of_a_gone_wrapper(
+    driver: LocalDriver, running: Running, tmp_path: Path
+) -> None:
+    """After a restart of the machine the number in `pid` may belong to anybody."""
+    driver.vanish(running)
+    assert ended(driver.executor, running.handle) == AttemptExit(None, LOST)
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
+        (Path(running.handle) / "pid").write_text(f"{stranger.pid}\n")
+        driver.executor.stop(running.handle, 0)
+        stranger.terminate()
+        assert stranger.wait() == -signal.SIGTERM, "it was not killed before"
+
+
+def test_an_attempt_outlives_a_starter_that_is_killed(driver: LocalDriver, tmp_path: Path) -> None:
+    driver.spec("attempt-1")  # makes the pipes
+    starter = """
+import os, signal, sys
+from pathlib import Path
+from tests.executors.drivers import LocalDriver
+driver = LocalDriver(Path(sys.argv[1]))
+print(driver.executor.start(driver.spec("attempt-1")), flush=True)
+signal.pause()
+"""
+    root = Path(__file__).parent.parent.parent
+    with subprocess.Popen(
+        [sys.executable, "-c", starter, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=root
+    ) as process:
+        assert process.stdout is not None
+        handle = process.stdout.readline().strip()
+        running = Running(driver.spec("attempt-1"), handle)
+        driver.say(running, stdout=b"before\n")
+        process.kill()
+        process.wait()
+    assert driver.executor.poll(handle) is None
+    driver.say(running, stdout=b"after\n")
+    driver.end(running, 3)
+    assert ended(driver.executor, handle) == AttemptExit(3)
+    assert driver.executor.logs(handle, "stdout", 0, 100) == b"before\nafter\n"
+
+
+def test_half_an_exit_code_is_lost(driver: LocalDriver, running: Running) -> None:
+    driver.vanish(running)
+    (Path(running.handle) / "exit").write_text("")
+    assert ended(driver.executor, running.handle) == AttemptExit(None, LOST)
+
+
+# What the program sees
+
+
+def test_the_arguments_come_last_and_as_they_are(driver: LocalDriver, tmp_path: Path) -> None:
+    message = '{"payload": "it\'s $HOME \\n \\"quoted\\" \n žluť"}'
+    code = "import sys; print(ascii(sys.argv[1:]))"
+    _, stdout, _ = run(driver, spec_of(tmp_path, "python", "-c", code, "--fast", arguments=(message,)))
+    assert stdout.strip() == ascii(["--fast", message])
+
+
+def test_it_runs_in_its_directory_with_its_variables_and_nothing_on_stdin(driver: LocalDriver, tmp_path: Path) -> None:
+    code = "import os, sys; print(os.getcwd(), os.environ['MINE'], os.environ['PYTHONUNBUFFERED'], sys.stdin.read())"
+    home = tmp_path / "a directory"
+    _, stdout, _ = run(driver, spec_of(home, "python", "-c", code, environment={"MINE": "a b", "EMPTY": ""}))
+    assert stdout.strip() == f"{home} a b 1"
+
+
+def test_python_means_the_interpreter_that_we_run_in(driver: LocalDriver, tmp_path: Path) -> None:
+    for number, word in enumerate(("python", "python3")):
+        code = "import sys; print(sys.executable)"
+        _, stdout, _ = run(driver, spec_of(tmp_path, word, "-c", code, name=f"a-{number}"))
+        assert stdout.strip() == sys.executable
+
+
+def test_the_runtime_layer_comes_first_on_the_python_path(
+    driver: LocalDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/ours")
+    code = "import fabric_skill, os; print(os.environ['PYTHONPATH'])"
+    _, stdout, stderr = run(driver, spec_of(tmp_path, "python", "-c", code, environment={"PYTHONPATH": "/theirs"}))
+    assert stderr == ""
+    first, *others = stdout.strip().split(os.pathsep)
+    assert first.endswith("fabric_jobs/runtime")
+    assert others == ["/ours", "/theirs"]
+
+
+def test_its_files_are_where_the_placeholder_says(driver: LocalDriver, tmp_path: Path) -> None:
+    code = "import os, sys; print(open(sys.argv[1]).read(), open(os.environ['WHERE']).read())"
+    spec = spec_of(
+        tmp_path, "python", "-c", code, f"{FILES}/a.json", files={"a.json": b'"a"', "b": b"b"},
+        environment={"WHERE": f"{FILES}/b"},
+    )  # fmt: skip
+    assert run(driver, spec)[1].strip() == '"a" b'
+
+
+# What cannot be started
+
+
+def refused(driver: LocalDriver, spec: AttemptSpec) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        driver.executor.start(spec)
+    assert driver.executor.poll(str(driver._root / spec.name)) == AttemptExit(None, LOST)
+    return str(caught.value)
+
+
+def test_an_argument_that_is_too_long_is_refused(driver: LocalDriver, tmp_path: Path) -> None:
+    assert "too long" in refused(driver, spec_of(tmp_path, "true", arguments=("x" * 200_000,)))
+
+
+def test_a_null_byte_is_refused(driver: LocalDriver, tmp_path: Path) -> None:
+    assert "null" in refused(driver, spec_of(tmp_path, "true", arguments=("a\0b",)))
+
+
+def test_a_directory_that_is_missing_is_refused_by_name(driver: LocalDriver, tmp_path: Path) -> None:
+    process = ProcessSpec(directory=tmp_path / "gone", command=("true",))
+    message = refused(driver, AttemptSpec(name="a-1", processes=(process,)))
+    assert str(tmp_path / "gone") in message
+
+
+def test_an_action_without_a_program_is_refused(driver: LocalDriver, tmp_path: Path) -> None:
+    assert "there is no program" in refused(driver, spec_of(tmp_path))
+
+
+def test_requirements_are_refused_by_name(driver: LocalDriver, tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("# nothing\n\nrequests>=2  # why\n-r other.txt\n")
+    assert "asks for requests>=2, -r other.txt" in refused(driver, spec_of(tmp_path, "python", "main.py"))
+
+
+def test_what_was_refused_can_be_started_when_it_is_put_right(driver: LocalDriver, tmp_path: Path) -> None:
+    wanted = tmp_path / "skill"
+    process = ProcessSpec(directory=wanted, command=("/bin/sh", "-c", "echo right"))
+    spec = AttemptSpec(name="a-1", processes=(process,))
+    refused(driver, spec)
+    wanted.mkdir()
+    found, stdout, _ = run(driver, spec)
+    assert (found, stdout) == (AttemptExit(0), "right\n")
+
+
+def test_a_program_that_does_not_exist_ends_with_127_and_says_so(driver: LocalDriver, tmp_path: Path) -> None:
+    found, _, stderr = run(driver, spec_of(tmp_path, "no-such-program"))
+    assert found == AttemptExit(127)
+    assert "no-such-program" in stderr
+
+
+def test_a_program_that_may_not_be_run_ends_with_126(driver: LocalDriver, tmp_path: Path) -> None:
+    (tmp_path / "main").write_text("not executable")
+    assert run(driver, spec_of(tmp_path, "./main"))[0] == AttemptExit(126)
+
+
+def test_a_wait_that_fails_is_begun_again(
+    driver: LocalDriver, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(directory: Path) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    other = driver.anew()
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "_wait_unlocked", failing)
+        assert other.poll(running.handle) is None
+        assert other.changed() == (running.handle,)
+    assert other.poll(running.handle) is None
+    driver.end(running, 6)
+    assert other.changed() == (running.handle,)
+    assert other.poll(running.handle) == AttemptExit(6)
+
+
+# Many at a time
+
+
+def test_many_attempts_are_each_told_of(driver: LocalDriver, tmp_path: Path) -> None:
+    handles = {
+        driver.executor.start(spec_of(tmp_path, "/bin/sh", "-c", f"exit {number}", name=f"many-{number}")): number
+        for number in range(20)
+    }
+    missing = set(handles)
+    while missing:
+        missing -= set(driver.executor.changed())
+    assert {handle: driver.executor.poll(handle) for handle in handles} == {
+        handle: AttemptExit(number) for handle, number in handles.items()
+    }
+
+
+def test_a_closed_executor_leaves_no_zombie_warning(tmp_path: Path) -> None:
+    executor = LocalExecutor(tmp_path / "attempts")
+    handle = executor.start(spec_of(tmp_path, "sleep", "1000"))
+    executor.close()
+    executor.stop(handle, 30)
+    assert executor.poll(handle) == AttemptExit(143, STOPPED)

@@ -1,0 +1,81 @@
+"""Opening the database, and the words for when that cannot be."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.store import Store, activations
+from fabric_jobs.store.connection import open_reader, open_writer
+from tests.factories import add_activation
+
+
+def test_the_schema_is_made_once_and_found_again(tmp_path: Path) -> None:
+    first = Store(tmp_path / "state.db")
+    add_activation(first, "a1")
+    first.close()
+    second = Store(tmp_path / "state.db")
+    assert activations.find(second.read, "a1") is not None
+    second.close()
+
+
+def test_a_commit_is_on_the_disk_when_it_is_answered(tmp_path: Path) -> None:
+    connection = open_writer(tmp_path / "state.db")
+    assert connection.execute("pragma journal_mode").fetchone()[0] == "wal"
+    assert connection.execute("pragma synchronous").fetchone()[0] == 2  # FULL
+    assert connection.execute("pragma foreign_keys").fetchone()[0] == 1
+    connection.close()
+
+
+def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    open_writer(path).close()
+    newer = sqlite3.connect(path)
+    newer.execute("pragma user_version = 99")
+    newer.close()
+    with pytest.raises(PlaceUnavailable, match=r"newer fabric-jobs \(schema 99") as caught:
+        Store(path)
+    assert "Upgrade" in caught.value.hint
+    check = sqlite3.connect(path)
+    assert check.execute("pragma user_version").fetchone()[0] == 99
+    check.close()
+
+
+@pytest.mark.parametrize("content", [b"this is no database, it is a text of some length\n" * 100, b"SQLite format 3\0" * 99])
+def test_what_is_not_a_database_is_said_in_words_and_not_touched(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(content)
+    with pytest.raises(PlaceUnavailable, match=str(path)):
+        Store(path)
+    assert path.read_bytes() == content
+
+
+def test_a_directory_that_is_missing_is_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(PlaceUnavailable, match="nowhere"):
+        Store(tmp_path / "nowhere" / "state.db")
+
+
+def test_a_read_only_disk_is_said_in_words(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(disk)], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("a file system cannot be mounted here")
+    try:
+        with pytest.raises(PlaceUnavailable, match=str(disk)) as caught:
+            Store(disk / "state.db")
+        assert "may write to" in caught.value.hint
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    open_writer(tmp_path / "state.db").close()
+    reader = open_reader(tmp_path / "state.db")
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader.execute("delete from settings")
+    reader.close()

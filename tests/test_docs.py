@@ -1,0 +1,272 @@
+"""The documentation is true: its commands run, its lists are complete, its links lead somewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+import fabric_jobs
+from fabric_jobs import errors
+from fabric_jobs.cli import cli
+from fabric_jobs.cli.exits import EXIT_CODES
+from fabric_jobs.gateway import activations, internal, skills, tasks
+from fabric_jobs.runtime import fabric_skill
+from fabric_jobs.scaffold.templates import list_templates
+from fabric_jobs.settings import Settings
+from fabric_jobs.states import ActivationState, TaskState
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+SHOWN = "```console\n"
+RUN = [path for path in PAGES if SHOWN in path.read_text()]
+SECONDS = 50
+
+BLOCK = re.compile(
+    r"(?:^<!-- (?P<mark>file|needs): (?P<value>\S+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+VARIABLE = re.compile(r"\"((?:FABRIC_JOBS|CORTEX)_[A-Z_]+)\"")
+
+
+def name_of(path: Path) -> str:
+    """Return a page's name for the list of tests."""
+    return str(path.relative_to(ROOT))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step:
+    """A command of a page, with what it prints there; or a file that is written."""
+
+    line: int
+    command: str
+    expected: tuple[str, ...] = ()
+    may_fail: bool = False  # the next command looks at the exit code
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What the output has to look like: `…` stands for anything on a line, alone on a line for any lines."""
+        parts = [
+            r"(?:.*\n)*" if line == "…" else re.escape(line.rstrip()).replace("…", ".*") + r"[ ]*\n"
+            for line in self.expected
+        ]
+        return re.compile("".join(parts))
+
+
+def steps_of(text: str) -> Iterator[Step]:
+    """Yield what a page does, in its order."""
+    for found in BLOCK.finditer(text):
+        line = text[: found.start("text")].count("\n") + 1
+        if found["mark"] == "file":
+            path = found["value"]
+            yield Step(
+                line=line,
+                command=f"mkdir -p $(dirname {path})\ncat > {path} <<'END_OF_FILE'\n{found['text']}END_OF_FILE",
+            )
+        elif found["kind"] == "console" and (found["mark"] != "needs" or shutil.which(found["value"])):
+            yield from console_steps(found["text"], line)
+
+
+def console_steps(text: str, line: int) -> Iterator[Step]:
+    """Yield the commands of one block: each begins with `$ `."""
+    parts = re.split(r"^\$ ", text, flags=re.M)
+    assert parts[0] == "", f"line {line}: a console block begins with a command"
+    for part, after in zip(parts[1:], [*parts[2:], ""], strict=True):
+        command, *expected = part.rstrip("\n").split("\n")
+        yield Step(line=line, command=command, expected=tuple(expected), may_fail=after.startswith("echo $?"))
+        line += 1 + len(expected)
+
+
+def script_of(steps: list[Step]) -> str:
+    """Return the steps as one script, which says after each of them which it was and how it ended."""
+    lines = ["code=0"]
+    for number, step in enumerate(steps):
+        lines += [f"(exit $code)\n{step.command}", f"code=$?; printf '@@@ {number} %d\\n' $code"]
+    return "\n".join(lines) + "\n"
+
+
+def outputs_of(text: str) -> Iterator[tuple[str, int]]:
+    """Yield output and exit code of every step."""
+    start = 0
+    for found in re.finditer(r"@@@ \d+ (\d+)\n", text):
+        yield text[start : found.start()], int(found[1])
+        start = found.end()
+
+
+@pytest.mark.parametrize("page", RUN, ids=name_of)
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
+    steps = list(steps_of(page.read_text()))
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("FABRIC_JOBS_", "CORTEX_"))}
+    path = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
+    environment = {**kept, "PATH": path, "FABRIC_JOBS_IDLE_SECONDS": "1", "LC_ALL": "C.UTF-8"}
+    finished = subprocess.run(
+        ["bash", "-c", script_of(steps)],
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    results = list(outputs_of(finished.stdout))
+    assert len(results) == len(steps), finished.stdout
+    for step, (output, code) in zip(steps, results, strict=True):
+        where = f"{name_of(page)}:{step.line}: $ {step.command}\n{output}"
+        assert step.pattern.fullmatch(output), where
+        assert code == 0 or step.may_fail, f"{where}exit code {code}"
+
+
+def test_an_ellipsis_stands_for_anything_and_nothing_else_does() -> None:
+    pattern = Step(line=1, command="", expected=("a … c", "…", "z")).pattern
+    assert pattern.fullmatch("a b c\nz\n")
+    assert pattern.fullmatch("a b c\nmore\nmore\nz\n")
+    assert not pattern.fullmatch("a b\nz\n")
+    assert not pattern.fullmatch("a b c\nz\nmore\n")
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_the_version_is_that_of_the_newest_entry_of_the_changelog() -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert newest is not None
+    assert newest[1] == fabric_jobs.__version__
+
+
+def test_the_reference_of_the_commands_is_up_to_date() -> None:
+    script = ROOT / "scripts" / "generate_reference.py"
+    finished = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_internal_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.is_file(), f"{target} is no file"
+        assert not anchor or anchor in anchors_of(there), f"{target} has no such heading"
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (DOCS / "index.md").read_text()
+    missing = [path.name for path in DOCS.rglob("*.md") if path.name != "index.md" and path.name not in index]
+    assert missing == []
+
+
+def reference(name: str) -> str:
+    """Return a page of the reference."""
+    return (DOCS / "reference" / name).read_text()
+
+
+def test_every_command_and_option_is_documented() -> None:
+    page = reference("commands.md")
+    context = click.Context(cli, info_name="fabric-jobs")
+    missing = [word for word in command_words(context) if word not in page]
+    assert missing == []
+
+
+def command_words(context: click.Context) -> Iterator[str]:
+    """Yield the path of every command, and all its options."""
+    command = context.command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from command_words(click.Context(inner, info_name=name, parent=context))
+        return
+    yield f"## {context.command_path}\n"
+    for param in command.params:
+        yield from param.opts if isinstance(param, click.Option) else ()
+
+
+def test_every_state_exit_code_and_error_is_documented() -> None:
+    page = reference("settings.md")
+    words = [state.value for state in (*TaskState, *ActivationState)]
+    words += [str(code) for code in {0, 1, 75, 130, *(code for _, code in EXIT_CODES)}]
+    words += [kind.__name__ for kind in all_errors(errors.FabricJobsError)]
+    assert [word for word in words if not re.search(rf"^\| `{word}` \|", page, re.M)] == []
+
+
+def all_errors(kind: type[errors.FabricJobsError]) -> Iterator[type[errors.FabricJobsError]]:
+    """Yield an error and all that are derived from it in the list of errors."""
+    if kind.__module__ == errors.__name__:
+        yield kind
+        for inner in kind.__subclasses__():
+            yield from all_errors(inner)
+
+
+def test_every_environment_variable_is_documented() -> None:
+    sources = [path.read_text() for path in (ROOT / "fabric_jobs").rglob("*.py")]
+    names = {name for source in sources for name in VARIABLE.findall(source)}
+    assert names
+    page = reference("settings.md")
+    assert [name for name in sorted(names) if f"| `{name}` |" not in page] == []
+
+
+def test_every_limit_is_documented_with_its_value() -> None:
+    page = reference("settings.md")
+    settings = Settings(state_dir=Path("."), idle_seconds=5.0)
+    skipped = {"state_dir", "host", "port", "until_idle", "project_id", "task_slots"}
+    fields = [field.name for field in dataclasses.fields(Settings) if field.name not in skipped]
+    missing = [name for name in fields if f"| `{name}` | {shown(name, getattr(settings, name))} |" not in page]
+    assert missing == []
+
+
+def shown(name: str, value: float) -> str:
+    """Return a limit as the page writes it."""
+    if name.endswith("_bytes") and value % (1 << 20) == 0:
+        return f"{value // (1 << 20):.0f} MiB"
+    return f"{value:,.0f} s" if name.endswith("_seconds") else f"{value:,}"
+
+
+def test_every_route_is_documented() -> None:
+    page = reference("http.md")
+    routes = [*internal.ROUTES, *skills.ROUTES, *activations.ROUTES, *tasks.ROUTES]
+    wanted = []
+    for route in routes:
+        (method,) = (route.methods or set()) - {"HEAD"}
+        path = re.sub(r"\{(\w+):path\}", r"{\1}", route.path.removeprefix("/fabric/v4/projects/{project}"))
+        wanted.append(f"| `{method} {path}` |")
+    assert [row for row in wanted if row not in page] == []
+
+
+def test_every_name_of_fabric_skill_is_documented() -> None:
+    page = reference("runtime.md")
+    assert [name for name in fabric_skill.__all__ if f"## {name}" not in page] == []
+
+
+def test_every_template_is_documented() -> None:
+    text = "\n".join(path.read_text() for path in PAGES)
+    assert [template.name for template in list_templates() if f"`{template.name}`" not in text] == []
+
+
+def test_nothing_is_said_of_what_does_not_exist() -> None:
+    context = click.Context(cli, info_name="fabric-jobs")
+    known = {" ".join(word[3:].split()[1:]) for word in command_words(context) if word.startswith("## ")}
+    groups = {name.split()[0] for name in known}
+    for page in PAGES:
+        for words in re.findall(r"fabric-jobs ((?:[a-z]+)(?: [a-z-]+)?)", page.read_text()):
+            first, _, second = words.partition(" ")
+            if first in groups and second:
+                assert words in known or first in known, f"{name_of(page)}: fabric-jobs {words}"
