@@ -14,6 +14,7 @@ from fabric_jobs.definitions import Action, Agent, Port, Skill, SkillReference, 
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.names import nearest
 
+SECRET = "#SECURE."
 SOURCE = ""  # stands for the caller as a sender, and for the response as a consumer
 
 
@@ -27,6 +28,7 @@ class Node:
     input: str
     action: Action
     output: str  # where the response goes unless the action says otherwise
+    outputs: tuple[str, ...] = ()  # what the skill has; nothing else can be sent to
     properties: Mapping[str, Any] = field(default_factory=dict)  # without those of the invocation
 
     @property
@@ -43,6 +45,11 @@ class Wire:
     output: str  # the output of the source; empty for SOURCE
     target: str  # a node's key, or SOURCE: it is part of the response
     response: str = ""  # the agent's output that it leads to
+
+    def __str__(self) -> str:
+        source = self.source.partition(".")[0]  # the refId
+        begin = f"{source}.{self.output}" if source else "input"
+        return f"{begin} → {self.target.partition('.')[0] or self.response}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +193,7 @@ class _AgentCompiler:
 
 def _node(reference: SkillReference, skill: Skill, input_name: str, properties: Mapping[str, Any]) -> Node:
     merged = {**skill.defaults(), **reference.properties, **properties}
+    _check_properties(skill, merged)
     target = _target_of(skill, input_name, merged)
     action = skill.action(target.action)
     if target.runtime != "cortex/jobs" or action is None or action.type != "job":
@@ -206,8 +214,24 @@ def _node(reference: SkillReference, skill: Skill, input_name: str, properties: 
         input=input_name,
         action=action,
         output=target.output,
+        outputs=tuple(output.name for output in skill.outputs),
         properties=merged,
     )
+
+
+def _check_properties(skill: Skill, properties: Mapping[str, Any]) -> None:
+    for item in skill.properties:
+        if item.required and properties.get(item.name) is None:
+            raise InvalidInput(
+                f"skill '{skill.name}' requires the property '{item.name}', and nobody gives it a value.",
+                hint=f'Give it in the agent, or when you invoke: {{"payload": …, "properties": {{"{item.name}": …}}}}.',
+            )
+    for name, value in properties.items():
+        if isinstance(value, str) and value.startswith(SECRET):
+            raise InvalidInput(
+                f"skill '{skill.name}': the property '{name}' is the secret '{value}'; this version keeps no secrets.",
+                hint="Give the property a value of its own for now.",
+            )
 
 
 def _target_of(skill: Skill, input_name: str, properties: Mapping[str, Any]) -> Target:

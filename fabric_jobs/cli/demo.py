@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -61,8 +63,10 @@ def _print_table(carriers: dict[str, Any]) -> None:
 
 
 def _print_next(destination: Path, activation_id: str) -> None:
+    click.echo("\nNext:")
+    if shutil.which("fabric-jobs") is None:  # `make demo` installs into an environment that this shell does not use
+        click.echo(f"  export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
     click.echo(
-        f"\nNext:\n"
         f"  cd {shlex.quote(str(destination))}\n"
         f'  fabric-jobs agents invoke flights --payload \'{{"path": "{RECORDS_FILE}"}}\' --output json\n'
         f"  fabric-jobs activations show {activation_id}\n"

@@ -26,6 +26,9 @@ COLUMNS = {
     "CAUSE": "cause",
 }
 FOLLOW_SECONDS = 0.2
+of_activation = click.option(
+    "--activation", metavar="ID", help="Where TASK is a skill's name: its task in this activation."
+)
 
 
 @click.group("tasks")
@@ -64,22 +67,24 @@ def list_tasks(
 
 @group.command("show")
 @click.argument("task")
+@of_activation
 @options.output
 @options.workspace
 @options.state_dir
-def show_task(task: str, output: str, workspace: Path | None, state_dir: Path | None) -> None:
-    """Show TASK with its attempts. TASK may be a skill's name when the skill has one task.
+def show_task(task: str, activation: str | None, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+    """Show TASK with its attempts. TASK may be the name of a skill that has one task (in the activation).
 
     \b
     Examples:
       fabric-jobs tasks show score-delays
     """
-    found = _find(options.gateway_of(workspace, state_dir), task)
+    found = _find(options.gateway_of(workspace, state_dir), task, activation)
     show(found, "yaml" if output == "table" else output)
 
 
 @group.command()
 @click.argument("task")
+@of_activation
 @click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only this one.")
 @click.option("--follow", "-f", is_flag=True, help="Print on until the task has ended.")
 @click.option("--attempt", type=click.IntRange(1), help="The number of the attempt.  [default: the last]")
@@ -87,6 +92,7 @@ def show_task(task: str, output: str, workspace: Path | None, state_dir: Path | 
 @options.state_dir
 def logs(
     task: str,
+    activation: str | None,
     stream: str | None,
     follow: bool,
     attempt: int | None,
@@ -95,15 +101,15 @@ def logs(
 ) -> None:
     """Print what TASK has printed: its stdout to stdout, its stderr to stderr.
 
-    TASK may be a skill's name when the skill has one task.
+    TASK may be the name of a skill that has one task (in the activation).
 
     \b
     Examples:
       fabric-jobs tasks logs local-score-delays-score-delays-1f2e3d4c
-      fabric-jobs tasks logs score-delays --stream stderr --follow
+      fabric-jobs tasks logs score-delays --activation 4f1d2c… --stream stderr --follow
     """
     gateway = options.gateway_of(workspace, state_dir)
-    name = _find(gateway, task)["name"]
+    name = _find(gateway, task, activation)["name"]
     streams = (stream,) if stream else ("stdout", "stderr")
     offsets = dict.fromkeys(streams, 0)
     while True:
@@ -127,7 +133,7 @@ def _print_news(gateway: Gateway, name: str, attempt: int | None, offsets: dict[
     return ended
 
 
-def _find(gateway: Gateway, name: str) -> dict[str, Any]:
+def _find(gateway: Gateway, name: str, activation: str | None) -> dict[str, Any]:
     """Return a task by its name, or by the name of a skill that has one task; raise NotFound or InvalidInput."""
     from fabric_jobs.client.gateway import segment
     from fabric_jobs.errors import InvalidInput, NotFound
@@ -136,11 +142,12 @@ def _find(gateway: Gateway, name: str) -> dict[str, Any]:
         found: dict[str, Any] = gateway.get(f"/tasks/{segment(name)}")["task"]
         return found
     except NotFound:
-        tasks = gateway.get("/tasks", skillName=name, limit=10)["tasks"]
-        if not tasks:
-            raise
+        tasks = gateway.get("/tasks", skillName=name, activationId=activation, limit=10)["tasks"]
+    if not tasks:
+        hint = "List the tasks with `fabric-jobs tasks list`."
+        raise NotFound(f"there is no task '{name}', and no skill of that name has run here.", hint=hint)
     if len(tasks) > 1:
         names = "\n".join(f"  {task['name']}  {task['state']}  activation {task['activationId']}" for task in tasks)
-        raise InvalidInput(f"skill '{name}' has several tasks; name one of them:\n{names}")
+        raise InvalidInput(f"skill '{name}' has several tasks; name one of them, or its --activation:\n{names}")
     only: dict[str, Any] = gateway.get(f"/tasks/{segment(tasks[0]['name'])}")["task"]
     return only

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from dataclasses import asdict
@@ -11,19 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fabric_jobs.cli import options
+from fabric_jobs.cli.printing import show
+
 if TYPE_CHECKING:
     from fabric_jobs.errors import Problem
     from fabric_jobs.workspace.generate import Generated
 
 DEFAULT_TEMPLATE = "job"
 INVALID_FILE = 4  # the exit code of a workspace with errors
-
-workspace_option = click.option(
-    "--workspace",
-    type=click.Path(path_type=Path),
-    metavar="DIRECTORY",
-    help="The workspace; without it the nearest directory upwards that holds skills/ or .fabric-jobs/.",
-)
 
 
 @click.group("workspaces")
@@ -65,7 +60,7 @@ def generate(name: str | None, destination: Path, template: str | None, list_tem
 @group.command("generate-agent")
 @click.argument("name")
 @click.argument("skills", nargs=-1, required=True, metavar="SKILL...")
-@workspace_option
+@options.workspace
 def chain_agent(name: str, skills: tuple[str, ...], workspace: Path | None) -> None:
     """Make a new agent NAME that chains SKILLs of the workspace: what one sends, the one after it gets.
 
@@ -82,10 +77,8 @@ def chain_agent(name: str, skills: tuple[str, ...], workspace: Path | None) -> N
 
 
 @group.command()
-@workspace_option
-@click.option(
-    "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="The form of the list."
-)
+@options.workspace
+@options.output
 def lint(workspace: Path | None, output: str) -> None:
     """Check every skill and agent of the workspace; needs no network.
 
@@ -162,8 +155,8 @@ def _print_generated(generated: Generated, *, tree: bool) -> None:
 
 
 def _print_problems(problems: tuple[Problem, ...], output: str) -> None:
-    if output == "json":
-        click.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
+    if output != "table":
+        show([asdict(problem) for problem in problems], output)
         return
     for problem in problems:
         click.echo(str(problem))

@@ -127,25 +127,23 @@ def _error(tx: Tx, finish: Finish) -> dict[str, Any]:
         "skill": task.skill_name,
         "action": task.action_name,
         "task": task.name,
-        "record": _record(tx, task),
+        "record": _record(tx, task, finish.plan),
         "exitCode": finish.ending.exit_code,
         "reason": finish.outcome.cause,
         "lastLines": list(finish.last_lines),
     }
 
 
-def _record(tx: Tx, task: Task) -> dict[str, Any] | None:
+def _record(tx: Tx, task: Task, plan: Plan) -> dict[str, Any] | None:
     """Return the record that a task was at: exact for a message task, the first unfinished one for a stream."""
-    if task.channel_id is not None:
-        return {"channel": task.channel_id, "offset": task.record_offset}
-    if task.hand is not None:
-        channel_id, offset = json.loads(task.hand)
-        return {"channel": channel_id, "offset": offset}
-    open_ones = [
-        channel
-        for channel in channels.inbound(tx, str(task.activation_id), task.node)
-        if channel.acked < channel.next_offset
-    ]
-    if len(open_ones) != 1:
+    inbound = {channel.channel_id: channel for channel in channels.inbound(tx, str(task.activation_id), task.node)}
+    exact = (task.channel_id, task.record_offset) if task.channel_id is not None else json.loads(task.hand or "null")
+    if exact is not None:
+        wire = plan.wires[inbound[exact[0]].wire]
+        return {"channel": exact[0], "offset": exact[1], "mapping": str(wire)}
+    unfinished = [channel for channel in inbound.values() if channel.acked < channel.next_offset]
+    if len(unfinished) != 1:
         return None
-    return {"channel": open_ones[0].channel_id, "offset": open_ones[0].acked, "orLater": True}
+    channel = unfinished[0]
+    wire = plan.wires[channel.wire]
+    return {"channel": channel.channel_id, "offset": channel.acked, "orLater": True, "mapping": str(wire)}

@@ -32,7 +32,9 @@ from fabric_jobs.executors.log_index import LogIndex
 # Standard input is the lock, so that the program, which gets another one, does not hold it. The traps keep the shell alive
 # until the program has ended; a trapped signal has its default meaning again in the program. What the shell itself says,
 # such as "Terminated", is not part of the program's log.
-WRAPPER = 'trap : TERM INT HUP; echo $$ >"$0/pid"; exec 3>&2 2>/dev/null; ("$@") </dev/null 2>&3 3>&-; echo $? >"$0/exit"'
+WRAPPER = (
+    'trap : TERM INT HUP; echo $$ >"$0/pid"; exec 3>&2 2>/dev/null; ("$@") </dev/null 2>&3 3>&-; echo $? >"$0/exit"'
+)
 
 OWN = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # by this variable the processes of an attempt are known
 PROC = Path("/proc")

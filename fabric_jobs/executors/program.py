@@ -48,7 +48,9 @@ def _refuse_requirements(directory: Path) -> None:
     if not path.exists():
         return
     wanted = [
-        line for line in (re.sub(r"(^|\s)#.*", "", line).strip() for line in path.read_text(errors="replace").splitlines()) if line
+        line
+        for line in (re.sub(r"(^|\s)#.*", "", line).strip() for line in path.read_text(errors="replace").splitlines())
+        if line
     ]
     if wanted:
         raise InvalidInput(

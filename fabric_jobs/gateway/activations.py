@@ -21,6 +21,7 @@ from fabric_jobs.gateway.parts import (
     number_of,
     parts_of,
     project_of,
+    whole_of,
 )
 from fabric_jobs.records import Activation, Channel, Event
 from fabric_jobs.routing import SOURCE, Plan
@@ -42,8 +43,8 @@ async def list_activations(request: Request) -> Response:
         agent=query.get("agentName") or None,
         skill=query.get("skillName") or None,
         correlation_id=query.get("correlationId") or None,
-        limit=int(number_of(request, "limit", 20, low=1, high=10_000)),
-        skip=int(number_of(request, "skip", 0)),
+        limit=whole_of(request, "limit", 20, low=1, high=10_000),
+        skip=whole_of(request, "skip", 0),
     )
     found = activations.listed(parts_of(request).store.read, wanted)
     return Json({"success": True, "activations": [_summary(activation) for activation in found]})
@@ -69,7 +70,7 @@ async def follow_activation(request: Request) -> Response:
     """Answer with the events after `after`, the progress, and the record once it has ended; wait for news up to `wait` s."""
     parts, project_id = parts_of(request), project_of(request)
     activation = find_activation(request, project_id)
-    after = int(number_of(request, "after", 0))
+    after = whole_of(request, "after", 0)
     deadline = time.monotonic() + number_of(request, "wait", 0, high=FOLLOW_SECONDS)
     while True:
         found = events.after(parts.store.read, after, project_id=project_id, activation_id=activation.activation_id)
@@ -89,8 +90,8 @@ async def response_records(request: Request) -> Response:
     """Answer with records of the response as NDJSON, from record `skip` on: a page of at most `limit`; an empty one is the end."""
     parts = parts_of(request)
     activation = find_activation(request, project_of(request))
-    skip = int(number_of(request, "skip", 0))
-    limit = int(number_of(request, "limit", PAGE_RECORDS, low=1, high=PAGE_RECORDS))
+    skip = whole_of(request, "skip", 0)
+    limit = whole_of(request, "limit", PAGE_RECORDS, low=1, high=PAGE_RECORDS)
     page: list[bytes] = []
     for part in _lines(parts, activation, skip, limit):
         page.append(part)
@@ -102,7 +103,7 @@ async def response_records(request: Request) -> Response:
 async def list_events(request: Request) -> Response:
     """Answer with the events after `after`; wait for some up to `wait` seconds."""
     parts, project_id = parts_of(request), project_of(request)
-    after = int(number_of(request, "after", 0))
+    after = whole_of(request, "after", 0)
     deadline = time.monotonic() + number_of(request, "wait", 0, high=FOLLOW_SECONDS)
     while True:
         found = events.after(parts.store.read, after, project_id=project_id)

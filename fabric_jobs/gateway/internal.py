@@ -13,9 +13,10 @@ from starlette.routing import Route
 from fabric_jobs.errors import InvalidInput, NotAllowed, PlaceUnavailable, RecordTooLarge, ReplayDiffers, StaleAttempt
 from fabric_jobs.gateway.json_response import Json, body_of
 from fabric_jobs.gateway.parts import Parts, parts_of, task_claims
+from fabric_jobs.names import nearest
 from fabric_jobs.records import Channel, Segment, Task
 from fabric_jobs.routing import sending_id
-from fabric_jobs.store import channels, commits, tasks
+from fabric_jobs.store import activations, channels, commits, tasks
 from fabric_jobs.store.commits import Acked, Commit, Sent
 
 PULL_SECONDS = 20.0  # how long a pull waits for records
@@ -28,8 +29,10 @@ async def commit(request: Request) -> Response:
     parts, task = _attempt(request)
     body = await body_of(request, parts.settings.body_bytes)
     wanted = _parse(body, parts.settings.record_bytes)
-    if wanted.sent and not wanted.hold:
-        await _await_credit(parts, task, {sent.output for sent in wanted.sent})
+    outputs = {sent.output for sent in wanted.sent}
+    found = [channel for output in outputs for channel in _targets(parts, task, output)]
+    if not wanted.hold:
+        await _await_credit(parts, task, found)
     try:
         await asyncio.wrap_future(parts.store.write(lambda tx: commits.apply(tx, task.task_id, task.attempt, wanted)))
     except ReplayDiffers as error:
@@ -81,7 +84,7 @@ async def send_message(request: Request) -> Response:
     # One line, and otherwise as it came: a line break in JSON text is white space.
     record = body.replace(b"\n", b" ").replace(b"\r", b" ").strip() + b"\n"
     output = request.path_params["output"]
-    await _await_credit(parts, task, {output})
+    await _await_credit(parts, task, _targets(parts, task, output))
     sent = Sent(output=output, count=1, bytes=record)
     key = request.headers.get("idempotency-key")
     await asyncio.wrap_future(
@@ -121,14 +124,22 @@ def _targets(parts: Parts, task: Task, output: str) -> list[Channel]:
     key = (str(task.activation_id), task.node, output)
     found = parts.live.targets.get(key)
     if found is None:
+        _check_output(parts, task, output)
         found = channels.of_output(parts.store.read, key[0], sending_id(key[0], task.node), output)
         parts.live.targets.put(key, found)
     return found
 
 
-async def _await_credit(parts: Parts, task: Task, outputs: set[str]) -> None:
-    """Wait until every consumer is near enough; raise StaleAttempt when the attempt is over meanwhile."""
-    found = [channel for output in outputs for channel in _targets(parts, task, output)]
+def _check_output(parts: Parts, task: Task, output: str) -> None:
+    activation = activations.find(parts.store.read, str(task.activation_id))
+    assert activation is not None
+    node = parts.engine.plans.of(parts.store.read, activation).nodes[task.node]
+    if output != node.output and output not in node.outputs:
+        raise InvalidInput(f"skill '{task.skill_name}' has no output '{output}'.", hint=nearest(output, node.outputs))
+
+
+async def _await_credit(parts: Parts, task: Task, found: list[Channel]) -> None:
+    """Wait until the consumers of these channels are near enough; raise StaleAttempt when the attempt is over meanwhile."""
     while keys := parts.live.without_credit(found):
         await parts.live.wait([*keys, ("activation", str(task.activation_id))], PULL_SECONDS)
         if parts.live.closing:

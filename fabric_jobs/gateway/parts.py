@@ -70,12 +70,20 @@ def number_of(request: Request, name: str, default: float, *, low: float = 0, hi
     """Return a number of the query; raise InvalidInput when it is none."""
     text = request.query_params.get(name, "")
     try:
-        value = float(text) if text else default
+        value = float(text) if text else float(default)
     except ValueError:
         raise InvalidInput(f"'{name}' is a number, not '{text}'.") from None
     if not low <= value <= high:
         raise InvalidInput(f"'{name}' is between {low:g} and {high:g}, not {text}.")
     return value
+
+
+def whole_of(request: Request, name: str, default: int, *, low: int = 0, high: int = 2**53) -> int:
+    """Return a whole number of the query; raise InvalidInput when it is none."""
+    value = number_of(request, name, default, low=low, high=high)
+    if not value.is_integer():
+        raise InvalidInput(f"'{name}' is a whole number, not {value:g}.")
+    return int(value)
 
 
 def find_activation(request: Request, project_id: str) -> Activation:

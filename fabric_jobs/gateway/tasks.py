@@ -11,7 +11,7 @@ from starlette.routing import Route
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.executors.base import STREAMS
 from fabric_jobs.gateway.json_response import Json
-from fabric_jobs.gateway.parts import find_task, milliseconds, number_of, parts_of, project_of, task_json
+from fabric_jobs.gateway.parts import find_task, milliseconds, parts_of, project_of, task_json, whole_of
 from fabric_jobs.records import Attempt
 from fabric_jobs.store import activations, tasks
 from fabric_jobs.store.activations import Filter
@@ -29,8 +29,8 @@ async def list_tasks(request: Request) -> Response:
         state=query["state"].upper() if query.get("state") else None,
         skill=query.get("skillName") or None,
         activation_id=query.get("activationId") or None,
-        limit=int(number_of(request, "limit", 20, low=1, high=10_000)),
-        skip=int(number_of(request, "skip", 0)),
+        limit=whole_of(request, "limit", 20, low=1, high=10_000),
+        skip=whole_of(request, "skip", 0),
     )
     found = tasks.listed(sql, wanted)
     owners = {task.activation_id: activations.find(sql, task.activation_id) for task in found if task.activation_id}
@@ -50,7 +50,7 @@ async def task_logs(request: Request) -> Response:
     """Answer with the log of an attempt: as {success, logs}, or raw from a byte `offset` on when a `stream` is named."""
     parts = parts_of(request)
     task = find_task(request, project_of(request))
-    number = int(number_of(request, "attempt", task.attempt))
+    number = whole_of(request, "attempt", task.attempt)
     attempt = tasks.attempt(parts.store.read, task.task_id, number)
     if attempt is None and number:
         raise NotFound(f"task '{task.name}' has no attempt {number}.", hint=f"It has had {task.attempt}.")
@@ -61,7 +61,7 @@ async def task_logs(request: Request) -> Response:
     if not stream:
         text = parts.executor.merged(handle, LOG_BYTES).decode(errors="replace") if handle else ""
         return Json({"success": True, "logs": text})
-    offset = int(number_of(request, "offset", 0))
+    offset = whole_of(request, "offset", 0)
     data = parts.executor.logs(handle, stream, offset, LOG_BYTES) if handle else b""
     return Response(data, media_type="text/plain; charset=utf-8", headers={"x-fabric-state": task.state.value})
 

@@ -23,7 +23,9 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = on")
         connection.execute("pragma wal_autocheckpoint = 0")  # the writer does it between two transactions
-        connection.execute("pragma secure_delete = off")  # on in some builds: every deleted record would be written twice
+        connection.execute(
+            "pragma secure_delete = off"
+        )  # on in some builds: every deleted record would be written twice
         connection.execute("pragma cache_size = -16384")
         _migrate(connection, path)
     return connection

@@ -79,7 +79,7 @@ def check_ended_well(record: Mapping[str, Any]) -> None:
     if error.get("record"):
         place = error["record"]
         later = " or a later one" if place.get("orLater") else ""
-        lines.append(f"  record: offset {place['offset']}{later} of channel {place['channel']}")
+        lines.append(f"  record: offset {place['offset']}{later} of {place['mapping']}")
     if error.get("exitCode") is not None:
         lines.append(f"  exit code: {error['exitCode']}")
     if error.get("lastLines"):

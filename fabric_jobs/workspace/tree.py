@@ -118,7 +118,8 @@ class Workspace:
                 broken.append(shown(path))
         hints = [nearest(name, filter(None, names))]
         hints += [f"These files cannot be read: {', '.join(broken)}."] if broken else []
-        hints += [] if paths else [f"There is no {what} at all; 'fabric-jobs workspaces generate' makes a skill."]
+        command = "generate" if what == "skill" else "generate-agent"
+        hints += [] if paths else [f"There is no {what} at all; 'fabric-jobs workspaces {command}' makes one."]
         message = f"there is no {what} '{name}' in the workspace {self.root}."
         return NotFound(message, hint=" ".join(filter(None, hints)))
 

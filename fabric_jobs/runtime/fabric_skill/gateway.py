@@ -13,6 +13,7 @@ from .http import Address, Answer, Connection, Disconnected
 
 PATIENCE_SECONDS = 300.0  # how long a gateway may be away
 GAVE_UP = 75  # exit code: try again elsewhere or later
+REFUSED = 1  # exit code: the program asked for what cannot be, and would do so again
 TOO_LARGE = 413
 
 
@@ -56,14 +57,14 @@ def check(answer: Answer) -> Answer:
         return answer
     if answer.status == 503:
         raise Disconnected("the gateway is not ready")
-    return give_up(_reason(answer))
+    return give_up(_reason(answer), GAVE_UP if answer.status in (401, 409) else REFUSED)
 
 
-def give_up(reason: str) -> NoReturn:
+def give_up(reason: str, code: int = GAVE_UP) -> NoReturn:
     """End the program now, from whatever thread."""
     sys.stdout.flush()
-    print(f"fabric_skill: {reason}; this attempt ends.", file=sys.stderr, flush=True)
-    os._exit(GAVE_UP)
+    print(f"fabric_skill: {reason.rstrip('.')}; this attempt ends.", file=sys.stderr, flush=True)
+    os._exit(code)
 
 
 def _address() -> Address:
@@ -77,6 +78,6 @@ def _address() -> Address:
 def _reason(answer: Answer) -> str:
     try:
         found: Any = json.loads(answer.body)
-        return str(found["message"])
+        return " ".join(filter(None, (str(found["message"]), str(found.get("hint", "")))))
     except (ValueError, KeyError, TypeError):
         return f"the gateway answered {answer.status}"

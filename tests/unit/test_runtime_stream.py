@@ -1,0 +1,410 @@
+"""`messages`, `send_message` and `flush`, as real programs use them against a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.small_gateway import SmallGateway, ends, go_on, says
+
+IMPORT = "from fabric_skill import flush, logger, message, messages, send_message\n"
+WAIT = "sys.stdin.readline()\n"
+ECHO = f"{IMPORT}for record in messages():\n    send_message(record)\n"
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[SmallGateway]:
+    made = SmallGateway(tmp_path)
+    yield made
+    made.close()
+
+
+def numbered(gateway: SmallGateway) -> list[int]:
+    return [told.head["sequence"] for told in gateway.state.told]
+
+
+# Sending
+
+
+def test_what_is_sent_is_stored_before_the_program_ends(gateway: SmallGateway) -> None:
+    ends(gateway.run(f"{IMPORT}for n in range(5): send_message({{'n': n}})"))
+    assert gateway.state.records() == [{"n": n} for n in range(5)]
+    assert numbered(gateway) == list(range(1, len(gateway.state.told) + 1))
+    assert gateway.state.paths == {"/px/internal/attempts/7-2/commit"}
+    assert gateway.state.tokens == {"Bearer a.b.c"}
+
+
+def test_each_record_goes_to_the_output_that_it_names(gateway: SmallGateway) -> None:
+    code = "send_message(1)\nsend_message(2, 'errors')\nsend_message(3, output_name='out')\n"
+    ends(gateway.run(IMPORT + code))
+    assert (gateway.state.records("out"), gateway.state.records("errors")) == ([1, 3], [2])
+
+
+def test_what_gathers_while_one_commit_is_under_way_is_the_next_commit(gateway: SmallGateway) -> None:
+    gateway.state.set(hold=True)
+    code = f"send_message(0)\n{WAIT}for n in range(1, 501): send_message(n)\nprint('sent')\n"
+    program = gateway.run(IMPORT + code)
+    gateway.state.until(lambda: gateway.state.arrived == 1)
+    go_on(program)
+    says(program, "sent")
+    gateway.state.set(hold=False)
+    ends(program)
+    assert [told.records() for told in gateway.state.told] == [[0], list(range(1, 501))]
+
+
+def test_a_sender_waits_when_so_many_records_are_under_way(gateway: SmallGateway) -> None:
+    gateway.state.set(hold=True)
+    code = f"send_message(0)\n{WAIT}for n in range(1, 2000):\n    if n == 1024: print('full')\n    send_message(n)\n"
+    program = gateway.run(IMPORT + code)
+    gateway.state.until(lambda: gateway.state.arrived == 1)
+    go_on(program)
+    says(program, "full")
+    gateway.state.set(hold=False)
+    ends(program)
+    assert gateway.state.records() == list(range(2000))
+    assert [len(told.records()) for told in gateway.state.told[:2]] == [1, 1023]
+
+
+def test_a_sender_waits_when_so_many_bytes_are_under_way(gateway: SmallGateway) -> None:
+    gateway.state.set(hold=True)
+    code = f"text = 'x' * 300_000\nsend_message(text)\n{WAIT}for n in range(5):\n    if n == 2: print('full')\n    send_message(text)\n"
+    program = gateway.run(IMPORT + code)
+    gateway.state.until(lambda: gateway.state.arrived == 1)
+    go_on(program)
+    says(program, "full")
+    gateway.state.set(hold=False)
+    ends(program)
+    assert [len(told.records()) for told in gateway.state.told[:2]] == [1, 2]
+    assert len(gateway.state.records()) == 6
+
+
+def test_one_record_larger_than_the_window_goes_through(gateway: SmallGateway) -> None:
+    ends(gateway.run(f"{IMPORT}for n in range(3): send_message('x' * 3_000_000)"))
+    assert [len(record) for record in gateway.state.records()] == [3_000_000] * 3
+
+
+@pytest.mark.parametrize("call", ["send_message(1, wait=True)", "send_message(1)\nflush()"])
+def test_who_waits_goes_on_when_it_is_stored(gateway: SmallGateway, call: str) -> None:
+    gateway.state.set(lose="before")  # it is tried twice
+    program = gateway.run(f"{IMPORT}{call}\nprint('stored')\n{WAIT}")
+    says(program, "stored")
+    assert gateway.state.records() == [1]
+    go_on(program)
+    ends(program)
+
+
+def test_a_flush_of_nothing_returns(gateway: SmallGateway) -> None:
+    ends(gateway.run(f"{IMPORT}flush()\nsend_message(1)\nflush()\nflush()"))
+    assert gateway.state.records() == [1]
+
+
+def test_many_threads_may_send(gateway: SmallGateway) -> None:
+    code = """
+from threading import Thread
+threads = [Thread(target=lambda: [send_message(n) for n in range(1000)]) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    ends(gateway.run(IMPORT + code))
+    assert sorted(gateway.state.records()) == sorted(list(range(1000)) * 4)
+
+
+# Receiving
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 100])
+def test_every_record_comes_once_and_in_order(gateway: SmallGateway, chunk: int) -> None:
+    gateway.state.set(inputs={5: list(range(20))}, chunk=chunk)
+    ends(gateway.run(ECHO))
+    assert gateway.state.records() == list(range(20))
+    assert gateway.state.acked == {5: 20}
+
+
+def test_outputs_and_acknowledgement_of_a_record_are_in_one_commit(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: list(range(300))}, chunk=11)
+    code = "for record in messages():\n    send_message(record)\n    send_message(record, 'second')\n"
+    ends(gateway.run(IMPORT + code))
+    for told in gateway.state.told:
+        assert told.head["hand"] is None
+        ((_, first, after),) = told.acks
+        assert told.records() == told.records("second") == list(range(first, after))
+    assert gateway.state.acked == {5: 300}
+
+
+def test_a_record_arrives_when_it_comes_and_not_when_the_input_ends(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: [1]}, ended=False)
+    program = gateway.run(ECHO)
+    gateway.state.until(lambda: gateway.state.records() == [1])
+    gateway.state.set(inputs={5: [1, 2]})
+    gateway.state.until(lambda: gateway.state.records() == [1, 2])
+    gateway.state.set(ended=True)
+    ends(program)
+
+
+def test_an_input_without_records_ends_at_once(gateway: SmallGateway) -> None:
+    ends(gateway.run(ECHO))
+    assert gateway.state.told == []
+
+
+def test_a_record_that_causes_nothing_is_acknowledged_soon(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: [1, 2, 3]}, ended=False)
+    program = gateway.run(f"{IMPORT}for record in messages(): pass")
+    gateway.state.until(lambda: gateway.state.acked == {5: 3})
+    assert gateway.state.records() == []
+    gateway.state.set(ended=True)
+    ends(program)
+
+
+def test_several_inputs_are_acknowledged_each(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: list(range(50)), 6: list(range(100, 170)), 9: []}, chunk=3)
+    ends(gateway.run(ECHO))
+    assert sorted(gateway.state.records()) == [*range(50), *range(100, 170)]
+    assert gateway.state.acked == {5: 50, 6: 70}
+
+
+def test_a_program_that_stops_reading_leaves_the_rest_unacknowledged(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: list(range(10))})
+    ends(gateway.run(f"{IMPORT}for record in messages():\n    send_message(record)\n    if record == 3: break"))
+    assert gateway.state.records() == [0, 1, 2, 3]
+    assert gateway.state.acked == {5: 3}
+    assert gateway.state.told[-1].head["hand"] == [5, 3]
+
+
+def test_an_attempt_that_begins_in_the_middle_goes_on_from_there(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: list(range(10))}, acked={5: 4})
+    ends(gateway.run(ECHO))
+    assert gateway.state.records() == [4, 5, 6, 7, 8, 9]
+    assert gateway.state.told[0].acks[0][:2] == [5, 4]
+
+
+@pytest.mark.parametrize("record", ["a\\nb", "žluť 🎉 \\u2028", 1e300, -0.5, None, [], {"": [[{}]]}, "x" * 70_000, 2**70])
+def test_a_record_is_what_it_was(gateway: SmallGateway, record: object) -> None:
+    gateway.state.set(inputs={5: [record, record]})
+    ends(gateway.run(ECHO))
+    assert gateway.state.records() == [record, record]
+
+
+# The record in hand
+
+
+def test_a_record_that_takes_long_lets_its_outputs_go_ahead(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: ["a", "b"]})
+    code = f"for record in messages():\n    send_message(record)\n    {WAIT}    send_message(record * 2)\n"
+    program = gateway.run(IMPORT + code)
+    gateway.state.until(lambda: gateway.state.records() == ["a"])
+    assert (gateway.state.told[-1].head["hand"], gateway.state.told[-1].acks) == ([5, 0], [])
+    go_on(program)
+    gateway.state.until(lambda: gateway.state.records() == ["a", "aa", "b"])
+    go_on(program)
+    ends(program)
+    assert gateway.state.records() == ["a", "aa", "b", "bb"]
+    assert gateway.state.acked == {5: 2}
+    assert gateway.state.told[-1].head["hand"] is None
+
+
+def test_a_record_that_fills_the_window_lets_its_outputs_go_ahead(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: [0, 1]})
+    ends(gateway.run(f"{IMPORT}for record in messages():\n    for n in range(3000): send_message([record, n])"))
+    assert gateway.state.records() == [[record, n] for record in (0, 1) for n in range(3000)]
+    for told in gateway.state.told:
+        if told.head["hand"]:
+            assert told.acks == []
+            assert {record for record, _ in told.records()} == {told.head["hand"][1]}
+    assert gateway.state.acked == {5: 2}
+
+
+@pytest.mark.parametrize("call", ["flush()", "send_message('more', wait=True)"])
+def test_a_flush_in_the_middle_of_a_record_says_whose_outputs_they_are(gateway: SmallGateway, call: str) -> None:
+    gateway.state.set(inputs={5: ["a"]})
+    program = gateway.run(
+        f"{IMPORT}for record in messages():\n    send_message(record)\n    {call}\n    print('stored')\n    {WAIT}"
+    )
+    says(program, "stored")
+    assert gateway.state.records()[0] == "a"
+    assert {str(told.head["hand"]) for told in gateway.state.told} == {"[5, 0]"}
+    assert gateway.state.acked == {}
+    go_on(program)
+    ends(program)
+    assert gateway.state.acked == {5: 1}
+
+
+def test_what_the_record_caused_that_raised_is_not_sent(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: [0, 1, 2]})
+    code = "for record in messages():\n    send_message(record)\n    if record == 1: raise ValueError('bad record')\n"
+    _, stderr = ends(gateway.run(IMPORT + code), 1)
+    assert "bad record" in stderr
+    assert gateway.state.records() == [0]
+    assert gateway.state.acked == {5: 1}
+
+
+def test_what_was_sent_before_a_failure_is_stored(gateway: SmallGateway) -> None:
+    ends(gateway.run(f"{IMPORT}send_message(1)\nraise SystemExit(3)"), 3)
+    assert gateway.state.records() == [1]
+
+
+# At the end
+
+
+def test_an_aggregator_acknowledges_nothing_and_holds_what_it_sends(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: list(range(10))}, chunk=3)
+    code = "total = 0\nfor record in messages(acknowledge='end'):\n    send_message(record)\n    total += record\nsend_message(total)\n"
+    ends(gateway.run(IMPORT + code))
+    assert gateway.state.records() == [*range(10), 45]
+    assert all(told.head["hold"] and not told.acks and told.head["hand"] is None for told in gateway.state.told)
+    assert all("acknowledge=end" in pull for pull in gateway.state.pulls)
+
+
+def test_what_was_sent_before_the_aggregation_is_not_held(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: [1]})
+    ends(gateway.run(f"{IMPORT}send_message('early')\nfor record in messages('end'): send_message(record)"))
+    assert [(told.records(), told.head["hold"]) for told in gateway.state.told] == [(["early"], False), ([1], True)]
+
+
+# A gateway that is away, or says no
+
+
+@pytest.mark.parametrize("lose", ["before", "after"])
+def test_a_commit_that_was_not_answered_is_sent_again_as_it_was(gateway: SmallGateway, lose: str) -> None:
+    gateway.state.set(inputs={5: list(range(100))}, chunk=10, lose=lose)
+    ends(gateway.run(ECHO))
+    assert gateway.state.records() == list(range(100))
+    assert gateway.state.acked == {5: 100}
+    told = gateway.state.told
+    if lose == "after":
+        assert (told[1].resend, told[1].head, told[1].outputs) == (True, told[0].head, told[0].outputs)
+        assert [item.resend for item in told].count(True) == 1
+    assert [item.head["sequence"] for item in told if not item.resend] == list(range(1, gateway.state.sequence + 1))
+
+
+def test_a_restart_of_the_gateway_goes_unnoticed(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: list(range(10))}, ended=False, hold=True)
+    program = gateway.run(ECHO)
+    gateway.state.until(lambda: gateway.state.arrived >= 1 and len(gateway.state.pulls) >= 2)
+    gateway.stop()
+    gateway.start()
+    gateway.state.set(inputs={5: list(range(20))}, ended=True)
+    ends(program)
+    assert gateway.state.records() == list(range(20))
+    assert gateway.state.acked == {5: 20}
+
+
+def test_a_gateway_that_is_not_ready_is_asked_again(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: [1, 2]}, statuses=[503, 503, 503])
+    ends(gateway.run(ECHO))
+    assert gateway.state.records() == [1, 2]
+
+
+@pytest.mark.parametrize("status", [400, 401, 409, 413, 500])
+@pytest.mark.parametrize("code", ["send_message(1)", "for record in messages(): pass", "send_message(1, wait=True)"])
+def test_an_attempt_that_is_told_to_stop_ends_with_75_and_says_why(
+    gateway: SmallGateway, status: int, code: str
+) -> None:
+    gateway.state.set(statuses=[status])
+    _, stderr = ends(gateway.run(f"{IMPORT}print('before')\n{code}"), 75)
+    assert stderr == f"fabric_skill: refused with {status}; this attempt ends.\n"
+    assert gateway.state.told == []
+
+
+def test_a_sender_that_waits_for_room_is_told_too(gateway: SmallGateway) -> None:
+    gateway.state.set(hold=True)
+    program = gateway.run(f"{IMPORT}send_message(0)\n{WAIT}print('on')\nwhile True: send_message('x' * 1000)")
+    gateway.state.until(lambda: gateway.state.arrived == 1)
+    gateway.state.set(statuses=[409])
+    go_on(program)
+    says(program, "on")
+    gateway.state.set(hold=False)
+    ends(program, 75)
+
+
+# Another process of the same attempt
+
+
+CHILD = """
+import multiprocessing
+def child():
+    try:
+        send_message('from the child')
+    except RuntimeError as error:
+        print(error)
+if __name__ == '__main__':
+    send_message('from the parent', wait=True)
+    process = multiprocessing.get_context({how!r}).Process(target=child)
+    process.start()
+    process.join()
+    send_message('afterwards')
+    sys.exit(process.exitcode)
+"""
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn"])
+def test_a_child_that_sends_is_told_that_it_cannot(gateway: SmallGateway, how: str) -> None:
+    """Its numbers would be those of commits that were made, and its records taken for resends."""
+    stdout, _ = ends(gateway.run(IMPORT + CHILD.format(how=how)))
+    assert "another process" in stdout
+    assert gateway.state.records() == ["from the parent", "afterwards"]
+
+
+def test_a_child_that_does_not_send_is_no_trouble(gateway: SmallGateway) -> None:
+    code = "import os\nsend_message(1)\npid = os.fork()\nif pid: os.waitpid(pid, 0)\nelse: sys.exit(0)\nsend_message(2)\n"
+    ends(gateway.run(IMPORT + code))
+    assert gateway.state.records() == [1, 2]
+
+
+# What cannot be sent
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ("float('nan')", "ValueError"),
+        ("[float('inf')]", "ValueError"),
+        ("object()", "TypeError"),
+        ("{1: {2, 3}}", "TypeError"),
+        ("b'bytes'", "TypeError"),
+        ("'x' * (16 << 20)", "ValueError"),
+    ],
+)
+def test_what_is_no_record_is_refused_and_the_program_can_go_on(
+    gateway: SmallGateway, value: str, error: str
+) -> None:
+    code = f"try:\n    send_message({value})\nexcept {error} as error:\n    print('refused')\nsend_message('fine')\n"
+    stdout, _ = ends(gateway.run(IMPORT + code))
+    assert stdout == "refused\n"
+    assert gateway.state.records() == ["fine"]
+
+
+def test_a_record_that_holds_itself_is_refused(gateway: SmallGateway) -> None:
+    code = "a = []\na.append(a)\ntry: send_message(a)\nexcept ValueError as error: print('refused')\n"
+    assert ends(gateway.run(IMPORT + code))[0] == "refused\n"
+
+
+def test_the_largest_record_is_taken(gateway: SmallGateway) -> None:
+    ends(gateway.run(f"{IMPORT}send_message('x' * ((16 << 20) - 3))"))
+    assert len(gateway.state.records()[0]) == (16 << 20) - 3
+
+
+def test_the_input_is_read_once_and_acknowledged_in_a_way_that_exists(gateway: SmallGateway) -> None:
+    code = "for call in (lambda: messages('later'), lambda: (messages(), messages())):\n"
+    code += "    try: call()\n    except (ValueError, RuntimeError) as error: print(error)\n"
+    stdout, _ = ends(gateway.run(IMPORT + code))
+    assert stdout == (
+        "acknowledge is 'record' or 'end', not 'later'\nmessages() was called before; the input can be read once\n"
+    )
+
+
+# Without a Unix socket
+
+
+def test_the_address_of_the_message_does_when_there_is_no_socket(tmp_path: Path) -> None:
+    gateway = SmallGateway(tmp_path, tcp=True)
+    gateway.state.set(inputs={5: list(range(10))})
+    ends(gateway.run(ECHO))
+    assert gateway.state.records() == list(range(10))
+    gateway.close()
+
+
+def test_nothing_is_imported_that_would_slow_down_a_start(gateway: SmallGateway) -> None:
+    code = f"{IMPORT.replace('logger, ', '')}send_message(1, wait=True)\nprint(sorted(set(sys.modules) & {{'http.client', 'logging', 'asyncio', 'ssl'}}))"
+    assert ends(gateway.run(code))[0] == "[]\n"
