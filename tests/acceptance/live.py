@@ -75,6 +75,11 @@ class Started:
         """Return when it has said `text`, on stdout or stderr."""
         until(lambda: text in self._said("out") or text in self._said("err"), f"it says '{text}'")
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
     def finish(self) -> Ran:
         """Return what it did when it has ended."""
         code = self._process.wait(PATIENCE_SECONDS)
@@ -251,8 +256,12 @@ class Live:
 
     def progress(self, activation: str) -> dict[str, dict[str, Any]]:
         """Return the progress of an activation by skill."""
-        news = self.get(f"/activations/{activation}/follow?after=1000000")
-        return {node["skill"]: node for node in news["progress"]}
+        return until(lambda: self.glance(activation), f"the progress of {activation}")
+
+    def glance(self, activation: str) -> dict[str, dict[str, Any]]:
+        """Return the progress of an activation by skill; empty while there is no owner."""
+        answer = self._answer(f"/activations/{activation}/follow?after=1000000")
+        return {} if answer is None else {node["skill"]: node for node in json.loads(answer.body)["progress"]}
 
     def _answer(self, path: str) -> Answer | None:
         address = self.address()

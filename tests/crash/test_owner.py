@@ -153,13 +153,20 @@ def test_jobs_go_on_when_serve_ends_and_the_next_owner_completes_them(live: Live
 def test_a_stream_outlasts_several_owners(live: Live) -> None:
     """A runtime skill that has lost its gateway goes on with the next one, wherever that one is."""
     live.skill("source", "for n in range(3000): send_message(n)\nflush(); (ROOT / 'sent').touch()")
-    program = "for n in messages():\n    if n % 1000 == 0: open(ROOT / f'gate-{n}').read()\n    send_message(n)"
+    program = """
+    for n in messages():
+        if n % 1000 == 0:
+            (ROOT / f"at-{n}").touch()
+            open(ROOT / f"gate-{n}").read()
+        send_message(n)
+    """
     live.skill("slow", program, receives="stream")
     live.agent("line", ("input", "source"), ("source", "slow"), ("slow", "output"))
-    gates = [live.gate(f"gate-{n}") for n in (0, 1000, 2000)]
+    gates = {n: live.gate(f"gate-{n}") for n in (0, 1000, 2000)}
     activation = live.detach("line", kind="agents")
     until((live.root / "sent").exists, "all is sent")
-    for gate in gates:
+    for n, gate in gates.items():
+        until((live.root / f"at-{n}").exists, f"record {n} is there")
         end(live.owner())
         live.release(gate)
         live.ok("tasks", "list")

@@ -53,8 +53,9 @@ class Sender:
 
     def starts_at(self, channel: int, offset: int) -> None:
         """The first record of a channel comes."""
-        self.acks.setdefault(channel, offset)
-        self._acked.setdefault(channel, offset)
+        with self._lock:  # the other thread goes through both, and must not find one without the other
+            self.acks.setdefault(channel, offset)
+            self._acked.setdefault(channel, offset)
 
     def send(self, output: str, record: bytes, *, wait: bool = False) -> None:
         """Take a record; wait while too much is under way. `wait`: return when it is stored."""

@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +17,10 @@ from .records import decode, encode
 from .sender import Sender
 
 RECORD_BYTES = 16 << 20
+SENDER = "FABRIC_SKILL_SENDER"  # the process that sends; its children find it in their environment
 
 _sender: Sender | None = None
+_making = threading.Lock()  # of the sender
 _reading = False
 
 
@@ -120,16 +123,29 @@ def _answer(connection: Connection, target: str) -> Answer:
 def _the_sender(*, hold: bool = False) -> Sender | None:
     """Return the sender of this program, made when it is first wanted; None outside fabric-jobs."""
     global _sender
-    if _sender is None:
-        if not gateway.attempt_id():
-            return None
-        _sender = Sender(str(message()["outputName"]), hold=hold)
-        atexit.register(_at_exit, _sender)
-        os.register_at_fork(after_in_child=_forget)
-    elif hold and not _sender.hold:
-        _sender.flush()
-        _sender.hold = True
-    return _sender
+    with _making:
+        if _sender is None:
+            if not gateway.attempt_id():
+                return None
+            _claim()
+            _sender = Sender(str(message()["outputName"]), hold=hold)
+            atexit.register(_at_exit, _sender)
+            os.register_at_fork(after_in_child=_forget)
+        elif hold and not _sender.hold:
+            _sender.flush()
+            _sender.hold = True
+        return _sender
+
+
+def _claim() -> None:
+    """Refuse to be the second process of an attempt that sends: the gateway would take its records for repetitions."""
+    token = os.environ.get("CORTEX_TOKEN", "")[-16:]
+    pid, _, of = os.environ.get(SENDER, "").partition(" ")
+    if pid and of == token and int(pid) != os.getpid():
+        raise RuntimeError(
+            f"another process of this program (pid {pid}) reads and sends its records; let it send these too"
+        )
+    os.environ[SENDER] = f"{os.getpid()} {token}"
 
 
 def _at_exit(sender: Sender) -> None:
@@ -141,5 +157,5 @@ def _at_exit(sender: Sender) -> None:
 
 
 def _forget() -> None:
-    global _sender
-    _sender = None
+    global _sender, _making
+    _sender, _making = None, threading.Lock()
