@@ -215,7 +215,9 @@ def invocation(kind: str, name: str, payload: object = None, **changes: Any) -> 
 
 def invoked(store: Store, kind: str, name: str, payload: object = None, **changes: Any) -> str:
     """Start an activation without an engine; return its id."""
-    return invoke(store, Plans(), invocation(kind, name, payload, **changes), lambda tx, activation_id, plan: None).result()
+    return invoke(
+        store, Plans(), invocation(kind, name, payload, **changes), lambda tx, activation_id, plan: None
+    ).result()
 
 
 def new_activation(activation_id: str = "a1", **changes: Any) -> NewActivation:

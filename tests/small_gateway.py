@@ -214,7 +214,12 @@ class SmallGateway:
         }
         pipe = subprocess.PIPE
         program = subprocess.Popen(
-            [sys.executable, str(main), json.dumps(body)], stdin=pipe, stdout=pipe, stderr=pipe, env=environment, text=True
+            [sys.executable, str(main), json.dumps(body)],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=environment,
+            text=True,
         )
         self.programs.append(program)
         return program

@@ -274,6 +274,7 @@ class Live:
             return None
         finally:
             connection.close()
+        assert answer.status in (200, 503), answer  # 503: it is ending
         return answer if answer.status == 200 else None
 
     def owner(self) -> int:

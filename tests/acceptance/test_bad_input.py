@@ -85,7 +85,7 @@ def test_all_errors_of_a_file_come_at_once_with_the_nearest_names(live: Live) ->
         (("activations", "response", "no such"), "fabric-jobs activations list"),
         (("tasks", "show", "nosuch"), "fabric-jobs tasks list"),
         (("tasks", "logs", "no such thing"), "fabric-jobs tasks list"),
-        (("tasks", "logs", "no such\nthing"), "Not Found"),
+        (("tasks", "logs", "no such\nthing"), "fabric-jobs tasks list"),
     ],
 )
 def test_what_is_not_there_is_3_and_names_the_nearest(live: Live, words: tuple[str, ...], hint: str) -> None:
@@ -177,11 +177,10 @@ def test_nothing_that_exists_is_overwritten(live: Live) -> None:
     live.fails(2, "workspaces", "generate-agent", "chain", "made")
 
 
-@pytest.mark.parametrize("name", ["../up", "a", "1st", "with space", "ends-", "a/b", "", "x" * 64, "é", "a\nb"])
-def test_names_are_checked_before_anything_is_written(live: Live, name: str) -> None:
+def test_names_are_checked_before_anything_is_written(live: Live) -> None:
     before = tree(live.root.parent)
-    said = live.fails(2, "workspaces", "generate", name)
-    assert "a name starts with a letter" in said
+    for name in ("../up", "a", "1st", "with space", "ends-", "a/b", "", "x" * 64, "é", "a\nb"):
+        assert "a name starts with a letter" in live.fails(2, "workspaces", "generate", name)
     assert tree(live.root.parent) == before
 
 

@@ -49,7 +49,6 @@ requests.post(
     headers={"Authorization": "Bearer " + message["token"]},
     timeout=30,
 ).raise_for_status()
-send("nobody takes it", "unwired")
 """
     )
     live.skill("plain", program, prelude="", outputs=("a", "b"))
@@ -81,6 +80,7 @@ print(json.dumps([
     status(good, token=message["token"] + "x"),
     status(f"/internal/messages/{message['activationId']}/else/response"),
     status(f"/internal/messages/someactivation/{message['channelId']}/response"),
+    status(good + "s"),
     status(good, data=b"not json"),
     status(good, data=b"NaN"),
     status(good, data=b""),
@@ -90,7 +90,7 @@ print(json.dumps([
 """
     )
     live.skill("plain", program, prelude="", response="json")
-    assert live.invoke("plain")["response"] == [401, 401, 401, 401, 400, 400, 400, 413, 401]
+    assert live.invoke("plain")["response"] == [401, 401, 401, 401, 400, 400, 400, 400, 413, 401]
 
 
 def test_a_sender_waits_at_the_end_of_the_credit_of_its_consumer(live: Live) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,6 +151,17 @@ def test_a_killed_task_is_tried_again_without_doubles(flow: Live, skill: str) ->
     if not (killed[-1] / "exit").exists():  # the source may have been through
         assert [attempt["reason"] for attempt in tried] == ["lost", ""]
         assert [attempt["exitCode"] for attempt in tried] == [None, 0]
+
+
+@pytest.mark.parametrize("skill", ["source", "doubled", "total"])
+def test_a_program_that_outlives_its_wrapper_does_not_speak_for_the_next_attempt(flow: Live, skill: str) -> None:
+    """Nobody can tell how it will end, so it is lost, and another attempt has its place: what it still says is refused."""
+    activation = flow.detach("flow", RECORDS, kind="agents")
+    until(lambda: sent(flow, activation) > 500, "500 records")
+    attempt = flow.attempts(skill)[-1]
+    with suppress(ProcessLookupError):  # the source may have been through
+        os.kill(int((attempt / "pid").read_text()), signal.SIGKILL)
+    assert answer(flow, activation) == expected(RECORDS)
 
 
 def test_a_task_that_is_lost_again_and_again_fails_in_words(live: Live) -> None:

@@ -18,7 +18,16 @@ from fabric_jobs.settings import Settings
 from fabric_jobs.store import Effects, Store, activations, channels, commits, tasks
 from fabric_jobs.store.activations import Filter
 from fabric_jobs.store.commits import Commit, Sent
-from tests.factories import PROJECT, agent_document, invocation, ndjson, records_of, save_agent, save_skill, skill_document
+from tests.factories import (
+    PROJECT,
+    agent_document,
+    invocation,
+    ndjson,
+    records_of,
+    save_agent,
+    save_skill,
+    skill_document,
+)
 
 SECONDS = 30.0
 ENDPOINT = Endpoint(api_endpoint="http://127.0.0.1:1/px", socket="/nowhere.sock", key=b"k" * 32, argv_bytes=100_000)

@@ -53,7 +53,9 @@ def waiting(count: int, *, to: Node = A, channel_id: int = 1, dispatched: int = 
     return channel(channel_id=channel_id, node=to.key, dispatched=dispatched, next_offset=dispatched + count)
 
 
-def running(count: int, state: TaskState = TaskState.ACTIVE, *, of: Node = A, first: int = 1, **changes: Any) -> tuple[Task, ...]:
+def running(
+    count: int, state: TaskState = TaskState.ACTIVE, *, of: Node = A, first: int = 1, **changes: Any
+) -> tuple[Task, ...]:
     return tuple(task(task_id=first + index, node=of.key, state=state, **changes) for index in range(count))
 
 
@@ -129,7 +131,11 @@ def test_nodes_share_the_free_slots_and_each_is_sure_of_one() -> None:
 def test_queued_tasks_of_several_nodes_share_the_free_slots_too() -> None:
     live = running(2, TaskState.QUEUED, of=A) + running(2, TaskState.QUEUED, of=B, first=3)
     for free, starts in ((8, [1, 2, 3, 4]), (3, [1, 2, 3]), (2, [1, 2, 3]), (1, [1, 3]), (0, [1, 3])):
-        found = [decision.task.task_id for decision in decide(snapshot(A, B, live=live, free_slots=free)) if isinstance(decision, StartTask)]
+        found = [
+            decision.task.task_id
+            for decision in decide(snapshot(A, B, live=live, free_slots=free))
+            if isinstance(decision, StartTask)
+        ]
         assert found == starts, free
 
 
@@ -221,7 +227,11 @@ def test_a_task_that_is_to_stop_is_stopped_or_finished() -> None:
 @pytest.mark.parametrize("cancel", [True, False])
 def test_an_ended_activation_only_winds_down(state: ActivationState, cancel: bool) -> None:
     ended = activation(state=state, cancel_requested=cancel)
-    live = running(1, TaskState.QUEUED) + running(1, TaskState.STARTING, first=2) + running(1, first=3, cancel_requested=True)
+    live = (
+        running(1, TaskState.QUEUED)
+        + running(1, TaskState.STARTING, first=2)
+        + running(1, first=3, cancel_requested=True)
+    )
     found = decide(snapshot(A, STREAM, activation=ended, live=live, channels=(waiting(9),)))
     assert found == [StopAttempt(task=live[2])]
 
@@ -300,7 +310,9 @@ def test_an_exit_in_words(code: int | None, words: str) -> None:
 # Channels that end
 
 
-def snap(made: Plan, live: tuple[str, ...] = (), waiting_at: tuple[str, ...] = (), done: tuple[str, ...] = ()) -> Snapshot:
+def snap(
+    made: Plan, live: tuple[str, ...] = (), waiting_at: tuple[str, ...] = (), done: tuple[str, ...] = ()
+) -> Snapshot:
     """Return a snapshot; `live` are nodes with a live task, `waiting_at` nodes with a record, `done` streams that ended."""
     channels = tuple(
         channel(

@@ -145,7 +145,7 @@ def test_a_failure_ends_the_activation_and_says_everything(bench: Bench) -> None
         "skill": "b",
         "action": "b",
         "task": task.name,
-        "record": {"channel": task.channel_id, "offset": 0},
+        "record": {"channel": task.channel_id, "offset": 0, "mapping": "a.out → b"},
         "exitCode": 3,
         "reason": "exit code 3",
         "lastLines": [f"line {n}" for n in range(10, 30)],
@@ -429,7 +429,11 @@ def test_whoever_waits_for_a_slot_gets_it_when_one_is_free(tmp_path: Path) -> No
     bench.until(lambda: sum(task.state is TaskState.COMPLETE for task in bench.tasks("b.in")) == 1)
     for _ in range(2):
         bench.finish("b.in", stdout=b"x")
-        bench.until(lambda: not [task for task in bench.tasks("b.in") if task.attempt_name in bench.place.exits and not task.ended])
+        bench.until(
+            lambda: (
+                not [task for task in bench.tasks("b.in") if task.attempt_name in bench.place.exits and not task.ended]
+            )
+        )
     for task in bench.tasks("a.in"):
         bench.place.finish(task.attempt_name, 0, stdout=b"last")
     bench.finish("b.in", stdout=b"x")

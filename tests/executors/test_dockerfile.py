@@ -52,7 +52,7 @@ def test_the_dockerfile_of_the_templates() -> None:
         ('ENTRYPOINT ["scuttle"]\nCMD ["a"]', ("a",)),
         ('ENTRYPOINT ["/usr/local/bin/scuttle", "python", "-m", "scuttle"]', ("python", "-m", "scuttle")),
         ('ENTRYPOINT ["a"]\nRUN [', ("a",)),
-        ("ENTRYPOINT []\nCMD [\"a\"]", ("a",)),
+        ('ENTRYPOINT []\nCMD ["a"]', ("a",)),
         ('CMD ["ä b", "c\\"d"]', ("ä b", 'c"d')),
     ],
 )

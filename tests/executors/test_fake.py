@@ -51,4 +51,6 @@ class FakeDriver(Driver):
 class TestFake(Contract):
     @pytest.fixture
     def driver(self, tmp_path: Path) -> Iterator[Driver]:
-        yield FakeDriver()
+        made = FakeDriver()
+        yield made
+        made.executor.close()

@@ -54,7 +54,16 @@ def test_last_lines_without_a_newline_do_not_run_into_each_other(tmp_path: Path)
 
 @pytest.mark.parametrize(
     "index",
-    ["garbage\n", "1.0 x y\n", "1.0 1\n", "1.0 2 2 2\n", "1.0 99 99\n", "1.0 2 2\n1.1 0 0\n", "1.0 2 2\n1.1 2", "\0\0\n"],
+    [
+        "garbage\n",
+        "1.0 x y\n",
+        "1.0 1\n",
+        "1.0 2 2 2\n",
+        "1.0 99 99\n",
+        "1.0 2 2\n1.1 0 0\n",
+        "1.0 2 2\n1.1 2",
+        "\0\0\n",
+    ],
 )
 def test_a_broken_index_costs_the_order_and_never_a_byte(tmp_path: Path, index: str) -> None:
     assert sorted(merged(tmp_path, b"A\nB\n", b"x\ny\n", index).splitlines()) == [b"A", b"B", b"x", b"y"]

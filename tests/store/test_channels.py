@@ -21,7 +21,9 @@ from tests.factories import add_activation, add_channel, add_task, found, ndjson
 EACH_IN_ITS_OWN = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def append(store: Store, records: list[Any], *, activation_id: str = "a1", source: str = "a.in", output: str = "out") -> None:
+def append(
+    store: Store, records: list[Any], *, activation_id: str = "a1", source: str = "a.in", output: str = "out"
+) -> None:
     store.write(
         lambda tx: channels.append(
             tx,
@@ -84,7 +86,7 @@ def test_reading_returns_at_least_one_segment_and_about_max_bytes(store: Store) 
     assert (one.first_offset, one.count) == (0, 2)
     some = channels.read(store.read, channel_id, 3, max_bytes=12)
     assert some is not None
-    assert (some.first_offset, some.bytes) == (3, b"1\n2\n2\n3\n3\n4\n4\n"[:len(some.bytes)])
+    assert (some.first_offset, some.bytes) == (3, b"1\n2\n2\n3\n3\n4\n4\n"[: len(some.bytes)])
     everything = channels.read(store.read, channel_id, 0, max_bytes=1 << 20)
     assert everything is not None
     assert everything.count == 60
@@ -124,8 +126,10 @@ def test_reading_on_and_on_returns_every_record_once(
     everything = [record for part in parts for record in part]
     acked = min(acked, start, len(everything))
     store.write(lambda tx: channels.ack(tx, channel_id, acked)).result()
-    for read in (lambda offset: channels.read(store.read, channel_id, offset, max_bytes=max_bytes),
-                 lambda offset: store.records(channel_id, offset, max_bytes=max_bytes)):
+    for read in (
+        lambda offset: channels.read(store.read, channel_id, offset, max_bytes=max_bytes),
+        lambda offset: store.records(channel_id, offset, max_bytes=max_bytes),
+    ):
         assert read_on(read, start) == everything[start:]
 
 
@@ -218,7 +222,9 @@ def test_the_ack_of_message_tasks_is_the_lowest_record_in_work(store: Store) -> 
         append(store, [number])
     store.write(lambda tx: channels.dispatch(tx, channel_id, 3)).result()
     made = [
-        started(store, add_task(store, name=f"t{offset}", receives="message", channel_id=channel_id, record_offset=offset))
+        started(
+            store, add_task(store, name=f"t{offset}", receives="message", channel_id=channel_id, record_offset=offset)
+        )
         for offset in range(3)
     ]
     for offset, expected in ((1, 0), (0, 2), (2, 3)):

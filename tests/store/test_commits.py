@@ -108,7 +108,9 @@ def bench(store: Store) -> Bench:
 
 def test_outputs_and_acknowledgement_are_one_commit(bench: Bench) -> None:
     before = bench.store.commits
-    apply(bench.store, bench.task, Commit(sequence=1, sent=(sent("x", 1, 2), sent("y", 3)), acks=(ack(bench, 0, 0, 2),)))
+    apply(
+        bench.store, bench.task, Commit(sequence=1, sent=(sent("x", 1, 2), sent("y", 3)), acks=(ack(bench, 0, 0, 2),))
+    )
     assert bench.store.commits == before + 1
     assert bench.received() == {"x": [[1, 2], [1, 2]], "y": [[3]]}
     assert bench.acked() == [2, 0]
@@ -164,8 +166,8 @@ def test_an_acknowledgement_that_acknowledges_nothing_does_not_forget_what_was_s
 def test_a_channel_that_is_no_input_of_the_task_is_refused(bench: Bench) -> None:
     other = Bench.build(bench.store, [[1]])
     for channel_id in (bench.outputs["x"][0], other.inputs[0], 999_999):
+        wanted = Acked(channel_id=channel_id, first=0, next=1)
         with pytest.raises(InvalidInput, match="not an input of this task"):
-            wanted = Acked(channel_id=channel_id, first=0, next=1)
             apply(bench.store, bench.task, Commit(sequence=1, sent=(sent("x", 1),), acks=(wanted,)))
     assert bench.received()["x"] == [[], []]
     assert other.acked() == [0]
@@ -278,7 +280,9 @@ def test_what_a_dead_attempt_held_is_never_released(bench: Bench) -> None:
 
 def test_a_plain_message_is_stored_once_per_key_and_always_without_one(bench: Bench) -> None:
     def say(task: Task, record: object, key: str | None = None) -> None:
-        bench.store.write(lambda tx: commits.message(tx, task.task_id, task.attempt, sent("x", record), key=key)).result()
+        bench.store.write(
+            lambda tx: commits.message(tx, task.task_id, task.attempt, sent("x", record), key=key)
+        ).result()
 
     for key in ("a", "a", "b"):
         say(bench.task, key, key)
@@ -383,7 +387,9 @@ class Program:
         complete(self.bench.store, self.task)
 
     def expected(self) -> dict[str, list[list[int]]]:
-        made = {output: [value for answer in self.answers for name, value in answer if name == output] for output in "xy"}
+        made = {
+            output: [value for answer in self.answers for name, value in answer if name == output] for output in "xy"
+        }
         return {"x": [made["x"], made["x"]], "y": [made["y"]]}
 
 
@@ -398,22 +404,24 @@ def grouped(outputs: list[tuple[str, int]], pieces: int) -> tuple[Sent, ...]:
 
 
 ANSWERS = st.lists(
-    st.tuples(st.integers(0, 1), st.lists(st.tuples(st.sampled_from("xxyz"), st.integers(0, 5)), max_size=5)),
-    min_size=1,
+    st.tuples(st.integers(0, 1), st.lists(st.tuples(st.sampled_from("xxyz"), st.integers(0, 30)), max_size=5)),
+    min_size=3,
     max_size=8,
 )
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("work"), st.integers(1, 6)),
         st.tuples(st.just("commit"), st.integers(1, 3)),
-        st.tuples(st.sampled_from(["resend", "ghost"]), st.integers(0, 99)),
+        st.tuples(st.just("commit"), st.integers(1, 3)),
         st.tuples(st.just("die"), st.just(0)),
+        st.tuples(st.sampled_from(["resend", "ghost"]), st.integers(0, 99)),
     ),
+    min_size=12,
     max_size=40,
 )
 
 
-@PROPERTY
+@settings(PROPERTY, max_examples=120)
 @given(records=ANSWERS, steps=STEPS)
 def test_whatever_dies_and_is_repeated_downstream_is_as_if_nothing_had_happened(
     store: Store, records: list[tuple[int, list[tuple[str, int]]]], steps: list[tuple[str, int]]

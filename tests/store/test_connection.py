@@ -45,7 +45,9 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     check.close()
 
 
-@pytest.mark.parametrize("content", [b"this is no database, it is a text of some length\n" * 100, b"SQLite format 3\0" * 99])
+@pytest.mark.parametrize(
+    "content", [b"this is no database, it is a text of some length\n" * 100, b"SQLite format 3\0" * 99]
+)
 def test_what_is_not_a_database_is_said_in_words_and_not_touched(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "state.db"
     path.write_bytes(content)

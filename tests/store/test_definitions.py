@@ -7,7 +7,9 @@ from typing import Any
 from fabric_jobs.store import Store, definitions
 
 
-def save(store: Store, body: Any, *, name: str = "b", project_id: str = "p", kind: str = "skill", source: str = "/s") -> int:
+def save(
+    store: Store, body: Any, *, name: str = "b", project_id: str = "p", kind: str = "skill", source: str = "/s"
+) -> int:
     return store.write(
         lambda tx: definitions.save(tx, project_id=project_id, kind=kind, name=name, body=body, source=source)
     ).result()

@@ -69,7 +69,8 @@ def test_a_sender_waits_when_so_many_records_are_under_way(gateway: SmallGateway
 
 def test_a_sender_waits_when_so_many_bytes_are_under_way(gateway: SmallGateway) -> None:
     gateway.state.set(hold=True)
-    code = f"text = 'x' * 300_000\nsend_message(text)\n{WAIT}for n in range(5):\n    if n == 2: print('full')\n    send_message(text)\n"
+    code = f"text = 'x' * 300_000\nsend_message(text)\n{WAIT}"
+    code += "for n in range(5):\n    if n == 2: print('full')\n    send_message(text)\n"
     program = gateway.run(IMPORT + code)
     gateway.state.until(lambda: gateway.state.arrived == 1)
     go_on(program)
@@ -179,7 +180,9 @@ def test_an_attempt_that_begins_in_the_middle_goes_on_from_there(gateway: SmallG
     assert gateway.state.told[0].acks[0][:2] == [5, 4]
 
 
-@pytest.mark.parametrize("record", ["a\\nb", "žluť 🎉 \\u2028", 1e300, -0.5, None, [], {"": [[{}]]}, "x" * 70_000, 2**70])
+@pytest.mark.parametrize(
+    "record", ["a\\nb", "žluť 🎉 \\u2028", 1e300, -0.5, None, [], {"": [[{}]]}, "x" * 70_000, 2**70]
+)
 def test_a_record_is_what_it_was(gateway: SmallGateway, record: object) -> None:
     gateway.state.set(inputs={5: [record, record]})
     ends(gateway.run(ECHO))
@@ -249,7 +252,8 @@ def test_what_was_sent_before_a_failure_is_stored(gateway: SmallGateway) -> None
 
 def test_an_aggregator_acknowledges_nothing_and_holds_what_it_sends(gateway: SmallGateway) -> None:
     gateway.state.set(inputs={5: list(range(10))}, chunk=3)
-    code = "total = 0\nfor record in messages(acknowledge='end'):\n    send_message(record)\n    total += record\nsend_message(total)\n"
+    code = "total = 0\nfor record in messages(acknowledge='end'):\n    send_message(record)\n    total += record\n"
+    code += "send_message(total)\n"
     ends(gateway.run(IMPORT + code))
     assert gateway.state.records() == [*range(10), 45]
     assert all(told.head["hold"] and not told.acks and told.head["hand"] is None for told in gateway.state.told)
@@ -348,7 +352,9 @@ def test_a_child_that_sends_is_told_that_it_cannot(gateway: SmallGateway, how: s
 
 
 def test_a_child_that_does_not_send_is_no_trouble(gateway: SmallGateway) -> None:
-    code = "import os\nsend_message(1)\npid = os.fork()\nif pid: os.waitpid(pid, 0)\nelse: sys.exit(0)\nsend_message(2)\n"
+    code = (
+        "import os\nsend_message(1)\npid = os.fork()\nif pid: os.waitpid(pid, 0)\nelse: sys.exit(0)\nsend_message(2)\n"
+    )
     ends(gateway.run(IMPORT + code))
     assert gateway.state.records() == [1, 2]
 
@@ -367,9 +373,7 @@ def test_a_child_that_does_not_send_is_no_trouble(gateway: SmallGateway) -> None
         ("'x' * (16 << 20)", "ValueError"),
     ],
 )
-def test_what_is_no_record_is_refused_and_the_program_can_go_on(
-    gateway: SmallGateway, value: str, error: str
-) -> None:
+def test_what_is_no_record_is_refused_and_the_program_can_go_on(gateway: SmallGateway, value: str, error: str) -> None:
     code = f"try:\n    send_message({value})\nexcept {error} as error:\n    print('refused')\nsend_message('fine')\n"
     stdout, _ = ends(gateway.run(IMPORT + code))
     assert stdout == "refused\n"
@@ -407,5 +411,6 @@ def test_the_address_of_the_message_does_when_there_is_no_socket(tmp_path: Path)
 
 
 def test_nothing_is_imported_that_would_slow_down_a_start(gateway: SmallGateway) -> None:
-    code = f"{IMPORT.replace('logger, ', '')}send_message(1, wait=True)\nprint(sorted(set(sys.modules) & {{'http.client', 'logging', 'asyncio', 'ssl'}}))"
+    code = "from fabric_skill import send_message\nsend_message(1, wait=True)\n"
+    code += "print(sorted(set(sys.modules) & {'http.client', 'logging', 'asyncio', 'ssl'}))"
     assert ends(gateway.run(code))[0] == "[]\n"

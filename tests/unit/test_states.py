@@ -30,7 +30,7 @@ def test_every_state_has_a_row() -> None:
 
 
 def test_a_state_is_live_or_final() -> None:
-    assert LIVE_TASK_STATES | FINAL_TASK_STATES == set(TaskState)
+    assert set(TaskState) == LIVE_TASK_STATES | FINAL_TASK_STATES
     assert not LIVE_TASK_STATES & FINAL_TASK_STATES
 
 

@@ -36,7 +36,9 @@ def test_an_old_token_is_refused() -> None:
         tokens.verify(tokens.sign(CLAIMS, KEY, lifetime_seconds=-1), KEY)
 
 
-@pytest.mark.parametrize("token", ["", ".", "..", "a.b.c", "ä.ö.ü", "Bearer x", tokens.HEADER, f"{tokens.HEADER}.e30.", "\0"])
+@pytest.mark.parametrize(
+    "token", ["", ".", "..", "a.b.c", "ä.ö.ü", "Bearer x", tokens.HEADER, f"{tokens.HEADER}.e30.", "\0"]
+)
 def test_what_is_no_token_is_refused(token: str) -> None:
     with pytest.raises(NotAllowed):
         tokens.verify(token, KEY)
