@@ -145,8 +145,14 @@ class Bench:
             accepted = self.place.specs.keys()
             return [task for task in self.tasks(node) if task.attempt_name in accepted and task.state == "ACTIVE"]
 
-        self.until(lambda: len(those()) >= number)
-        return those()[number - 1]
+        seen: list[Task] = []
+
+        def enough() -> bool:
+            seen[:] = those()  # what is seen now may have moved on in a moment
+            return len(seen) >= number
+
+        self.until(enough)
+        return seen[number - 1]
 
     def finish(self, node: str, code: int = 0, *, stdout: bytes = b"", stderr: bytes = b"", number: int = 1) -> Task:
         """A running program of a node ends; return its task as it was."""

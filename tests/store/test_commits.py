@@ -404,9 +404,9 @@ def grouped(outputs: list[tuple[str, int]], pieces: int) -> tuple[Sent, ...]:
 
 
 ANSWERS = st.lists(
-    st.tuples(st.integers(0, 1), st.lists(st.tuples(st.sampled_from("xxyz"), st.integers(0, 30)), max_size=5)),
+    st.tuples(st.integers(0, 1), st.lists(st.tuples(st.sampled_from("xxxyz"), st.integers(0, 30)), max_size=8)),
     min_size=3,
-    max_size=8,
+    max_size=6,
 )
 STEPS = st.lists(
     st.one_of(
@@ -458,8 +458,8 @@ def test_whatever_dies_and_is_repeated_downstream_is_as_if_nothing_had_happened(
 
 @PROPERTY
 @given(
-    records=st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 3)), max_size=20),
-    attempts=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 6)), max_size=5),
+    records=st.lists(st.tuples(st.sampled_from("xxxyz"), st.integers(0, 30)), min_size=8, max_size=20),
+    attempts=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=2, max_size=5),
 )
 def test_a_source_that_is_tried_again_stores_each_record_once(
     store: Store, records: list[tuple[str, int]], attempts: list[tuple[int, int]]
@@ -470,7 +470,7 @@ def test_a_source_that_is_tried_again_stores_each_record_once(
     for number, (count, size) in enumerate([*attempts, (len(records), 7)]):
         for sequence, start in enumerate(range(0, min(count, len(records)), size), start=1):
             part = records[start : min(start + size, count)]
-            apply(store, task, Commit(sequence=sequence, sent=grouped(part, 2)))
+            apply(store, task, Commit(sequence=sequence, sent=grouped(part, size % 2 + 1)))
         if number < len(attempts):
             task = next_attempt(store, task)
     complete(store, found(store, task.task_id))
