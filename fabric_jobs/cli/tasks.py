@@ -110,27 +110,39 @@ def logs(
     """
     gateway = options.gateway_of(workspace, state_dir)
     name = _find(gateway, task, activation)["name"]
-    streams = (stream,) if stream else ("stdout", "stderr")
-    offsets = dict.fromkeys(streams, 0)
+    readers = [_Reader(gateway, name, each, attempt) for each in ((stream,) if stream else ("stdout", "stderr"))]
     while True:
-        ended = _print_news(gateway, name, attempt, offsets)
-        if ended or not follow:
+        ended = [reader.print_news(follow=follow) for reader in readers]
+        if all(ended) or not follow:
             return
         time.sleep(FOLLOW_SECONDS)
 
 
-def _print_news(gateway: Gateway, name: str, attempt: int | None, offsets: dict[str, int]) -> bool:
-    """Print what is new in each stream; return whether the task had ended before we looked."""
-    ended = True
-    for stream in offsets:
+class _Reader:
+    """One stream of a task's log, printed from where it was left; goes on with the next attempt when there is one."""
+
+    def __init__(self, gateway: Gateway, name: str, stream: str, attempt: int | None) -> None:
+        self._gateway = gateway
+        self._path = f"/tasks/{name}/logs"
+        self._stream = stream
+        self._only = attempt is not None
+        self._attempt = attempt  # None: the last one, whichever that is at the first look
+        self._offset = 0
+
+    def print_news(self, *, follow: bool) -> bool:
+        """Print what is new; return whether the task had ended before we looked."""
         while True:
-            answer = gateway.raw("GET", f"/tasks/{name}/logs", stream=stream, offset=offsets[stream], attempt=attempt)
-            ended = ended and answer.headers["x-fabric-state"] in FINAL_TASK_STATES
-            if not answer.body:
-                break
-            click.echo(answer.body, nl=False, err=stream == "stderr")
-            offsets[stream] += len(answer.body)
-    return ended
+            answer = self._gateway.raw(
+                "GET", self._path, stream=self._stream, offset=self._offset, attempt=self._attempt
+            )
+            self._attempt = int(answer.headers["x-fabric-attempt"])
+            if answer.body:
+                click.echo(answer.body, nl=False, err=self._stream == "stderr")
+                self._offset += len(answer.body)
+            elif follow and not self._only and self._attempt < int(answer.headers["x-fabric-attempts"]):
+                self._attempt, self._offset = self._attempt + 1, 0
+            else:
+                return answer.headers["x-fabric-state"] in FINAL_TASK_STATES
 
 
 def _find(gateway: Gateway, name: str, activation: str | None) -> dict[str, Any]:

@@ -63,7 +63,12 @@ async def task_logs(request: Request) -> Response:
         return Json({"success": True, "logs": text})
     offset = whole_of(request, "offset", 0)
     data = parts.executor.logs(handle, stream, offset, LOG_BYTES) if handle else b""
-    return Response(data, media_type="text/plain; charset=utf-8", headers={"x-fabric-state": task.state.value})
+    headers = {
+        "x-fabric-state": task.state.value,
+        "x-fabric-attempt": str(number),
+        "x-fabric-attempts": str(task.attempt),
+    }
+    return Response(data, media_type="text/plain; charset=utf-8", headers=headers)
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

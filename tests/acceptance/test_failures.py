@@ -233,3 +233,21 @@ def _has_socket(pid: int) -> bool:
         return any(os.readlink(link).startswith("socket:") for link in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return False  # a file was closed while we looked
+
+
+def test_a_followed_log_goes_on_with_the_next_attempt(live: Live) -> None:
+    gate = live.gate("gate")
+    program = (
+        "attempt = os.environ['FABRIC_JOBS_ATTEMPT'].split('-')[1]\n"
+        "print('begin', attempt, flush=True)\n"
+        "if attempt == '1': open(ROOT / 'gate').read()\n"
+        "print('end', attempt)\n"
+        "sys.exit(attempt == '1')"
+    )
+    live.skill("again", program, retries={"limit": 1, "backoff_seconds": 0.01})
+    activation = live.detach("again")
+    following = live.start("tasks", "logs", "again", "--activation", activation, "--follow")
+    following.wait_for("begin 1")
+    live.release(gate)
+    assert following.finish().out == "begin 1\nend 1\nbegin 2\nend 2\n"
+    assert live.wait(activation)["status"] == "COMPLETE"
