@@ -79,10 +79,10 @@ class LocalDriver(Driver):
         resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
         for executor in self._made:
             executor.close()
-        for path in self._root.glob("*/pid"):
-            self.executor.stop(str(path.parent), 0)
+        for path in self._root.glob("*"):
+            self.executor.stop(str(path), 0)  # waits for a wrapper that has not said yet who it is
             with suppress(ProcessLookupError, ValueError, FileNotFoundError):
-                os.killpg(int(path.read_text()), signal.SIGKILL)
+                os.killpg(int((path / "pid").read_text()), signal.SIGKILL)
 
 
 def _octal(text: bytes) -> str:
