@@ -159,6 +159,7 @@ def _parse(body: bytes, record_bytes: int) -> Commit:
             acks=tuple(Acked(channel_id=_whole(c), first=_whole(f), next=_whole(n)) for c, f, n in head["acks"]),
             hand=(_whole(head["hand"][0]), _whole(head["hand"][1])) if head["hand"] else None,
             hold=bool(head["hold"]),
+            prologue=bool(head.get("prologue")),
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InvalidInput(f"this is not a commit: {error!r}.") from error

@@ -13,6 +13,8 @@ from fabric_jobs.store import channels
 from fabric_jobs.store.sql import Row
 from fabric_jobs.store.writer import Tx
 
+PROLOGUE = "<"  # no name of an output begins with it
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
@@ -41,6 +43,9 @@ class Commit:
     acks: tuple[Acked, ...] = ()
     hand: tuple[int, int] | None = None  # channel and offset of the record whose outputs are committed in part
     hold: bool = False  # release the records when the task exits 0
+    prologue: bool = (
+        False  # sent before the first record was read: every attempt sends it again, whatever is acknowledged
+    )
 
 
 def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
@@ -56,14 +61,15 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
     if commit.hold:
         _hold(tx, task_id, commit.sent)
     else:
-        new = [_compare(sends, repeated, sent) for sent in commit.sent]
+        which = PROLOGUE if commit.prologue else ""
+        new = [_compare(sends, repeated, sent, which + sent.output) for sent in commit.sent]
         count = sum(_append(tx, current, sent) for sent in new if sent is not None)
     if commit.hand is not None:
         _input(tx, current, commit.hand[0])
     advanced = [_ack(tx, current, acked) for acked in commit.acks]
     if any(advanced):
         _check_repeated(sends, repeated)
-        sends, repeated = _Tally({}), _Tally({})
+        sends, repeated = sends.prologue(), repeated.prologue()
     tx.run(
         "note_commit",
         task_id=task_id,
@@ -100,7 +106,10 @@ def check_repeated(task: Task) -> None:
 
 @dataclass(frozen=True)
 class _Tally:
-    """Records per output: {output: [count, bytes, crc of the bytes]}. What is equal here is taken for the same records."""
+    """Records per output: {output: [count, bytes, crc of the bytes]}. What is equal here is taken for the same records.
+
+    What was sent before the first record was read has keys of its own, which begin with PROLOGUE.
+    """
 
     outputs: dict[str, list[int]]
 
@@ -113,14 +122,18 @@ class _Tally:
         """Return it as the column holds it."""
         return json.dumps(self.outputs)
 
-    def of(self, output: str) -> list[int]:
-        """Return [count, bytes, crc] of an output."""
-        return self.outputs.get(output, [0, 0, 0])
+    def prologue(self) -> _Tally:
+        """Return what no acknowledgement covers."""
+        return _Tally({key: value for key, value in self.outputs.items() if key.startswith(PROLOGUE)})
 
-    def add(self, sent: Sent) -> None:
+    def of(self, key: str) -> list[int]:
+        """Return [count, bytes, crc] of an output."""
+        return self.outputs.get(key, [0, 0, 0])
+
+    def add(self, key: str, sent: Sent) -> None:
         """Count records."""
-        count, size, crc = self.of(sent.output)
-        self.outputs[sent.output] = [count + sent.count, size + len(sent.bytes), crc32(sent.bytes, crc)]
+        count, size, crc = self.of(key)
+        self.outputs[key] = [count + sent.count, size + len(sent.bytes), crc32(sent.bytes, crc)]
 
 
 def _current(tx: Tx, task_id: int, attempt: int) -> Row:
@@ -137,22 +150,22 @@ def _hold(tx: Tx, task_id: int, parts: tuple[Sent, ...]) -> None:
         tx.insert("insert_held", task_id=task_id, output=sent.output, count=sent.count, bytes=sent.bytes)
 
 
-def _compare(sends: _Tally, repeated: _Tally, sent: Sent) -> Sent | None:
+def _compare(sends: _Tally, repeated: _Tally, sent: Sent, key: str) -> Sent | None:
     """Count what an attempt sent; return the part of it that no attempt has sent before."""
-    missing = sends.of(sent.output)[0] - repeated.of(sent.output)[0]
+    missing = sends.of(key)[0] - repeated.of(key)[0]
     if missing <= 0:
-        sends.add(sent)
-        repeated.add(sent)
+        sends.add(key, sent)
+        repeated.add(key, sent)
         return sent
     head, rest = _split(sent, missing)
-    repeated.add(head)
-    before, now = sends.of(sent.output), repeated.of(sent.output)
+    repeated.add(key, head)
+    before, now = sends.of(key), repeated.of(key)
     if before[0] == now[0] and before != now:
         raise ReplayDiffers(
             f"replay differs: the first {now[0]} records that this attempt sent to output '{sent.output}' "
             "are not those of the attempt before it."
         )
-    return _compare(sends, repeated, rest) if rest.count else None
+    return _compare(sends, repeated, rest, key) if rest.count else None
 
 
 def _split(sent: Sent, count: int) -> tuple[Sent, Sent]:
@@ -164,11 +177,11 @@ def _split(sent: Sent, count: int) -> tuple[Sent, Sent]:
 
 
 def _check_repeated(sends: _Tally, repeated: _Tally) -> None:
-    for output, (count, _, _) in sends.outputs.items():
-        again = repeated.of(output)[0]
+    for key, (count, _, _) in sends.outputs.items():
+        again = repeated.of(key)[0]
         if again < count:
             raise ReplayDiffers(
-                f"replay differs: this attempt sent {again} records to output '{output}' "
+                f"replay differs: this attempt sent {again} records to output '{key.removeprefix(PROLOGUE)}' "
                 f"where the attempt before it had sent {count}."
             )
 

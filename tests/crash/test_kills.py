@@ -164,6 +164,29 @@ def test_a_program_that_outlives_its_wrapper_does_not_speak_for_the_next_attempt
     assert answer(flow, activation) == expected(RECORDS)
 
 
+@pytest.mark.parametrize("acked", [0, 2], ids=["before", "after"])
+def test_what_is_sent_before_and_after_the_records_is_not_doubled(live: Live, acked: int) -> None:
+    """The attempt dies when it has sent its header, before or after an acknowledgement; the next one sends it again."""
+    live.gate("gate")
+    program = f"""
+    send_message("header", wait=True)
+    for n in messages():
+        if n == {acked} and os.environ["FABRIC_JOBS_ATTEMPT"].endswith("-1"): open(ROOT / "gate").read()
+        send_message(n)
+    send_message("footer")
+    """
+    live.skill("source", "for n in range(message()['payload']): send_message(n)")
+    live.skill("framed", program, receives="stream")
+    live.agent("flow", ("input", "source"), ("source", "framed"), ("framed", "output"))
+    activation = live.detach("flow", 5, kind="agents")
+    there = {"in": 5, "waiting": 5 - acked, "out": 1 + acked}
+    until(lambda: there.items() <= live.glance(activation).get("framed", {}).items(), "the header and what is acknowledged")
+    kill_attempt(live.attempts("framed")[0])
+    record = live.wait(activation)
+    assert record["status"] == "COMPLETE", record
+    assert record["response"] == ["header", 0, 1, 2, 3, 4, "footer"]
+
+
 def test_a_task_that_is_lost_again_and_again_fails_in_words(live: Live) -> None:
     live.skill("doomed", "open(ROOT / 'gate').read()")
     live.gate("gate")

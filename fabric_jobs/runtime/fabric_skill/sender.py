@@ -31,6 +31,7 @@ class Sender:
         """
         self.output = output
         self.hold = hold
+        self.prologue = True  # nothing has been read yet
         self.hand: tuple[int, int] | None = None  # channel and offset of the record that is being handled
         self.acks: dict[int, int] = {}  # channel -> every record below is finished
         self._acked: dict[int, int] = {}
@@ -180,6 +181,7 @@ class Sender:
             "acks": [[key, self._acked[key], value] for key, value in acks.items()],
             "hand": hand,
             "hold": self.hold,
+            "prologue": self.prologue,
             "outputs": [[name, count, len(data)] for name, count, data in parts],
         }
         body = json.dumps(head).encode() + b"\n" + b"".join(data for _, _, data in parts)

@@ -68,6 +68,8 @@ def messages(acknowledge: str = "record") -> Iterator[Any]:
 
 
 def _records(sender: Sender, acknowledge: str) -> Iterator[Any]:
+    sender.flush()  # what was sent before is no record's doing, and is committed by itself
+    sender.prologue = False
     for channel, first, text in _chunks(acknowledge):
         sender.starts_at(channel, first)
         for offset, record in enumerate(decode(text), start=first):
