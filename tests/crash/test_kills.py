@@ -180,7 +180,10 @@ def test_what_is_sent_before_and_after_the_records_is_not_doubled(live: Live, ac
     live.agent("flow", ("input", "source"), ("source", "framed"), ("framed", "output"))
     activation = live.detach("flow", 5, kind="agents")
     there = {"in": 5, "waiting": 5 - acked, "out": 1 + acked}
-    until(lambda: there.items() <= live.glance(activation).get("framed", {}).items(), "the header and what is acknowledged")
+    until(
+        lambda: there.items() <= live.glance(activation).get("framed", {}).items(),
+        "the header and what is acknowledged",
+    )
     kill_attempt(live.attempts("framed")[0])
     record = live.wait(activation)
     assert record["status"] == "COMPLETE", record
