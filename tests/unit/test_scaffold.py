@@ -321,10 +321,10 @@ def test_a_full_disk_is_said_and_nothing_is_left(tiny_disk: Path) -> None:
 
 
 def test_a_tree_is_drawn_sorted_below_its_root() -> None:
-    root = Path("/work/space")
+    root = Path("/home/space")
     paths = [root / "skills/a/skill.yaml", root / "docs/a/README.md", Path("skills/a/actions/a/main.py")]
     assert draw_tree(paths, root).splitlines() == [
-        "/work/space",
+        "/home/space",
         "├─ docs",
         "│  └─ a",
         "│     └─ README.md",
