@@ -43,6 +43,7 @@ class Engine:
         self._timers: dict[str, float] = {}
         self._starved: set[str] = set()  # activations with records or tasks that wait for a worker slot
         self._fed: dict[int, str] = {}  # channels that feed message tasks -> activation
+        self._feeds: dict[str, set[int]] = {}  # the same by activation
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         store.listen(self._committed)
 
@@ -78,8 +79,11 @@ class Engine:
             fed = self._fed.get(appended.channel_id)
             if fed is not None:
                 effects.look.add(fed)
-        for activation_id in effects.look:
+        for activation_id in effects.look - effects.completed:
             self._inbox.put(activation_id)
+        for activation_id in effects.completed:
+            for channel_id in self._feeds.pop(activation_id, ()):
+                self._fed.pop(channel_id, None)
 
     def _run(self) -> None:
         while True:
@@ -163,8 +167,10 @@ class Engine:
                 continue
             if snapshot.activation.ended:
                 self._fed.pop(channel.channel_id, None)
+                self._feeds.pop(channel.activation_id, None)
             else:
                 self._fed[channel.channel_id] = channel.activation_id
+                self._feeds.setdefault(channel.activation_id, set()).add(channel.channel_id)
                 waiting = waiting or channel.dispatched < channel.next_offset
         if waiting and not snapshot.activation.ended:
             self._starved.add(snapshot.activation.activation_id)

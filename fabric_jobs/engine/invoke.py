@@ -86,6 +86,8 @@ def _start(tx: Tx, new: NewActivation, plan: Plan, begin: Begin) -> str:
     channels.append(
         tx, new.activation_id, sending_id(new.activation_id, SOURCE), "", count=1, records=new.payload + b"\n"
     )
-    settle(tx, new.activation_id, plan)
-    begin(tx, new.activation_id, plan)
+    if plan.nodes:
+        begin(tx, new.activation_id, plan)
+    else:
+        settle(tx, new.activation_id, plan)  # the input leads straight to the output
     return new.activation_id

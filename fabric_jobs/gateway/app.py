@@ -12,11 +12,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fabric_jobs
+from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.gateway import activations, internal, skills, tasks
-from fabric_jobs.gateway.errors import ERROR_HANDLERS
+from fabric_jobs.gateway.errors import ERROR_HANDLERS, answer_error
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.parts import Parts
 
+ATTEMPT_CALL = re.compile(r"/internal/attempts/(?P<attempt>[^/]+)/(?P<verb>commit|pull)")
 JOBS_PREFIX = re.compile(r"^/px(:\d+)?(?=/)")
 
 
@@ -54,6 +56,21 @@ def make_app(parts: Parts) -> ASGIApp:
     async def without_prefix(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope["path"] = JOBS_PREFIX.sub("", scope["path"])
+            if (found := ATTEMPT_CALL.fullmatch(scope["path"])) and (scope["method"], found["verb"]) in internal.HOT:
+                await _call_hot(app, scope, receive, send, found)
+                return
         await app(scope, receive, send)
 
     return without_prefix
+
+
+async def _call_hot(app: Starlette, scope: Scope, receive: Receive, send: Send, found: re.Match[str]) -> None:
+    """Answer a commit or a pull without router and middleware, which take longer than the handler itself."""
+    scope["app"] = app
+    scope["path_params"] = {"attempt": found["attempt"]}
+    request = Request(scope, receive, send)
+    try:
+        response = await internal.HOT[scope["method"], found["verb"]](request)
+    except FabricJobsError as error:
+        response = await answer_error(request, error)
+    await response(scope, receive, send)

@@ -236,6 +236,7 @@ def _answer(channel_id: int, segment: Segment) -> Response:
     return Response(segment.bytes, media_type="application/x-ndjson", headers=headers)
 
 
+HOT = {("POST", "commit"): commit, ("GET", "pull"): pull}  # called for every few records; see gateway.app
 ROUTES = [
     Route("/internal/attempts/{attempt}/commit", commit, methods=["POST"]),
     Route("/internal/attempts/{attempt}/pull", pull, methods=["GET"]),

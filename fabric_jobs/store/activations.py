@@ -120,7 +120,16 @@ def end(
         cause=cause,
         error=error,
     )
+    _let_go(tx, activation.activation_id, state)
     return True
+
+
+def _let_go(tx: Tx, activation_id: str, state: ActivationState) -> None:
+    if state is ActivationState.COMPLETE:
+        tx.effects.completed.add(activation_id)
+        return
+    rows = tx.all("channels_of_activation", activation_id=activation_id)
+    tx.effects.ended.update(row["channel_id"] for row in rows)  # nobody need wait for them any more
 
 
 def ask_cancel(tx: Tx, activation_id: str, project_id: str, cause: str) -> bool:

@@ -49,14 +49,14 @@ def of_attempt(sql: Sql, task_id: int, attempt: int) -> list[Channel]:
 
 def append(tx: Tx, activation_id: str, sending_id: str, output: str, *, count: int, records: bytes) -> None:
     """Append records to every channel of an output; an output that nobody takes drops them (reference/fabric.md 2.3)."""
-    for channel in of_output(tx, activation_id, sending_id, output):
-        if channel.closed:
-            tx.run("drop_records", channel_id=channel.channel_id, count=count)
+    for row in tx.all("channels_of_output", activation_id=activation_id, sending_id=sending_id, output=output):
+        channel_id, first = row["channel_id"], row["next_offset"]
+        if row["closed"]:
+            tx.run("drop_records", channel_id=channel_id, count=count)
             continue
-        first = channel.next_offset
-        tx.run("insert_segment", channel_id=channel.channel_id, first_offset=first, count=count, hops=0, bytes=records)
-        tx.run("advance_channel", channel_id=channel.channel_id, count=count, size=len(records))
-        tx.effects.appended.append(Appended(channel.channel_id, first, count, records))
+        tx.run("insert_segment", channel_id=channel_id, first_offset=first, count=count, hops=0, bytes=records)
+        tx.run("advance_channel", channel_id=channel_id, count=count, size=len(records))
+        tx.effects.appended.append(Appended(channel_id, first, count, records))
 
 
 def ack(tx: Tx, channel_id: int, acked: int) -> bool:

@@ -41,6 +41,7 @@ class Effects:
     ended: set[int] = field(default_factory=set)  # channels that ended or closed
     activations: set[str] = field(default_factory=set)  # something happened to them
     look: set[str] = field(default_factory=set)  # something that the engine has not decided itself
+    completed: set[str] = field(default_factory=set)  # activations in which nothing is left to do
     events: bool = False
 
     def merge(self, other: Effects) -> None:
@@ -50,6 +51,7 @@ class Effects:
         self.ended |= other.ended
         self.activations |= other.activations
         self.look |= other.look
+        self.completed |= other.completed
         self.events |= other.events
 
 
