@@ -65,7 +65,7 @@ def make_app(parts: Parts) -> ASGIApp:
 
 
 async def _call_hot(app: Starlette, scope: Scope, receive: Receive, send: Send, found: re.Match[str]) -> None:
-    """Answer a commit or a pull without router and middleware, which take longer than the handler itself."""
+    """Answer a commit or a pull without router and middleware: about a seventh of its time in a profile."""
     scope["app"] = app
     scope["path_params"] = {"attempt": found["attempt"]}
     request = Request(scope, receive, send)
