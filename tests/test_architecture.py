@@ -187,7 +187,7 @@ def test_sql_stands_in_the_store_only() -> None:
 
 
 def test_every_query_is_used_and_explained() -> None:
-    text = (PACKAGE / "store" / "queries.sql").read_text()
+    text = "\n".join(path.read_text() for path in (PACKAGE / "store" / "queries").glob("*.sql"))
     code = "\n".join(path.read_text() for path in FILES)
     for name, sentence in re.findall(r"^-- name: (\w+)\n(.*)\n", text, flags=re.MULTILINE):
         assert f'"{name}"' in code, f"query {name} is never used"

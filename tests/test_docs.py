@@ -55,11 +55,13 @@ class Step:
     @property
     def pattern(self) -> re.Pattern[str]:
         """What the output has to look like: `…` stands for anything on a line, alone on a line for any lines."""
-        parts = [
-            r"(?:.*\n)*" if line == "…" else re.escape(line.rstrip()).replace("…", ".*") + r"[ ]*\n"
-            for line in self.expected
-        ]
-        return re.compile("".join(parts))
+        return re.compile("".join(r"(?:.*\n)*" if line == "…" else pattern_of(line) for line in self.expected))
+
+
+def pattern_of(line: str) -> str:
+    """Return the pattern of one line: a gap between columns is two spaces or more, since the widest cell decides."""
+    cells = [re.escape(cell).replace("…", ".*") for cell in re.split(r"(?<=\S) {2,}", line.rstrip())]
+    return " {2,}".join(cells) + r" *\n"
 
 
 def steps_of(text: str) -> Iterator[Step]:
@@ -133,6 +135,14 @@ def test_an_ellipsis_stands_for_anything_and_nothing_else_does() -> None:
     assert pattern.fullmatch("a b c\nmore\nmore\nz\n")
     assert not pattern.fullmatch("a b\nz\n")
     assert not pattern.fullmatch("a b c\nz\nmore\n")
+
+
+def test_the_gap_between_two_columns_is_as_wide_as_the_widest_cell_makes_it() -> None:
+    pattern = Step(line=1, command="", expected=("a   …    1",)).pattern
+    assert pattern.fullmatch("a   9   1\n")
+    assert pattern.fullmatch("a  10  1\n")
+    assert not pattern.fullmatch("a 10 1\n")
+    assert not pattern.fullmatch("a  10  2\n")
 
 
 def test_the_readme_is_short() -> None:

@@ -18,11 +18,15 @@ def load_queries(text: str) -> dict[str, str]:
     return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-QUERIES = load_queries((HERE / "queries.sql").read_text())
+QUERIES = {
+    name: text
+    for path in sorted((HERE / "queries").glob("*.sql"))
+    for name, text in load_queries(path.read_text()).items()
+}
 
 
 class Sql:
-    """One connection, and the statements of queries.sql by name."""
+    """One connection, and the statements of the folder `queries` by name."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection

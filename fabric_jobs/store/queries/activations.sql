@@ -1,0 +1,39 @@
+-- name: insert_activation
+-- PENDING from the start.
+insert into activations (activation_id, project_id, kind, name, entry, pins, state, session_id, correlation_id, username,
+  workspace, payload, properties, headers, retry_of, started_at)
+values (:activation_id, :project_id, :kind, :name, :entry, :pins, 'PENDING', :session_id, :correlation_id, :username,
+  :workspace, :payload, :properties, :headers, :retry_of, :started_at);
+
+-- name: activation
+-- One activation.
+select * from activations where activation_id = :activation_id;
+
+-- name: pending_activation
+-- Is it still running?
+select 1 from activations where activation_id = :activation_id and state = 'PENDING';
+
+-- name: activations
+-- The newest activations, filtered; null takes all.
+select * from activations
+where project_id = :project_id
+  and (:state is null or state = :state)
+  and (:agent is null or (kind = 'agent' and name = :agent))
+  and (:skill is null or (kind = 'skill' and name = :skill))
+  and (:correlation_id is null or correlation_id = :correlation_id)
+order by started_at desc, activation_id limit :limit offset :skip;
+
+-- name: unsettled_activations
+-- The activations that the engine has to look at after a start: pending ones, and ended ones with tasks still live.
+select activation_id from activations where state = 'PENDING'
+union
+select activation_id from tasks where state in ('QUEUED', 'STARTING', 'ACTIVE') and activation_id is not null;
+
+-- name: end_activation
+-- PENDING to an end; refused when it ended before.
+update activations set state = :state, cause = :cause, error = :error, ended_at = :ended_at
+where activation_id = :activation_id and state = 'PENDING';
+
+-- name: ask_activation_cancel
+-- The wish to cancel is a flag.
+update activations set cancel_requested = 1, cause = :cause where activation_id = :activation_id and state = 'PENDING';

@@ -1,0 +1,77 @@
+-- name: insert_channel
+-- An empty log.
+insert into channels (project_id, activation_id, wire, sending_id, output, node)
+values (:project_id, :activation_id, :wire, :sending_id, :output, :node);
+
+-- name: channel
+-- One channel.
+select * from channels where channel_id = :channel_id;
+
+-- name: channels_of_activation
+-- All channels of an activation in the order of the plan's wires.
+select * from channels where activation_id = :activation_id order by wire;
+
+-- name: channels_of_output
+-- Where the records of one output go.
+select * from channels where activation_id = :activation_id and sending_id = :sending_id and output = :output order by wire;
+
+-- name: inbound_channels
+-- What one node consumes.
+select * from channels where activation_id = :activation_id and node = :node order by wire;
+
+-- name: inbound_of_attempt
+-- What an attempt consumes; nothing when it may not speak for its task.
+select c.* from tasks t join channels c on c.activation_id = t.activation_id and c.node = t.node
+where t.task_id = :task_id and t.attempt = :attempt and t.state in ('STARTING', 'ACTIVE') and t.cancel_requested = 0
+order by c.wire;
+
+-- name: advance_channel
+-- Records were appended.
+update channels set next_offset = next_offset + :count, size = size + :size where channel_id = :channel_id;
+
+-- name: drop_records
+-- Records came after the consumer had closed.
+update channels set dropped = dropped + :count where channel_id = :channel_id;
+
+-- name: ack_channel
+-- Every record below is finished; an ack never goes back nor past the end.
+update channels set acked = :acked where channel_id = :channel_id and acked < :acked and :acked <= next_offset;
+
+-- name: ack_message_tasks
+-- The ack of a channel that feeds message tasks: the lowest record still in work, else all that was dispatched.
+update channels set acked = coalesce(
+  (select min(record_offset) from tasks where tasks.channel_id = channels.channel_id and state in ('QUEUED', 'STARTING', 'ACTIVE')),
+  dispatched)
+where channel_id = :channel_id;
+
+-- name: dispatch_channel
+-- A task row was made for every record below.
+update channels set dispatched = :dispatched where channel_id = :channel_id and dispatched < :dispatched;
+
+-- name: end_channel
+-- No record can come any more.
+update channels set ended = 1 where channel_id = :channel_id and ended = 0;
+
+-- name: close_inbound
+-- The consumer is through: what it left is finished, what still comes is dropped.
+update channels set closed = 1, acked = next_offset where activation_id = :activation_id and node = :node;
+
+-- name: insert_segment
+-- Records as they came.
+insert into segments (channel_id, first_offset, count, hops, bytes) values (:channel_id, :first_offset, :count, :hops, :bytes);
+
+-- name: segments_from
+-- The segments that hold an offset and what follows it.
+select first_offset, count, bytes from segments
+where channel_id = :channel_id
+  and first_offset >= coalesce((select max(first_offset) from segments where channel_id = :channel_id and first_offset <= :offset), 0)
+order by first_offset limit :limit;
+
+-- name: segment_sizes
+-- Ends and sizes of the segments that are not wholly consumed, for the credit of a sender.
+select first_offset + count as end_offset, length(bytes) as size from segments
+where channel_id = :channel_id and first_offset + count > :offset order by first_offset;
+
+-- name: delete_consumed
+-- Segments that no replay can need any more.
+delete from segments where channel_id = :channel_id and first_offset < :acked and first_offset + count <= :acked;

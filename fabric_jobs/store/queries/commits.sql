@@ -1,0 +1,33 @@
+-- name: current_attempt
+-- The attempt that may speak for a task, with what a commit needs to know.
+select task_id, activation_id, node, sequence, hand, sends, repeated from tasks
+where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE') and cancel_requested = 0;
+
+-- name: note_commit
+-- What a commit changes of its task.
+update tasks set sequence = :sequence, sent = sent + :count, hand = :hand, sends = :sends, repeated = :repeated
+where task_id = :task_id;
+
+-- name: insert_held
+-- Outputs that wait for the task's exit 0.
+insert into held (task_id, output, count, bytes) values (:task_id, :output, :count, :bytes);
+
+-- name: held_of_task
+-- In the order in which they were sent.
+select held_id, output, count, bytes from held where task_id = :task_id order by held_id;
+
+-- name: delete_held
+-- Released, or the attempt that sent them is over.
+delete from held where task_id = :task_id;
+
+-- name: insert_message_key
+-- Refused when the key was used before.
+insert into message_keys (task_id, key) values (:task_id, :key) on conflict do nothing;
+
+-- name: count_sent
+-- The task committed records.
+update tasks set sent = sent + :count where task_id = :task_id;
+
+-- name: condemn_task
+-- The attempt broke a rule; it fails with this cause however it exits.
+update tasks set cause = :cause where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE');

@@ -1,0 +1,19 @@
+-- name: latest_definition
+-- The newest version of a definition.
+select * from definitions where project_id = :project_id and kind = :kind and name = :name order by version desc limit 1;
+
+-- name: definition
+-- One version of a definition.
+select * from definitions where project_id = :project_id and kind = :kind and name = :name and version = :version;
+
+-- name: latest_definitions
+-- The newest version of every definition of a kind.
+select d.* from definitions d
+where d.project_id = :project_id and d.kind = :kind
+  and d.version = (select max(version) from definitions x where x.project_id = d.project_id and x.kind = d.kind and x.name = d.name)
+order by d.name;
+
+-- name: insert_definition
+-- Keep a new version.
+insert into definitions (project_id, kind, name, version, hash, body, source, saved_at)
+values (:project_id, :kind, :name, :version, :hash, :body, :source, :saved_at);

@@ -1,0 +1,7 @@
+-- name: setting
+-- The value of one setting.
+select value from settings where key = :key;
+
+-- name: put_setting
+-- Keep a setting; the last one wins.
+insert into settings (key, value) values (:key, :value) on conflict (key) do update set value = excluded.value;

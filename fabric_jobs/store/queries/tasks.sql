@@ -1,0 +1,96 @@
+-- name: insert_task
+-- QUEUED from the start.
+insert into tasks (project_id, name, activation_id, node, skill_name, action_name, receives, channel_id, record_offset, state, created_at)
+values (:project_id, :name, :activation_id, :node, :skill_name, :action_name, :receives, :channel_id, :record_offset, 'QUEUED', :created_at);
+
+-- name: task
+-- One task.
+select * from tasks where task_id = :task_id;
+
+-- name: task_by_name
+-- One task by its name.
+select * from tasks where project_id = :project_id and name = :name;
+
+-- name: tasks
+-- The newest tasks, filtered; null takes all.
+select * from tasks
+where project_id = :project_id
+  and (:activation_id is null or activation_id = :activation_id)
+  and (:skill_name is null or skill_name = :skill_name)
+  and (:state is null or state = :state)
+order by task_id desc limit :limit offset :skip;
+
+-- name: live_tasks
+-- The tasks of an activation that have not ended.
+select * from tasks where activation_id = :activation_id and state in ('QUEUED', 'STARTING', 'ACTIVE') order by task_id;
+
+-- name: stream_tasks
+-- The stream tasks of an activation, ended ones too.
+select * from tasks where activation_id = :activation_id and receives = 'stream' order by task_id;
+
+-- name: task_counts
+-- How many tasks of each node are in each state.
+select node, state, count(*) as count from tasks where activation_id = :activation_id group by node, state;
+
+-- name: sent_by_node
+-- How many records the tasks of each node committed.
+select node, sum(sent) as sent from tasks where activation_id = :activation_id group by node;
+
+-- name: live_task_count
+-- Is anything under way?
+select count(*) as count from tasks where state in ('QUEUED', 'STARTING', 'ACTIVE');
+
+-- name: busy_slots
+-- Message tasks that hold a worker slot.
+select count(*) as count from tasks where state in ('STARTING', 'ACTIVE') and receives = 'message';
+
+-- name: start_task
+-- QUEUED to STARTING, with a new attempt; refused when somebody wants it to end.
+update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', sequence = 0, repeated = '{}', started_at = coalesce(started_at, :at)
+where task_id = :task_id and state = 'QUEUED' and cancel_requested = 0;
+
+-- name: activate_task
+-- STARTING to ACTIVE.
+update tasks set state = 'ACTIVE' where task_id = :task_id and attempt = :attempt and state = 'STARTING';
+
+-- name: requeue_task
+-- STARTING or ACTIVE back to QUEUED, since its attempt ended and tries are left.
+update tasks set state = 'QUEUED', lost = lost + :lost, failures = failures + :failures, not_before_at = :not_before_at, cause = :cause
+where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE');
+
+-- name: end_task
+-- To an end: COMPLETE, FAILED, CANCELLED or TIMEOUT; what never ran can only fail or be cancelled.
+update tasks set state = :state, cause = :cause, exit_code = :exit_code, ended_at = :ended_at
+where task_id = :task_id and attempt = :attempt
+  and (state in ('STARTING', 'ACTIVE') or (state = 'QUEUED' and :state in ('FAILED', 'CANCELLED')));
+
+-- name: ask_task_cancel
+-- The wish to cancel is a flag.
+update tasks set cancel_requested = 1, cause = :cause
+where task_id = :task_id and cancel_requested = 0 and state in ('QUEUED', 'STARTING', 'ACTIVE');
+
+-- name: ask_cancel_of_live_tasks
+-- The activation ends; what still runs in it is to stop.
+update tasks set cancel_requested = 1, cause = :cause
+where activation_id = :activation_id and cancel_requested = 0 and state in ('QUEUED', 'STARTING', 'ACTIVE');
+
+-- name: insert_attempt
+-- One try of a task.
+insert into attempts (task_id, attempt, executor, started_at) values (:task_id, :attempt, :executor, :started_at);
+
+-- name: set_handle
+-- The executor accepted it.
+update attempts set handle = :handle where task_id = :task_id and attempt = :attempt;
+
+-- name: end_attempt
+-- How it ended.
+update attempts set ended_at = :ended_at, exit_code = :exit_code, reason = :reason
+where task_id = :task_id and attempt = :attempt and ended_at is null;
+
+-- name: attempt
+-- One attempt.
+select * from attempts where task_id = :task_id and attempt = :attempt;
+
+-- name: attempts_of_task
+-- All tries of a task.
+select * from attempts where task_id = :task_id order by attempt;
