@@ -38,6 +38,7 @@ class Activation:
     properties: dict[str, Any]
     headers: dict[str, str]
     retry_of: str | None
+    start_node: str
     started_at: float
     ended_at: float | None
 
@@ -68,7 +69,9 @@ class Channel:
     wire: int
     sending_id: str
     output: str
-    node: str  # the consumer; empty when it is part of the response
+    node: str  # the node or the join that consumes; empty when it is part of the response
+    conditions: str  # JSON; empty when every record goes in
+    exempt: bool  # no sender waits for its consumer
     next_offset: int
     size: int  # bytes
     acked: int
@@ -81,7 +84,8 @@ class Channel:
     def from_row(cls, row: Row) -> Channel:
         """Build it from a row of `channels`."""
         values = _columns(row)
-        values["ended"], values["closed"] = bool(values["ended"]), bool(values["closed"])
+        for key in ("exempt", "ended", "closed"):
+            values[key] = bool(values[key])
         return cls(**values)
 
 
@@ -131,7 +135,11 @@ class Task:
     cause: str
     sequence: int
     sent: int
+    hops: int
     hand: str | None
+    left_at: str | None
+    failed_at: str
+    careful: str
     sends: str
     repeated: str
     not_before_at: float
@@ -176,6 +184,32 @@ class Attempt:
     def from_row(cls, row: Row) -> Attempt:
         """Build it from a row of `attempts`."""
         return cls(**_columns(row))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetter:
+    """A record that used up its attempts."""
+
+    dead_letter_id: int
+    project_id: str
+    activation_id: str
+    channel_id: int
+    record_offset: int
+    task_id: int
+    skill_name: str
+    payload: bytes  # JSON text
+    error: dict[str, Any]
+    on_error: str  # continue | complete
+    attempts: int
+    dead_at: float
+    retried_as: str | None  # the activation that tries it again
+
+    @classmethod
+    def from_row(cls, row: Row) -> DeadLetter:
+        """Build it from a row of `dead_letters`."""
+        values = _columns(row)
+        values["error"] = json.loads(values["error"])
+        return cls(**values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

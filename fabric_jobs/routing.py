@@ -6,23 +6,29 @@ A node is one input of one skill reference; a wire is one mapping between two of
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
-from fabric_jobs.definitions import Action, Agent, Port, Skill, SkillReference, Target
+from fabric_jobs import conditions
+from fabric_jobs.conditions import Condition
+from fabric_jobs.definitions import Action, Agent, Port, Routing, Skill, SkillReference, Target
+from fabric_jobs.definitions import Mapping as AgentMapping
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.names import nearest
 
 SECRET = "#SECURE."
 SOURCE = ""  # stands for the caller as a sender, and for the response as a consumer
+JOIN = "!join"  # ends the key of a join; no name has the character
+EXTERNAL = Action(name="external-api", type="external-api")
+RUNTIMES = {"cortex/jobs": "job", "cortex/daemons": "daemon"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One input of one skill reference, with the action that its messages go to."""
+    """One input of one skill reference, with the action that its messages go to; one per action under field routing."""
 
-    key: str  # <refId>.<input>
+    key: str  # <refId>.<input>, and #<n> for the other actions of a field routing
     ref_id: str
     skill_name: str
     input: str
@@ -34,17 +40,24 @@ class Node:
     @property
     def is_stream(self) -> bool:
         """Whether one task reads all of the input."""
-        return self.action.receives == "stream"
+        return self.action.type == "job" and self.action.receives == "stream"
+
+    @property
+    def is_called(self) -> bool:
+        """Whether each record is an HTTP call, to a daemon or to an external API."""
+        return self.action.type != "job"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wire:
-    """One mapping: the records of an output of `source` go to the node `target`, or into the agent's output."""
+    """One mapping: the records of an output of `source` go to `target`, or into the agent's output."""
 
-    source: str  # a node's key, or SOURCE
-    output: str  # the output of the source; empty for SOURCE
-    target: str  # a node's key, or SOURCE: it is part of the response
+    source: str  # the key of a node or of a join, or SOURCE
+    output: str  # the output of the source; empty for SOURCE and for a join
+    target: str  # the key of a node or of a join, or SOURCE: it is part of the response
     response: str = ""  # the agent's output that it leads to
+    conditions: tuple[Condition, ...] = ()  # of a record that takes it: all of them
+    cyclic: bool = False  # what it feeds may feed it
 
     def __str__(self) -> str:
         source = self.source.partition(".")[0]  # the refId
@@ -59,6 +72,22 @@ class Plan:
     nodes: Mapping[str, Node]
     wires: tuple[Wire, ...]
     response: str  # the agent's output that answers
+    headers: tuple[str, ...] = ()  # of the invocation, that are passed on (reference/fabric.md 3.1, allowedHeaders)
+
+    @property
+    def joins(self) -> tuple[str, ...]:
+        """Return the keys of the joins: each waits for the end of what leads to it, and sends one array on."""
+        return tuple(dict.fromkeys(wire.target for wire in self.wires if wire.target.endswith(JOIN)))
+
+    def beginning_at(self, node: str) -> Plan:
+        """Return the part of the plan that a record takes which comes to `node` straight from the caller."""
+        below = self.downstream([node])
+        wires = [wire for wire in self.wires if wire.source in below]
+        return Plan(
+            nodes={key: found for key, found in self.nodes.items() if key in below},
+            wires=(Wire(source=SOURCE, output="", target=node), *wires),
+            response=self.response,
+        )
 
     def downstream(self, nodes: Iterable[str]) -> set[str]:
         """Return `nodes` and every node that can be reached from them."""
@@ -84,11 +113,14 @@ def compile_skill(skill: Skill, input_name: str, properties: Mapping[str, Any]) 
     Raises NotFound when the skill has no such input, InvalidInput when this version cannot run it.
     """
     reference = SkillReference(skill_name=skill.name, ref_id=skill.name)
-    node = _node(reference, skill, input_name, properties)
-    outputs = [output.name for output in skill.outputs] or [node.output]
-    wires = [Wire(source=SOURCE, output="", target=node.key)]
-    wires += [Wire(source=node.key, output=output, target=SOURCE, response="output") for output in outputs]
-    return Plan(nodes={node.key: node}, wires=tuple(wires), response="output")
+    entries = _entries(reference, skill, input_name, properties)
+    wires = [Wire(source=SOURCE, output="", target=node.key, conditions=asked) for node, asked in entries]
+    for node, _ in entries:
+        outputs = [output.name for output in skill.outputs] or [node.output]
+        wires += [Wire(source=node.key, output=output, target=SOURCE, response="output") for output in outputs]
+    headers = _allowed_headers(skill.defaults())
+    nodes = {node.key: node for node, _ in entries}
+    return Plan(nodes=nodes, wires=tuple(wires), response="output", headers=headers)
 
 
 def compile_agent(agent: Agent, skills: Mapping[str, Skill], service: str, properties: Mapping[str, Any]) -> Plan:
@@ -106,7 +138,32 @@ def compile_agent(agent: Agent, skills: Mapping[str, Skill], service: str, prope
     merged = {**agent.properties, **properties}
     compiler = _AgentCompiler(agent, skills, merged)
     wires = compiler.reach(entry.signal_id)
-    return Plan(nodes=compiler.nodes, wires=tuple(wires), response=entry.output)
+    headers = _allowed_headers(agent.properties)
+    plan = Plan(nodes=compiler.nodes, wires=tuple(wires), response=entry.output, headers=headers)
+    return replace(plan, wires=_with_cycles(agent, plan))
+
+
+def _allowed_headers(properties: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the headers that a definition lets through; the token of the gateway is never one of them."""
+    names = [name.strip() for name in str(properties.get("allowedHeaders") or "").split(",")]
+    return tuple(name for name in names if name and name.lower() != "authorization")
+
+
+def _with_cycles(agent: Agent, plan: Plan) -> tuple[Wire, ...]:
+    """Return the wires, those marked that close a cycle; refuse what would wait for its own end."""
+    below = {key: plan.downstream([key]) for key in (*plan.nodes, *plan.joins)}
+    wires = tuple(
+        replace(wire, cyclic=wire.source in below.get(wire.target, ())) if wire.source else wire for wire in plan.wires
+    )
+    for wire in wires:
+        node = plan.nodes.get(wire.target)
+        if wire.cyclic and (node is None or node.is_stream):
+            what = "a join" if node is None else f"'{node.ref_id}', which reads a stream"
+            raise InvalidInput(
+                f"agent '{agent.name}': the mapping {wire} closes a cycle through {what} and so would never end.",
+                hint="Take it out of the cycle, or let the skill read message by message ('receives: message').",
+            )
+    return wires
 
 
 class _AgentCompiler:
@@ -117,10 +174,12 @@ class _AgentCompiler:
         self.skills = skills
         self.properties = properties
         self.nodes: dict[str, Node] = {}
+        self._entries: dict[str, list[tuple[Node, tuple[Condition, ...]]]] = {}
+        self._joins: dict[str, tuple[int, AgentMapping]] = {}  # key -> the first mapping into it
 
     def reach(self, signal_id: str) -> list[Wire]:
         """Return the wires that records of a service can take, in the order of the agent's mappings."""
-        taken: dict[int, Wire] = {}
+        taken: dict[tuple[int, int], Wire] = {}
         pending: list[str] = [SOURCE]
         seen: set[str] = set()
         while pending:
@@ -128,27 +187,42 @@ class _AgentCompiler:
             if source in seen:
                 continue
             seen.add(source)
-            for index, wire in self._wires_from(source, signal_id):
-                taken[index] = wire
+            for place, wire in self._wires_from(source, signal_id):
+                taken[place] = wire
                 if wire.target != SOURCE:
                     pending.append(wire.target)
-        return [taken[index] for index in sorted(taken)]
+        return [taken[place] for place in sorted(taken)]
 
-    def _wires_from(self, source: str, signal_id: str) -> list[tuple[int, Wire]]:
+    def _wires_from(self, source: str, signal_id: str) -> list[tuple[tuple[int, int], Wire]]:
+        if source in self._joins:
+            index, mapping = self._joins[source]
+            return self._placed(index, 1, self._wires(source, "", mapping.target, ()))
         found = []
         for index, mapping in enumerate(self.agent.mappings):
             output = self._output_of(mapping.source, source, signal_id)
             if output is None:
                 continue
-            if mapping.when is not None or mapping.join:
-                what = "when" if mapping.when is not None else "join"
-                raise InvalidInput(
-                    f"agent '{self.agent.name}': the mapping {mapping.source} → {mapping.target} has '{what}', "
-                    "which this version does not carry out.",
-                    hint=f"Remove '{what}' from the mapping.",
-                )
-            found.append((index, self._wire(source, output, mapping.target)))
+            asked = () if mapping.when is None else (mapping.when,)
+            if mapping.join:
+                key = self._join(index, mapping)
+                wires = [Wire(source=source, output=output, target=key, conditions=asked)]
+            else:
+                wires = self._wires(source, output, mapping.target, asked)
+            # The nodes of a field routing leave by the same mapping: each has its place in the order.
+            first = 1000 * (1 + list(self.nodes).index(source)) if source else 0
+            found += self._placed(index, first, wires)
         return found
+
+    def _placed(self, index: int, first: int, wires: list[Wire]) -> list[tuple[tuple[int, int], Wire]]:
+        return [((index, first + number), wire) for number, wire in enumerate(wires)]
+
+    def _join(self, index: int, mapping: AgentMapping) -> str:
+        target = mapping.target
+        port = self._targets(target)[0][0].input if target.kind == "skill" else ""
+        key = f"{target.ref}.{port}{JOIN}"
+        first = self._joins.get(key, (index, mapping))
+        self._joins[key] = min(first, (index, mapping), key=lambda entry: entry[0])
+        return key
 
     def _output_of(self, port: Port, source: str, signal_id: str) -> str | None:
         """Return the output that a mapping takes of `source`; None when it begins elsewhere."""
@@ -165,13 +239,16 @@ class _AgentCompiler:
             )
         return port.port or node.output
 
-    def _wire(self, source: str, output: str, target: Port) -> Wire:
+    def _wires(self, source: str, output: str, target: Port, asked: tuple[Condition, ...]) -> list[Wire]:
         if target.kind == "output":
             name = next((port.name for port in self.agent.outputs if port.signal_id == target.ref), target.ref)
-            return Wire(source=source, output=output, target=SOURCE, response=name)
-        return Wire(source=source, output=output, target=self._target(target).key)
+            return [Wire(source=source, output=output, target=SOURCE, response=name, conditions=asked)]
+        return [
+            Wire(source=source, output=output, target=node.key, conditions=(*asked, *more))
+            for node, more in self._targets(target)
+        ]
 
-    def _target(self, port: Port) -> Node:
+    def _targets(self, port: Port) -> list[tuple[Node, tuple[Condition, ...]]]:
         reference = self.agent.reference(port.ref)
         if reference is None:
             raise NotFound(
@@ -186,45 +263,60 @@ class _AgentCompiler:
             )
         input_name = port.port or (skill.inputs[0].name if skill.inputs else "")
         key = f"{reference.ref_id}.{input_name}"
-        if key not in self.nodes:
-            self.nodes[key] = _node(reference, skill, input_name, self.properties)
-        return self.nodes[key]
+        if key not in self._entries:
+            self._entries[key] = _entries(reference, skill, input_name, self.properties)
+            self.nodes |= {node.key: node for node, _ in self._entries[key]}
+        return self._entries[key]
 
 
-def _node(reference: SkillReference, skill: Skill, input_name: str, properties: Mapping[str, Any]) -> Node:
+def _entries(
+    reference: SkillReference, skill: Skill, input_name: str, properties: Mapping[str, Any]
+) -> list[tuple[Node, tuple[Condition, ...]]]:
+    """Return the nodes of an input with what a record has to meet to go there: several only under field routing."""
     merged = {**skill.defaults(), **reference.properties, **properties}
     _check_properties(skill, merged)
-    target = _target_of(skill, input_name, merged)
+    found = []
+    for number, (target, asked) in enumerate(_targets_of(skill, input_name, merged)):
+        node = Node(
+            key=f"{reference.ref_id}.{input_name}" + (f"#{number}" if number else ""),
+            ref_id=reference.ref_id,
+            skill_name=skill.name,
+            input=input_name,
+            action=_action_of(skill, input_name, target),
+            output=target.output,
+            outputs=tuple(output.name for output in skill.outputs),
+            properties=merged,
+        )
+        found.append((node, asked))
+    return found
+
+
+def _action_of(skill: Skill, input_name: str, target: Target) -> Action:
+    if target.runtime == "cortex/external-api":
+        return EXTERNAL
     action = skill.action(target.action)
-    if target.runtime != "cortex/jobs" or action is None or action.type != "job":
+    if action is None or RUNTIMES.get(target.runtime) != action.type:
         raise InvalidInput(
-            f"skill '{skill.name}': input '{input_name}' goes to '{target.action}' in {target.runtime}; "
-            "this version runs actions of type job.",
-            hint="Route the input to a job action of the skill.",
+            f"skill '{skill.name}': input '{input_name}' goes to '{target.action}' in {target.runtime}, "
+            "which is no action of that kind.",
+            hint="Jobs run in cortex/jobs, daemons in cortex/daemons; `fabric-jobs workspaces lint` shows the place.",
         )
-    if action.on_error != "fail":
-        raise InvalidInput(
-            f"skill '{skill.name}': action '{action.name}' has 'onError: {action.on_error}'; this version carries out 'fail'.",
-            hint="Remove 'onError', or set it to 'fail'.",
-        )
-    return Node(
-        key=f"{reference.ref_id}.{input_name}",
-        ref_id=reference.ref_id,
-        skill_name=skill.name,
-        input=input_name,
-        action=action,
-        output=target.output,
-        outputs=tuple(output.name for output in skill.outputs),
-        properties=merged,
-    )
+    return action
 
 
 def _check_properties(skill: Skill, properties: Mapping[str, Any]) -> None:
     for item in skill.properties:
-        if item.required and properties.get(item.name) is None:
+        value = properties.get(item.name)
+        if item.required and value is None:
             raise InvalidInput(
                 f"skill '{skill.name}' requires the property '{item.name}', and nobody gives it a value.",
                 hint=f'Give it in the agent, or when you invoke: {{"payload": …, "properties": {{"{item.name}": …}}}}.',
+            )
+        valid = [conditions.text_of(known) for known in item.valid_values]  # callers write numbers as text, too
+        if valid and value is not None and conditions.text_of(value) not in valid:
+            raise InvalidInput(
+                f"skill '{skill.name}': the property '{item.name}' cannot be '{conditions.text_of(value)}'.",
+                hint=f"It can be: {', '.join(valid)}.",
             )
     for name, value in properties.items():
         if isinstance(value, str) and value.startswith(SECRET):
@@ -234,7 +326,9 @@ def _check_properties(skill: Skill, properties: Mapping[str, Any]) -> None:
             )
 
 
-def _target_of(skill: Skill, input_name: str, properties: Mapping[str, Any]) -> Target:
+def _targets_of(
+    skill: Skill, input_name: str, properties: Mapping[str, Any]
+) -> list[tuple[Target, tuple[Condition, ...]]]:
     port = skill.input(input_name)
     if port is None:
         raise NotFound(
@@ -243,12 +337,22 @@ def _target_of(skill: Skill, input_name: str, properties: Mapping[str, Any]) -> 
         )
     routing = port.routing
     if routing.kind == "property":
-        value = str(properties.get(routing.selector, ""))
-        return next((rule.target for rule in routing.rules if rule.match == value), routing.default)
-    if routing.kind == "field" and len({target.action for target in routing.targets()}) > 1:
-        raise InvalidInput(
-            f"skill '{skill.name}': input '{input_name}' routes by the field '{routing.selector}', "
-            "which this version does not carry out.",
-            hint="Route by 'all' or by 'property'.",
-        )
-    return routing.default
+        value = conditions.text_of(properties.get(routing.selector, ""))
+        return [(next((rule.target for rule in routing.rules if rule.match == value), routing.default), ())]
+    if routing.kind == "field":
+        return _by_field(routing)
+    return [(routing.default, ())]
+
+
+def _by_field(routing: Routing) -> list[tuple[Target, tuple[Condition, ...]]]:
+    """Return the default, then every other target; the first rule of a value decides."""
+    targets: dict[str, Target] = {}
+    for rule in routing.rules:
+        targets.setdefault(rule.match, rule.target)
+    elsewhere = [match for match, target in targets.items() if target != routing.default]
+    asked = (conditions.by_field(routing.selector, elsewhere, inverse=True),) if elsewhere else ()
+    found: list[tuple[Target, tuple[Condition, ...]]] = [(routing.default, asked)]
+    for target in dict.fromkeys(targets[match] for match in elsewhere):
+        matches = [match for match in elsewhere if targets[match] == target]
+        found.append((target, (conditions.by_field(routing.selector, matches),)))
+    return found

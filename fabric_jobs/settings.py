@@ -38,6 +38,9 @@ class Settings:
     response_records: int = 1000  # a longer response is {count, href}
     response_bytes: int = 1 << 20
     grace_seconds: float = 10.0  # between TERM and KILL
+    call_seconds: float = 300.0  # for the answer of a daemon or an external API
+    daemon_start_seconds: float = 300.0  # until a daemon listens
+    daemon_idle_seconds: float = 300.0  # a daemon without calls is stopped
     lost_limit: int = 3  # tries of an attempt whose place died
     task_slots: int = field(default_factory=lambda: 2 * cpu_count())  # message tasks at a time, of all activations
 

@@ -16,6 +16,8 @@ from fabric_jobs.routing import SOURCE, Node, Plan, Wire, sending_id
 from fabric_jobs.states import ActivationState, TaskState
 from fabric_jobs.store import Store, Tx, activations, channels, definitions, tasks
 from fabric_jobs.store.activations import NewActivation
+from fabric_jobs.store.channels import NewChannel, Sender
+from fabric_jobs.store.sent import Sent
 from fabric_jobs.store.tasks import NewTask
 
 PROJECT = "local"
@@ -45,6 +47,7 @@ def activation(**changes: Any) -> Activation:
         "properties": {},
         "headers": {},
         "retry_of": None,
+        "start_node": "",
         "started_at": 0.0,
         "ended_at": None,
     }
@@ -65,6 +68,8 @@ def channel(**changes: Any) -> Channel:
         "size": 0,
         "acked": 0,
         "dispatched": 0,
+        "conditions": "",
+        "exempt": False,
         "dropped": 0,
         "ended": False,
         "closed": False,
@@ -95,7 +100,11 @@ def task(**changes: Any) -> Task:
         "cause": "",
         "sequence": 0,
         "sent": 0,
+        "hops": 1,
         "hand": None,
+        "left_at": None,
+        "failed_at": "",
+        "careful": "{}",
         "sends": "{}",
         "repeated": "{}",
         "not_before_at": 0.0,
@@ -244,20 +253,32 @@ def add_activation(store: Store, activation_id: str = "a1", **changes: Any) -> s
 
 
 def add_channel(
-    store: Store, source: str, target: str, *, wire: int, output: str = "out", activation_id: str = "a1"
+    store: Store, source: str, target: str, *, wire: int, output: str = "out", activation_id: str = "a1", **changes: Any
 ) -> int:
     """Store an empty channel between two nodes; return its id."""
     return store.write(
         lambda tx: channels.create(
             tx,
-            project_id=PROJECT,
-            activation_id=activation_id,
-            wire=wire,
-            sending_id=sending_id(activation_id, source),
-            output=output,
-            node=target,
+            NewChannel(
+                project_id=PROJECT,
+                activation_id=activation_id,
+                wire=wire,
+                sending_id=sending_id(activation_id, source),
+                output=output,
+                node=target,
+                **changes,
+            ),
         )
     ).result()
+
+
+def append(
+    store: Store, records: list[Any], *, activation_id: str = "a1", source: str = "a.in", output: str = "out"
+) -> None:
+    """Append records to the channels of an output, as somebody who is no task."""
+    sender = Sender(activation_id=activation_id, sending_id=sending_id(activation_id, source))
+    sent = Sent(output=output, count=len(records), bytes=ndjson(records))
+    store.write(lambda tx: channels.append(tx, sender, sent)).result()
 
 
 def new_task(node: str = "b.in", name: str = "t", **changes: Any) -> NewTask:

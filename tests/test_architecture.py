@@ -16,6 +16,7 @@ FLOORS: dict[str, int] = {
     "runtime": 0,
     "definitions": 1,
     "names": 1,
+    "conditions": 1,
     "records": 1,
     "shipped": 1,
     "state_dir": 1,
@@ -34,7 +35,7 @@ FLOORS: dict[str, int] = {
     "__main__": 6,
     "__init__": 0,
 }
-NEIGHBOURS = {("cli", "owner"), ("__main__", "cli"), ("documents", "documents")}
+NEIGHBOURS = {("cli", "owner"), ("__main__", "cli"), ("documents", "documents"), ("conditions", "names")}
 
 FILE_LINES, FUNCTION_LINES, PARAMETERS, CLASS_LINES = 400, 50, 6, 200
 

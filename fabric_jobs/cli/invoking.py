@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,12 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.printing import show
+from fabric_jobs.errors import InvalidInput
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
+
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,6 +30,14 @@ _OPTIONS = (
     ),
     click.option("--params", metavar="JSON", help="The parameters on the command line."),
     click.option("--payload", metavar="JSON", help="The payload alone."),
+    click.option("--session", metavar="ID", help="The session that the invocation belongs to."),
+    click.option(
+        "--header",
+        "headers",
+        metavar="'NAME: VALUE'",
+        multiple=True,
+        help="A header; passed on when 'allowedHeaders' names it.",
+    ),
     click.option("--detach", is_flag=True, help="Print the activation's id and return; the activation runs on."),
     click.option("--quiet", "-q", is_flag=True, help="No progress."),
     options.output,
@@ -51,12 +63,22 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
     from fabric_jobs.workspace.tree import Workspace
 
     params = read_params(given["params_file"], given["params"], given["payload"])
+    if given["session"]:
+        params["sessionId"] = given["session"]
+    headers = dict(map(_header, given["headers"]))
     save = verbs.save_skill if kind == "skill" else verbs.save_agent
-    activation_id = verbs.start(gateway, save(gateway, Workspace(root), name, entry), params, root)
+    activation_id = verbs.start(gateway, save(gateway, Workspace(root), name, entry), params, root, headers=headers)
     if given["detach"]:
         _print_detached(activation_id, given["output"])
         return
     print_result(attend(gateway, activation_id, quiet=given["quiet"]), given["output"])
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not HEADER_NAME.fullmatch(name) or not value.strip().isprintable() or not value.isascii():
+        raise InvalidInput(f"'{text}' is no header.", hint="Write it like --header 'X-Request: 42'.")
+    return name, value.strip()
 
 
 def attend(gateway: Gateway, activation_id: str, *, quiet: bool) -> dict[str, Any]:

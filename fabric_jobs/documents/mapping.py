@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fabric_jobs import conditions
 from fabric_jobs.definitions import Agent, Mapping, Port
 from fabric_jobs.documents.reader import Reader
 from fabric_jobs.names import nearest
@@ -41,13 +42,21 @@ def read_mapping(reader: Reader, agent: Agent) -> Mapping | None:
             level="warning",
         )
     condition = reader.inner("when")
-    if condition is not None and (not isinstance(condition.node.value, dict) or not condition.node.value):
-        condition.error("a condition is a mapping from fields of the payload to what they have to be")
+    if condition is not None:
+        _check_condition(condition)
     if source is None or target is None:
         return None
     if source.kind == "input" and target.kind == "output":
         reader.warn("this leads from an input of the agent straight to an output; no skill runs")
     return Mapping(source=source, target=target, when=condition.node.plain() if condition else None, join=join)
+
+
+def _check_condition(reader: Reader) -> None:
+    if not isinstance(reader.node.value, dict) or not reader.node.value:
+        reader.error("a condition is a mapping from fields of the payload to what they have to be")
+        return
+    for field, message in conditions.problems(reader.node.plain()):
+        reader.error(message, field)
 
 
 def _port(reader: Reader, side: Side, agent: Agent) -> Port | None:

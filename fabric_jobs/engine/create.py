@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from fabric_jobs.engine.decide import CreateTasks, decide
 from fabric_jobs.engine.snapshot import Snapshot, take
-from fabric_jobs.records import Task
-from fabric_jobs.routing import Plan
+from fabric_jobs.records import Activation, Task
+from fabric_jobs.routing import Node, Plan
 from fabric_jobs.settings import Settings, cpu_count
 from fabric_jobs.store import Tx, activations, channels, tasks
 
@@ -23,7 +23,7 @@ def create_tasks(tx: Tx, snapshot: Snapshot, wanted: CreateTasks, executor: str)
     started = []
     for index in range(wanted.count):
         offset = None if wanted.channel_id is None else wanted.first + index
-        task = tasks.find(tx, tasks.create(tx, _new_task(snapshot, wanted, offset)))
+        task = tasks.find(tx, tasks.create(tx, _with_record(tx, snapshot, wanted, offset)))
         if task is not None and index < wanted.start:
             started.append(tasks.start(tx, task, executor))
     return [task for task in started if task is not None]
@@ -36,13 +36,21 @@ def begin(tx: Tx, activation_id: str, plan: Plan, executor: str, settings: Setti
         return
     free_slots = settings.task_slots - tasks.busy_slots(tx)
     snapshot = replace(taken, now=time.time(), free_slots=free_slots, cpus=cpu_count())
-    for decision in decide(snapshot):
+    for decision in decide(snapshot):  # calls are made by their own thread, which looks after the commit
         if isinstance(decision, CreateTasks):
             create_tasks(tx, snapshot, decision, executor)
 
 
-def _new_task(snapshot: Snapshot, wanted: CreateTasks, offset: int | None) -> tasks.NewTask:
-    activation, node = snapshot.activation, wanted.node
+def _with_record(tx: Tx, snapshot: Snapshot, wanted: CreateTasks, offset: int | None) -> tasks.NewTask:
+    new = new_task(snapshot.activation, wanted.node)
+    if wanted.channel_id is None or offset is None:
+        return new
+    hops = 1 + channels.hops_of(tx, wanted.channel_id, offset)
+    return replace(new, channel_id=wanted.channel_id, record_offset=offset, hops=hops)
+
+
+def new_task(activation: Activation, node: Node) -> tasks.NewTask:
+    """Return what a task of a node starts with: a job that reads no record yet."""
     skill = node.skill_name.replace("/", "-")
     return tasks.NewTask(
         project_id=activation.project_id,
@@ -52,6 +60,4 @@ def _new_task(snapshot: Snapshot, wanted: CreateTasks, offset: int | None) -> ta
         skill_name=node.skill_name,
         action_name=node.action.name,
         receives=node.action.receives,
-        channel_id=wanted.channel_id,
-        record_offset=offset,
     )

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import chain
 
-from fabric_jobs.definitions import Action
+from fabric_jobs.engine.outcome import deadline_of
 from fabric_jobs.engine.snapshot import Snapshot
-from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit
+from fabric_jobs.executors.base import STOPPED, AttemptExit
 from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import Node
 from fabric_jobs.states import TaskState
-
-GAVE_UP = 75  # the runtime layer's exit code when its gateway is away, or says that the attempt is over
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +54,21 @@ class FinishTask:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CallRecords:
+    """See to it that the records of a node are on their way to its daemon or its external API."""
+
+    task: Task | None  # None: it is to be made
+    node: Node
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndCalls:
+    """Nothing is to be called any more."""
+
+    task: Task
+
+
+@dataclass(frozen=True, kw_only=True)
 class CancelActivation:
     """Somebody asked."""
 
@@ -67,7 +80,17 @@ class LookAgain:
     at: float  # seconds since 1970
 
 
-Decision = CreateTasks | StartTask | LaunchAttempt | StopAttempt | FinishTask | CancelActivation | LookAgain
+Decision = (
+    CreateTasks
+    | StartTask
+    | LaunchAttempt
+    | StopAttempt
+    | FinishTask
+    | CallRecords
+    | EndCalls
+    | CancelActivation
+    | LookAgain
+)
 
 
 def decide(snapshot: Snapshot) -> list[Decision]:
@@ -79,6 +102,9 @@ def decide(snapshot: Snapshot) -> list[Decision]:
         return [decision for decision in decisions if not isinstance(decision, StartTask | LaunchAttempt)]
     free = snapshot.free_slots
     for node in snapshot.plan.nodes.values():
+        if node.is_called:
+            decisions += _call(snapshot, node)
+            continue
         if node.is_stream:
             decisions += _create_stream(snapshot, node)
             continue
@@ -89,7 +115,18 @@ def decide(snapshot: Snapshot) -> list[Decision]:
     return decisions
 
 
+def _call(snapshot: Snapshot, node: Node) -> list[Decision]:
+    if not any(channel.acked < channel.next_offset for channel in snapshot.inbound(node)):
+        return []
+    running = snapshot.running(node.key)
+    if any(task.cancel_requested for task in running):
+        return []
+    return [CallRecords(task=running[0] if running else None, node=node)]
+
+
 def _for_task(snapshot: Snapshot, task: Task) -> list[Decision]:
+    if task.kind == "calls":
+        return [EndCalls(task=task)] if task.cancel_requested else []
     ended = snapshot.exits.get(task.task_id)
     if ended is not None:
         return [FinishTask(task=task, exit=ended)]
@@ -119,15 +156,6 @@ def _start_messages(snapshot: Snapshot, node: Node, free: int) -> list[Decision]
         task for task in snapshot.running(node.key) if task.state is TaskState.QUEUED and not task.cancel_requested
     ]
     return [_start(snapshot, task) for task in queued[: _room(snapshot, node, free)]]
-
-
-def deadline_of(task: Task, action: Action) -> float | None:
-    """Return when the current attempt of a task times out, in seconds since 1970; None when it may run on."""
-    if action.timeout is None or task.started_at is None:
-        return None
-    return (
-        max(task.started_at, task.not_before_at) + action.timeout
-    )  # another try begins when it may, not when the first did
 
 
 def _room(snapshot: Snapshot, node: Node, free: int) -> int:
@@ -161,59 +189,3 @@ def _create_messages(snapshot: Snapshot, node: Node, free: int) -> list[CreateTa
 
 def _undispatched(channel: Channel) -> int:
     return channel.next_offset - channel.dispatched
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What becomes of a task whose attempt ended."""
-
-    state: TaskState  # QUEUED: it is tried again
-    cause: str = ""
-    lost: bool = False
-    not_before_at: float = 0.0
-
-
-def outcome(task: Task, ended: AttemptExit, action: Action, *, now: float, lost_limit: int) -> Outcome:
-    """Return what becomes of a task whose attempt ended."""
-    if task.cancel_requested:
-        return Outcome(state=TaskState.CANCELLED, cause=task.cause)
-    if ended.reason == STOPPED:
-        deadline = deadline_of(task, action)
-        if deadline is not None and now >= deadline:
-            return Outcome(state=TaskState.TIMEOUT, cause=f"it ran longer than its timeout of {action.timeout:g} s")
-        return Outcome(state=TaskState.FAILED, cause="it was stopped")
-    if task.cause:
-        return Outcome(state=TaskState.FAILED, cause=task.cause)
-    if ended.code == 0:
-        return Outcome(state=TaskState.COMPLETE)
-    if ended.reason == LOST or ended.code in (None, GAVE_UP):
-        if task.lost < lost_limit:
-            return Outcome(state=TaskState.QUEUED, cause="the attempt was lost", lost=True, not_before_at=now)
-        return Outcome(state=TaskState.FAILED, cause=f"its attempt was lost {task.lost + 1} times")
-    return _failed(task, ended, action, now)
-
-
-def _failed(task: Task, ended: AttemptExit, action: Action, now: float) -> Outcome:
-    cause = describe_exit(ended)
-    if task.failures >= action.retries.limit:
-        return Outcome(state=TaskState.FAILED, cause=cause)
-    backoff = min(action.retries.backoff_seconds * 2**task.failures, action.retries.max_backoff_seconds)
-    return Outcome(state=TaskState.QUEUED, cause=cause, not_before_at=now + backoff)
-
-
-def describe_exit(ended: AttemptExit) -> str:
-    """Return how an attempt ended in words, such as `exit code 137 (killed by SIGKILL)`."""
-    if ended.code is None:
-        return "nobody knows how it ended"
-    names = {
-        1: "SIGHUP",
-        2: "SIGINT",
-        4: "SIGILL",
-        6: "SIGABRT",
-        7: "SIGBUS",
-        9: "SIGKILL",
-        11: "SIGSEGV",
-        15: "SIGTERM",
-    }
-    name = names.get(ended.code - 128, "")
-    return f"exit code {ended.code}" + (f" (killed by {name})" if name else "")

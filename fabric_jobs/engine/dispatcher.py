@@ -8,28 +8,30 @@ from dataclasses import replace
 
 from fabric_jobs.engine import finish as ends
 from fabric_jobs.engine.attempts import RETRY_SECONDS, Attempts
+from fabric_jobs.engine.calls import Calls
 from fabric_jobs.engine.create import create_tasks
 from fabric_jobs.engine.decide import (
+    CallRecords,
     CancelActivation,
     CreateTasks,
     Decision,
+    EndCalls,
     FinishTask,
     LaunchAttempt,
     LookAgain,
-    Outcome,
     StartTask,
     StopAttempt,
-    outcome,
 )
 from fabric_jobs.engine.finish import Finish
-from fabric_jobs.engine.launch import Endpoint, attempt_spec
+from fabric_jobs.engine.launch import Endpoint, attempt_spec, source_of
+from fabric_jobs.engine.outcome import Ended, Outcome, outcome, refused
 from fabric_jobs.engine.snapshot import Snapshot
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, ReplayDiffers
-from fabric_jobs.executors.base import AttemptExit, Executor
+from fabric_jobs.executors.base import STOPPED, AttemptExit, Executor
 from fabric_jobs.records import Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Store, activations, definitions, tasks
+from fabric_jobs.store import Store, activations, tasks
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +40,14 @@ class Dispatcher:
     """What the engine's thread does with a decision. All of it bears being done twice."""
 
     def __init__(
-        self, store: Store, executor: Executor, attempts: Attempts, settings: Settings, endpoint: Endpoint
+        self, store: Store, executor: Executor, attempts: Attempts, settings: Settings, endpoint: Endpoint, calls: Calls
     ) -> None:
         self._store = store
         self._executor = executor
         self._attempts = attempts
         self._settings = settings
         self._endpoint = endpoint
+        self._calls = calls
 
     def carry_out(self, snapshot: Snapshot, decision: Decision) -> float | None:
         """Do it; return when to look again at the activation (seconds since 1970), None when something else will say so."""
@@ -54,8 +57,8 @@ class Dispatcher:
                 created = self._store.write(lambda tx: create_tasks(tx, snapshot, decision, name)).result()
                 return self._launch_all(snapshot, created)
             case StartTask(task=task):
-                started = self._store.write(lambda tx: tasks.start(tx, task, self._executor.name)).result()
-                return self._launch_all(snapshot, [started] if started is not None else [])
+                begun = self._store.write(lambda tx: tasks.start(tx, task, self._executor.name)).result()
+                return self._launch_all(snapshot, [begun] if begun is not None else [])
             case LaunchAttempt(task=task):
                 return self._launch_all(snapshot, [task])
             case StopAttempt(task=task):
@@ -64,6 +67,12 @@ class Dispatcher:
                     return self._launch_all(snapshot, [task])
             case FinishTask(task=task, exit=ended):
                 self._finish(snapshot, task, ended)
+            case CallRecords(task=calling, node=node):
+                self._calls.see_to(snapshot.activation, snapshot.plan, node, calling)
+            case EndCalls(task=task):
+                self._calls.stop(task)
+                ended = AttemptExit(None, STOPPED)
+                self._end(snapshot, task, Outcome(state=TaskState.CANCELLED, cause=task.cause), ended, None)
             case CancelActivation():
                 activation = snapshot.activation
                 self._store.write(
@@ -86,11 +95,16 @@ class Dispatcher:
         node = snapshot.plan.nodes[task.node]
         try:
             spec = attempt_spec(
-                snapshot.activation, task, node, self._payload(task), self._source(snapshot, task), self._endpoint
+                snapshot.activation,
+                task,
+                node,
+                self._payload(task),
+                source_of(self._store.read, snapshot.activation, task.skill_name),
+                self._endpoint,
             )
             handle = self._executor.start(spec)
         except InvalidInput as error:
-            self._end(snapshot, task, Outcome(state=TaskState.FAILED, cause=str(error)), AttemptExit(None), None)
+            self._end(snapshot, task, refused(task, node.action, str(error)), AttemptExit(None), None)
             return
         self._attempts.note(task, self._executor.name, handle)
         self._store.write(lambda tx: tasks.activate(tx, task, handle))
@@ -102,19 +116,12 @@ class Dispatcher:
         assert segment is not None, "a record is kept until it is acknowledged"
         return segment.part(task.record_offset, 1).bytes.rstrip(b"\n")
 
-    def _source(self, snapshot: Snapshot, task: Task) -> str:
-        version = snapshot.activation.pins["skills"][task.skill_name]
-        saved = definitions.find(self._store.read, task.project_id, "skill", task.skill_name, version)
-        if saved is None or not saved.source:
-            raise InvalidInput(
-                f"skill '{task.skill_name}' was saved without its files, so there is no program to run here.",
-                hint="Invoke it from its workspace.",
-            )
-        return saved.source
-
     def _finish(self, snapshot: Snapshot, task: Task, ended: AttemptExit) -> None:
         action = snapshot.plan.nodes[task.node].action
-        decided = outcome(task, ended, action, now=snapshot.now, lost_limit=self._settings.lost_limit)
+        inbound = snapshot.inbound(snapshot.plan.nodes[task.node])
+        progress = {channel.channel_id: (channel.acked, channel.next_offset) for channel in inbound}
+        facts = Ended(exit=ended, now=snapshot.now, lost_limit=self._settings.lost_limit, progress=progress)
+        decided = outcome(task, action, facts)
         place = self._attempts.handle(self._store.read, task) if task.attempt else None
         payload = None
         if decided.state is TaskState.COMPLETE and place is not None and task.sent == 0:
@@ -122,11 +129,12 @@ class Dispatcher:
             try:
                 payload = ends.response_of(*place, action, is_stream=is_stream, limit=self._settings.record_bytes)
             except InvalidInput as error:
-                decided = Outcome(state=TaskState.FAILED, cause=error.message)
+                decided = refused(task, action, error.message)
         self._end(snapshot, task, decided, ended, payload)
 
     def _end(self, snapshot: Snapshot, task: Task, decided: Outcome, ended: AttemptExit, payload: bytes | None) -> None:
-        place = self._attempts.handle(self._store.read, task) if task.attempt else None
+        is_job = task.kind == "job"
+        place = self._attempts.handle(self._store.read, task) if task.attempt and is_job else None
         failed = decided.state is not TaskState.COMPLETE and place is not None
         wanted = Finish(
             activation=snapshot.activation,
@@ -142,8 +150,12 @@ class Dispatcher:
             place[0].stop(place[1], 0)  # the wrapper is gone; nothing of the attempt may live on beside the next one
         try:
             self._write_end(wanted)
-        except ReplayDiffers as error:
-            self._write_end(replace(wanted, outcome=Outcome(state=TaskState.FAILED, cause=error.message)))
+        except (
+            ReplayDiffers,
+            InvalidInput,
+        ) as error:  # InvalidInput: what it printed cannot go on, as in an endless cycle
+            action = snapshot.plan.nodes[task.node].action
+            self._write_end(replace(wanted, outcome=refused(task, action, error.message)))
         self._attempts.forget(task)
 
     def _write_end(self, wanted: Finish) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from fabric_jobs.engine.attempts import RETRY_SECONDS, Attempts
+from fabric_jobs.engine.calls import Calls
 from fabric_jobs.engine.create import begin
 from fabric_jobs.engine.decide import FinishTask, decide
 from fabric_jobs.engine.dispatcher import Dispatcher
@@ -39,7 +40,8 @@ class Engine:
         self._attempts = Attempts(executors, self._inbox.put)
         executor = next(iter(executors.values()))
         self._executor_name = executor.name
-        self._dispatcher = Dispatcher(store, executor, self._attempts, settings, endpoint)
+        self._calls = Calls(store, executor, settings, endpoint)
+        self._dispatcher = Dispatcher(store, executor, self._attempts, settings, endpoint, self._calls)
         self._timers: dict[str, float] = {}
         self._starved: set[str] = set()  # activations with records or tasks that wait for a worker slot
         self._fed: dict[int, str] = {}  # channels that feed message tasks -> activation
@@ -51,12 +53,14 @@ class Engine:
         """Begin with what the store says is under way."""
         for activation_id in activations.unsettled(self._store.read):
             self._inbox.put(activation_id)
+        self._calls.adopt()
         self._thread.start()
 
     def close(self) -> None:
         """End the loop; attempts run on, and the next engine finds them."""
         self._inbox.put(None)
         self._thread.join()
+        self._calls.close()
         self._attempts.close()
 
     def invoke(self, wanted: Invocation) -> Future[str]:
@@ -143,7 +147,8 @@ class Engine:
             return None
         plan = self.plans.of(sql, activation)
         # First the exits, then the rows: what an attempt stored before it ended is in the rows.
-        exits, unavailable = self._attempts.exits(sql, tasks.live(sql, activation_id))
+        jobs = [task for task in tasks.live(sql, activation_id) if task.kind == "job"]
+        exits, unavailable = self._attempts.exits(sql, jobs)
         if unavailable:
             self._wake_at(activation_id, time.time() + RETRY_SECONDS)
         taken = take(sql, activation_id, plan)
@@ -171,7 +176,7 @@ class Engine:
             else:
                 self._fed[channel.channel_id] = channel.activation_id
                 self._feeds.setdefault(channel.activation_id, set()).add(channel.channel_id)
-                waiting = waiting or channel.dispatched < channel.next_offset
+                waiting = waiting or (not node.is_called and channel.dispatched < channel.next_offset)
         if waiting and not snapshot.activation.ended:
             self._starved.add(snapshot.activation.activation_id)
 

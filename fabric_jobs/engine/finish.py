@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabric_jobs.definitions import Action
-from fabric_jobs.engine.decide import Outcome
+from fabric_jobs.engine.outcome import Outcome
 from fabric_jobs.engine.settle import settle
 from fabric_jobs.errors import InvalidInput, RecordTooLarge
 from fabric_jobs.executors.base import AttemptExit, Executor
 from fabric_jobs.records import Activation, Task
-from fabric_jobs.routing import Node, Plan, sending_id
+from fabric_jobs.routing import Node, Plan
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Tx, activations, channels, commits, tasks
+from fabric_jobs.store import Tx, activations, channels, commits, dead_letters, tasks
+from fabric_jobs.store.dead_letters import NewDeadLetter
+from fabric_jobs.store.sent import Sent
 from fabric_jobs.store.tasks import Ending
 
 LAST_BYTES = 8192
@@ -86,32 +88,57 @@ def complete(tx: Tx, finish: Finish) -> None:
     commits.check_repeated(task)
     if not tasks.end(tx, task, TaskState.COMPLETE, finish.ending):
         return
-    commits.release_held(tx, task.task_id, activation_id, task.node)
+    commits.release_held(tx, task)
     now = tasks.find(tx, task.task_id)
     if finish.payload is not None and now is not None and now.sent == 0:
-        sender = sending_id(activation_id, task.node)
-        channels.append(tx, activation_id, sender, finish.node.output, count=1, records=finish.payload + b"\n")
-        tx.run("count_sent", task_id=task.task_id, count=1)
+        commits.publish(tx, task, Sent(output=finish.node.output, count=1, bytes=finish.payload + b"\n"))
     _acknowledge(tx, finish)
     settle(tx, activation_id, finish.plan)
 
 
 def fail(tx: Tx, finish: Finish) -> None:
-    """End a task other than COMPLETE; under `onError: fail` the activation ends with it."""
+    """End a task other than COMPLETE. Its record becomes a dead letter, and the rest goes on; else the activation ends with it."""
     task, outcome = finish.task, finish.outcome
     if not tasks.end(tx, task, outcome.state, finish.ending, cause=outcome.cause):
         return
+    if activations.is_pending(tx, finish.activation.activation_id):
+        if outcome.dead is None:
+            what = "was cancelled" if outcome.state is TaskState.CANCELLED else "failed"
+            cause = f"skill '{task.skill_name}' {what}: {outcome.cause}"
+            activations.end(tx, finish.activation, ActivationState.ERROR, cause=cause, error=_error(tx, finish))
+        else:
+            keep_dead(tx, finish)
     _acknowledge(tx, finish)
-    if outcome.state is TaskState.CANCELLED:
-        settle(tx, finish.activation.activation_id, finish.plan)
-        return
-    cause = f"skill '{task.skill_name}' failed: {outcome.cause}"
-    activations.end(tx, finish.activation, ActivationState.ERROR, cause=cause, error=_error(tx, finish))
+    settle(tx, finish.activation.activation_id, finish.plan)
 
 
 def again(tx: Tx, finish: Finish) -> None:
-    """Put a task back in the queue."""
-    tasks.requeue(tx, finish.task, finish.ending, lost=finish.outcome.lost, not_before_at=finish.outcome.not_before_at)
+    """Put a task back in the queue; a record that it could not handle becomes a dead letter, and it goes on behind it."""
+    outcome = finish.outcome
+    if not tasks.requeue(tx, finish.task, finish.ending, outcome.again, cause=outcome.cause):
+        return
+    if outcome.dead is not None:
+        keep_dead(tx, finish)
+        commits.pass_record(tx, finish.task, *outcome.dead)
+
+
+def keep_dead(tx: Tx, finish: Finish) -> None:
+    """Keep the record that used up its attempts; a task that was cancelled leaves its record as `continue` would."""
+    task, dead = finish.task, finish.outcome.dead
+    assert dead is not None
+    on_error = finish.node.action.on_error
+    new = NewDeadLetter(
+        project_id=task.project_id,
+        activation_id=finish.activation.activation_id,
+        channel_id=dead[0],
+        record_offset=dead[1],
+        task_id=task.task_id,
+        skill_name=task.skill_name,
+        error=_error(tx, finish),
+        on_error="complete" if on_error == "complete" else "continue",
+        attempts=finish.outcome.attempts,
+    )
+    dead_letters.keep(tx, new)
 
 
 def _acknowledge(tx: Tx, finish: Finish) -> None:
@@ -127,17 +154,20 @@ def _error(tx: Tx, finish: Finish) -> dict[str, Any]:
         "skill": task.skill_name,
         "action": task.action_name,
         "task": task.name,
-        "record": _record(tx, task, finish.plan),
+        "record": _record(tx, finish),
         "exitCode": finish.ending.exit_code,
         "reason": finish.outcome.cause,
         "lastLines": list(finish.last_lines),
     }
 
 
-def _record(tx: Tx, task: Task, plan: Plan) -> dict[str, Any] | None:
+def _record(tx: Tx, finish: Finish) -> dict[str, Any] | None:
     """Return the record that a task was at: exact for a message task, the first unfinished one for a stream."""
+    task, plan = finish.task, finish.plan
     inbound = {channel.channel_id: channel for channel in channels.inbound(tx, str(task.activation_id), task.node)}
-    exact = (task.channel_id, task.record_offset) if task.channel_id is not None else json.loads(task.hand or "null")
+    exact = finish.outcome.dead or json.loads(task.left_at or task.hand or "null")
+    if task.channel_id is not None:
+        exact = (task.channel_id, task.record_offset)
     if exact is not None:
         wire = plan.wires[inbound[exact[0]].wire]
         return {"channel": exact[0], "offset": exact[1], "mapping": str(wire)}

@@ -11,9 +11,11 @@ from typing import Any
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.engine.settle import settle
 from fabric_jobs.errors import AlreadyExists
-from fabric_jobs.routing import SOURCE, Plan, sending_id
+from fabric_jobs.routing import JOIN, SOURCE, Plan, sending_id
 from fabric_jobs.store import Store, Tx, activations, channels
 from fabric_jobs.store.activations import NewActivation
+from fabric_jobs.store.channels import NewChannel, Sender
+from fabric_jobs.store.sent import Sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,9 @@ class Invocation:
     payload: bytes  # JSON text without newlines
     activation_id: str = ""  # the caller's own id: an invocation that comes twice starts one activation
     properties: Mapping[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of the request; those that `allowedHeaders` names are kept
     session_id: str = ""  # empty: the activation's id
     correlation_id: str = ""
     username: str = "local"
@@ -46,6 +50,7 @@ def invoke(store: Store, plans: Plans, wanted: Invocation, begin: Begin) -> Futu
     plan = plans.compile(store.read, wanted.project_id, pins, wanted.entry, wanted.properties)
     activation_id = wanted.activation_id or secrets.token_hex(12)
     plans.keep(activation_id, plan)
+    given = {name.lower(): value for name, value in wanted.headers.items()}
     new = NewActivation(
         activation_id=activation_id,
         project_id=wanted.project_id,
@@ -55,16 +60,21 @@ def invoke(store: Store, plans: Plans, wanted: Invocation, begin: Begin) -> Futu
         pins=pins,
         payload=wanted.payload,
         properties=dict(wanted.properties),
-        headers=dict(wanted.headers),
+        headers={name: given[name.lower()] for name in plan.headers if name.lower() in given},
         session_id=wanted.session_id or activation_id,
         correlation_id=wanted.correlation_id or activation_id,
         username=wanted.username,
         workspace=wanted.workspace,
     )
-    return store.write(lambda tx: _start(tx, new, plan, begin))
+    first = Sent(output="", count=1, bytes=wanted.payload + b"\n")
+    return store.write(lambda tx: start(tx, new, plan, first, begin))
 
 
-def _start(tx: Tx, new: NewActivation, plan: Plan, begin: Begin) -> str:
+def start(tx: Tx, new: NewActivation, plan: Plan, records: Sent, begin: Begin) -> str:
+    """Insert an activation with its channels and its first records, and make its first tasks; return its id.
+
+    Raises AlreadyExists when the id is that of something else.
+    """
     before = activations.find(tx, new.activation_id)
     if before is not None:
         if (before.project_id, before.kind, before.name) != (new.project_id, new.kind, new.name):
@@ -72,22 +82,23 @@ def _start(tx: Tx, new: NewActivation, plan: Plan, begin: Begin) -> str:
         return new.activation_id
     activations.create(tx, new)
     for index, wire in enumerate(plan.wires):
-        channel_id = channels.create(
-            tx,
+        created = NewChannel(
             project_id=new.project_id,
             activation_id=new.activation_id,
             wire=index,
             sending_id=sending_id(new.activation_id, wire.source),
             output=wire.output,
             node=wire.target,
+            conditions=wire.conditions,
+            exempt=wire.cyclic or wire.target.endswith(JOIN),
         )
+        channel_id = channels.create(tx, created)
         if wire.source == SOURCE:
             channels.end(tx, channel_id)
-    channels.append(
-        tx, new.activation_id, sending_id(new.activation_id, SOURCE), "", count=1, records=new.payload + b"\n"
-    )
+    sender = Sender(activation_id=new.activation_id, sending_id=sending_id(new.activation_id, SOURCE))
+    channels.append(tx, sender, records)
+    if not plan.nodes or any(wire.conditions for wire in plan.wires if wire.source == SOURCE):
+        settle(tx, new.activation_id, plan)  # the input may lead straight to the output, or nowhere
     if plan.nodes:
         begin(tx, new.activation_id, plan)
-    else:
-        settle(tx, new.activation_id, plan)  # the input leads straight to the output
     return new.activation_id

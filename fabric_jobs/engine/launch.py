@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fabric_jobs.engine import tokens
+from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.base import FILES, AttemptSpec, ProcessSpec
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import Node, sending_id
+from fabric_jobs.store import definitions
+from fabric_jobs.store.sql import Sql
 
 PAYLOAD_FILE = "payload.json"
 
@@ -33,9 +36,9 @@ def attempt_spec(
 
     `payload` is the record as JSON text (None: a stream, which reads its records), `source` the directory of the skill.
     """
-    token = tokens.sign(_claims(activation, task), endpoint.key)
+    token = tokens.sign(claims(activation, task), endpoint.key)
     envelope = message(activation, task, node, endpoint.api_endpoint, token)
-    body = _with_payload(envelope, payload or b"null")
+    body = with_payload(envelope, payload or b"null")
     files: Mapping[str, bytes] = {}
     if len(body.encode()) > endpoint.argv_bytes:
         body = json.dumps({**envelope, "payloadFile": f"{FILES}/{PAYLOAD_FILE}"})
@@ -84,7 +87,20 @@ def action_directory(source: str, action: str) -> Path:
     return directory if directory.is_dir() else Path(source)
 
 
-def _claims(activation: Activation, task: Task) -> dict[str, object]:
+def source_of(sql: Sql, activation: Activation, skill_name: str) -> str:
+    """Return the directory of a skill's files, as the version has it that an activation pins; raise InvalidInput without one."""
+    version = activation.pins["skills"][skill_name]
+    saved = definitions.find(sql, activation.project_id, "skill", skill_name, version)
+    if saved is None or not saved.source:
+        raise InvalidInput(
+            f"skill '{skill_name}' was saved without its files, so there is no program to run here.",
+            hint="Invoke it from its workspace.",
+        )
+    return saved.source
+
+
+def claims(activation: Activation, task: Task) -> dict[str, object]:
+    """Return what the token of a task says (reference/fabric.md 4.4)."""
     return {
         "sub": activation.username,
         "aud": activation.project_id,
@@ -94,6 +110,7 @@ def _claims(activation: Activation, task: Task) -> dict[str, object]:
     }
 
 
-def _with_payload(envelope: Mapping[str, object], payload: bytes) -> str:
+def with_payload(envelope: Mapping[str, object], payload: bytes) -> str:
+    """Return an envelope with its payload, which is JSON text, as one JSON object."""
     # The payload goes in as it came: no decoding, no other spelling of its numbers.
     return f'{json.dumps(envelope)[:-1]}, "payload": {payload.decode()}}}'

@@ -1,19 +1,76 @@
-"""What follows from a move, in the transaction of that move: channels end, and so does the activation."""
+"""What follows from a move, in the transaction of that move: channels end, joins are delivered, and so does the activation end."""
 
 from __future__ import annotations
 
-from fabric_jobs.engine.snapshot import take
-from fabric_jobs.routing import Plan
+from typing import Any
+
+from fabric_jobs.engine.snapshot import Snapshot, take
+from fabric_jobs.errors import RecordTooLarge
+from fabric_jobs.records import Channel
+from fabric_jobs.routing import Plan, sending_id
 from fabric_jobs.states import ActivationState
-from fabric_jobs.store import Tx, activations, channels
+from fabric_jobs.store import Tx, activations, channels, dead_letters, tasks
+from fabric_jobs.store.channels import JOIN_BYTES, Sender
+from fabric_jobs.store.sent import Sent
 
 
 def settle(tx: Tx, activation_id: str, plan: Plan) -> None:
-    """End the channels whose sender cannot send any more; complete the activation when nothing in it can go on."""
-    snapshot = take(tx, activation_id, plan)
-    if snapshot is None or snapshot.activation.ended:
-        return
-    for channel in snapshot.ended_channels():
-        channels.end(tx, channel.channel_id)
+    """End the channels whose sender cannot send any more; end the activation when nothing in it can go on."""
+    while True:
+        snapshot = take(tx, activation_id, plan)
+        if snapshot is None or snapshot.activation.ended:
+            return
+        for channel in snapshot.ended_channels():
+            channels.end(tx, channel.channel_id)
+        if not plan.joins:
+            break
+        after = take(tx, activation_id, plan)
+        ready = after.ready_joins() if after is not None else []
+        if after is None or not ready:
+            break
+        try:
+            for key in ready:
+                _deliver(tx, after, key)
+        except RecordTooLarge as error:
+            activations.end(tx, after.activation, ActivationState.ERROR, cause=error.message)
+            return
     if not snapshot.busy():
+        _end(tx, snapshot)
+
+
+def _deliver(tx: Tx, snapshot: Snapshot, join: str) -> None:
+    """Send one array of all that came to a join: in the order of the mappings, then of the records."""
+    inbound = [channel for channel in snapshot.channels if channel.node == join]
+    size = sum(channel.size for channel in inbound)
+    if size > JOIN_BYTES:
+        raise RecordTooLarge(
+            f"what a join has waited for is {size:,} bytes; a record has at most {JOIN_BYTES:,}, so it cannot be one array."
+        )
+    lines = b"".join(part for channel in inbound for part in _bytes_of(tx, channel)).rstrip(b"\n").split(b"\n")
+    activation_id = snapshot.activation.activation_id
+    hops = 1 + max(channels.hops_of(tx, channel.channel_id, 0) for channel in inbound)
+    sender = Sender(activation_id=activation_id, sending_id=sending_id(activation_id, join), hops=hops)
+    channels.append(tx, sender, Sent(output="", count=1, bytes=b"[" + b",".join(lines) + b"]\n"))
+    for channel in inbound:
+        channels.close_joined(tx, channel.channel_id)
+
+
+def _bytes_of(tx: Tx, channel: Channel) -> list[bytes]:
+    segment = channels.read(tx, channel.channel_id, 0, max_bytes=JOIN_BYTES + 1) if channel.next_offset else None
+    return [] if segment is None else [segment.bytes]
+
+
+def _end(tx: Tx, snapshot: Snapshot) -> None:
+    """End an activation in which nothing can go on: ERROR when records are dead that had to be handled."""
+    activation_id = snapshot.activation.activation_id
+    tasks.end_calls(tx, activation_id)
+    dead = dead_letters.counts(tx, activation_id).get("continue", 0)
+    if not dead:
         activations.end(tx, snapshot.activation, ActivationState.COMPLETE)
+        return
+    first = dead_letters.first(tx, activation_id, "continue")
+    assert first is not None
+    error: dict[str, Any] = {**first.error, "deadLetters": dead}
+    what = "1 record is a dead letter" if dead == 1 else f"{dead:,} records are dead letters"
+    cause = f"{what}; the first: skill '{first.skill_name}' failed: {first.error['reason']}"
+    activations.end(tx, snapshot.activation, ActivationState.ERROR, cause=cause, error=error)

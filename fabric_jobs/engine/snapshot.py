@@ -19,7 +19,7 @@ class Snapshot:
     activation: Activation
     plan: Plan
     channels: tuple[Channel, ...]
-    live: tuple[Task, ...]  # tasks that have not ended, oldest first
+    live: tuple[Task, ...]  # tasks that have not ended, oldest first; those that only call among them
     streams: Mapping[str, Task]  # node -> its stream task, ended or not
     exits: Mapping[int, AttemptExit] = field(default_factory=dict)  # task_id -> how its attempt ended
     accepted: frozenset[int] = frozenset()  # tasks whose attempt this process has handed to an executor
@@ -36,15 +36,27 @@ class Snapshot:
         return [task for task in self.live if task.node == node]
 
     def busy(self) -> set[str]:
-        """Return the nodes that may still send without a record from another node."""
-        found = {task.node for task in self.live}
+        """Return the nodes and joins that may still send without a record from another one."""
+        found = {task.node for task in self.live if task.kind == "job"}
         for node in self.plan.nodes.values():
             if node.is_stream:
                 if node.key not in self.streams:
                     found.add(node.key)
+            elif node.is_called:
+                if any(channel.acked < channel.next_offset for channel in self.inbound(node)):
+                    found.add(node.key)
             elif any(channel.dispatched < channel.next_offset for channel in self.inbound(node)):
                 found.add(node.key)
-        return found
+        return found | {key for key in self.plan.joins if self.waits(key)}
+
+    def waits(self, join: str) -> bool:
+        """Return whether a join has records that it has not sent on."""
+        return any(channel.acked < channel.next_offset for channel in self.channels if channel.node == join)
+
+    def ready_joins(self) -> list[str]:
+        """Return the joins to which no more can come, and which have something to send on."""
+        open_ones = {channel.node for channel in self.channels if not channel.ended}
+        return [key for key in self.plan.joins if key not in open_ones and self.waits(key)]
 
     def ended_channels(self) -> list[Channel]:
         """Return the channels that are open, but whose sender cannot send any more."""

@@ -36,6 +36,9 @@ class ProcessSpec:
     arguments: tuple[str, ...] = ()  # appended to the command, in every place
     image: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    port: int = (
+        0  # on which it is expected to listen; a place may give it another one, in the variable PORT; 0: on none
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,9 @@ class Executor(Protocol):
 
         At most about `limit` bytes of each are read.
         """
+
+    def address(self, handle: str) -> tuple[str, int]:
+        """Return where a program that listens can be reached: host and port; whether it does listen is not looked at."""
 
     def remove(self, handle: str) -> None:
         """Delete what is left of an ended attempt, logs included. Twice is harmless."""

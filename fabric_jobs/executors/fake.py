@@ -60,6 +60,10 @@ class FakeExecutor:
         """Return stdout, then stderr."""
         return self.logs(handle, "stdout", 0, limit) + self.logs(handle, "stderr", 0, limit)
 
+    def address(self, handle: str) -> tuple[str, int]:
+        """Nothing listens."""
+        raise ExecutorUnavailable(f"{handle} has no port")
+
     def remove(self, handle: str) -> None:
         """Forget the output."""
         self.output = {key: value for key, value in self.output.items() if key[0] != handle}

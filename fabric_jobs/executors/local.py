@@ -14,8 +14,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -39,6 +41,7 @@ WRAPPER = (
 OWN = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # by this variable the processes of an attempt are known
 PROC = Path("/proc")
 START_SECONDS = 0.05  # a wrapper as old as this has started the program
+LOCALHOST = "127.0.0.1"
 KILL_SECONDS = 10.0  # what is killed is gone by then
 
 TRY_AGAIN = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO})
@@ -111,6 +114,13 @@ class LocalExecutor:
         """Merge by the index of sizes over time."""
         return self._index.merged(Path(handle), limit)
 
+    def address(self, handle: str) -> tuple[str, int]:
+        """Read the port that was given to the program."""
+        try:
+            return LOCALHOST, int((Path(handle) / "port").read_text())
+        except (OSError, ValueError) as error:
+            raise ExecutorUnavailable(f"{handle} has no port: {error}") from error
+
     def remove(self, handle: str) -> None:
         """Delete the directory of an ended attempt."""
         if not _is_locked(Path(handle)):
@@ -134,6 +144,8 @@ class LocalExecutor:
             (directory / name).write_bytes(content)
         words = [word.replace(FILES, str(directory)) for word in program.find(process)]
         environment = {key: value.replace(FILES, str(directory)) for key, value in process.environment.items()}
+        if process.port:
+            words, environment = _with_port(words, environment, process.port, _note_port(directory))
         environment[OWN] = str(directory)
         path = os.pathsep.join(
             filter(None, [str(program.RUNTIME), os.environ.get("PYTHONPATH"), environment.get("PYTHONPATH")])
@@ -165,6 +177,24 @@ class LocalExecutor:
         self._changed.put(handle)
         if child is not None:
             child.wait()
+
+
+def _note_port(directory: Path) -> int:
+    """Find a free port and note it: two attempts of one daemon can run beside each other, and beside other programs."""
+    with socket.socket() as probe:
+        probe.bind((LOCALHOST, 0))
+        port = int(probe.getsockname()[1])
+    (directory / "port").write_text(str(port))
+    return port
+
+
+def _with_port(
+    words: list[str], environment: dict[str, str], declared: int, port: int
+) -> tuple[list[str], dict[str, str]]:
+    """Return command and variables with a free port in place of the declared one, and in the variable PORT."""
+    number = re.compile(rf"(?<![\w.]){declared}(?![\w.])")
+    values = {key: str(port) if value == str(declared) else value for key, value in environment.items()}
+    return [number.sub(str(port), word) for word in words], {**values, "PORT": str(port)}
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from fabric_jobs.gateway.parts import (
 )
 from fabric_jobs.records import Activation, Channel, Event
 from fabric_jobs.routing import SOURCE, Plan
-from fabric_jobs.store import activations, channels, events, tasks
+from fabric_jobs.store import activations, channels, dead_letters, events, tasks
 from fabric_jobs.store.activations import Filter
 
 CHUNK_BYTES = 1 << 20
@@ -124,7 +124,8 @@ async def wait_for_end(parts: Parts, activation_id: str) -> dict[str, Any]:
 
 def record_of(parts: Parts, activation: Activation) -> dict[str, Any]:
     """Return the activation record; a response over the limits is {count, href}."""
-    return activation_json(activation, _response(parts, activation) if activation.ended else None)
+    dead = sum(dead_letters.counts(parts.store.read, activation.activation_id).values())
+    return activation_json(activation, _response(parts, activation) if activation.ended else None, dead)
 
 
 def event_json(event: Event) -> dict[str, Any]:
@@ -197,6 +198,7 @@ def _progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
         inbound.setdefault(channel.node, []).append(channel)
     counts = tasks.counts(sql, activation.activation_id)
     sent = tasks.sent_by_node(sql, activation.activation_id)
+    dead = dead_letters.counts_by_node(sql, activation.activation_id)
     return [
         {
             "skill": node.ref_id,
@@ -204,6 +206,7 @@ def _progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
             "in": sum(channel.next_offset for channel in inbound.get(node.key, [])),
             "waiting": sum(channel.next_offset - channel.acked for channel in inbound.get(node.key, [])),
             "out": sent.get(node.key, 0),
+            "failed": dead.get(node.key, 0),
             "tasks": counts.get(node.key, {}),
         }
         for node in plan.nodes.values()

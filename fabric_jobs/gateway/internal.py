@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -11,13 +12,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fabric_jobs.errors import InvalidInput, NotAllowed, PlaceUnavailable, RecordTooLarge, ReplayDiffers, StaleAttempt
+from fabric_jobs.gateway import replay
 from fabric_jobs.gateway.json_response import Json, body_of
 from fabric_jobs.gateway.parts import Parts, parts_of, task_claims
+from fabric_jobs.gateway.replay import answer_with
 from fabric_jobs.names import nearest
-from fabric_jobs.records import Channel, Segment, Task
+from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import sending_id
 from fabric_jobs.store import activations, channels, commits, tasks
-from fabric_jobs.store.commits import Acked, Commit, Sent
+from fabric_jobs.store.commits import Acked, Commit
+from fabric_jobs.store.sent import Sent, count_of
 
 PULL_SECONDS = 20.0  # how long a pull waits for records
 PULL_BYTES = 256 << 10  # about as many bytes of records answer a pull
@@ -55,7 +59,10 @@ async def pull(request: Request) -> Response:
         if at_end:
             for channel in found:
                 parts.live.delivered(channel.channel_id, positions.get(channel.channel_id, channel.acked))
-        answer = _records(parts, task, found, positions)
+        if task.attempt > 1:
+            answer = await replay.records(parts, task, found, positions)
+        else:
+            answer = _records(parts, found, positions)
         if answer is not None:
             return answer
         if all(_is_drained(channel, positions) for channel in found):
@@ -63,7 +70,7 @@ async def pull(request: Request) -> Response:
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0 or not await parts.live.wait([("channel", channel.channel_id) for channel in found], left):
             return Response(status_code=503 if parts.live.closing else 204)
-        answer = _newest(parts, found, positions)
+        answer = _newest(parts, found, positions) if task.attempt == 1 else None
         if answer is not None:
             return answer
 
@@ -151,13 +158,14 @@ def _parse(body: bytes, record_bytes: int) -> Commit:
     end = body.find(b"\n")
     try:
         head: dict[str, Any] = orjson.loads(body[:end])
-        sent = _cut(body, end + 1, head["outputs"])
+        sent = _cut(body, end + 1, head["outputs"], head.get("parents") or ())
         _check_lengths(sent, record_bytes)
         return Commit(
             sequence=_whole(head["sequence"]),
             sent=sent,
             acks=tuple(Acked(channel_id=_whole(c), first=_whole(f), next=_whole(n)) for c, f, n in head["acks"]),
-            hand=(_whole(head["hand"][0]), _whole(head["hand"][1])) if head["hand"] else None,
+            hand=_record(head["hand"]),
+            left=_record(head.get("left")),
             hold=bool(head["hold"]),
             prologue=bool(head.get("prologue")),
         )
@@ -171,13 +179,23 @@ def _whole(value: Any) -> int:
     return value
 
 
-def _cut(body: bytes, start: int, outputs: list[Any]) -> tuple[Sent, ...]:
+def _record(value: Any) -> tuple[int, int] | None:
+    return (_whole(value[0]), _whole(value[1])) if value else None
+
+
+def _cut(body: bytes, start: int, outputs: list[Any], parents: Sequence[Any]) -> tuple[Sent, ...]:
     found = []
-    for name, count, size in outputs:
+    if parents and len(parents) != len(outputs):
+        raise ValueError("there are not as many origins as outputs")
+    for index, (name, count, size) in enumerate(outputs):
+        runs = parents[index] if parents else ()
         part = body[start : start + size]
         if len(part) != size or part.count(b"\n") != count or not part.endswith(b"\n"):
             raise ValueError(f"output '{name}' is not {count} records of {size} bytes in all")
-        found.append(Sent(output=str(name), count=count, bytes=part))
+        if runs and count_of(runs) != count:
+            raise ValueError(f"output '{name}' has {count} records, and the origins of {count_of(runs)}")
+        text = orjson.dumps(runs).decode() if runs else ""
+        found.append(Sent(output=str(name), count=count, bytes=part, parents=text))
         start += size
     if start != len(body):
         raise ValueError("there are bytes after the last output")
@@ -198,13 +216,7 @@ def _positions(text: str) -> dict[int, int]:
         raise InvalidInput(f"'at' is channel:offset,…, not '{text}'.") from error
 
 
-def _records(parts: Parts, task: Task, found: list[Channel], positions: dict[int, int]) -> Response | None:
-    if task.hand and not positions:
-        channel_id, offset = orjson.loads(
-            task.hand
-        )  # first what the attempt before had in hand: its outputs are there in part
-        segment = parts.store.records(channel_id, offset, max_bytes=1)
-        return None if segment is None else _answer(channel_id, segment.part(offset, 1))
+def _records(parts: Parts, found: list[Channel], positions: dict[int, int]) -> Response | None:
     for channel in found:
         offset = positions.get(channel.channel_id, channel.acked)
         segment = (
@@ -213,7 +225,7 @@ def _records(parts: Parts, task: Task, found: list[Channel], positions: dict[int
             else None
         )
         if segment is not None:
-            return _answer(channel.channel_id, segment)
+            return answer_with(channel.channel_id, segment)
     return None
 
 
@@ -223,17 +235,12 @@ def _newest(parts: Parts, found: list[Channel], positions: dict[int, int]) -> Re
         offset = positions.get(channel.channel_id, channel.acked)
         segment = parts.store.newest(channel.channel_id, offset, max_bytes=PULL_BYTES)
         if segment is not None:
-            return _answer(channel.channel_id, segment)
+            return answer_with(channel.channel_id, segment)
     return None
 
 
 def _is_drained(channel: Channel, positions: dict[int, int]) -> bool:
-    return channel.ended and positions.get(channel.channel_id, channel.acked) >= channel.next_offset
-
-
-def _answer(channel_id: int, segment: Segment) -> Response:
-    headers = {"x-fabric-channel": str(channel_id), "x-fabric-first": str(segment.first_offset)}
-    return Response(segment.bytes, media_type="application/x-ndjson", headers=headers)
+    return channel.ended and max(positions.get(channel.channel_id, 0), channel.acked) >= channel.next_offset
 
 
 HOT = {("POST", "commit"): commit, ("GET", "pull"): pull}  # called for every few records; see gateway.app

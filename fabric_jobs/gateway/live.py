@@ -103,7 +103,11 @@ class Live:
 
     def without_credit(self, found: list[Channel]) -> list[Key]:
         """Return what to wait for before records may be appended to these channels; empty when there is room."""
-        credits = [(channel.channel_id, self._credit(channel.channel_id)) for channel in found if channel.node]
+        credits = [
+            (channel.channel_id, self._credit(channel.channel_id))
+            for channel in found
+            if channel.node and not channel.exempt
+        ]
         return [("credit", channel_id) for channel_id, credit in credits if self._is_behind(credit)]
 
     def delivered(self, channel_id: int, below: int) -> None:

@@ -111,7 +111,7 @@ def milliseconds(at: float | None) -> int | None:
     return None if at is None else round(at * 1000)
 
 
-def activation_json(activation: Activation, response: Any) -> dict[str, Any]:
+def activation_json(activation: Activation, response: Any, dead_letters: int = 0) -> dict[str, Any]:
     """Return the activation record of reference/fabric.md 3.2."""
     agent = activation.kind == "agent"
     record = {
@@ -134,6 +134,10 @@ def activation_json(activation: Activation, response: Any) -> dict[str, Any]:
     }
     if activation.cause:
         record["cause"] = activation.cause
+    if dead_letters:
+        record["deadLetters"] = dead_letters
+    if activation.retry_of:
+        record["retryOf"] = activation.retry_of
     if activation.error is not None:
         record["error"] = activation.error
     return record

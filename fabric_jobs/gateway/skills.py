@@ -137,6 +137,7 @@ def _invocation(request: Request, kind: str, project_id: str, body: dict[str, An
         properties=properties,
         session_id=str(body.get("sessionId") or ""),
         correlation_id=str(body.get("correlationId") or ""),
+        headers=dict(request.headers),
         workspace=unquote(request.headers.get(WORKSPACE_HEADER, "")),
     )
 

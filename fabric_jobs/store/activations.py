@@ -32,6 +32,7 @@ class NewActivation:
     properties: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     retry_of: str | None = None
+    start_node: str = ""  # a retry begins at this node
 
 
 def create(tx: Tx, new: NewActivation) -> None:

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from fabric_jobs.conditions import Condition, holds
+from fabric_jobs.errors import InvalidInput, RecordTooLarge
 from fabric_jobs.records import Channel, Segment
-from fabric_jobs.store.sql import Sql
+from fabric_jobs.routing import JOIN
+from fabric_jobs.store.sent import Sent
+from fabric_jobs.store.sql import Row, Sql
 from fabric_jobs.store.writer import Appended, Tx
 
+HOP_LIMIT = 1000  # mappings that a record may pass: what bounds a cycle
+JOIN_BYTES = 16 << 20  # an array of a join is a record, and no record is longer
 
-def create(tx: Tx, *, project_id: str, activation_id: str, wire: int, sending_id: str, output: str, node: str) -> int:
+
+@dataclass(frozen=True, kw_only=True)
+class NewChannel:
+    """What a channel starts with."""
+
+    project_id: str
+    activation_id: str
+    wire: int
+    sending_id: str
+    output: str
+    node: str
+    conditions: tuple[Condition, ...] = field(default=())  # of a record that may go in
+    exempt: bool = False  # no sender waits for its consumer
+
+
+def create(tx: Tx, new: NewChannel) -> int:
     """Insert an empty channel; return its id."""
-    return tx.insert(
-        "insert_channel",
-        project_id=project_id,
-        activation_id=activation_id,
-        wire=wire,
-        sending_id=sending_id,
-        output=output,
-        node=node,
-    )
+    values: dict[str, Any] = dict(vars(new))
+    values["conditions"] = json.dumps(new.conditions) if new.conditions else ""
+    return tx.insert("insert_channel", **values)
 
 
 def find(sql: Sql, channel_id: int) -> Channel | None:
@@ -47,16 +67,87 @@ def of_attempt(sql: Sql, task_id: int, attempt: int) -> list[Channel]:
     return [Channel.from_row(row) for row in sql.all("inbound_of_attempt", task_id=task_id, attempt=attempt)]
 
 
-def append(tx: Tx, activation_id: str, sending_id: str, output: str, *, count: int, records: bytes) -> None:
-    """Append records to every channel of an output; an output that nobody takes drops them (reference/fabric.md 2.3)."""
-    for row in tx.all("channels_of_output", activation_id=activation_id, sending_id=sending_id, output=output):
-        channel_id, first = row["channel_id"], row["next_offset"]
-        if row["closed"]:
-            tx.run("drop_records", channel_id=channel_id, count=count)
-            continue
-        tx.run("insert_segment", channel_id=channel_id, first_offset=first, count=count, hops=0, bytes=records)
-        tx.run("advance_channel", channel_id=channel_id, count=count, size=len(records))
-        tx.effects.appended.append(Appended(channel_id, first, count, records))
+@dataclass(frozen=True, kw_only=True)
+class Sender:
+    """Who appends."""
+
+    activation_id: str
+    sending_id: str
+    task_id: int | None = None  # None: the caller of the activation, or a join
+    hops: int = 0  # mappings that the records have passed when they are in
+
+
+def append(tx: Tx, sender: Sender, sent: Sent) -> None:
+    """Append records to every channel of an output; an output that nobody takes drops them (reference/fabric.md 2.3).
+
+    Raises InvalidInput when they have passed more than HOP_LIMIT mappings.
+    """
+    if sender.hops > HOP_LIMIT:
+        raise InvalidInput(
+            f"the record has passed {HOP_LIMIT:,} mappings: it goes round in a cycle.",
+            hint="Give a mapping of the cycle a 'when' that ends it.",
+        )
+    rows = tx.all(
+        "channels_of_output", activation_id=sender.activation_id, sending_id=sender.sending_id, output=sent.output
+    )
+    for row in rows:
+        _append(tx, row, sender, _meeting(row["conditions"], sent) if row["conditions"] else sent)
+
+
+def _append(tx: Tx, row: Row, sender: Sender, sent: Sent) -> None:
+    channel_id, first, count = row["channel_id"], row["next_offset"], sent.count
+    if row["closed"] or not count:
+        tx.run("drop_records", channel_id=channel_id, count=count)
+        return
+    if row["node"].endswith(JOIN) and row["size"] + len(sent.bytes) > JOIN_BYTES:
+        raise RecordTooLarge(
+            f"what a join waits for is over {JOIN_BYTES:,} bytes, and no record is longer: it cannot be one array.",
+            hint="Take 'join: all' from the mapping, and let a stream skill gather the records.",
+        )
+    tx.run("insert_segment", channel_id=channel_id, first_offset=first, count=count, hops=sender.hops, bytes=sent.bytes)
+    if sender.task_id is not None:
+        tx.run(
+            "insert_lineage",
+            channel_id=channel_id,
+            first_offset=first,
+            count=count,
+            task_id=sender.task_id,
+            parents=sent.parents,
+        )
+    tx.run("advance_channel", channel_id=channel_id, count=count, size=len(sent.bytes))
+    tx.effects.appended.append(Appended(channel_id, first, count, sent.bytes))
+
+
+def _meeting(text: str, sent: Sent) -> Sent:
+    """Return the records that meet the conditions of a channel: only here is a payload decoded."""
+    asked = _conditions(text)
+    lines = sent.bytes.split(b"\n")[: sent.count]
+    kept = [index for index, line in enumerate(lines) if _meets(asked, json.loads(line))]
+    return sent if len(kept) == sent.count else sent.only(kept)
+
+
+def _meets(asked: tuple[Condition, ...], payload: Any) -> bool:
+    return all(holds(condition, payload) for condition in asked)
+
+
+@lru_cache(maxsize=256)
+def _conditions(text: str) -> tuple[Condition, ...]:
+    return tuple(json.loads(text))
+
+
+def hops_of(sql: Sql, channel_id: int, offset: int) -> int:
+    """Return how many mappings a record has passed, as long as it is kept."""
+    row = sql.one("hops_of_record", channel_id=channel_id, offset=offset)
+    return 0 if row is None else int(row["hops"])
+
+
+def close_joined(tx: Tx, channel_id: int) -> None:
+    """A join was delivered: what it waited for is finished."""
+    tx.run("close_join", channel_id=channel_id)
+    found = find(tx, channel_id)
+    assert found is not None
+    tx.run("delete_consumed", channel_id=channel_id, acked=found.acked)
+    tx.effects.acked[channel_id] = found.acked
 
 
 def ack(tx: Tx, channel_id: int, acked: int) -> bool:

@@ -9,20 +9,13 @@ from zlib import crc32
 from fabric_jobs.errors import InvalidInput, ReplayDiffers, StaleAttempt
 from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import sending_id
-from fabric_jobs.store import channels
+from fabric_jobs.store import channels, tasks
+from fabric_jobs.store.channels import Sender
+from fabric_jobs.store.sent import Sent
 from fabric_jobs.store.sql import Row
 from fabric_jobs.store.writer import Tx
 
 PROLOGUE = "<"  # no name of an output begins with it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sent:
-    """Records for one output: NDJSON, each record ends in a newline."""
-
-    output: str
-    count: int
-    bytes: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +35,7 @@ class Commit:
     sent: tuple[Sent, ...] = ()
     acks: tuple[Acked, ...] = ()
     hand: tuple[int, int] | None = None  # channel and offset of the record whose outputs are committed in part
+    left: tuple[int, int] | None = None  # channel and offset of the record that the program is about to end at
     hold: bool = False  # release the records when the task exits 0
     prologue: bool = (
         False  # sent before the first record was read: every attempt sends it again, whatever is acknowledged
@@ -64,8 +58,10 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
         which = PROLOGUE if commit.prologue else ""
         new = [_compare(sends, repeated, sent, which + sent.output) for sent in commit.sent]
         count = sum(_append(tx, current, sent) for sent in new if sent is not None)
-    if commit.hand is not None:
-        _input(tx, current, commit.hand[0])
+    for record in filter(None, (commit.hand, commit.left)):
+        _input(tx, current, record[0])
+    if commit.left is not None:
+        tasks.note_left(tx, task_id, attempt, json.dumps(commit.left))
     advanced = [_ack(tx, current, acked) for acked in commit.acks]
     if any(advanced):
         _check_repeated(sends, repeated)
@@ -75,10 +71,19 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
         task_id=task_id,
         sequence=commit.sequence,
         count=count,
-        hand=json.dumps(commit.hand) if commit.hand else None,
+        hand=current["hand"] if commit.left and not commit.acks else json.dumps(commit.hand) if commit.hand else None,
         sends=sends.text(),
         repeated=repeated.text(),
     )
+
+
+def pass_record(tx: Tx, task: Task, channel_id: int, offset: int) -> None:
+    """A record is finished though its task could not handle it: the next attempt goes on behind it."""
+    if task.hand == json.dumps([channel_id, offset]):
+        tx.run("record_passed", task_id=task.task_id, sends=_Tally.read(task.sends).prologue().text())
+    channel = channels.find(tx, channel_id)
+    if channel is not None and channel.acked == offset:
+        channels.ack(tx, channel_id, offset + 1)
 
 
 def message(tx: Tx, task_id: int, attempt: int, sent: Sent, *, key: str | None = None) -> None:
@@ -89,14 +94,24 @@ def message(tx: Tx, task_id: int, attempt: int, sent: Sent, *, key: str | None =
     tx.run("count_sent", task_id=task_id, count=_append(tx, current, sent))
 
 
-def release_held(tx: Tx, task_id: int, activation_id: str, node: str) -> None:
+def release_held(tx: Tx, task: Task) -> None:
     """Append what waited for the task's exit 0."""
-    for row in tx.all("held_of_task", task_id=task_id):
-        channels.append(
-            tx, activation_id, sending_id(activation_id, node), row["output"], count=row["count"], records=row["bytes"]
-        )
-        tx.run("count_sent", task_id=task_id, count=row["count"])
-    tx.run("delete_held", task_id=task_id)
+    for row in tx.all("held_of_task", task_id=task.task_id):
+        publish(tx, task, Sent(output=row["output"], count=row["count"], bytes=row["bytes"]))
+    tx.run("delete_held", task_id=task.task_id)
+
+
+def publish(tx: Tx, task: Task, sent: Sent) -> None:
+    """Append records of a task, whoever found them."""
+    activation_id = str(task.activation_id)
+    sender = Sender(
+        activation_id=activation_id,
+        sending_id=sending_id(activation_id, task.node),
+        task_id=task.task_id,
+        hops=task.hops,
+    )
+    channels.append(tx, sender, sent)
+    tx.run("count_sent", task_id=task.task_id, count=sent.count)
 
 
 def check_repeated(task: Task) -> None:
@@ -157,7 +172,7 @@ def _compare(sends: _Tally, repeated: _Tally, sent: Sent, key: str) -> Sent | No
         sends.add(key, sent)
         repeated.add(key, sent)
         return sent
-    head, rest = _split(sent, missing)
+    head, rest = sent.split(missing)
     repeated.add(key, head)
     before, now = sends.of(key), repeated.of(key)
     if before[0] == now[0] and before != now:
@@ -166,14 +181,6 @@ def _compare(sends: _Tally, repeated: _Tally, sent: Sent, key: str) -> Sent | No
             "are not those of the attempt before it."
         )
     return _compare(sends, repeated, rest, key) if rest.count else None
-
-
-def _split(sent: Sent, count: int) -> tuple[Sent, Sent]:
-    """Return the first `count` records, and the others."""
-    head = b"".join(line + b"\n" for line in sent.bytes.split(b"\n")[: min(count, sent.count)])
-    first = min(count, sent.count)
-    rest = Sent(output=sent.output, count=sent.count - first, bytes=sent.bytes[len(head) :])
-    return Sent(output=sent.output, count=first, bytes=head), rest
 
 
 def _check_repeated(sends: _Tally, repeated: _Tally) -> None:
@@ -188,8 +195,13 @@ def _check_repeated(sends: _Tally, repeated: _Tally) -> None:
 
 def _append(tx: Tx, current: Row, sent: Sent) -> int:
     activation_id = current["activation_id"]
-    sender = sending_id(activation_id, current["node"])
-    channels.append(tx, activation_id, sender, sent.output, count=sent.count, records=sent.bytes)
+    sender = Sender(
+        activation_id=activation_id,
+        sending_id=sending_id(activation_id, current["node"]),
+        task_id=current["task_id"],
+        hops=current["hops"],
+    )
+    channels.append(tx, sender, sent)
     return sent.count
 
 

@@ -19,13 +19,15 @@ class NewTask:
 
     project_id: str
     name: str
-    activation_id: str
+    activation_id: str | None  # None: a daemon
     node: str
     skill_name: str
     action_name: str
     receives: str  # message | stream
     channel_id: int | None = None
     record_offset: int | None = None
+    kind: str = "job"  # job | calls | daemon
+    hops: int = 1  # mappings that the record has passed, and what it sends will have passed
 
 
 def create(tx: Tx, new: NewTask) -> int:
@@ -132,22 +134,41 @@ class Ending:
     reason: str = ""
 
 
-def requeue(tx: Tx, task: Task, ending: Ending, *, lost: bool, not_before_at: float) -> bool:
-    """STARTING or ACTIVE back to QUEUED: the attempt ended, and tries are left."""
-    moved = tx.run(
-        "requeue_task",
-        task_id=task.task_id,
-        attempt=task.attempt,
-        lost=int(lost),
-        failures=int(not lost),
-        not_before_at=not_before_at,
-        cause=ending.reason,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """How a task goes on after an attempt."""
+
+    lost: bool = False
+    failures: int = 0  # that got no further than `failed_at`
+    failed_at: str = ""
+    careful: str = "{}"  # {channel: offset}: below it, one record at a time
+    not_before_at: float = 0.0
+
+
+def requeue(tx: Tx, task: Task, ending: Ending, again: Again, *, cause: str = "") -> bool:
+    """STARTING or ACTIVE back to QUEUED: the attempt ended, and tries or records are left."""
+    values: dict[str, object] = {**vars(again), "lost": int(again.lost)}
+    moved = tx.run("requeue_task", task_id=task.task_id, attempt=task.attempt, cause=cause, **values)
     if not moved:
         return False
     _end_attempt(tx, task, ending)
-    _moved(tx, task, TaskState.QUEUED, attempt=task.attempt, reason=ending.reason)
+    _moved(tx, task, TaskState.QUEUED, attempt=task.attempt, reason=cause)
     return True
+
+
+def note_left(tx: Tx, task_id: int, number: int, left_at: str | None) -> None:
+    """Note the record that an attempt is at, [channel, offset] as JSON; None: at none."""
+    tx.run("note_left", task_id=task_id, attempt=number, left_at=left_at)
+
+
+def end_calls(tx: Tx, activation_id: str) -> None:
+    """The activation is complete: nothing is called any more."""
+    tx.run("end_calls", activation_id=activation_id, ended_at=time.time())
+
+
+def daemons(sql: Sql) -> list[Task]:
+    """Return the daemons that have not ended."""
+    return [Task.from_row(row) for row in sql.all("live_daemons")]
 
 
 def end(tx: Tx, task: Task, state: TaskState, ending: Ending, *, cause: str = "") -> bool:

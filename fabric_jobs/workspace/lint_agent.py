@@ -24,11 +24,6 @@ def lint_agent(checked: Checked[Agent], agent: Agent, skills: Mapping[str, Skill
     used = {reference.ref_id: skills.get(reference.skill_name) for reference in agent.skills}
     for index, wire in enumerate(agent.mappings):
         _check_wire(checked, index, wire, used)
-        for key, given in (("when", wire.when is not None), ("join", wire.join)):
-            if given:
-                checked.warn(
-                    f"'{key}' is not carried out by this version, which refuses to run it", "mappings", index, key
-                )
     _check_reached(checked, agent)
     _check_taken(checked, agent, used)
     _check_cycles(checked, agent, used)

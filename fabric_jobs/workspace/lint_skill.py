@@ -18,7 +18,6 @@ WITHOUT_LOCAL_EFFECT = {
     "properties": {"qualifiedBy": "kept for the forms of Fabric's console, which this tool does not have"},
 }
 DATASETS = "kept, but no action can read a dataset"
-NOT_YET = "is not carried out by this version, which refuses to run the skill"
 
 
 def lint_skill(checked: Checked[Skill], skill: Skill) -> None:
@@ -26,8 +25,6 @@ def lint_skill(checked: Checked[Skill], skill: Skill) -> None:
     _check_programs(checked, skill)
     _check_effects(checked)
     for index, port in enumerate(skill.inputs):
-        if port.routing.kind == "field" and len({target.action for target in port.routing.targets()}) > 1:
-            checked.warn(f"routing by 'field' {NOT_YET}", "inputs", index, "routing", "field")
         path = checked.path.parent / "invoke" / port.name / "message.json"
         if path.is_file():
             checked.problems.extend(_message_problems(path))
@@ -39,13 +36,9 @@ def _check_programs(checked: Checked[Skill], skill: Skill) -> None:
     used = {target.action for port in skill.inputs for target in port.routing.targets()}
     for index, action in enumerate(skill.actions):
         dockerfile = checked.path.parent / "actions" / action.name / "Dockerfile"
-        if action.type == "job" and not action.command and not dockerfile.is_file():
+        if not action.command and not dockerfile.is_file():
             message = f"the action has no program: write {shown(dockerfile)}, or give the action a 'command'"
             checked.error(message, "actions", index, "name")
-        if action.on_error != "fail":
-            checked.warn(f"'onError: {action.on_error}' {NOT_YET}", "actions", index, "onError")
-        if action.type != "job":
-            checked.warn(f"'type: {action.type}' {NOT_YET}", "actions", index, "type")
         if action.resources != Resources():
             checked.warn("'resources' is not applied on this machine by this version", "actions", index, "resources")
         if _wants_packages(dockerfile.parent / "requirements.txt"):

@@ -46,12 +46,17 @@ def save_agent(gateway: Gateway, workspace: Workspace, name: str, entry: str | N
     return Target(kind="agent", name=found.agent.name, entry=chosen)
 
 
-def start(gateway: Gateway, target: Target, params: Mapping[str, Any], root: Path) -> str:
-    """Start an activation and return its id. The id is made here, so that a call which is repeated starts it once."""
+def start(
+    gateway: Gateway, target: Target, params: Mapping[str, Any], root: Path, *, headers: Mapping[str, str] | None = None
+) -> str:
+    """Start an activation and return its id; `headers` may be passed on to its skills.
+
+    The id is made here, so that a call which is repeated starts it once.
+    """
     kind, ports = ("skillinvoke", "inputs") if target.kind == "skill" else ("agentinvoke", "services")
     path = f"/{kind}/{segment(target.name)}/{ports}/{segment(target.entry)}"
     body = {**params, "activationId": params.get("activationId") or secrets.token_hex(12)}
-    answer = gateway.post(path, body, headers={"x-fabric-workspace": quote(str(root))})
+    answer = gateway.post(path, body, headers={**(headers or {}), "x-fabric-workspace": quote(str(root))})
     return str(answer["activationId"])
 
 

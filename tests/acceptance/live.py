@@ -142,15 +142,16 @@ class Live:
         }
         (self.root / "skills" / name / "skill.yaml").write_text(json.dumps(document))
 
-    def agent(self, name: str, *mappings: tuple[str, str]) -> None:
-        """Write an agent of the skills that its mappings name."""
-        ends = [end.partition(".")[0] for mapping in mappings for end in mapping]
+    def agent(self, name: str, *mappings: tuple[Any, ...], properties: Mapping[str, Any] | None = None) -> None:
+        """Write an agent of the skills that its mappings name; a mapping is (from, to) and perhaps its other keys."""
+        ends = [end.partition(".")[0] for mapping in mappings for end in mapping[:2]]
         skills = [end for end in dict.fromkeys(ends) if end not in ("input", "output")]
         document = {
             "camel": "1.0.0",
             "name": name,
             "skills": [{"skillName": skill} for skill in skills],
-            "mappings": [{"from": source, "to": target} for source, target in mappings],
+            "mappings": [{"from": item[0], "to": item[1], **(item[2] if item[2:] else {})} for item in mappings],
+            "properties": [{"name": key, "value": value} for key, value in (properties or {}).items()],
         }
         (self.root / "agents").mkdir(exist_ok=True)
         (self.root / "agents" / f"{name}.yaml").write_text(json.dumps(document))

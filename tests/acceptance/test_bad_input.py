@@ -387,14 +387,11 @@ def test_a_workspace_with_a_very_long_path(tmp_path: Path) -> None:
 
 
 def test_what_this_version_does_not_do_is_said_before_anything_runs(live: Live) -> None:
-    live.skill("echo", ECHO, onError="continue")
-    assert "onError" in live.fails(2, "skills", "invoke", "echo", "--payload", "1")
     live.skill("echo", ECHO)
-    live.agent("chain", ("input", "echo"), ("echo", "output"))
-    document = json.loads((live.root / "agents/chain.yaml").read_text())
-    document["mappings"][1]["when"] = {"a": 1}
-    (live.root / "agents/chain.yaml").write_text(json.dumps(document))
-    assert "when" in live.run("agents", "invoke", "chain", "--payload", "1").err
+    path = live.root / "skills/echo/skill.yaml"
+    secret = {"name": "key", "defaultValue": "#SECURE.key"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "properties": [secret]}))
+    assert "#SECURE.key" in live.fails(2, "skills", "invoke", "echo", "--payload", "1")
     assert live.ok("activations", "list").out == ""
 
 

@@ -17,7 +17,8 @@ from fabric_jobs.routing import SOURCE
 from fabric_jobs.settings import Settings
 from fabric_jobs.store import Effects, Store, activations, channels, commits, tasks
 from fabric_jobs.store.activations import Filter
-from fabric_jobs.store.commits import Commit, Sent
+from fabric_jobs.store.commits import Commit
+from fabric_jobs.store.sent import Sent
 from tests.factories import (
     PROJECT,
     agent_document,

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.definitions import Retries
 from fabric_jobs.engine.decide import (
     CancelActivation,
     CreateTasks,
@@ -15,15 +14,12 @@ from fabric_jobs.engine.decide import (
     FinishTask,
     LaunchAttempt,
     LookAgain,
-    Outcome,
     StartTask,
     StopAttempt,
     decide,
-    describe_exit,
-    outcome,
 )
 from fabric_jobs.engine.snapshot import Snapshot
-from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit
+from fabric_jobs.executors.base import STOPPED, AttemptExit
 from fabric_jobs.records import Task
 from fabric_jobs.routing import SOURCE, Node, Plan
 from fabric_jobs.states import ActivationState, TaskState
@@ -234,77 +230,6 @@ def test_an_ended_activation_only_winds_down(state: ActivationState, cancel: boo
     )
     found = decide(snapshot(A, STREAM, activation=ended, live=live, channels=(waiting(9),)))
     assert found == [StopAttempt(task=live[2])]
-
-
-# What becomes of a task
-
-STATES = {"COMPLETE": TaskState.COMPLETE, "FAILED": TaskState.FAILED, "AGAIN": TaskState.QUEUED}
-
-
-@pytest.mark.parametrize(("ended", "expected", "cause"), [
-    (AttemptExit(0), "COMPLETE", ""),
-    (AttemptExit(1), "FAILED", "exit code 1"),
-    (AttemptExit(137), "FAILED", "exit code 137 (killed by SIGKILL)"),
-    (AttemptExit(None, LOST), "AGAIN", "the attempt was lost"),
-    (AttemptExit(None), "AGAIN", "the attempt was lost"),
-    (AttemptExit(75), "AGAIN", "the attempt was lost"),
-    (AttemptExit(143, STOPPED), "FAILED", "it was stopped"),
-    (AttemptExit(0, STOPPED), "FAILED", "it was stopped"),
-])  # fmt: skip
-def test_how_an_attempt_ended_says_what_becomes_of_the_task(ended: AttemptExit, expected: str, cause: str) -> None:
-    (live,) = running(1)
-    found = outcome(live, ended, A.action, now=1000.0, lost_limit=3)
-    assert (found.state, found.cause) == (STATES[expected], cause)
-
-
-@pytest.mark.parametrize("ended", [AttemptExit(0), AttemptExit(1), AttemptExit(None, LOST), AttemptExit(143, STOPPED)])
-def test_a_task_that_was_to_be_cancelled_is_cancelled_however_it_ended(ended: AttemptExit) -> None:
-    (live,) = running(1, cancel_requested=True, cause="enough")
-    found = outcome(live, ended, A.action, now=1000.0, lost_limit=3)
-    assert found == Outcome(state=TaskState.CANCELLED, cause="enough")
-
-
-@pytest.mark.parametrize("ended", [AttemptExit(0), AttemptExit(1), AttemptExit(75), AttemptExit(None, LOST)])
-def test_an_attempt_that_broke_a_rule_fails_however_it_ended(ended: AttemptExit) -> None:
-    (live,) = running(1, cause="replay differs")
-    found = outcome(live, ended, A.action, now=1000.0, lost_limit=3)
-    assert found == Outcome(state=TaskState.FAILED, cause="replay differs")
-
-
-def test_a_timeout_is_told_from_another_stop() -> None:
-    limited = node("a.in", timeout=2.5).action
-    (live,) = running(1, started_at=100.0)
-    late = outcome(live, AttemptExit(143, STOPPED), limited, now=102.5, lost_limit=3)
-    assert (late.state, late.cause) == (TaskState.TIMEOUT, "it ran longer than its timeout of 2.5 s")
-    early = outcome(live, AttemptExit(143, STOPPED), limited, now=102.4, lost_limit=3)
-    assert early.state is TaskState.FAILED
-
-
-@pytest.mark.parametrize(("lost", "expected"), [(0, "AGAIN"), (1, "AGAIN"), (2, "AGAIN"), (3, "FAILED")])
-def test_a_lost_attempt_has_tries_of_its_own(lost: int, expected: str) -> None:
-    (live,) = running(1, lost=lost, failures=9)
-    found = outcome(live, AttemptExit(None, LOST), A.action, now=1000.0, lost_limit=3)
-    assert found.state is STATES[expected]
-    assert found.lost == (expected == "AGAIN")
-
-
-@pytest.mark.parametrize(("failures", "wait"), [(0, 1.0), (1, 2.0), (2, 4.0), (3, 5.0), (4, None)])
-def test_a_failure_is_tried_again_with_longer_and_longer_waits(failures: int, wait: float | None) -> None:
-    action = node("a.in", retries=Retries(limit=4, backoff_seconds=1, max_backoff_seconds=5)).action
-    (live,) = running(1, failures=failures, lost=9)
-    found = outcome(live, AttemptExit(1), action, now=1000.0, lost_limit=3)
-    if wait is None:
-        assert (found.state, found.cause) == (TaskState.FAILED, "exit code 1")
-    else:
-        assert found == Outcome(state=TaskState.QUEUED, cause="exit code 1", not_before_at=1000.0 + wait)
-
-
-@pytest.mark.parametrize(("code", "words"), [
-    (None, "nobody knows how it ended"), (1, "exit code 1"), (129, "exit code 129 (killed by SIGHUP)"),
-    (139, "exit code 139 (killed by SIGSEGV)"), (255, "exit code 255"),
-])  # fmt: skip
-def test_an_exit_in_words(code: int | None, words: str) -> None:
-    assert describe_exit(AttemptExit(code)) == words
 
 
 # Channels that end

@@ -541,7 +541,9 @@ def test_an_engine_that_starts_finds_an_attempt_that_was_never_handed_over(bench
 
 
 def test_an_invocation_that_cannot_run_here_stores_nothing(bench: Bench) -> None:
-    save_skill(bench.store, skill_document("a", onError="continue"))
-    with pytest.raises(InvalidInput, match="onError"):
+    document = skill_document("a")
+    document["properties"] = [{"name": "key", "defaultValue": "#SECURE.key"}]
+    save_skill(bench.store, document)
+    with pytest.raises(InvalidInput, match="#SECURE"):
         bench.engine.invoke(invocation("skill", "a"))
     assert activations.unsettled(bench.store.read) == []

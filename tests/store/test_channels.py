@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fabric_jobs.records import Channel, Segment
-from fabric_jobs.routing import sending_id
 from fabric_jobs.states import TaskState
 from fabric_jobs.store import Effects, Store, channels, tasks
 from fabric_jobs.store.tasks import Ending
 from fabric_jobs.store.writer import Appended
-from tests.factories import add_activation, add_channel, add_task, found, ndjson, records_of, started
+from tests.factories import add_activation, add_channel, add_task, append, found, ndjson, records_of, started
 
 EACH_IN_ITS_OWN = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def append(
-    store: Store, records: list[Any], *, activation_id: str = "a1", source: str = "a.in", output: str = "out"
-) -> None:
-    store.write(
-        lambda tx: channels.append(
-            tx,
-            activation_id,
-            sending_id(activation_id, source),
-            output,
-            count=len(records),
-            records=ndjson(records),
-        )
-    ).result()
 
 
 def now(store: Store, channel_id: int) -> Channel:

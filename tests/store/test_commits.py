@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from fabric_jobs.errors import InvalidInput, ReplayDiffers, StaleAttempt
 from fabric_jobs.records import Task
-from fabric_jobs.routing import sending_id
 from fabric_jobs.states import TaskState
 from fabric_jobs.store import Store, Tx, channels, commits, tasks
-from fabric_jobs.store.commits import Acked, Commit, Sent
-from fabric_jobs.store.tasks import Ending
-from tests.factories import add_activation, add_channel, add_task, found, ndjson, records_of, started
+from fabric_jobs.store.commits import Acked, Commit
+from fabric_jobs.store.sent import Sent
+from fabric_jobs.store.tasks import Again, Ending
+from tests.factories import add_activation, add_channel, add_task, append, found, ndjson, records_of, started
 
 LOST = Ending(exit_code=None, reason="lost")
 PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -33,7 +33,7 @@ def apply(store: Store, task: Task, commit: Commit) -> None:
 
 def next_attempt(store: Store, task: Task) -> Task:
     """The attempt dies, and the next one starts."""
-    store.write(lambda tx: tasks.requeue(tx, task, LOST, lost=True, not_before_at=0)).result()
+    store.write(lambda tx: tasks.requeue(tx, task, LOST, Again(lost=True))).result()
     return started(store, found(store, task.task_id))
 
 
@@ -43,7 +43,7 @@ def complete(store: Store, task: Task) -> None:
         assert now is not None
         commits.check_repeated(now)
         assert tasks.end(tx, now, TaskState.COMPLETE, Ending(exit_code=0))
-        commits.release_held(tx, now.task_id, str(now.activation_id), now.node)
+        commits.release_held(tx, now)
 
     store.write(operation).result()
 
@@ -91,11 +91,7 @@ class Bench:
 
 def give(store: Store, activation_id: str, output: str, records: list[Any]) -> None:
     if records:
-        data = ndjson(records)
-        sender = sending_id(activation_id, "a.in")
-        store.write(
-            lambda tx: channels.append(tx, activation_id, sender, output, count=len(records), records=data)
-        ).result()
+        append(store, records, activation_id=activation_id, output=output)
 
 
 @pytest.fixture
@@ -206,7 +202,7 @@ def test_an_attempt_that_is_not_the_current_one_changes_nothing(bench: Bench) ->
 def test_an_attempt_whose_task_is_over_may_not_speak(bench: Bench, how: str) -> None:
     task = bench.task
     if how == "queued":
-        bench.store.write(lambda tx: tasks.requeue(tx, task, LOST, lost=True, not_before_at=0)).result()
+        bench.store.write(lambda tx: tasks.requeue(tx, task, LOST, Again(lost=True, not_before_at=0))).result()
     elif how == "cancel":
         bench.store.write(lambda tx: tasks.ask_cancel(tx, task, "enough")).result()
     elif how == "unknown":

@@ -8,7 +8,7 @@ from fabric_jobs.records import Event, Task
 from fabric_jobs.states import ACTIVATION_MOVES, FINAL_TASK_STATES, TASK_MOVES, ActivationState, TaskState
 from fabric_jobs.store import Store, activations, events, tasks
 from fabric_jobs.store.activations import Filter
-from fabric_jobs.store.tasks import Ending
+from fabric_jobs.store.tasks import Again, Ending
 from tests.factories import PROJECT, add_activation, add_task, found, started
 
 LOST = Ending(exit_code=None, reason="lost")
@@ -39,7 +39,7 @@ def in_state(store: Store, state: TaskState) -> Task:
 def try_move(store: Store, task: Task, to: TaskState) -> None:
     """Try the move that the code has for a state, whatever the task's present state is."""
     if to is TaskState.QUEUED:
-        store.write(lambda tx: tasks.requeue(tx, task, LOST, lost=True, not_before_at=5.0)).result()
+        store.write(lambda tx: tasks.requeue(tx, task, LOST, Again(lost=True, not_before_at=5.0))).result()
     elif to is TaskState.STARTING:
         store.write(lambda tx: tasks.start(tx, task, "fake")).result()
     elif to is TaskState.ACTIVE:

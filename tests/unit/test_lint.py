@@ -193,18 +193,15 @@ def test_dead_ends_and_skills_that_never_run(root: Path) -> None:
 
 
 def test_what_this_version_does_not_carry_out_is_a_warning(root: Path) -> None:
-    more = "    onError: continue\n    resources: {cpu: 500m}\n  - {name: d, type: daemon}\n"
+    more = "    resources: {cpu: 500m}\n"
     add_skill("one", more=more)
     add_skill("two")
     Path("skills/two/actions/two/requirements.txt").write_text("# mine\nrequests>=2\n")
-    add_agent(*CHAIN[:-1], "from: two, to: output, when: {field: a, equals: 1}")
+    add_agent(*CHAIN[:-1], "from: two, to: output, when: {a: 1}")
     warnings = [problem.partition(": warning: ")[2] for problem in found(root) if "this version" in problem]
     assert sorted(warnings) == [
         "actions[0].name: skills/two/actions/two/requirements.txt names packages; this version makes no environments",
-        "actions[0].onError: 'onError: continue' is not carried out by this version, which refuses to run the skill",
         "actions[0].resources: 'resources' is not applied on this machine by this version",
-        "actions[1].type: 'type: daemon' is not carried out by this version, which refuses to run the skill",
-        "mappings[2].when: 'when' is not carried out by this version, which refuses to run it",
     ]
 
 

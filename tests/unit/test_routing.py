@@ -174,47 +174,106 @@ def test_properties_of_the_call_come_before_those_of_the_agent_the_reference_and
     assert found.action.name == "fast"
 
 
-# What this version does not carry out
+def test_a_field_of_the_payload_chooses_the_action() -> None:
+    made = compile_skill(routed(field="kind"), "in", {})
+    assert {key: found.action.name for key, found in made.nodes.items()} == {"r.in": "r", "r.in#1": "fast"}
+    entries = [wire for wire in made.wires if wire.source == SOURCE]
+    assert [(wire.target, wire.conditions) for wire in entries] == [
+        ("r.in", ({"kind": {"no_text": ["5"]}},)),
+        ("r.in#1", ({"kind": {"text": ["5"]}},)),
+    ]
+    assert made.nodes["r.in#1"].output == "b"
 
 
-def test_routing_by_a_field_is_refused_with_a_hint_unless_it_makes_no_difference() -> None:
-    with pytest.raises(InvalidInput, match="routes by the field 'kind'") as caught:
-        compile_skill(routed(field="kind"), "in", {})
-    assert "'all'" in caught.value.hint
+def test_what_a_field_routed_skill_sends_leaves_by_the_same_mappings_whichever_action_sent_it() -> None:
+    made = compiled([("input", "r"), ("r", "output")], {"r": routed(field="kind")})
+    assert paths(made) == [":>r.in", ":>r.in#1", "r.in:a>", "r.in#1:b>"]
 
 
-@pytest.mark.parametrize("what", ["when", "join"])
-def test_conditions_and_joins_are_refused_with_a_hint(what: str) -> None:
-    changes: dict[str, Any] = {"when": {"kind": "a"}} if what == "when" else {"join": True}
-    wire = Mapping(source=Port(kind="input", ref="input"), target=Port(kind="skill", ref="one"), **changes)
-    found = refusal([], mappings=(wire,))
-    assert isinstance(found, InvalidInput)
-    assert f"has '{what}'" in found.message
-    assert found.hint == f"Remove '{what}' from the mapping."
+def test_a_value_that_a_property_cannot_have_is_refused() -> None:
+    document = skill_document("x")
+    document["properties"] = [{"name": "size", "validValues": [1, 2], "defaultValue": 1}]
+    made = skill_from_json(document)
+    assert compile_skill(made, "in", {"size": "2"}).nodes["x.in"].properties["size"] == "2"
+    with pytest.raises(InvalidInput, match="'size' cannot be '3'") as caught:
+        compile_skill(made, "in", {"size": 3})
+    assert caught.value.hint == "It can be: 1, 2."
 
 
-def test_a_condition_on_a_wire_that_is_not_reached_does_not_matter() -> None:
-    far = Mapping(source=Port(kind="skill", ref="two"), target=Port(kind="output", ref="output"), join=True)
-    made = agent(TWO, [("input", "one"), ("one", "output")])
-    assert len(compile_agent(replace(made, mappings=(*made.mappings, far)), TWO, "start", {}).wires) == 2
+# Conditions, joins, cycles
 
 
-@pytest.mark.parametrize("on_error", ["continue", "complete"])
-def test_other_ways_to_treat_errors_are_refused_with_a_hint(on_error: str) -> None:
-    with pytest.raises(InvalidInput, match=f"'onError: {on_error}'") as caught:
-        compile_skill(skill("x", onError=on_error), "in", {})
-    assert "'fail'" in caught.value.hint
+def mapped(source: str, target: str, **changes: Any) -> Mapping:
+    """Return a mapping between the bare names of skills, `input` and `output`."""
+    ends = [
+        Port(kind=name, ref=name) if name in ("input", "output") else Port(kind="skill", ref=name)
+        for name in (source, target)
+    ]
+    return Mapping(source=ends[0], target=ends[1], **changes)
+
+
+def test_a_condition_is_on_the_wire() -> None:
+    made = compiled([], mappings=(mapped("input", "one", when={"kind": "a"}), mapped("one", "output")))
+    assert [wire.conditions for wire in made.wires] == [({"kind": "a"},), ()]
+
+
+def test_a_join_stands_between_what_leads_to_it_and_what_gets_the_array() -> None:
+    skills = {name: skill(name) for name in "abc"}
+    joined = [mapped(name, "c", join=True) for name in "ab"]
+    made = compiled([], skills, mappings=(mapped("input", "a"), mapped("input", "b"), *joined, mapped("c", "output")))
+    assert made.joins == ("c.in!join",)
+    assert paths(made) == [
+        ":>a.in",
+        ":>b.in",
+        "c.in!join:>c.in",
+        "a.in:out>c.in!join",
+        "b.in:out>c.in!join",
+        "c.in:out>",
+    ]
+    assert made.downstream(["a.in"]) == {"a.in", "c.in!join", "c.in"}
+
+
+def test_the_wires_of_a_cycle_are_marked() -> None:
+    skills = {name: skill(name) for name in "ab"}
+    wires = [("input", "a"), ("a", "b"), ("b", "a"), ("b", "output")]
+    assert [wire.cyclic for wire in compiled(wires, skills).wires] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("what", ["stream", "join"])
+def test_a_cycle_through_what_waits_for_an_end_is_refused(what: str) -> None:
+    skills = {"a": skill("a", receives="stream" if what == "stream" else "message"), "b": skill("b")}
+    back = mapped("b", "a", join=what == "join")
+    mappings = (mapped("input", "a"), mapped("a", "b"), back, mapped("b", "output"))
+    found = refusal([], skills, mappings=mappings)
+    assert "closes a cycle" in found.message
+    assert found.hint
+
+
+def test_a_retry_begins_at_a_node_with_what_follows_it() -> None:
+    skills = {name: skill(name) for name in "abc"}
+    made = compiled([("input", "a"), ("a", "b"), ("b", "c"), ("a", "c"), ("c", "output")], skills)
+    begun = made.beginning_at("b.in")
+    assert paths(begun) == [":>b.in", "b.in:out>c.in", "c.in:out>"]
+    assert set(begun.nodes) == {"b.in", "c.in"}
+
+
+# Daemons and external APIs
 
 
 @pytest.mark.parametrize("runtime", ["cortex/daemons", "cortex/external-api"])
-def test_daemons_and_external_calls_are_refused_with_a_hint(runtime: str) -> None:
+def test_daemons_and_external_apis_are_called(runtime: str) -> None:
     document = skill_document("x")
     target = {"runtime": runtime, "output": "out", **({"action": "x"} if runtime == "cortex/daemons" else {})}
     document["inputs"][0]["routing"] = {"all": target}
-    if runtime == "cortex/daemons":
-        document["actions"][0] = {"name": "x", "type": "daemon", "port": "8080"}
-    with pytest.raises(InvalidInput, match=f"in {runtime}") as caught:
-        compile_skill(skill_from_json(document), "in", {})
+    document["actions"][0] = {"name": "x", "type": "daemon", "port": "8080"}
+    found = compile_skill(skill_from_json(document), "in", {}).nodes["x.in"]
+    assert found.is_called
+    assert not found.is_stream
+
+
+def test_an_action_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="in cortex/jobs, which is no action of that kind") as caught:
+        compile_skill(replace(TWO["one"], actions=()), "in", {})
     assert caught.value.hint
 
 

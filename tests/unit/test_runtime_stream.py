@@ -170,7 +170,8 @@ def test_a_program_that_stops_reading_leaves_the_rest_unacknowledged(gateway: Sm
     ends(gateway.run(f"{IMPORT}for record in messages():\n    send_message(record)\n    if record == 3: break"))
     assert gateway.state.records() == [0, 1, 2, 3]
     assert gateway.state.acked == {5: 3}
-    assert gateway.state.told[-1].head["hand"] == [5, 3]
+    assert gateway.state.told[-2].head["hand"] == [5, 3]
+    assert gateway.state.told[-1].head["left"] == [5, 3]
 
 
 def test_an_attempt_that_begins_in_the_middle_goes_on_from_there(gateway: SmallGateway) -> None:

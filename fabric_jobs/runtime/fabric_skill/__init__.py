@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .envelope import message
     from .json_log import logger
+    from .refusal import DO_NOT_RETRY, DoNotRetry
     from .stream import flush, messages, send_message
 
-__all__ = ["flush", "logger", "message", "messages", "send_message"]
+__all__ = ["DO_NOT_RETRY", "DoNotRetry", "flush", "logger", "message", "messages", "send_message"]
 
 # Loaded when it is first used: a job that only reads its message starts faster than one that streams or logs.
 _PLACES = {
     "message": "envelope",
     "logger": "json_log",
+    "DoNotRetry": "refusal",
+    "DO_NOT_RETRY": "refusal",
     "flush": "stream",
     "messages": "stream",
     "send_message": "stream",

@@ -10,6 +10,10 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 from . import gateway
 
@@ -19,6 +23,28 @@ HOLD_SECONDS = 0.1  # outputs of an unfinished record wait this long for its end
 ACK_SECONDS = 0.05  # acknowledgements without outputs wait this long for company
 
 IDLE, COOLING, BUSY = range(3)
+
+Run = tuple[int, int, "int | list[int]"]
+
+
+def runs(origins: Sequence[tuple[int, int, int]], count: int, *, one_channel: bool) -> list[Run]:
+    """Return what `count` records were made from, as `fabric_jobs.store.sent` has it: short where one made one after the other."""
+    if not origins:
+        return []
+    first, last = origins[0], origins[-1]
+    if one_channel and len(origins) == count and last[1] - first[1] == count - 1:
+        return [(first[0], first[1], count)]
+    found: list[Run] = []
+    for channel, group in groupby(origins, key=itemgetter(0)):
+        steps: list[int] = []
+        before = begin = -1
+        for _, offset, made in group:
+            begin = offset if begin < 0 else begin
+            steps.append(offset - before if before >= 0 else 0)
+            steps += [0] * (made - 1)
+            before = offset
+        found.append((channel, begin, steps))
+    return found
 
 
 class Sender:
@@ -37,6 +63,7 @@ class Sender:
         self._acked: dict[int, int] = {}
         self._finished: dict[str, list[bytes]] = {}  # may be committed
         self._in_hand: dict[str, list[bytes]] = {}  # outputs of the record that is being handled
+        self._origins: dict[str, list[tuple[int, int, int]]] = {}  # of what may be committed: channel, offset, records
         self._count = 0  # records that are not committed yet
         self._size = 0  # their bytes
         self._hand_since = 0.0
@@ -70,6 +97,8 @@ class Sender:
                 self._hand_since = time.monotonic()
             target = self._in_hand if held else self._finished
             target.setdefault(output, []).append(record)
+            if not held and not self.prologue:
+                self._origins.setdefault(output, []).append((0, 0, 1))
             self._count += 1
             self._size += len(record)
             if not wait and (self._state == IDLE or (self._state == COOLING and not held)):
@@ -88,6 +117,7 @@ class Sender:
         with self._lock:
             for output, records in self._in_hand.items():
                 self._finished.setdefault(output, []).extend(records)
+                self._origins.setdefault(output, []).append((channel, next_offset - 1, len(records)))
             self._in_hand = {}
             self.acks[channel] = next_offset
             if self._state != BUSY:
@@ -110,6 +140,15 @@ class Sender:
             self._count -= len(records)
             self._size -= sum(map(len, records))
             self._in_hand = {}
+
+    def leave(self) -> None:
+        """The program ends: say at which record it is, if it is at one. Whether it failed there, its exit code tells."""
+        if self.hand is not None:
+            with self._line:
+                self._sequence += 1
+                head: dict[str, Any] = {"acks": [], "hand": None, "hold": self.hold, "left": self.hand, "outputs": []}
+                body = json.dumps({"sequence": self._sequence, **head}).encode() + b"\n"
+                gateway.ask(self._connection, "POST", self._path, body)
 
     def _kick(self) -> None:
         self._state = BUSY
@@ -165,11 +204,12 @@ class Sender:
     def _take(self) -> tuple[bytes | None, int, int, dict[int, int]]:
         """Return the body of the next commit with the count and the bytes of its records, and its acknowledgements."""
         acks = {} if self.hold else {key: value for key, value in self.acks.items() if value != self._acked[key]}
-        outputs, hand = self._finished, None
+        outputs, origins, hand = self._finished, self._origins, None
         if outputs or acks:
-            self._finished = {}
+            self._finished, self._origins = {}, {}
         elif self._release and self._in_hand:
             outputs, self._in_hand = self._in_hand, {}
+            origins = {name: [(*(self.hand or (0, 0)), len(records))] for name, records in outputs.items()}
             hand = None if self.hold else self.hand
             self._release = False
         else:
@@ -183,6 +223,9 @@ class Sender:
             "hold": self.hold,
             "prologue": self.prologue,
             "outputs": [[name, count, len(data)] for name, count, data in parts],
+            "parents": []
+            if self.prologue or self.hold
+            else [runs(origins.get(name, ()), count, one_channel=len(self.acks) == 1) for name, count, _ in parts],
         }
         body = json.dumps(head).encode() + b"\n" + b"".join(data for _, _, data in parts)
         return body, sum(count for _, count, _ in parts), sum(len(data) for _, _, data in parts), acks

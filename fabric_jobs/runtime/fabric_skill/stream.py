@@ -70,17 +70,22 @@ def messages(acknowledge: str = "record") -> Iterator[Any]:
 def _records(sender: Sender, acknowledge: str) -> Iterator[Any]:
     sender.flush()  # what was sent before is no record's doing, and is committed by itself
     sender.prologue = False
-    for channel, first, text in _chunks(acknowledge):
+    for channel, first, text, careful in _chunks(acknowledge):
         sender.starts_at(channel, first)
         for offset, record in enumerate(decode(text), start=first):
             sender.hand = (channel, offset)
             yield record
             sender.finish(channel, offset + 1)
             sender.hand = None
+        if careful:
+            sender.flush()
 
 
-def _chunks(acknowledge: str) -> Iterator[tuple[int, int, str]]:
-    """Yield the channel, the first offset and the NDJSON of what arrives; the next chunk is asked for meanwhile."""
+def _chunks(acknowledge: str) -> Iterator[tuple[int, int, str, bool]]:
+    """Yield the channel, the first offset, the NDJSON of what arrives, and whether it is suspected to kill this program.
+
+    The next chunk is asked for meanwhile.
+    """
     connection = gateway.connect()
     positions: dict[int, int] = {}
     target = _target(positions, acknowledge)
@@ -98,7 +103,7 @@ def _chunks(acknowledge: str) -> Iterator[tuple[int, int, str]]:
         target = _target(positions, acknowledge)
         if count > 1:
             _start(connection, target)
-        yield channel, first, answer.body.decode()
+        yield channel, first, answer.body.decode(), "x-fabric-careful" in answer.headers
         if count == 1:
             _start(connection, target)  # a single record is somebody waiting: it is handled first
 
@@ -156,6 +161,7 @@ def _at_exit(sender: Sender) -> None:
     if getattr(sys, "last_value", None) is not None:
         sender.drop_hand()  # an uncaught exception: the record in hand failed
     sender.flush()
+    sender.leave()
 
 
 def _forget() -> None:

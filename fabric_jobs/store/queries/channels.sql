@@ -1,7 +1,7 @@
 -- name: insert_channel
 -- An empty log.
-insert into channels (project_id, activation_id, wire, sending_id, output, node)
-values (:project_id, :activation_id, :wire, :sending_id, :output, :node);
+insert into channels (project_id, activation_id, wire, sending_id, output, node, conditions, exempt)
+values (:project_id, :activation_id, :wire, :sending_id, :output, :node, :conditions, :exempt);
 
 -- name: channel
 -- One channel.
@@ -66,6 +66,26 @@ select first_offset, count, bytes from segments
 where channel_id = :channel_id
   and first_offset >= coalesce((select max(first_offset) from segments where channel_id = :channel_id and first_offset <= :offset), 0)
 order by first_offset limit :limit;
+
+-- name: hops_of_record
+-- How many mappings a record has passed.
+select hops from segments where channel_id = :channel_id and first_offset <= :offset order by first_offset desc limit 1;
+
+-- name: insert_lineage
+-- What the records of one commit were made from.
+insert into lineage (channel_id, first_offset, count, task_id, parents) values (:channel_id, :first_offset, :count, :task_id, :parents);
+
+-- name: lineage_of_record
+-- The row that holds a record, if any does.
+select * from lineage where channel_id = :channel_id and first_offset <= :offset order by first_offset desc limit 1;
+
+-- name: lineage_of_channel
+-- All that is known of a channel's records, a page at a time.
+select * from lineage where channel_id = :channel_id and first_offset >= :offset order by first_offset limit :limit;
+
+-- name: close_join
+-- A join was delivered: what led to it is finished.
+update channels set closed = 1, acked = next_offset where channel_id = :channel_id;
 
 -- name: segment_sizes
 -- Ends and sizes of the segments that are not wholly consumed, for the credit of a sender.

@@ -1,6 +1,6 @@
 -- name: current_attempt
 -- The attempt that may speak for a task, with what a commit needs to know.
-select task_id, activation_id, node, sequence, hand, sends, repeated from tasks
+select task_id, activation_id, node, hops, sequence, hand, sends, repeated from tasks
 where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE') and cancel_requested = 0;
 
 -- name: note_commit

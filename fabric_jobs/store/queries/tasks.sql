@@ -1,7 +1,9 @@
 -- name: insert_task
 -- QUEUED from the start.
-insert into tasks (project_id, name, activation_id, node, skill_name, action_name, receives, channel_id, record_offset, state, created_at)
-values (:project_id, :name, :activation_id, :node, :skill_name, :action_name, :receives, :channel_id, :record_offset, 'QUEUED', :created_at);
+insert into tasks (project_id, name, activation_id, node, skill_name, action_name, kind, receives, channel_id, record_offset, hops,
+  state, created_at)
+values (:project_id, :name, :activation_id, :node, :skill_name, :action_name, :kind, :receives, :channel_id, :record_offset, :hops,
+  'QUEUED', :created_at);
 
 -- name: task
 -- One task.
@@ -36,17 +38,21 @@ select node, state, count(*) as count from tasks where activation_id = :activati
 -- How many records the tasks of each node committed.
 select node, sum(sent) as sent from tasks where activation_id = :activation_id group by node;
 
+-- name: live_daemons
+-- The programs that listen.
+select * from tasks where kind = 'daemon' and state in ('QUEUED', 'STARTING', 'ACTIVE') order by task_id;
+
 -- name: live_task_count
 -- Is anything under way?
-select count(*) as count from tasks where state in ('QUEUED', 'STARTING', 'ACTIVE');
+select count(*) as count from tasks where state in ('QUEUED', 'STARTING', 'ACTIVE') and kind <> 'daemon';
 
 -- name: busy_slots
 -- Message tasks that hold a worker slot.
-select count(*) as count from tasks where state in ('STARTING', 'ACTIVE') and receives = 'message';
+select count(*) as count from tasks where state in ('STARTING', 'ACTIVE') and receives = 'message' and kind = 'job';
 
 -- name: start_task
 -- QUEUED to STARTING, with a new attempt; refused when somebody wants it to end.
-update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', sequence = 0, repeated = '{}', started_at = coalesce(started_at, :at)
+update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', sequence = 0, repeated = '{}', left_at = null, started_at = coalesce(started_at, :at)
 where task_id = :task_id and state = 'QUEUED' and cancel_requested = 0;
 
 -- name: activate_task
@@ -55,7 +61,8 @@ update tasks set state = 'ACTIVE' where task_id = :task_id and attempt = :attemp
 
 -- name: requeue_task
 -- STARTING or ACTIVE back to QUEUED, since its attempt ended and tries are left.
-update tasks set state = 'QUEUED', lost = lost + :lost, failures = failures + :failures, not_before_at = :not_before_at, cause = :cause
+update tasks set state = 'QUEUED', lost = lost + :lost, failures = :failures, failed_at = :failed_at, careful = :careful,
+  not_before_at = :not_before_at, cause = :cause
 where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE');
 
 -- name: end_task
@@ -63,6 +70,18 @@ where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIV
 update tasks set state = :state, cause = :cause, exit_code = :exit_code, ended_at = :ended_at
 where task_id = :task_id and attempt = :attempt
   and (state in ('STARTING', 'ACTIVE') or (state = 'QUEUED' and :state in ('FAILED', 'CANCELLED')));
+
+-- name: note_left
+-- The record that an attempt is at.
+update tasks set left_at = :left_at where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE');
+
+-- name: record_passed
+-- The record in hand is finished, and not by its task: what is sent from here on follows the next one.
+update tasks set hand = null, sends = :sends where task_id = :task_id;
+
+-- name: end_calls
+-- The activation is complete: nothing is called any more.
+update tasks set state = 'COMPLETE', ended_at = :ended_at where activation_id = :activation_id and kind = 'calls' and state = 'ACTIVE';
 
 -- name: ask_task_cancel
 -- The wish to cancel is a flag.

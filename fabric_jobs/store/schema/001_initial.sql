@@ -36,7 +36,8 @@ create table activations (
   payload          blob    not null,
   properties       text    not null,
   headers          text    not null,
-  retry_of         text,
+  retry_of         text,                 -- the activation whose dead letters it tries again
+  start_node       text    not null default '', -- a retry begins at this node; empty: at the service or the input
   started_at       real    not null,
   ended_at         real
 ) strict;
@@ -51,7 +52,9 @@ create table channels (
   wire          integer not null,              -- index of the wire in the plan
   sending_id    text    not null,              -- the `channelId` of the sender's message
   output        text    not null,              -- the output of the sender that this wire takes
-  node          text    not null,              -- the node that consumes; empty: it is part of the response
+  node          text    not null,              -- the node or the join that consumes; empty: it is part of the response
+  conditions    text    not null default '',   -- JSON: what a record has to meet; empty: nothing
+  exempt        integer not null default 0,    -- no sender waits for its consumer: it closes a cycle, or leads to a join
   next_offset   integer not null default 0,    -- records appended
   size          integer not null default 0,    -- bytes appended
   acked         integer not null default 0,    -- every record below is finished
@@ -81,7 +84,7 @@ create table tasks (
   node             text    not null,
   skill_name       text    not null,
   action_name      text    not null,
-  kind             text    not null default 'job',
+  kind             text    not null default 'job', -- job | calls: HTTP calls for one node | daemon: a program that listens
   receives         text    not null,
   channel_id       integer references channels,
   record_offset    integer,                    -- message tasks: the record that it handles
@@ -93,7 +96,11 @@ create table tasks (
   cause            text    not null default '',
   sequence         integer not null default 0, -- of the last commit of the current attempt
   sent             integer not null default 0, -- records that it committed
+  hops             integer not null default 0, -- mappings that the record it handles has passed
   hand             text,                       -- [channel, offset] of a record whose outputs are committed in part
+  left_at          text,                       -- [channel, offset] of the record that an attempt was at when it ended
+  failed_at        text    not null default '', -- where the last attempt failed: `failures` counts those that got no further
+  careful          text    not null default '{}', -- {channel: offset}: below it, one record at a time is handed out
   sends            text    not null default '{}', -- {output: [count, bytes, crc]} committed since the last acknowledgement
   repeated         text    not null default '{}', -- how much of that the current attempt has sent again
   not_before_at    real    not null default 0,
@@ -142,13 +149,26 @@ create table dead_letters (
   channel_id     integer not null references channels,
   record_offset  integer not null,
   task_id        integer not null references tasks,
+  skill_name     text    not null,
   payload        blob    not null,
-  error          text    not null,
+  error          text    not null,           -- as that of an activation
+  on_error       text    not null,           -- continue | complete
   attempts       integer not null,
   dead_at        real    not null,
   retried_as     text,
   unique (channel_id, record_offset)
 ) strict;
+create index dead_letters_by_activation on dead_letters (activation_id);
+
+-- Which records a record was made from: one row per commit and channel.
+create table lineage (
+  channel_id   integer not null references channels,
+  first_offset integer not null,
+  count        integer not null,
+  task_id      integer not null references tasks,
+  parents      text    not null,             -- runs as store/sent.py has them; empty: the record of the task, or all that it read
+  primary key (channel_id, first_offset)
+) strict, without rowid;
 
 create table events (
   number        integer primary key autoincrement,

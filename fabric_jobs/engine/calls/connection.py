@@ -1,0 +1,189 @@
+"""One keep-alive HTTP connection of the engine to a daemon or an external API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httptools
+
+BODY_BYTES = 64 << 20  # of an answer; what becomes a record has a limit of its own
+
+
+class CallFailed(Exception):
+    """There is no answer, and whether the request arrived is not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What is asked of a server."""
+
+    method: str
+    path: str  # with its query
+    host: str  # as in the header Host
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def encode(self) -> bytes:
+        """Return the request as it goes over the wire."""
+        own = {name.lower() for name in self.headers}
+        lines = [f"{self.method} {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in self.headers.items())]
+        if "host" not in own:
+            lines.insert(1, f"Host: {self.host}")
+        if self.body or self.method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
+            lines.append(f"Content-Length: {len(self.body)}")
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said."""
+
+    status: int
+    body: bytes
+
+
+class Connection(asyncio.Protocol):
+    """One request at a time; closed for good after a failure, a timeout, or when the server says so."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._transport: asyncio.WriteTransport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiting: asyncio.Future[Answer] | None = None
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._framed = False  # the answer says how long it is; else it ends with the connection
+
+    async def ask(self, request: Request, seconds: float) -> Answer:
+        """Send a request and return its answer; raise CallFailed when there is none within `seconds`."""
+        if self.closed or self._transport is None:
+            raise CallFailed("the connection is closed")
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._transport.write(request.encode())
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._waiting
+        except TimeoutError:
+            raise CallFailed(f"there was no answer within {seconds:g} s") from None
+        finally:
+            if not self._waiting.done() or self._waiting.cancelled() or self._waiting.exception() is not None:
+                self.close()  # what comes later would be taken for the next answer
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.closed = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The loop has connected it."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server or the network ended it."""
+        self.closed = True
+        if self._waiting is None or self._waiting.done():
+            return
+        if self._parts and not self._framed and exc is None:
+            self.on_message_complete()
+        else:
+            self._waiting.set_exception(CallFailed(f"the connection was lost ({exc or 'closed by the other side'})"))
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(f"the answer is not HTTP: {error}")
+
+    def on_message_begin(self) -> None:
+        """An answer begins."""
+        self._parts, self._size, self._framed = [], 0, False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header of the answer."""
+        if name.lower() in (b"content-length", b"transfer-encoding"):
+            self._framed = True
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body."""
+        self._size += len(data)
+        if self._size > BODY_BYTES:
+            self._fail(f"the answer is longer than {BODY_BYTES:,} bytes")
+        else:
+            self._parts.append(data)
+
+    def on_message_complete(self) -> None:
+        """The answer is whole."""
+        if not self._parser.should_keep_alive():
+            self.close()
+        status = self._parser.get_status_code()
+        if self._waiting is not None and not self._waiting.done() and status >= 200:
+            self._waiting.set_result(Answer(status, b"".join(self._parts)))
+
+    def _fail(self, reason: str) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(CallFailed(reason))
+        self.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Where requests go."""
+
+    host: str
+    port: int
+    secure: bool = False
+
+    async def connect(self, seconds: float = 10.0) -> Connection:
+        """Open a connection; raise CallFailed when that is not possible."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(seconds):
+                _, connection = await loop.create_connection(Connection, self.host, self.port, ssl=self.secure or None)
+        except (OSError, TimeoutError) as error:
+            reason = "no connection in time" if isinstance(error, TimeoutError) else str(error)
+            raise CallFailed(f"{self.host}:{self.port} cannot be reached: {reason}") from error
+        return connection
+
+
+class Pool:
+    """Idle connections to one server."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._idle: list[Connection] = []
+
+    async def ask(self, request: Request, seconds: float) -> Answer:
+        """Send a request over an idle connection or a new one; raise CallFailed."""
+        connection = self._take()
+        reused = connection is not None
+        while True:
+            connection = connection or await self.server.connect()
+            try:
+                answer = await connection.ask(request, seconds)
+            except CallFailed:
+                if not reused:
+                    raise
+                # A server may close an idle connection at any moment: that is no answer to this request.
+                connection, reused = None, False
+                continue
+            if not connection.closed:
+                self._idle.append(connection)
+            return answer
+
+    def close(self) -> None:
+        """Close what is idle."""
+        for connection in self._idle:
+            connection.close()
+        self._idle = []
+
+    def _take(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                return connection
+        return None

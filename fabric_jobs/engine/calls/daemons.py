@@ -1,0 +1,232 @@
+"""Daemons: programs that listen. Each runs once, is found ready by its port, is started again when it dies, and stopped when idle.
+
+A daemon is a task of kind `daemon` outside any activation (DESIGN section 7), so that its state, attempts and logs are kept as
+those of any other program; what is here is only how to reach it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass
+
+from fabric_jobs.definitions import Action
+from fabric_jobs.engine.calls.connection import CallFailed, Pool, Server
+from fabric_jobs.engine.finish import last_lines
+from fabric_jobs.engine.launch import Endpoint, action_directory
+from fabric_jobs.engine.outcome import describe_exit
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
+from fabric_jobs.executors.base import AttemptExit, AttemptSpec, Executor, ProcessSpec
+from fabric_jobs.records import Task
+from fabric_jobs.settings import Settings
+from fabric_jobs.states import TaskState
+from fabric_jobs.store import Store, tasks
+from fabric_jobs.store.tasks import Again, Ending, NewTask
+
+LOOK_SECONDS = 0.02  # between two looks whether a port is open
+DEATHS = 3  # starts in a row that end before the port is open
+REMEMBERED_SECONDS = 10.0  # for so long a daemon that cannot be started is not started again
+
+
+class DaemonFailed(Exception):
+    """A daemon cannot be had: why, and the last lines that it printed."""
+
+    def __init__(self, cause: str, lines: tuple[str, ...] = ()) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.lines = lines
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaemonKey:
+    """Which program: one version of one action of a skill."""
+
+    project_id: str
+    skill_name: str
+    version: int
+    action: str
+
+    @property
+    def node(self) -> str:
+        """What stands in the column `node` of its task."""
+        return f"{self.version}"
+
+
+class Daemon:
+    """One program that listens. All of it runs in the loop of the calls."""
+
+    def __init__(self, key: DaemonKey, action: Action, source: str, place: Place) -> None:
+        self.key = key
+        self.action = action
+        self.slots = asyncio.Semaphore(action.concurrency)
+        self.last_used = time.monotonic()
+        self.calls = 0  # under way
+        self._source = source
+        self._place = place
+        self._starting = asyncio.Lock()
+        self._pool: Pool | None = None
+        self._task: Task | None = None
+        self._handle = ""
+        self._failed: tuple[float, DaemonFailed] | None = None
+
+    async def pool(self, port: int) -> Pool:
+        """Return the way to the running program; start it when it is not. `port` is the declared one.
+
+        Raises DaemonFailed when it does not come up.
+        """
+        if self._pool is not None:
+            return self._pool
+        async with self._starting:
+            if self._pool is None:
+                self._pool = await self._come_up(port)
+        return self._pool
+
+    async def lost(self, pool: Pool) -> None:
+        """A call had no answer: when the program has ended, the next call starts it again."""
+        async with self._starting:
+            if self._pool is not pool:
+                return
+            ended = await asyncio.to_thread(self._place.executor.poll, self._handle)
+            if ended is not None:
+                pool.close()
+                self._pool = None
+                await self._ended(ended)
+
+    def adopt(self, task: Task, handle: str) -> None:
+        """Take over a program that another owner had started."""
+        self._task, self._handle = task, handle
+        host, port = self._place.executor.address(handle)
+        self._pool = Pool(Server(host=host, port=port))
+
+    async def stop(self, cause: str) -> None:
+        """Stop the program."""
+        async with self._starting:
+            if self._pool is not None:
+                self._pool.close()
+                self._pool = None
+            if self._task is None:
+                return
+            grace = self._place.settings.grace_seconds
+            await asyncio.to_thread(self._place.executor.stop, self._handle, grace)
+            ended = await asyncio.to_thread(self._place.executor.poll, self._handle)
+            await self._end(TaskState.COMPLETE, ended or AttemptExit(None), cause)
+
+    async def _come_up(self, port: int) -> Pool:
+        if self._failed is not None and time.monotonic() - self._failed[0] < REMEMBERED_SECONDS:
+            raise self._failed[1]
+        for start in range(1, DEATHS + 1):
+            await asyncio.to_thread(self._start, port)
+            host, given = self._place.executor.address(self._handle)
+            server = Server(host=host, port=given)
+            ended = await self._ready(server)
+            if ended is None:
+                self._failed = None
+                return Pool(server)
+            lines = last_lines(self._place.executor, self._handle)
+            failure = DaemonFailed(
+                f"the daemon ended before it listened on port {given} (PORT): {describe_exit(ended)}", lines
+            )
+            if start < DEATHS:
+                await self._ended(ended)
+        self._failed = (time.monotonic(), failure)
+        await self._end(TaskState.FAILED, ended or AttemptExit(None), failure.cause)
+        raise failure
+
+    async def _ready(self, server: Server) -> AttemptExit | None:
+        """Wait for the port; return how the program ended when it did before."""
+        deadline = time.monotonic() + self._place.settings.daemon_start_seconds
+        while True:
+            try:
+                (await server.connect(1.0)).close()
+            except CallFailed:
+                ended = await asyncio.to_thread(self._place.executor.poll, self._handle)
+                if ended is not None:
+                    return ended
+                if time.monotonic() > deadline:
+                    await asyncio.to_thread(self._place.executor.stop, self._handle, 0.0)
+                    seconds = self._place.settings.daemon_start_seconds
+                    cause = f"the daemon did not listen on port {server.port} (PORT) within {seconds:g} s"
+                    lines = last_lines(self._place.executor, self._handle)
+                    await self._end(TaskState.FAILED, AttemptExit(None), cause)
+                    raise DaemonFailed(cause, lines) from None
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                return None
+
+    def _start(self, port: int) -> None:
+        """Make the task if there is none, and hand an attempt to the executor; runs in a thread."""
+        store, executor = self._place.store, self._place.executor
+        task = self._task
+        if task is None:
+            task_id = store.write(lambda tx: tasks.create(tx, self._new_task())).result()
+            task = tasks.find(store.read, task_id)
+            assert task is not None
+        queued = task
+        started = store.write(lambda tx: tasks.start(tx, queued, executor.name)).result()
+        if started is None:
+            raise DaemonFailed("the daemon was cancelled")
+        self._task = started
+        try:
+            self._handle = executor.start(self._spec(started, port))
+        except (InvalidInput, ExecutorUnavailable) as error:
+            cause, ending = str(error), Ending(exit_code=None, reason=error.message)
+            store.write(lambda tx: tasks.end(tx, started, TaskState.FAILED, ending, cause=cause)).result()
+            self._task = None
+            raise DaemonFailed(str(error)) from error
+        store.write(lambda tx: tasks.activate(tx, started, self._handle)).result()
+
+    def _new_task(self) -> NewTask:
+        key = self.key
+        skill = key.skill_name.replace("/", "-")
+        return NewTask(
+            project_id=key.project_id,
+            name=f"{key.project_id}-{skill}-{key.action}-{secrets.token_hex(4)}",
+            activation_id=None,
+            node=key.node,
+            skill_name=key.skill_name,
+            action_name=key.action,
+            kind="daemon",
+            receives="message",
+        )
+
+    def _spec(self, task: Task, port: int) -> AttemptSpec:
+        process = ProcessSpec(
+            directory=action_directory(self._source, self.action.name),
+            command=self.action.command,
+            image=self.action.image,
+            environment={
+                **self.action.environment,
+                "CORTEX_PROJECT": self.key.project_id,
+                "FABRIC_JOBS_SOCKET": self._place.endpoint.socket,
+            },
+            port=port,
+        )
+        return AttemptSpec(name=task.attempt_name, processes=(process,))
+
+    async def _ended(self, ended: AttemptExit) -> None:
+        """The program ended by itself: its task waits for the next start."""
+        task = self._task
+        if task is None:
+            return
+        cause = describe_exit(ended)
+        ending = Ending(exit_code=ended.code, reason=ended.reason)
+        write = self._place.store.write(lambda tx: tasks.requeue(tx, task, ending, Again(), cause=cause))
+        await asyncio.wrap_future(write)
+
+    async def _end(self, state: TaskState, ended: AttemptExit, cause: str) -> None:
+        task, self._task = self._task, None
+        if task is None:
+            return
+        ending = Ending(exit_code=ended.code, reason=ended.reason)
+        await asyncio.wrap_future(self._place.store.write(lambda tx: tasks.end(tx, task, state, ending, cause=cause)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What a daemon is started with."""
+
+    store: Store
+    executor: Executor
+    settings: Settings
+    endpoint: Endpoint

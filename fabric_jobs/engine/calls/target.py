@@ -1,0 +1,148 @@
+"""What is called for a record: a daemon with the whole message, or an external API with the payload (reference/fabric.md 4.3)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from fabric_jobs.engine.calls.connection import Answer, Request, Server
+from fabric_jobs.engine.launch import with_payload
+from fabric_jobs.errors import InvalidInput
+from fabric_jobs.routing import Node
+
+HEADERS = "headers."  # a property of this name adds a request header
+NOT_AGAIN = frozenset(range(400, 500)) - {408, 425, 429}  # another try would be answered in the same way
+
+
+class Unusable(Exception):
+    """An answer is no success, or is not what it has to be."""
+
+    def __init__(self, cause: str, lines: tuple[str, ...] = (), *, again: bool = True) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.lines = lines
+        self.again = again  # another try may help
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaemonTarget:
+    """Calls of a daemon: the JSON of the message, and back `{"payload": …, "outputName": …}`."""
+
+    node: Node
+    envelope: Mapping[str, Any]
+    headers: Mapping[str, str]  # those of the invocation that are passed on
+
+    @property
+    def port(self) -> int:
+        """The declared port."""
+        return int(str(self.node.properties.get("daemon.port") or self.node.action.port or 5000))
+
+    def request(self, record: bytes, host: str) -> Request:
+        """Return the request for one record."""
+        properties = self.node.properties
+        path = "/" + str(properties.get("daemon.path") or "invoke").lstrip("/")
+        return Request(
+            method=str(properties.get("daemon.method") or "POST").upper(),
+            path=path,
+            host=host,
+            headers={**self.headers, "Content-Type": "application/json"},
+            body=with_payload(self.envelope, record).encode(),
+        )
+
+    def response(self, answer: Answer) -> tuple[str, bytes]:
+        """Return the output and the payload of an answer; raise Unusable."""
+        _check_status("the daemon", answer)
+        found = _json_of("the daemon", answer)
+        if not isinstance(found, dict):
+            raise Unusable("the daemon answered JSON that is not an object", _lines(answer))
+        output = str(found.get("outputName") or self.node.output)
+        if output != self.node.output and output not in self.node.outputs:
+            raise Unusable(f"the daemon named the output '{output}', which the skill does not have", _lines(answer))
+        return output, _dump(found.get("payload", {}))  # a body without a payload gives {} (reference/fabric.md 3.3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExternalTarget:
+    """Calls of an external API: the payload as JSON, and back whatever it says."""
+
+    node: Node
+    server: Server
+    base: str  # path and query of the URL
+    headers: Mapping[str, str]
+    host: str
+
+    @classmethod
+    def of(cls, node: Node, headers: Mapping[str, str]) -> ExternalTarget:
+        """Read it from the properties `url`, `path` and `headers.*`; raise InvalidInput when they make no URL."""
+        properties = node.properties
+        url = str(properties.get("url") or "")
+        path = str(properties.get("path") or "")
+        if path:
+            url = urljoin(url.rstrip("/") + "/", path.lstrip("/"))
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError:
+            parts, port = urlsplit(""), 0
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidInput(
+                f"skill '{node.skill_name}': its property 'url' is '{url}', which is no http address.",
+                hint="Give it in skill.yaml, in the agent, or when you invoke, like https://example.org.",
+            )
+        own = {key.removeprefix(HEADERS): str(value) for key, value in properties.items() if key.startswith(HEADERS)}
+        given = {name.lower() for name in headers}  # a header of the invocation wins (reference/fabric.md 2.4)
+        return cls(
+            node=node,
+            server=Server(host=parts.hostname, port=port, secure=parts.scheme == "https"),
+            base=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+            headers={**{name: value for name, value in own.items() if name.lower() not in given}, **headers},
+            host=parts.netloc.rpartition("@")[2],
+        )
+
+    def request(self, record: bytes, host: str) -> Request:
+        """Return the request for one record."""
+        method = str(self.node.properties.get("method") or "POST").upper()
+        sends = method not in ("GET", "HEAD", "DELETE")
+        headers = {"Accept": "application/json", **self.headers}
+        if sends and not any(name.lower() == "content-type" for name in headers):
+            headers["Content-Type"] = "application/json"
+        return Request(method=method, path=self.base, host=self.host, headers=headers, body=record if sends else b"")
+
+    def response(self, answer: Answer) -> tuple[str, bytes]:
+        """Return the output and the payload of an answer; raise Unusable. What is not JSON becomes a text."""
+        _check_status("the external API", answer)
+        try:
+            payload = json.loads(answer.body) if answer.body else None
+        except ValueError:
+            payload = answer.body.decode(errors="replace")
+        return self.node.output, _dump(payload)
+
+
+Target = DaemonTarget | ExternalTarget
+
+
+def _check_status(who: str, answer: Answer) -> None:
+    if not 200 <= answer.status < 300:
+        again = answer.status not in NOT_AGAIN
+        raise Unusable(f"{who} answered {answer.status}", _lines(answer), again=again)
+
+
+def _json_of(who: str, answer: Answer) -> Any:
+    try:
+        return json.loads(answer.body)
+    except ValueError as error:
+        raise Unusable(f"{who} answered what is not JSON: {error}", _lines(answer)) from error
+
+
+def _dump(value: Any) -> bytes:
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError as error:
+        raise Unusable(f"the answer is not JSON: {error}") from error
+
+
+def _lines(answer: Answer) -> tuple[str, ...]:
+    return tuple(answer.body[:8192].decode(errors="replace").splitlines()[:20])

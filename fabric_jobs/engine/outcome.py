@@ -1,0 +1,153 @@
+"""What becomes of a task whose attempt ended: tries, backoff, and the record that is at fault (DESIGN sections 6 and 7). Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fabric_jobs.definitions import Action, Retries
+from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit
+from fabric_jobs.records import Task
+from fabric_jobs.states import TaskState
+from fabric_jobs.store.tasks import Again
+
+GAVE_UP = 75  # the runtime layer's exit code when its gateway is away, or says that the attempt is over
+DO_NOT_RETRY = 65  # a program's exit code that says: another try would fail too (EX_DATAERR of sysexits.h)
+SIGNALS = {
+    1: "SIGHUP",
+    2: "SIGINT",
+    4: "SIGILL",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    9: "SIGKILL",
+    11: "SIGSEGV",
+    15: "SIGTERM",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What becomes of a task whose attempt ended."""
+
+    state: TaskState  # QUEUED: it is tried again, or goes on behind a record that it could not handle
+    cause: str = ""
+    again: Again = field(default_factory=Again)  # of QUEUED
+    dead: tuple[int, int] | None = None  # channel and offset of a record that used up its attempts
+    attempts: int = 1  # of that record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How an attempt ended, and when."""
+
+    exit: AttemptExit
+    now: float  # seconds since 1970
+    lost_limit: int  # tries that an attempt whose place died has of its own
+    progress: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # input channel -> acked, next_offset
+
+
+def deadline_of(task: Task, action: Action) -> float | None:
+    """Return when the current attempt of a task times out, in seconds since 1970; None when it may run on."""
+    if action.timeout is None or task.started_at is None:
+        return None
+    # Another try begins when it may, not when the first did.
+    return max(task.started_at, task.not_before_at) + action.timeout
+
+
+def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
+    """Return what becomes of a task whose attempt ended."""
+    if task.cancel_requested:
+        return Outcome(state=TaskState.CANCELLED, cause=task.cause, dead=_own_record(task))
+    deadline = deadline_of(task, action)
+    if ended.exit.reason == STOPPED and deadline is not None and ended.now >= deadline:
+        cause = f"it ran longer than its timeout of {action.timeout:g} s"
+        return _failed(task, action, ended, TaskState.TIMEOUT, cause)
+    if ended.exit.reason == STOPPED:
+        return Outcome(state=TaskState.FAILED, cause="it was stopped")
+    if task.cause:
+        return refused(task, action, task.cause)
+    if ended.exit.code == 0:
+        return Outcome(state=TaskState.COMPLETE)
+    if ended.exit.reason == LOST or ended.exit.code in (None, GAVE_UP):
+        if task.lost < ended.lost_limit:
+            again = Again(
+                lost=True,
+                failures=task.failures,
+                failed_at=task.failed_at,
+                careful=task.careful,
+                not_before_at=ended.now,
+            )
+            return Outcome(state=TaskState.QUEUED, cause="the attempt was lost", again=again)
+        return refused(task, action, f"its attempt was lost {task.lost + 1} times")
+    return _failed(task, action, ended, TaskState.FAILED, describe_exit(ended.exit))
+
+
+def _failed(task: Task, action: Action, ended: Ended, state: TaskState, cause: str) -> Outcome:
+    if task.receives == "stream":
+        return _failed_stream(task, action, ended, state, cause)
+    failures = task.failures + 1
+    if _may_retry(action.retries, failures, ended.exit):
+        again = Again(failures=failures, not_before_at=ended.now + backoff(action.retries, failures))
+        return Outcome(state=TaskState.QUEUED, cause=cause, again=again)
+    return Outcome(state=state, cause=cause, dead=_dead(task, action), attempts=failures)
+
+
+def _failed_stream(task: Task, action: Action, ended: Ended, state: TaskState, cause: str) -> Outcome:
+    """A stream fails at a record: the one that it named, or that it was handed alone; else nobody knows at which.
+
+    `failures` counts the attempts that got no further than the last one did.
+    """
+    place = task.left_at or json.dumps({key: acked for key, (acked, _) in ended.progress.items()})
+    failures = task.failures + 1 if place == task.failed_at else 1
+    careful = task.careful
+    if task.left_at is None:
+        # The next attempt is handed one record at a time, as far as this one may have come.
+        careful = json.dumps({str(key): end for key, (acked, end) in ended.progress.items() if acked < end})
+    not_before_at = ended.now + backoff(action.retries, failures)
+    if _may_retry(action.retries, failures, ended.exit):
+        again = Again(failures=failures, failed_at=place, careful=careful, not_before_at=not_before_at)
+        return Outcome(state=TaskState.QUEUED, cause=cause, again=again)
+    if action.on_error == "fail" or state is TaskState.TIMEOUT:
+        return Outcome(state=state, cause=cause)
+    if task.left_at is not None:
+        channel, offset = json.loads(task.left_at)
+        # Behind the record everything is as before: a second bad one is found in the same way.
+        again = Again(not_before_at=ended.now)
+        return Outcome(state=TaskState.QUEUED, cause=cause, again=again, dead=(channel, offset), attempts=failures)
+    if task.careful == "{}" and careful != "{}":
+        again = Again(failed_at=place, careful=careful, not_before_at=ended.now)
+        return Outcome(state=TaskState.QUEUED, cause=cause, again=again)
+    return Outcome(state=state, cause=f"{cause}, and no record is at fault")
+
+
+def _may_retry(retries: Retries, failures: int, ended: AttemptExit) -> bool:
+    return failures <= retries.limit and ended.code != DO_NOT_RETRY
+
+
+def backoff(retries: Retries, failures: int) -> float:
+    """Return how many seconds pass before the next try, after so many failures."""
+    return min(retries.backoff_seconds * 2.0 ** min(failures - 1, 60), retries.max_backoff_seconds)
+
+
+def _dead(task: Task, action: Action) -> tuple[int, int] | None:
+    return None if action.on_error == "fail" else _own_record(task)
+
+
+def refused(task: Task, action: Action, cause: str) -> Outcome:
+    """Return the end of a task that no other try can help: it cannot be started, or what it gave cannot be used."""
+    return Outcome(state=TaskState.FAILED, cause=cause, dead=_dead(task, action), attempts=task.failures + 1)
+
+
+def _own_record(task: Task) -> tuple[int, int] | None:
+    if task.channel_id is None or task.record_offset is None:
+        return None
+    return task.channel_id, task.record_offset
+
+
+def describe_exit(ended: AttemptExit) -> str:
+    """Return how an attempt ended in words, such as `exit code 137 (killed by SIGKILL)`."""
+    if ended.code is None:
+        return "nobody knows how it ended"
+    name = SIGNALS.get(ended.code - 128, "")
+    return f"exit code {ended.code}" + (f" (killed by {name})" if name else "")

@@ -1,0 +1,76 @@
+"""What an attempt is handed after another one has failed: the record in hand first, no dead ones, suspects one at a time.
+
+After an attempt died without saying at which record, the next one gets single records up to where the first may have been, and
+each is noted before it is handed out: when this attempt dies too, the record is known (DESIGN section 6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+from starlette.responses import Response
+
+from fabric_jobs.gateway.parts import Parts
+from fabric_jobs.records import Channel, Segment, Task
+from fabric_jobs.store import dead_letters, tasks
+
+PULL_BYTES = 256 << 10
+
+
+def answer_with(channel_id: int, segment: Segment, *, careful: bool = False) -> Response:
+    """Return the answer to a pull."""
+    headers = {"x-fabric-channel": str(channel_id), "x-fabric-first": str(segment.first_offset)}
+    if careful:
+        headers["x-fabric-careful"] = "1"  # the next pull comes after the acknowledgement of this record
+    return Response(segment.bytes, media_type="application/x-ndjson", headers=headers)
+
+
+async def records(parts: Parts, task: Task, found: list[Channel], positions: dict[int, int]) -> Response | None:
+    """Return what comes next for an attempt that is not the first; None when there is nothing yet.
+
+    `positions` is brought up to date: it passes over dead records.
+    """
+    careful = {int(key): end for key, end in orjson.loads(task.careful).items()}
+    if task.hand and not positions:
+        channel_id, offset = orjson.loads(task.hand)  # its outputs are there in part
+        segment = parts.store.records(channel_id, offset, max_bytes=1)
+        return await _hand_out(parts, task, channel_id, segment.part(offset, 1) if segment else None, bool(careful))
+    for channel in found:
+        key = channel.channel_id
+        offset = max(positions.get(key, 0), channel.acked)
+        dead = dead_letters.offsets(parts.store.read, key, offset)
+        while dead and dead[0] == offset:
+            offset += 1
+            dead.pop(0)
+        positions[key] = offset
+        if offset >= channel.next_offset:
+            continue
+        segment = parts.store.records(key, offset, max_bytes=PULL_BYTES)
+        if segment is None:
+            continue
+        if dead:
+            segment = segment.part(offset, dead[0] - offset)
+        suspect = offset < careful.get(key, 0)
+        return await _hand_out(parts, task, key, segment.part(offset, 1) if suspect else segment, suspect)
+    if careful:
+        await _note(parts, task, None)
+    return None
+
+
+async def _hand_out(
+    parts: Parts, task: Task, channel_id: int, segment: Segment | None, suspect: bool
+) -> Response | None:
+    if segment is None:
+        return None
+    if orjson.loads(task.careful):
+        await _note(parts, task, f"[{channel_id}, {segment.first_offset}]" if suspect else None)
+    return answer_with(channel_id, segment, careful=suspect)
+
+
+async def _note(parts: Parts, task: Task, left_at: str | None) -> None:
+    now = tasks.find(parts.store.read, task.task_id)
+    if now is not None and now.left_at != left_at:
+        await asyncio.wrap_future(
+            parts.store.write(lambda tx: tasks.note_left(tx, task.task_id, task.attempt, left_at))
+        )

@@ -1,0 +1,128 @@
+"""Dead letters: records that used up their attempts, kept with payload, error and attempts (DESIGN section 2)."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from fabric_jobs.records import DeadLetter
+from fabric_jobs.store import channels, events
+from fabric_jobs.store.sql import Sql
+from fabric_jobs.store.writer import Tx
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewDeadLetter:
+    """What is kept of a record."""
+
+    project_id: str
+    activation_id: str
+    channel_id: int
+    record_offset: int
+    task_id: int
+    skill_name: str
+    error: dict[str, Any]  # as that of an activation
+    on_error: str  # continue | complete
+    attempts: int
+
+
+def keep(tx: Tx, new: NewDeadLetter) -> None:
+    """Keep a record that is not acknowledged yet; once is enough."""
+    segment = channels.read(tx, new.channel_id, new.record_offset, max_bytes=1)
+    assert segment is not None, "a record is kept until it is acknowledged"
+    payload = segment.part(new.record_offset, 1).bytes.rstrip(b"\n")
+    values: dict[str, Any] = {**vars(new), "error": json.dumps(new.error), "payload": payload}
+    if not tx.run("insert_dead_letter", dead_at=time.time(), **values):
+        return
+    events.record(
+        tx,
+        "record.dead",
+        project_id=new.project_id,
+        activation_id=new.activation_id,
+        task_id=new.task_id,
+        skill=new.skill_name,
+        channel=new.channel_id,
+        offset=new.record_offset,
+        cause=new.error["reason"],
+    )
+
+
+def find(sql: Sql, project_id: str, dead_letter_id: int) -> DeadLetter | None:
+    """Return one dead letter."""
+    row = sql.one("dead_letter", project_id=project_id, dead_letter_id=dead_letter_id)
+    return None if row is None else DeadLetter.from_row(row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which dead letters to list; None takes all."""
+
+    project_id: str
+    activation_id: str | None = None
+    skill_name: str | None = None
+    retried: bool | None = None
+    contains: str | None = None  # a text in the reason of the error
+    limit: int = 100
+    skip: int = 0
+
+
+def listed(sql: Sql, wanted: Filter) -> list[DeadLetter]:
+    """Return the oldest dead letters first."""
+    return [DeadLetter.from_row(row) for row in sql.all("dead_letters", **vars(wanted))]
+
+
+def counts(sql: Sql, activation_id: str) -> dict[str, int]:
+    """Return how many records of an activation are dead, by what `onError` said."""
+    return {row["on_error"]: row["count"] for row in sql.all("dead_letter_counts", activation_id=activation_id)}
+
+
+def counts_by_node(sql: Sql, activation_id: str) -> dict[str, int]:
+    """Return how many records of an activation are dead, by the node that could not handle them."""
+    return {row["node"]: row["count"] for row in sql.all("dead_letters_by_node", activation_id=activation_id)}
+
+
+def first(sql: Sql, activation_id: str, on_error: str) -> DeadLetter | None:
+    """Return the oldest dead letter of an activation under an `onError`."""
+    row = sql.one("first_dead_letter", activation_id=activation_id, on_error=on_error)
+    return None if row is None else DeadLetter.from_row(row)
+
+
+def offsets(sql: Sql, channel_id: int, offset: int) -> list[int]:
+    """Return the dead records of a channel from `offset` on, in order."""
+    return [row["record_offset"] for row in sql.all("dead_offsets", channel_id=channel_id, offset=offset)]
+
+
+def edit(tx: Tx, letter: DeadLetter, payload: bytes) -> None:
+    """Give a record another payload for its next try."""
+    tx.run("edit_dead_letter", dead_letter_id=letter.dead_letter_id, payload=payload)
+    _event(tx, letter, "record.edited")
+
+
+def retried(tx: Tx, letter: DeadLetter, activation_id: str) -> bool:
+    """Note that an activation tries the record again; False when another does."""
+    if not tx.run("retry_dead_letter", dead_letter_id=letter.dead_letter_id, retried_as=activation_id):
+        return False
+    _event(tx, letter, "record.retried", retriedAs=activation_id)
+    return True
+
+
+def drop(tx: Tx, letter: DeadLetter) -> bool:
+    """Forget a record for good; False when it is gone already."""
+    if not tx.run("drop_dead_letter", dead_letter_id=letter.dead_letter_id):
+        return False
+    _event(tx, letter, "record.dropped")
+    return True
+
+
+def _event(tx: Tx, letter: DeadLetter, kind: str, **body: Any) -> None:
+    events.record(
+        tx,
+        kind,
+        project_id=letter.project_id,
+        activation_id=letter.activation_id,
+        task_id=letter.task_id,
+        deadLetter=letter.dead_letter_id,
+        **body,
+    )

@@ -1,0 +1,87 @@
+"""Records on their way into channels, with what they were made from.
+
+The origin of records is a JSON list of runs `[channel, first, count]` or `[channel, first, [steps…]]`: `count` records made one
+each from `first`, `first + 1`, …; or one record per step, each from as many offsets further on than the one before it (the first
+step is counted from `first`). Channel 0 stands for no record. Empty text: the record of the task, or all that it has read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate, groupby, pairwise
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """Records for one output: NDJSON, each record ends in a newline."""
+
+    output: str
+    count: int
+    bytes: bytes
+    parents: str = ""  # JSON of runs
+
+    def split(self, count: int) -> tuple[Sent, Sent]:
+        """Return the first `count` records, and the others."""
+        first = min(count, self.count)
+        head = b"".join(line + b"\n" for line in self.bytes.split(b"\n")[:first])
+        origins = parents_of(self.parents)
+        return (
+            Sent(output=self.output, count=first, bytes=head, parents=runs_of(origins[:first])),
+            Sent(
+                output=self.output,
+                count=self.count - first,
+                bytes=self.bytes[len(head) :],
+                parents=runs_of(origins[first:]),
+            ),
+        )
+
+    def only(self, kept: list[int]) -> Sent:
+        """Return the records at these places."""
+        lines = self.bytes.split(b"\n")
+        origins = parents_of(self.parents)
+        return Sent(
+            output=self.output,
+            count=len(kept),
+            bytes=b"".join(lines[index] + b"\n" for index in kept),
+            parents=runs_of(origins[index] for index in kept) if origins else "",
+        )
+
+
+def parents_of(text: str) -> list[tuple[int, int]]:
+    """Return the channel and the offset that each record was made from, in their order; raise ValueError for anything else."""
+    found: list[tuple[int, int]] = []
+    for channel, first, rest in json.loads(text) if text else ():
+        if isinstance(rest, int):
+            found += [(channel, offset) for offset in range(first, first + rest)]
+        else:
+            found += [(channel, offset) for offset in accumulate(rest, initial=first)][1:]
+    return found
+
+
+def runs_of(origins: Iterable[tuple[int, int]]) -> str:
+    """Return origins as text, the inverse of `parents_of`."""
+    runs: list[list[Any]] = []
+    for channel, group in groupby(origins, key=lambda origin: origin[0]):
+        offsets = [offset for _, offset in group]
+        steps = [after - before for before, after in pairwise(offsets)]
+        plain = all(step == 1 for step in steps)
+        runs.append([channel, offsets[0], len(offsets) if plain else [0, *steps]])
+    return json.dumps(runs, separators=(",", ":")) if runs else ""
+
+
+def count_of(runs: Any) -> int:
+    """Return for how many records decoded runs stand; raise ValueError or TypeError for what are none."""
+    count = 0
+    for channel, first, rest in runs:
+        steps = rest if isinstance(rest, list) else ()
+        length = len(steps) if isinstance(rest, list) else rest
+        if (
+            not all(isinstance(value, int) for value in (channel, first, length, *steps))
+            or min(channel, first, length) < 0
+        ):
+            raise ValueError("an origin is a channel, an offset, and a count or steps")
+        count += length
+    return count

@@ -1,0 +1,177 @@
+"""What becomes of a task whose attempt ended: tries, backoff, dead letters, and streams that fail at a record."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fabric_jobs.definitions import Action, Retries
+from fabric_jobs.engine.outcome import Ended, Outcome, backoff, describe_exit, outcome
+from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit
+from fabric_jobs.records import Task
+from fabric_jobs.states import TaskState
+from fabric_jobs.store.tasks import Again
+from tests.factories import node, task
+
+A = node("a.in", workers=2)
+PROGRESS = {5: (3, 9), 6: (2, 2)}
+
+
+def running(count: int, **changes: object) -> tuple[Task, ...]:
+    return tuple(task(task_id=1 + index, node=A.key, state=TaskState.ACTIVE, **changes) for index in range(count))
+
+
+def ended_at(live: Task, ended: AttemptExit, action: Action, now: float) -> Outcome:
+    return outcome(live, action, Ended(exit=ended, now=now, lost_limit=3, progress=PROGRESS))
+
+
+def at_record(limit: int = 0, on_error: str = "fail") -> Action:
+    return node("s.in", stream=True, retries=Retries(limit=limit), on_error=on_error).action
+
+
+def stream(**changes: object) -> Task:
+    (live,) = running(1, receives="stream", **changes)
+    return live
+
+
+STATES = {"COMPLETE": TaskState.COMPLETE, "FAILED": TaskState.FAILED, "AGAIN": TaskState.QUEUED}
+
+
+@pytest.mark.parametrize(("ended", "expected", "cause"), [
+    (AttemptExit(0), "COMPLETE", ""),
+    (AttemptExit(1), "FAILED", "exit code 1"),
+    (AttemptExit(137), "FAILED", "exit code 137 (killed by SIGKILL)"),
+    (AttemptExit(None, LOST), "AGAIN", "the attempt was lost"),
+    (AttemptExit(None), "AGAIN", "the attempt was lost"),
+    (AttemptExit(75), "AGAIN", "the attempt was lost"),
+    (AttemptExit(143, STOPPED), "FAILED", "it was stopped"),
+    (AttemptExit(0, STOPPED), "FAILED", "it was stopped"),
+])  # fmt: skip
+def test_how_an_attempt_ended_says_what_becomes_of_the_task(ended: AttemptExit, expected: str, cause: str) -> None:
+    (live,) = running(1)
+    found = ended_at(live, ended, A.action, 1000.0)
+    assert (found.state, found.cause) == (STATES[expected], cause)
+
+
+@pytest.mark.parametrize("ended", [AttemptExit(0), AttemptExit(1), AttemptExit(None, LOST), AttemptExit(143, STOPPED)])
+def test_a_task_that_was_to_be_cancelled_is_cancelled_however_it_ended(ended: AttemptExit) -> None:
+    (live,) = running(1, cancel_requested=True, cause="enough")
+    found = ended_at(live, ended, A.action, 1000.0)
+    assert (found.state, found.cause) == (TaskState.CANCELLED, "enough")
+
+
+@pytest.mark.parametrize("ended", [AttemptExit(0), AttemptExit(1), AttemptExit(75), AttemptExit(None, LOST)])
+def test_an_attempt_that_broke_a_rule_fails_however_it_ended(ended: AttemptExit) -> None:
+    (live,) = running(1, cause="replay differs")
+    found = ended_at(live, ended, A.action, 1000.0)
+    assert found == Outcome(state=TaskState.FAILED, cause="replay differs")
+
+
+def test_a_timeout_is_told_from_another_stop() -> None:
+    limited = node("a.in", timeout=2.5).action
+    (live,) = running(1, started_at=100.0)
+    late = ended_at(live, AttemptExit(143, STOPPED), limited, 102.5)
+    assert (late.state, late.cause) == (TaskState.TIMEOUT, "it ran longer than its timeout of 2.5 s")
+    early = ended_at(live, AttemptExit(143, STOPPED), limited, 102.4)
+    assert early.state is TaskState.FAILED
+
+
+@pytest.mark.parametrize(("lost", "expected"), [(0, "AGAIN"), (1, "AGAIN"), (2, "AGAIN"), (3, "FAILED")])
+def test_a_lost_attempt_has_tries_of_its_own(lost: int, expected: str) -> None:
+    (live,) = running(1, lost=lost, failures=9)
+    found = ended_at(live, AttemptExit(None, LOST), A.action, 1000.0)
+    assert found.state is STATES[expected]
+    assert found.again.lost == (expected == "AGAIN")
+
+
+@pytest.mark.parametrize(("failures", "wait"), [(0, 1.0), (1, 2.0), (2, 4.0), (3, 5.0), (4, None)])
+def test_a_failure_is_tried_again_with_longer_and_longer_waits(failures: int, wait: float | None) -> None:
+    action = node("a.in", retries=Retries(limit=4, backoff_seconds=1, max_backoff_seconds=5)).action
+    (live,) = running(1, failures=failures, lost=9)
+    found = ended_at(live, AttemptExit(1), action, 1000.0)
+    if wait is None:
+        assert (found.state, found.cause) == (TaskState.FAILED, "exit code 1")
+    else:
+        assert found == Outcome(
+            state=TaskState.QUEUED, cause="exit code 1", again=Again(failures=failures + 1, not_before_at=1000.0 + wait)
+        )
+
+
+@pytest.mark.parametrize(("code", "words"), [
+    (None, "nobody knows how it ended"), (1, "exit code 1"), (129, "exit code 129 (killed by SIGHUP)"),
+    (139, "exit code 139 (killed by SIGSEGV)"), (255, "exit code 255"),
+])  # fmt: skip
+def test_an_exit_in_words(code: int | None, words: str) -> None:
+    assert describe_exit(AttemptExit(code)) == words
+
+
+# Messages
+
+
+def test_a_message_that_used_up_its_tries_is_a_dead_letter_unless_the_activation_is_to_fail() -> None:
+    (live,) = running(1, channel_id=5, record_offset=4, failures=2)
+    for on_error, dead in (("fail", None), ("continue", (5, 4)), ("complete", (5, 4))):
+        action = node("a.in", retries=Retries(limit=2), on_error=on_error).action
+        found = ended_at(live, AttemptExit(1), action, 1000.0)
+        assert (found.state, found.dead, found.attempts) == (TaskState.FAILED, dead, 3)
+
+
+def test_a_program_can_say_that_another_try_would_fail_too() -> None:
+    (live,) = running(1, channel_id=5, record_offset=4)
+    action = node("a.in", retries=Retries(limit=9), on_error="continue").action
+    assert ended_at(live, AttemptExit(65), action, 1000.0).state is TaskState.FAILED
+
+
+def test_a_timeout_is_tried_again_as_any_failure() -> None:
+    (live,) = running(1, started_at=100.0)
+    action = node("a.in", timeout=1.0, retries=Retries(limit=1)).action
+    assert ended_at(live, AttemptExit(143, STOPPED), action, 101.0).state is TaskState.QUEUED
+
+
+def test_the_record_of_a_cancelled_message_task_is_kept() -> None:
+    (live,) = running(1, channel_id=5, record_offset=4, cancel_requested=True, cause="enough")
+    assert ended_at(live, AttemptExit(143, STOPPED), A.action, 1000.0).dead == (5, 4)
+
+
+# Streams
+
+
+def test_a_stream_that_died_without_a_word_is_handed_one_record_at_a_time_as_far_as_it_may_have_come() -> None:
+    found = ended_at(stream(), AttemptExit(137), at_record(limit=1), 1000.0)
+    assert found.state is TaskState.QUEUED
+    assert json.loads(found.again.careful) == {"5": 9}
+    found = ended_at(stream(), AttemptExit(137), at_record(on_error="continue"), 1000.0)
+    assert (found.state, found.dead, json.loads(found.again.careful)) == (TaskState.QUEUED, None, {"5": 9})
+
+
+def test_without_tries_a_stream_fails_at_once_when_the_activation_is_to_fail() -> None:
+    assert ended_at(stream(), AttemptExit(137), at_record(), 1000.0).state is TaskState.FAILED
+
+
+def test_a_named_record_is_tried_as_often_as_retries_say_and_then_passed_over() -> None:
+    action = at_record(limit=1, on_error="continue")
+    first = ended_at(stream(left_at="[5, 4]"), AttemptExit(1), action, 1000.0)
+    assert (first.state, first.dead, first.again.failures) == (TaskState.QUEUED, None, 1)
+    second = ended_at(stream(left_at="[5, 4]", failures=1, failed_at="[5, 4]"), AttemptExit(1), action, 1000.0)
+    assert (second.state, second.dead, second.attempts) == (TaskState.QUEUED, (5, 4), 2)
+    assert second.again == Again(not_before_at=1000.0)
+
+
+def test_getting_further_begins_to_count_anew() -> None:
+    found = ended_at(
+        stream(left_at="[5, 7]", failures=1, failed_at="[5, 4]"), AttemptExit(1), at_record(limit=1), 1000.0
+    )
+    assert (found.state, found.again.failures, found.again.failed_at) == (TaskState.QUEUED, 1, "[5, 7]")
+
+
+def test_a_stream_that_fails_at_no_record_fails_the_activation_whatever_on_error_says() -> None:
+    careful = stream(careful='{"5": 9}', failed_at="x")
+    found = ended_at(careful, AttemptExit(1), at_record(on_error="continue"), 1000.0)
+    assert (found.state, found.dead) == (TaskState.FAILED, None)
+    assert "no record is at fault" in found.cause
+
+
+def test_the_wait_never_grows_beyond_its_limit() -> None:
+    retries = Retries(limit=5000, backoff_seconds=0.5, max_backoff_seconds=3)
+    assert [backoff(retries, count) for count in (1, 2, 3, 4, 5000)] == [0.5, 1.0, 2.0, 3.0, 3.0]
