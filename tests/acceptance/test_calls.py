@@ -1,0 +1,266 @@
+"""Daemons and external APIs: started once, called some at a time, restarted, and truthful about what they answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from tests.acceptance.live import Live, until
+
+COUNT = "for n in range(message()['payload']): send_message(n)"
+SERVER = """
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+with open(ROOT / "starts", "a") as file:
+    file.write(f"{os.getpid()}\\n")
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        envelope = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        status, answer = handle(envelope, self)
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *words):
+        pass
+
+def serve():
+    server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
+    server.serve_forever()
+"""
+DOUBLE = """
+def handle(envelope, request):
+    return 200, {"payload": envelope["payload"] * 2}
+serve()
+"""
+
+
+def daemon(live: Live, name: str, program: str, **action: Any) -> None:
+    """Write a skill of one daemon."""
+    live.skill(name, "pass", outputs=("response", "other"))
+    (live.root / "skills" / name / "actions" / name / "main.py").write_text(
+        f"import json, os, sys\nfrom pathlib import Path\nROOT = Path({str(live.root)!r})\n" + SERVER + program
+    )
+    path = live.root / "skills" / name / "skill.yaml"
+    document = json.loads(path.read_text())
+    target = {"action": name, "runtime": "cortex/daemons", "output": "response"}
+    document["inputs"] = [{"name": "request", "routing": {"all": target}}]
+    made = {"name": name, "type": "daemon", "port": "5000", "command": ["python", "main.py"]}
+    document["actions"] = [{**made, **action}]
+    path.write_text(json.dumps(document))
+
+
+def starts(live: Live) -> list[int]:
+    return [int(line) for line in (live.root / "starts").read_text().split()]
+
+
+def chain(live: Live, name: str = "each") -> None:
+    live.skill("source", COUNT)
+    live.agent(
+        "line", ("input", "source"), ("source", name), (f"{name}.response", "output"), (f"{name}.other", "output")
+    )
+
+
+def test_a_daemon_is_started_once_and_answers_in_the_order_of_the_records(live: Live) -> None:
+    daemon(live, "each", DOUBLE, concurrency=4)
+    chain(live)
+    for count in (50, 30):
+        assert live.invoke("line", count, kind="agents")["response"] == [2 * n for n in range(count)]
+    assert live.invoke("each", 21)["response"] == 42
+    assert len(starts(live)) == 1
+    kinds = {task["skillName"]: task["state"] for task in live.ok("tasks", "list", "-o", "json").value}
+    assert kinds["each"] in ("COMPLETE", "ACTIVE")
+
+
+def test_a_daemon_that_dies_is_started_again_and_no_record_is_lost(live: Live) -> None:
+    program = """
+def handle(envelope, request):
+    marker = ROOT / "died"
+    if envelope["payload"] == 5 and not marker.exists():
+        marker.touch()
+        os._exit(1)
+    return 200, {"payload": envelope["payload"]}
+serve()
+"""
+    daemon(live, "each", program, concurrency=2)
+    chain(live)
+    assert live.invoke("line", 20, kind="agents")["response"] == list(range(20))
+    assert len(starts(live)) == 2
+
+
+def test_an_output_that_a_daemon_names_is_the_one_it_goes_to(live: Live) -> None:
+    program = 'def handle(envelope, request):\n    return 200, {"payload": 1, "outputName": "other"}\nserve()\n'
+    daemon(live, "each", program)
+    live.agent("line", ("input", "each"), ("each.other", "output"))
+    assert live.invoke("line", 3, kind="agents")["response"] == 1
+
+
+def test_an_error_of_a_daemon_is_a_failure_with_its_body(live: Live) -> None:
+    program = 'def handle(envelope, request):\n    return 500, b"out of cheese\\nredo"\nserve()\n'
+    daemon(live, "each", program)
+    ran = live.run("skills", "invoke", "each", "--payload", 1, "-o", "json")
+    assert ran.code == 1
+    assert ran.value["error"]["lastLines"] == ["out of cheese", "redo"]
+    assert "answered 500" in ran.value["cause"]
+
+
+def test_the_records_that_a_daemon_refuses_are_dead_letters(live: Live) -> None:
+    program = """
+def handle(envelope, request):
+    if envelope["payload"] % 3 == 0:
+        return 422, {"no": envelope["payload"]}
+    return 200, {"payload": envelope["payload"]}
+serve()
+"""
+    daemon(live, "each", program, onError="continue", concurrency=3, retries={"limit": 5, "backoff_seconds": 60})
+    chain(live)
+    ran = live.run("agents", "invoke", "line", "--payload", 10, "-o", "json")
+    assert ran.value["response"] == [n for n in range(10) if n % 3]
+    assert ran.value["error"]["deadLetters"] == 4
+
+
+def test_a_daemon_that_does_not_come_up_says_why(live: Live) -> None:
+    daemon(live, "each", "sys.exit('no model here')")
+    ran = live.run("skills", "invoke", "each", "--payload", 1)
+    assert ran.code == 1
+    assert "before it listened" in ran.err
+    assert "no model here" in ran.err
+
+
+def test_calls_go_on_after_the_owner_was_killed_and_the_daemon_is_taken_over(live: Live) -> None:
+    program = """
+def handle(envelope, request):
+    if envelope["payload"] == 40:
+        (ROOT / "there").touch()
+        open(ROOT / "gate").read()
+    return 200, {"payload": envelope["payload"]}
+serve()
+"""
+    daemon(live, "each", program)
+    chain(live)
+    gate = live.gate("gate")
+    activation = live.detach("line", 60, kind="agents")
+    until((live.root / "there").exists, "the daemon is at record 40")
+    live.kill_owner()
+    live.release(gate)
+    waiting = live.start("activations", "wait", activation, "-o", "json", "-q")
+    live.release(gate)  # the call is repeated: its answer had not been stored
+    assert json.loads(waiting.finish().out)["response"] == list(range(60))
+    assert len(starts(live)) == 1
+
+
+def test_a_cancelled_activation_calls_no_more(live: Live) -> None:
+    program = """
+def handle(envelope, request):
+    (ROOT / "there").touch()
+    open(ROOT / "gate").read()
+    return 200, {"payload": 1}
+serve()
+"""
+    daemon(live, "each", program)
+    gate = live.gate("gate")
+    activation = live.detach("each", 1)
+    until((live.root / "there").exists, "the daemon was called")
+    live.ok("activations", "cancel", activation)
+    assert live.run("activations", "wait", activation, "-o", "json").value["status"] == "CANCELLED"
+    live.release(gate)
+    (task,) = [task for task in live.ok("tasks", "list", "-o", "json").value if task["activationId"] == activation]
+    assert task["state"] == "CANCELLED"
+
+
+# External APIs
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        answer: Any = {"path": self.path, "body": json.loads(body), "key": self.headers["X-Key"]}
+        self._answer(500 if json.loads(body) == "fail" else 200, json.dumps(answer).encode())
+
+    def do_GET(self) -> None:
+        self._answer(200, b"just text")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def api() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def external(live: Live, **properties: Any) -> None:
+    directory = live.root / "skills" / "api"
+    directory.mkdir(parents=True)
+    target = {"runtime": "cortex/external-api", "output": "response"}
+    document = {
+        "camel": "1.0.0",
+        "name": "api",
+        "inputs": [{"name": "request", "routing": {"all": target}}],
+        "outputs": [{"name": "response"}],
+        "properties": [{"name": key, "defaultValue": value} for key, value in properties.items()],
+    }
+    (directory / "skill.yaml").write_text(json.dumps(document))
+
+
+def test_an_external_api_gets_the_payload_and_its_answer_is_the_payload(live: Live, api: str) -> None:
+    external(live, url=f"{api}/base", path="/items?x=1", **{"headers.X-Key": "abc"})
+    record = live.invoke("api", {"a": [1]})
+    assert record["response"] == {"path": "/base/items?x=1", "body": {"a": [1]}, "key": "abc"}
+    ran = live.run("skills", "invoke", "api", "--payload", '"fail"')
+    assert ran.code == 1
+    assert "answered 500" in ran.err
+
+
+def test_what_is_not_json_is_a_text(live: Live, api: str) -> None:
+    external(live, url=api, method="GET")
+    assert live.invoke("api", None)["response"] == "just text"
+
+
+@pytest.mark.parametrize("url", ["", "ftp://x", "http://127.0.0.1:99999", "http://127.0.0.1:1"])
+def test_an_address_that_leads_nowhere_is_said(live: Live, url: str) -> None:
+    external(live, url=url)
+    ran = live.run("skills", "invoke", "api", "--payload", "1")
+    assert ran.code == 1
+    assert "no http address" in ran.err or "cannot be reached" in ran.err
+
+
+def test_the_end_of_an_owner_is_the_end_of_its_daemons(live: Live) -> None:
+    daemon(live, "each", DOUBLE)
+    live.invoke("each", 1)
+    (pid,) = starts(live)
+    os.kill(live.owner(), signal.SIGTERM)
+
+    def gone() -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    until(gone, "the daemon has ended")
