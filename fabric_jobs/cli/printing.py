@@ -48,6 +48,6 @@ def seconds(value: float) -> str:
 def _cell(key: str, value: Any) -> str:
     if value is None:
         return ""
-    if key in ("start", "end", "startTime", "endTime", "updatedAt"):
+    if key in ("start", "end", "startTime", "endTime", "updatedAt", "at"):
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value / 1000))
     return " ".join(str(value).split())

@@ -40,6 +40,10 @@ class Gateway:
         data = json.dumps({} if body is None else body).encode()
         return json.loads(self._repeat("POST", self._prefix + path, data, headers or {}).body)
 
+    def put(self, path: str, body: Any) -> Any:
+        """Return the JSON of a PUT below the project."""
+        return json.loads(self._repeat("PUT", self._prefix + path, json.dumps(body).encode(), {}).body)
+
     def raw(self, method: str, path: str, **query: Any) -> Answer:
         """Return the answer of a call below the project."""
         wanted = {key: value for key, value in query.items() if value is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from queue import Empty, SimpleQueue
@@ -18,9 +18,11 @@ from fabric_jobs.engine.dispatcher import Dispatcher
 from fabric_jobs.engine.invoke import Invocation, invoke
 from fabric_jobs.engine.launch import Endpoint
 from fabric_jobs.engine.plans import Plans
+from fabric_jobs.engine.retry import retries_of, retry
 from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.executors.base import Executor
+from fabric_jobs.records import DeadLetter
 from fabric_jobs.routing import Plan
 from fabric_jobs.settings import Settings, cpu_count
 from fabric_jobs.states import TaskState
@@ -66,6 +68,14 @@ class Engine:
     def invoke(self, wanted: Invocation) -> Future[str]:
         """Start an activation; see `fabric_jobs.engine.invoke.invoke`."""
         return invoke(self._store, self.plans, wanted, self._begin)
+
+    def retry(self, letters: Sequence[DeadLetter], request_id: str) -> dict[str, list[int]]:
+        """Try dead letters again; return the new activations with the letters that each tries. See `engine.retry`."""
+        wanted = retries_of(self._store.read, self.plans, letters, request_id)
+        return {
+            retry(self._store, self.plans, one, self._begin): [letter.dead_letter_id for letter in one.letters]
+            for one in wanted
+        }
 
     def cancel(self, activation_id: str, project_id: str, cause: str) -> Future[bool]:
         """Ask for the end of an activation; the future holds False when it had ended."""

@@ -33,6 +33,8 @@ class Plans:
             plan = self._plans.get(activation.activation_id)
         if plan is None:
             plan = self.compile(sql, activation.project_id, activation.pins, activation.entry, activation.properties)
+            if activation.start_node:
+                plan = plan.beginning_at(activation.start_node)
             self.keep(activation.activation_id, plan)
         return plan
 

@@ -132,3 +132,63 @@ def test_poison_among_many_costs_no_record(live: Live) -> None:
     ran = live.run("agents", "invoke", "line", "--payload", 40, "-o", "json")
     assert ran.value["response"] == [n * 10 for n in range(40) if n not in bad]
     assert ran.value["error"]["deadLetters"] == len(bad)
+
+
+# What is kept
+
+
+def test_dead_letters_are_listed_shown_edited_retried_and_dropped(live: Live) -> None:
+    live.skill("source", "for n in range(6): send_message({'n': n, 'bad': n % 2 == 1})")
+    program = "m = message()['payload']\nif m['bad']: sys.exit('n is bad')\nsend_message(m['n'] * 10)"
+    live.skill("each", program, onError="continue")
+    live.skill("last", "send_message(message()['payload'] + 1)", response="json")
+    live.agent("line", ("input", "source"), ("source", "each"), ("each", "last"), ("last", "output"))
+    first = live.run("agents", "invoke", "line", "--payload", 0, "-o", "json").value
+    assert sorted(first["response"]) == [1, 21, 41]
+    letters = live.ok("deadletters", "list", "-o", "json").value
+    assert sorted(letter["record"]["offset"] for letter in letters) == [1, 3, 5]
+    one, two, three = sorted((letter["id"] for letter in letters), key=lambda key: key)
+    assert str(one) in live.ok("deadletters", "list", "--activation", first["activationId"]).out
+    shown = live.ok("deadletters", "show", one, "-o", "json").value
+    assert shown["payload"]["bad"] is True
+    assert "n is bad" in shown["error"]["lastLines"]
+    assert live.ok("deadletters", "list", "--contains", "nothing like it", "-o", "json").value == []
+
+    assert live.run("deadletters", "retry", one).code == 1  # it is as bad as before
+    assert live.fails(2, "deadletters", "retry", one)
+    live.ok("deadletters", "edit", two, "--payload", '{"n": 7, "bad": false}')
+    record = live.ok("deadletters", "retry", two, "-o", "json").value
+    assert record["response"] == 71
+    assert record["retryOf"] == first["activationId"]
+    assert live.ok("deadletters", "list", "--retried", "-o", "json").value[1]["retriedAs"] == record["activationId"]
+    live.ok("deadletters", "edit", three, "--payload", '{"n": 1, "bad": false}')
+    again = live.ok("deadletters", "list", "--not-retried", "-o", "json").value
+    assert len(again) == 2  # the third, and the first as a dead letter of its retry
+    live.ok("deadletters", "drop", "--skill", "each", "--yes")
+    assert live.ok("deadletters", "list", "-o", "json").value == []
+    live.fails(3, "deadletters", "show", one)
+
+
+def test_many_dead_letters_are_retried_together_and_begin_where_they_died(live: Live) -> None:
+    stream(live, "sys.exit(2) if not (ROOT / 'good').exists() else None", 3, 5, onError="continue")
+    first = live.run("agents", "invoke", "line", "--payload", 8, "-o", "json").value
+    (live.root / "good").touch()
+    record = live.ok("deadletters", "retry", "--activation", first["activationId"], "-o", "json").value
+    assert record["response"] == [30, 50]
+    skills = {
+        task["skillName"]
+        for task in live.ok("tasks", "list", "--activation", record["activationId"], "-o", "json").value
+    }
+    assert skills == {"each"}
+
+
+@pytest.mark.parametrize("words", [("retry",), ("retry", "1", "--all"), ("drop", "--all", "--skill", "x")])
+def test_which_letters_are_meant_has_to_be_said(live: Live, words: tuple[str, ...]) -> None:
+    assert "by their numbers" in live.fails(2, "deadletters", *words)
+
+
+def test_a_payload_that_is_not_json_changes_nothing(live: Live) -> None:
+    live.skill("each", "sys.exit(1)", onError="continue")
+    assert live.run("skills", "invoke", "each", "--payload", '"a"').code == 1
+    assert "not JSON" in live.fails(2, "deadletters", "edit", 1, "--payload", "{")
+    assert live.ok("deadletters", "show", 1, "-o", "json").value["payload"] == "a"

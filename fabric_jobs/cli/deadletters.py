@@ -1,0 +1,204 @@
+"""`fabric-jobs deadletters …`."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fabric_jobs.cli import options
+from fabric_jobs.cli.printing import show, show_rows
+from fabric_jobs.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from fabric_jobs.client.gateway import Gateway
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+COLUMNS = {
+    "ID": "id",
+    "SKILL": "skillName",
+    "ACTIVATION": "activationId",
+    "OFFSET": "offset",
+    "ATTEMPTS": "attempts",
+    "SINCE": "at",
+    "RETRIED AS": "retriedAs",
+    "CAUSE": "cause",
+}
+TOGETHER = 10_000
+
+_FILTERS = (
+    click.option("--activation", metavar="ID", help="Only those of this activation."),
+    click.option("--skill", metavar="NAME", help="Only those of this skill."),
+    click.option("--contains", metavar="TEXT", help="Only those whose cause contains this."),
+)
+
+
+def filters(command: F) -> F:
+    """Add the options that choose dead letters."""
+    for option in reversed((*_FILTERS, options.workspace, options.state_dir)):
+        command = option(command)
+    return command
+
+
+@click.group("deadletters")
+def group() -> None:
+    """List, show, edit, retry and drop records that used up their attempts."""
+
+
+@group.command("list")
+@click.option("--retried/--not-retried", default=None, help="Only those that are tried again, or only the others.")
+@click.option("--limit", type=click.IntRange(1, TOGETHER), default=100, show_default=True, help="At most this many.")
+@options.output
+@filters
+def list_letters(output: str, limit: int, retried: bool | None, **given: Any) -> None:
+    """List dead letters, the oldest first.
+
+    \b
+    Examples:
+      fabric-jobs deadletters list --not-retried
+      fabric-jobs deadletters list --skill parse --contains "exit code 1" --output json
+    """
+    found = _listed(options.gateway_of(given["workspace"], given["state_dir"]), given, retried=retried, limit=limit)
+    rows = [{**letter, "offset": (letter["record"] or {}).get("offset")} for letter in found]
+    show_rows(found if output != "table" else rows, COLUMNS, output, empty="There are no such dead letters.")
+
+
+@group.command("show")
+@click.argument("letter", type=click.IntRange(1))
+@options.output
+@options.workspace
+@options.state_dir
+def show_letter(letter: int, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+    """Show dead letter LETTER: its payload, its error and the last lines of the program.
+
+    \b
+    Examples:
+      fabric-jobs deadletters show 3
+    """
+    found = options.gateway_of(workspace, state_dir).get(f"/deadletters/{letter}")["deadLetter"]
+    show(found, "yaml" if output == "table" else output)
+    if not found["retriedAs"]:
+        click.echo(f"Next: fabric-jobs deadletters retry {letter}", err=True)
+
+
+@group.command()
+@click.argument("letter", type=click.IntRange(1))
+@click.option("--payload", metavar="JSON", help="The payload that it is to have.")
+@click.option(
+    "--payload-file",
+    metavar="FILE",
+    type=click.File(encoding="utf-8"),
+    help="The same, in a file; - is standard input.",
+)
+@options.workspace
+@options.state_dir
+def edit(letter: int, payload: str | None, payload_file: Any, workspace: Path | None, state_dir: Path | None) -> None:
+    """Give dead letter LETTER another payload for its next try; without an option an editor opens.
+
+    \b
+    Examples:
+      fabric-jobs deadletters edit 3 --payload '{"amount": 12}'
+      fabric-jobs deadletters edit 3
+    """
+    gateway = options.gateway_of(workspace, state_dir)
+    found = gateway.get(f"/deadletters/{letter}")["deadLetter"]
+    text = payload_file.read() if payload_file is not None else payload
+    if text is None:
+        text = click.edit(json.dumps(found["payload"], indent=2, ensure_ascii=False), extension=".json")
+        if text is None:
+            click.echo("Nothing was changed.", err=True)
+            return
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"the payload is not JSON: {error}.", hint="Nothing was changed; try again.") from error
+    click.echo(gateway.put(f"/deadletters/{letter}", {"payload": value})["message"])
+    click.echo(f"Next: fabric-jobs deadletters retry {letter}", err=True)
+
+
+@group.command()
+@click.argument("letters", nargs=-1, type=click.IntRange(1))
+@click.option("--all", "every", is_flag=True, help="All that nobody has tried again.")
+@click.option("--detach", is_flag=True, help="Print the ids of the new activations and return.")
+@options.output
+@filters
+def retry(letters: tuple[int, ...], every: bool, detach: bool, output: str, **given: Any) -> None:
+    """Try LETTERS again: a new activation begins at the input where they died.
+
+    \b
+    Examples:
+      fabric-jobs deadletters retry 3 4
+      fabric-jobs deadletters retry --skill parse
+      fabric-jobs deadletters retry --all --detach
+    """
+    gateway = options.gateway_of(given["workspace"], given["state_dir"])
+    ids = _chosen(gateway, letters, every, given, retried=False)
+    if not ids:
+        click.echo("There are no such dead letters.", err=True)
+        return
+    body = {"ids": ids, "requestId": secrets.token_hex(12)}
+    started = [entry["activationId"] for entry in gateway.post("/deadletters/retry", body)["activations"]]
+    if detach:
+        _print_started(started, output)
+        return
+    from fabric_jobs.cli.invoking import attend, print_result
+
+    records = [attend(gateway, activation_id, quiet=False) for activation_id in started]
+    for record in sorted(records, key=lambda record: record["status"] != "COMPLETE"):
+        print_result(record, output)
+
+
+@group.command()
+@click.argument("letters", nargs=-1, type=click.IntRange(1))
+@click.option("--all", "every", is_flag=True, help="All of them, also those that are tried again.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@filters
+def drop(letters: tuple[int, ...], every: bool, yes: bool, **given: Any) -> None:
+    """Forget LETTERS for good.
+
+    \b
+    Examples:
+      fabric-jobs deadletters drop 3 4
+      fabric-jobs deadletters drop --activation 4f1d2c… --yes
+    """
+    gateway = options.gateway_of(given["workspace"], given["state_dir"])
+    ids = _chosen(gateway, letters, every, given, retried=None)
+    if ids and not letters and not yes:
+        click.confirm(f"Drop {len(ids):,} dead letters for good?", abort=True, err=True)
+    dropped = sum(json.loads(gateway.raw("DELETE", f"/deadletters/{letter}").body)["dropped"] for letter in ids)
+    click.echo(f"{dropped:,} dead letters are dropped.", err=True)
+
+
+def _listed(gateway: Gateway, given: dict[str, Any], *, retried: bool | None, limit: int) -> list[dict[str, Any]]:
+    query = {"activationId": given["activation"], "skillName": given["skill"], "contains": given["contains"]}
+    wanted = None if retried is None else str(retried).lower()
+    found: list[dict[str, Any]] = gateway.get("/deadletters", **query, retried=wanted, limit=limit)["deadLetters"]
+    return found
+
+
+def _chosen(
+    gateway: Gateway, letters: tuple[int, ...], every: bool, given: dict[str, Any], *, retried: bool | None
+) -> list[int]:
+    """Return the numbers that were given, else those of the filters."""
+    filtered = any(given[key] for key in ("activation", "skill", "contains"))
+    if (bool(letters), every, filtered).count(True) != 1:
+        raise InvalidInput(
+            "name dead letters by their numbers, or choose them by a filter, or take --all.",
+            hint="List them with `fabric-jobs deadletters list`.",
+        )
+    if letters:
+        return list(letters)
+    return [letter["id"] for letter in _listed(gateway, given, retried=retried, limit=TOGETHER)]
+
+
+def _print_started(started: list[str], output: str) -> None:
+    if output == "table":
+        click.echo("\n".join(started))
+        click.echo(f"Next: fabric-jobs activations wait {started[0]}", err=True)
+    else:
+        show([{"activationId": activation_id} for activation_id in started], output)
