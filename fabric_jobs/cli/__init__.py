@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "agents": ("agents", "group", "List the agents of a workspace, and invoke them."),
     "activations": ("activations", "group", "List, show, wait for and cancel invocations."),
     "tasks": ("tasks", "group", "List and show the tasks of activations, and print their logs."),
+    "trace": ("trace", "command", "Tell where a record came from, or what it caused."),
     "deadletters": ("deadletters", "group", "List, show, edit, retry and drop records that could not be handled."),
     "serve": ("serve", "command", "Serve a workspace in the foreground."),
 }

@@ -16,7 +16,7 @@ from fabric_jobs.routing import Node, Plan
 from fabric_jobs.states import ActivationState, TaskState
 from fabric_jobs.store import Tx, activations, channels, commits, dead_letters, tasks
 from fabric_jobs.store.dead_letters import NewDeadLetter
-from fabric_jobs.store.sent import Sent
+from fabric_jobs.store.sent import ALL, Sent
 from fabric_jobs.store.tasks import Ending
 
 LAST_BYTES = 8192
@@ -91,7 +91,10 @@ def complete(tx: Tx, finish: Finish) -> None:
     commits.release_held(tx, task)
     now = tasks.find(tx, task.task_id)
     if finish.payload is not None and now is not None and now.sent == 0:
-        commits.publish(tx, task, Sent(output=finish.node.output, count=1, bytes=finish.payload + b"\n"))
+        parents = ALL if task.receives == "stream" else ""
+        commits.publish(
+            tx, task, Sent(output=finish.node.output, count=1, bytes=finish.payload + b"\n", parents=parents)
+        )
     _acknowledge(tx, finish)
     settle(tx, activation_id, finish.plan)
 

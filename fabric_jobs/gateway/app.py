@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fabric_jobs
 from fabric_jobs.errors import FabricJobsError
-from fabric_jobs.gateway import activations, dead_letters, internal, skills, tasks
+from fabric_jobs.gateway import activations, dead_letters, internal, skills, tasks, trace
 from fabric_jobs.gateway.errors import ERROR_HANDLERS, answer_error
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.parts import Parts
@@ -47,6 +47,7 @@ def make_app(parts: Parts) -> ASGIApp:
         Route("/fabric/v4/info", info),
         Route("/healthz", healthz),
         *skills.ROUTES,
+        *trace.ROUTES,  # before the activations, whose paths take what is left
         *activations.ROUTES,
         *tasks.ROUTES,
         *dead_letters.ROUTES,

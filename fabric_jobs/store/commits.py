@@ -11,7 +11,7 @@ from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import sending_id
 from fabric_jobs.store import channels, tasks
 from fabric_jobs.store.channels import Sender
-from fabric_jobs.store.sent import Sent
+from fabric_jobs.store.sent import ALL, Sent
 from fabric_jobs.store.sql import Row
 from fabric_jobs.store.writer import Tx
 
@@ -97,7 +97,7 @@ def message(tx: Tx, task_id: int, attempt: int, sent: Sent, *, key: str | None =
 def release_held(tx: Tx, task: Task) -> None:
     """Append what waited for the task's exit 0."""
     for row in tx.all("held_of_task", task_id=task.task_id):
-        publish(tx, task, Sent(output=row["output"], count=row["count"], bytes=row["bytes"]))
+        publish(tx, task, Sent(output=row["output"], count=row["count"], bytes=row["bytes"], parents=ALL))
     tx.run("delete_held", task_id=task.task_id)
 
 

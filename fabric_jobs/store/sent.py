@@ -2,7 +2,8 @@
 
 The origin of records is a JSON list of runs `[channel, first, count]` or `[channel, first, [steps…]]`: `count` records made one
 each from `first`, `first + 1`, …; or one record per step, each from as many offsets further on than the one before it (the first
-step is counted from `first`). Channel 0 stands for no record. Empty text: the record of the task, or all that it has read.
+step is counted from `first`). Channel 0 stands for no record. Empty text: the record of the task if it has one, else none; ALL:
+every record that the task has read.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from typing import Any
+
+ALL = "*"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,33 +30,37 @@ class Sent:
         """Return the first `count` records, and the others."""
         first = min(count, self.count)
         head = b"".join(line + b"\n" for line in self.bytes.split(b"\n")[:first])
-        origins = parents_of(self.parents)
         return (
-            Sent(output=self.output, count=first, bytes=head, parents=runs_of(origins[:first])),
+            Sent(output=self.output, count=first, bytes=head, parents=self._origins(range(first))),
             Sent(
                 output=self.output,
                 count=self.count - first,
                 bytes=self.bytes[len(head) :],
-                parents=runs_of(origins[first:]),
+                parents=self._origins(range(first, self.count)),
             ),
         )
 
     def only(self, kept: list[int]) -> Sent:
         """Return the records at these places."""
         lines = self.bytes.split(b"\n")
-        origins = parents_of(self.parents)
         return Sent(
             output=self.output,
             count=len(kept),
             bytes=b"".join(lines[index] + b"\n" for index in kept),
-            parents=runs_of(origins[index] for index in kept) if origins else "",
+            parents=self._origins(kept),
         )
+
+    def _origins(self, places: Iterable[int]) -> str:
+        if self.parents in ("", ALL):
+            return self.parents
+        origins = parents_of(self.parents)
+        return runs_of(origins[place] for place in places)
 
 
 def parents_of(text: str) -> list[tuple[int, int]]:
-    """Return the channel and the offset that each record was made from, in their order; raise ValueError for anything else."""
+    """Return the channel and the offset that each record was made from, in their order; empty where no runs say it."""
     found: list[tuple[int, int]] = []
-    for channel, first, rest in json.loads(text) if text else ():
+    for channel, first, rest in json.loads(text) if text not in ("", ALL) else ():
         if isinstance(rest, int):
             found += [(channel, offset) for offset in range(first, first + rest)]
         else:
