@@ -74,7 +74,13 @@ def test_generate_without_the_tree() -> None:
 def test_the_templates_are_listed_and_nothing_is_made(here: Path) -> None:
     result = typed("generate", "--list-templates")
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["job", "send-message", "stream"]
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "daemon",
+        "external-api",
+        "job",
+        "send-message",
+        "stream",
+    ]
     assert list(here.iterdir()) == []
 
 
