@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,8 +70,7 @@ def generate(
         name = _ask_name()
         template = template or _ask_template()
     template = template or DEFAULT_TEMPLATE
-    with _shown_progress() as progress:
-        generated = generate_skill(name, destination, template, trust=trust, progress=progress)
+    generated = generate_skill(name, destination, template, trust=trust, progress=_progress())
     _print_generated(generated, tree=not notree)
 
 
@@ -158,8 +156,7 @@ def _print_templates(place: str, *, err: bool = False) -> None:
     from fabric_jobs.scaffold.templates import list_templates
 
     source = source_of(place) or SHIPPED
-    with _shown_progress() as progress:
-        templates = list_templates(source, progress)
+    templates = list_templates(source, _progress())
     width = max(len(template.name) for template in templates)
     for template in templates:
         text = ": ".join(text for text in (template.title, template.description) if text)
@@ -171,24 +168,19 @@ def _print_templates(place: str, *, err: bool = False) -> None:
         click.echo(f"\nNext:\n  {shlex.join(command)}", err=True)
 
 
-@contextmanager
-def _shown_progress() -> Iterator[Callable[[str], None]]:
-    """Give what shows the progress of a download: one line that is replaced; not on a terminal, the first one only."""
+def _progress() -> Callable[[str], None]:
+    """Return what shows the progress of a download: one line that is replaced; not on a terminal, the first one only."""
     live = sys.stderr is not None and sys.stderr.isatty()
     shown: list[str] = []
 
     def show_line(text: str) -> None:
-        if live and text:
+        if live:
             click.echo(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}", err=True, nl=False)
         elif not shown:
             click.echo(text, err=True)
         shown.append(text)
 
-    try:
-        yield show_line
-    finally:
-        if live and shown:
-            click.echo("\r\x1b[K", err=True, nl=False)
+    return show_line
 
 
 def _print_generated(generated: Generated, *, tree: bool) -> None:

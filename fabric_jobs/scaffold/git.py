@@ -18,7 +18,7 @@ from fabric_jobs.errors import FabricJobsError, NotFound, PlaceUnavailable
 FETCH_SECONDS = 120.0  # in all; a template is small
 REPORT_SECONDS = 0.5  # between two looks at how far git is
 
-Progress = Callable[[str], None]  # gets a line that takes the place of the one before
+Progress = Callable[[str], None]  # gets a line that takes the place of the one before; the last is empty
 
 REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*")
 # Of the caller's repository, when this runs inside a hook of git: they would make it the one that is written to.
@@ -47,6 +47,13 @@ def fetch(url: str, ref: str, directory: Path, progress: Progress, *, shown: str
     Raise NotFound when there is no such repository or ref, PlaceUnavailable when it cannot be fetched.
     """
     progress(f"Fetching {shown} …")
+    try:
+        _fetch(url, ref, directory, progress, shown)
+    finally:
+        progress("")
+
+
+def _fetch(url: str, ref: str, directory: Path, progress: Progress, shown: str) -> None:
     # Unlike `git clone --branch` this takes a commit, too.
     for words in (
         ("init", "--quiet", "--template="),
@@ -79,7 +86,8 @@ def _run(words: tuple[str, ...], directory: Path, progress: Progress) -> tuple[i
         try:
             while process.poll() is None:
                 _wait(process, deadline)
-                progress(_last_line(_text(output)))
+                if line := _last_line(_text(output)):
+                    progress(line)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
