@@ -8,6 +8,7 @@ from fabric_jobs.definitions import Agent, Port, Skill
 from fabric_jobs.definitions import Mapping as Wire
 from fabric_jobs.names import nearest
 from fabric_jobs.workspace.checked import Checked
+from fabric_jobs.workspace.lint_values import lint_references
 
 
 def lint_agent(checked: Checked[Agent], agent: Agent, skills: Mapping[str, Skill | None]) -> None:
@@ -29,6 +30,7 @@ def lint_agent(checked: Checked[Agent], agent: Agent, skills: Mapping[str, Skill
                 checked.warn(
                     f"'{key}' is not carried out by this version, which refuses to run it", "mappings", index, key
                 )
+    lint_references(checked, agent, skills)
     _check_reached(checked, agent)
     _check_taken(checked, agent, used)
     _check_cycles(checked, agent, used)
