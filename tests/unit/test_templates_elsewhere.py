@@ -21,6 +21,12 @@ from fabric_jobs.scaffold.templates import list_templates, render
 SKILL = "skills/{{cookiecutter.name}}/skill.yaml"
 
 
+@pytest.fixture(autouse=True)
+def _without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+
+
 def write(path: Path, text: str, *, mode: int = 0o644) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

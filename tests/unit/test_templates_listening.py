@@ -23,6 +23,12 @@ from fabric_jobs.workspace.tree import Workspace
 FACTS = {"activationId": "a", "channelId": "c", "token": "t", "properties": {}}
 
 
+@pytest.fixture(autouse=True)
+def _without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+
+
 @contextmanager
 def listening(command: list[str], directory: Path, sign: str) -> Iterator[str]:
     """Run a server for the time of the block, and give the URL that stands in the line with `sign`."""
