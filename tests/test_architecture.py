@@ -56,7 +56,8 @@ BROAD_EXCEPTS = {
     "engine/engine.py": 1,
     "store/writer.py": 1,
     "scaffold/files.py": 1,
-}  # tick, border, roll-back that raises on
+    "scaffold/rendering.py": 1,
+}  # tick, border, roll-back that raises on, code of a template
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,31 +32,46 @@ def group() -> None:
 @click.argument("name", required=False)
 @click.argument("destination", default=".", type=click.Path(path_type=Path))
 @click.option(
-    "--template", metavar="TEMPLATE", help=f"What to make it from; '{DEFAULT_TEMPLATE}' when only NAME is given."
+    "--template",
+    metavar="NAME|PATH|URL",
+    help=f"What to make it from: the name of a template that ships ('{DEFAULT_TEMPLATE}' when only NAME is given), "
+    "a directory such as ./templates/etl, or a git repository as URL[@REF][//DIRECTORY].",
 )
-@click.option("--list-templates", is_flag=True, help="Print the templates and do nothing else.")
+@click.option("--trust", is_flag=True, help="Run the code of a template from elsewhere: its hooks, its Jinja.")
+@click.option(
+    "--list-templates",
+    is_flag=True,
+    help="Print the templates, those of a PATH or URL when --template names one, and do nothing else.",
+)
 @click.option("--notree", is_flag=True, help="Print no tree of the new files.")
-def generate(name: str | None, destination: Path, template: str | None, list_templates: bool, notree: bool) -> None:
+def generate(
+    name: str | None, destination: Path, template: str | None, trust: bool, list_templates: bool, notree: bool
+) -> None:
     """Make a new skill NAME in the workspace DESTINATION (here, when it is not given).
 
-    Nothing that exists is overwritten. Without NAME it asks for the name and the template, on a terminal only.
+    Nothing that exists is overwritten. Without NAME it asks for the name and the template, on a terminal only. A
+    template that does not ship with this tool is code, and is used with --trust only; listing runs nothing of it.
 
     \b
     Examples:
       fabric-jobs workspaces generate word-count
       fabric-jobs workspaces generate read-lines my-workspace --template send-message
       fabric-jobs workspaces generate --list-templates
+      fabric-jobs workspaces generate load-orders --template ./templates/etl --trust
+      fabric-jobs workspaces generate --list-templates --template https://example.org/templates.git@v1
     """
     from fabric_jobs.workspace.generate import generate_skill
 
     if list_templates:
-        _print_templates()
+        _print_templates(template or "")
         return
     if name is None:
         _check_terminal()
         name = _ask_name()
         template = template or _ask_template()
-    _print_generated(generate_skill(name, destination, template or DEFAULT_TEMPLATE), tree=not notree)
+    template = template or DEFAULT_TEMPLATE
+    generated = generate_skill(name, destination, template, trust=trust, progress=_progress())
+    _print_generated(generated, tree=not notree)
 
 
 @group.command("generate-agent")
@@ -129,18 +146,41 @@ def _ask_template() -> str:
     from fabric_jobs.scaffold.templates import list_templates
 
     names = [template.name for template in list_templates()]
-    _print_templates(err=True)
+    _print_templates("", err=True)
     chosen: str = click.prompt("Template", type=click.Choice(names), default=DEFAULT_TEMPLATE, err=True)
     return chosen
 
 
-def _print_templates(*, err: bool = False) -> None:
+def _print_templates(place: str, *, err: bool = False) -> None:
+    from fabric_jobs.scaffold.sources import SHIPPED, source_of
     from fabric_jobs.scaffold.templates import list_templates
 
-    templates = list_templates()
+    source = source_of(place) or SHIPPED
+    templates = list_templates(source, _progress())
     width = max(len(template.name) for template in templates)
     for template in templates:
-        click.echo(f"{template.name:{width}}  {template.title}: {template.description}", err=err)
+        text = ": ".join(text for text in (template.title, template.description) if text)
+        click.echo(f"{template.name:{width}}  {text}", err=err)
+        if template.code:
+            click.echo(f"{'':{width}}  runs {', '.join(template.code)}", err=err)
+    if not source.is_shipped:
+        command = ["fabric-jobs", "workspaces", "generate", "NAME", "--template", templates[0].address, "--trust"]
+        click.echo(f"\nNext:\n  {shlex.join(command)}", err=True)
+
+
+def _progress() -> Callable[[str], None]:
+    """Return what shows the progress of a download: one line that is replaced; not on a terminal, the first one only."""
+    live = sys.stderr is not None and sys.stderr.isatty()
+    shown: list[str] = []
+
+    def show_line(text: str) -> None:
+        if live:
+            click.echo(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}", err=True, nl=False)
+        elif not shown:
+            click.echo(text, err=True)
+        shown.append(text)
+
+    return show_line
 
 
 def _print_generated(generated: Generated, *, tree: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,9 +24,10 @@ def read_tree(directory: Path) -> dict[str, bytes]:
     return files
 
 
-def write_new(files: Mapping[str, bytes], root: Path) -> tuple[Path, ...]:
+def write_new(files: Mapping[str, bytes], root: Path, *, executable: Collection[str] = frozenset()) -> tuple[Path, ...]:
     """Write `files` ({path below root: content}) and return their paths in that order; make directories as needed.
 
+    Whoever may read one of `executable` may also run it.
     All or nothing: whatever goes wrong, also an interrupt, removes every file and directory that this call made.
     Raise AlreadyExists when one of the files is there (nothing is ever overwritten), InvalidInput when a path leads
     outside `root` or through a file, PlaceUnavailable when the disk refuses.
@@ -40,6 +41,9 @@ def write_new(files: Mapping[str, bytes], root: Path) -> tuple[Path, ...]:
             for target, content in targets.items():
                 _make_directories(target.parent, made)
                 _write_file(target, content, made)
+            for path in executable:
+                mode = (root / path).stat().st_mode
+                (root / path).chmod(mode | (mode & 0o444) >> 2)
         except BaseException:
             _remove(made)
             raise

@@ -1,84 +1,196 @@
-"""Skill templates: which there are, and what one makes of a name."""
+"""Skill templates: which a place has, what each runs, and how one is chosen and rendered."""
 
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
-from fabric_jobs import shipped
 from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound
 from fabric_jobs.names import nearest
-from fabric_jobs.scaffold.files import disk_errors, read_tree, write_new
-from fabric_jobs.scaffold.yaml_text import scalar
+from fabric_jobs.scaffold import git
+from fabric_jobs.scaffold.files import disk_errors, write_new
+from fabric_jobs.scaffold.rendering import HOOKS, NAME, rendered
+from fabric_jobs.scaffold.sources import SHIPPED, Source, opened, source_of
+
+DESCRIPTION = "cookiecutter.json"
+OLD_DESCRIPTIONS = ("metadata.json", "_metadata.json")  # of the discontinued platform
+DEPTH = ("", "*/", "*/*/")  # how far below a source its templates are looked for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
     """One template, as its cookiecutter.json describes it."""
 
-    name: str  # the directory below skill_templates
+    name: str  # its directory, below the source
+    address: str  # what to type for it
     title: str  # a few words for a list
     description: str  # one sentence: what the skill does and when to take it
     directory: Path
+    code: tuple[str, ...] = ()  # what of it is run: hooks and Jinja extensions
 
 
-def list_templates() -> tuple[Template, ...]:
-    """Return every template that ships with this installation, sorted by name."""
-    found = sorted(shipped.templates_dir().glob("*/cookiecutter.json"))
-    return tuple(_described(path) for path in found)
+def ignore(line: str) -> None:
+    """Report no progress."""
 
 
-def find_template(name: str) -> Template:
-    """Return the template of that name; raise NotFound, with the nearest name, when there is none."""
-    templates = {template.name: template for template in list_templates()}
-    if name not in templates:
-        raise NotFound(f"there is no template '{name}'.", hint=nearest(name, templates))
-    return templates[name]
+def list_templates(source: Source = SHIPPED, progress: git.Progress = ignore) -> tuple[Template, ...]:
+    """Return every template of a source, sorted by name; runs nothing of them.
+
+    Raise what `opened` raises, and InvalidInput where there is no template or one is not right.
+    """
+    with opened(source, progress) as directory:
+        return _templates(directory, source)
 
 
-def render(template: str, name: str, destination: Path) -> tuple[Path, ...]:
+@contextmanager
+def chosen(text: str, *, trust: bool, progress: git.Progress = ignore) -> Iterator[Template]:
+    """Give the template that `text` names, for the time of the block: the name of a shipped one, a path or a URL.
+
+    Raise NotFound for an unknown one, InvalidInput for one from elsewhere without `trust`, before anything is fetched.
+    """
+    source = source_of(text) or SHIPPED
+    if source.url and not trust:
+        raise _untrusted(source, None)
+    with opened(source, progress) as directory:
+        templates = _templates(directory, source)
+        template = _named(text, templates) if source.is_shipped else _only(templates, source)
+        if not source.is_shipped and not trust:
+            raise _untrusted(source, template)
+        yield template
+
+
+def render(
+    text: str, name: str, destination: Path, *, trust: bool = False, progress: git.Progress = ignore
+) -> tuple[Path, ...]:
     """Write the files of a new skill `name` below `destination` and return their paths, sorted.
 
-    Raise NotFound for an unknown template and AlreadyExists for a skill that is there, in any case of letters, before
-    anything is written. What `write_new` promises holds: nothing overwritten, nothing outside, nothing half-written.
+    Raise what `chosen` raises and AlreadyExists for a skill that is there, in any case of letters, before anything is
+    written. What `write_new` promises holds: nothing overwritten, nothing outside, nothing half-written.
     """
-    chosen = find_template(template)
     _check_no_skill(name, destination)
-    return write_new(rendered_files(chosen, name), destination)
+    with chosen(text, trust=trust, progress=progress) as template:
+        files = rendered(template.directory, template.name, _fields(template.directory), name)
+    if f"skills/{name}/skill.yaml" not in files.contents:
+        raise InvalidInput(
+            f"the template '{template.name}' makes no skills/{name}/skill.yaml, so it makes no skill; nothing was written.",
+            hint="Its directory '{{cookiecutter.name}}' holds what comes into the workspace: skills/ and docs/.",
+        )
+    return write_new(files.contents, destination, executable=files.executable)
 
 
-def rendered_files(template: Template, name: str) -> dict[str, bytes]:
-    """Return what the template makes of a skill name: {path: content}. Offline; reads no user's configuration."""
-    # These two functions of cookiecutter, unlike its `cookiecutter()`, know no user's configuration, no replay
-    # directory and no network; and they run no hooks when told so.
-    from cookiecutter import exceptions, generate, prompt  # type: ignore[import-untyped]
-
-    given = {
-        "name": name,
-        "__yaml": scalar(name),
-        "__image": scalar(name.lower()),
-        "_schema": shipped.schema_address("skill"),  # one '_': a path is taken as it is, not rendered
-    }
-    with disk_errors(template.directory), TemporaryDirectory(prefix="fabric-jobs-") as directory:
-        try:
-            values = prompt.prompt_for_config({"cookiecutter": {**_fields(template.directory), **given}}, no_input=True)
-            made = generate.generate_files(template.directory, {"cookiecutter": values}, directory, accept_hooks=False)
-        except exceptions.CookiecutterException as error:
-            raise InvalidInput(f"the template '{template.name}' cannot be rendered: {error}") from error
-        return read_tree(Path(made))
+def _named(name: str, templates: tuple[Template, ...]) -> Template:
+    found = next((template for template in templates if template.name == name), None)
+    if found:
+        return found
+    hint = nearest(name, [template.name for template in templates])
+    if Path(name).is_dir():
+        hint = f"For the directory of that name, write ./{name}."
+    raise NotFound(f"there is no template '{name}'.", hint=hint)
 
 
-def _described(path: Path) -> Template:
-    fields = _fields(path.parent)
-    return Template(
-        name=path.parent.name, title=fields["_title"], description=fields["_description"], directory=path.parent
+def _only(templates: tuple[Template, ...], source: Source) -> Template:
+    if len(templates) == 1:
+        return templates[0]
+    names = ", ".join(template.name for template in templates)
+    raise InvalidInput(
+        f"{source} has several templates: {names}.",
+        hint=f"Name one of them, for example: --template {shlex.quote(templates[0].address)}",
     )
 
 
-def _fields(directory: Path) -> dict[str, str]:
-    fields: dict[str, str] = json.loads((directory / "cookiecutter.json").read_text(encoding="utf-8"))
+def _untrusted(source: Source, template: Template | None) -> InvalidInput:
+    if template is None:
+        what = "git would fetch it, and its hooks and Jinja extensions would be run as you. Nothing was fetched."
+    elif template.code:
+        what = f"{', '.join(template.code)} would be run as you. Nothing was run."
+    else:
+        what = (
+            "it has no hooks and no extensions, but its Jinja expressions would be evaluated as you. Nothing was run."
+        )
+    return InvalidInput(
+        f"the template {source} comes from elsewhere and is code: {what}",
+        hint="Look at it first, for example with --list-templates, which runs nothing of it; then add --trust.",
+    )
+
+
+def _templates(directory: Path, source: Source) -> tuple[Template, ...]:
+    with disk_errors(directory):
+        for below in DEPTH:
+            found = sorted(
+                path.parent for path in directory.glob(f"{below}{DESCRIPTION}") if _is_shown(path, directory)
+            )
+            if templates := tuple(_described(path, directory, source) for path in found if _is_template(path)):
+                return templates
+        raise _no_template(directory, source)
+
+
+def _is_shown(path: Path, directory: Path) -> bool:
+    parts = path.relative_to(directory).parts
+    return not any(part.startswith(".") for part in parts) and path.resolve().is_relative_to(directory.resolve())
+
+
+def _is_template(directory: Path) -> bool:
+    return any("{{" in path.name and "cookiecutter" in path.name for path in directory.iterdir())
+
+
+def _no_template(directory: Path, source: Source) -> InvalidInput:
+    if any(True for name in OLD_DESCRIPTIONS for below in DEPTH for _ in directory.glob(f"{below}{name}")):
+        return InvalidInput(
+            f"{source} has templates with a metadata.json, which this tool does not render.",
+            hint="Write a cookiecutter.json with a 'name' beside it, and put what it makes below '{{cookiecutter.name}}': "
+            "'__skillname__' in paths and '{{skillname}}' in files become '{{cookiecutter.name}}'.",
+        )
+    return InvalidInput(
+        f"{source} is no template, and has none two directories below.",
+        hint="A template is a directory with a cookiecutter.json and a directory '{{cookiecutter.name}}'.",
+    )
+
+
+def _described(directory: Path, root: Path, source: Source) -> Template:
+    fields = _fields(directory)
+    name = directory.relative_to(root).as_posix() if directory != root else _own_name(directory, source)
+    return Template(
+        name=name,
+        address=source.inner(directory.relative_to(root).as_posix() if directory != root else ""),
+        title=str(fields.get("_title", name)),
+        description=str(fields.get("_description", "")),
+        directory=directory,
+        code=(*_hooks(directory), *_extensions(fields)),
+    )
+
+
+def _own_name(directory: Path, source: Source) -> str:
+    if source.url:
+        return (source.below or source.url).rstrip("/").rpartition("/")[2].removesuffix(".git")
+    return directory.resolve().name
+
+
+def _hooks(directory: Path) -> tuple[str, ...]:
+    hooks = sorted((directory / "hooks").glob("*"))
+    return tuple(f"hooks/{path.name}" for path in hooks if path.stem in HOOKS and not path.name.endswith("~"))
+
+
+def _extensions(fields: dict[str, Any]) -> tuple[str, ...]:
+    listed = fields.get("_extensions", [])
+    return tuple(str(name) for name in listed) if isinstance(listed, list) else ()
+
+
+def _fields(directory: Path) -> dict[str, Any]:
+    path = directory / DESCRIPTION
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{directory.name}/{DESCRIPTION} is not JSON: {error}.") from error
+    if not isinstance(fields, dict) or NAME not in fields:
+        raise InvalidInput(
+            f"{directory.name}/{DESCRIPTION} has no '{NAME}', by which a template gets the name of the skill.",
+            hint=f'Write {{"{NAME}": "my-skill"}}, and use {{{{cookiecutter.{NAME}}}}} in paths and files.',
+        )
     return fields
 
 

@@ -12,7 +12,8 @@ from fabric_jobs.definitions import Skill
 from fabric_jobs.errors import AlreadyExists, InvalidInput
 from fabric_jobs.names import check_new_name
 from fabric_jobs.scaffold.files import disk_errors, write_new
-from fabric_jobs.scaffold.templates import render
+from fabric_jobs.scaffold.git import Progress
+from fabric_jobs.scaffold.templates import ignore, render
 from fabric_jobs.scaffold.yaml_text import scalar
 from fabric_jobs.workspace.tree import AGENT_SUFFIXES, SkillFile, Workspace
 
@@ -28,16 +29,22 @@ class Generated:
     next_command: str  # to be typed in root
 
 
-def generate_skill(name: str, destination: Path, template: str) -> Generated:
+def generate_skill(
+    name: str, destination: Path, template: str, *, trust: bool = False, progress: Progress = ignore
+) -> Generated:
     """Write a new skill from a template into the workspace `destination`, which is made when it is not there.
 
-    All or nothing. Raise InvalidInput for what cannot be a name, NotFound for an unknown template, AlreadyExists for a
-    skill that is there, PlaceUnavailable when the disk refuses.
+    `template` is the name of one that ships, a path or a URL of git; the code of the latter two is run with `trust` only.
+    All or nothing. Raise InvalidInput for what cannot be a name and for a template that is not right or not trusted,
+    NotFound for an unknown template, AlreadyExists for a skill that is there, PlaceUnavailable when the disk refuses or
+    the template cannot be fetched.
     """
     check_new_name(name, "skill")
-    paths = render(template, name, destination)
-    message = next(path.relative_to(destination) for path in paths if path.name == "message.json")
-    command = shlex.join(["fabric-jobs", "skills", "invoke", name, "--params-file", message.as_posix()])
+    paths = render(template, name, destination, trust=trust, progress=progress)
+    messages = (path.relative_to(destination) for path in paths if path.name == "message.json")
+    message = next((path.as_posix() for path in messages if path.parts[:3] == ("skills", name, "invoke")), None)
+    payload = ["--params-file", message] if message else ["--payload", "{}"]
+    command = shlex.join(["fabric-jobs", "skills", "invoke", name, *payload])
     return Generated(paths=paths, root=destination, next_command=command)
 
 

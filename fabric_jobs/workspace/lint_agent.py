@@ -8,6 +8,7 @@ from fabric_jobs.definitions import Agent, Port, Skill
 from fabric_jobs.definitions import Mapping as Wire
 from fabric_jobs.names import nearest
 from fabric_jobs.workspace.checked import Checked
+from fabric_jobs.workspace.lint_values import lint_references
 
 
 def lint_agent(checked: Checked[Agent], agent: Agent, skills: Mapping[str, Skill | None]) -> None:
@@ -24,6 +25,7 @@ def lint_agent(checked: Checked[Agent], agent: Agent, skills: Mapping[str, Skill
     used = {reference.ref_id: skills.get(reference.skill_name) for reference in agent.skills}
     for index, wire in enumerate(agent.mappings):
         _check_wire(checked, index, wire, used)
+    lint_references(checked, agent, skills)
     _check_reached(checked, agent)
     _check_taken(checked, agent, used)
     _check_cycles(checked, agent, used)

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from fabric_jobs.definitions import Resources, Skill
+from fabric_jobs.definitions import Resources, Skill, SkillInput
 from fabric_jobs.errors import Problem
 from fabric_jobs.workspace.checked import Checked
+from fabric_jobs.workspace.lint_values import lint_defaults
 from fabric_jobs.workspace.tree import shown
 
 KUBERNETES_ONLY = "applied on Kubernetes only"
@@ -24,10 +25,11 @@ def lint_skill(checked: Checked[Skill], skill: Skill) -> None:
     """Note what is wrong with the directory of a skill whose file is right."""
     _check_programs(checked, skill)
     _check_effects(checked)
+    lint_defaults(checked, skill)
     for index, port in enumerate(skill.inputs):
         path = checked.path.parent / "invoke" / port.name / "message.json"
         if path.is_file():
-            checked.problems.extend(_message_problems(path))
+            checked.problems.extend(_message_problems(path, port))
         else:
             checked.warn(f"there is no message to try this input with; write {shown(path)}", "inputs", index, "name")
 
@@ -72,8 +74,8 @@ def _keys_of_items(checked: Checked[Skill], section: str) -> Iterator[tuple[int,
             yield from ((index, key) for key, value in item.value.items() if value.value is not None)
 
 
-def _message_problems(path: Path) -> Iterator[Problem]:
-    """Yield what is wrong with a message.json: it has to be a JSON object that has a payload."""
+def _message_problems(path: Path, port: SkillInput) -> Iterator[Problem]:
+    """Yield what is wrong with a message.json: it has to be a JSON object that has a payload, which fits the input."""
     try:
         message = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
@@ -83,7 +85,13 @@ def _message_problems(path: Path) -> Iterator[Problem]:
     else:
         if not isinstance(message, dict) or "payload" not in message:
             yield _problem(path, "the message has no 'payload'; write {\"payload\": …}", line=1, column=1)
+            return
+        payload = message["payload"]
+        for parameter in port.parameters.listed:
+            if parameter.required and isinstance(payload, dict) and parameter.name not in payload:
+                reason = f"the payload has no '{parameter.name}', which the input '{port.name}' requires"
+                yield _problem(path, reason, level="warning")
 
 
-def _problem(path: Path, message: str, *, line: int = 0, column: int = 0) -> Problem:
-    return Problem(file=shown(path), line=line, column=column, path="", message=message)
+def _problem(path: Path, message: str, *, line: int = 0, column: int = 0, level: str = "error") -> Problem:
+    return Problem(file=shown(path), line=line, column=column, path="", message=message, level=level)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from fabric_jobs import shipped
 from fabric_jobs.cli import workspaces
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, InvalidInput, NotFound
 from fabric_jobs.workspace.example import copy_example
@@ -74,7 +76,13 @@ def test_generate_without_the_tree() -> None:
 def test_the_templates_are_listed_and_nothing_is_made(here: Path) -> None:
     result = typed("generate", "--list-templates")
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["job", "send-message", "stream"]
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "daemon",
+        "external-api",
+        "job",
+        "send-message",
+        "stream",
+    ]
     assert list(here.iterdir()) == []
 
 
@@ -122,6 +130,23 @@ def test_mistakes_are_the_errors_of_the_package(here: Path) -> None:
     refused(AlreadyExists, "generate", "Word-Count", "--template", "stream")
     (here / "file").write_text("")
     refused(InvalidInput, "generate", "word-count", "file")
+
+
+def test_a_template_from_elsewhere_is_listed_and_used_with_trust(here: Path) -> None:
+    shutil.copytree(shipped.templates_dir() / "job", here / "my templates/etl")
+    hook = here / "my templates/etl/hooks/post_gen_project.py"
+    hook.parent.mkdir()
+    hook.write_text("print('talk')")
+    listed = typed("generate", "--list-templates", "--template", "./my templates")
+    assert listed.stdout == (
+        "etl  Job: Takes one message, prints its answer, ends.\n     runs hooks/post_gen_project.py\n"
+    )
+    command = "fabric-jobs workspaces generate NAME --template './my templates/etl' --trust"
+    assert listed.stderr == f"\nNext:\n  {command}\n"
+    refused(InvalidInput, "generate", "word-count", "--template", "./my templates/etl")
+    assert not (here / "skills").exists()
+    result = typed("generate", "word-count", "--template", "./my templates/etl", "--trust")
+    assert (result.exit_code, result.stdout) == (0, f".\n{TREE}\nNext:\n  {INVOKE}")
 
 
 # -- generate-agent ----------------------------------------------------------------------------------

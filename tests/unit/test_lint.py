@@ -239,3 +239,47 @@ def test_a_cycle_through_a_join_never_ends(root: Path) -> None:
 def test_the_example_workspace_is_clean() -> None:
     example = Path(__file__).parents[2] / "agents" / "flights"
     assert lint(Workspace(example)) == ()
+
+
+def test_values_that_do_not_fit_their_property_are_warnings(root: Path) -> None:
+    more = "properties:\n"
+    more += "  - {name: mode, type: Enum, defaultValue: onlin, validValues: [batch, online, 5]}\n"
+    more += "  - {name: limit, type: integer, defaultValue: 1.5}\n"
+    more += "  - {name: fast, type: boolean, defaultValue: maybe}\n"
+    more += "  - {name: names, type: array, defaultValue: a}\n"
+    more += '  - {name: right, type: Number, defaultValue: "1.5"}\n'
+    more += '  - {name: key, type: number, secure: true, defaultValue: "#SECURE.key"}\n'
+    add_skill("one", more=more)
+    add_agent("from: input, to: one", "from: one, to: output", skills="one")
+    agent = Path("agents/flow.yaml")
+    properties = "\n    properties: [{name: mode, value: 5}, {name: fast, value: 7}, {name: other, value: x}]"
+    agent.write_text(agent.read_text().replace("skillName: one", f"skillName: one{properties}"))
+    assert [problem.partition(": warning: ")[2] for problem in found(root)] == [
+        "properties[0].defaultValue: 'onlin' is none of the validValues of the property 'mode'. Did you mean 'online'?",
+        "properties[1].defaultValue: '1.5' is no integer, which the property 'limit' is",
+        "properties[2].defaultValue: 'maybe' is neither true nor false, which the property 'fast' is",
+        "properties[3].defaultValue: 'a' is no array, which the property 'names' is",
+        "skills[0].properties: '7' is neither true nor false, which the property 'fast' is",
+    ]
+
+
+def test_a_rule_that_no_valid_value_takes_is_a_warning(root: Path) -> None:
+    add_skill("one", more="properties: [{name: mode, defaultValue: a, validValues: [a, b]}]\n")
+    path = Path("skills/one/skill.yaml")
+    target = "action: one, runtime: cortex/jobs, output: response"
+    rules = f"{{property: mode, default: {{{target}}}, rules: [{{match: b, {target}}}, {{match: c, {target}}}]}}"
+    path.write_text(path.read_text().replace(f"{{all: {{{target}}}}}", rules))
+    (problem,) = found(root)
+    assert "inputs[0].routing.rules[1]" in problem
+    assert "this rule is never taken: 'c' is none of the validValues of the property 'mode'. Known: a, b." in problem
+
+
+def test_a_message_has_what_its_input_requires(root: Path) -> None:
+    add_skill("one")
+    path = Path("skills/one/skill.yaml")
+    parameters = "parameters: [{name: a, required: true}, {name: b, required: true}, {name: c}]"
+    path.write_text(path.read_text().replace("name: request,", f"name: request, {parameters},"))
+    assert found(root) == []  # the payload is a number, which has no fields
+    message = "skills/one/invoke/request/message.json"
+    write(message, '{"payload": {"a": 1}}')
+    assert found(root) == [f"{message}: warning: the payload has no 'b', which the input 'request' requires"]

@@ -17,11 +17,12 @@ from fabric_jobs import shipped
 from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound, PlaceUnavailable
 from fabric_jobs.scaffold import files as tree_files
 from fabric_jobs.scaffold.files import read_tree, write_new
-from fabric_jobs.scaffold.templates import find_template, list_templates, render, rendered_files
+from fabric_jobs.scaffold.templates import list_templates, render
 from fabric_jobs.scaffold.tree_text import draw_tree
 from fabric_jobs.scaffold.yaml_text import scalar
 
-TEMPLATES = ("job", "send-message", "stream")
+ALL = ("daemon", "external-api", "job", "send-message", "stream")
+TEMPLATES = ("job", "send-message", "stream")  # whose action is a job
 TREE = [
     "docs/smmjob/README.md",
     "skills/smmjob/actions/smmjob/Dockerfile",
@@ -49,7 +50,7 @@ def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_templates_are_listed_by_name() -> None:
-    assert tuple(template.name for template in list_templates()) == TEMPLATES
+    assert tuple(template.name for template in list_templates()) == ALL
     assert all(template.title and template.description for template in list_templates())
 
 
@@ -172,7 +173,8 @@ def test_what_pip_compiles_inside_a_template_is_not_rendered(tmp_path: Path, mon
     py_compile.compile(str(program), doraise=True)
     assert list((tmp_path / "templates").rglob("__pycache__"))
     monkeypatch.setattr(shipped, "templates_dir", lambda: tmp_path / "templates")
-    assert list(rendered_files(find_template("job"), "smmjob")) == TREE
+    paths = render("job", "smmjob", tmp_path / "workspace")
+    assert [path.relative_to(tmp_path / "workspace").as_posix() for path in paths] == TREE
 
 
 def test_a_template_that_cannot_be_rendered_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

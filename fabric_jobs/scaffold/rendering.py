@@ -1,0 +1,131 @@
+"""What a template makes of a name. The only file that knows cookiecutter."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fabric_jobs import shipped
+from fabric_jobs.errors import FabricJobsError, InvalidInput
+from fabric_jobs.scaffold.files import disk_errors, read_tree
+from fabric_jobs.scaffold.yaml_text import scalar
+
+NAME = "name"  # the variable that gets the name of the skill
+HOOKS = ("pre_gen_project", "post_gen_project")  # `pre_prompt` is not run, since nothing is asked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """What a template has made."""
+
+    contents: dict[str, bytes]  # path below the workspace: content
+    executable: frozenset[str]  # the paths of programs
+
+
+def rendered(directory: Path, title: str, fields: dict[str, Any], name: str) -> Files:
+    """Return what the template in `directory` makes of a skill name. Reads no user's configuration.
+
+    Its hooks and Jinja extensions are run, so it has to be trusted, or to have none. Raise InvalidInput, naming the
+    template by `title`, when it cannot be rendered or a name that it makes leads elsewhere.
+    """
+    given = {
+        NAME: name,
+        "__yaml": scalar(name),
+        "__image": scalar(name.lower()),
+        "_schema": shipped.schema_address("skill"),  # one '_': a path is taken as it is, not rendered
+    }
+    with disk_errors(directory), tempfile.TemporaryDirectory(prefix="fabric-jobs-") as temporary:
+        try:
+            with _foreign_code(directory, temporary):
+                made = _generate(directory.resolve(), {**fields, **given}, Path(temporary, "made").resolve())
+        except FabricJobsError as error:
+            raise InvalidInput(f"the template '{title}' cannot be used: {error.message}", hint=error.hint) from error
+        except Exception as error:  # what an extension of a template raises can be anything
+            if isinstance(error, OSError) and error.errno:  # the disk, not the template
+                raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InvalidInput(f"the template '{title}' cannot be rendered: {reason}") from error
+        return _read(made, title)
+
+
+def _generate(directory: Path, fields: dict[str, Any], output: Path) -> Path:
+    # These functions of cookiecutter, unlike its `cookiecutter()`, know no user's configuration, no replay directory
+    # and no network.
+    from cookiecutter import generate, prompt, utils  # type: ignore[import-untyped]
+
+    values = prompt.prompt_for_config({"cookiecutter": fields}, no_input=True)
+    values["_template"] = values["_repo_dir"] = str(directory)
+    values["_output_dir"] = str(output)
+    context = {"cookiecutter": values}
+    environment = utils.create_env_with_context(context)
+    for path in _tree_of(directory, environment):
+        _check_inside(environment.from_string(path).render(**context), path)
+    return Path(generate.generate_files(directory, context, output, accept_hooks=True))
+
+
+def _tree_of(directory: Path, environment: Any) -> Iterator[str]:
+    """Yield every path that becomes a file or a directory, from the directory of that name on."""
+    from cookiecutter import find
+
+    top = Path(find.find_template(directory, environment))
+    yield top.name
+    for path in sorted(top.rglob("*")):
+        relative = path.relative_to(top).as_posix()
+        if path.is_symlink() and not path.resolve().is_relative_to(directory):
+            raise InvalidInput(f"the link {relative} leads out of the template.")
+        yield relative
+
+
+def _check_inside(rendered_path: str, path: str) -> None:
+    # Before anything is made: cookiecutter itself writes wherever a name leads to.
+    parts = PurePosixPath(rendered_path).parts
+    if rendered_path.startswith("/") or ".." in parts or "\0" in rendered_path:
+        raise InvalidInput(f"the path {path} becomes {rendered_path}, which is outside of the workspace.")
+
+
+def _read(made: Path, title: str) -> Files:
+    for path in made.rglob("*"):
+        if path.is_symlink():  # by a hook
+            raise InvalidInput(f"the template '{title}' makes a link, {path.relative_to(made)}; files only are taken.")
+    contents = read_tree(made)
+    if any(".git" in PurePosixPath(path).parts for path in contents):
+        raise InvalidInput(f"the template '{title}' makes files for git itself, below .git; nothing was written.")
+    return Files(contents=contents, executable=frozenset(path for path in contents if os.access(made / path, os.X_OK)))
+
+
+@contextmanager
+def _foreign_code(directory: Path, temporary: str) -> Iterator[None]:
+    """Let extensions be found beside the template, leave nothing in other places, and keep hooks off stdin and stdout."""
+    logging.getLogger("cookiecutter").addHandler(logging.NullHandler())  # else Python prints a traceback of its own
+    kept = list(sys.path), sys.dont_write_bytecode, tempfile.tempdir
+    sys.path.append(str(directory.resolve()))
+    sys.dont_write_bytecode, tempfile.tempdir = True, temporary
+    try:
+        # Nobody answers what a hook asks, and what it prints is no data.
+        with open(os.devnull) as nothing, _led_to(nothing.fileno(), 0), _led_to(2, 1):
+            yield
+    finally:
+        sys.path[:], sys.dont_write_bytecode, tempfile.tempdir = kept
+
+
+@contextmanager
+def _led_to(target: int, number: int) -> Iterator[None]:
+    """Make the file descriptor `number` the same as `target` for the time of the block; one that is closed stays so."""
+    try:
+        kept = os.dup(number)
+        os.dup2(target, number)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
