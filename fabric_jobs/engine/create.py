@@ -6,7 +6,7 @@ import secrets
 import time
 from dataclasses import replace
 
-from fabric_jobs.engine.decide import CreateTasks, decide
+from fabric_jobs.engine.decide import CreateTasks, StartTask, decide
 from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import Node, Plan
@@ -18,7 +18,9 @@ def create_tasks(tx: Tx, snapshot: Snapshot, wanted: CreateTasks, executor: str)
     """Make the tasks that were decided on; return those that were started, to be handed to the executor after the commit."""
     if not activations.is_pending(tx, snapshot.activation.activation_id):
         return []  # what was carried out since the snapshot has ended it
-    if wanted.channel_id is not None and not channels.dispatch(tx, wanted.channel_id, wanted.first + wanted.count):
+    if wanted.channel_id is not None and not channels.dispatch(
+        tx, wanted.channel_id, wanted.first, wanted.first + wanted.count
+    ):
         return []
     started = []
     for index in range(wanted.count):
@@ -31,14 +33,35 @@ def create_tasks(tx: Tx, snapshot: Snapshot, wanted: CreateTasks, executor: str)
 
 def begin(tx: Tx, activation_id: str, plan: Plan, executor: str, settings: Settings) -> None:
     """Make the first tasks of an activation in the transaction that starts it: one commit less before they run."""
+    advance(tx, activation_id, plan, executor, settings)
+
+
+def advance(tx: Tx, activation_id: str, plan: Plan, executor: str, settings: Settings) -> tuple[list[Task], bool]:
+    """Make and start what a transaction leads to, in the transaction itself.
+
+    Return the tasks that were started, to be handed to the executor after the commit, and whether that was all there is to do.
+    """
     taken = take(tx, activation_id, plan)
     if taken is None or taken.activation.ended:
-        return
-    free_slots = settings.task_slots - tasks.busy_slots(tx)
-    snapshot = replace(taken, now=time.time(), free_slots=free_slots, cpus=cpu_count())
-    for decision in decide(snapshot):  # calls are made by their own thread, which looks after the commit
+        return [], False
+    snapshot = replace(
+        taken,
+        accepted=frozenset(task.task_id for task in taken.live),  # whether they are is not for a transaction to tell
+        now=time.time(),
+        free_slots=settings.task_slots - tasks.busy_slots(tx),
+        cpus=cpu_count(),
+    )
+    started: list[Task] = []
+    is_all = True
+    for decision in decide(snapshot):
         if isinstance(decision, CreateTasks):
-            create_tasks(tx, snapshot, decision, executor)
+            started += create_tasks(tx, snapshot, decision, executor)
+        elif isinstance(decision, StartTask):
+            task = tasks.start(tx, decision.task, executor)
+            started += [task] if task is not None else []
+        else:
+            is_all = False
+    return started, is_all
 
 
 def _with_record(tx: Tx, snapshot: Snapshot, wanted: CreateTasks, offset: int | None) -> tasks.NewTask:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from fabric_jobs.engine import finish as ends
 from fabric_jobs.engine.attempts import RETRY_SECONDS, Attempts
 from fabric_jobs.engine.calls import Calls
-from fabric_jobs.engine.create import create_tasks
+from fabric_jobs.engine.create import advance, create_tasks
 from fabric_jobs.engine.decide import (
     CallRecords,
     CancelActivation,
@@ -31,7 +31,7 @@ from fabric_jobs.executors.base import STOPPED, AttemptExit, Executor
 from fabric_jobs.records import Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Store, activations, tasks
+from fabric_jobs.store import Store, Tx, activations, tasks
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Dispatcher:
                     # Only the executor knows whether it runs: starting it again gives its handle, and then it can be stopped.
                     return self._launch_all(snapshot, [task])
             case FinishTask(task=task, exit=ended):
-                self._finish(snapshot, task, ended)
+                return self._launch_all(snapshot, self._finish(snapshot, task, ended))
             case CallRecords(task=calling, node=node):
                 self._calls.see_to(snapshot.activation, snapshot.plan, node, calling)
             case EndCalls(task=task):
@@ -116,7 +116,8 @@ class Dispatcher:
         assert segment is not None, "a record is kept until it is acknowledged"
         return segment.part(task.record_offset, 1).bytes.rstrip(b"\n")
 
-    def _finish(self, snapshot: Snapshot, task: Task, ended: AttemptExit) -> None:
+    def _finish(self, snapshot: Snapshot, task: Task, ended: AttemptExit) -> list[Task]:
+        """End a task; return those that its end has let start."""
         action = snapshot.plan.nodes[task.node].action
         inbound = snapshot.inbound(snapshot.plan.nodes[task.node])
         progress = {channel.channel_id: (channel.acked, channel.next_offset) for channel in inbound}
@@ -130,9 +131,11 @@ class Dispatcher:
                 payload = ends.response_of(*place, action, is_stream=is_stream, limit=self._settings.record_bytes)
             except InvalidInput as error:
                 decided = refused(task, action, error.message)
-        self._end(snapshot, task, decided, ended, payload)
+        return self._end(snapshot, task, decided, ended, payload)
 
-    def _end(self, snapshot: Snapshot, task: Task, decided: Outcome, ended: AttemptExit, payload: bytes | None) -> None:
+    def _end(
+        self, snapshot: Snapshot, task: Task, decided: Outcome, ended: AttemptExit, payload: bytes | None
+    ) -> list[Task]:
         is_job = task.kind == "job"
         place = self._attempts.handle(self._store.read, task) if task.attempt and is_job else None
         failed = decided.state is not TaskState.COMPLETE and place is not None
@@ -149,16 +152,29 @@ class Dispatcher:
         if ended.code is None and place is not None:
             place[0].stop(place[1], 0)  # the wrapper is gone; nothing of the attempt may live on beside the next one
         try:
-            self._write_end(wanted)
+            started = self._write_end(wanted)
         except (
             ReplayDiffers,
             InvalidInput,
         ) as error:  # InvalidInput: what it printed cannot go on, as in an endless cycle
             action = snapshot.plan.nodes[task.node].action
-            self._write_end(replace(wanted, outcome=refused(task, action, error.message)))
+            started = self._write_end(replace(wanted, outcome=refused(task, action, error.message)))
         self._attempts.forget(task)
+        return started
 
-    def _write_end(self, wanted: Finish) -> None:
+    def _write_end(self, wanted: Finish) -> list[Task]:
+        """Write the end of a task and what follows from it; return the tasks that were started."""
         moves = {TaskState.COMPLETE: ends.complete, TaskState.QUEUED: ends.again}
         move = moves.get(wanted.outcome.state, ends.fail)
-        self._store.write(lambda tx: move(tx, wanted)).result()
+        activation_id = wanted.activation.activation_id
+
+        def operation(tx: Tx) -> list[Task]:
+            move(tx, wanted)
+            if wanted.outcome.state is not TaskState.COMPLETE:
+                return []
+            started, is_all = advance(tx, activation_id, wanted.plan, self._executor.name, self._settings)
+            if is_all:
+                tx.effects.seen(activation_id)
+            return started
+
+        return self._store.write(operation).result()

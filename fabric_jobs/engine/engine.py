@@ -89,8 +89,8 @@ class Engine:
         begin(tx, activation_id, plan, self._executor_name, self._settings)
 
     def _committed(self, effects: Effects) -> None:
-        for appended in effects.appended:
-            fed = self._fed.get(appended.channel_id)
+        for channel_id in effects.news:
+            fed = self._fed.get(channel_id)
             if fed is not None:
                 effects.look.add(fed)
         for activation_id in effects.look - effects.completed:
@@ -148,7 +148,7 @@ class Engine:
             if again_at is not None:
                 self._wake_at(activation_id, again_at)
             if isinstance(decision, FinishTask):
-                self._wake_starved()
+                self._wake_starved(activation_id)
 
     def _snapshot(self, activation_id: str) -> Snapshot | None:
         sql = self._store.read
@@ -190,8 +190,8 @@ class Engine:
         if waiting and not snapshot.activation.ended:
             self._starved.add(snapshot.activation.activation_id)
 
-    def _wake_starved(self) -> None:
-        """A worker slot may be free: look at those that wait for one."""
-        starved, self._starved = self._starved, set()
+    def _wake_starved(self, but: str) -> None:
+        """A worker slot may be free: look at the others that wait for one."""
+        starved, self._starved = self._starved - {but}, self._starved & {but}
         for activation_id in starved:
             self._inbox.put(activation_id)

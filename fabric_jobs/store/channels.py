@@ -116,6 +116,7 @@ def _append(tx: Tx, row: Row, sender: Sender, sent: Sent) -> None:
         )
     tx.run("advance_channel", channel_id=channel_id, count=count, size=len(sent.bytes))
     tx.effects.appended.append(Appended(channel_id, first, count, sent.bytes))
+    tx.effects.news.add(channel_id)
 
 
 def _meeting(text: str, sent: Sent) -> Sent:
@@ -167,9 +168,9 @@ def ack_message_tasks(tx: Tx, channel_id: int) -> None:
     tx.effects.acked[channel_id] = acked
 
 
-def dispatch(tx: Tx, channel_id: int, dispatched: int) -> bool:
-    """A task row was made for every record below `dispatched`; False when another had gone as far."""
-    return bool(tx.run("dispatch_channel", channel_id=channel_id, dispatched=dispatched))
+def dispatch(tx: Tx, channel_id: int, first: int, dispatched: int) -> bool:
+    """A task row is made for every record from `first` on below `dispatched`; False when another has made some of them."""
+    return bool(tx.run("dispatch_channel", channel_id=channel_id, first=first, dispatched=dispatched))
 
 
 def end(tx: Tx, channel_id: int) -> None:

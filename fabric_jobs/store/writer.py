@@ -41,8 +41,14 @@ class Effects:
     ended: set[int] = field(default_factory=set)  # channels that ended or closed
     activations: set[str] = field(default_factory=set)  # something happened to them
     look: set[str] = field(default_factory=set)  # something that the engine has not decided itself
+    news: set[int] = field(default_factory=set)  # channels with records that the engine has not seen
     completed: set[str] = field(default_factory=set)  # activations in which nothing is left to do
     events: bool = False
+
+    def seen(self, activation_id: str) -> None:
+        """The engine has decided what follows from this operation, in the operation itself."""
+        self.look.discard(activation_id)
+        self.news.clear()
 
     def merge(self, other: Effects) -> None:
         """Take in what another operation of the same group did."""
@@ -51,6 +57,7 @@ class Effects:
         self.ended |= other.ended
         self.activations |= other.activations
         self.look |= other.look
+        self.news |= other.news
         self.completed |= other.completed
         self.events |= other.events
 

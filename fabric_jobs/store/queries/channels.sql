@@ -46,7 +46,7 @@ where channel_id = :channel_id;
 
 -- name: dispatch_channel
 -- A task row was made for every record below.
-update channels set dispatched = :dispatched where channel_id = :channel_id and dispatched < :dispatched;
+update channels set dispatched = :dispatched where channel_id = :channel_id and dispatched = :first;
 
 -- name: end_channel
 -- No record can come any more.
