@@ -25,8 +25,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
-from fabric_jobs.executors import program
-from fabric_jobs.executors.base import FILES, LOST, STOPPED, STREAMS, AttemptExit, AttemptSpec
+from fabric_jobs.executors import log_pages, program
+from fabric_jobs.executors.base import FILES, LOST, STOPPED, STREAMS, AttemptExit, AttemptSpec, LogPage, LogQuery
 from fabric_jobs.executors.log_index import LogIndex
 
 # Standard input is the lock, so that the program, which gets another one, does not hold it. The traps keep the shell alive
@@ -110,6 +110,10 @@ class LocalExecutor:
     def merged(self, handle: str, limit: int) -> bytes:
         """Merge by the index of sizes over time."""
         return self._index.merged(Path(handle), limit)
+
+    def page(self, handle: str, query: LogQuery) -> LogPage:
+        """Read the files, by the same index."""
+        return log_pages.page(Path(handle), query)
 
     def remove(self, handle: str) -> None:
         """Delete the directory of an ended attempt."""

@@ -46,9 +46,9 @@ def make_app(parts: Parts) -> ASGIApp:
         *internal.ROUTES,  # first: the router tries the routes in order, and these are called most
         Route("/fabric/v4/info", info),
         Route("/healthz", healthz),
+        *tasks.ROUTES,  # before those of skills: theirs match greedily, also the path of a skill's log
         *skills.ROUTES,
         *activations.ROUTES,
-        *tasks.ROUTES,
     ]
     app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)
     app.state.parts = parts
