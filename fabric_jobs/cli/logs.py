@@ -141,7 +141,8 @@ def skill_logs(skill: str, action: str | None, workspace: Path | None, state_dir
 def activation_logs(activation: str, workspace: Path | None, state_dir: Path | None, **given: Any) -> None:
     """Print what all tasks of ACTIVATION have printed, by time, each line with the name of its skill before it.
 
-    All of it goes to stdout, what the programs printed to their stderr too; --stream chooses. A task that was tried more than once has all its attempts here.
+    All of it goes to stdout, what the programs printed to their stderr too; --stream chooses. A task that was tried more
+    than once has all its attempts here.
 
     \b
     Examples:
