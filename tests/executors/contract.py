@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.base import LOST, STOPPED, STREAMS, AttemptExit, AttemptSpec, Executor, LogQuery
+from fabric_jobs.executors.base import LOST, STOPPED, STREAMS, AttemptExit, AttemptSpec, Executor, LogPart, LogQuery
 
 SECONDS = 30.0
 
@@ -214,7 +214,8 @@ class Contract:
 
     def test_pages_go_on_where_they_ended_and_hold_every_byte_once(self, driver: Driver, running: Running) -> None:
         executor, handle = driver.executor, running.handle
-        found, query = [], LogQuery(limit=5)
+        query = LogQuery(limit=5)
+        found: list[LogPart] = []
         for text in (b"one\n", b"two\nthree\n", "fünf, a longer line\n".encode()):
             driver.say(running, stdout=text, stderr=text.upper())
             more = True

@@ -25,7 +25,8 @@ def write(directory: Path, stdout: bytes = b"", stderr: bytes = b"", index: str 
 
 def parts(directory: Path, query: LogQuery | None = None) -> list[LogPart]:
     """Return the parts of all pages."""
-    query, found = query or LogQuery(), []
+    query = query or LogQuery()
+    found: list[LogPart] = []
     while True:
         answer = page(directory, query)
         found += answer.parts
