@@ -215,9 +215,9 @@ class _Printer:
         more: dict[str, Any] = {}
         if self._prefix_width is not None:
             more = {"skill": part.skill, "task": part.task, "attempt": part.attempt}
+        begin = json.dumps({"time": utc(part.at), **more, "stream": part.stream})[:-1]  # the same for all its lines
         for line in part.bytes.removesuffix(b"\n").split(b"\n"):
-            text = line.decode(errors="replace")
-            yield json.dumps({"time": utc(part.at), **more, "stream": part.stream, "text": text})
+            yield f'{begin}, "text": {json.dumps(line.decode(errors="replace"))}}}'
 
 
 def harmless(text: bytes) -> str:

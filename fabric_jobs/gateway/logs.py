@@ -27,11 +27,11 @@ WAIT_SECONDS = 60.0
 LOOK_SECONDS = 0.05  # between two looks for somebody who waits; a file tells nobody that it has grown
 QUIET_LOOKS = 10  # after so many a line without an end is sent as it is
 
-# The parser of the old CLI fails on an event that comes in two reads of at most 64 KiB. So events are small, and no more of
-# them are on their way at a time than one read takes.
+# The parser of the old CLI fails on an event that comes in two reads, and a read takes at most 64 KiB of what has gathered.
+# So events are small, and so many go out at a time that the CLI may sleep for some of these spans.
 EVENT_CHARACTERS = 8_192
-BURST_BYTES = 32_768
-BURST_SECONDS = 0.005
+BURST_BYTES = 12_288
+BURST_SECONDS = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
