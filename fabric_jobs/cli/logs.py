@@ -179,6 +179,9 @@ class _Printer:
                 size += len(part.bytes)
         if batch:
             self._write(batch)
+        if self._timestamps or self._prefix_width is not None:  # a text of lines, where each has its end
+            for _, _, stream in self._open.values():
+                click.echo(err=self._to_stderr and stream == "stderr")
 
     def _write(self, batch: list[Part]) -> None:
         if self._json:

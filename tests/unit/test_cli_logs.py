@@ -33,7 +33,7 @@ def test_a_line_that_goes_on_has_one_prefix_and_a_line_that_is_interrupted_has_t
 ) -> None:
     parts = [part(b"one\n\ntw"), None, part(b"o\nthr"), part(b"other\n", skill="bcd"), part(b"ee")]
     out, err = printed(capfdbinary, _Printer(PLAIN, prefix_width=3), *parts)
-    assert out == b"a   | one\na   | \na   | two\na   | thr\nbcd | other\na   | ee"
+    assert out == b"a   | one\na   | \na   | two\na   | thr\nbcd | other\na   | ee\n"
     assert err == b""
 
 
