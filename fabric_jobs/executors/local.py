@@ -113,7 +113,10 @@ class LocalExecutor:
 
     def page(self, handle: str, query: LogQuery) -> LogPage:
         """Read the files, by the same index."""
-        return log_pages.page(Path(handle), query)
+        try:
+            return log_pages.page(Path(handle), query)
+        except OSError as error:
+            raise ExecutorUnavailable(f"the log in {handle} cannot be read: {error}") from error
 
     def remove(self, handle: str) -> None:
         """Delete the directory of an ended attempt."""

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from fabric_jobs.errors import InvalidInput, NotFound
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, NotFound
 from fabric_jobs.executors.base import STREAMS, LogPage, LogPart, LogQuery
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.parts import Parts, find_task, milliseconds, number_of, parts_of, project_of, whole_of
@@ -25,6 +25,7 @@ from fabric_jobs.store.activations import Filter
 LOG_BYTES = 1 << 20  # at most this much of a log in one answer
 WAIT_SECONDS = 60.0
 LOOK_SECONDS = 0.05  # between two looks for somebody who waits; a file tells nobody that it has grown
+AGAIN_SECONDS = 1.0  # after a place did not answer
 QUIET_LOOKS = 10  # after so many a line without an end is sent as it is
 
 # The parser of the old CLI fails on an event that comes in two reads, and a read takes at most 64 KiB of what has gathered.
@@ -82,11 +83,16 @@ async def task_log_page(request: Request) -> Response:
         task = find_task(request, project_id)
         log = _log_of(parts, task, wanted or task.attempt)
         wanted = log.attempt  # a later one is asked for by its number
-        page = await _page(parts, log, query)
-        query = replace(query, cursor=page.cursor)
         left = deadline - time.monotonic()
-        if page.parts or page.more or log.ended or left <= 0 or parts.live.closing:
-            return Response(_body(log, page), media_type="application/octet-stream")
+        try:
+            page = await _page(parts, log, query)
+        except ExecutorUnavailable:
+            if left <= 0 or parts.live.closing:
+                raise
+        else:
+            query = replace(query, cursor=page.cursor)
+            if page.parts or page.more or log.ended or left <= 0 or parts.live.closing:
+                return Response(_body(log, page), media_type="application/octet-stream")
         await parts.live.wait([("log", task.name)], min(left, LOOK_SECONDS))
 
 
@@ -184,7 +190,11 @@ async def _followed(parts: Parts, task: Task, only: int | None) -> AsyncIterator
         if now is None:
             return
         log = _log_of(parts, now, number)
-        page = await _page(parts, log, replace(query, whole=quiet < QUIET_LOOKS))
+        try:
+            page = await _page(parts, log, replace(query, whole=quiet < QUIET_LOOKS))
+        except ExecutorUnavailable:  # it is asked again: what it has is not lost
+            await parts.live.wait([("log", now.name)], AGAIN_SECONDS)
+            continue
         query = replace(query, cursor=page.cursor)
         quiet = 0 if page.parts else quiet + 1
         for part in page.parts:

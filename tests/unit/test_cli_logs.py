@@ -81,3 +81,9 @@ def test_what_could_upset_a_terminal_is_shown_instead(text: bytes, shown: str) -
 def test_times_to_begin_with(text: str, seconds: float) -> None:
     command = click.Command("logs")
     assert since_when(click.Context(command), click.Option(["--since"]), text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "5", "10x", "m", "2026-13-01", "9999999999999d"])
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="10m"):
+        since_when(click.Context(click.Command("logs")), click.Option(["--since"]), text)
