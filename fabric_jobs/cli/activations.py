@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.cli.logs import activation_logs
 from fabric_jobs.cli.printing import show, show_rows
 from fabric_jobs.states import ActivationState
 
@@ -144,3 +145,6 @@ def response(activation: str, skip: int, limit: int | None, workspace: Path | No
     gateway = options.gateway_of(workspace, state_dir)
     for part in gateway.response(activation, skip=skip, limit=limit):
         click.echo(part, nl=False)
+
+
+group.add_command(activation_logs)

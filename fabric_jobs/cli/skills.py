@@ -9,6 +9,7 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.invoking import invocation_options, run, workspace_names
+from fabric_jobs.cli.logs import skill_logs
 from fabric_jobs.cli.printing import show_rows
 
 
@@ -51,3 +52,6 @@ def invoke(skill: str, input_name: str | None, **given: Any) -> None:
       echo '{"payload": 1}' | fabric-jobs skills invoke word-count --params-file -
     """
     run("skill", skill, input_name, given)
+
+
+group.add_command(skill_logs)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.cli.logs import attempt, log_options, print_task
 from fabric_jobs.cli.printing import show, show_rows
-from fabric_jobs.states import FINAL_TASK_STATES, TaskState
+from fabric_jobs.states import TaskState
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
@@ -25,7 +25,6 @@ COLUMNS = {
     "STARTED": "startTime",
     "CAUSE": "cause",
 }
-FOLLOW_SECONDS = 0.2
 of_activation = click.option(
     "--activation", metavar="ID", help="Where TASK is a skill's name: its task in this activation."
 )
@@ -85,20 +84,10 @@ def show_task(task: str, activation: str | None, output: str, workspace: Path | 
 @group.command()
 @click.argument("task")
 @of_activation
-@click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only this one.")
 @click.option("--follow", "-f", is_flag=True, help="Print on until the task has ended.")
-@click.option("--attempt", type=click.IntRange(1), help="The number of the attempt.  [default: the last]")
-@options.workspace
-@options.state_dir
-def logs(
-    task: str,
-    activation: str | None,
-    stream: str | None,
-    follow: bool,
-    attempt: int | None,
-    workspace: Path | None,
-    state_dir: Path | None,
-) -> None:
+@attempt
+@log_options
+def logs(task: str, activation: str | None, workspace: Path | None, state_dir: Path | None, **given: Any) -> None:
     """Print what TASK has printed: its stdout to stdout, its stderr to stderr.
 
     TASK may be the name of a skill that has one task (in the activation).
@@ -107,42 +96,10 @@ def logs(
     Examples:
       fabric-jobs tasks logs local-score-delays-score-delays-1f2e3d4c
       fabric-jobs tasks logs score-delays --activation 4f1d2c… --stream stderr --follow
+      fabric-jobs tasks logs score-delays --since 10m --timestamps
     """
     gateway = options.gateway_of(workspace, state_dir)
-    name = _find(gateway, task, activation)["name"]
-    readers = [_Reader(gateway, name, each, attempt) for each in ((stream,) if stream else ("stdout", "stderr"))]
-    while True:
-        ended = [reader.print_news(follow=follow) for reader in readers]
-        if all(ended) or not follow:
-            return
-        time.sleep(FOLLOW_SECONDS)
-
-
-class _Reader:
-    """One stream of a task's log, printed from where it was left; goes on with the next attempt when there is one."""
-
-    def __init__(self, gateway: Gateway, name: str, stream: str, attempt: int | None) -> None:
-        self._gateway = gateway
-        self._path = f"/tasks/{name}/logs"
-        self._stream = stream
-        self._only = attempt is not None
-        self._attempt = attempt  # None: the last one, whichever that is at the first look
-        self._offset = 0
-
-    def print_news(self, *, follow: bool) -> bool:
-        """Print what is new; return whether the task had ended before we looked."""
-        while True:
-            answer = self._gateway.raw(
-                "GET", self._path, stream=self._stream, offset=self._offset, attempt=self._attempt
-            )
-            self._attempt = int(answer.headers["x-fabric-attempt"])
-            if answer.body:
-                click.echo(answer.body, nl=False, err=self._stream == "stderr")
-                self._offset += len(answer.body)
-            elif follow and not self._only and self._attempt < int(answer.headers["x-fabric-attempts"]):
-                self._attempt, self._offset = self._attempt + 1, 0
-            else:
-                return answer.headers["x-fabric-state"] in FINAL_TASK_STATES
+    print_task(gateway, _find(gateway, task, activation)["name"], given)
 
 
 def _find(gateway: Gateway, name: str, activation: str | None) -> dict[str, Any]:

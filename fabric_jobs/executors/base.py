@@ -9,7 +9,7 @@ Nine sentences hold for each of them; `tests/executors/contract.py` has them as 
 5. Ended, but nobody knows how, is `AttemptExit(None, "lost")`.
 6. Cannot tell raises `ExecutorUnavailable`.
 7. `stop` asks, waits, forces.
-8. `logs` works from the first byte, during and after, until `remove`.
+8. `logs` and `page` work from the first byte, during and after, until `remove`.
 9. An executor knows no store and no engine, and calls nobody back.
 """
 
@@ -58,6 +58,35 @@ class AttemptExit:
     reason: str = ""  # "", LOST or STOPPED
 
 
+@dataclass(frozen=True, kw_only=True)
+class LogQuery:
+    """Which page of a log is wanted."""
+
+    cursor: str = ""  # of the page before; empty: the first one
+    streams: tuple[str, ...] = STREAMS
+    since: float = 0.0  # where there is no cursor: begin with the first line that was seen then (seconds since 1970)
+    whole: bool = False  # leave a last line that has no end yet for a later page
+    limit: int = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class LogPart:
+    """Some output of one stream that was seen at one time; it ends with a line's end, unless nothing follows it yet."""
+
+    stream: str
+    at: float | None  # seconds since 1970; None where the place has no times
+    bytes: bytes
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """Some parts of a log, in the order in which they were seen."""
+
+    parts: tuple[LogPart, ...]
+    cursor: str  # of the next page
+    more: bool  # there is more now; otherwise this is all so far
+
+
 class Executor(Protocol):
     """One kind of place. Every method may raise ExecutorUnavailable: the place did not answer, ask again later."""
 
@@ -89,6 +118,13 @@ class Executor(Protocol):
 
     def address(self, handle: str) -> tuple[str, int]:
         """Return where a program that listens can be reached: host and port; whether it does listen is not looked at."""
+
+    def page(self, handle: str, query: LogQuery) -> LogPage:
+        """Return the next part of stdout and stderr, merged line by line by the time at which they were seen.
+
+        All pages together hold every byte once. A line of more than `log_pages.LINE_BYTES` may come in parts.
+        Raises InvalidInput when the cursor is none.
+        """
 
     def remove(self, handle: str) -> None:
         """Delete what is left of an ended attempt, logs included. Twice is harmless."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec
+from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, LogPage, LogQuery
+from fabric_jobs.executors.log_pages import untimed
 
 
 class FakeExecutor:
@@ -63,6 +64,10 @@ class FakeExecutor:
     def address(self, handle: str) -> tuple[str, int]:
         """Nothing listens."""
         raise ExecutorUnavailable(f"{handle} has no port")
+
+    def page(self, handle: str, query: LogQuery) -> LogPage:
+        """Return stdout, then stderr."""
+        return untimed(lambda stream, offset, limit: self.logs(handle, stream, offset, limit), query)
 
     def remove(self, handle: str) -> None:
         """Forget the output."""

@@ -27,8 +27,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
-from fabric_jobs.executors import program
-from fabric_jobs.executors.base import FILES, LOST, STOPPED, STREAMS, AttemptExit, AttemptSpec
+from fabric_jobs.executors import log_pages, program
+from fabric_jobs.executors.base import FILES, LOST, STOPPED, STREAMS, AttemptExit, AttemptSpec, LogPage, LogQuery
 from fabric_jobs.executors.log_index import LogIndex
 
 # Standard input is the lock, so that the program, which gets another one, does not hold it. The traps keep the shell alive
@@ -120,6 +120,13 @@ class LocalExecutor:
             return LOCALHOST, int((Path(handle) / "port").read_text())
         except (OSError, ValueError) as error:
             raise ExecutorUnavailable(f"{handle} has no port: {error}") from error
+
+    def page(self, handle: str, query: LogQuery) -> LogPage:
+        """Read the files, by the same index."""
+        try:
+            return log_pages.page(Path(handle), query)
+        except OSError as error:
+            raise ExecutorUnavailable(f"the log in {handle} cannot be read: {error}") from error
 
     def remove(self, handle: str) -> None:
         """Delete the directory of an ended attempt."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from itertools import pairwise
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+
+from fabric_jobs.executors.base import STREAMS
+from fabric_jobs.executors.log_pages import looks, opened
 
 INTERVAL = 0.05  # seconds between two looks; nothing waits for it
 
@@ -31,9 +35,11 @@ class LogIndex:
                 self._thread.start()
 
     def forget(self, directory: Path) -> None:
-        """The attempt is over."""
+        """The attempt is over: look a last time, unless it was too short for a first look."""
         with self._lock:
-            self._followed.pop(directory, None)
+            before = self._followed.pop(directory, (0, 0))
+        if before != (0, 0):
+            self._look(directory, before)
 
     def close(self) -> None:
         """End the thread."""
@@ -41,21 +47,28 @@ class LogIndex:
 
     def merged(self, directory: Path, limit: int) -> bytes:
         """Return stdout and stderr, at most `limit` bytes of each, merged line by line in the order in which they were seen."""
-        texts = [_read(directory / "stdout", limit), _read(directory / "stderr", limit)]
-        if not texts[0] or not texts[1]:
-            return texts[0] or texts[1]
-        seen = [(0, 0), *_entries(directory / "index"), (len(texts[0]), len(texts[1]))]
+        texts = {stream: _read(directory / stream, limit) for stream in STREAMS}
+        if not all(texts.values()):
+            return b"".join(texts.values())
         parts: list[bytes] = []
-        done = [0, 0]
-        for index, entry in enumerate(seen[1:], start=1):
-            for stream in (0, 1):
-                end = len(texts[stream]) if index == len(seen) - 1 else _line_end(texts[stream], entry[stream])
-                part = texts[stream][done[stream] : end]
-                done[stream] = max(done[stream], end)
-                if part and parts and not parts[-1].endswith(b"\n"):
-                    parts.append(b"\n")  # the last line of the other stream has no end of its own
-                if part:
-                    parts.append(part)
+        done = dict.fromkeys(STREAMS, 0)
+
+        def take(stream: str, end: int) -> None:
+            part = texts[stream][done[stream] : end]
+            done[stream] = max(done[stream], end)
+            if part and parts and not parts[-1].endswith(b"\n"):
+                parts.append(b"\n")  # the last line of the other stream has no end of its own
+            if part:
+                parts.append(part)
+
+        for sizes in _rising(directory / "index"):
+            for stream in STREAMS:
+                # A line that was seen in part counts when it was whole.
+                take(stream, texts[stream].rfind(b"\n", done[stream], sizes[stream]) + 1)
+            if all(sizes[stream] >= len(texts[stream]) for stream in STREAMS):
+                break
+        for stream in STREAMS:
+            take(stream, len(texts[stream]))
         return b"".join(parts)
 
     def _run(self) -> None:
@@ -63,9 +76,12 @@ class LogIndex:
             with self._lock:
                 followed = list(self._followed.items())
             for directory, before in followed:
-                sizes = (_size(directory / "stdout"), _size(directory / "stderr"))
-                if sizes != before:
-                    self._note(directory, sizes)
+                self._look(directory, before)
+
+    def _look(self, directory: Path, before: tuple[int, int]) -> None:
+        sizes = (_size(directory / "stdout"), _size(directory / "stderr"))
+        if sizes != before:
+            self._note(directory, sizes)
 
     def _note(self, directory: Path, sizes: tuple[int, int]) -> None:
         try:
@@ -78,17 +94,14 @@ class LogIndex:
                 self._followed[directory] = sizes
 
 
-def _entries(path: Path) -> list[tuple[int, int]]:
-    if not path.exists():
-        return []
-    rows = [line.split() for line in path.read_bytes().splitlines()]
-    entries = [(int(row[1]), int(row[2])) for row in rows if len(row) == 3 and row[1].isdigit() and row[2].isdigit()]
-    return [after for before, after in pairwise([(0, 0), *entries]) if after[0] >= before[0] and after[1] >= before[1]]
-
-
-def _line_end(text: bytes, size: int) -> int:
-    """Return where the last whole line before `size` ends: a line that was seen in part counts when it was whole."""
-    return text.rfind(b"\n", 0, size) + 1
+def _rising(path: Path) -> Iterator[dict[str, int]]:
+    """Yield the sizes of the looks, without those that are smaller than the look before."""
+    with ExitStack() as stack:
+        before = dict.fromkeys(STREAMS, 0)
+        for look in looks(opened(path, stack)):
+            if all(look.sizes[stream] >= before[stream] for stream in STREAMS):
+                yield look.sizes
+            before = look.sizes
 
 
 def _size(path: Path) -> int:

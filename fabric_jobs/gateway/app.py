@@ -46,10 +46,10 @@ def make_app(parts: Parts) -> ASGIApp:
         *internal.ROUTES,  # first: the router tries the routes in order, and these are called most
         Route("/fabric/v4/info", info),
         Route("/healthz", healthz),
+        *tasks.ROUTES,  # before those of skills: theirs match greedily, also the path of a skill's log
         *skills.ROUTES,
         *trace.ROUTES,  # before the activations, whose paths take what is left
         *activations.ROUTES,
-        *tasks.ROUTES,
         *dead_letters.ROUTES,
     ]
     app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)

@@ -70,6 +70,7 @@ class Filter:
     state: str | None = None
     agent: str | None = None
     skill: str | None = None
+    action: str | None = None  # of tasks only
     activation_id: str | None = None
     correlation_id: str | None = None
     limit: int = 20

@@ -56,6 +56,7 @@ def listed(sql: Sql, wanted: Filter) -> list[Task]:
         project_id=wanted.project_id,
         activation_id=wanted.activation_id,
         skill_name=wanted.skill,
+        action_name=wanted.action,
         state=wanted.state,
         limit=wanted.limit,
         skip=wanted.skip,

@@ -11,13 +11,13 @@ import threading
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, Executor
+from fabric_jobs.executors.base import LOST, STOPPED, STREAMS, AttemptExit, AttemptSpec, Executor, LogPart, LogQuery
 
 SECONDS = 30.0
 
@@ -187,7 +187,7 @@ class Contract:
             driver.executor.stop(running.handle, SECONDS)
             assert driver.executor.poll(running.handle) == AttemptExit(5)
 
-    # 8. `logs` works from the first byte, during and after, until `remove`.
+    # 8. `logs` and `page` work from the first byte, during and after, until `remove`.
 
     def test_logs_during_and_after_from_any_byte(self, driver: Driver, running: Running) -> None:
         executor, handle = driver.executor, running.handle
@@ -211,6 +211,28 @@ class Contract:
         assert ended(driver.executor, running.handle) == AttemptExit(0)
         merged = driver.executor.merged(running.handle, 100)
         assert sorted(merged.splitlines()) == [b"one", b"two"]
+
+    def test_pages_go_on_where_they_ended_and_hold_every_byte_once(self, driver: Driver, running: Running) -> None:
+        executor, handle = driver.executor, running.handle
+        query = LogQuery(limit=5)
+        found: list[LogPart] = []
+        for text in (b"one\n", b"two\nthree\n", "fünf, a longer line\n".encode()):
+            driver.say(running, stdout=text, stderr=text.upper())
+            more = True
+            while more:
+                page = executor.page(handle, query)
+                found += page.parts
+                query, more = replace(query, cursor=page.cursor), page.more
+        driver.say(running, stdout=b"no end")
+        driver.end(running, 0)
+        assert ended(executor, handle) == AttemptExit(0)
+        found += executor.page(handle, replace(query, limit=100)).parts
+        for stream in STREAMS:
+            whole = executor.logs(handle, stream, 0, 1000)
+            assert b"".join(part.bytes for part in found if part.stream == stream) == whole
+        again = executor.page(handle, LogQuery(streams=("stderr",)))
+        assert {part.stream for part in again.parts} == {"stderr"}
+        assert not again.more
 
     def test_remove_takes_the_logs_with_it_and_is_harmless_twice(self, driver: Driver, running: Running) -> None:
         driver.say(running, stdout=b"gone\n")

@@ -92,6 +92,8 @@ ROUTES = [
     ("GET", "/tasks"),
     ("GET", "/tasks/x"),
     ("GET", "/tasks/x/logs"),
+    ("GET", "/tasks/x/logs/page"),
+    ("GET", "/skills/x/action/y/logs"),
 ]
 
 

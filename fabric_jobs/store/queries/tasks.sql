@@ -19,6 +19,7 @@ select * from tasks
 where project_id = :project_id
   and (:activation_id is null or activation_id = :activation_id)
   and (:skill_name is null or skill_name = :skill_name)
+  and (:action_name is null or action_name = :action_name)
   and (:state is null or state = :state)
 order by task_id desc limit :limit offset :skip;
 

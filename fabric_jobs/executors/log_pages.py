@@ -1,0 +1,212 @@
+"""Pages of a log: stdout and stderr merged line by line, read from where the page before ended, whatever their length."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors.base import STREAMS, LogPage, LogPart, LogQuery
+
+LINE_BYTES = 1 << 16  # a longer line comes in parts
+PARTS = 5_000  # of one page
+LOOKS = 50_000  # of the index, for one page
+
+CURSOR = re.compile(r"(\d{1,18})-(\d{1,18})-(\d{1,18})")
+LOOK = re.compile(rb"(\d{1,12}\.\d{1,9}) (\d{1,18}) (\d{1,18})\n")
+
+Read = Callable[[str, int, int], bytes]  # stream, offset, limit
+
+
+@dataclass(frozen=True)
+class Look:
+    """The sizes of the streams at a time: a line of the index."""
+
+    at: float
+    sizes: dict[str, int]
+    end: int  # where its line ends in the index
+
+
+@dataclass
+class _Cursor:
+    """Where the next page begins: in the index, and in each stream."""
+
+    index: int = 0
+    offsets: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
+
+    def __str__(self) -> str:
+        return "-".join(map(str, (self.index, *self.offsets.values())))
+
+
+def page(directory: Path, query: LogQuery) -> LogPage:
+    """Return a page of the files `stdout` and `stderr` in a directory, by the looks in `index`."""
+    with ExitStack() as stack:
+        files = {name: opened(directory / name, stack) for name in (*STREAMS, "index")}
+        cursor = _parse(query.cursor) if query.cursor else _begin(files, query.since)
+        return _Page(files, cursor, query).read()
+
+
+def untimed(read: Read, query: LogQuery) -> LogPage:
+    """Return a page where nobody notes times: what is new on stdout, then on stderr."""
+    cursor = _parse(query.cursor) if query.cursor else _Cursor()
+    parts: list[LogPart] = []
+    left = query.limit
+    for stream in query.streams:
+        text = read(stream, cursor.offsets[stream], left + 1)
+        more = len(text) > left
+        text = text[:left]
+        text = text[: text.rfind(b"\n") + 1] if query.whole or more else text
+        text = text or (read(stream, cursor.offsets[stream], left) if more else b"")  # one long line
+        cursor.offsets[stream] += len(text)
+        left -= len(text)
+        if text:
+            parts.append(LogPart(stream, None, text))
+        if more:
+            return LogPage(tuple(parts), str(cursor), more=True)
+    return LogPage(tuple(parts), str(cursor), more=False)
+
+
+def looks(file: BinaryIO | None, position: int = 0) -> Iterator[Look]:
+    """Yield the looks of an index from a byte on; what is no look is left out."""
+    if file is None:
+        return
+    file.seek(position)
+    while line := file.readline(128):
+        position += len(line)
+        found = LOOK.fullmatch(line)
+        if found is not None:
+            yield Look(float(found[1]), dict(zip(STREAMS, (int(found[2]), int(found[3])), strict=True)), position)
+
+
+class _Page:
+    """A page while it is read."""
+
+    def __init__(self, files: dict[str, BinaryIO | None], cursor: _Cursor, query: LogQuery) -> None:
+        self._files = files
+        self._cursor = cursor
+        self._query = query
+        self._left = query.limit
+        self._parts: list[LogPart] = []
+        self._held = {stream: bytearray() for stream in STREAMS}  # the begin of a line, from the cursor on
+
+    def read(self) -> LogPage:
+        """Read the looks, then what nobody has looked at yet."""
+        for number, look in enumerate(looks(self._files["index"], self._cursor.index), start=1):
+            for stream in self._query.streams:
+                if not self._take(stream, look.sizes[stream], look.at, whole=True):
+                    return self._page(more=True)
+            self._cursor.index = look.end
+            if number >= LOOKS:
+                return self._page(more=True)
+        last = self._parts[-1].at if self._parts else None
+        for stream in self._query.streams:
+            file = self._files[stream]
+            status = None if file is None else os.fstat(file.fileno())
+            if status is None:
+                continue
+            if status.st_size < self._cursor.offsets[stream]:  # the program emptied it, and began again
+                self._cursor.offsets[stream] = 0
+                self._held[stream].clear()
+            at = max(status.st_mtime, last or 0.0)
+            if not self._take(stream, status.st_size, at, whole=self._query.whole):
+                return self._page(more=True)
+        return self._page(more=False)
+
+    def _page(self, *, more: bool) -> LogPage:
+        return LogPage(tuple(self._parts), str(self._cursor), more)
+
+    def _take(self, stream: str, size: int, at: float, *, whole: bool) -> bool:
+        """Take what a stream has up to `size`, or its whole lines; return False when the page is full before that."""
+        held = self._held[stream]
+        while (missing := size - self._cursor.offsets[stream] - len(held)) > 0:
+            room = self._left - len(held)
+            if room <= 0 or len(self._parts) >= PARTS:
+                if not self._parts:
+                    self._give(stream, at, held)  # a line longer than a page
+                return False
+            new = self._read(stream, self._cursor.offsets[stream] + len(held), min(missing, room))
+            if not new:
+                break  # it is shorter than it was
+            end = new.rfind(b"\n") + 1
+            if end:
+                self._give(stream, at, held + new[:end])
+            held += new[end:]
+            if len(held) >= LINE_BYTES:
+                self._give(stream, at, held)
+        if held and not whole:
+            self._give(stream, at, held)
+        return True
+
+    def _give(self, stream: str, at: float, text: bytearray) -> None:
+        self._parts.append(LogPart(stream, at, bytes(text)))
+        self._cursor.offsets[stream] += len(text)
+        self._left -= len(text)
+        self._held[stream].clear()
+
+    def _read(self, stream: str, offset: int, limit: int) -> bytes:
+        file = self._files[stream]
+        if file is None:
+            return b""
+        file.seek(offset)
+        return file.read(limit)
+
+
+def _begin(files: dict[str, BinaryIO | None], since: float) -> _Cursor:
+    """Return the cursor of the first line that was seen at or after a time."""
+    if since <= 0:
+        return _Cursor()
+    index, sizes = 0, dict.fromkeys(STREAMS, 0)
+    for look in looks(files["index"], _before(files["index"], since)):
+        if look.at >= since:
+            break
+        index, sizes = look.end, look.sizes
+    for stream in STREAMS:
+        file = files[stream]
+        if file is not None:
+            status = os.fstat(file.fileno())
+            sizes[stream] = _line_start(file, sizes[stream]) if status.st_mtime >= since else status.st_size
+    return _Cursor(index, sizes)
+
+
+def _before(index: BinaryIO | None, since: float) -> int:
+    """Return where a line of the index begins, not far before the first look at or after a time."""
+    low, high = 0, 0 if index is None else os.fstat(index.fileno()).st_size
+    while index is not None and high - low > 4096:
+        middle = (low + high) // 2
+        index.seek(middle)
+        begin = middle + len(index.readline(128))
+        first = next(looks(index, begin), None)
+        if first is not None and first.at < since and begin < high:
+            low = begin
+        else:
+            high = middle
+    return low
+
+
+def _line_start(file: BinaryIO, offset: int) -> int:
+    """Return where the line begins that has the byte before `offset` in it, when its end is not there."""
+    first = max(0, offset - LINE_BYTES)
+    file.seek(first)
+    found = file.read(offset - first).rfind(b"\n")
+    return first + found + 1 if found >= 0 or first == 0 else offset
+
+
+def _parse(text: str) -> _Cursor:
+    found = CURSOR.fullmatch(text)
+    if found is None:
+        raise InvalidInput(f"'cursor' is that of the page before, not '{text}'.")
+    index, *offsets = map(int, found.groups())
+    return _Cursor(index, dict(zip(STREAMS, offsets, strict=True)))
+
+
+def opened(path: Path, stack: ExitStack) -> BinaryIO | None:
+    """Open a file for as long as `stack` lasts; None when it is not there."""
+    try:
+        return stack.enter_context(open(path, "rb"))
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,249 @@
+"""Logs: as one text, as bytes by offset, page by page with times, live as server-sent events (reference/fabric.md section 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, NotFound
+from fabric_jobs.executors.base import STREAMS, LogPage, LogPart, LogQuery
+from fabric_jobs.gateway.json_response import Json
+from fabric_jobs.gateway.parts import Parts, find_task, milliseconds, number_of, parts_of, project_of, whole_of
+from fabric_jobs.records import Task
+from fabric_jobs.store import tasks
+from fabric_jobs.store.activations import Filter
+
+LOG_BYTES = 1 << 20  # at most this much of a log in one answer
+WAIT_SECONDS = 60.0
+LOOK_SECONDS = 0.05  # between two looks for somebody who waits; a file tells nobody that it has grown
+AGAIN_SECONDS = 1.0  # after a place did not answer
+QUIET_LOOKS = 10  # after so many a line without an end is sent as it is
+
+# The parser of the old CLI fails on an event that comes in two reads, and a read takes at most 64 KiB of what has gathered.
+# So events are small, and so many go out at a time that the CLI may sleep for some of these spans.
+EVENT_CHARACTERS = 8_192
+BURST_BYTES = 12_288
+BURST_SECONDS = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Log:
+    """The log of one attempt."""
+
+    task: Task
+    attempt: int  # 0: none has begun
+    handle: str | None
+    ended: bool  # the attempt is over
+
+
+async def task_logs(request: Request) -> Response:
+    """Answer with a log as text, with raw bytes from an `offset` on when a `stream` is named, or with `follow` live."""
+    parts = parts_of(request)
+    task = find_task(request, project_of(request))
+    log = _log_of(parts, task, whole_of(request, "attempt", task.attempt))
+    if request.query_params.get("follow", "").lower() == "true":
+        only = log.attempt if request.query_params.get("attempt") else None
+        return StreamingResponse(_events(_followed(parts, task, only)), media_type="text/event-stream")
+    if not request.query_params.get("stream"):
+        return await _text(parts, log)
+    (stream,) = _streams(request)
+    offset = whole_of(request, "offset", 0)
+    data = b""
+    if log.handle:
+        data = await asyncio.to_thread(parts.executor.logs, log.handle, stream, offset, LOG_BYTES)
+    headers = {
+        "x-fabric-state": task.state.value,
+        "x-fabric-attempt": str(log.attempt),
+        "x-fabric-attempts": str(task.attempt),
+    }
+    return Response(data, media_type="text/plain; charset=utf-8", headers=headers)
+
+
+async def task_log_page(request: Request) -> Response:
+    """Answer with a page of a log: a line of JSON that says what its parts are, then their bytes; wait for some if wanted."""
+    parts, project_id = parts_of(request), project_of(request)
+    query = LogQuery(
+        cursor=request.query_params.get("cursor", ""),
+        streams=_streams(request),
+        since=number_of(request, "since", 0) / 1000,
+        whole=request.query_params.get("whole", "").lower() == "true",
+    )
+    deadline = time.monotonic() + number_of(request, "wait", 0, high=WAIT_SECONDS)
+    wanted = whole_of(request, "attempt", 0)
+    while True:
+        task = find_task(request, project_id)
+        log = _log_of(parts, task, wanted or task.attempt)
+        wanted = log.attempt  # a later one is asked for by its number
+        left = deadline - time.monotonic()
+        try:
+            page = await _page(parts, log, query)
+        except ExecutorUnavailable:
+            if left <= 0 or parts.live.closing:
+                raise
+        else:
+            query = replace(query, cursor=page.cursor)
+            if page.parts or page.more or log.ended or left <= 0 or parts.live.closing:
+                return Response(_body(log, page), media_type="application/octet-stream")
+        await parts.live.wait([("log", task.name)], min(left, LOOK_SECONDS))
+
+
+async def skill_logs(request: Request) -> Response:
+    """Answer with the log of the newest task of a skill's action: as text, or with `raw` the bytes as they came."""
+    parts, project_id = parts_of(request), project_of(request)
+    name, action = request.path_params["name"], request.path_params["action"]
+    found = tasks.listed(parts.store.read, Filter(project_id=project_id, skill=name, action=action, limit=1))
+    if not found:
+        raise NotFound(
+            f"no task of skill '{name}', action '{action}' has run.",
+            hint="List the tasks with `fabric-jobs tasks list`.",
+        )
+    log = _log_of(parts, found[0], found[0].attempt)
+    if request.query_params.get("raw", "").lower() == "true":
+        return StreamingResponse(_bytes(parts, log), media_type="text/plain; charset=utf-8")
+    return await _text(parts, log)
+
+
+def _log_of(parts: Parts, task: Task, number: int) -> _Log:
+    """Return the log of an attempt of a task; raise NotFound."""
+    attempt = tasks.attempt(parts.store.read, task.task_id, number)
+    if attempt is None and number:
+        raise NotFound(f"task '{task.name}' has no attempt {number}.", hint=f"It has had {task.attempt}.")
+    return _Log(
+        task=task,
+        attempt=number,
+        handle=attempt.handle if attempt is not None else None,
+        ended=task.ended or number < task.attempt or (attempt is not None and attempt.ended_at is not None),
+    )
+
+
+def _streams(request: Request) -> tuple[str, ...]:
+    stream = request.query_params.get("stream", "")
+    if stream and stream not in STREAMS:
+        raise InvalidInput(f"'stream' is stdout or stderr, not '{stream}'.")
+    return (stream,) if stream else STREAMS
+
+
+async def _text(parts: Parts, log: _Log) -> Response:
+    """Return a log as Fabric has it, of each stream its first LOG_BYTES."""
+    text, truncated = await asyncio.to_thread(_begin, parts, log.handle) if log.handle else (b"", False)
+    logs = text.decode(errors="replace")
+    if truncated:
+        end = "" if logs.endswith("\n") else "\n"
+        logs += f"{end}[There is more: fabric-jobs tasks logs {log.task.name} --attempt {log.attempt}]\n"
+    return Json({"success": True, "logs": logs, "truncated": truncated})
+
+
+def _begin(parts: Parts, handle: str) -> tuple[bytes, bool]:
+    truncated = any(parts.executor.logs(handle, stream, LOG_BYTES, 1) for stream in STREAMS)
+    return parts.executor.merged(handle, LOG_BYTES), truncated
+
+
+async def _page(parts: Parts, log: _Log, query: LogQuery) -> LogPage:
+    """Return a page; of what is over the last line comes too, whether it has an end or not."""
+    if log.handle is None:
+        return LogPage((), query.cursor, more=False)
+    return await asyncio.to_thread(
+        parts.executor.page, log.handle, replace(query, whole=query.whole and not log.ended)
+    )  # not in the loop's thread: the disk may be slow, and others wait
+
+
+def _body(log: _Log, page: LogPage) -> bytes:
+    head = {
+        "task": log.task.name,
+        "skill": log.task.skill_name,
+        "state": log.task.state.value,
+        "attempt": log.attempt,
+        "attempts": log.task.attempt,
+        "ended": log.ended,
+        "more": page.more,
+        "cursor": page.cursor,
+        "parts": [[part.stream, milliseconds(part.at), len(part.bytes)] for part in page.parts],
+    }
+    return b"\n".join([orjson.dumps(head), b"".join(part.bytes for part in page.parts)])
+
+
+async def _bytes(parts: Parts, log: _Log) -> AsyncIterator[bytes]:
+    query = LogQuery()
+    more = True
+    while more and not parts.live.closing:
+        page = await _page(parts, log, query)
+        query, more = replace(query, cursor=page.cursor), page.more
+        for part in page.parts:
+            yield part.bytes
+
+
+async def _followed(parts: Parts, task: Task, only: int | None) -> AsyncIterator[LogPart]:
+    """Yield the parts of a log as they come, by whole lines where there are some, until the task or the attempt has ended."""
+    number, quiet = only or task.attempt, 0
+    query = LogQuery(whole=True, limit=LOG_BYTES // 16)
+    while not parts.live.closing:
+        now = tasks.find(parts.store.read, task.task_id)
+        if now is None:
+            return
+        log = _log_of(parts, now, number)
+        try:
+            page = await _page(parts, log, replace(query, whole=quiet < QUIET_LOOKS))
+        except ExecutorUnavailable:  # it is asked again: what it has is not lost
+            await parts.live.wait([("log", now.name)], AGAIN_SECONDS)
+            continue
+        query = replace(query, cursor=page.cursor)
+        quiet = 0 if page.parts else quiet + 1
+        for part in page.parts:
+            yield part
+        if page.more:
+            continue
+        if only is None and number < now.attempt:
+            number, query = number + 1, replace(query, cursor="")
+        elif now.ended or (only is not None and log.ended):
+            return
+        else:
+            await parts.live.wait([("log", now.name)], LOOK_SECONDS)
+
+
+async def _events(followed: AsyncIterator[LogPart]) -> AsyncIterator[bytes]:
+    """Yield server-sent events, one at a time, as strictly as the old CLI reads them: no other line than `data:`, no empty log."""
+    decoders = {stream: codecs.getincrementaldecoder("utf-8")(errors="replace") for stream in STREAMS}
+    burst = 0
+    async for stream, data in _with_end(followed):
+        for text in _texts(decoders[stream].decode(data, final=not data)):
+            event = b"data: " + json.dumps({"log": text}).encode() + b"\n\n"
+            yield event
+            burst += len(event)
+            if burst >= BURST_BYTES:
+                burst = 0
+                await asyncio.sleep(BURST_SECONDS)
+
+
+async def _with_end(followed: AsyncIterator[LogPart]) -> AsyncIterator[tuple[str, bytes]]:
+    async for part in followed:
+        yield part.stream, part.bytes
+    for stream in STREAMS:
+        yield stream, b""
+
+
+def _texts(text: str) -> Iterator[str]:
+    """Yield a text in pieces for one event each, cut at the ends of lines; the CLI prints the last end itself."""
+    while text:
+        cut = len(text)
+        if cut > EVENT_CHARACTERS:
+            cut = text.rfind("\n", 0, EVENT_CHARACTERS) + 1 or EVENT_CHARACTERS
+        yield text[:cut].removesuffix("\n") or "\n"
+        text = text[cut:]
+
+
+P = "/fabric/v4/projects/{project}"
+ROUTES = [
+    # A task's name has no slash; the name of a skill, which people try here, may have one.
+    Route(P + "/tasks/{task:path}/logs/page", task_log_page, methods=["GET"]),
+    Route(P + "/tasks/{task:path}/logs", task_logs, methods=["GET"]),
+    Route(P + "/skills/{name:path}/action/{action:path}/logs", skill_logs, methods=["GET"]),
+]
