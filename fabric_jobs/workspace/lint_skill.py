@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from fabric_jobs.definitions import Resources, Skill
-from fabric_jobs.errors import Problem
+from fabric_jobs.workspace.cases import INVOKE, MESSAGE, cases_of_skill
 from fabric_jobs.workspace.checked import Checked
-from fabric_jobs.workspace.tree import shown
+from fabric_jobs.workspace.lint_case import case_problems
+from fabric_jobs.workspace.tree import SkillFile, shown
 
 KUBERNETES_ONLY = "applied on Kubernetes only"
 # Keys that are accepted and change nothing when a skill runs here, by the list whose items have them.
@@ -28,11 +28,17 @@ def lint_skill(checked: Checked[Skill], skill: Skill) -> None:
     for index, port in enumerate(skill.inputs):
         if port.routing.kind == "field" and len({target.action for target in port.routing.targets()}) > 1:
             checked.warn(f"routing by 'field' {NOT_YET}", "inputs", index, "routing", "field")
-        path = checked.path.parent / "invoke" / port.name / "message.json"
-        if path.is_file():
-            checked.problems.extend(_message_problems(path))
-        else:
+    _check_cases(checked, skill)
+
+
+def _check_cases(checked: Checked[Skill], skill: Skill) -> None:
+    """Note inputs without a message, and what is wrong with the messages that there are."""
+    found = list(cases_of_skill(SkillFile(skill=skill, document=None, path=checked.path)))
+    for index, port in enumerate(skill.inputs):
+        if not any(case.entry == port.name and not case.problem for case in found):
+            path = checked.path.parent / INVOKE / port.name / MESSAGE
             checked.warn(f"there is no message to try this input with; write {shown(path)}", "inputs", index, "name")
+    checked.problems.extend(case_problems(found))
 
 
 def _check_programs(checked: Checked[Skill], skill: Skill) -> None:
@@ -77,20 +83,3 @@ def _keys_of_items(checked: Checked[Skill], section: str) -> Iterator[tuple[int,
     for index, item in enumerate(items):
         if isinstance(item.value, dict):
             yield from ((index, key) for key, value in item.value.items() if value.value is not None)
-
-
-def _message_problems(path: Path) -> Iterator[Problem]:
-    """Yield what is wrong with a message.json: it has to be a JSON object that has a payload."""
-    try:
-        message = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        yield _problem(path, f"the file is not JSON: {error.msg}", line=error.lineno, column=error.colno)
-    except (OSError, UnicodeDecodeError, RecursionError):
-        yield _problem(path, "the file cannot be read as JSON")
-    else:
-        if not isinstance(message, dict) or "payload" not in message:
-            yield _problem(path, "the message has no 'payload'; write {\"payload\": …}", line=1, column=1)
-
-
-def _problem(path: Path, message: str, *, line: int = 0, column: int = 0) -> Problem:
-    return Problem(file=shown(path), line=line, column=column, path="", message=message)

@@ -242,3 +242,21 @@ def test_a_cycle_through_a_join_never_ends(root: Path) -> None:
 def test_the_example_workspace_is_clean() -> None:
     example = Path(__file__).parents[2] / "agents" / "flights"
     assert lint(Workspace(example)) == ()
+
+
+def test_messages_and_expectations_of_cases_are_checked(root: Path) -> None:
+    add_skill("one")
+    add_agent("from: input, to: one", "from: one, to: output", skills="one")
+    write("skills/one/invoke/request/more/message.json", MESSAGE)
+    write("skills/one/invoke/request/more/expected.json", '{"$subst": 1}')
+    write("skills/one/invoke/requst/message.json", MESSAGE)
+    write("agents/invoke/flow/input/message.json", "{}")
+    write("agents/invoke/flow/input/lone/expected.json", "1")
+    said = "\n".join(found(root))
+    for part in (
+        "Did you mean '$subset'?",
+        "Did you mean 'request'?",
+        "has no 'payload'",
+        "has no message.json beside it",
+    ):
+        assert part in said, said
