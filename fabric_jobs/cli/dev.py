@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fabric_jobs.errors import FabricJobsError
     from fabric_jobs.workspace.developing import Loop
 
-LOOPS = 3  # so many runs in a row that were cut off by the same file look as if the program itself writes it
+LOOPS = 4  # so many runs in a row in which the same files changed: it looks as if the program itself writes them
 
 
 @click.command("dev")
@@ -75,7 +75,7 @@ class _Session:
         self._root = root
         self._state_dir = state_dir
         self._before: tuple[Any] | None = None  # the last response, in a tuple since it may be null
-        self._cuts: list[list[str]] = []  # what cut off the runs since the last that was not
+        self._cuts: list[list[str]] = []  # what changed during each of the last runs
         self._unwatched: list[str] = []
 
     def run(self) -> None:
@@ -84,24 +84,40 @@ class _Session:
         from fabric_jobs.workspace.developing import Changed
 
         changed: list[str] = []
+        watched = self._loop.watched
         while True:
             # The owner may have ended meanwhile; a new one starts while the files settle.
             gateway = options.gateway_of(self._root, self._state_dir)
-            self._loop.watched.settle()
+            watched.settle()
             if changed:
                 _say(f"changed: {', '.join(changed)}", colour="cyan")
             try:
                 self._run_once(gateway)
-                self._cuts.clear()
+                changed = watched.changed()
             except Changed as cut:
                 _say("cancelled, since its files changed", colour="yellow")
                 changed = cut.paths
-                self._warn_of_loop(changed)
-                continue
             except FabricJobsError as error:
-                self._cuts.clear()
                 _print_error(error)
-            changed = self._loop.watched.wait()
+                changed = watched.changed()
+            if not changed:
+                self._cuts.clear()
+            if not changed or self._is_loop(changed):
+                changed = watched.wait()
+
+    def _is_loop(self, changed: list[str]) -> bool:
+        """Tell whether each of the last runs changed the same files, and say so: somebody has to break that loop."""
+        self._cuts = [*self._cuts, changed][-LOOPS:]
+        if self._cuts != [changed] * LOOPS:
+            return False
+        self._cuts.clear()
+        self._loop.watched.settle()  # before it is said: who reads it may save a file at once
+        click.echo(
+            f"Every run changes {', '.join(changed)}, so the next change is waited for. "
+            f"To leave such a file out: --ignore '{changed[0]}'",
+            err=True,
+        )
+        return True
 
     def _run_once(self, gateway: Gateway) -> None:
         from fabric_jobs.workspace.developing import COMPARED_RECORDS
@@ -132,11 +148,6 @@ class _Session:
         if made != self._unwatched:
             self._unwatched = made
             click.echo(f"Not watched, since the program writes it: {', '.join(made)}", err=True)
-
-    def _warn_of_loop(self, changed: list[str]) -> None:
-        self._cuts.append(changed)
-        if len(self._cuts) >= LOOPS and self._cuts[-LOOPS:] == [changed] * LOOPS:
-            click.echo(f"If the program itself writes it, leave it out: --ignore '{changed[0]}'", err=True)
 
 
 def _print_failure(gateway: Gateway, record: dict[str, Any]) -> None:

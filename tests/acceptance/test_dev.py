@@ -127,6 +127,21 @@ def test_a_change_cancels_the_run_that_is_going_on(live: Live) -> None:
     assert live.ok("activations", "list", "-o", "json").value[0]["status"] == "CANCELLED"
 
 
+def test_a_program_that_changes_its_own_files_does_not_run_for_ever(live: Live) -> None:
+    prepared(live, 1)
+    dev = Dev(live)
+    dev.says("COMPLETE")
+    (dev.main.parent / "state.txt").write_text("")
+    dev.says("the same response")
+    dev.program("open('state.txt', 'a').write('x')\n" + ECHO)
+    assert "--ignore 'actions/echo/state.txt'" in dev.says("so the next change is waited for")["err"]
+    runs = len(live.ok("activations", "list", "-o", "json").value)
+    dev.program(ECHO)
+    dev.says("the same response")
+    assert len(live.ok("activations", "list", "-o", "json").value) == runs + 1
+    dev.interrupt()
+
+
 def test_what_is_not_there_is_told_at_once(live: Live) -> None:
     prepared(live, 1)
     assert "Did you mean 'echo'?" in live.fails(3, "skills", "dev", "ecko")
