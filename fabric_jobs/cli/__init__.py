@@ -17,8 +17,8 @@ from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("demo", "command", "Run the example: an agent of three skills on real flight records."),
     "workspaces": ("workspaces", "group", "Make skills and agents in a workspace, and check it."),
-    "skills": ("skills", "group", "List the skills of a workspace, and invoke them."),
-    "agents": ("agents", "group", "List the agents of a workspace, and invoke them."),
+    "skills": ("skills", "group", "List the skills of a workspace, invoke, develop and test them."),
+    "agents": ("agents", "group", "List the agents of a workspace, invoke and test them."),
     "activations": ("activations", "group", "List, show, wait for and cancel invocations."),
     "tasks": ("tasks", "group", "List and show the tasks of activations, and print their logs."),
     "trace": ("trace", "command", "Tell where a record came from, or what it caused."),

@@ -10,11 +10,12 @@ import click
 from fabric_jobs.cli import options
 from fabric_jobs.cli.invoking import invocation_options, run, workspace_names
 from fabric_jobs.cli.printing import show_rows
+from fabric_jobs.cli.testing import run_tests, test_options
 
 
 @click.group("agents")
 def group() -> None:
-    """List the agents of a workspace, and invoke them."""
+    """List the agents of a workspace, invoke and test them."""
 
 
 @group.command("list")
@@ -51,3 +52,22 @@ def invoke(agent: str, service: str | None, **given: Any) -> None:
       fabric-jobs agents invoke flights --params-file message.json --detach
     """
     run("agent", agent, service, given)
+
+
+@group.command("test")
+@click.argument("agents", nargs=-1, metavar="[AGENT]...")
+@test_options
+def test_agents(agents: tuple[str, ...], **given: Any) -> None:
+    """Run the messages of AGENTs (of all, when none is named), and compare each response with what is expected.
+
+    The messages are agents/invoke/AGENT/SERVICE/message.json and agents/invoke/AGENT/SERVICE/CASE/message.json, where
+    AGENT is the file's name without .yaml, and what is expected is in the expected.json beside each. The exit code is 1
+    when one is not as expected. Ctrl-C cancels what is running.
+
+    \b
+    Examples:
+      fabric-jobs agents test
+      fabric-jobs agents test flights --update
+      fabric-jobs agents test --junit report.xml
+    """
+    run_tests("agent", agents, given)

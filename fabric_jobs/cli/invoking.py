@@ -108,7 +108,7 @@ def print_result(record: dict[str, Any], output: str) -> None:
     if output != "table":
         show(record, output)
     elif record["status"] == "COMPLETE":
-        _print_response(record)
+        print_response(record)
     check_ended_well(record)
 
 
@@ -136,7 +136,8 @@ def _print_detached(activation_id: str, output: str) -> None:
         show({"activationId": activation_id}, output)
 
 
-def _print_response(record: dict[str, Any]) -> None:
+def print_response(record: dict[str, Any]) -> None:
+    """Print the response of an activation: a text as it is, everything else as JSON."""
     response = record["response"]
     if isinstance(response, str):
         click.echo(response, nl=not response.endswith("\n"))

@@ -7,15 +7,16 @@ from typing import Any
 
 import click
 
-from fabric_jobs.cli import options
+from fabric_jobs.cli import dev, options
 from fabric_jobs.cli.invoking import invocation_options, run, workspace_names
 from fabric_jobs.cli.logs import skill_logs
 from fabric_jobs.cli.printing import show_rows
+from fabric_jobs.cli.testing import run_tests, test_options
 
 
 @click.group("skills")
 def group() -> None:
-    """List the skills of a workspace, and invoke them."""
+    """List the skills of a workspace, invoke, develop and test them."""
 
 
 @group.command("list")
@@ -55,3 +56,22 @@ def invoke(skill: str, input_name: str | None, **given: Any) -> None:
 
 
 group.add_command(skill_logs)
+group.add_command(dev.command)
+
+
+@group.command("test")
+@click.argument("skills", nargs=-1, metavar="[SKILL]...")
+@test_options
+def test_skills(skills: tuple[str, ...], **given: Any) -> None:
+    """Run the messages of SKILLs (of all, when none is named), and compare each response with what is expected.
+
+    The messages are invoke/INPUT/message.json and invoke/INPUT/CASE/message.json of a skill, and what is expected is in
+    the expected.json beside each. The exit code is 1 when one is not as expected. Ctrl-C cancels what is running.
+
+    \b
+    Examples:
+      fabric-jobs skills test
+      fabric-jobs skills test word-count --update
+      fabric-jobs skills test --junit report.xml
+    """
+    run_tests("skill", skills, given)

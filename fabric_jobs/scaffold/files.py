@@ -50,6 +50,22 @@ def write_new(files: Mapping[str, bytes], root: Path, *, executable: Collection[
     return tuple(targets)
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole, in place of what was there; make directories as needed. Raise as `write_new` does."""
+    target = path.resolve()  # what a link leads to is replaced, not the link
+    with disk_errors(path):
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)  # a device or a pipe: there is nothing to replace
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            beside.write_bytes(content)
+            os.replace(beside, target)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
 @contextmanager
 def disk_errors(place: Path) -> Iterator[None]:
     """Turn every OSError of the block into an error to act on; it names `place` when the OSError names no path."""

@@ -7,10 +7,12 @@ from typing import TypeVar
 
 from fabric_jobs.documents import agent_of, skill_of
 from fabric_jobs.errors import Problem
+from fabric_jobs.workspace.cases import cases_of_agent
 from fabric_jobs.workspace.checked import Checked, check_file
 from fabric_jobs.workspace.lint_agent import lint_agent
+from fabric_jobs.workspace.lint_case import case_problems
 from fabric_jobs.workspace.lint_skill import lint_skill
-from fabric_jobs.workspace.tree import Workspace, shown
+from fabric_jobs.workspace.tree import AgentFile, Workspace, shown
 
 T = TypeVar("T")
 
@@ -29,6 +31,8 @@ def lint(workspace: Workspace) -> tuple[Problem, ...]:
     for agent in agents:
         if agent.definition is not None:
             lint_agent(agent, agent.definition, known)
+            file = AgentFile(agent=agent.definition, document=None, path=agent.path, skills=())
+            agent.problems.extend(case_problems(cases_of_agent(file, workspace)))
     _check_distinct(skills, "skill")
     _check_distinct(agents, "agent")
     found = [checked.problems for checked in skills] + [checked.problems for checked in agents]

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from fabric_jobs.definitions import Resources, Skill, SkillInput
+from fabric_jobs.definitions import Resources, Skill
 from fabric_jobs.errors import Problem
+from fabric_jobs.workspace.cases import INVOKE, MESSAGE, Case, cases_of_skill
 from fabric_jobs.workspace.checked import Checked
+from fabric_jobs.workspace.lint_case import case_problems
 from fabric_jobs.workspace.lint_values import lint_defaults
-from fabric_jobs.workspace.tree import shown
+from fabric_jobs.workspace.tree import SkillFile, shown
 
 KUBERNETES_ONLY = "applied on Kubernetes only"
 # Keys that are accepted and change nothing when a skill runs here, by the list whose items have them.
@@ -26,12 +28,19 @@ def lint_skill(checked: Checked[Skill], skill: Skill) -> None:
     _check_programs(checked, skill)
     _check_effects(checked)
     lint_defaults(checked, skill)
+    _check_cases(checked, skill)
+
+
+def _check_cases(checked: Checked[Skill], skill: Skill) -> None:
+    """Note inputs without a message, and what is wrong with the messages that there are."""
+    found = list(cases_of_skill(SkillFile(skill=skill, document=None, path=checked.path)))
     for index, port in enumerate(skill.inputs):
-        path = checked.path.parent / "invoke" / port.name / "message.json"
-        if path.is_file():
-            checked.problems.extend(_message_problems(path, port))
-        else:
+        if not any(case.entry == port.name and not case.problem for case in found):
+            path = checked.path.parent / INVOKE / port.name / MESSAGE
             checked.warn(f"there is no message to try this input with; write {shown(path)}", "inputs", index, "name")
+    checked.problems.extend(case_problems(found))
+    for case in found:
+        checked.problems.extend(_missing_parameters(case, skill))
 
 
 def _check_programs(checked: Checked[Skill], skill: Skill) -> None:
@@ -74,24 +83,16 @@ def _keys_of_items(checked: Checked[Skill], section: str) -> Iterator[tuple[int,
             yield from ((index, key) for key, value in item.value.items() if value.value is not None)
 
 
-def _message_problems(path: Path, port: SkillInput) -> Iterator[Problem]:
-    """Yield what is wrong with a message.json: it has to be a JSON object that has a payload, which fits the input."""
+def _missing_parameters(case: Case, skill: Skill) -> Iterator[Problem]:
+    """Yield the required parameters of an input that a message leaves out."""
+    port = skill.input(case.entry)
+    if case.problem or port is None:
+        return
     try:
-        message = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        yield _problem(path, f"the file is not JSON: {error.msg}", line=error.lineno, column=error.colno)
-    except (OSError, UnicodeDecodeError, RecursionError):
-        yield _problem(path, "the file cannot be read as JSON")
-    else:
-        if not isinstance(message, dict) or "payload" not in message:
-            yield _problem(path, "the message has no 'payload'; write {\"payload\": …}", line=1, column=1)
-            return
-        payload = message["payload"]
-        for parameter in port.parameters.listed:
-            if parameter.required and isinstance(payload, dict) and parameter.name not in payload:
-                reason = f"the payload has no '{parameter.name}', which the input '{port.name}' requires"
-                yield _problem(path, reason, level="warning")
-
-
-def _problem(path: Path, message: str, *, line: int = 0, column: int = 0, level: str = "error") -> Problem:
-    return Problem(file=shown(path), line=line, column=column, path="", message=message, level=level)
+        payload = json.loads(case.message.read_text(encoding="utf-8"))["payload"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return  # what is wrong with it is said elsewhere
+    for parameter in port.parameters.listed:
+        if parameter.required and isinstance(payload, dict) and parameter.name not in payload:
+            reason = f"the payload has no '{parameter.name}', which the input '{port.name}' requires"
+            yield Problem(file=shown(case.message), line=0, column=0, path="", message=reason, level="warning")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs.errors import InvalidInput, NotFound
+from fabric_jobs.workspace.tree import shown
 
 EXAMPLE = 'It looks like {"payload": {"message": "hello"}}; with --payload you give the inner part alone.'
 
@@ -26,6 +27,17 @@ def read_params(params_file: str | None, params: str | None, payload: str | None
     return _checked(_json(_read(str(params_file)), str(params_file)), str(params_file))
 
 
+def read_message(path: Path) -> dict[str, Any]:
+    """Return the parameters in a message.json, for a run of its own: an `activationId` in it would name an earlier run."""
+    params = read_params(shown(path), None, None)
+    return {key: value for key, value in params.items() if key != "activationId"}
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON value in a file; raise InvalidInput or NotFound as `read_params` does."""
+    return _json(_read(shown(path)), shown(path), example="")
+
+
 def _read(path: str) -> str:
     if path == "-" and sys.stdin is None:
         raise InvalidInput("standard input is closed.", hint="Pipe the parameters in, or name a file.")
@@ -42,11 +54,11 @@ def _read(path: str) -> str:
         ) from error
 
 
-def _json(text: str, where: str) -> Any:
+def _json(text: str, where: str, *, example: str = EXAMPLE) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse)
     except ValueError as error:
-        raise InvalidInput(f"{where} is not JSON: {error}.", hint=EXAMPLE) from error
+        raise InvalidInput(f"{where} is not JSON: {error}.", hint=example) from error
     except RecursionError:
         raise InvalidInput(f"{where} is nested too deeply.") from None
 

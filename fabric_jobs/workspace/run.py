@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from urllib.parse import quote
 from fabric_jobs.client.gateway import Gateway, segment
 from fabric_jobs.errors import NotFound, RunFailed
 from fabric_jobs.names import nearest
+from fabric_jobs.states import FINAL_TASK_STATES
 from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace
+
+CANCEL_SECONDS = 5.0  # between two looks at an activation that is being cancelled; news come sooner
 
 Watch = Callable[[Sequence[Mapping[str, Any]]], float]  # takes the progress, returns seconds until it wants news
 
@@ -29,10 +33,15 @@ class Target:
 def save_skill(gateway: Gateway, workspace: Workspace, name: str, entry: str | None) -> Target:
     """Save a skill and return the input to invoke: `entry`, else the skill's only one."""
     found = workspace.skill(name)
-    names = [port.name for port in found.skill.inputs]
-    chosen = _entry(entry, names, f"skill '{name}'", "input")
+    chosen = input_of(found, entry)
     _post_skill(gateway, found)
     return Target(kind="skill", name=found.skill.name, entry=chosen)
+
+
+def input_of(found: SkillFile, entry: str | None) -> str:
+    """Return the input of a skill to invoke: `entry`, else its only one. Raise NotFound when that is none."""
+    names = [port.name for port in found.skill.inputs]
+    return _entry(entry, names, f"skill '{found.skill.name}'", "input")
 
 
 def save_agent(gateway: Gateway, workspace: Workspace, name: str, entry: str | None) -> Target:
@@ -73,10 +82,46 @@ def follow(gateway: Gateway, activation_id: str, watch: Watch) -> dict[str, Any]
             return record
 
 
+def cancel(gateway: Gateway, activation_id: str) -> None:
+    """Cancel an activation and return when its last task has ended, so that what comes next finds nothing in use."""
+    path = f"/activations/{segment(activation_id)}"
+    gateway.post(f"{path}/cancel")
+    after = 0
+    while True:
+        news = gateway.get(f"{path}/follow", after=after, wait=CANCEL_SECONDS)
+        after = max([after, *(event["number"] for event in news["events"])])
+        states = {state for node in news["progress"] for state, count in node["tasks"].items() if count}
+        if "activation" in news and states <= FINAL_TASK_STATES:
+            return
+
+
+def response_of(gateway: Gateway, record: Mapping[str, Any], *, limit: int) -> Any:
+    """Return the response of an activation, also where the record has only {count, href} of it: its first `limit` records."""
+    response = record["response"]
+    if not is_long(record):
+        return response
+    parts = gateway.response(str(record["activationId"]), skip=0, limit=limit)
+    return [json.loads(line) for part in parts for line in part.splitlines()]
+
+
+def is_long(record: Mapping[str, Any]) -> bool:
+    """Tell whether the record has only {count, href} of a response that is over the limits."""
+    response = record["response"]
+    return (
+        isinstance(response, dict)
+        and set(response) == {"count", "href"}
+        and str(response["href"]).endswith(f"/activations/{record['activationId']}/response")
+    )
+
+
 def check_ended_well(record: Mapping[str, Any]) -> None:
     """Raise RunFailed, with all that helps, when an activation ended other than COMPLETE."""
-    if record["status"] == "COMPLETE":
-        return
+    if record["status"] != "COMPLETE":
+        raise failure(record)
+
+
+def failure(record: Mapping[str, Any], *, last_lines: bool = True) -> RunFailed:
+    """Return the error that says how an activation failed; without `last_lines` for who prints the log itself."""
     error = record.get("error") or {}
     lines = [
         f"activation {record['activationId']} ended {record['status']}: {record.get('cause') or 'no cause is known'}"
@@ -87,10 +132,10 @@ def check_ended_well(record: Mapping[str, Any]) -> None:
         lines.append(f"  record: offset {place['offset']}{later} of {place['mapping']}")
     if error.get("exitCode") is not None:
         lines.append(f"  exit code: {error['exitCode']}")
-    if error.get("lastLines"):
+    if error.get("lastLines") and last_lines:
         lines += ["  its last lines:", *(f"    {line}" for line in error["lastLines"])]
     hint = f"Read its log: fabric-jobs tasks logs {error['task']}" if error.get("task") else ""
-    raise RunFailed("\n".join(lines), hint=hint)
+    return RunFailed("\n".join(lines), hint=hint)
 
 
 def _post_skill(gateway: Gateway, found: SkillFile) -> None:

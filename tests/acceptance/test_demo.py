@@ -32,6 +32,8 @@ def test_the_demo_shows_the_flights_of_january(live: Live, tmp_path: Path) -> No
         assert nodes["read-flights"]["out"] == nodes["score-delays"]["in"] == 27_004
         assert {node["waiting"] for node in nodes.values()} == {0}
         assert demo.ok("workspaces", "lint").err.startswith("No problems")
+        assert demo.ok("agents", "test").err.startswith("1 passed in")
+        assert demo.ok("skills", "test").err.startswith("3 passed, 1 without expected.json in")
 
         again = live.ok("demo", place, cwd=tmp_path)
         assert again.out.count("█") == ran.out.count("█")

@@ -283,3 +283,21 @@ def test_a_message_has_what_its_input_requires(root: Path) -> None:
     message = "skills/one/invoke/request/message.json"
     write(message, '{"payload": {"a": 1}}')
     assert found(root) == [f"{message}: warning: the payload has no 'b', which the input 'request' requires"]
+
+
+def test_messages_and_expectations_of_cases_are_checked(root: Path) -> None:
+    add_skill("one")
+    add_agent("from: input, to: one", "from: one, to: output", skills="one")
+    write("skills/one/invoke/request/more/message.json", MESSAGE)
+    write("skills/one/invoke/request/more/expected.json", '{"$subst": 1}')
+    write("skills/one/invoke/requst/message.json", MESSAGE)
+    write("agents/invoke/flow/input/message.json", "{}")
+    write("agents/invoke/flow/input/lone/expected.json", "1")
+    said = "\n".join(found(root))
+    for part in (
+        "Did you mean '$subset'?",
+        "Did you mean 'request'?",
+        "has no 'payload'",
+        "has no message.json beside it",
+    ):
+        assert part in said, said

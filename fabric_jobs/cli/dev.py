@@ -1,0 +1,178 @@
+"""`fabric-jobs skills dev`: run a skill again on every change of its files, and show what changed in its response."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fabric_jobs.cli import options
+from fabric_jobs.cli.differences import WAS_NOW, echo, print_differences
+from fabric_jobs.cli.invoking import print_response
+from fabric_jobs.cli.printing import seconds
+
+if TYPE_CHECKING:
+    from fabric_jobs.client.gateway import Gateway
+    from fabric_jobs.errors import FabricJobsError
+    from fabric_jobs.workspace.developing import Loop
+
+LOOPS = 4  # so many runs in a row in which the same files changed: it looks as if the program itself writes them
+
+
+@click.command("dev")
+@click.argument("skill")
+@click.argument("input_name", metavar="[INPUT]", required=False)
+@click.option(
+    "--message",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Invoke with this message.  [default: invoke/INPUT/message.json of the skill]",
+)
+@click.option("--ignore", multiple=True, metavar="PATTERN", help="Files whose changes do not count, such as '*.db'.")
+@options.workspace
+@options.state_dir
+def command(
+    skill: str,
+    input_name: str | None,
+    message: Path | None,
+    ignore: tuple[str, ...],
+    workspace: Path | None,
+    state_dir: Path | None,
+) -> None:
+    """Run SKILL with its message, and again whenever one of its files changes, until Ctrl-C.
+
+    The first response is printed whole, then only what changed in it. A change cancels a run that is still going. What is
+    wrong, in a file or in a run, is printed, and the next change is waited for. Hidden files, __pycache__, virtual
+    environments and expected.json are not watched, nor are files that come into being while the skill runs.
+
+    \b
+    Examples:
+      fabric-jobs skills dev word-count
+      fabric-jobs skills dev word-count request --message skills/word-count/invoke/request/long/message.json
+      fabric-jobs skills dev word-count --ignore '*.db'
+    """
+    from fabric_jobs.workspace.developing import Loop, directory_of
+    from fabric_jobs.workspace.tree import Workspace, shown
+    from fabric_jobs.workspace.watching import Watched
+
+    root = options.root_of(workspace)
+    place = state_dir.absolute() if state_dir is not None else None
+    found = Workspace(root)
+    directory = directory_of(found, skill, input_name)
+    watched = Watched(directory, others=[message] if message else [], ignored=ignore)
+    loop = Loop(workspace=found, name=skill, entry=input_name, message=message, watched=watched)
+    click.echo(f"Watching {shown(directory)} ({len(watched)} files); Ctrl-C ends.", err=True)
+    _Session(loop, root, place).run()
+
+
+class _Session:
+    """What has been seen in the loop so far."""
+
+    def __init__(self, loop: Loop, root: Path, state_dir: Path | None) -> None:
+        self._loop = loop
+        self._root = root
+        self._state_dir = state_dir
+        self._before: tuple[Any] | None = None  # the last response, in a tuple since it may be null
+        self._cuts: list[list[str]] = []  # what changed during each of the last runs
+        self._unwatched: list[str] = []
+
+    def run(self) -> None:
+        """Run and wait, until Ctrl-C."""
+        from fabric_jobs.errors import FabricJobsError
+        from fabric_jobs.workspace.developing import Changed
+
+        changed: list[str] = []
+        watched = self._loop.watched
+        while True:
+            # The owner may have ended meanwhile; a new one starts while the files settle.
+            gateway = options.gateway_of(self._root, self._state_dir)
+            watched.settle()
+            if changed:
+                _say(f"changed: {', '.join(changed)}", colour="cyan")
+            try:
+                self._run_once(gateway)
+                changed = watched.changed()
+            except Changed as cut:
+                _say("cancelled, since its files changed", colour="yellow")
+                changed = cut.paths
+            except FabricJobsError as error:
+                _print_error(error)
+                changed = watched.changed()
+            if not changed:
+                self._cuts.clear()
+            if not changed or self._is_loop(changed):
+                changed = watched.wait()
+
+    def _is_loop(self, changed: list[str]) -> bool:
+        """Tell whether each of the last runs changed the same files, and say so: somebody has to break that loop."""
+        self._cuts = [*self._cuts, changed][-LOOPS:]
+        if self._cuts != [changed] * LOOPS:
+            return False
+        self._cuts.clear()
+        self._loop.watched.settle()  # before it is said: who reads it may save a file at once
+        click.echo(
+            f"Every run changes {', '.join(changed)}, so the next change is waited for. "
+            f"To leave such a file out: --ignore '{changed[0]}'",
+            err=True,
+        )
+        return True
+
+    def _run_once(self, gateway: Gateway) -> None:
+        from fabric_jobs.workspace.developing import COMPARED_RECORDS
+        from fabric_jobs.workspace.run import response_of
+
+        started = time.monotonic()
+        record = self._loop.run(gateway)
+        self._name_unwatched()
+        if record["status"] != "COMPLETE":
+            _print_failure(gateway, record)
+            return
+        response = response_of(gateway, record, limit=COMPARED_RECORDS)
+        before, self._before = self._before, (response,)
+        took = seconds(time.monotonic() - started)
+        if before is None:
+            print_response(record)
+            _say(f"COMPLETE in {took}", colour="green")
+            return
+        from fabric_jobs.workspace.compare import differences
+
+        found = differences(before[0], response)
+        print_differences(found, WAS_NOW)
+        what = f"{len(found)} {'difference' if len(found) == 1 else 'differences'}" if found else "the same response"
+        _say(f"COMPLETE in {took}: {what}", colour="green")
+
+    def _name_unwatched(self) -> None:
+        made = self._loop.watched.made_by_runs()
+        if made != self._unwatched:
+            self._unwatched = made
+            click.echo(f"Not watched, since the program writes it: {', '.join(made)}", err=True)
+
+
+def _print_failure(gateway: Gateway, record: dict[str, Any]) -> None:
+    """Print how a run failed: all of its stderr, which says more than the last lines."""
+    from fabric_jobs.workspace.developing import stderr_of
+    from fabric_jobs.workspace.run import failure
+
+    log = stderr_of(gateway, record)
+    error = failure(record, last_lines=not log)
+    _say(f"Error: {error.message}", colour="red")
+    if log:
+        click.echo("  its stderr:", err=True)
+        for line in log.splitlines():
+            click.echo(f"    {line}", err=True)
+    click.echo(error.hint, err=True, nl=bool(error.hint))
+
+
+def _print_error(error: FabricJobsError) -> None:
+    _say(f"Error: {error.message}", colour="red")
+    click.echo(error.hint, err=True, nl=bool(error.hint))
+
+
+def _say(text: str, *, colour: str) -> None:
+    """Say what happened, and when."""
+    first, _, rest = text.partition("\n")
+    echo(f"{time.strftime('%H:%M:%S')}  {click.style(first, fg=colour)}", err=True)
+    if rest:
+        click.echo(rest, err=True)

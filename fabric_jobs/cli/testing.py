@@ -1,0 +1,137 @@
+"""What `skills test` and `agents test` share: options, one line per case, the summary, the exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fabric_jobs.cli import options
+from fabric_jobs.cli.differences import EXPECTED_ACTUAL, echo, print_differences
+from fabric_jobs.cli.invoking import attend
+from fabric_jobs.cli.printing import seconds, show
+
+if TYPE_CHECKING:
+    from fabric_jobs.workspace.cases import Case
+    from fabric_jobs.workspace.testing import Result
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+RUN_FAILED = 1  # the exit code when a case failed
+# Per status: the word of a case's line, its colour, what is said behind it, and the words of the summary.
+WORDS = {
+    "passed": ("pass", "green", "", "passed"),
+    "unchecked": ("ran", "yellow", "no expected.json", "without expected.json"),
+    "written": ("wrote", "yellow", "expected.json", "written"),
+    "failed": ("FAIL", "red", "", "failed"),
+    "error": ("ERROR", "red", "", "not run"),
+}
+
+_OPTIONS = (
+    click.option("--update", is_flag=True, help="Write what comes as expected.json, where it is not what is expected."),
+    click.option(
+        "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the results as a JUnit file, for CI."
+    ),
+    options.output,
+    options.workspace,
+    options.state_dir,
+)
+
+
+def test_options(command: F) -> F:
+    """Add the options that both commands have."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def run_tests(kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
+    """Run the cases of skills or agents and print what came of them; exit with 1 when one is not good."""
+    root = options.root_of(given["workspace"])
+    gateway = options.gateway_of(root, given["state_dir"])  # an owner that has to start does so while we read the files
+
+    from fabric_jobs.workspace.cases import cases
+    from fabric_jobs.workspace.testing import Bench
+    from fabric_jobs.workspace.tree import Workspace
+
+    def follow(activation_id: str) -> dict[str, Any]:
+        return attend(gateway, activation_id, quiet=True)
+
+    workspace = Workspace(root)
+    found = cases(workspace, kind, names)
+    _check_some(found, kind, names)
+    bench = Bench(gateway=gateway, workspace=workspace, follow=follow, update=given["update"])
+    results = []
+    for case in found:
+        with _announced(case.label):
+            result = bench.run(case)
+        results.append(result)
+        if given["output"] == "table":
+            _print_result(result, max(len(case.label) for case in found))
+    _finish(results, kind, names, given)
+
+
+def _finish(results: list[Result], kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
+    if given["output"] != "table":
+        show([result.document() for result in results], given["output"])
+    if given["junit"] is not None:
+        from fabric_jobs.scaffold.files import replace_file
+        from fabric_jobs.workspace.junit import junit_text
+
+        replace_file(given["junit"], junit_text(results).encode())
+    click.echo(_summary(results), err=True)
+    if any(result.differences and result.status == "failed" for result in results) and not given["update"]:
+        command = " ".join(["fabric-jobs", f"{kind}s", "test", *names, "--update"])
+        click.echo(f"If what came is right: {command}", err=True)
+    if not all(result.is_good for result in results):
+        click.get_current_context().exit(RUN_FAILED)
+
+
+def _check_some(found: Sequence[Case], kind: str, names: tuple[str, ...]) -> None:
+    """Raise NotFound when there is nothing to run; say which of the named have no case."""
+    from fabric_jobs.errors import NotFound
+
+    place = (
+        "skills/<skill>/invoke/<input>/message.json"
+        if kind == "skill"
+        else "agents/invoke/<agent>/<service>/message.json"
+    )
+    if not found:
+        what = " and ".join(f"'{name}'" for name in names) or "the workspace"
+        raise NotFound(f"there is no message to test {what} with.", hint=f"Write {place}.")
+    for name in names:
+        if name not in {case.name for case in found}:
+            click.echo(f"'{name}' has no message to test it with; write {place}.", err=True)
+
+
+@contextmanager
+def _announced(label: str) -> Iterator[None]:
+    """Say on a terminal what is running; the line goes when it has ended."""
+    live = sys.stderr is not None and sys.stderr.isatty()
+    if live:
+        click.echo(f"run    {label}", nl=False, err=True)
+    try:
+        yield
+    finally:
+        if live:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _print_result(result: Result, width: int) -> None:
+    word, colour, more, _ = WORDS[result.status]
+    line = f"{click.style(f'{word:5}', fg=colour)}  {result.case.label:{width}}  {seconds(result.seconds):>6}"
+    echo(f"{line}  {more}".rstrip())
+    for text in result.message.splitlines():
+        echo(f"       {text}")
+    if result.status == "failed":
+        print_differences(result.differences, EXPECTED_ACTUAL, indent="       ")
+
+
+def _summary(results: Sequence[Result]) -> str:
+    counts = {status: sum(result.status == status for result in results) for status in WORDS}
+    said = [f"{count} {WORDS[status][3]}" for status, count in counts.items() if count]
+    return f"{', '.join(said)} in {seconds(sum(result.seconds for result in results))}"

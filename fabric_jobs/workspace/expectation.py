@@ -1,0 +1,85 @@
+"""What an expected.json says about a run: a response, a subset of one, or a failure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fabric_jobs.errors import InvalidInput
+from fabric_jobs.names import nearest
+from fabric_jobs.workspace.compare import Difference, differences, fitted
+
+EXACT, SUBSET, ERROR = "$exact", "$subset", "$error"
+WORDS = (EXACT, SUBSET, ERROR)
+# Of $error: two are equal to what happened, two are texts that occur in what was said.
+EQUAL_KEYS = ("skill", "exitCode")
+TEXT_KEYS = ("reason", "lastLines")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """What a run should come to."""
+
+    kind: str  # one of WORDS
+    value: Any
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the run should fail."""
+        return self.kind == ERROR
+
+    def of_response(self, response: Any) -> tuple[Difference, ...]:
+        """Return where a response differs from the expected one."""
+        return differences(self.value, response, subset=self.kind == SUBSET)
+
+    def of_failure(self, record: Mapping[str, Any]) -> tuple[Difference, ...]:
+        """Return where the failure of an activation differs from the expected one."""
+        error = record.get("error") or {}
+        reason = error.get("reason") or record.get("cause") or ""
+        facts = {**error, "reason": reason, "lastLines": "\n".join(error.get("lastLines") or ())}
+        return tuple(
+            Difference(path=f"error.{key}", expected=value, actual=facts.get(key))
+            for key, value in self.value.items()
+            if (value not in facts[key] if key in TEXT_KEYS else value != facts.get(key))
+        )
+
+    def renewed(self, response: Any) -> Expectation:
+        """Return the expectation of the same kind that a response meets: a subset keeps to its keys."""
+        value = fitted(self.value, response) if self.kind == SUBSET else response
+        return Expectation(kind=self.kind, value=value)
+
+    def text(self) -> str:
+        """Return the text of an expected.json; a response is put in `$exact` only where it could be read as something else."""
+        plain = self.kind == EXACT and not _has_word(self.value)
+        document = self.value if plain else {self.kind: self.value}
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_expectation(document: Any, where: str) -> Expectation:
+    """Return what the JSON value of an expected.json means; raise InvalidInput for what means nothing."""
+    if not _has_word(document):
+        return Expectation(kind=EXACT, value=document)
+    ((word, value),) = document.items()
+    if word not in WORDS:
+        hint = f'{nearest(word, WORDS)} A response that looks like this is written {{"{EXACT}": …}}.'
+        raise InvalidInput(f"{where} begins with '{word}', which has no meaning.", hint=hint)
+    if word == ERROR:
+        _check_error(value, where)
+    return Expectation(kind=word, value=value)
+
+
+def _has_word(document: Any) -> bool:
+    return isinstance(document, dict) and len(document) == 1 and next(iter(document)).startswith("$")
+
+
+def _check_error(value: Any, where: str) -> None:
+    example = f'For example {{"{ERROR}": {{"exitCode": 1, "lastLines": "a text of the last lines"}}}}.'
+    if not isinstance(value, dict):
+        raise InvalidInput(f"the value of '{ERROR}' in {where} is not an object.", hint=example)
+    for key, wanted in value.items():
+        if key not in (*EQUAL_KEYS, *TEXT_KEYS):
+            raise InvalidInput(f"'{ERROR}' in {where} has no '{key}'.", hint=nearest(key, (*EQUAL_KEYS, *TEXT_KEYS)))
+        if key != "exitCode" and not isinstance(wanted, str):
+            raise InvalidInput(f"'{key}' of '{ERROR}' in {where} is not a text.", hint=example)

@@ -1,0 +1,48 @@
+"""What is wrong with the messages of a skill or an agent, and with what is expected of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fabric_jobs.errors import InvalidInput, Problem
+from fabric_jobs.workspace.cases import Case
+from fabric_jobs.workspace.tree import shown
+
+
+def case_problems(found: Iterable[Case]) -> Iterator[Problem]:
+    """Yield what is wrong with each case; of a message that is wrong, what is expected is not looked at."""
+    for case in found:
+        if case.problem:
+            yield _problem(case.directory, case.problem, level="warning")
+        elif problems := list(_message_problems(case.message)):
+            yield from problems
+        else:
+            yield from _expected_problems(case)
+
+
+def _message_problems(path: Path) -> Iterator[Problem]:
+    """Yield what is wrong with a message.json: it has to be a JSON object that has a payload."""
+    try:
+        message = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        yield _problem(path, f"the file is not JSON: {error.msg}", line=error.lineno, column=error.colno)
+    except (OSError, UnicodeDecodeError, RecursionError):
+        yield _problem(path, "the file cannot be read as JSON")
+    else:
+        if not isinstance(message, dict) or "payload" not in message:
+            yield _problem(path, "the message has no 'payload'; write {\"payload\": …}", line=1, column=1)
+
+
+def _expected_problems(case: Case) -> Iterator[Problem]:
+    """Yield what is wrong with an expected.json."""
+    try:
+        case.expectation()
+    except InvalidInput as error:
+        message = f"{error.message} {error.hint}".rstrip().removeprefix(f"{shown(case.expected)} ")
+        yield _problem(case.expected, message)
+
+
+def _problem(path: Path, message: str, *, line: int = 0, column: int = 0, level: str = "error") -> Problem:
+    return Problem(file=shown(path), line=line, column=column, path="", message=message, level=level)
