@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "agents": ("agents", "group", "List the agents of a workspace, and invoke them."),
     "activations": ("activations", "group", "List, show, wait for and cancel invocations."),
     "tasks": ("tasks", "group", "List and show the tasks of activations, and print their logs."),
+    "environments": ("environments", "group", "List and remove the cached Python environments of skills."),
     "serve": ("serve", "command", "Serve a workspace in the foreground."),
 }
 

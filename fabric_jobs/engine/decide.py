@@ -7,7 +7,7 @@ from itertools import chain
 
 from fabric_jobs.definitions import Action
 from fabric_jobs.engine.snapshot import Snapshot
-from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit
+from fabric_jobs.executors.base import LOST, STOPPED, UNPREPARED, AttemptExit
 from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import Node
 from fabric_jobs.states import TaskState
@@ -205,6 +205,8 @@ def describe_exit(ended: AttemptExit) -> str:
     """Return how an attempt ended in words, such as `exit code 137 (killed by SIGKILL)`."""
     if ended.code is None:
         return "nobody knows how it ended"
+    if ended.reason == UNPREPARED:
+        return f"its requirements could not be installed (exit code {ended.code})"
     names = {
         1: "SIGHUP",
         2: "SIGINT",

@@ -18,10 +18,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 LOST = "lost"
 STOPPED = "stopped"
+UNPREPARED = "unprepared"  # what the program needs could not be installed; the program was not started
 STREAMS = ("stdout", "stderr")
 
 FILES = "{{files}}"  # in a command or a variable: the directory of the attempt's files, wherever the place has it
@@ -35,6 +36,7 @@ class ProcessSpec:
     command: tuple[str, ...] = ()  # empty: what the Dockerfile says
     arguments: tuple[str, ...] = ()  # appended to the command, in every place
     image: str = ""
+    python: str = ""  # the interpreter of a place that has no images: a version, a name or a path; empty: its own
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -52,7 +54,14 @@ class AttemptExit:
     """How an attempt ended."""
 
     code: int | None  # 128 + n for signal n; None when nobody knows
-    reason: str = ""  # "", LOST or STOPPED
+    reason: str = ""  # "", LOST, STOPPED or UNPREPARED
+
+
+class Note(NamedTuple):
+    """What people may want to know of an attempt beside its output."""
+
+    doing: str = ""  # what keeps the program from running yet, such as `installing requirements`; empty once it runs
+    remarks: tuple[str, ...] = ()  # what this place does not carry out; they stay
 
 
 class Executor(Protocol):
@@ -83,6 +92,9 @@ class Executor(Protocol):
 
         At most about `limit` bytes of each are read.
         """
+
+    def note(self, handle: str) -> Note:
+        """Return what there is to say of an attempt; it may be asked often, and of an attempt that has ended or is gone."""
 
     def remove(self, handle: str) -> None:
         """Delete what is left of an ended attempt, logs included. Twice is harmless."""

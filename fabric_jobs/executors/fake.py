@@ -5,7 +5,7 @@ from __future__ import annotations
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec
+from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, Note
 
 
 class FakeExecutor:
@@ -17,6 +17,7 @@ class FakeExecutor:
         self.specs: dict[str, AttemptSpec] = {}
         self.exits: dict[str, AttemptExit] = {}
         self.output: dict[tuple[str, str], bytes] = {}
+        self.notes: dict[str, Note] = {}
         self.unreachable = False
         self._changed: SimpleQueue[str | None] = SimpleQueue()
 
@@ -60,8 +61,14 @@ class FakeExecutor:
         """Return stdout, then stderr."""
         return self.logs(handle, "stdout", 0, limit) + self.logs(handle, "stderr", 0, limit)
 
+    def note(self, handle: str) -> Note:
+        """Return what the test said."""
+        self._reach()
+        return self.notes.get(handle, Note())
+
     def remove(self, handle: str) -> None:
         """Forget the output."""
+        self.notes.pop(handle, None)
         self.output = {key: value for key, value in self.output.items() if key[0] != handle}
 
     def changed(self) -> tuple[str, ...]:
