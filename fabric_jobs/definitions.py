@@ -120,6 +120,7 @@ class Action:
     description: str = ""
     image: str = ""
     command: tuple[str, ...] = ()  # replaces the image's ENTRYPOINT; the message is appended as last argument
+    python: str = ""  # the interpreter where no image is used: a version, a name or a path; empty: that of the executor
     port: str = ""  # daemons
     scale_count: int = 1  # daemons
     timeout: float | None = None  # seconds; jobs; `timeout` and `jobTimeout` are one

@@ -110,6 +110,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("FABRIC_JOBS_", "CORTEX_"))}
     path = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
     environment = {**kept, "PATH": path, "FABRIC_JOBS_IDLE_SECONDS": "1", "LC_ALL": "C.UTF-8"}
+    environment["FABRIC_JOBS_CACHE"] = str(tmp_path / ".cache")
     finished = subprocess.run(
         ["bash", "-c", script_of(steps)],
         cwd=tmp_path,

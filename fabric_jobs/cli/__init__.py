@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "tasks": ("tasks", "group", "List and show the tasks of activations, and print their logs."),
     "trace": ("trace", "command", "Tell where a record came from, or what it caused."),
     "deadletters": ("deadletters", "group", "List, show, edit, retry and drop records that could not be handled."),
+    "environments": ("environments", "group", "List and remove the cached Python environments of skills."),
     "serve": ("serve", "command", "Serve a workspace in the foreground."),
 }
 

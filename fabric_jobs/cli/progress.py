@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, TextIO
 
 import click
@@ -28,6 +29,7 @@ class Progress:
         self._seen: dict[str, tuple[float, int]] = {}
         self._rates: dict[str, float] = {}
         self._nodes: Sequence[Mapping[str, Any]] = ()
+        self._told: set[str] = set()  # what is said once
 
     @property
     def interval(self) -> float:
@@ -40,6 +42,8 @@ class Progress:
         now = time.monotonic()
         for node in nodes:
             self._measure(node, now)
+            if not self._quiet:
+                self._tell(node)
         if self._live:
             self._draw()
         elif not self._quiet and now - self._last >= PLAIN_SECONDS:
@@ -63,15 +67,32 @@ class Progress:
             self._rates[key] = max(0.0, (max(done, node["out"]) - before[1]) / (now - before[0]))
             self._seen[key] = (now, max(done, node["out"]))
 
+    def _tell(self, node: Mapping[str, Any]) -> None:
+        """Say once what stays true; and, where nobody watches, that something is being prepared."""
+        remarks = node.get("remarks", ())
+        more = f" ({len(remarks) - 1} more: fabric-jobs workspaces lint)" if len(remarks) > 1 else ""
+        lines = [f"{node['skill']}: {remark}{more}" for remark in remarks[:1]]
+        if node.get("note") and not self._live:
+            lines.append(f"{node['skill']}: {node['note'].partition(':')[0]} …")
+        for line in lines:
+            if line not in self._told:
+                self._told.add(line)
+                self._erase()
+                click.echo(line, file=self._stream)
+
     def _text(self, columns: int = 1000) -> list[str]:
         """Return one line per skill; where the terminal is narrow the last figures go, whole: a part of one would lie."""
         rows = [self._cells(node) for node in self._nodes]
-        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+        widths = [max(map(len, cells)) for cells in zip_longest(*rows, fillvalue="")]
         while len(widths) > 2 and sum(widths) + 2 * len(widths) >= columns:
             widths.pop()
-        return ["".join(f"  {cell:{width}}" for cell, width in zip(row, widths, strict=False)) for row in rows]
+        lines = ["".join(f"  {cell:{width}}" for cell, width in zip(row, widths, strict=False)) for row in rows]
+        notes = [node.get("note") for node in self._nodes]
+        return [f"{line}  {note}" if note else line for line, note in zip(lines, notes, strict=True)]
 
     def _cells(self, node: Mapping[str, Any]) -> tuple[str, ...]:
+        if node.get("note"):  # its program does not run yet, so there are no figures
+            return (node["skill"], f"{'starting':8}")
         rate = self._rates.get(node["node"], 0.0)
         return (
             node["skill"],
@@ -81,6 +102,11 @@ class Progress:
             f"waiting {node['waiting']:>6,}",
             f"{rate:>7,.0f}/s",
         )
+
+    def _erase(self) -> None:
+        if self._lines:
+            self._stream.write(f"\x1b[{self._lines}A\x1b[J")
+            self._lines = 0
 
     def _draw(self) -> None:
         columns = os.get_terminal_size(self._stream.fileno()).columns or 80  # 0: it does not know

@@ -61,7 +61,8 @@ def list_tasks(
     """
     gateway = options.gateway_of(workspace, state_dir)
     found = gateway.get("/tasks", activationId=activation, skillName=skill, state=state, limit=limit)["tasks"]
-    show_rows(found, COLUMNS, output, empty="There are no such tasks.")
+    noted = {"NOTE": "note"} if any(task.get("note") for task in found) else {}
+    show_rows(found, {**COLUMNS, **noted}, output, empty="There are no such tasks.")
 
 
 @group.command("show")

@@ -17,7 +17,7 @@ ON_ERROR = ("fail", "continue", "complete")
 JOB_KEYS = ("jobTimeout", "timeout", "receives", "response", "workers", "preload")
 DAEMON_KEYS = ("port", "scaleCount", "concurrency")
 ACTION_KEYS = (
-    *("name", "type", "description", "image", "command", "environmentVariables", "podSpec", "k8sResources"),
+    *("name", "type", "description", "image", "command", "python", "environmentVariables", "podSpec", "k8sResources"),
     *("retries", "onError", "resources", *JOB_KEYS, *DAEMON_KEYS),
 )
 RETRY_KEYS = ("limit", "backoff_seconds", "max_backoff_seconds")
@@ -26,6 +26,7 @@ POD_SPEC_KEYS = ("path", "value")
 CPU = re.compile(r"[0-9]+(\.[0-9]+)?|[0-9]+m")
 MEMORY = re.compile(r"[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?")
 MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+PYTHON = re.compile(r"[0-9]+(\.[0-9]+)?|[^\s0-9][^\0\n]*")
 PORT = re.compile(r"[0-9]{1,5}")
 LONGEST_SECONDS = 366 * 86_400  # a year; more is a slip of the keyboard
 
@@ -40,6 +41,7 @@ def read_action(reader: Reader) -> Action | None:
         description=reader.text("description"),
         image=reader.text("image"),
         command=_command(reader),
+        python=_python(reader),
         port=_port(reader),
         scale_count=reader.whole("scaleCount", 1, low=0, high=1000),
         timeout=_timeout(reader),
@@ -92,6 +94,13 @@ def _command(reader: Reader) -> tuple[str, ...]:
     if inner is not None and inner.node.value == []:
         inner.error("the command is empty; remove this key, or name the program")
     return _texts(reader, "command")
+
+
+def _python(reader: Reader) -> str:
+    inner = reader.inner("python")
+    if inner is None or not isinstance(inner.node.value, str):
+        return reader.text("python")  # which takes no numbers: 3.10 and 3.1 are one
+    return reader.matches("python", PYTHON, 'a Python; write a version like "3.12", the name of a program, or a path')
 
 
 def _port(reader: Reader) -> str:

@@ -57,6 +57,7 @@ def attempt_spec(
         command=node.action.command,
         arguments=(body,),
         image=node.action.image,
+        python=node.action.python,
         environment=environment,
     )
     return AttemptSpec(name=task.attempt_name, processes=(process,), files=files)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fabric_jobs.definitions import Action, Retries
-from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit
+from fabric_jobs.executors.base import LOST, STOPPED, UNPREPARED, AttemptExit
 from fabric_jobs.records import Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store.tasks import Again
@@ -149,5 +149,7 @@ def describe_exit(ended: AttemptExit) -> str:
     """Return how an attempt ended in words, such as `exit code 137 (killed by SIGKILL)`."""
     if ended.code is None:
         return "nobody knows how it ended"
+    if ended.reason == UNPREPARED:
+        return f"its requirements could not be installed (exit code {ended.code})"
     name = SIGNALS.get(ended.code - 128, "")
     return f"exit code {ended.code}" + (f" (killed by {name})" if name else "")

@@ -18,10 +18,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 LOST = "lost"
 STOPPED = "stopped"
+UNPREPARED = "unprepared"  # what the program needs could not be installed; the program was not started
 STREAMS = ("stdout", "stderr")
 
 FILES = "{{files}}"  # in a command or a variable: the directory of the attempt's files, wherever the place has it
@@ -35,6 +36,7 @@ class ProcessSpec:
     command: tuple[str, ...] = ()  # empty: what the Dockerfile says
     arguments: tuple[str, ...] = ()  # appended to the command, in every place
     image: str = ""
+    python: str = ""  # the interpreter of a place that has no images: a version, a name or a path; empty: its own
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = (
         0  # on which it is expected to listen; a place may give it another one, in the variable PORT; 0: on none
@@ -55,7 +57,14 @@ class AttemptExit:
     """How an attempt ended."""
 
     code: int | None  # 128 + n for signal n; None when nobody knows
-    reason: str = ""  # "", LOST or STOPPED
+    reason: str = ""  # "", LOST, STOPPED or UNPREPARED
+
+
+class Note(NamedTuple):
+    """What people may want to know of an attempt beside its output."""
+
+    doing: str = ""  # what keeps the program from running yet, such as `installing requirements`; empty once it runs
+    remarks: tuple[str, ...] = ()  # what this place does not carry out; they stay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +134,9 @@ class Executor(Protocol):
         All pages together hold every byte once. A line of more than `log_pages.LINE_BYTES` may come in parts.
         Raises InvalidInput when the cursor is none.
         """
+
+    def note(self, handle: str) -> Note:
+        """Return what there is to say of an attempt; it may be asked often, and of an attempt that has ended or is gone."""
 
     def remove(self, handle: str) -> None:
         """Delete what is left of an ended attempt, logs included. Twice is harmless."""

@@ -1,73 +1,251 @@
-"""Reads out of a Dockerfile what the local executor honours: the program, and where the files go."""
+"""Reads out of a Dockerfile what the local executor honours: program, variables, directory, and where the files go."""
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from posixpath import basename, dirname, join, normpath
+from types import MappingProxyType
+from typing import NamedTuple
+
+from fabric_jobs.executors import dockerfile_run
+from fabric_jobs.executors.dockerfile_text import Instruction, expand, flags_and_rest, instructions, listed, split
 
 SCUTTLE = "scuttle"  # waits for a service mesh; a local job has none
+SHELL = ("/bin/sh", "-c")
+# Patterns, compiled when they are first used: most files need none of them.
+PATH_IN_TEXT = r"(?<![\w.~$}/-])/[\w.@%+,/-]*"
+SCUTTLE_IN_TEXT = r"^((?:exec\s+)?)(?:\S*/)?scuttle\s+"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dockerfile:
+class Note(NamedTuple):
+    """Something that is not carried out where no image is built."""
+
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"Dockerfile line {self.line}: {self.text}"
+
+
+class Copied(NamedTuple):
+    """Files of the action's directory that are in the image."""
+
+    source: str  # below the action's directory; empty: all of it; may have wildcards
+    target: str  # the path in the image, or that of the directory that they are in
+    into: bool  # the target is certainly a directory
+
+    def local(self, path: str, directory: Path) -> Path | None:
+        """Return the file of `directory` that is at `path` in the image; None when it is none of these."""
+        source = directory / self.source
+        if not self.source or source.is_dir():
+            inside = path == self.target or path.startswith(self.target.rstrip("/") + "/")
+            return source / path[len(self.target) :].lstrip("/") if inside else None
+        if path == self.target and not self.into:
+            return source
+        if dirname(path) == self.target and PurePosixPath(basename(path)).match(source.name):
+            return source.parent / basename(path)
+        return None
+
+
+class Dockerfile(NamedTuple):
     """What a Dockerfile says about the program of its last stage."""
 
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    directories: tuple[str, ...] = ()  # image paths that hold the whole action's directory
+    is_shell: bool = False  # the entrypoint is in the shell form, which takes no CMD
+    environment: Mapping[str, str] = MappingProxyType({})
+    arguments: Mapping[str, str] = MappingProxyType({})
+    shell: tuple[str, ...] = SHELL
+    working_directory: str = ""
+    copied: tuple[Copied, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     def program(self, directory: Path) -> tuple[str, ...]:
         """Return the program with image paths replaced by those of `directory`; empty when the file names none."""
-        words = (*self.entrypoint, *self.command) if self.entrypoint else self.command
-        if words and PurePosixPath(words[0]).name == SCUTTLE:
+        words = self.entrypoint if self.is_shell else (*self.entrypoint, *self.command)
+        return self.local_words(words, directory)
+
+    def local_words(self, words: tuple[str, ...], directory: Path) -> tuple[str, ...]:
+        """Return a command line as it is run outside of the image: without scuttle, with paths below `directory`."""
+        if words and basename(words[0]) == SCUTTLE:
             words = words[1:]
-        return tuple(self._local(word, directory) for word in words)
+        if self.shell and words[: len(self.shell)] == self.shell and len(words) > len(self.shell):
+            at = len(self.shell)
+            text = re.sub(SCUTTLE_IN_TEXT, r"\1", words[at])
+            text = re.sub(PATH_IN_TEXT, lambda found: _quoted(found[0], self._local(found[0], directory)), text)
+            return (*words[:at], text, *words[at + 1 :])
+        return tuple(self._local_word(word, directory) for word in words)
 
-    def _local(self, word: str, directory: Path) -> str:
-        for path in self.directories:
-            if word == path or word.startswith(path.rstrip("/") + "/"):
-                return str(directory / word[len(path) :].lstrip("/"))
-        return word
+    def variables(self, directory: Path) -> dict[str, str]:
+        """Return the variables of ENV; image paths in them, also in lists such as PYTHONPATH, are those of `directory`."""
+        return {
+            name: ":".join(self._local(part, directory) for part in value.split(":"))
+            for name, value in self.environment.items()
+        }
+
+    def directory(self, directory: Path) -> Path:
+        """Return where the program runs: WORKDIR, when it is a directory that files were put in, else `directory`."""
+        if self.working_directory:
+            for copied in reversed(self.copied):
+                found = copied.local(self.working_directory, directory)
+                if found is not None and found.is_dir():
+                    return found
+                if found is None and copied.source and copied.target == self.working_directory:
+                    return (directory / copied.source).parent
+        return directory
+
+    def _local_word(self, word: str, directory: Path) -> str:
+        option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+        return option + equals + self._local(value, directory)
+
+    def _local(self, path: str, directory: Path) -> str:
+        if not path.startswith("/"):
+            return path
+        found = [local for copied in reversed(self.copied) if (local := copied.local(normpath(path), directory))]
+        return str(next((local for local in found if local.exists()), found[0])) if found else path
 
 
+def _quoted(before: str, after: str) -> str:
+    if before == after:
+        return before
+    import shlex  # late: only the shell form needs it
+
+    return shlex.quote(after)
+
+
+@lru_cache(maxsize=256)
 def read(text: str) -> Dockerfile:
     """Parse the text of a Dockerfile; what is not understood is passed over."""
+    stages: dict[str, Dockerfile] = {}
+    name = ""
+    arguments: dict[str, str] = {}  # of the ARGs before the first FROM
     found = Dockerfile()
-    for keyword, rest in _instructions(text):
-        if keyword == "FROM":
-            found = Dockerfile()
-        elif keyword == "ENTRYPOINT":
-            found = Dockerfile(entrypoint=_words(rest), command=found.command, directories=found.directories)
-        elif keyword == "CMD":
-            found = Dockerfile(entrypoint=found.entrypoint, command=_words(rest), directories=found.directories)
-        elif keyword in ("ADD", "COPY"):
-            directories = (*found.directories, *_whole_directory(rest))
-            found = Dockerfile(entrypoint=found.entrypoint, command=found.command, directories=directories)
+    for instruction in instructions(text):
+        if instruction.keyword == "FROM":
+            stages[name] = found
+            image, name = _stage(instruction, arguments, len(stages) - 1)
+            noted = dockerfile_run.base_note(image)
+            notes = (Note(line=instruction.line, text=noted),) if noted else ()
+            found = stages[image.lower()] if image.lower() in stages else Dockerfile(notes=notes)
+        elif instruction.keyword == "ARG" and not stages:
+            arguments |= _argument(instruction, arguments, {})
+        elif instruction.keyword == "ARG":
+            found = found._replace(arguments={**found.arguments, **_argument(instruction, found.arguments, arguments)})
+        elif instruction.keyword in ("ADD", "COPY"):
+            found = _with_files(found, instruction, stages)
+        elif instruction.keyword in HANDLERS:
+            found = HANDLERS[instruction.keyword](found, instruction)
     return found
 
 
-def _instructions(text: str) -> list[tuple[str, str]]:
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    joined = re.sub(r"\\[ \t]*\n", " ", "\n".join(lines))
-    parts = [line.strip().split(None, 1) for line in joined.splitlines() if line.strip()]
-    return [(part[0].upper(), part[1] if len(part) > 1 else "") for part in parts]
+def _stage(instruction: Instruction, arguments: dict[str, str], number: int) -> tuple[str, str]:
+    """Return the image, or the stage that is gone on with, and the name of the new stage."""
+    words = split(flags_and_rest(instruction.rest)[1], arguments)
+    named = len(words) == 3 and words[1].upper() == "AS"
+    return words[0] if words else "", words[2].lower() if named else str(number)
 
 
-def _words(rest: str) -> tuple[str, ...]:
-    try:
-        words = json.loads(rest)
-    except ValueError:
-        words = None
-    if isinstance(words, list) and all(isinstance(word, str) for word in words):
-        return tuple(words)
+def _argument(instruction: Instruction, known: Mapping[str, str], outer: Mapping[str, str]) -> dict[str, str]:
+    pairs = (word.partition("=") for word in split(instruction.rest, {**outer, **known}))
+    return {name: value if equals else known.get(name, outer.get(name, "")) for name, equals, value in pairs}
+
+
+def _with_files(found: Dockerfile, instruction: Instruction, stages: dict[str, Dockerfile]) -> Dockerfile:
+    flags, rest = flags_and_rest(instruction.rest)
+    words = listed(rest) or split(rest, _known(found))
+    if len(words) < 2 or "<<" in rest:
+        return found
+    *sources, last = words
+    target = normpath(join("/", found.working_directory, last))
+    into = last.endswith(("/", ".")) or len(sources) > 1
+    copied: list[Copied] = []
+    notes: list[Note] = []
+    for source in sources:
+        if "from" in flags:
+            inherited = _from_stage(stages.get(flags["from"].lower(), Dockerfile()), source, target)
+            copied += inherited
+            if not inherited and basename(source) != SCUTTLE:
+                text = f"'{source}', which is copied from '{flags['from']}', is not made on this machine"
+                notes.append(Note(line=instruction.line, text=text))
+        elif "://" in source or source.startswith("git@"):
+            notes.append(Note(line=instruction.line, text=f"'{source}' is not fetched on this machine"))
+        else:
+            path = normpath(source.lstrip("/") or ".")
+            copied.append(Copied(source="" if path == "." else path, target=target, into=into))
+    return found._replace(copied=(*found.copied, *copied), notes=(*found.notes, *notes))
+
+
+def _from_stage(stage: Dockerfile, source: str, target: str) -> list[Copied]:
+    """Return what another stage had got out of the action's directory at `source`."""
+    path = normpath(join("/", source))
+    found: list[Copied] = []
+    for copied in stage.copied:
+        if copied.target == path:
+            found.append(copied._replace(target=target))
+        elif path.startswith(copied.target.rstrip("/") + "/"):
+            inner = path[len(copied.target) :].lstrip("/")
+            found.append(copied._replace(source=join(copied.source, inner), target=target))
+        elif copied.target.startswith(path.rstrip("/") + "/"):
+            found.append(copied._replace(target=join(target, copied.target[len(path) :].lstrip("/"))))
+    return found
+
+
+def _known(found: Dockerfile) -> dict[str, str]:
+    return {**found.arguments, **found.environment}
+
+
+def _env(found: Dockerfile, instruction: Instruction) -> Dockerfile:
+    known = _known(found)
+    first, _, rest = instruction.rest.partition(" ")
+    if "=" in first:
+        pairs = {name: value for name, _, value in (word.partition("=") for word in split(instruction.rest, known))}
+    else:
+        pairs = {first: expand(rest.strip(), known)} if first else {}
+    return found._replace(environment={**found.environment, **pairs})
+
+
+def _workdir(found: Dockerfile, instruction: Instruction) -> Dockerfile:
+    path = expand(instruction.rest, _known(found))
+    return found._replace(working_directory=normpath(join("/", found.working_directory, path)))
+
+
+def _entrypoint(found: Dockerfile, instruction: Instruction) -> Dockerfile:
+    words = listed(instruction.rest)
+    return found._replace(entrypoint=_words(found, instruction), is_shell=words is None and bool(instruction.rest))
+
+
+def _cmd(found: Dockerfile, instruction: Instruction) -> Dockerfile:
+    return found._replace(command=_words(found, instruction))
+
+
+def _words(found: Dockerfile, instruction: Instruction) -> tuple[str, ...]:
+    words = listed(instruction.rest)
+    if words is not None:
+        return words
     # The shell form gets the message as "$0 …" in Docker and loses it; here it is the last argument, as everywhere.
-    return ("/bin/sh", "-c", f'{rest} "$@"', "sh") if rest else ()
+    return (*found.shell, f'{instruction.rest} "$@"', "sh") if instruction.rest else ()
 
 
-def _whole_directory(rest: str) -> tuple[str, ...]:
-    words = [word for word in rest.split() if not word.startswith("--")]
-    if len(words) == 2 and words[0] in (".", "./") and "--from" not in rest:
-        return (words[1],)
-    return ()
+def _shell(found: Dockerfile, instruction: Instruction) -> Dockerfile:
+    return found._replace(shell=listed(instruction.rest) or found.shell)
+
+
+def _run(found: Dockerfile, instruction: Instruction) -> Dockerfile:
+    text = flags_and_rest(instruction.rest)[1]
+    words = listed(text)
+    noted = dockerfile_run.run_notes(" ".join(words) if words else text)
+    return found._replace(notes=(*found.notes, *(Note(line=instruction.line, text=each) for each in noted)))
+
+
+# What is not here, such as USER, EXPOSE, VOLUME and LABEL, says nothing about a program that runs as its user's process.
+HANDLERS: dict[str, Callable[[Dockerfile, Instruction], Dockerfile]] = {
+    "ENV": _env,
+    "WORKDIR": _workdir,
+    "ENTRYPOINT": _entrypoint,
+    "CMD": _cmd,
+    "SHELL": _shell,
+    "RUN": _run,
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, LogPage, LogQuery
+from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, LogPage, LogQuery, Note
 from fabric_jobs.executors.log_pages import untimed
 
 
@@ -18,6 +18,7 @@ class FakeExecutor:
         self.specs: dict[str, AttemptSpec] = {}
         self.exits: dict[str, AttemptExit] = {}
         self.output: dict[tuple[str, str], bytes] = {}
+        self.notes: dict[str, Note] = {}
         self.unreachable = False
         self._changed: SimpleQueue[str | None] = SimpleQueue()
 
@@ -69,8 +70,14 @@ class FakeExecutor:
         """Return stdout, then stderr."""
         return untimed(lambda stream, offset, limit: self.logs(handle, stream, offset, limit), query)
 
+    def note(self, handle: str) -> Note:
+        """Return what the test said."""
+        self._reach()
+        return self.notes.get(handle, Note())
+
     def remove(self, handle: str) -> None:
         """Forget the output."""
+        self.notes.pop(handle, None)
         self.output = {key: value for key, value in self.output.items() if key[0] != handle}
 
     def changed(self) -> tuple[str, ...]:

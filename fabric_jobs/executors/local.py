@@ -4,6 +4,7 @@
                   pid      of the wrapper, which leads the process group
                   exit     the exit code, written by the wrapper
                   stopped  somebody asked it to stop
+                  note, remarks, install.log, unprepared: see `note`, and `fabric_jobs.executors.install`
                   stdout, stderr, index, and the attempt's files
 
 The wrapper is a shell of a few lines: it survives the process that started it, and its lock needs no clean-up.
@@ -14,21 +15,30 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
-from fabric_jobs.executors import log_pages, program
-from fabric_jobs.executors.base import FILES, LOST, STOPPED, STREAMS, AttemptExit, AttemptSpec, LogPage, LogQuery
+from fabric_jobs.executors import log_pages, ports, program
+from fabric_jobs.executors.base import (
+    FILES,
+    LOST,
+    STOPPED,
+    STREAMS,
+    UNPREPARED,
+    AttemptExit,
+    AttemptSpec,
+    LogPage,
+    LogQuery,
+    Note,
+)
 from fabric_jobs.executors.log_index import LogIndex
 
 # Standard input is the lock, so that the program, which gets another one, does not hold it. The traps keep the shell alive
@@ -41,8 +51,8 @@ WRAPPER = (
 OWN = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # by this variable the processes of an attempt are known
 PROC = Path("/proc")
 START_SECONDS = 0.05  # a wrapper as old as this has started the program
-LOCALHOST = "127.0.0.1"
 KILL_SECONDS = 10.0  # what is killed is gone by then
+LINE_BYTES, LINE_LENGTH = 2048, 70  # what is looked at for the last line of a log, and what is shown of it
 
 TRY_AGAIN = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
@@ -82,9 +92,12 @@ class LocalExecutor:
             return None
         stopped = STOPPED if (directory / "stopped").exists() else ""
         try:
-            return AttemptExit(int((directory / "exit").read_text()), stopped)
+            code = int((directory / "exit").read_text())
         except (FileNotFoundError, ValueError):
             return AttemptExit(128 + signal.SIGKILL, STOPPED) if stopped else AttemptExit(None, LOST)
+        if code and not stopped and (directory / "unprepared").exists():
+            return AttemptExit(code, UNPREPARED)
+        return AttemptExit(code, stopped)
 
     def stop(self, handle: str, grace: float) -> None:
         """TERM, a wait, KILL; to the whole process group."""
@@ -116,10 +129,7 @@ class LocalExecutor:
 
     def address(self, handle: str) -> tuple[str, int]:
         """Read the port that was given to the program."""
-        try:
-            return LOCALHOST, int((Path(handle) / "port").read_text())
-        except (OSError, ValueError) as error:
-            raise ExecutorUnavailable(f"{handle} has no port: {error}") from error
+        return ports.address(Path(handle))
 
     def page(self, handle: str, query: LogQuery) -> LogPage:
         """Read the files, by the same index."""
@@ -127,6 +137,14 @@ class LocalExecutor:
             return log_pages.page(Path(handle), query)
         except OSError as error:
             raise ExecutorUnavailable(f"the log in {handle} cannot be read: {error}") from error
+
+    def note(self, handle: str) -> Note:
+        """Read what the attempt says while it is prepared, and what was remarked at its start."""
+        directory = Path(handle)
+        doing = _text(directory / "note")
+        if doing.startswith("installing"):
+            doing = f"{doing}: {_last_line(directory / 'install.log')}".removesuffix(": ")
+        return Note(doing=doing, remarks=tuple(_text(directory / "remarks").splitlines()))
 
     def remove(self, handle: str) -> None:
         """Delete the directory of an ended attempt."""
@@ -149,22 +167,24 @@ class LocalExecutor:
         process = spec.processes[0]
         for name, content in spec.files.items():
             (directory / name).write_bytes(content)
-        words = [word.replace(FILES, str(directory)) for word in program.find(process)]
-        environment = {key: value.replace(FILES, str(directory)) for key, value in process.environment.items()}
+        found = program.find(process)
+        own = {key: value.replace(FILES, str(directory)) for key, value in process.environment.items()}
         if process.port:
-            words, environment = _with_port(words, environment, process.port, _note_port(directory))
-        environment[OWN] = str(directory)
-        path = os.pathsep.join(
-            filter(None, [str(program.RUNTIME), os.environ.get("PYTHONPATH"), environment.get("PYTHONPATH")])
-        )
-        with open(directory / "stdout", "ab") as stdout, open(directory / "stderr", "ab") as stderr:
+            found, own = ports.give(found, own, process.port, directory)
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **found.variables, **own, OWN: str(directory)}
+        paths = [str(program.RUNTIME), *(each.get("PYTHONPATH") for each in (os.environ, found.variables, own))]
+        with ExitStack() as stack:
+            words, held = _ready(found, directory)
+            for descriptor in held:
+                stack.callback(os.close, descriptor)
             child = subprocess.Popen(
-                ["/bin/sh", "-c", WRAPPER, str(directory), *words],
-                cwd=process.directory,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment, "PYTHONPATH": path},
+                ["/bin/sh", "-c", WRAPPER, str(directory), *(word.replace(FILES, str(directory)) for word in words)],
+                cwd=found.directory,
+                env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
                 stdin=lock,
-                stdout=stdout,
-                stderr=stderr,
+                stdout=stack.enter_context(open(directory / "stdout", "ab")),
+                stderr=stack.enter_context(open(directory / "stderr", "ab")),
+                pass_fds=held,
                 start_new_session=True,
             )
         self._children[str(directory)] = child
@@ -186,22 +206,19 @@ class LocalExecutor:
             child.wait()
 
 
-def _note_port(directory: Path) -> int:
-    """Find a free port and note it: two attempts of one daemon can run beside each other, and beside other programs."""
-    with socket.socket() as probe:
-        probe.bind((LOCALHOST, 0))
-        port = int(probe.getsockname()[1])
-    (directory / "port").write_text(str(port))
-    return port
+def _ready(found: program.Program, directory: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the words to run, and the descriptors that have to stay open as long as they run."""
+    if found.remarks:
+        (directory / "remarks").write_text("\n".join(found.remarks))
+    if found.environment is None:
+        return found.words, ()
+    from fabric_jobs.executors import environments, install  # late: most actions need no environment
 
-
-def _with_port(
-    words: list[str], environment: dict[str, str], declared: int, port: int
-) -> tuple[list[str], dict[str, str]]:
-    """Return command and variables with a free port in place of the declared one, and in the variable PORT."""
-    number = re.compile(rf"(?<![\w.]){declared}(?![\w.])")
-    values = {key: str(port) if value == str(declared) else value for key, value in environment.items()}
-    return [number.sub(str(port), word) for word in words], {**values, "PORT": str(port)}
+    held = environments.hold(found.environment)
+    if held is not None:
+        return found.words, (held,)
+    install.say(directory, install.INSTALLING)
+    return install.command(found.environment, directory, found.words), ()
 
 
 @contextmanager
@@ -302,3 +319,22 @@ def _environment(pid: int) -> bytes:
         return (PROC / str(pid) / "environ").read_bytes()
     except OSError:  # it has just ended, or it is somebody else's
         return b""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # it says nothing, or it is gone
+        return ""
+
+
+def _last_line(path: Path) -> str:
+    """Return the last whole line of a log, as far as people want to see it."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LINE_BYTES))
+            lines = file.read().decode(errors="replace").splitlines(keepends=True)
+    except OSError:
+        return ""
+    whole = [line.strip() for line in lines if line.endswith("\n") and line.strip()]
+    return whole[-1][:LINE_LENGTH] if whole else ""

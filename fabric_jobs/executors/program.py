@@ -1,40 +1,104 @@
-"""Finds the program of an action for the local executor (DESIGN section 7)."""
+"""Finds the program of an action for the local executor, and all that it runs with (DESIGN section 7)."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import dockerfile
 from fabric_jobs.executors.base import ProcessSpec
+from fabric_jobs.executors.dockerfile import Dockerfile
+
+if TYPE_CHECKING:
+    from fabric_jobs.executors.environments import Environment
 
 PYTHONS = frozenset({"python", "python3"})
+VERSION = r"\d+(\.\d+)?"
 RUNTIME = Path(__file__).parent.parent / "runtime"  # goes on PYTHONPATH
 
 
-def find(spec: ProcessSpec) -> list[str]:
-    """Return the command line of a process: `command`, else the Dockerfile's ENTRYPOINT, else its CMD, and the arguments.
+class Program(NamedTuple):
+    """What is run, where, and in which environment."""
 
-    Raises InvalidInput when there is no program, or it needs packages.
+    words: tuple[str, ...]
+    directory: Path
+    variables: Mapping[str, str]  # those of the Dockerfile, and the way to the Python; the action's own win over them
+    environment: Environment | None = None  # what its requirements.txt asks for
+    remarks: tuple[str, ...] = ()  # what its Dockerfile says that is not carried out here
+
+
+def find(spec: ProcessSpec) -> Program:
+    """Return the program of a process: `command`, else the Dockerfile's ENTRYPOINT and CMD, and the arguments.
+
+    Raises InvalidInput when there is no program, no such interpreter, or a file that requirements.txt refers to is missing.
     """
-    words = spec.command or _from_dockerfile(spec.directory)
-    _refuse_requirements(spec.directory)
-    program = [sys.executable, *words[1:]] if words[0] in PYTHONS else list(words)
-    return [*program, *spec.arguments]
+    file = _dockerfile(spec.directory)
+    words = file.local_words(spec.command, spec.directory) if file and spec.command else spec.command
+    words = words or _from_dockerfile(file, spec.directory)
+    python = interpreter(spec.python or os.environ.get("FABRIC_JOBS_PYTHON", ""), spec.directory)
+    variables = file.variables(spec.directory) if file else {}
+    environment = _environment(spec, python, variables)
+    binaries = os.path.dirname(python)
+    if environment is not None:
+        binaries = str(environment.binaries)
+        python = str(environment.binaries / "python")
+        variables["VIRTUAL_ENV"] = str(environment.venv)
+    ways = [binaries, *variables.get("PATH", "").split(os.pathsep), os.environ.get("PATH", os.defpath)]
+    variables["PATH"] = os.pathsep.join(filter(None, ways))
+    program = (python, *words[1:]) if words[0] in PYTHONS else words
+    return Program(
+        words=(*program, *spec.arguments),
+        directory=file.directory(spec.directory) if file else spec.directory,
+        variables=variables,
+        environment=environment,
+        remarks=tuple(map(str, file.notes)) if file else (),
+    )
 
 
-def _from_dockerfile(directory: Path) -> tuple[str, ...]:
-    path = directory / "Dockerfile"
+def interpreter(wanted: str, directory: Path) -> str:
+    """Return the path of a Python: a version, the name of a program, or a path, from `directory` on when it is relative.
+
+    Raises InvalidInput when there is none; without a wish it is the Python of this process.
+    """
+    if not wanted or (re.fullmatch(VERSION, wanted) and _is_own(wanted)):
+        return sys.executable
+    name = f"python{wanted}" if re.fullmatch(VERSION, wanted) else wanted
+    name = os.path.expanduser(name)
+    found = shutil.which(directory / name if "/" in name else name)
+    if found is None:
+        raise InvalidInput(
+            f"there is no Python '{wanted}' here: '{name}' is not a program that can be run.",
+            hint="Install it, or name another one: 'python' of the action in skill.yaml, or the variable FABRIC_JOBS_PYTHON.",
+        )
+    return os.path.abspath(found)
+
+
+def _is_own(version: str) -> bool:
+    own = [str(number) for number in sys.version_info[:2]]
+    return version.split(".") == own[: version.count(".") + 1]
+
+
+def _dockerfile(directory: Path) -> Dockerfile | None:
     try:
-        text = path.read_text(errors="replace")
+        return dockerfile.read((directory / "Dockerfile").read_text(errors="replace"))
     except FileNotFoundError:
+        return None
+
+
+def _from_dockerfile(file: Dockerfile | None, directory: Path) -> tuple[str, ...]:
+    path = directory / "Dockerfile"
+    if file is None:
         raise InvalidInput(
             f"there is no program: the action has no 'command', and there is no {path}.",
             hint="Give the action a 'command' in skill.yaml, or write a Dockerfile with an ENTRYPOINT.",
-        ) from None
-    words = dockerfile.read(text).program(directory)
+        )
+    words = file.program(directory)
     if not words:
         raise InvalidInput(
             f"there is no program: {path} has neither ENTRYPOINT nor CMD.",
@@ -43,19 +107,15 @@ def _from_dockerfile(directory: Path) -> tuple[str, ...]:
     return words
 
 
-def _refuse_requirements(directory: Path) -> None:
-    path = directory / "requirements.txt"
-    if not path.exists():
-        return
-    wanted = [
-        line
-        for line in (re.sub(r"(^|\s)#.*", "", line).strip() for line in path.read_text(errors="replace").splitlines())
-        if line
-    ]
-    if wanted:
-        raise InvalidInput(
-            f"{path} asks for {', '.join(wanted)}, and this version makes no environments: a skill runs in the Python that "
-            "fabric-jobs runs in, with the standard library.",
-            hint="Empty requirements.txt if the packages are installed there, or give the action a 'command' that names the "
-            "Python of an environment of yours and remove the file.",
-        )
+def _environment(spec: ProcessSpec, python: str, variables: Mapping[str, str]) -> Environment | None:
+    path = spec.directory / "requirements.txt"
+    try:
+        text = path.read_text(errors="replace")
+    except FileNotFoundError:
+        return None
+    if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
+        return None
+    from fabric_jobs.executors.environments import environment_of  # late: most actions ask for nothing
+    from fabric_jobs.executors.requirements import read
+
+    return environment_of(python, read(path, {**os.environ, **variables, **spec.environment}))

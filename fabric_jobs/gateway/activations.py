@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from fabric_jobs.executors.base import Note
+from fabric_jobs.gateway import notes
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.parts import (
     Parts,
@@ -199,6 +201,7 @@ def _progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
     counts = tasks.counts(sql, activation.activation_id)
     sent = tasks.sent_by_node(sql, activation.activation_id)
     dead = dead_letters.counts_by_node(sql, activation.activation_id)
+    noted = notes.by_node(parts, activation.activation_id)
     return [
         {
             "skill": node.ref_id,
@@ -208,6 +211,8 @@ def _progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
             "out": sent.get(node.key, 0),
             "failed": dead.get(node.key, 0),
             "tasks": counts.get(node.key, {}),
+            "note": "" if activation.ended else noted.get(node.key, Note()).doing,
+            "remarks": list(noted.get(node.key, Note()).remarks),
         }
         for node in plan.nodes.values()
     ]

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fabric_jobs.gateway import logs
+from fabric_jobs.gateway import logs, notes
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.parts import find_task, milliseconds, parts_of, project_of, task_json, whole_of
 from fabric_jobs.records import Attempt
@@ -32,7 +32,11 @@ async def list_tasks(request: Request) -> Response:
     )
     found = tasks.listed(sql, wanted)
     owners = {task.activation_id: activations.find(sql, task.activation_id) for task in found if task.activation_id}
-    return Json({"success": True, "tasks": [task_json(task, owners.get(task.activation_id or "")) for task in found]})
+    listed = [task_json(task, owners.get(task.activation_id or "")) for task in found]
+    for shown, task in zip(listed, found, strict=True):
+        if task.state in notes.RUNNING:  # there are few of these
+            shown["note"] = notes.of_task(parts_of(request), task)["note"]
+    return Json({"success": True, "tasks": listed})
 
 
 async def show_task(request: Request) -> Response:
@@ -40,7 +44,8 @@ async def show_task(request: Request) -> Response:
     task = find_task(request, project_of(request))
     sql = parts_of(request).store.read
     owner = activations.find(sql, task.activation_id) if task.activation_id else None
-    shown = {**task_json(task, owner), "attempts": [_attempt(attempt) for attempt in tasks.attempts(sql, task.task_id)]}
+    tries = [_attempt(attempt) for attempt in tasks.attempts(sql, task.task_id)]
+    shown = {**task_json(task, owner), **notes.of_task(parts_of(request), task), "attempts": tries}
     return Json({"success": True, "task": shown})
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fabric_jobs.definitions import Resources, Skill
-from fabric_jobs.errors import Problem
+from fabric_jobs.definitions import Action, Resources, Skill
+from fabric_jobs.errors import InvalidInput, Problem
+from fabric_jobs.executors.dockerfile import read as read_dockerfile
+from fabric_jobs.executors.program import interpreter
+from fabric_jobs.executors.requirements import read as read_requirements
 from fabric_jobs.workspace.cases import INVOKE, MESSAGE, Case, cases_of_skill
 from fabric_jobs.workspace.checked import Checked
 from fabric_jobs.workspace.lint_case import case_problems
@@ -52,18 +56,26 @@ def _check_programs(checked: Checked[Skill], skill: Skill) -> None:
             checked.error(message, "actions", index, "name")
         if action.resources != Resources():
             checked.warn("'resources' is not applied on this machine by this version", "actions", index, "resources")
-        if _wants_packages(dockerfile.parent / "requirements.txt"):
-            message = (
-                f"{shown(dockerfile.parent / 'requirements.txt')} names packages; this version makes no environments"
-            )
-            checked.warn(message, "actions", index, "name")
         if action.name not in used:
             checked.warn(f"no input leads to the action '{action.name}'", "actions", index, "name")
+        _check_places(checked, index, action, dockerfile)
 
 
-def _wants_packages(path: Path) -> bool:
-    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
-    return any(line.strip() and not line.lstrip().startswith("#") for line in lines)
+def _check_places(checked: Checked[Skill], index: int, action: Action, dockerfile: Path) -> None:
+    """Note what of an action's Dockerfile, Python and requirements a run on this machine will not find."""
+    if dockerfile.is_file():
+        for note in read_dockerfile(dockerfile.read_text(errors="replace")).notes:
+            checked.problems.append(_problem(dockerfile, note.text, line=note.line, level="warning"))
+    try:
+        interpreter(action.python, dockerfile.parent)
+    except InvalidInput as error:
+        checked.warn(error.message, "actions", index, "python")
+    path = dockerfile.parent / "requirements.txt"
+    if path.is_file():
+        try:
+            read_requirements(path, os.environ)
+        except InvalidInput as error:
+            checked.problems.append(_problem(path, error.message))
 
 
 def _check_effects(checked: Checked[Skill]) -> None:
@@ -95,4 +107,8 @@ def _missing_parameters(case: Case, skill: Skill) -> Iterator[Problem]:
     for parameter in port.parameters.listed:
         if parameter.required and isinstance(payload, dict) and parameter.name not in payload:
             reason = f"the payload has no '{parameter.name}', which the input '{port.name}' requires"
-            yield Problem(file=shown(case.message), line=0, column=0, path="", message=reason, level="warning")
+            yield _problem(case.message, reason, level="warning")
+
+
+def _problem(path: Path, message: str, *, line: int = 0, level: str = "error") -> Problem:
+    return Problem(file=shown(path), line=line, column=min(line, 1), path="", message=message, level=level)

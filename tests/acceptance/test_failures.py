@@ -189,15 +189,6 @@ def test_retries_are_carried_out(live: Live) -> None:
     assert "no attempt 9" in live.fails(3, "tasks", "logs", "shaky", "--attempt", 9)
 
 
-def test_requirements_are_refused_with_what_to_do(live: Live) -> None:
-    live.skill("needy", "print(1)")
-    (live.root / "skills/needy/actions/needy/requirements.txt").write_text("# comment\nnumpy==2.0\n")
-    record, said = live.fail("needy")
-    assert record["status"] == "ERROR"
-    assert "requirements.txt asks for numpy==2.0" in said
-    assert "'command'" in said
-
-
 def test_an_action_without_a_program_is_refused_with_what_to_do(live: Live) -> None:
     live.skill("empty", "print(1)")
     definition = live.root / "skills/empty/skill.yaml"

@@ -8,7 +8,7 @@ import pytest
 
 from fabric_jobs.definitions import Action, Retries
 from fabric_jobs.engine.outcome import Ended, Outcome, backoff, describe_exit, outcome
-from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit
+from fabric_jobs.executors.base import LOST, STOPPED, UNPREPARED, AttemptExit
 from fabric_jobs.records import Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store.tasks import Again
@@ -42,6 +42,7 @@ STATES = {"COMPLETE": TaskState.COMPLETE, "FAILED": TaskState.FAILED, "AGAIN": T
     (AttemptExit(0), "COMPLETE", ""),
     (AttemptExit(1), "FAILED", "exit code 1"),
     (AttemptExit(137), "FAILED", "exit code 137 (killed by SIGKILL)"),
+    (AttemptExit(1, UNPREPARED), "FAILED", "its requirements could not be installed (exit code 1)"),
     (AttemptExit(None, LOST), "AGAIN", "the attempt was lost"),
     (AttemptExit(None), "AGAIN", "the attempt was lost"),
     (AttemptExit(75), "AGAIN", "the attempt was lost"),

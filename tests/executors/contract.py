@@ -17,7 +17,17 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.base import LOST, STOPPED, STREAMS, AttemptExit, AttemptSpec, Executor, LogPart, LogQuery
+from fabric_jobs.executors.base import (
+    LOST,
+    STOPPED,
+    STREAMS,
+    AttemptExit,
+    AttemptSpec,
+    Executor,
+    LogPart,
+    LogQuery,
+    Note,
+)
 
 SECONDS = 30.0
 
@@ -241,6 +251,17 @@ class Contract:
         for _ in range(2):
             driver.executor.remove(running.handle)
             assert driver.executor.logs(running.handle, "stdout", 0, 100) == b""
+
+    # What there is to say beside the output can be asked at any time.
+
+    def test_a_note_can_be_asked_for_whatever_became_of_the_attempt(self, driver: Driver, running: Running) -> None:
+        assert driver.executor.note(running.handle) == Note()
+        driver.end(running, 0)
+        ended(driver.executor, running.handle)
+        assert driver.executor.note(running.handle) == Note()
+        driver.executor.remove(running.handle)
+        assert driver.executor.note(running.handle) == Note()
+        assert driver.executor.note(driver.spec("never").name) == Note()
 
     # 9. An executor knows no store and no engine, and calls nobody back.
 

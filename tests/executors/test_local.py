@@ -269,11 +269,6 @@ def test_an_action_without_a_program_is_refused(driver: LocalDriver, tmp_path: P
     assert "there is no program" in refused(driver, spec_of(tmp_path))
 
 
-def test_requirements_are_refused_by_name(driver: LocalDriver, tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("# nothing\n\nrequests>=2  # why\n-r other.txt\n")
-    assert "asks for requests>=2, -r other.txt" in refused(driver, spec_of(tmp_path, "python", "main.py"))
-
-
 def test_what_was_refused_can_be_started_when_it_is_put_right(driver: LocalDriver, tmp_path: Path) -> None:
     wanted = tmp_path / "skill"
     process = ProcessSpec(directory=wanted, command=("/bin/sh", "-c", "echo right"))

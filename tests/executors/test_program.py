@@ -15,18 +15,18 @@ from fabric_jobs.executors.base import ProcessSpec
 def test_the_command_comes_before_the_dockerfile(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text('ENTRYPOINT ["other"]')
     spec = ProcessSpec(directory=tmp_path, command=("mine", "-x"), arguments=("{}",))
-    assert program.find(spec) == ["mine", "-x", "{}"]
+    assert program.find(spec).words == ("mine", "-x", "{}")
 
 
 def test_the_dockerfile_says_it_otherwise(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text('COPY . /app\nENTRYPOINT ["python3", "/app/main.py"]')
     spec = ProcessSpec(directory=tmp_path, arguments=("{}",))
-    assert program.find(spec) == [sys.executable, str(tmp_path / "main.py"), "{}"]
+    assert program.find(spec).words == (sys.executable, str(tmp_path / "main.py"), "{}")
 
 
 @pytest.mark.parametrize("word", ["/usr/bin/python3", "python2", "pypy"])
 def test_another_interpreter_stays_what_it_is(tmp_path: Path, word: str) -> None:
-    assert program.find(ProcessSpec(directory=tmp_path, command=(word,)))[0] == word
+    assert program.find(ProcessSpec(directory=tmp_path, command=(word,))).words[0] == word
 
 
 @pytest.mark.parametrize("dockerfile", [None, "", "FROM python:3.12", "# nothing"])
@@ -42,19 +42,95 @@ def test_without_a_program_the_error_says_what_to_write(tmp_path: Path, dockerfi
 @pytest.mark.parametrize("text", ["", "\n\n", "# requests\n", "   # requests", "\t\n#a\n  \n"])
 def test_requirements_that_ask_for_nothing_are_no_obstacle(tmp_path: Path, text: str) -> None:
     (tmp_path / "requirements.txt").write_text(text)
-    assert program.find(ProcessSpec(directory=tmp_path, command=("true",))) == ["true"]
+    found = program.find(ProcessSpec(directory=tmp_path, command=("true",)))
+    assert (found.words, found.environment) == (("true",), None)
 
 
-def test_requirements_are_named_in_the_error(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("# our own\nrequests[socks]>=2  # web\ngit+https://x/y#egg=z\n")
-    with pytest.raises(InvalidInput, match="asks for ") as caught:
+def test_requirements_need_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FABRIC_JOBS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "requirements.txt").write_text(
+        "# our own\nrequests[socks]>=2  # web\ngit+https://me:secret@x/y#egg=z\n"
+    )
+    found = program.find(ProcessSpec(directory=tmp_path, command=("python", "main.py")))
+    assert found.environment is not None
+    assert found.environment.summary == "requests[socks]>=2, …"
+    assert found.environment.directory.parent == tmp_path / "cache" / "environments"
+    assert found.words == (str(found.environment.venv / "bin" / "python"), "main.py")
+    assert found.variables["PATH"].startswith(f"{found.environment.binaries}:")
+    assert found.variables["VIRTUAL_ENV"] == str(found.environment.venv)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_file_that_requirements_refer_to_is_missed_by_name(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("-r more.txt\n")
+    with pytest.raises(InvalidInput, match=r"more\.txt cannot be read: No such file .*requirements\.txt refers to it"):
         program.find(ProcessSpec(directory=tmp_path, command=("true",)))
-    assert "requests[socks]>=2, git+https://x/y#egg=z" in caught.value.message
-    assert caught.value.hint
+
+
+# Interpreters
+
+
+def which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Path:
+    """Make a program on PATH."""
+    made = tmp_path / "bin" / name
+    made.parent.mkdir(exist_ok=True)
+    made.write_text("#!/bin/sh\n")
+    made.chmod(0o755)
+    monkeypatch.setenv("PATH", str(made.parent), prepend=":")
+    return made
+
+
+@pytest.mark.parametrize(("wanted", "name"), [("3.1", "python3.1"), ("pypy-99", "pypy-99")])
+def test_an_interpreter_is_found_by_version_or_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, name: str
+) -> None:
+    made = which(tmp_path, monkeypatch, name)
+    found = program.find(ProcessSpec(directory=tmp_path, command=("python3", "x"), python=wanted))
+    assert found.words == (str(made), "x")
+    assert found.variables["PATH"].startswith(f"{made.parent}:")
+
+
+def test_the_own_version_is_the_own_interpreter(tmp_path: Path) -> None:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert [program.interpreter(wanted, tmp_path) for wanted in ("", "3", version)] == [sys.executable] * 3
+
+
+def test_a_relative_path_begins_at_the_action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = which(tmp_path, monkeypatch, "my-python")
+    assert program.interpreter("bin/my-python", tmp_path) == str(made)
+
+
+def test_the_variable_is_the_default_and_the_action_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, own = which(tmp_path, monkeypatch, "python3.1"), which(tmp_path, monkeypatch, "python3.2")
+    monkeypatch.setenv("FABRIC_JOBS_PYTHON", "3.1")
+    assert program.find(ProcessSpec(directory=tmp_path, command=("python",))).words == (str(other),)
+    assert program.find(ProcessSpec(directory=tmp_path, command=("python",), python="3.2")).words == (str(own),)
+
+
+def test_an_interpreter_that_is_not_here_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"there is no Python '2\.1' here: 'python2\.1'") as caught:
+        program.find(ProcessSpec(directory=tmp_path, command=("python",), python="2.1"))
+    assert "FABRIC_JOBS_PYTHON" in caught.value.hint
+
+
+# What else a Dockerfile says
+
+
+def test_a_command_is_run_with_the_variables_and_paths_of_the_dockerfile(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "Dockerfile").write_text(
+        "FROM python:3\nENV A=1 PYTHONPATH=/app/lib PATH=/opt/bin:$PATH\nWORKDIR /app/lib\nADD . /app"
+    )
+    spec = ProcessSpec(directory=tmp_path, command=("scuttle", "python", "/app/main.py"), arguments=("{}",))
+    found = program.find(spec)
+    assert found.words == (sys.executable, str(tmp_path / "main.py"), "{}")
+    assert found.directory == tmp_path / "lib"
+    assert (found.variables["A"], found.variables["PYTHONPATH"]) == ("1", str(tmp_path / "lib"))
+    assert found.variables["PATH"].startswith(f"{Path(sys.executable).parent}:/opt/bin:")
+    assert found.remarks == ()
 
 
 def test_a_dockerfile_that_is_no_text_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_bytes(b"\xff\xfe\0")
-    (tmp_path / "requirements.txt").write_bytes(b"\xff")
     with pytest.raises(InvalidInput, match="there is no program"):
         program.find(ProcessSpec(directory=tmp_path))

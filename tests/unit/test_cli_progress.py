@@ -96,3 +96,39 @@ def test_one_word_says_how_a_skill_is(tasks: dict[str, int], word: str) -> None:
     progress = Progress(stream=io.StringIO())
     progress.update([node("one", tasks=tasks)])
     assert progress._text()[0].split()[1] == word
+
+
+NOTED = node("one", tasks={"ACTIVE": 1}, note="installing requirements: Collecting numpy", remarks=["line 1", "line 2"])
+
+
+def test_where_nobody_watches_a_note_and_a_remark_are_said_once() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream=stream)
+    for note in ("installing requirements", "installing requirements: Collecting numpy", ""):
+        progress.update([node("one", note=note, remarks=["line 1", "line 2"])])
+    assert stream.getvalue().splitlines() == [
+        "one: line 1 (1 more: fabric-jobs workspaces lint)",
+        "one: installing requirements …",
+    ]
+
+
+def test_a_terminal_shows_what_a_program_waits_for_below_the_remarks(terminal: tuple[TextIO, int]) -> None:
+    stream, master = terminal
+    progress = Progress(stream=stream)
+    progress.update([node("one")])
+    assert os.read(master, 65_536)
+    progress.update([NOTED, node("second")])
+    text = ""
+    while "second" not in text or not text.endswith("\n"):
+        text += os.read(master, 65_536).decode()
+    assert text.startswith("\x1b[1A\x1b[J")
+    lines = re.sub(r"\x1b\[\d*[A-Z]", "", text).splitlines()
+    assert lines[0] == "one: line 1 (1 more: fabric-jobs workspaces lint)"
+    assert lines[1].split(maxsplit=2) == ["one", "starting", "installing requirements: Collecting numpy"]
+    assert lines[2].split()[:2] == ["second", "idle"]
+
+
+def test_quiet_says_no_note() -> None:
+    stream = io.StringIO()
+    Progress(quiet=True, stream=stream).update([NOTED])
+    assert stream.getvalue() == ""

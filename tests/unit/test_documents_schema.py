@@ -54,6 +54,10 @@ GOOD_ACTIONS: tuple[dict[str, Any], ...] = (
     {"resources": {"cpu": "500m", "memory": "1.5Gi", "gpu": 0}},
     {"resources": {"cpu": 2, "memory": 1000000}},
     {"preload": ["a", "b.c"]},
+    {"python": "3.12"},
+    {"python": "3"},
+    {"python": "pypy3.10"},
+    {"python": "~/my venv/bin/python"},
     {"_note": {"x": 1}, "createdAt": "now", "description": None, "type": None},
 )
 BAD_ACTIONS: tuple[dict[str, Any], ...] = (
@@ -63,6 +67,11 @@ BAD_ACTIONS: tuple[dict[str, Any], ...] = (
     {"name": None},
     {"type": "Job"},
     {"image": 5},
+    {"python": 3.12},
+    {"python": 3},
+    {"python": ""},
+    {"python": "3.12.1"},
+    {"python": "a\nb"},
     {"command": "python"},
     {"command": []},
     {"command": [1]},

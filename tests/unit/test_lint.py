@@ -196,12 +196,23 @@ def test_what_this_version_does_not_carry_out_is_a_warning(root: Path) -> None:
     more = "    resources: {cpu: 500m}\n"
     add_skill("one", more=more)
     add_skill("two")
-    Path("skills/two/actions/two/requirements.txt").write_text("# mine\nrequests>=2\n")
     add_agent(*CHAIN[:-1], "from: two, to: output, when: {a: 1}")
     warnings = [problem.partition(": warning: ")[2] for problem in found(root) if "this version" in problem]
     assert sorted(warnings) == [
-        "actions[0].name: skills/two/actions/two/requirements.txt names packages; this version makes no environments",
         "actions[0].resources: 'resources' is not applied on this machine by this version",
+    ]
+
+
+def test_what_a_run_here_will_not_find_is_said(root: Path) -> None:
+    add_skill("one", more='    python: "2.1"\n')
+    place = Path("skills/one/actions/one")
+    (place / "requirements.txt").write_text("idna\n-r more.txt\n")
+    (place / "Dockerfile").write_text("FROM python:3\n\nRUN apt-get install -y git\n")
+    problems = [problem.partition(": actions[0]")[0][:70] for problem in sorted(found(root))]
+    assert problems == [
+        f"{place}/Dockerfile:3:1: warning: apt-get is not run on this machine"[:70],
+        f"{place}/requirements.txt: error: {root}/{place}/more.txt"[:70],
+        "skills/one/skill.yaml:7:13: warning",
     ]
 
 

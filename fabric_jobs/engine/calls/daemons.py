@@ -194,6 +194,7 @@ class Daemon:
         process = ProcessSpec(
             directory=action_directory(self._source, self.action.name),
             command=self.action.command,
+            python=self.action.python,
             image=self.action.image,
             environment={
                 **self.action.environment,

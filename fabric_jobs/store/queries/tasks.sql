@@ -114,3 +114,13 @@ select * from attempts where task_id = :task_id and attempt = :attempt;
 -- name: attempts_of_task
 -- All tries of a task.
 select * from attempts where task_id = :task_id order by attempt;
+
+-- name: recent_attempts
+-- The current attempts of an activation that an executor has accepted: of the tasks that live, and of the newest.
+select tasks.node, attempts.handle from tasks join attempts using (task_id, attempt)
+where attempts.handle is not null and task_id in (
+  select task_id from tasks where activation_id = :activation_id and state in ('STARTING', 'ACTIVE')
+  union
+  select * from (select task_id from tasks where activation_id = :activation_id order by task_id desc limit :newest)
+)
+order by task_id desc;

@@ -1,0 +1,119 @@
+"""`fabric-jobs environments …`."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fabric_jobs.cli import options
+from fabric_jobs.cli.printing import show_rows
+
+if TYPE_CHECKING:
+    from fabric_jobs.executors.environments import Cached
+
+COLUMNS = {
+    "ENVIRONMENT": "key",
+    "PYTHON": "python",
+    "STATE": "state",
+    "SIZE": "size",
+    "USED": "used",
+    "REQUIREMENTS": "requirements",
+}
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+AGE = re.compile(r"(\d{1,6}(?:\.\d+)?)([smhdw])")
+
+
+def _age(context: click.Context, param: click.Parameter, value: str) -> float:
+    """Return a span such as `30d` in seconds."""
+    found = AGE.fullmatch(value)
+    if found is None:
+        raise click.BadParameter(f"'{value}' is not a span of time; write it like 30d, 12h or 45m.")
+    return float(found[1]) * UNITS[found[2]]
+
+
+@click.group("environments")
+def group() -> None:
+    """List and remove the Python environments that the requirements.txt of skills asked for.
+
+    They are kept for all workspaces of a user, one for each Python and what is asked of it, and are made when a skill runs.
+    """
+
+
+@group.command("list")
+@options.output
+def list_environments(output: str) -> None:
+    """List the environments, the one that was used last first.
+
+    STATE is complete, in use, building, or incomplete: its building was interrupted, and it is built anew when it is needed.
+
+    \b
+    Examples:
+      fabric-jobs environments list
+      fabric-jobs environments list --output json
+    """
+    from fabric_jobs.executors.environments import listed
+
+    found = listed()
+    rows = [_readable(cached) for cached in found] if output == "table" else [_row(cached) for cached in found]
+    show_rows(rows, COLUMNS, output, empty="There are no environments: no skill that asks for packages has run.")
+
+
+@group.command()
+@click.option(
+    "--older-than",
+    callback=_age,
+    metavar="AGE",
+    default="30d",
+    show_default=True,
+    help="Not used for so long; 12h, 30d.",
+)
+@click.option("--all", "everything", is_flag=True, help="However old.")
+@options.output
+def prune(older_than: float, everything: bool, output: str) -> None:
+    """Remove environments that have not been used for a while, and those that were never finished.
+
+    One that a running job uses, or that is being built, stays. What a skill needs again is built again.
+
+    \b
+    Examples:
+      fabric-jobs environments prune
+      fabric-jobs environments prune --older-than 12h
+      fabric-jobs environments prune --all
+    """
+    from fabric_jobs.executors.environments import prune as remove
+
+    removed = remove(before=None if everything else time.time() - older_than)
+    rows = [_readable(cached) for cached in removed] if output == "table" else [_row(cached) for cached in removed]
+    show_rows(rows, COLUMNS, output, empty="There is nothing to remove.")
+    if removed:
+        freed = _size(sum(cached.size for cached in removed))
+        what = "1 environment" if len(removed) == 1 else f"{len(removed)} environments"
+        click.echo(f"Removed {what}, {freed}.\nNext: fabric-jobs environments list", err=True)
+
+
+def _row(cached: Cached) -> dict[str, Any]:
+    return {
+        "key": cached.key,
+        "python": cached.python,
+        "state": cached.state,
+        "size": cached.size,
+        "usedAt": round(cached.used_at * 1000),
+        "requirements": cached.requirements,
+    }
+
+
+def _readable(cached: Cached) -> dict[str, Any]:
+    used = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(cached.used_at))
+    return {**_row(cached), "size": _size(cached.size), "used": used}
+
+
+def _size(count: float) -> str:
+    """Return an amount of bytes as people say it."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"

@@ -1,0 +1,44 @@
+"""Ports of programs that listen on this machine: a free one in place of the declared one."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.executors.program import Program
+
+LOCALHOST = "127.0.0.1"
+FILE = "port"  # in the directory of an attempt
+
+
+def give(
+    found: Program, environment: Mapping[str, str], declared: int, directory: Path
+) -> tuple[Program, dict[str, str]]:
+    """Return a program and its variables with a free port in place of the declared one, and in the variable PORT."""
+    port = _note_free_port(directory)
+    number = re.compile(rf"(?<![\w.]){declared}(?![\w.])")
+    values = {key: str(port) if value == str(declared) else value for key, value in environment.items()}
+    return found._replace(words=tuple(number.sub(str(port), word) for word in found.words)), {
+        **values,
+        "PORT": str(port),
+    }
+
+
+def address(directory: Path) -> tuple[str, int]:
+    """Return where the program of an attempt listens, if it does; raise ExecutorUnavailable when it was given no port."""
+    try:
+        return LOCALHOST, int((directory / FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise ExecutorUnavailable(f"{directory} has no port: {error}") from error
+
+
+def _note_free_port(directory: Path) -> int:
+    # Two attempts of one daemon can run beside each other, and beside other programs.
+    with socket.socket() as probe:
+        probe.bind((LOCALHOST, 0))
+        port = int(probe.getsockname()[1])
+    (directory / FILE).write_text(str(port))
+    return port

@@ -1,0 +1,13 @@
+"""The attempts of an activation, for those who look at what they are doing."""
+
+from __future__ import annotations
+
+from fabric_jobs.store.sql import Sql
+
+NEWEST = 32  # so many tasks are looked at, besides those that live: an activation may have had millions
+
+
+def recent(sql: Sql, activation_id: str) -> list[tuple[str, str]]:
+    """Return node and handle of current attempts, the newest first: of the tasks that live, and of the newest."""
+    rows = sql.all("recent_attempts", activation_id=activation_id, newest=NEWEST)
+    return [(row["node"], row["handle"]) for row in rows]
