@@ -38,6 +38,8 @@ class Settings:
     response_records: int = 1000  # a longer response is {count, href}
     response_bytes: int = 1 << 20
     grace_seconds: float = 10.0  # between TERM and KILL
+    retain_days: float | None = None  # what ended longer ago is deleted; None keeps it
+    retain_bytes: int | None = None  # the oldest is deleted when the state is larger; None keeps it
     lost_limit: int = 3  # tries of an attempt whose place died
     task_slots: int = field(default_factory=lambda: 2 * cpu_count())  # message tasks at a time, of all activations
 

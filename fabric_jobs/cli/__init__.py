@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "agents": ("agents", "group", "List the agents of a workspace, and invoke them."),
     "activations": ("activations", "group", "List, show, wait for and cancel invocations."),
     "tasks": ("tasks", "group", "List and show the tasks of activations, and print their logs."),
+    "state": ("state", "group", "Look after what is kept: its size, what may go, backups, a check."),
+    "doctor": ("doctor", "command", "Look for what is wrong with the installation and the state."),
     "serve": ("serve", "command", "Serve a workspace in the foreground."),
 }
 

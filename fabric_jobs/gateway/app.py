@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fabric_jobs
 from fabric_jobs.errors import FabricJobsError
-from fabric_jobs.gateway import activations, internal, skills, tasks
+from fabric_jobs.gateway import activations, internal, skills, state, tasks
 from fabric_jobs.gateway.errors import ERROR_HANDLERS, answer_error
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.parts import Parts
@@ -49,6 +49,7 @@ def make_app(parts: Parts) -> ASGIApp:
         *skills.ROUTES,
         *activations.ROUTES,
         *tasks.ROUTES,
+        *state.ROUTES,
     ]
     app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)
     app.state.parts = parts
