@@ -41,7 +41,8 @@ def state_directory(place: Place) -> Iterator[Finding]:
         return
     path = place.state_dir
     there = next(item for item in (path, *path.parents) if os.path.lexists(item))
-    if there != path and there.is_dir():
+    may = os.access(there, os.R_OK | os.W_OK | os.X_OK)
+    if there != path and there.is_dir() and may:
         yield Finding(check="state directory", level=NOTE, message=f"{path} is not there yet; the first run makes it.")
         return
     if not there.is_dir():
@@ -52,11 +53,11 @@ def state_directory(place: Place) -> Iterator[Finding]:
             hint="Move it away, or name another place with --state-dir.",
         )
         return
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+    if not may:
         yield Finding(
             check="state directory",
             level=PROBLEM,
-            message=f"{path} belongs to user {path.stat().st_uid}, and this one ({os.getuid()}) may not write to it.",
+            message=f"{there} belongs to user {there.stat().st_uid}, and this one ({os.getuid()}) may not use it.",
             hint="Make it writable, or name another one with --state-dir.",
         )
         return

@@ -39,7 +39,7 @@ def docker(place: Place) -> Iterator[Finding]:
 def kubernetes(place: Place) -> Iterator[Finding]:
     """A cluster answers."""
     config = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    has_config = any(Path(part).is_file() for part in config.split(os.pathsep) if part)
+    has_config = any(os.path.isfile(part) for part in config.split(os.pathsep))
     if not has_config:
         yield Finding(check="kubernetes", level=NOTE, message="No cluster is configured.")
         return

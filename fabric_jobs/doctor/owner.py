@@ -19,7 +19,6 @@ from fabric_jobs.state_dir import Address
 from fabric_jobs.store.audit import setting
 
 ANSWER_SECONDS = 5.0
-START_SECONDS = 5.0  # between the lock and the address of an owner that is starting
 
 
 def lock(place: Place) -> Iterator[Finding]:
@@ -49,40 +48,38 @@ def lock(place: Place) -> Iterator[Finding]:
 
 
 def gateway(place: Place) -> Iterator[Finding]:
-    """A living owner answers, and knows its token."""
+    """A living owner answers, and knows its token; one that is starting or ending has some seconds for that."""
     state_dir = _state_dir(place)
-    if _is_free(places.lock_file(state_dir)):
-        return
-    address = _await_address(state_dir)
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while not _is_free(places.lock_file(state_dir)):
+        found = _look(state_dir)
+        if found.level != PROBLEM or time.monotonic() > deadline:
+            yield found
+            return
+        time.sleep(0.05)
+
+
+def _look(state_dir: Path) -> Finding:
+    address = places.read_address(state_dir)
     if address is None:
-        yield Finding(
+        return Finding(
             check="gateway",
             level=PROBLEM,
             message=f"A process holds {places.lock_file(state_dir)}, and has not said where it can be reached.",
             hint=f"See {places.log_file(state_dir)}; if it hangs, end it.",
         )
-        return
     try:
         statuses = _ask(address)
     except Disconnected as error:
-        yield _silent(state_dir, address, error)
-        return
+        return _silent(state_dir, address, error)
+    again = f"End process {address.pid}; the next command starts another. Jobs go on."
     if statuses != [200, 200]:
-        yield Finding(
-            check="gateway",
-            level=PROBLEM,
-            message=f"{address.url} answered {statuses[0]} to /healthz and {statuses[1]} to the token of owner.json.",
-            hint=f"End process {address.pid}; the next command starts another. Jobs go on.",
-        )
-    elif address.version != fabric_jobs.__version__:
-        yield Finding(
-            check="gateway",
-            level=WARNING,
-            message=f"{address.url} answers, but is version {address.version}, not {fabric_jobs.__version__}.",
-            hint=f"End process {address.pid}; the next command starts another. Jobs go on.",
-        )
-    else:
-        yield Finding(check="gateway", level=OK, message=f"{address.url} answers, and takes the token")
+        message = f"{address.url} answered {statuses[0]} to /healthz and {statuses[1]} to the token of owner.json."
+        return Finding(check="gateway", level=PROBLEM, message=message, hint=again)
+    if address.version != fabric_jobs.__version__:
+        message = f"{address.url} answers, but is version {address.version}, not {fabric_jobs.__version__}."
+        return Finding(check="gateway", level=WARNING, message=message, hint=again)
+    return Finding(check="gateway", level=OK, message=f"{address.url} answers, and takes the token")
 
 
 def port(place: Place) -> Iterator[Finding]:
@@ -136,13 +133,6 @@ def _locked(path: Path) -> Iterator[bool]:
 def _is_free(path: Path) -> bool:
     with _locked(path) as is_free:
         return is_free
-
-
-def _await_address(state_dir: Path) -> Address | None:
-    deadline = time.monotonic() + START_SECONDS
-    while (address := places.read_address(state_dir)) is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return address
 
 
 def _ask(address: Address) -> list[int]:

@@ -15,7 +15,7 @@ from fabric_jobs.store.connection import PAGE_SIZE
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
-ROWS = 1000  # deleted in one transaction
+ROWS = 300  # deleted in one transaction: some hundredths of a second, for which an engine waits
 SEGMENT_BYTES = 8 << 20  # records deleted in one transaction, about
 
 # In this order no row refers to one that is gone. A table that refers to an activation, a channel or a task belongs here.

@@ -4,8 +4,8 @@ select activation_id, kind, name, state, ended_at from activations
 where project_id = :project_id and state <> 'PENDING'
   and not exists (select 1 from tasks t
     where t.activation_id = activations.activation_id and t.state in ('QUEUED', 'STARTING', 'ACTIVE'))
-  and (:dead_letters or not exists (select 1 from dead_letters d
-    where d.activation_id = activations.activation_id and d.retried_as is null))
+  and (:dead_letters or not exists (select 1 from channels c join dead_letters d on d.channel_id = c.channel_id
+    where c.activation_id = activations.activation_id and d.retried_as is null))
   and activation_id not in (
     select activation_id from tasks where task_id = (select max(task_id) from tasks) and activation_id is not null
     union all select activation_id from channels where channel_id = (select max(channel_id) from channels)
@@ -23,8 +23,8 @@ update activations set project_id = ''
 where activation_id = :activation_id and project_id = :project_id and state <> 'PENDING'
   and not exists (select 1 from tasks t
     where t.activation_id = activations.activation_id and t.state in ('QUEUED', 'STARTING', 'ACTIVE'))
-  and (:dead_letters or not exists (select 1 from dead_letters d
-    where d.activation_id = activations.activation_id and d.retried_as is null))
+  and (:dead_letters or not exists (select 1 from channels c join dead_letters d on d.channel_id = c.channel_id
+    where c.activation_id = activations.activation_id and d.retried_as is null))
   and activation_id not in (
     select activation_id from tasks where task_id = (select max(task_id) from tasks) and activation_id is not null
     union all select activation_id from channels where channel_id = (select max(channel_id) from channels)
