@@ -93,16 +93,18 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         key=bytes.fromhex(keys["key"]),
         argv_bytes=settings.argv_bytes,
     )
-    executors = {name: make(places.attempts_dir(settings.state_dir).absolute()) for name, make in EXECUTORS.items()}
+    attempts = places.attempts_dir(settings.state_dir).absolute()
+    executors = {name: make(attempts) for name, make in EXECUTORS.items()}
     engine = Engine(store, executors, settings, endpoint)
     live = Live(store, settings)
+    upkeep = Upkeep(store, executors, attempts, settings.project_id, live.targets.clear)
     parts = Parts(
         store=store,
         engine=engine,
         live=live,
         settings=settings,
         executor=executors["local"],
-        upkeep=Upkeep(store, executors, places.attempts_dir(settings.state_dir).absolute(), settings.project_id),
+        upkeep=upkeep,
         token=keys["token"],
         key=endpoint.key,
     )

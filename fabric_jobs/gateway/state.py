@@ -118,7 +118,7 @@ async def show_backup(request: Request) -> Response:
 
 
 def _backup(backup: Backup) -> dict[str, Any]:
-    error = backup.error
+    error = backup.error if backup.ended else None
     return {
         "success": True,
         "destination": str(backup.destination),

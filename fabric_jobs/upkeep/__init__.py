@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,15 +20,22 @@ __all__ = ["Audit", "Backup", "BackupWanted", "Choice", "Pruned", "Sizes", "Upke
 class Upkeep:
     """What takes long. Every method is called in a thread of its own, and ends early when the owner ends."""
 
-    def __init__(self, store: Store, executors: Mapping[str, Executor], attempts: Path, project_id: str) -> None:
-        """`attempts` is where the local executor keeps attempts."""
+    def __init__(
+        self,
+        store: Store,
+        executors: Mapping[str, Executor],
+        attempts: Path,
+        project_id: str,
+        on_pruned: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`attempts` is where the local executor keeps attempts; `on_pruned()` is called when activations are gone."""
         self._store = store
         self._attempts = attempts
         self._project_id = project_id
         self._closing = threading.Event()
         self._running = 0
         self._lock = threading.Lock()
-        self._pruner = Pruner(store, executors, project_id, self._closing)
+        self._pruner = Pruner(store, executors, project_id, self._closing, on_pruned)
         self._backup: Backup | None = None
 
     @property

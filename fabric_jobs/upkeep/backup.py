@@ -76,8 +76,10 @@ class Backup:
 
     def _run(self) -> None:
         partial = self.destination.with_name(f"{self.destination.name}.partial")
+        self.error = PlaceUnavailable("the backup was not completed.", hint="The log of the owner tells why.")
         try:
             self._write(partial)
+            self.error = None
         except FabricJobsError as error:
             self.error = error
         except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,12 +83,19 @@ class Pruner:
     """Deletes activations wholly: their rows, and what executors keep of their attempts."""
 
     def __init__(
-        self, store: Store, executors: Mapping[str, Executor], project_id: str, closing: threading.Event
+        self,
+        store: Store,
+        executors: Mapping[str, Executor],
+        project_id: str,
+        closing: threading.Event,
+        on_pruned: Callable[[], None],
     ) -> None:
+        """`on_pruned()` is called when activations are gone, since their ids may come again."""
         self._store = store
         self._executors = executors
         self._project_id = project_id
         self._closing = closing
+        self._on_pruned = on_pruned
 
     def prune(self, activation_ids: list[str], *, dead_letters: bool, seconds: float) -> Pruned:
         """Delete for so many seconds, first what an earlier call has left half done."""
@@ -129,6 +136,7 @@ class Pruner:
             while not self._delete_some(hidden):
                 if self._is_over(deadline):
                     return False
+            self._on_pruned()
         return True
 
     def _hide(self, activation_ids: list[str], dead_letters: bool) -> int:

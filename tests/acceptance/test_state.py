@@ -90,6 +90,19 @@ def test_what_has_ended_is_deleted_wholly_and_what_runs_is_not(live: Live) -> No
     assert live.ok("state", "check", "--output", "json").value["violations"] == []
 
 
+def test_an_id_that_was_deleted_can_be_used_again(live: Live) -> None:
+    live.skill("send", "for n in range(3): send_message([message()['payload'], n])")
+    words = ("skills", "invoke", "send", "--output", "json", "--params")
+
+    def again(payload: str) -> Any:
+        return live.ok(*words, json.dumps({"payload": payload, "activationId": "every-night"})).value["response"]
+
+    assert again("first") == [["first", 0], ["first", 1], ["first", 2]]
+    live.invoke("send", "newer")
+    live.ok("state", "prune", "--keep-last", "1", "--yes")
+    assert again("second") == [["second", 0], ["second", 1], ["second", 2]]
+
+
 def test_the_oldest_go_until_the_state_is_no_larger(live: Live) -> None:
     live.skill("talk", "sys.stderr.write('x' * 300_000)")
     ids = [live.invoke("talk")["activationId"] for _ in range(3)]
