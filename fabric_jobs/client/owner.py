@@ -113,7 +113,7 @@ def _cannot_start(said: str, state_dir: Path) -> PlaceUnavailable:
     message, _, hint = said.partition("\n")
     return PlaceUnavailable(
         message or "the owner process ended while it started.",
-        hint=hint or f"Its last words are in {places.log_file(state_dir)}.",
+        hint=hint or f"Its last words are in {places.log_file(state_dir)}; `fabric-jobs doctor` may know why.",
     )
 
 

@@ -31,7 +31,8 @@ def pages(place: Place) -> Iterator[Finding]:
         return
     known = len(schema_steps())
     if problems:
-        message = f"{path} is damaged: {problems[0]}."
+        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        message = f"{path} is damaged: {problems[0]}{more}."
         yield Finding(check="database", level=PROBLEM, message=message, hint=DAMAGED)
     elif version > known:
         yield Finding(

@@ -40,7 +40,7 @@ def environment(place: Place) -> Iterator[Finding]:
         yield Finding(
             check="environment",
             level=WARNING,
-            message=f"{kind} in {sys.prefix}; Python's {' and '.join(missing)} is missing.",
+            message=f"{kind} in {sys.prefix}; these modules are missing: {', '.join(missing)}.",
             hint="On Debian and Ubuntu: apt install python3-venv python3-pip",
         )
         return

@@ -43,13 +43,14 @@ class Audit:
 
 @contextmanager
 def snapshot(path: Path, stop: Stop) -> Iterator[Sql]:
-    """Open the database for one read transaction, which ends early when `stop` says so: then raise PlaceUnavailable."""
+    """Open the database for one read transaction; raise PlaceUnavailable when it cannot be read, or when `stop` says so."""
     connection = open_reader(path)
     connection.set_progress_handler(lambda: 1 if stop() else 0, STEPS)
     try:
-        connection.execute("begin")
-        yield Sql(connection)
-    except sqlite3.OperationalError as error:
+        with translated(path):
+            connection.execute("begin")
+            yield Sql(connection)
+    except PlaceUnavailable as error:
         if not stop():
             raise
         raise PlaceUnavailable("the owner is ending.", hint="Type the command again.") from error
@@ -95,17 +96,15 @@ def quick_check(path: Path, *, whole: bool) -> tuple[int, list[str]]:
     with snapshot(path, lambda: False) as sql:
         try:
             row = sql.one("schema_version")
-            found = sql.all("check_pages_quickly") if whole else []
-            return int(row["version"]) if row is not None else 0, [
-                line["problem"] for line in found if line["problem"] != "ok"
-            ]
+            found = _problems(sql.all("check_pages_quickly")) if whole else []
+            return int(row["version"]) if row is not None else 0, found
         except sqlite3.DatabaseError as error:
             return 0, [str(error)]
 
 
 def setting(path: Path, key: str) -> str | None:
     """Return a setting of a database that nobody may have opened; raise PlaceUnavailable when it is none of ours."""
-    with translated(path), snapshot(path, lambda: False) as sql:
+    with snapshot(path, lambda: False) as sql:
         if _is_empty(sql):
             return None
         row = sql.one("setting", key=key)
@@ -114,9 +113,15 @@ def setting(path: Path, key: str) -> str | None:
 
 def attempt_names(path: Path) -> frozenset[str]:
     """Return the names of all attempts, as the local executor has them; raise PlaceUnavailable as `setting` does."""
-    with translated(path), snapshot(path, lambda: False) as sql:
+    with snapshot(path, lambda: False) as sql:
         found = [] if _is_empty(sql) else retention.places(sql)
     return frozenset(Path(place.handle or place.attempt_name).name for place in found)
+
+
+def _problems(rows: list[Row]) -> list[str]:
+    """Return what SQLite says is wrong, a line each; it puts several of them into one row."""
+    lines = [line.strip() for row in rows for line in row["problem"].splitlines()]
+    return [line for line in lines if line != "ok" and not line.startswith("***")]
 
 
 def _is_empty(sql: Sql) -> bool:
@@ -125,9 +130,8 @@ def _is_empty(sql: Sql) -> bool:
 
 
 def _pages(sql: Sql, found: Audit) -> None:
-    for row in sql.all("check_pages"):
-        if row["problem"] != "ok":
-            found.wrong(f"the database file is damaged: {row['problem']}")
+    for problem in _problems(sql.all("check_pages")):
+        found.wrong(f"the database file is damaged: {problem}")
 
 
 def _references(sql: Sql, found: Audit) -> None:
