@@ -32,8 +32,11 @@ from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.settings import Settings
 from fabric_jobs.state_dir import Address
 from fabric_jobs.store import Store, Tx, activations, tasks
+from fabric_jobs.upkeep import Upkeep, Wanted
 
 log = logging.getLogger(__name__)
+
+RETAIN_SECONDS = 3600.0  # between two looks at what is too old
 
 Ready = Callable[[Address], None]
 
@@ -45,7 +48,7 @@ def run(settings: Settings, ready: Ready) -> None:
     """
     directory = settings.state_dir
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        places.make(directory)
         lock = os.open(places.lock_file(directory), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         reason = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
@@ -90,15 +93,18 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         key=bytes.fromhex(keys["key"]),
         argv_bytes=settings.argv_bytes,
     )
-    executors = {name: make(places.attempts_dir(settings.state_dir).absolute()) for name, make in EXECUTORS.items()}
+    attempts = places.attempts_dir(settings.state_dir).absolute()
+    executors = {name: make(attempts) for name, make in EXECUTORS.items()}
     engine = Engine(store, executors, settings, endpoint)
     live = Live(store, settings)
+    upkeep = Upkeep(store, executors, attempts, settings.project_id, live.targets.clear)
     parts = Parts(
         store=store,
         engine=engine,
         live=live,
         settings=settings,
         executor=executors["local"],
+        upkeep=upkeep,
         token=keys["token"],
         key=endpoint.key,
     )
@@ -112,6 +118,7 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
     finally:
         places.forget_address(settings.state_dir)
         Path(endpoint.socket).unlink(missing_ok=True)
+        await asyncio.to_thread(parts.upkeep.close)
         await asyncio.to_thread(engine.close)
 
 
@@ -159,15 +166,18 @@ class _Server:
             loop.add_signal_handler(number, self._stop)
         await self._server.startup(sockets=self._sockets)
         started()
-        watch = asyncio.create_task(self._watch_idle()) if self._parts.settings.until_idle else None
+        watches = [asyncio.create_task(self._retain())]
+        if self._parts.settings.until_idle:
+            watches.append(asyncio.create_task(self._watch_idle()))
         await self._server.main_loop()
-        if watch is not None:
+        for watch in watches:
             watch.cancel()
         self._parts.live.close()
         await self._server.shutdown(sockets=self._sockets)
 
     def _stop(self) -> None:
         self._parts.live.close()
+        self._parts.upkeep.stop()
         self._server.should_exit = True
 
     async def _watch_idle(self) -> None:
@@ -179,7 +189,25 @@ class _Server:
             elif time.monotonic() - self._last_busy >= idle:
                 self._stop()
 
+    async def _retain(self) -> None:
+        """Delete what is too old or too much, now and from time to time; at least what an earlier owner has begun to delete."""
+        settings = self._parts.settings
+        wanted = None
+        if settings.retain_days is not None or settings.retain_bytes is not None:
+            days = settings.retain_days
+            wanted = Wanted(older_than_seconds=None if days is None else days * 86_400, max_bytes=settings.retain_bytes)
+        while True:
+            try:
+                count = await asyncio.to_thread(self._parts.upkeep.retain, wanted)
+                if count:
+                    log.info("%d activations were deleted, as --retain-days and --retain-size say.", count)
+            except FabricJobsError as error:
+                log.warning("old activations are still there: %s", error.message)
+            await asyncio.sleep(RETAIN_SECONDS)
+
     def _is_busy(self) -> bool:
+        if self._parts.upkeep.busy:
+            return True
         sql = self._parts.store.read
         return bool(activations.unsettled(sql)) or tasks.live_count(sql) > 0
 

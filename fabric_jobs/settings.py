@@ -41,6 +41,8 @@ class Settings:
     call_seconds: float = 300.0  # for the answer of a daemon or an external API
     daemon_start_seconds: float = 300.0  # until a daemon listens
     daemon_idle_seconds: float = 300.0  # a daemon without calls is stopped
+    retain_days: float | None = None  # what ended longer ago is deleted; None keeps it
+    retain_bytes: int | None = None  # the oldest is deleted when the state is larger; None keeps it
     lost_limit: int = 3  # tries of an attempt whose place died
     task_slots: int = field(default_factory=lambda: 2 * cpu_count())  # message tasks at a time, of all activations
 

@@ -21,6 +21,11 @@ class Address:
     version: str
 
 
+def make(state_dir: Path) -> None:
+    """Make a state directory that its user only can look into: tokens, keys and payloads are in it."""
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def database_file(state_dir: Path) -> Path:
     """Return the path of the database."""
     return state_dir / "state.db"

@@ -28,6 +28,8 @@ FLOORS: dict[str, int] = {
     "scaffold": 3,
     "client": 3,
     "engine": 4,
+    "upkeep": 4,
+    "doctor": 4,
     "workspace": 4,
     "gateway": 5,
     "owner": 6,

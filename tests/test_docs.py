@@ -18,7 +18,7 @@ import fabric_jobs
 from fabric_jobs import errors
 from fabric_jobs.cli import cli
 from fabric_jobs.cli.exits import EXIT_CODES
-from fabric_jobs.gateway import activations, internal, skills, tasks
+from fabric_jobs.gateway import activations, internal, skills, state, tasks
 from fabric_jobs.runtime import fabric_skill
 from fabric_jobs.scaffold.templates import list_templates
 from fabric_jobs.settings import Settings
@@ -238,7 +238,7 @@ def test_every_environment_variable_is_documented() -> None:
 def test_every_limit_is_documented_with_its_value() -> None:
     page = reference("settings.md")
     settings = Settings(state_dir=Path("."), idle_seconds=5.0)
-    skipped = {"state_dir", "host", "port", "until_idle", "project_id", "task_slots"}
+    skipped = {"state_dir", "host", "port", "until_idle", "project_id", "task_slots", "retain_days", "retain_bytes"}
     fields = [field.name for field in dataclasses.fields(Settings) if field.name not in skipped]
     missing = [name for name in fields if f"| `{name}` | {shown(name, getattr(settings, name))} |" not in page]
     assert missing == []
@@ -253,7 +253,7 @@ def shown(name: str, value: float) -> str:
 
 def test_every_route_is_documented() -> None:
     page = reference("http.md")
-    routes = [*internal.ROUTES, *skills.ROUTES, *activations.ROUTES, *tasks.ROUTES]
+    routes = [*internal.ROUTES, *skills.ROUTES, *activations.ROUTES, *tasks.ROUTES, *state.ROUTES]
     wanted = []
     for route in routes:
         (method,) = (route.methods or set()) - {"HEAD"}

@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "trace": ("trace", "command", "Tell where a record came from, or what it caused."),
     "deadletters": ("deadletters", "group", "List, show, edit, retry and drop records that could not be handled."),
     "environments": ("environments", "group", "List and remove the cached Python environments of skills."),
+    "state": ("state", "group", "Look after what is kept: its size, what may go, backups, a check."),
+    "doctor": ("doctor", "command", "Look for what is wrong with the installation and the state."),
     "serve": ("serve", "command", "Serve a workspace in the foreground."),
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fabric_jobs.cli import options
+from fabric_jobs.cli import options, quantities
 
 
 @click.command("serve")
@@ -15,18 +15,37 @@ from fabric_jobs.cli import options
 @click.option(
     "--port", type=click.IntRange(0, 65_535), help="The port; 0 is a free one.  [default: the one used before]"
 )
+@click.option(
+    "--retain-days", type=click.FloatRange(0), metavar="DAYS", help="Delete what ended longer ago, every hour."
+)
+@click.option(
+    "--retain-size",
+    callback=quantities.size,
+    metavar="SIZE",
+    help="Delete the oldest that has ended when the state is larger, such as 10GB, every hour.",
+)
 @click.option("--until-idle", is_flag=True, help="End some seconds after the last client and the last activation.")
 @options.workspace
 @options.state_dir
-def command(host: str, port: int | None, until_idle: bool, workspace: Path | None, state_dir: Path | None) -> None:
+def command(
+    host: str,
+    port: int | None,
+    retain_days: float | None,
+    retain_size: int | None,
+    until_idle: bool,
+    workspace: Path | None,
+    state_dir: Path | None,
+) -> None:
     """Serve the workspace until Ctrl-C: commands here use this process, and other programs its HTTP address.
 
-    Jobs that run when it ends go on; the next command or the next `serve` finds them.
+    Jobs that run when it ends go on; the next command or the next `serve` finds them. Without --retain-days and
+    --retain-size everything is kept; what they leave alone is the same as for `state prune`.
 
     \b
     Examples:
       fabric-jobs serve
       fabric-jobs serve --port 8420 --state-dir /var/lib/fabric-jobs
+      fabric-jobs serve --retain-days 30 --retain-size 10GB
       fabric-jobs serve --until-idle
     """
     from fabric_jobs.owner import run
@@ -42,4 +61,12 @@ def command(host: str, port: int | None, until_idle: bool, workspace: Path | Non
         click.echo(f"Serving {directory} at {address.url}; the token is in {directory / 'owner.json'}.", err=True)
         click.echo("Ctrl-C ends it; jobs go on.", err=True)
 
-    run(Settings(state_dir=directory, host=host, port=port, until_idle=until_idle), ready)
+    settings = Settings(
+        state_dir=directory,
+        host=host,
+        port=port,
+        until_idle=until_idle,
+        retain_days=retain_days,
+        retain_bytes=retain_size,
+    )
+    run(settings, ready)

@@ -41,7 +41,7 @@ class Starting:
     def _start(self) -> None:
         state_dir = self._state_dir
         try:
-            state_dir.mkdir(parents=True, exist_ok=True)
+            places.make(state_dir)
             log = open(places.log_file(state_dir), "ab")  # noqa: SIM115 - closed below, after the process has it
         except OSError as error:
             reason = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
@@ -113,7 +113,7 @@ def _cannot_start(said: str, state_dir: Path) -> PlaceUnavailable:
     message, _, hint = said.partition("\n")
     return PlaceUnavailable(
         message or "the owner process ended while it started.",
-        hint=hint or f"Its last words are in {places.log_file(state_dir)}.",
+        hint=hint or f"Its last words are in {places.log_file(state_dir)}; `fabric-jobs doctor` may know why.",
     )
 
 

@@ -86,7 +86,7 @@ class LocalExecutor:
 
     def poll(self, handle: str) -> AttemptExit | None:
         """Look at the lock, then at the exit code."""
-        directory = Path(handle)
+        directory = self._directory(handle)
         if _is_locked(directory):
             self._watch(handle)
             return None
@@ -101,7 +101,7 @@ class LocalExecutor:
 
     def stop(self, handle: str, grace: float) -> None:
         """TERM, a wait, KILL; to the whole process group."""
-        directory = Path(handle)
+        directory = self._directory(handle)
         if _is_locked(directory):
             try:
                 (directory / "stopped").touch()
@@ -117,7 +117,7 @@ class LocalExecutor:
         """Read the file that the program writes to."""
         assert stream in STREAMS
         try:
-            with open(Path(handle) / stream, "rb") as file:
+            with open(self._directory(handle) / stream, "rb") as file:
                 file.seek(offset if offset >= 0 else max(0, file.seek(0, os.SEEK_END) + offset))
                 return file.read(limit)
         except FileNotFoundError:
@@ -125,22 +125,22 @@ class LocalExecutor:
 
     def merged(self, handle: str, limit: int) -> bytes:
         """Merge by the index of sizes over time."""
-        return self._index.merged(Path(handle), limit)
+        return self._index.merged(self._directory(handle), limit)
 
     def address(self, handle: str) -> tuple[str, int]:
         """Read the port that was given to the program."""
-        return ports.address(Path(handle))
+        return ports.address(self._directory(handle))
 
     def page(self, handle: str, query: LogQuery) -> LogPage:
         """Read the files, by the same index."""
         try:
-            return log_pages.page(Path(handle), query)
+            return log_pages.page(self._directory(handle), query)
         except OSError as error:
             raise ExecutorUnavailable(f"the log in {handle} cannot be read: {error}") from error
 
     def note(self, handle: str) -> Note:
         """Read what the attempt says while it is prepared, and what was remarked at its start."""
-        directory = Path(handle)
+        directory = self._directory(handle)
         doing = _text(directory / "note")
         if doing.startswith("installing"):
             doing = f"{doing}: {_last_line(directory / 'install.log')}".removesuffix(": ")
@@ -148,8 +148,9 @@ class LocalExecutor:
 
     def remove(self, handle: str) -> None:
         """Delete the directory of an ended attempt."""
-        if not _is_locked(Path(handle)):
-            shutil.rmtree(handle, ignore_errors=True)
+        directory = self._directory(handle)
+        if not _is_locked(directory):
+            shutil.rmtree(directory, ignore_errors=True)
 
     def changed(self) -> tuple[str, ...]:
         """Wait for a lock to be let go."""
@@ -189,17 +190,21 @@ class LocalExecutor:
             )
         self._children[str(directory)] = child
 
+    def _directory(self, handle: str) -> Path:
+        """Return where an attempt is now: a state directory may have been moved, or be the copy of another one."""
+        return self._root / Path(handle).name
+
     def _watch(self, handle: str) -> None:
         if handle not in self._watched:
             self._watched.add(handle)
-            self._index.follow(Path(handle))
+            self._index.follow(self._directory(handle))
             threading.Thread(target=self._await_end, args=(handle,), name="attempt-watch", daemon=True).start()
 
     def _await_end(self, handle: str) -> None:
         with suppress(OSError):  # out of descriptors, or a bad disk: who polls next finds out, or waits again
-            _wait_unlocked(Path(handle))
+            _wait_unlocked(self._directory(handle))
         child = self._children.pop(handle, None)
-        self._index.forget(Path(handle))
+        self._index.forget(self._directory(handle))
         self._watched.discard(handle)
         self._changed.put(handle)
         if child is not None:

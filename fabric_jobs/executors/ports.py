@@ -21,10 +21,8 @@ def give(
     port = _note_free_port(directory)
     number = re.compile(rf"(?<![\w.]){declared}(?![\w.])")
     values = {key: str(port) if value == str(declared) else value for key, value in environment.items()}
-    return found._replace(words=tuple(number.sub(str(port), word) for word in found.words)), {
-        **values,
-        "PORT": str(port),
-    }
+    words = tuple(number.sub(str(port), word) for word in found.words)
+    return found._replace(words=words), {**values, "PORT": str(port)}
 
 
 def address(directory: Path) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fabric_jobs
 from fabric_jobs.errors import FabricJobsError
-from fabric_jobs.gateway import activations, dead_letters, internal, skills, tasks, trace
+from fabric_jobs.gateway import activations, dead_letters, internal, skills, state, tasks, trace
 from fabric_jobs.gateway.errors import ERROR_HANDLERS, answer_error
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.parts import Parts
@@ -51,6 +51,7 @@ def make_app(parts: Parts) -> ASGIApp:
         *trace.ROUTES,  # before the activations, whose paths take what is left
         *activations.ROUTES,
         *dead_letters.ROUTES,
+        *state.ROUTES,
     ]
     app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)
     app.state.parts = parts

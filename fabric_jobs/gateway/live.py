@@ -57,6 +57,10 @@ class Known(Generic[K, V]):
             self._values.clear()
         self._values[key] = value
 
+    def clear(self) -> None:
+        """Forget everything: something that was known has been deleted. Safe to call from any thread."""
+        self._values.clear()
+
 
 class Live:
     """Wakes those who wait when a transaction is committed."""

@@ -17,6 +17,7 @@ from fabric_jobs.gateway.live import Live
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.store import Store, activations, tasks
+from fabric_jobs.upkeep import Upkeep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class Parts:
     live: Live
     settings: Settings
     executor: Executor
+    upkeep: Upkeep
     token: str  # of the owner's user
     key: bytes  # signs the tokens of tasks
 

@@ -1,8 +1,8 @@
 """The only code that speaks SQL.
 
 `Store` joins the one writer, the readers and the tail; the modules beside it are statements, by noun:
-`definitions`, `activations`, `channels`, `tasks`, `commits`, `events`. What changes something takes a `Tx`,
-what only reads takes any `Sql`.
+`definitions`, `activations`, `channels`, `tasks`, `commits`, `events`, and of the whole
+`retention`, `audit`, `copy`. What changes something takes a `Tx`, what only reads takes any `Sql`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ class Store:
         self._writer = Writer(path, self._committed)
 
     @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._path
+
+    @property
     def commits(self) -> int:
         """How many transactions were committed since the start."""
         return self._writer.commits
@@ -56,6 +61,10 @@ class Store:
     def write(self, operation: Callable[[Tx], T]) -> Future[T]:
         """Run `operation` in the writer's next transaction; the future is done after the commit."""
         return self._writer.submit(operation)
+
+    def compact(self) -> Future[None]:
+        """Give the free pages of the database back to the disk; every write waits meanwhile."""
+        return self._writer.compact()
 
     def records(self, channel_id: int, offset: int, *, max_bytes: int) -> Segment | None:
         """Return records of a channel from `offset` on, from memory where they are there."""

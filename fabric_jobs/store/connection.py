@@ -53,9 +53,14 @@ def translated(path: Path) -> Iterator[None]:
         ) from error
 
 
+def schema_steps() -> list[Path]:
+    """Return the steps of the schema that this version knows."""
+    return sorted((HERE / "schema").glob("*.sql"))
+
+
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("pragma user_version").fetchone()[0]
-    steps = sorted((HERE / "schema").glob("*.sql"))
+    steps = schema_steps()
     if version > len(steps):
         raise PlaceUnavailable(
             f"the state in {path} was written by a newer fabric-jobs (schema {version}, this one knows {len(steps)}).",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,10 @@ class Sql:
     def all(self, query: str, **values: Any) -> list[Row]:
         """Return all rows."""
         return self.connection.execute(QUERIES[query], values).fetchall()
+
+    def each(self, query: str, **values: Any) -> Iterator[Row]:
+        """Yield all rows, one in memory at a time."""
+        return self.connection.execute(QUERIES[query], values)
 
     def run(self, query: str, **values: Any) -> int:
         """Run a statement; return how many rows it changed."""

@@ -44,6 +44,7 @@ class Effects:
     news: set[int] = field(default_factory=set)  # channels with records that the engine has not seen
     completed: set[str] = field(default_factory=set)  # activations in which nothing is left to do
     events: bool = False
+    written: int = 0  # bytes that the transaction wrote beside what others are told of, about
 
     def seen(self, activation_id: str) -> None:
         """The engine has decided what follows from this operation, in the operation itself."""
@@ -60,6 +61,7 @@ class Effects:
         self.news |= other.news
         self.completed |= other.completed
         self.events |= other.events
+        self.written += other.written
 
 
 class Tx(Sql):
@@ -82,6 +84,7 @@ class Writer:
         self._connection = open_writer(path)
         self._listener = listener
         self._waiting: list[tuple[Operation, Future[Any]]] = []
+        self._compactions: list[Future[None]] = []
         self._wake = threading.Condition()
         self._closing = False
         self.commits = 0  # transactions so far; benchmarks and tests read it
@@ -102,6 +105,16 @@ class Writer:
             self._wake.notify()
         return future
 
+    def compact(self) -> Future[None]:
+        """Write the database anew without its free pages; every other operation waits meanwhile."""
+        future: Future[None] = Future()
+        with self._wake:
+            if self._closing:
+                raise RuntimeError("the store is closed")
+            self._compactions.append(future)
+            self._wake.notify()
+        return future
+
     def close(self) -> None:
         """Commit what waits, checkpoint, and end the thread."""
         with self._wake:
@@ -113,19 +126,37 @@ class Writer:
         self._connection.close()
 
     def _run(self) -> None:
-        while group := self._next_group():
+        while (group := self._next_group()) is not None:
             # From here on nobody can cancel: a future that is cancelled cannot be answered.
             self._commit([(operation, future) for operation, future in group if future.set_running_or_notify_cancel()])
             self._checkpoint()
+            while self._compactions:
+                self._compact(self._compactions.pop())
 
-    def _next_group(self) -> list[tuple[Operation, Future[Any]]]:
+    def _next_group(self) -> list[tuple[Operation, Future[Any]]] | None:
+        """Wait for something to do; None to end."""
         with self._wake:
-            while not self._waiting and not self._closing:
+            while not self._waiting and not self._compactions and not self._closing:
                 self._wake.wait()
             group, self._waiting = self._waiting[:GROUP_LIMIT], self._waiting[GROUP_LIMIT:]
-            return group
+            return group if group or self._compactions else None
+
+    def _compact(self, future: Future[None]) -> None:
+        if self._closing or not future.set_running_or_notify_cancel():
+            future.cancel()
+            return
+        try:
+            with translated(self._path):
+                self._connection.execute("vacuum")
+                self._connection.execute("pragma wal_checkpoint(truncate)")
+        except FabricJobsError as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
 
     def _commit(self, group: list[tuple[Operation, Future[Any]]]) -> None:
+        if not group:
+            return
         outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
         effects = Effects()
         try:
@@ -135,7 +166,7 @@ class Writer:
                     outcomes.append((future, *self._apply(operation, effects, alone=len(group) == 1)))
                 self._connection.execute("commit")
             self.commits += 1
-            self._unchecked += COMMIT_BYTES + sum(len(appended.bytes) for appended in effects.appended)
+            self._unchecked += COMMIT_BYTES + effects.written + sum(len(part.bytes) for part in effects.appended)
         except FabricJobsError as error:
             self._roll_back()
             for _, future in group:

@@ -159,13 +159,14 @@ create table dead_letters (
   unique (channel_id, record_offset)
 ) strict;
 create index dead_letters_by_activation on dead_letters (activation_id);
+create index dead_letters_by_task on dead_letters (task_id);
 
 -- Which records a record was made from: one row per commit and channel.
 create table lineage (
   channel_id   integer not null references channels,
   first_offset integer not null,
   count        integer not null,
-  task_id      integer not null references tasks,
+  task_id      integer not null,             -- no reference: it would need an index of its own, on every commit
   parents      text    not null,             -- runs as store/sent.py has them; empty: the record of the task, or all that it read
   primary key (channel_id, first_offset)
 ) strict, without rowid;

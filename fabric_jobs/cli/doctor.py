@@ -1,0 +1,77 @@
+"""`fabric-jobs doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fabric_jobs.cli import options
+from fabric_jobs.cli.printing import show
+
+if TYPE_CHECKING:
+    from fabric_jobs.doctor import Finding, Place
+
+SICK = 5  # the exit code when there is a problem
+COLORS = {"ok": "green", "fixed": "green", "warning": "yellow", "problem": "red"}
+
+
+@click.command("doctor")
+@click.option("--fix", is_flag=True, help="Do what can be done: rights, and what killed processes have left.")
+@options.output
+@options.workspace
+@options.state_dir
+@click.pass_context
+def command(ctx: click.Context, fix: bool, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+    """Look at Python, the installation, the state directory, its disk and its owner, Docker and Kubernetes.
+
+    Every line is ok, a note, a warning or a problem, and says what to do. It starts nothing, and changes nothing without
+    --fix. Its exit code is 5 when there is a problem.
+
+    \b
+    Examples:
+      fabric-jobs doctor
+      fabric-jobs doctor --fix
+      fabric-jobs doctor --state-dir /var/lib/fabric-jobs --output json
+    """
+    from fabric_jobs.doctor import examine
+
+    found = []
+    for finding in examine(_place(workspace, state_dir, fix)):
+        found.append(finding)
+        if output == "table":
+            _print(finding)
+    if output != "table":
+        show([asdict(finding) for finding in found], output)
+    problems = sum(finding.level == "problem" for finding in found)
+    warnings = sum(finding.level == "warning" for finding in found)
+    click.echo(f"{_number(problems, 'problem')}, {_number(warnings, 'warning')}.", err=True)
+    if problems:
+        ctx.exit(SICK)
+
+
+def _place(workspace: Path | None, state_dir: Path | None, fix: bool) -> Place:
+    from fabric_jobs.doctor import Place
+    from fabric_jobs.errors import NotFound
+
+    try:
+        root, missing = options.root_of(workspace), ""
+    except NotFound as error:
+        root, missing = None, error.message
+    state = state_dir.absolute() if state_dir is not None else None
+    if state is None and root is not None:
+        state = options.state_dir_of(None, root)
+    return Place(workspace=root, state_dir=state, missing=missing, fix=fix)
+
+
+def _print(finding: Finding) -> None:
+    level = click.style(f"{finding.level:8}", fg=COLORS.get(finding.level))
+    click.echo(f"{level} {finding.check:16} {finding.message}")
+    if finding.hint:
+        click.echo(f"{'':25} → {finding.hint}")
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count or 'no'} {word}{'' if count == 1 else 's'}"

@@ -1,0 +1,242 @@
+"""`fabric-jobs state …`: the size of the state, what may go, a backup, a check."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fabric_jobs.cli import options, quantities
+from fabric_jobs.cli.printing import show, show_rows
+from fabric_jobs.cli.quantities import bytes_text
+
+if TYPE_CHECKING:
+    from fabric_jobs.client.gateway import Gateway
+
+ACTIVATIONS = {"ACTIVATION": "activationId", "NAME": "name", "STATUS": "status", "ENDED": "end", "SIZE": "size"}
+SHOWN = 20  # activations that a prune lists before it asks
+CALL = 500  # activations that are named in one call
+VIOLATED = 1  # the exit code of a check that found something
+
+
+@click.group("state")
+def group() -> None:
+    """Look after what is kept about past runs: its size, what may go, backups, a check."""
+
+
+@group.command()
+@click.option("--top", type=click.IntRange(0, 10_000), default=10, show_default=True, help="List so many activations.")
+@options.output
+@options.workspace
+@options.state_dir
+def size(top: int, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+    """Show how large the state is, and which activations have most of it.
+
+    \b
+    Examples:
+      fabric-jobs state size
+      fabric-jobs state size --top 50 --output json
+    """
+    found = options.gateway_of(workspace, state_dir).get("/state/size", top=top)
+    if output != "table":
+        show(found, output)
+        return
+    database, attempts, counts = found["database"], found["attempts"], found["counts"]
+    lines = {
+        "database": f"{bytes_text(database['bytes'])}, of which {bytes_text(database['free'])} are free",
+        "write-ahead log": bytes_text(database["wal"]),
+        "attempts": f"{bytes_text(attempts['bytes'])} in {counts['attempts']:,} attempts",
+        "in all": bytes_text(found["bytes"]),
+        "activations": f"{counts['activations']:,}, of which {counts['pending']:,} run",
+        "tasks": f"{counts['tasks']:,}",
+        "records": f"{counts['records']:,} in {counts['channels']:,} channels",
+        "dead letters": f"{counts['deadLetters']:,}",
+    }
+    for name, text in lines.items():
+        click.echo(f"{name + ':':17}{text}")
+    rows = [{**row, "size": bytes_text(row["bytes"])} for row in found["activations"]]
+    if rows:
+        click.echo()
+        columns = {key: ACTIVATIONS[key] for key in ("ACTIVATION", "NAME", "STATUS", "SIZE")}
+        show_rows(rows, columns, "table", empty="")
+
+
+@group.command()
+@click.option(
+    "--older-than",
+    callback=quantities.span,
+    metavar="SPAN",
+    help="Delete what ended longer ago, such as 30d or 12h.",
+)
+@click.option(
+    "--max-size",
+    callback=quantities.size,
+    metavar="SIZE",
+    help="Delete the oldest until the state is no larger, such as 10GB or 500MB.",
+)
+@click.option("--keep-last", type=click.IntRange(0), metavar="N", help="Keep the newest N, whatever else is said.")
+@click.option("--dead-letters", is_flag=True, help="Also what has dead letters that nobody has retried.")
+@click.option("--dry-run", is_flag=True, help="Only list what would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.workspace
+@options.state_dir
+def prune(
+    older_than: float | None,
+    max_size: int | None,
+    keep_last: int | None,
+    dead_letters: bool,
+    dry_run: bool,
+    yes: bool,
+    workspace: Path | None,
+    state_dir: Path | None,
+) -> None:
+    """Delete activations that have ended, wholly: their records, responses, tasks, events and logs; the oldest first.
+
+    With --keep-last alone everything goes but the newest N. Never deleted are activations that run, those with dead letters
+    that nobody has retried, and the one that was last to get a task.
+
+    \b
+    Examples:
+      fabric-jobs state prune --older-than 30d --dry-run
+      fabric-jobs state prune --max-size 10GB --keep-last 100 --yes
+    """
+    if older_than is None and max_size is None and keep_last is None:
+        raise click.UsageError("Say what is to go: --older-than, --max-size or --keep-last.")
+    gateway = options.gateway_of(workspace, state_dir)
+    chosen = gateway.get(
+        "/state/prune",
+        olderThanSeconds=older_than,
+        maxBytes=max_size,
+        keepLast=keep_last,
+        deadLetters="true" if dead_letters else None,
+    )["activations"]
+    if not chosen:
+        click.echo("There is nothing to delete.", err=True)
+        return
+    if dry_run or not yes:
+        _list(chosen)
+    if dry_run:
+        return
+    if not yes:
+        _ask()
+    _delete(gateway, chosen, dead_letters)
+
+
+def _list(chosen: list[dict[str, Any]]) -> None:
+    rows = [{**row, "size": bytes_text(row["bytes"])} for row in chosen[:SHOWN]]
+    show_rows(rows, ACTIVATIONS, "table", empty="")
+    if len(chosen) > SHOWN:
+        click.echo(f"… and {len(chosen) - SHOWN:,} more")
+    total = bytes_text(sum(row["bytes"] for row in chosen))
+    click.echo(f"{len(chosen):,} to delete, about {total}.", err=True)
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("This deletes for good. Add --yes to do it, or --dry-run to look only.")
+    click.confirm("Delete them for good?", abort=True, err=True)
+
+
+def _delete(gateway: Gateway, chosen: list[dict[str, Any]], dead_letters: bool) -> None:
+    from fabric_jobs.cli.counter import Counter
+
+    left = [row["activationId"] for row in chosen]
+    before, deleted, finished = gateway.get("/state/size", top=0), 0, False
+    with Counter() as counter:
+        while left or not finished:
+            body = {"activations": left[:CALL], "deadLetters": dead_letters}
+            done = gateway.post("/state/prune", body)
+            deleted, finished = deleted + done["count"], done["finished"]
+            left = left[done["seen"] :]
+            counter.show(f"deleting: {deleted:,} of {len(chosen):,}")
+    compacted = gateway.post("/state/compact")
+    after = gateway.get("/state/size", top=0)
+    freed = bytes_text(max(0, before["bytes"] - after["bytes"]))
+    click.echo(f"Deleted {deleted:,} activations; {freed} are free on the disk again.", err=True)
+    free = after["database"]["free"]
+    if not compacted["compacted"] and free > 1_000_000:
+        click.echo(
+            f"{bytes_text(free)} are free in the database, and used again before it grows; "
+            f"they were not given back: {compacted['reason']}.",
+            err=True,
+        )
+
+
+@group.command()
+@click.argument("destination", type=click.Path(path_type=Path))
+@click.option("--without-logs", is_flag=True, help="Only the database; what programs printed is not in it then.")
+@options.workspace
+@options.state_dir
+def backup(destination: Path, without_logs: bool, workspace: Path | None, state_dir: Path | None) -> None:
+    """Copy the state to DESTINATION while everything runs: a file .tar, .tar.gz or .tgz, else a new directory.
+
+    It has the database as it is at one moment, then the logs. It also has the keys of this gateway: keep it to yourself.
+    A directory, or an unpacked archive, is a state directory: use it with --state-dir.
+
+    \b
+    Examples:
+      fabric-jobs state backup /backups/2026-01-31.tar.gz
+      fabric-jobs state backup ../copy --without-logs
+      fabric-jobs activations list --state-dir ../copy
+    """
+    from fabric_jobs.cli.counter import Counter
+    from fabric_jobs.errors import PlaceUnavailable
+
+    gateway = options.gateway_of(workspace, state_dir)
+    at = gateway.post("/state/backup", {"destination": str(destination.absolute()), "logs": not without_logs})
+    with Counter() as counter:
+        while not at["ended"]:
+            pages = at["pages"]
+            part = f"{pages['copied'] / pages['all']:.0%}" if pages["all"] else "0%"
+            counter.show(f"copying: database {part}, {at['files']:,} files, {bytes_text(at['bytes'])}")
+            at = gateway.get("/state/backup", wait=0.5)
+    if at["error"]:
+        raise PlaceUnavailable(at["error"]["message"], hint=at["error"]["hint"])
+    click.echo(f"{at['destination']}: the database and {at['files']:,} files of attempts.", err=True)
+
+
+@group.command()
+@options.output
+@options.workspace
+@options.state_dir
+@click.pass_context
+def check(ctx: click.Context, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+    """Read the whole database, count every record that was acknowledged, and look for what cannot be.
+
+    Its exit code is 1 when something is wrong. It can run at any time.
+
+    \b
+    Examples:
+      fabric-jobs state check
+      fabric-jobs state check --output json
+    """
+    found = options.gateway_of(workspace, state_dir).get("/state/check")
+    if output != "table":
+        show({"healthy": found["healthy"], "violations": found["violations"], "counts": found["counts"]}, output)
+    else:
+        _print_counts(found["counts"])
+    for violation in found["violations"] if output == "table" else ():
+        click.echo(f"Wrong: {violation}.")
+    if not found["healthy"]:
+        click.echo(f"{len(found['violations']):,} things are wrong. Keep a copy of the state as it is.", err=True)
+        ctx.exit(VIOLATED)
+    click.echo("Nothing is wrong.", err=True)
+
+
+def _print_counts(counts: dict[str, int]) -> None:
+    lines = {
+        "activations": counts["activations"],
+        "tasks": counts["tasks"],
+        "channels": counts["channels"],
+        "records acknowledged to their senders": counts["records"],
+        "  finished by their readers": counts["finished"],
+        "  waiting for their readers": counts["waiting"],
+        "  in responses": counts["responses"],
+        "records read and counted": counts["lookedAt"],
+        "records dropped after their readers had ended": counts["dropped"],
+        "dead letters": counts["deadLetters"],
+    }
+    for name, count in lines.items():
+        click.echo(f"{name:47}{count:>14,}")

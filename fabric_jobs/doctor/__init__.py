@@ -1,0 +1,57 @@
+"""`fabric-jobs doctor`: looks at everything that has to be right, without an owner, and says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fabric_jobs.doctor import attempts, database, directory, installation, outside, owner
+from fabric_jobs.doctor.finding import PROBLEM, Check, Finding, Place
+from fabric_jobs.errors import FabricJobsError
+
+__all__ = ["Finding", "Place", "examine"]
+
+STATE, DATABASE = "state directory", "database"
+
+# The name of each check, and those that have to be well before it makes sense; in the order of the lines.
+CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
+    ("python", installation.python, ()),
+    ("environment", installation.environment, ()),
+    ("fabric-jobs", installation.package, ()),
+    ("workspace", directory.workspace, ()),
+    (STATE, directory.state_directory, ()),
+    ("file system", directory.file_system, (STATE,)),
+    ("socket", directory.socket_file, (STATE,)),
+    ("disk", directory.disk, (STATE,)),
+    (DATABASE, database.pages, (STATE,)),
+    ("owner", owner.lock, (STATE,)),
+    ("gateway", owner.gateway, (STATE,)),
+    ("port", owner.port, (STATE, DATABASE)),
+    ("attempts", attempts.leftovers, (STATE, DATABASE)),
+    ("git", outside.git, ()),
+    ("docker", outside.docker, ()),
+    ("kubernetes", outside.kubernetes, ()),
+)
+
+
+def examine(place: Place) -> Iterator[Finding]:
+    """Yield what every check finds; a check that needs what is not well is left out."""
+    sick: set[str] = set()
+    for name, check, needs in CHECKS:
+        if sick.intersection(needs):
+            continue
+        for finding in _carefully(name, check, place):
+            if finding.level == PROBLEM:
+                sick.add(name)
+            yield finding
+        if name == STATE and place.state_dir is None:
+            sick.add(STATE)
+
+
+def _carefully(name: str, check: Check, place: Place) -> Iterator[Finding]:
+    """What a check stumbles over is a finding too."""
+    try:
+        yield from check(place)
+    except FabricJobsError as error:
+        yield Finding(check=name, level=PROBLEM, message=error.message, hint=error.hint)
+    except (OSError, ValueError, TypeError) as error:  # TypeError: an owner.json of rubbish
+        yield Finding(check=name, level=PROBLEM, message=f"It cannot be looked at: {error}.")

@@ -1,0 +1,56 @@
+"""Directories of attempts that no task knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fabric_jobs import state_dir as places
+from fabric_jobs.doctor.finding import NOTE, OK, WARNING, Finding, Place, repaired
+from fabric_jobs.executors.local import LocalExecutor
+from fabric_jobs.store.audit import attempt_names
+
+
+def leftovers(place: Place) -> Iterator[Finding]:
+    """Every directory belongs to a task."""
+    assert place.state_dir is not None
+    root, database = places.attempts_dir(place.state_dir), places.database_file(place.state_dir)
+    # First the directories, then the rows: a row is there before its directory.
+    found = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    if not database.exists():
+        if found:
+            yield Finding(
+                check="attempts",
+                level=WARNING,
+                message=f"There are {len(found):,} attempts in {root}, and no database that knows of them.",
+                hint="If they are not wanted, delete the directory.",
+            )
+        return
+    known = attempt_names(database)
+    unknown = [name for name in found if name not in known]
+    if not unknown:
+        yield Finding(check="attempts", level=OK, message=f"{len(found):,}, all of known tasks")
+        return
+    yield repaired(
+        place,
+        Finding(
+            check="attempts",
+            level=WARNING,
+            message=f"{len(unknown):,} of {len(found):,} belong to no task, such as {unknown[0]}.",
+            hint=f"Delete them in {root}",
+        ),
+        lambda: _remove(root, unknown),
+        "They are removed.",
+    )
+    running = [name for name in unknown if (root / name).exists()] if place.fix else []
+    if running:
+        yield Finding(
+            check="attempts", level=NOTE, message=f"{len(running):,} of these still run, and stay: {running[0]}."
+        )
+
+
+def _remove(root: Path, names: list[str]) -> None:
+    executor = LocalExecutor(root)
+    for name in names:
+        executor.remove(name)
+    executor.close()

@@ -1,0 +1,49 @@
+"""The database: it opens, it is of this version, it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fabric_jobs import state_dir as places
+from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, Finding, Place
+from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.store.audit import quick_check
+from fabric_jobs.store.connection import schema_steps
+
+QUICK_BYTES = 1 << 30  # a larger one takes too long to read for a look in passing
+
+
+DAMAGED = "Keep a copy of the directory as it is, and go on with a backup; or begin anew with another --state-dir."
+
+
+def pages(place: Place) -> Iterator[Finding]:
+    """Look at the database's pages and its version."""
+    assert place.state_dir is not None
+    path = places.database_file(place.state_dir)
+    if not path.exists():
+        yield Finding(check="database", level=NOTE, message="There is none yet.")
+        return
+    size = path.stat().st_size
+    try:
+        version, problems = quick_check(path, whole=size <= QUICK_BYTES)
+    except PlaceUnavailable as error:
+        yield Finding(check="database", level=PROBLEM, message=f"{error.message}.", hint=DAMAGED)
+        return
+    known = len(schema_steps())
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        message = f"{path} is damaged: {problems[0]}{more}."
+        yield Finding(check="database", level=PROBLEM, message=message, hint=DAMAGED)
+    elif version > known:
+        yield Finding(
+            check="database",
+            level=PROBLEM,
+            message=f"It was written by a newer fabric-jobs (schema {version}, this one knows {known}).",
+            hint="Upgrade fabric-jobs, or use another --state-dir.",
+        )
+    elif version == 0:
+        yield Finding(check="database", level=NOTE, message=f"{path} has nothing of fabric-jobs in it yet.")
+    else:
+        whole = "whole" if size <= QUICK_BYTES else "not read as a whole, for its size: see `fabric-jobs state check`"
+        older = "" if version == known else f", which the next run brings up to {known}"
+        yield Finding(check="database", level=OK, message=f"{size / 1e6:,.1f} MB, schema {version}{older}, {whole}")

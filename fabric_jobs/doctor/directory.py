@@ -1,0 +1,208 @@
+"""Workspace and state directory: there, one's own, on a file system that does what is needed, with room."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fabric_jobs import state_dir as places
+from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding, Place, repaired
+from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.store.audit import try_wal
+
+NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "glusterfs", "vboxsf", "ncpfs"}
+)
+NETWORK_FUSE = ("fuse.sshfs", "fuse.s3fs", "fuse.glusterfs", "fuse.ceph", "fuse.gcsfuse", "fuse.rclone")
+LITTLE_BYTES, NO_BYTES = 1 << 30, 64 << 20
+LITTLE_FILES, NO_FILES = 10_000, 100
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def workspace(place: Place) -> Iterator[Finding]:
+    """There is a workspace."""
+    if place.workspace is None:
+        yield Finding(check="workspace", level=NOTE, message=place.missing, hint="Name one with --workspace.")
+        return
+    yield Finding(check="workspace", level=OK, message=str(place.workspace))
+
+
+def state_directory(place: Place) -> Iterator[Finding]:
+    """It is a directory that its user, and nobody else, can use."""
+    if place.state_dir is None:
+        yield Finding(check="state directory", level=NOTE, message="Not looked at, since there is no workspace.")
+        return
+    path = place.state_dir
+    there = next(item for item in (path, *path.parents) if os.path.lexists(item))
+    may = os.access(there, os.R_OK | os.W_OK | os.X_OK)
+    if there != path and there.is_dir() and may:
+        yield Finding(check="state directory", level=NOTE, message=f"{path} is not there yet; the first run makes it.")
+        return
+    if not there.is_dir():
+        yield Finding(
+            check="state directory",
+            level=PROBLEM,
+            message=f"{there} is not a directory.",
+            hint="Move it away, or name another place with --state-dir.",
+        )
+        return
+    if not may:
+        yield Finding(
+            check="state directory",
+            level=PROBLEM,
+            message=f"{there} belongs to user {there.stat().st_uid}, and this one ({os.getuid()}) may not use it.",
+            hint="Make it writable, or name another one with --state-dir.",
+        )
+        return
+    yield from _rights(place, path)
+
+
+def _rights(place: Place, path: Path) -> Iterator[Finding]:
+    address = path / "owner.json"
+    well = True
+    for item, mode in ((path, 0o700), (address, 0o600)):
+        if not item.exists() or not item.stat().st_mode & OTHERS:
+            continue
+        well = False
+        yield repaired(
+            place,
+            Finding(
+                check="state directory",
+                level=WARNING,
+                message=f"Others may look into {item}; tokens and payloads are in it.",
+                hint=f"chmod {mode:o} {item}",
+            ),
+            lambda item=item, mode=mode: item.chmod(mode),  # type: ignore[misc]
+            f"Its rights are {mode:o} now.",
+        )
+    if well:
+        yield Finding(check="state directory", level=OK, message=f"{path}, for this user only")
+
+
+def file_system(place: Place) -> Iterator[Finding]:
+    """Locks and the database really work there."""
+    path = _nearest(_state_dir(place))
+    kind = _kind(path)
+    with _probe(path) as probe:
+        _try_lock(probe)
+        try_wal(probe)
+    if kind in NETWORK or kind.startswith(NETWORK_FUSE):
+        yield Finding(
+            check="file system",
+            level=WARNING,
+            message=f"{path} is on a network file system ({kind}); locks there may fail when it matters.",
+            hint="Name a --state-dir on a local disk.",
+        )
+        return
+    yield Finding(check="file system", level=OK, message=f"{kind or 'its kind is not known'}; locks and database work")
+
+
+def socket_file(place: Place) -> Iterator[Finding]:
+    """The Unix socket can be made where it belongs."""
+    path = places.socket_path(_state_dir(place))
+    where = _nearest(path.parent)
+    is_elsewhere = path.parent != _state_dir(place)
+    if is_elsewhere and where == path.parent and where.stat().st_uid != os.getuid():
+        yield Finding(
+            check="socket",
+            level=PROBLEM,
+            message=f"{where} belongs to somebody else.",
+            hint="Name a shorter --state-dir, or set TMPDIR.",
+        )
+        return
+    with _probe(where if is_elsewhere else _nearest(_state_dir(place))) as probe:
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        here = os.open(probe, os.O_RDONLY)
+        try:  # by a short name: the one that an owner uses is as long as it may be
+            bound.bind(f"/proc/self/fd/{here}/s" if Path("/proc/self/fd").is_dir() else str(probe / "s"))
+        finally:
+            os.close(here)
+            bound.close()
+    length = len(os.fsencode(path))
+    why = f", since {_state_dir(place)} is too long for one" if is_elsewhere else ""
+    yield Finding(check="socket", level=OK, message=f"{path} ({length} of {places.SOCKET_PATH_LIMIT} bytes){why}")
+
+
+def disk(place: Place) -> Iterator[Finding]:
+    """There is room for bytes and for files."""
+    path = _nearest(_state_dir(place))
+    free = shutil.disk_usage(path).free
+    files = os.statvfs(path)
+    left = files.f_favail if files.f_files else LITTLE_FILES  # some file systems do not count
+    text = f"{free / 1e9:,.1f} GB free" + (f", {left:,} files" if files.f_files else "")
+    if free < NO_BYTES or left < NO_FILES:
+        level = PROBLEM
+    elif free < LITTLE_BYTES or left < LITTLE_FILES:
+        level = WARNING
+    else:
+        yield Finding(check="disk", level=OK, message=text)
+        return
+    yield Finding(
+        check="disk",
+        level=level,
+        message=f"Only {text} at {path}.",
+        hint="Make room, for example with: fabric-jobs state prune --older-than 30d",
+    )
+
+
+def _state_dir(place: Place) -> Path:
+    assert place.state_dir is not None
+    return place.state_dir
+
+
+def _nearest(path: Path) -> Path:
+    """Return the nearest directory upwards that is there."""
+    return next(item for item in (path, *path.parents) if item.is_dir())
+
+
+@contextmanager
+def _probe(path: Path) -> Iterator[Path]:
+    """Make a directory to try things in, and remove it."""
+    try:
+        made = Path(tempfile.mkdtemp(dir=path, prefix=".doctor-"))
+    except OSError as error:
+        raise PlaceUnavailable(
+            f"nothing can be written to {path}: {error.strerror}.", hint="Make room, or make it writable."
+        ) from error
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _try_lock(probe: Path) -> None:
+    with open(probe / "lock", "w") as first, open(probe / "lock") as second:
+        try:
+            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise PlaceUnavailable(
+                f"files in {probe.parent} cannot be locked: {error.strerror}.",
+                hint="Name a --state-dir on a local disk.",
+            ) from error
+        try:
+            fcntl.flock(second, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+    raise PlaceUnavailable(
+        f"locks in {probe.parent} keep nobody out.",
+        hint="Name a --state-dir on a local disk: two owners would meet there.",
+    )
+
+
+def _kind(path: Path) -> str:
+    """Return the type of the file system, from Linux' list of mounts; empty where there is none."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    device = path.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    kinds = [line.split(" - ", 1)[1].split()[0] for line in lines if line.split()[2] == wanted and " - " in line]
+    return kinds[-1] if kinds else ""

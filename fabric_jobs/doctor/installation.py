@@ -1,0 +1,89 @@
+"""Python, its environment, and this package."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+import fabric_jobs
+from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding, Place
+
+OLDEST = (3, 11)
+COMMANDS = ("fabric-jobs", "fj")
+
+
+def python(place: Place) -> Iterator[Finding]:
+    """The interpreter is new enough."""
+    version = platform.python_version()
+    if sys.version_info < OLDEST:
+        yield Finding(
+            check="python",
+            level=PROBLEM,
+            message=f"Python {version} is older than {OLDEST[0]}.{OLDEST[1]}.",
+            hint="Install a newer one, and fabric-jobs with it.",
+        )
+        return
+    yield Finding(check="python", level=OK, message=f"Python {version}, {sys.executable}")
+
+
+def environment(place: Place) -> Iterator[Finding]:
+    """Environments can be made here, and packages installed."""
+    missing = [name for name in ("venv", "ensurepip", "pip") if find_spec(name) is None]
+    kind = "a virtual environment" if sys.prefix != sys.base_prefix else "no virtual environment"
+    if missing:
+        yield Finding(
+            check="environment",
+            level=WARNING,
+            message=f"{kind} in {sys.prefix}; these modules are missing: {', '.join(missing)}.",
+            hint="On Debian and Ubuntu: apt install python3-venv python3-pip",
+        )
+        return
+    yield Finding(check="environment", level=OK, message=f"{kind} in {sys.prefix}; venv, ensurepip and pip are there")
+
+
+def package(place: Place) -> Iterator[Finding]:
+    """It is installed once, and the commands of the shell are those of this installation."""
+    found = {str(item.locate_file("")): item.version for item in metadata.distributions(name="fabric-jobs")}
+    version = fabric_jobs.__version__
+    if len(found) > 1:
+        yield Finding(
+            check="fabric-jobs",
+            level=WARNING,
+            message=f"It is installed more than once: {', '.join(sorted(found))}.",
+            hint="Remove all but one: pip uninstall fabric-jobs",
+        )
+    elif found and version not in found.values():
+        yield Finding(
+            check="fabric-jobs",
+            level=WARNING,
+            message=f"The files are version {version}, and were installed as {next(iter(found.values()))}.",
+            hint="Install it again.",
+        )
+    else:
+        yield Finding(check="fabric-jobs", level=OK, message=f"{version}, {Path(fabric_jobs.__file__).parent}")
+    for name in COMMANDS:
+        yield from _command(name)
+
+
+def _command(name: str) -> Iterator[Finding]:
+    first, own = shutil.which(name), Path(sys.executable).parent / name
+    if first is None:
+        yield Finding(
+            check="fabric-jobs",
+            level=NOTE,
+            message=f"{name} is not on the PATH of this shell.",
+            hint=f"export PATH={own.parent}:$PATH" if own.exists() else "",
+        )
+    elif own.exists() and os.path.realpath(first) != os.path.realpath(own):
+        yield Finding(
+            check="fabric-jobs",
+            level=WARNING,
+            message=f"{name} on the PATH is {first}, of another installation than {own}.",
+            hint=f"export PATH={own.parent}:$PATH",
+        )

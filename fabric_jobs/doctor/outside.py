@@ -1,0 +1,71 @@
+"""What this tool can use, and does without: git, Docker, Kubernetes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from fabric_jobs.doctor.finding import NOTE, OK, Finding, Place
+
+SECONDS = 5.0
+
+
+def git(place: Place) -> Iterator[Finding]:
+    """Templates from elsewhere come with git."""
+    path = shutil.which("git")
+    if path is None:
+        yield Finding(check="git", level=NOTE, message="It is not there; templates from elsewhere need it.")
+        return
+    yield Finding(check="git", level=OK, message=path)
+
+
+def docker(place: Place) -> Iterator[Finding]:
+    """A Docker Engine answers."""
+    if shutil.which("docker") is None:
+        has_engine = os.environ.get("DOCKER_HOST") or Path("/var/run/docker.sock").exists()
+        text = "An engine may be there, but no docker command." if has_engine else "It is not there."
+        yield Finding(check="docker", level=NOTE, message=f"{text} Jobs run as processes.")
+        return
+    code, said = _run("docker", "version", "--format", "{{.Server.Version}}")
+    if code:
+        yield Finding(check="docker", level=NOTE, message=f"The engine does not answer: {said}.")
+        return
+    yield Finding(check="docker", level=OK, message=f"engine {said}")
+
+
+def kubernetes(place: Place) -> Iterator[Finding]:
+    """A cluster answers."""
+    config = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    has_config = any(os.path.isfile(part) for part in config.split(os.pathsep))
+    if not has_config:
+        yield Finding(check="kubernetes", level=NOTE, message="No cluster is configured.")
+        return
+    if shutil.which("kubectl") is None:
+        yield Finding(check="kubernetes", level=NOTE, message=f"{config} is there, but no kubectl to try it with.")
+        return
+    code, said = _run("kubectl", "get", "--raw", "/readyz", f"--request-timeout={SECONDS:.0f}s")
+    if code:
+        yield Finding(check="kubernetes", level=NOTE, message=f"The cluster of {config} does not answer: {said}.")
+        return
+    yield Finding(check="kubernetes", level=OK, message=f"the cluster of {config} answers")
+
+
+def _run(*words: str) -> tuple[int, str]:
+    """Return exit code and last line of what a command says."""
+    try:
+        done = subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 1, f"no answer in {SECONDS:.0f} seconds"
+    lines = ((done.stdout if not done.returncode else "") or done.stderr).strip().splitlines()
+    return done.returncode, lines[-1].rstrip(".") if lines else ""

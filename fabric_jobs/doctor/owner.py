@@ -1,0 +1,173 @@
+"""The owner process: alive and answering, or gone without leaving anything behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import fabric_jobs
+from fabric_jobs import state_dir as places
+from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding, Place, repaired
+from fabric_jobs.runtime.fabric_skill.http import Connection, Disconnected
+from fabric_jobs.state_dir import Address
+from fabric_jobs.store.audit import setting
+
+ANSWER_SECONDS = 5.0
+
+
+def lock(place: Place) -> Iterator[Finding]:
+    """Nobody holds it, and nothing is left of an owner; or an owner does."""
+    state_dir = _state_dir(place)
+    with _locked(places.lock_file(state_dir)) as is_free:
+        if not is_free:
+            address = places.read_address(state_dir)
+            who = f"process {address.pid}" if address is not None else "a process"
+            yield Finding(check="owner", level=OK, message=f"{who} serves {state_dir}")
+            return
+        left = [path for path in (state_dir / "owner.json", places.socket_path(state_dir)) if os.path.lexists(path)]
+        for path in left:
+            yield repaired(
+                place,
+                Finding(
+                    check="owner",
+                    level=WARNING,
+                    message=f"{path} is left of an owner that was killed; the next one replaces it.",
+                    hint=f"rm {path}",
+                ),
+                lambda path=path: path.unlink(missing_ok=True),  # type: ignore[misc]
+                "It is removed.",
+            )
+        if not left:
+            yield Finding(check="owner", level=OK, message="none runs; a command that needs one starts it")
+
+
+def gateway(place: Place) -> Iterator[Finding]:
+    """A living owner answers, and knows its token; one that is starting or ending has some seconds for that."""
+    state_dir = _state_dir(place)
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while not _is_free(places.lock_file(state_dir)):
+        found = _look(state_dir)
+        if found.level != PROBLEM or time.monotonic() > deadline:
+            yield found
+            return
+        time.sleep(0.05)
+
+
+def _look(state_dir: Path) -> Finding:
+    address = places.read_address(state_dir)
+    if address is None:
+        return Finding(
+            check="gateway",
+            level=PROBLEM,
+            message=f"A process holds {places.lock_file(state_dir)}, and has not said where it can be reached.",
+            hint=f"See {places.log_file(state_dir)}; if it hangs, end it.",
+        )
+    try:
+        statuses = _ask(address)
+    except Disconnected as error:
+        return _silent(state_dir, address, error)
+    again = f"End process {address.pid}; the next command starts another. Jobs go on."
+    if statuses != [200, 200]:
+        message = f"{address.url} answered {statuses[0]} to /healthz and {statuses[1]} to the token of owner.json."
+        return Finding(check="gateway", level=PROBLEM, message=message, hint=again)
+    if address.version != fabric_jobs.__version__:
+        message = f"{address.url} answers, but is version {address.version}, not {fabric_jobs.__version__}."
+        return Finding(check="gateway", level=WARNING, message=message, hint=again)
+    return Finding(check="gateway", level=OK, message=f"{address.url} answers, and takes the token")
+
+
+def port(place: Place) -> Iterator[Finding]:
+    """The port that jobs know is the owner's, or free for it."""
+    state_dir = _state_dir(place)
+    path = places.database_file(state_dir)
+    kept = setting(path, "port") if path.exists() else None
+    if kept is None or not kept.isdecimal():
+        yield Finding(check="port", level=NOTE, message="None was chosen yet; the first owner does.")
+        return
+    address = places.read_address(state_dir)
+    if address is not None and not _is_free(places.lock_file(state_dir)):
+        used = urlsplit(address.url).port
+        yield Finding(check="port", level=OK, message=f"{used}, held by the owner")
+        return
+    try:
+        _try_bind(int(kept))
+    except (OSError, OverflowError) as error:
+        yield Finding(
+            check="port",
+            level=WARNING,
+            message=f"{kept} cannot be used: {error}.",
+            hint="The next owner takes another one; jobs that still run and use plain HTTP will not reach it.",
+        )
+    else:
+        yield Finding(check="port", level=OK, message=f"{kept}, free")
+
+
+def _state_dir(place: Place) -> Path:
+    assert place.state_dir is not None
+    return place.state_dir
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Hold the owner's lock for a moment, so that none starts meanwhile; False when somebody has it."""
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - closed below
+    except FileNotFoundError:
+        yield True
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _is_free(path: Path) -> bool:
+    with _locked(path) as is_free:
+        return is_free
+
+
+def _ask(address: Address) -> list[int]:
+    connection = Connection(address.socket, address.token)
+    try:
+        return [
+            connection.request("GET", path, timeout=ANSWER_SECONDS).status
+            for path in ("/healthz", "/fabric/v4/projects/local/tasks?limit=1")
+        ]
+    finally:
+        connection.close()
+
+
+def _silent(state_dir: Path, address: Address, error: Disconnected) -> Finding:
+    """An owner that does not answer: it may be stopped, which a signal ends."""
+    try:
+        is_stopped = Path(f"/proc/{address.pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
+    except OSError:
+        is_stopped = False
+    if is_stopped:
+        return Finding(
+            check="gateway",
+            level=PROBLEM,
+            message=f"The owner, process {address.pid}, is stopped, and does not answer.",
+            hint=f"Let it go on: kill -CONT {address.pid}",
+        )
+    return Finding(
+        check="gateway",
+        level=PROBLEM,
+        message=f"The owner, process {address.pid}, does not answer: {error}.",
+        hint=f"See {places.log_file(state_dir)}; if it hangs: kill -9 {address.pid}. Jobs go on.",
+    )
+
+
+def _try_bind(number: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", number))

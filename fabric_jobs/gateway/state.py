@@ -1,0 +1,157 @@
+"""The state of the owner: its size, what may go, a backup, a check."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fabric_jobs.errors import InvalidInput, NotFound
+from fabric_jobs.gateway.json_response import Json, object_of
+from fabric_jobs.gateway.parts import milliseconds, number_of, parts_of, project_of, whole_of
+from fabric_jobs.upkeep import Backup, BackupWanted, Choice, Wanted
+
+SLICE_SECONDS = 2.0  # a call deletes for so long; who wants more calls again
+WAIT_SECONDS = 60.0
+TOP = 10
+
+
+async def show_size(request: Request) -> Response:
+    """Show how large the state is, and the activations that have most of it."""
+    upkeep = parts_of(request).upkeep
+    project_of(request)
+    top = whole_of(request, "top", TOP, high=10_000)
+    sizes = await asyncio.to_thread(upkeep.sizes)
+    body = {
+        "success": True,
+        "database": {"bytes": sizes.database, "free": sizes.free, "wal": sizes.wal},
+        "attempts": {"bytes": sizes.attempts, "leftovers": sizes.leftovers},
+        "bytes": sizes.database + sizes.wal + sizes.attempts,
+        "used": sizes.used,
+        "counts": _camel(asdict(sizes.counts)),
+        "activations": [
+            {
+                "activationId": share.activation_id,
+                "name": share.name,
+                "status": share.state,
+                "bytes": share.size,
+                "database": share.database,
+                "attempts": share.attempts,
+            }
+            for share in sizes.shares[:top]
+        ],
+    }
+    return Json(body)
+
+
+async def check_state(request: Request) -> Response:
+    """Look for what cannot be, and count every record."""
+    upkeep = parts_of(request).upkeep
+    project_of(request)
+    found = asdict(await asyncio.to_thread(upkeep.check))
+    violations = found.pop("violations")
+    return Json({"success": True, "healthy": not violations, "violations": violations, "counts": _camel(found)})
+
+
+async def choose_prunable(request: Request) -> Response:
+    """Answer with the activations that are to go, oldest first; nothing is deleted."""
+    upkeep = parts_of(request).upkeep
+    project_of(request)
+    query = request.query_params
+    wanted = Wanted(
+        older_than_seconds=number_of(request, "olderThanSeconds", 0) if query.get("olderThanSeconds") else None,
+        max_bytes=whole_of(request, "maxBytes", 0) if query.get("maxBytes") else None,
+        keep_last=whole_of(request, "keepLast", 0),
+        dead_letters=query.get("deadLetters", "") == "true",
+    )
+    chosen = await asyncio.to_thread(upkeep.choose, wanted)
+    return Json({"success": True, "activations": [_choice(choice) for choice in chosen]})
+
+
+async def prune_state(request: Request) -> Response:
+    """Delete activations for some seconds; `seen` says how many of them are through, `finished` that nothing is half done."""
+    parts = parts_of(request)
+    project_of(request)
+    body = await object_of(request, parts.settings.body_bytes)
+    activation_ids = body.get("activations", [])
+    if not isinstance(activation_ids, list) or not all(isinstance(item, str) for item in activation_ids):
+        raise InvalidInput("'activations' is a list of ids.")
+    pruned = await asyncio.to_thread(
+        parts.upkeep.prune, activation_ids, dead_letters=body.get("deadLetters") is True, seconds=SLICE_SECONDS
+    )
+    return Json({"success": True, **asdict(pruned)})
+
+
+async def compact_state(request: Request) -> Response:
+    """Give what is free in the database back to the disk, unless that would hold somebody up."""
+    upkeep = parts_of(request).upkeep
+    project_of(request)
+    reason = await asyncio.to_thread(upkeep.compact)
+    return Json({"success": True, "compacted": not reason, "reason": reason})
+
+
+async def start_backup(request: Request) -> Response:
+    """Begin a backup to a file or directory of the owner's machine."""
+    parts = parts_of(request)
+    project_of(request)
+    body = await object_of(request, parts.settings.body_bytes)
+    destination = body.get("destination")
+    if not isinstance(destination, str) or not destination or "\0" in destination:
+        raise InvalidInput("'destination' is the absolute path of a file or directory that is not there.")
+    wanted = BackupWanted(destination=Path(destination), logs=body.get("logs") is not False)
+    return Json(_backup(await asyncio.to_thread(parts.upkeep.start_backup, wanted)))
+
+
+async def show_backup(request: Request) -> Response:
+    """Show how far the last backup is; wait up to `wait` seconds for its end."""
+    backup = parts_of(request).upkeep.backup
+    project_of(request)
+    if backup is None:
+        raise NotFound("this owner has made no backup.", hint="Make one with `fabric-jobs state backup`.")
+    await asyncio.to_thread(backup.wait, number_of(request, "wait", 0, high=WAIT_SECONDS))
+    return Json(_backup(backup))
+
+
+def _backup(backup: Backup) -> dict[str, Any]:
+    error = backup.error if backup.ended else None
+    return {
+        "success": True,
+        "destination": str(backup.destination),
+        "ended": backup.ended,
+        "pages": {"copied": backup.pages[0], "all": backup.pages[1]},
+        "files": backup.files,
+        "bytes": backup.bytes,
+        "error": None if error is None else {"message": error.message, "hint": error.hint},
+    }
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    return {
+        "activationId": choice.activation_id,
+        "name": choice.name,
+        "status": choice.state,
+        "end": milliseconds(choice.ended_at),
+        "bytes": choice.size,
+    }
+
+
+def _camel(values: dict[str, Any]) -> dict[str, Any]:
+    words = {key: key.split("_") for key in values}
+    return {first + "".join(map(str.capitalize, rest)): values[key] for key, (first, *rest) in words.items()}
+
+
+P = "/fabric/v4/projects/{project}/state"
+ROUTES = [
+    Route(P + "/size", show_size, methods=["GET"]),
+    Route(P + "/check", check_state, methods=["GET"]),
+    Route(P + "/prune", choose_prunable, methods=["GET"]),
+    Route(P + "/prune", prune_state, methods=["POST"]),
+    Route(P + "/compact", compact_state, methods=["POST"]),
+    Route(P + "/backup", start_backup, methods=["POST"]),
+    Route(P + "/backup", show_backup, methods=["GET"]),
+]

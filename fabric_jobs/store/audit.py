@@ -1,0 +1,220 @@
+"""Audit: counts every record of a database and looks for what cannot be, in one read transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.store import retention
+from fabric_jobs.store.connection import open_reader, open_writer, translated
+from fabric_jobs.store.sql import Row, Sql
+
+STEPS = 10_000  # of SQLite's machine between two looks at whether to go on
+SHOWN = 1000  # violations that are put into words
+
+Stop = Callable[[], bool]
+
+
+@dataclass(kw_only=True)
+class Audit:
+    """What was counted, and what is wrong, in words."""
+
+    activations: int = 0
+    tasks: int = 0
+    channels: int = 0
+    records: int = 0  # appended to channels, so acknowledged to their senders
+    finished: int = 0  # of them: finished by the skill that reads them
+    waiting: int = 0  # of them: still before it
+    responses: int = 0  # of them: part of a response, which nobody reads off
+    dropped: int = 0  # came after their reader had ended; not among `records`
+    dead_letters: int = 0
+    looked_at: int = 0  # records whose bytes were read and counted
+    violations: list[str] = field(default_factory=list)
+
+    def wrong(self, text: str) -> None:
+        """Note something that cannot be."""
+        if len(self.violations) < SHOWN:
+            self.violations.append(text)
+
+
+@contextmanager
+def snapshot(path: Path, stop: Stop) -> Iterator[Sql]:
+    """Open the database for one read transaction; raise PlaceUnavailable when it cannot be read, or when `stop` says so."""
+    connection = open_reader(path)
+    connection.set_progress_handler(lambda: 1 if stop() else 0, STEPS)
+    try:
+        with translated(path):
+            connection.execute("begin")
+            yield Sql(connection)
+    except PlaceUnavailable as error:
+        if not stop():
+            raise
+        raise PlaceUnavailable("the owner is ending.", hint="Type the command again.") from error
+    finally:
+        connection.close()
+
+
+def audit(path: Path, stop: Stop = lambda: False) -> Audit:
+    """Look at everything; a database that SQLite cannot read any further is a violation, not an error."""
+    found = Audit()
+    with snapshot(path, stop) as sql:
+        for part in (_pages, _references, _rows, _channels, _tasks):
+            try:
+                part(sql, found)
+            except sqlite3.DatabaseError as error:
+                if stop():
+                    raise
+                found.wrong(f"the database cannot be read: {error}")
+    return found
+
+
+def try_wal(directory: Path) -> None:
+    """Make a database in `directory` and use it as an owner does; raise PlaceUnavailable when that does not work there."""
+    path = directory / "try.db"
+    with translated(path):
+        writer = open_writer(path)
+        try:
+            sql = Sql(writer)
+            sql.run("put_setting", key="try", value="1")
+            with snapshot(path, lambda: False) as reader:
+                row = reader.one("setting", key="try")
+            mode = sql.one("journal_mode")
+        finally:
+            writer.close()
+    if row is None or mode is None or mode["mode"] != "wal":
+        raise PlaceUnavailable(
+            f"a database in {directory} cannot be read while it is written.", hint="Name a --state-dir on a local disk."
+        )
+
+
+def quick_check(path: Path, *, whole: bool) -> tuple[int, list[str]]:
+    """Return the schema version of a database, and what SQLite finds wrong with it at a quick look at its pages."""
+    with snapshot(path, lambda: False) as sql:
+        try:
+            row = sql.one("schema_version")
+            found = _problems(sql.all("check_pages_quickly")) if whole else []
+            return int(row["version"]) if row is not None else 0, found
+        except sqlite3.DatabaseError as error:
+            return 0, [str(error)]
+
+
+def setting(path: Path, key: str) -> str | None:
+    """Return a setting of a database that nobody may have opened; raise PlaceUnavailable when it is none of ours."""
+    with snapshot(path, lambda: False) as sql:
+        if _is_empty(sql):
+            return None
+        row = sql.one("setting", key=key)
+        return None if row is None else str(row["value"])
+
+
+def attempt_names(path: Path) -> frozenset[str]:
+    """Return the names of all attempts, as the local executor has them; raise PlaceUnavailable as `setting` does."""
+    with snapshot(path, lambda: False) as sql:
+        found = [] if _is_empty(sql) else retention.places(sql)
+    return frozenset(Path(place.handle or place.attempt_name).name for place in found)
+
+
+def _problems(rows: list[Row]) -> list[str]:
+    """Return what SQLite says is wrong, a line each; it puts several of them into one row."""
+    lines = [line.strip() for row in rows for line in row["problem"].splitlines()]
+    return [line for line in lines if line != "ok" and not line.startswith("***")]
+
+
+def _is_empty(sql: Sql) -> bool:
+    row = sql.one("schema_version")
+    return row is None or row["version"] == 0
+
+
+def _pages(sql: Sql, found: Audit) -> None:
+    for problem in _problems(sql.all("check_pages")):
+        found.wrong(f"the database file is damaged: {problem}")
+
+
+def _references(sql: Sql, found: Audit) -> None:
+    for row in sql.all("check_references"):
+        found.wrong(f"a row of {row['name']} refers to a row of {row['parent']} that is not there")
+
+
+def _rows(sql: Sql, found: Audit) -> None:
+    row = sql.one("row_counts")
+    assert row is not None
+    found.activations, found.tasks = row["activations"], row["tasks"]
+    found.dead_letters = row["dead_letters"]
+
+
+def _channels(sql: Sql, found: Audit) -> None:
+    tasks = {row["channel_id"]: row for row in sql.all("tasks_by_channel")}
+    for channel in sql.all("audited_channels"):
+        found.channels += 1
+        found.records += channel["next_offset"]
+        found.dropped += channel["dropped"]
+        if channel["node"]:
+            found.finished += channel["acked"]
+            found.waiting += channel["next_offset"] - channel["acked"]
+        else:
+            found.responses += channel["next_offset"]
+        name = f"channel {channel['channel_id']} of activation {channel['activation_id']}"
+        _cursors(channel, tasks.get(channel["channel_id"]), name, found)
+        _segments(sql, channel, name, found)
+
+
+def _cursors(channel: Row, tasks: Row | None, name: str, found: Audit) -> None:
+    end = channel["next_offset"]
+    for cursor, words in (("acked", "finished"), ("dispatched", "given to tasks")):
+        if not 0 <= channel[cursor] <= end:
+            found.wrong(f"{name}: {channel[cursor]} records are {words}, but {end} were stored")
+    count, last = (tasks["count"], tasks["last"]) if tasks is not None else (0, -1)
+    if count != channel["dispatched"] or last >= max(channel["dispatched"], 0):
+        found.wrong(f"{name}: {channel['dispatched']} records are given to tasks, but there are tasks for {count}")
+
+
+def _segments(sql: Sql, channel: Row, name: str, found: Audit) -> None:
+    at: int | None = None  # the offset that comes next
+    first = size = 0
+    for row in sql.each("audited_segments", channel_id=channel["channel_id"]):
+        if at is None:
+            at = first = row["first_offset"]
+        if row["first_offset"] != at:
+            found.wrong(f"{name}: after offset {at} comes a segment that begins at {row['first_offset']}")
+        lines = row["bytes"].count(b"\n")
+        if lines != row["count"] or not row["bytes"].endswith(b"\n"):
+            found.wrong(f"{name}: the segment at {row['first_offset']} has {lines} lines for {row['count']} records")
+        at = row["first_offset"] + row["count"]
+        size += len(row["bytes"])
+        found.looked_at += lines
+    _ends(channel, name, found, (first, at, size))
+
+
+def _ends(channel: Row, name: str, found: Audit, seen: tuple[int, int | None, int]) -> None:
+    """The records from the first that somebody may still want to the last are there."""
+    first, at, size = seen
+    wanted = channel["acked"] if channel["node"] else 0
+    end = channel["next_offset"]
+    if at is None:
+        if wanted < end:
+            found.wrong(f"{name}: records {wanted} to {end - 1} are not there")
+        return
+    if first > wanted and first < end:
+        found.wrong(f"{name}: records {wanted} to {first - 1} are not there")
+    if at != end:
+        found.wrong(f"{name}: the records that are there end at {at}, but {end} were stored")
+    if first == 0 and size != channel["size"]:
+        found.wrong(f"{name}: its records have {size} bytes, but {channel['size']} were stored")
+
+
+def _tasks(sql: Sql, found: Audit) -> None:
+    said: Mapping[str, Callable[[Row], str]] = {
+        "complete_without_exit": lambda row: f"task {row['name']} is COMPLETE, but its program did not exit with 0",
+        "ended_without_time": lambda row: f"{row['kind']} {row['name']}: its state and its end do not fit",
+        "live_in_ended": lambda row: (
+            f"task {row['name']} goes on in activation {row['activation_id']}, which ended {row['state']}"
+        ),
+        "attempt_missing": lambda row: f"task {row['name']} is at attempt {row['attempt']}, which is not there",
+    }
+    for query, words in said.items():
+        for row in sql.all(query):
+            found.wrong(words(row))

@@ -1,0 +1,37 @@
+"""Copies the database while it is in use: one moment of it, in steps, beside the writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.store.audit import Stop, snapshot
+from fabric_jobs.store.connection import translated
+
+PAGES = 256  # in one step
+
+Copied = Callable[[int, int], None]  # takes the pages that are copied, and all
+
+
+def copy(path: Path, target: Path, copied: Copied, stop: Stop = lambda: False) -> None:
+    """Copy the database at `path` to the new file `target`; `copied` sees the progress.
+
+    The read transaction keeps the moment: without it a copy begins anew whenever somebody writes.
+    Raises PlaceUnavailable when the disk does not allow it, or when `stop` says so.
+    """
+
+    def step(status: int, remaining: int, total: int) -> None:
+        if stop():
+            raise PlaceUnavailable("the owner is ending.", hint="Type the command again.")
+        copied(total - remaining, total)
+
+    with translated(target):
+        destination = sqlite3.connect(target)
+        try:
+            with snapshot(path, stop) as sql:
+                sql.one("setting", key="token")  # the transaction begins with the first look
+                sql.connection.backup(destination, pages=PAGES, progress=step)
+        finally:
+            destination.close()

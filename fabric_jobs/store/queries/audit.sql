@@ -1,0 +1,55 @@
+-- name: check_pages
+-- What SQLite finds wrong with its own pages and indexes; one row `ok` when that is nothing.
+select integrity_check as problem from pragma_integrity_check;
+
+-- name: check_pages_quickly
+-- The same without comparing indexes with their tables.
+select quick_check as problem from pragma_quick_check;
+
+-- name: check_references
+-- Rows that refer to rows that are not there.
+select "table" as name, rowid as number, parent from pragma_foreign_key_check;
+
+-- name: schema_version
+-- Which steps of the schema this database has had.
+select user_version as version from pragma_user_version;
+
+-- name: journal_mode
+-- `wal` where the file system allows it.
+select journal_mode as mode from pragma_journal_mode;
+
+-- name: audited_channels
+-- All channels but those that are being pruned.
+select c.channel_id, c.activation_id, c.node, c.next_offset, c.size, c.acked, c.dispatched, c.dropped, a.state
+from channels c join activations a on a.activation_id = c.activation_id where a.project_id <> '' order by c.channel_id;
+
+-- name: audited_segments
+-- The segments of a channel with their records.
+select first_offset, count, bytes from segments where channel_id = :channel_id order by first_offset;
+
+-- name: tasks_by_channel
+-- For how many records of each channel there is a task.
+select channel_id, count(distinct record_offset) as count, max(record_offset) as last from tasks
+where channel_id is not null and record_offset is not null group by channel_id;
+
+-- name: complete_without_exit
+-- A program that has ended well has an exit code, and it is 0.
+select name from tasks where kind = 'job' and state = 'COMPLETE' and (exit_code is null or exit_code <> 0) order by task_id;
+
+-- name: ended_without_time
+-- What has ended did so at some time, and what has not did not.
+select 'task' as kind, name from tasks
+where (state in ('COMPLETE', 'FAILED', 'CANCELLED', 'TIMEOUT')) <> (ended_at is not null)
+union all
+select 'activation', activation_id from activations where (state <> 'PENDING') <> (ended_at is not null);
+
+-- name: live_in_ended
+-- Tasks that go on in an activation that has ended, though nobody has told them to stop.
+select t.name, a.activation_id, a.state from tasks t join activations a on a.activation_id = t.activation_id
+where t.state in ('QUEUED', 'STARTING', 'ACTIVE') and t.cancel_requested = 0 and a.state <> 'PENDING' order by t.task_id;
+
+-- name: attempt_missing
+-- The current attempt of a task has a row.
+select t.name, t.attempt from tasks t join activations a on a.activation_id = t.activation_id
+where a.project_id <> '' and t.attempt > 0
+  and not exists (select 1 from attempts x where x.task_id = t.task_id and x.attempt = t.attempt) order by t.task_id;

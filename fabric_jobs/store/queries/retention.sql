@@ -1,0 +1,131 @@
+-- name: prunable_activations
+-- What has ended and has nothing alive, oldest first; `dead_letters` 0 leaves out what has one that nobody has retried.
+select activation_id, kind, name, state, ended_at from activations
+where project_id = :project_id and state <> 'PENDING'
+  and not exists (select 1 from tasks t
+    where t.activation_id = activations.activation_id and t.state in ('QUEUED', 'STARTING', 'ACTIVE'))
+  and (:dead_letters or not exists (select 1 from channels c join dead_letters d on d.channel_id = c.channel_id
+    where c.activation_id = activations.activation_id and d.retried_as is null))
+  and activation_id not in (
+    select activation_id from tasks where task_id = (select max(task_id) from tasks) and activation_id is not null
+    union all select activation_id from channels where channel_id = (select max(channel_id) from channels)
+    union all select activation_id from dead_letters where dead_letter_id = (select max(dead_letter_id) from dead_letters))
+order by ended_at, activation_id;
+
+-- name: newest_ended_activations
+-- What has ended last.
+select activation_id from activations where project_id = :project_id and state <> 'PENDING'
+order by ended_at desc, activation_id desc limit :limit;
+
+-- name: hide_activation
+-- Out of its project, so that no list and no route has it; refused when it may not be pruned (any more), as above.
+update activations set project_id = ''
+where activation_id = :activation_id and project_id = :project_id and state <> 'PENDING'
+  and not exists (select 1 from tasks t
+    where t.activation_id = activations.activation_id and t.state in ('QUEUED', 'STARTING', 'ACTIVE'))
+  and (:dead_letters or not exists (select 1 from channels c join dead_letters d on d.channel_id = c.channel_id
+    where c.activation_id = activations.activation_id and d.retried_as is null))
+  and activation_id not in (
+    select activation_id from tasks where task_id = (select max(task_id) from tasks) and activation_id is not null
+    union all select activation_id from channels where channel_id = (select max(channel_id) from channels)
+    union all select activation_id from dead_letters where dead_letter_id = (select max(dead_letter_id) from dead_letters));
+
+-- name: hidden_activations
+-- What is being pruned.
+select activation_id from activations where project_id = '' limit :limit;
+
+-- name: attempt_places
+-- Where the attempts of an activation are.
+select t.name, a.attempt, a.executor, a.handle from tasks t join attempts a on a.task_id = t.task_id
+where t.activation_id = :activation_id;
+
+-- name: prune_segments
+-- Some segments of an activation: at most `limit`, and about `size` bytes.
+delete from segments where (channel_id, first_offset) in (
+  select channel_id, first_offset from (
+    select channel_id, first_offset, sum(size) over (order by channel_id, first_offset) - size as before from (
+      select s.channel_id, s.first_offset, length(s.bytes) as size from channels c join segments s on s.channel_id = c.channel_id
+      where c.activation_id = :activation_id limit :limit))
+  where before < :size);
+
+-- name: prune_lineage
+-- Some of what is known of the origin of records.
+delete from lineage where (channel_id, first_offset) in (
+  select l.channel_id, l.first_offset from channels c join lineage l on l.channel_id = c.channel_id
+  where c.activation_id = :activation_id limit :limit);
+
+-- name: prune_held
+-- Some of what was held.
+delete from held where held_id in (
+  select h.held_id from tasks t join held h on h.task_id = t.task_id where t.activation_id = :activation_id limit :limit);
+
+-- name: prune_message_keys
+-- Some idempotency keys.
+delete from message_keys where (task_id, key) in (
+  select k.task_id, k.key from tasks t join message_keys k on k.task_id = t.task_id
+  where t.activation_id = :activation_id limit :limit);
+
+-- name: prune_attempts
+-- Some attempts.
+delete from attempts where (task_id, attempt) in (
+  select a.task_id, a.attempt from tasks t join attempts a on a.task_id = t.task_id
+  where t.activation_id = :activation_id limit :limit);
+
+-- name: prune_events
+-- Some events.
+delete from events where number in (select number from events where activation_id = :activation_id limit :limit);
+
+-- name: prune_dead_letters
+-- Some dead letters.
+delete from dead_letters where dead_letter_id in (
+  select d.dead_letter_id from channels c join dead_letters d on d.channel_id = c.channel_id
+  where c.activation_id = :activation_id limit :limit);
+
+-- name: prune_tasks
+-- Some tasks.
+delete from tasks where task_id in (select task_id from tasks where activation_id = :activation_id limit :limit);
+
+-- name: prune_channels
+-- Some channels.
+delete from channels where channel_id in (
+  select channel_id from channels where activation_id = :activation_id limit :limit);
+
+-- name: prune_activations
+-- The activation itself, when nothing refers to it any more.
+delete from activations where activation_id = :activation_id and project_id = '';
+
+-- name: database_pages
+-- The size of the database, and what of it is free.
+select (select page_count from pragma_page_count) as pages, (select freelist_count from pragma_freelist_count) as free,
+  (select page_size from pragma_page_size) as page_size;
+
+-- name: row_counts
+-- How many there are of the things that people count.
+select
+  (select count(*) from activations) as activations,
+  (select count(*) from activations where state = 'PENDING') as pending,
+  (select count(*) from tasks) as tasks,
+  (select count(*) from attempts) as attempts,
+  (select count(*) from channels) as channels,
+  (select coalesce(sum(next_offset), 0) from channels) as records,
+  (select count(*) from dead_letters) as dead_letters,
+  (select count(*) from events) as events;
+
+-- name: activation_bytes
+-- What each activation has in the database, about: its records, its payload, its events, what is held or dead.
+select activation_id, sum(size) as size from (
+  select activation_id, length(payload) as size from activations
+  union all select c.activation_id, length(s.bytes) from segments s join channels c on c.channel_id = s.channel_id
+  union all select t.activation_id, length(h.bytes) from held h join tasks t on t.task_id = h.task_id
+  union all select activation_id, length(payload) from dead_letters
+  union all select activation_id, length(body) from events where activation_id is not null)
+where activation_id is not null group by activation_id;
+
+-- name: all_attempt_places
+-- Where the attempts of all activations are.
+select t.activation_id, t.name, a.attempt, a.executor, a.handle from attempts a join tasks t on t.task_id = a.task_id
+where t.activation_id is not null;
+
+-- name: activation_names
+-- What the activations are called.
+select activation_id, kind, name, state, ended_at from activations;

@@ -1,0 +1,159 @@
+"""Retention: which activations may go, and their deletion in transactions of bounded size.
+
+An activation is hidden first, then deleted in parts, so that nobody ever sees half of one, and a deletion that was
+interrupted goes on. Its numbers are never given twice: what holds the newest number of a task, a channel or a dead letter
+stays until something newer is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fabric_jobs.states import ActivationState
+from fabric_jobs.store.connection import PAGE_SIZE
+from fabric_jobs.store.sql import Sql
+from fabric_jobs.store.writer import Tx
+
+ROWS = 300  # deleted in one transaction: some hundredths of a second, for which an engine waits
+SEGMENT_BYTES = 8 << 20  # records deleted in one transaction, about
+
+# In this order no row refers to one that is gone. A table that refers to an activation, a channel or a task belongs here.
+PARTS = (
+    "prune_segments",
+    "prune_lineage",
+    "prune_held",
+    "prune_message_keys",
+    "prune_attempts",
+    "prune_events",
+    "prune_dead_letters",
+    "prune_tasks",
+    "prune_channels",
+    "prune_activations",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """An activation that may be deleted."""
+
+    activation_id: str
+    kind: str
+    name: str
+    state: ActivationState
+    ended_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where an attempt is; without a handle no executor has said that it accepted it."""
+
+    activation_id: str
+    attempt_name: str
+    executor: str
+    handle: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """How many there are of what people count."""
+
+    activations: int
+    pending: int
+    tasks: int
+    attempts: int
+    channels: int
+    records: int
+    dead_letters: int
+    events: int
+
+
+def prunable(sql: Sql, project_id: str, *, dead_letters: bool) -> list[Ended]:
+    """Return what may be deleted, oldest first; what has dead letters that nobody has retried only when `dead_letters`."""
+    rows = sql.all("prunable_activations", project_id=project_id, dead_letters=dead_letters)
+    return [
+        Ended(
+            activation_id=row["activation_id"],
+            kind=row["kind"],
+            name=row["name"],
+            state=ActivationState(row["state"]),
+            ended_at=row["ended_at"],
+        )
+        for row in rows
+    ]
+
+
+def newest(sql: Sql, project_id: str, limit: int) -> frozenset[str]:
+    """Return what has ended last."""
+    rows = sql.all("newest_ended_activations", project_id=project_id, limit=limit)
+    return frozenset(row["activation_id"] for row in rows)
+
+
+def hide(tx: Tx, activation_ids: Iterable[str], project_id: str, *, dead_letters: bool) -> list[str]:
+    """Take activations out of their project if they may be deleted now; return those that were."""
+    found = []
+    for activation_id in activation_ids:
+        if not tx.run("hide_activation", activation_id=activation_id, project_id=project_id, dead_letters=dead_letters):
+            continue
+        found.append(activation_id)
+        for row in tx.all("channels_of_activation", activation_id=activation_id):
+            tx.effects.acked[row["channel_id"]] = row["next_offset"]  # out of the memory of those who keep records
+            tx.effects.ended.add(row["channel_id"])
+    return found
+
+
+def hidden(sql: Sql, limit: int) -> list[str]:
+    """Return activations that are being deleted."""
+    return [row["activation_id"] for row in sql.all("hidden_activations", limit=limit)]
+
+
+def delete_some(tx: Tx, activation_ids: Iterable[str]) -> bool:
+    """Delete rows of hidden activations, as many as one transaction should; return whether all are gone."""
+    left = ROWS
+    for activation_id in activation_ids:
+        for query in PARTS:
+            deleted = tx.run(query, activation_id=activation_id, limit=left, size=SEGMENT_BYTES)
+            left -= deleted
+            tx.effects.written += deleted * PAGE_SIZE
+            if left <= 0 or (deleted and query == "prune_segments"):  # bytes were the limit, perhaps: look again
+                return False
+    return True
+
+
+def places(sql: Sql, activation_id: str | None = None) -> list[Place]:
+    """Return where the attempts of one activation are, or of all."""
+    query = "all_attempt_places" if activation_id is None else "attempt_places"
+    rows = sql.all(query, activation_id=activation_id)
+    return [
+        Place(
+            activation_id=activation_id or row["activation_id"],
+            attempt_name=f"{row['name']}-{row['attempt']}",
+            executor=row["executor"],
+            handle=row["handle"],
+        )
+        for row in rows
+    ]
+
+
+def names(sql: Sql) -> dict[str, tuple[str, str]]:
+    """Return name and state of every activation."""
+    return {row["activation_id"]: (row["name"], row["state"]) for row in sql.all("activation_names")}
+
+
+def record_bytes(sql: Sql) -> dict[str, int]:
+    """Return what each activation has in the database, about; it looks at every segment."""
+    return {row["activation_id"]: int(row["size"]) for row in sql.all("activation_bytes")}
+
+
+def counts(sql: Sql) -> Counts:
+    """Return how many there are of what people count."""
+    row = sql.one("row_counts")
+    assert row is not None
+    return Counts(**{key: int(row[key]) for key in Counts.__dataclass_fields__})
+
+
+def page_bytes(sql: Sql) -> tuple[int, int]:
+    """Return the bytes of the database, and those of them that are free."""
+    row = sql.one("database_pages")
+    assert row is not None
+    return row["pages"] * row["page_size"], row["free"] * row["page_size"]

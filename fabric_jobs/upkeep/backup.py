@@ -1,0 +1,192 @@
+"""Backups while everything runs: first the database as it is at one moment, then the attempts' logs.
+
+A backup is a state directory, or an archive of one. What the kernel knows about running attempts is left out of it, so that
+an owner of the copy never touches a process of the original.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from fabric_jobs.errors import AlreadyExists, FabricJobsError, InvalidInput, PlaceUnavailable
+from fabric_jobs.store.audit import Stop
+from fabric_jobs.store.copy import copy
+
+ARCHIVES = {".tar": "w|", ".tar.gz": "w|gz", ".tgz": "w|gz"}
+OTHER_ARCHIVES = (".zip", ".bz2", ".xz", ".zst", ".gz", ".7z")
+LEFT_OUT = frozenset({"lock", "pid"})  # of an attempt: they are about a process
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupWanted:
+    """What to copy where."""
+
+    destination: Path
+    logs: bool = True
+
+
+class Backup:
+    """One backup in its thread; its attributes say how far it is."""
+
+    def __init__(self, wanted: BackupWanted, database: Path, attempts: Path, stop: Stop) -> None:
+        self.destination = wanted.destination
+        self.pages = (0, 0)  # copied, all
+        self.files = 0
+        self.bytes = 0  # of the files
+        self.error: FabricJobsError | None = None
+        self._wanted = wanted
+        self._database = database
+        self._attempts = attempts
+        self._stop = stop
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="backup", daemon=True)
+
+    @classmethod
+    def start(cls, before: Backup | None, wanted: BackupWanted, database: Path, attempts: Path, stop: Stop) -> Backup:
+        """Begin; raise AlreadyExists or InvalidInput when that is not possible."""
+        if before is not None and not before.ended:
+            raise AlreadyExists(
+                f"a backup to {before.destination} is under way.", hint="Wait for it, and type the command again."
+            )
+        check_destination(wanted.destination, database.parent)
+        backup = cls(wanted, database, attempts, stop)
+        backup._thread.start()
+        return backup
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over, well or not."""
+        return self._done.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Return when it is over, or so many seconds later."""
+        self._done.wait(seconds)
+
+    def join(self) -> None:
+        """Return when nothing of it runs any more."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        partial = self.destination.with_name(f"{self.destination.name}.partial")
+        self.error = PlaceUnavailable("the backup was not completed.", hint="The log of the owner tells why.")
+        try:
+            self._write(partial)
+            self.error = None
+        except FabricJobsError as error:
+            self.error = error
+        except OSError as error:
+            self.error = PlaceUnavailable(
+                f"the backup cannot be written: {error.strerror or error}.",
+                hint=f"Check the room and the rights of {self.destination.parent}; nothing was left there.",
+            )
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            with suppress(OSError):
+                partial.with_name(f"{partial.name}.tar").unlink(missing_ok=True)
+            self._done.set()
+
+    def _write(self, partial: Path) -> None:
+        """Make a state directory, or only its database beside an archive, under a name of its own; then rename it."""
+        shutil.rmtree(partial, ignore_errors=True)  # of a backup that was killed
+        partial.mkdir(mode=0o700)
+        copy(self._database, partial / self._database.name, self._copied, self._stop)
+        (partial / self._database.name).chmod(0o600)
+        mode = archive_mode(self.destination)
+        if mode:
+            whole = partial.with_name(f"{partial.name}.tar")
+            self._pack(partial, whole, mode)
+        else:
+            whole = partial
+            for source, name in self._files():
+                self._copy_file(source, partial / name)
+        _sync(whole)
+        whole.rename(self.destination)
+
+    def _copied(self, pages: int, total: int) -> None:
+        self.pages = (pages, total)
+
+    def _files(self) -> Iterator[tuple[Path, Path]]:
+        """Yield the files of the attempts, and their names in a state directory."""
+        if not self._wanted.logs:
+            return
+        for place, directories, names in os.walk(self._attempts):
+            directories.sort()
+            depth = len(Path(place).relative_to(self._attempts).parts)
+            for name in sorted(names):
+                if self._stop():
+                    raise PlaceUnavailable("the owner is ending.", hint="Type the command again.")
+                source = Path(place) / name
+                if (depth == 1 and name in LEFT_OUT) or not source.is_file() or source.is_symlink():
+                    continue
+                yield source, Path(self._attempts.name) / source.relative_to(self._attempts)
+
+    def _copy_file(self, source: Path, target: Path) -> None:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileNotFoundError), open(source, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            with open(target, "wb") as copied:
+                for part in _parts(file, size):
+                    copied.write(part)
+            self._count(size)
+
+    def _pack(self, partial: Path, whole: Path, mode: str) -> None:
+        import tarfile  # late: an owner that makes no archive starts without it
+
+        descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as stream, tarfile.open(fileobj=stream, mode=mode) as archive:  # type: ignore[call-overload]
+            archive.add(partial / self._database.name, self._database.name)
+            for source, name in self._files():
+                with suppress(FileNotFoundError), open(source, "rb") as file:
+                    member = archive.gettarinfo(arcname=str(name), fileobj=file)
+                    archive.addfile(member, file)  # as long as it was: what is printed meanwhile is not in it
+                    self._count(member.size)
+
+    def _count(self, size: int) -> None:
+        self.files += 1
+        self.bytes += size
+
+
+def archive_mode(destination: Path) -> str:
+    """Return how tarfile writes an archive of that name; empty for a directory."""
+    return next((mode for suffix, mode in ARCHIVES.items() if destination.name.endswith(suffix)), "")
+
+
+def check_destination(destination: Path, state_dir: Path) -> None:
+    """Raise InvalidInput or AlreadyExists unless a backup can be begun there."""
+    if not destination.is_absolute():
+        raise InvalidInput(f"'{destination}' is not an absolute path.")
+    if destination.name.endswith(OTHER_ARCHIVES) and not archive_mode(destination):
+        raise InvalidInput(
+            f"{destination.name} is no archive that can be written.",
+            hint="Name it .tar, .tar.gz or .tgz; or a directory.",
+        )
+    if destination.exists() or destination.is_symlink():
+        raise AlreadyExists(f"{destination} is there already, and is not overwritten.", hint="Give another name.")
+    parent = destination.parent.resolve()
+    if not parent.is_dir():
+        raise InvalidInput(f"{destination.parent} is not a directory.", hint="Make it, or name another place.")
+    if state_dir.resolve() in (parent, *parent.parents):
+        raise InvalidInput(
+            f"{destination} is inside of what is backed up.", hint="Name a place outside of the state directory."
+        )
+
+
+def _parts(file: IO[bytes], size: int) -> Iterator[bytes]:
+    while size > 0 and (part := file.read(min(READ_BYTES, size))):
+        size -= len(part)
+        yield part
+
+
+def _sync(path: Path) -> None:
+    """Have the disk keep an archive before it gets its name; the database of a directory is kept already."""
+    if path.is_file():
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())

@@ -1,0 +1,112 @@
+"""How large a state directory is, and what each activation has of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from fabric_jobs.store import retention
+from fabric_jobs.store.audit import Stop, snapshot
+from fabric_jobs.store.retention import Counts
+
+ROW_BYTES = 2048  # of an activation in tables and indexes, beside its records; about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one activation has."""
+
+    activation_id: str
+    name: str
+    state: str
+    database: int  # bytes of the database, about
+    attempts: int  # bytes of its attempts' directories
+
+    @property
+    def size(self) -> int:
+        """Both."""
+        return self.database + self.attempts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Everything in bytes."""
+
+    database: int
+    free: int  # of the database: used again before it grows
+    wal: int
+    attempts: int
+    leftovers: int  # of the attempts: those that no task knows
+    counts: Counts
+    shares: tuple[Share, ...]  # the largest first
+
+    @property
+    def used(self) -> int:
+        """What deleting can change."""
+        return self.database - self.free + self.attempts
+
+
+def measure(database: Path, attempts: Path, stop: Stop) -> Sizes:
+    """Look at every segment's length and every attempt's directory."""
+    with snapshot(database, stop) as sql:
+        total, free = retention.page_bytes(sql)
+        weights = retention.record_bytes(sql)
+        names = retention.names(sql)
+        places = retention.places(sql)
+        counts = retention.counts(sql)
+    directories = directory_sizes(attempts, stop)
+    of_attempts: dict[str, int] = {}
+    unknown = dict(directories)
+    for place in places:
+        name = Path(place.handle or place.attempt_name).name
+        size = unknown.pop(name, 0)
+        of_attempts[place.activation_id] = of_attempts.get(place.activation_id, 0) + size
+    whole = sum(weights.values()) + ROW_BYTES * len(names) or 1
+    scale = min(1.0, (total - free) / whole)
+    shares = [
+        Share(
+            activation_id=activation_id,
+            name=name,
+            state=state,
+            database=round((weights.get(activation_id, 0) + ROW_BYTES) * scale),
+            attempts=of_attempts.get(activation_id, 0),
+        )
+        for activation_id, (name, state) in names.items()
+    ]
+    return Sizes(
+        database=total,
+        free=free,
+        wal=_size(database.with_name(f"{database.name}-wal")),
+        attempts=sum(directories.values()),
+        leftovers=sum(unknown.values()),
+        counts=counts,
+        shares=tuple(sorted(shares, key=lambda share: -share.size)),
+    )
+
+
+def directory_sizes(root: Path, stop: Stop = lambda: False) -> dict[str, int]:
+    """Return the bytes below every directory in `root`; what goes away meanwhile counts as far as it was seen."""
+    found: dict[str, int] = {}
+    for directory in _directories(root):
+        if stop():
+            break
+        found[directory.name] = sum(
+            _size(Path(place) / name) for place, _, names in os.walk(directory) for name in names
+        )
+    return found
+
+
+def _directories(root: Path) -> list[Path]:
+    try:
+        with os.scandir(root) as entries:
+            return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0

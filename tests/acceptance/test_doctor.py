@@ -1,0 +1,142 @@
+"""The doctor finds what is wrong, says what to do, and never fails itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.live import Live
+
+ECHO = "print(message()['payload'], end='')"
+
+
+@pytest.fixture(autouse=True)
+def patient(live: Live) -> None:
+    """An owner that a command has started is still there for the next one, however slow the machine is."""
+    live.environment["FABRIC_JOBS_IDLE_SECONDS"] = "120"
+
+
+def levels(live: Live, *words: object, code: int = 0) -> dict[str, str]:
+    """Return the worst level of every check."""
+    ran = live.run("doctor", "--output", "json", *words)
+    assert ran.code == code, ran
+    order = ("ok", "note", "fixed", "warning", "problem")
+    found: dict[str, str] = {}
+    for row in ran.value:
+        assert row["message"]
+        found[row["check"]] = max(found.get(row["check"], "ok"), row["level"], key=order.index)
+    return found
+
+
+def test_nothing_is_wrong_before_during_and_after_an_owner(live: Live) -> None:
+    assert levels(live)["database"] == "note"
+    assert not live.state.exists()  # it starts nothing
+    live.skill("echo", ECHO)
+    live.invoke("echo", 1)
+    found = levels(live)
+    assert {check for check, level in found.items() if level != "ok"} <= {"docker", "kubernetes", "git", "fabric-jobs"}
+    assert "gateway" in found
+    live.close()
+    found = levels(live)
+    assert "gateway" not in found
+    assert (found["owner"], found["port"], found["attempts"]) == ("ok", "ok", "ok")
+    text = live.ok("doctor")
+    assert "ok       database" in text.out
+    assert "no problems" in text.err
+
+
+def test_it_looks_at_what_it_can_outside_of_a_workspace(live: Live, tmp_path: Path) -> None:
+    ran = live.ok("doctor", cwd=tmp_path)
+    assert "not in a workspace" in ran.out
+    assert "database" not in ran.out
+    assert "python" in ran.out
+
+
+def test_what_a_killed_owner_left_is_removed(live: Live) -> None:
+    live.skill("echo", ECHO)
+    live.invoke("echo", 1)
+    live.kill_owner()
+    stray = live.state / "attempts" / "local-nobody-1"
+    stray.mkdir()
+    (stray / "stdout").write_text("x")
+    found = levels(live)
+    assert (found["owner"], found["attempts"]) == ("warning", "warning")
+    found = levels(live, "--fix")
+    assert (found["owner"], found["attempts"]) == ("fixed", "fixed")
+    assert not stray.exists()
+    assert len(list((live.state / "attempts").iterdir())) == 1
+    assert not (live.state / "owner.json").exists()
+    assert levels(live)["owner"] == "ok"
+    live.ok("tasks", "logs", "echo")
+
+
+def test_an_owner_that_is_stopped_is_told_from_one_that_is_gone(live: Live) -> None:
+    live.ok("activations", "list")
+    pid = live.owner()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        ran = live.run("doctor")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert ran.code == 5
+    assert f"kill -CONT {pid}" in ran.out
+
+
+def test_rights_of_others_are_taken_away(live: Live) -> None:
+    live.ok("activations", "list")
+    assert live.state.stat().st_mode & 0o077 == 0
+    live.state.chmod(0o755)
+    assert levels(live)["state directory"] == "warning"
+    assert levels(live, "--fix")["state directory"] == "fixed"
+    assert live.state.stat().st_mode & 0o777 == 0o700
+    assert levels(live)["state directory"] == "ok"
+
+
+def a_file(state: Path) -> None:
+    state.write_text("x")
+
+
+def a_link_to_nowhere(state: Path) -> None:
+    state.symlink_to(state.parent / "nowhere")
+
+
+def rubbish_in_the_database(state: Path) -> None:
+    state.mkdir()
+    (state / "state.db").write_bytes(b"rubbish " * 4096)
+
+
+def directories_for_files(state: Path) -> None:
+    for name in ("state.db", "owner.json", "owner.lock"):
+        (state / name).mkdir(parents=True)
+
+
+BROKEN: list[Callable[[Path], None]] = [a_file, a_link_to_nowhere, rubbish_in_the_database, directories_for_files]
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda make: make.__name__)
+def test_what_is_broken_is_a_problem_in_words(live: Live, tmp_path: Path, broken: Callable[[Path], None]) -> None:
+    state = tmp_path / "state"
+    broken(state)
+    assert "problem" in levels(live, "--state-dir", state, "--fix", code=5).values()
+
+
+def test_rubbish_in_owner_json_is_replaced(live: Live) -> None:
+    live.state.mkdir(mode=0o700)
+    (live.state / "owner.json").write_text('{"pid": "x", "url": 5, "socket": 7, "token": [], "version": null}')
+    assert levels(live, "--fix")["owner"] == "fixed"
+
+
+def test_a_full_disk_is_a_problem(live: Live, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    if os.system(f"mount -t tmpfs -o size=64k tmpfs {full} 2>/dev/null"):
+        pytest.skip("a file system cannot be mounted here")
+    try:
+        found = levels(live, "--state-dir", full / "state", code=5)
+        assert (found["disk"], found["file system"]) == ("problem", "problem")
+    finally:
+        os.system(f"umount {full}")
