@@ -115,23 +115,32 @@ def owner_rss(root: Path) -> int:
     raise RuntimeError("no VmRSS")
 
 
-def write_skill(root: Path, name: str, program: str, *, receives: str = "message", response: str = "json") -> None:
-    """Write a skill whose action runs `program`."""
+def write_skill(
+    root: Path, name: str, program: str, *, receives: str = "message", response: str = "json", **more: object
+) -> None:
+    """Write a skill whose job runs `program`; `more` are further keys of its action."""
+    write_action(root, name, program, {"type": "job", "receives": receives, "response": response, **more})
+
+
+def write_daemon(root: Path, name: str, program: str, **more: object) -> None:
+    """Write a skill whose daemon runs `program`; `more` are further keys of its action."""
+    write_action(root, name, program, {"type": "daemon", "port": "5000", **more})
+
+
+def write_action(root: Path, name: str, program: str, keys: dict[str, object]) -> None:
+    """Write a skill of one action."""
     directory = root / "skills" / name
     (directory / "actions" / name).mkdir(parents=True)
     (directory / "actions" / name / "main.py").write_text(program)
-    (directory / "skill.yaml").write_text(
-        f"""camel: 1.0.0
-name: {name}
-inputs:
-  - name: request
-    routing: {{all: {{action: {name}, runtime: cortex/jobs, output: response}}}}
-outputs:
-  - name: response
-actions:
-  - {{name: {name}, type: job, receives: {receives}, response: {response}, command: [python, main.py]}}
-"""
-    )
+    target = {"action": name, "runtime": f"cortex/{keys['type']}s", "output": "response"}
+    document = {
+        "camel": "1.0.0",
+        "name": name,
+        "inputs": [{"name": "request", "routing": {"all": target}}],
+        "outputs": [{"name": "response"}],
+        "actions": [{"name": name, "command": ["python", "main.py"], **keys}],
+    }
+    (directory / "skill.yaml").write_text(json.dumps(document))  # JSON is YAML
 
 
 def write_agent(root: Path, name: str, *skills: str) -> None:

@@ -27,12 +27,14 @@ from fabric_jobs.gateway.parts import (
 )
 from fabric_jobs.records import Activation, Channel, Event
 from fabric_jobs.routing import SOURCE, Plan
+from fabric_jobs.states import ActivationState
 from fabric_jobs.store import activations, channels, dead_letters, events, tasks
 from fabric_jobs.store.activations import Filter
 
 CHUNK_BYTES = 1 << 20
 PAGE_RECORDS = 10_000
 FOLLOW_SECONDS = 60.0
+ENDS = frozenset(f"activation.{state.value}" for state in ActivationState if state is not ActivationState.PENDING)
 
 
 async def list_activations(request: Request) -> Response:
@@ -69,18 +71,25 @@ async def cancel_activation(request: Request) -> Response:
 
 
 async def follow_activation(request: Request) -> Response:
-    """Answer with the events after `after`, the progress, and the record once it has ended; wait for news up to `wait` s."""
+    """Answer with the events after `after`, the progress, and the record once it has ended; wait for news up to `wait` s.
+
+    News of an activation that goes on are gathered for `pause` s: who draws its progress does not ask at every event.
+    """
     parts, project_id = parts_of(request), project_of(request)
     activation = find_activation(request, project_id)
     after = whole_of(request, "after", 0)
-    deadline = time.monotonic() + number_of(request, "wait", 0, high=FOLLOW_SECONDS)
-    while True:
-        found = events.after(parts.store.read, after, project_id=project_id, activation_id=activation.activation_id)
-        left = deadline - time.monotonic()
-        if found or left <= 0:
+    begun = time.monotonic()
+    deadline = begun + number_of(request, "wait", 0, high=FOLLOW_SECONDS)
+    gathered = min(deadline, begun + number_of(request, "pause", 0, high=FOLLOW_SECONDS))
+    found: list[Event] = []
+    while not parts.live.closing:
+        last = found[-1].number if found else after
+        news = events.after(parts.store.read, last, project_id=project_id, activation_id=activation.activation_id)
+        found += news
+        left = (gathered if found else deadline) - time.monotonic()
+        if left <= 0 or any(event.kind in ENDS for event in news):
             break
-        if not await parts.live.wait([("activation", activation.activation_id)], left):
-            deadline = 0.0
+        await parts.live.wait([("activation", activation.activation_id)], left)
     activation = find_activation(request, project_id)
     body: dict[str, Any] = {"events": [event_json(event) for event in found], "progress": _progress(parts, activation)}
     if activation.ended:

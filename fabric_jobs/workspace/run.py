@@ -18,6 +18,7 @@ from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace
 
 CANCEL_SECONDS = 5.0  # between two looks at an activation that is being cancelled; news come sooner
 
+GATHER_SECONDS = 0.2  # of an activation that goes on, news come no more often
 Watch = Callable[[Sequence[Mapping[str, Any]]], float]  # takes the progress, returns seconds until it wants news
 
 
@@ -74,7 +75,8 @@ def follow(gateway: Gateway, activation_id: str, watch: Watch) -> dict[str, Any]
     after = 0
     pause = 0.0
     while True:
-        news = gateway.get(f"/activations/{segment(activation_id)}/follow", after=after, wait=pause)
+        path = f"/activations/{segment(activation_id)}/follow"
+        news = gateway.get(path, after=after, wait=pause, pause=min(pause, GATHER_SECONDS))
         after = max([after, *(event["number"] for event in news["events"])])
         pause = watch(news["progress"])
         if "activation" in news:

@@ -63,6 +63,14 @@ def starts(live: Live) -> list[int]:
     return [int(line) for line in (live.root / "starts").read_text().split()]
 
 
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 def chain(live: Live, name: str = "each") -> None:
     live.skill("source", COUNT)
     live.agent(
@@ -141,7 +149,9 @@ def test_calls_go_on_after_the_owner_was_killed_and_the_daemon_is_taken_over(liv
 def handle(envelope, request):
     if envelope["payload"] == 40:
         (ROOT / "there").touch()
-        open(ROOT / "gate").read()
+        with open(ROOT / "gate") as gate:
+            gate.read()
+        (ROOT / "on").touch()
     return 200, {"payload": envelope["payload"]}
 serve()
 """
@@ -152,6 +162,7 @@ serve()
     until((live.root / "there").exists, "the daemon is at record 40")
     live.kill_owner()
     live.release(gate)
+    until((live.root / "on").exists, "the call of the owner that was killed is over")  # it holds the gate no more
     waiting = live.start("activations", "wait", activation, "-o", "json", "-q")
     live.release(gate)  # the call is repeated: its answer had not been stored
     assert json.loads(waiting.finish().out)["response"] == list(range(60))
@@ -175,6 +186,17 @@ serve()
     live.release(gate)
     (task,) = [task for task in live.ok("tasks", "list", "-o", "json").value if task["activationId"] == activation]
     assert task["state"] == "CANCELLED"
+
+
+def test_a_daemon_whose_wrapper_was_killed_does_not_outlive_the_next_owner(live: Live) -> None:
+    daemon(live, "each", DOUBLE)
+    live.invoke("each", 1)
+    (attempt,) = live.attempts("each")
+    os.kill(int((attempt / "pid").read_text()), signal.SIGKILL)
+    live.kill_owner()
+    assert live.invoke("each", 2)["response"] == 4
+    first, _ = starts(live)
+    until(lambda: is_gone(first), "the first daemon has ended")
 
 
 # External APIs
@@ -256,11 +278,4 @@ def test_the_end_of_an_owner_is_the_end_of_its_daemons(live: Live) -> None:
     (pid,) = starts(live)
     os.kill(live.owner(), signal.SIGTERM)
 
-    def gone() -> bool:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        return False
-
-    until(gone, "the daemon has ended")
+    until(lambda: is_gone(pid), "the daemon has ended")

@@ -6,26 +6,27 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from fabric_jobs.engine import tokens
+from fabric_jobs.engine.attempts import RETRY_SECONDS
 from fabric_jobs.engine.calls.caller import Call, Caller, Work
-from fabric_jobs.engine.calls.connection import CallFailed, Pool
+from fabric_jobs.engine.calls.connection import Answer, CallFailed, Pool
 from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Place
+from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
 from fabric_jobs.engine.create import new_task
 from fabric_jobs.engine.launch import Endpoint, claims, message, source_of
-from fabric_jobs.errors import ExecutorUnavailable, FabricJobsError
+from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.executors.base import Executor
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import Node, Plan
 from fabric_jobs.settings import Settings
-from fabric_jobs.states import TaskState
 from fabric_jobs.store import Store, Tx, activations, tasks
-from fabric_jobs.store.tasks import Ending
 
 log = logging.getLogger(__name__)
 
@@ -38,22 +39,15 @@ class Calls:
     def __init__(self, store: Store, executor: Executor, settings: Settings, endpoint: Endpoint) -> None:
         self._place = Place(store=store, executor=executor, settings=settings, endpoint=endpoint)
         self._callers: dict[int, tuple[Caller, asyncio.Task[None]]] = {}  # by task
-        self._daemons: dict[DaemonKey, Daemon] = {}
+        self._daemons = Daemons(self._place)
         self._pools: dict[Any, Pool] = {}  # external servers
-        self._left: dict[tuple[str, str, str], tuple[Task, str]] = {}  # daemons that another owner had started
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     def adopt(self) -> None:
-        """Note the daemons that another owner had started; those that are gone have ended."""
-        for task in tasks.daemons(self._place.store.read):
-            attempt = tasks.attempt(self._place.store.read, task.task_id, task.attempt) if task.attempt else None
-            handle = attempt.handle if attempt is not None else None
-            if handle is not None and self._runs(handle):
-                self._left[task.project_id, task.skill_name, f"{task.node}/{task.action_name}"] = (task, handle)
-                self._run(self._watch_idle())
-            else:
-                self._note_gone(task)
+        """Take over the daemons that another owner had started."""
+        if self._daemons.adopt():
+            self._run(self._watch())
 
     def see_to(self, activation: Activation, plan: Plan, node: Node, task: Task | None) -> None:
         """See to it that somebody calls for the records of a node."""
@@ -78,16 +72,6 @@ class Calls:
         self._thread.join()
         self._loop.close()
 
-    def _runs(self, handle: str) -> bool:
-        try:
-            return self._place.executor.poll(handle) is None
-        except ExecutorUnavailable:
-            return False
-
-    def _note_gone(self, task: Task) -> None:
-        ending, cause = Ending(exit_code=None, reason="lost"), "it had ended before this owner began"
-        self._place.store.write(lambda tx: tasks.end(tx, task, TaskState.FAILED, ending, cause=cause)).result()
-
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
@@ -100,17 +84,26 @@ class Calls:
         if found is not None and not found[1].done():
             found[0].wake()
             return
-        caller = Caller(self._place.store, work, self._call_of(work), self._place.settings.record_bytes)
-        self._callers[work.task.task_id] = (caller, asyncio.create_task(self._look_after(work, caller)))
+        self._callers[work.task.task_id] = (self._caller(work), asyncio.create_task(self._look_after(work)))
 
-    async def _look_after(self, work: Work, caller: Caller) -> None:
+    def _caller(self, work: Work) -> Caller:
+        return Caller(self._place.store, work, self._call_of(work), self._place.settings.record_bytes)
+
+    async def _look_after(self, work: Work) -> None:
+        """Call until somebody cancels; when the disk or the place does not answer, go on from what is acknowledged."""
+        task_id, me = work.task.task_id, asyncio.current_task()
+        assert me is not None
         try:
-            await caller.run()
-        except* FabricJobsError as group:  # the disk: the engine looks again, and calls go on from what is acknowledged
-            log.warning("calls of %s stop for now: %s", work.node.key, group.exceptions[0])
+            while True:
+                try:
+                    await self._callers[task_id][0].run()
+                except* FabricJobsError as group:
+                    log.warning("calls of %s stop for %g s: %s", work.node.key, RETRY_SECONDS, group.exceptions[0])
+                await asyncio.sleep(RETRY_SECONDS)
+                self._callers[task_id] = (self._caller(work), me)
         finally:
-            if self._callers.get(work.task.task_id, (None,))[0] is caller:
-                del self._callers[work.task.task_id]
+            if self._callers.get(task_id, (None, None))[1] is me:
+                del self._callers[task_id]
 
     async def _stop(self, task_id: int) -> None:
         found = self._callers.pop(task_id, None)
@@ -125,36 +118,37 @@ class Calls:
         token = tokens.sign(claims(activation, work.task), self._place.endpoint.key)
         envelope = message(activation, work.task, node, self._place.endpoint.api_endpoint, token)
         target = DaemonTarget(node=node, envelope=envelope, headers=activation.headers)
-        seconds = self._place.settings.call_seconds
+        request_to = cache(target.request)
 
         async def call(record: bytes) -> tuple[str, bytes]:
-            daemon = self._daemon(work)
+            daemon, body = self._daemon(work), target.body(record)
             daemon.calls += 1
             try:
                 async with daemon.slots:
-                    return target.response(await self._ask(daemon, target, record, seconds))
+                    return target.response(
+                        await self._ask(daemon, target.port, lambda host: request_to(host).encode(body))
+                    )
             finally:
                 daemon.calls -= 1
                 daemon.last_used = time.monotonic()
 
         return call
 
-    async def _ask(self, daemon: Daemon, target: DaemonTarget, record: bytes, seconds: float) -> Any:
-        """Return the answer of a daemon; one that dies under a call is started again, a few times."""
-        lost = 0
-        while True:
+    async def _ask(self, daemon: Daemon, port: int, encoded: Callable[[str], bytes]) -> Answer:
+        """Return the answer of a daemon to what is `encoded` for its host; one that dies is started again, a few times."""
+        seconds = self._place.settings.call_seconds
+        for _ in range(1 + self._place.settings.lost_limit):
             try:
-                pool = await daemon.pool(target.port)
+                pool = await daemon.pool(port)
+                try:
+                    return await pool.ask(encoded(f"{pool.server.host}:{pool.server.port}"), seconds)
+                except CallFailed as error:
+                    failure = error
+                    await daemon.lost(pool)
             except DaemonFailed as error:
                 raise Unusable(error.cause, error.lines) from error
-            try:
-                server = pool.server
-                return await pool.ask(target.request(record, f"{server.host}:{server.port}"), seconds)
-            except CallFailed as error:
-                await daemon.lost(pool)
-                lost += 1
-                if lost > self._place.settings.lost_limit:
-                    raise Unusable(f"the daemon gave no answer {lost} times: {error}") from error
+        times = 1 + self._place.settings.lost_limit
+        raise Unusable(f"the daemon gave no answer {times} times: {failure}") from failure
 
     def _daemon(self, work: Work) -> Daemon:
         activation, node = work.activation, work.node
@@ -162,68 +156,47 @@ class Calls:
         key = DaemonKey(
             project_id=activation.project_id, skill_name=node.skill_name, version=version, action=node.action.name
         )
-        daemon = self._daemons.get(key)
+        daemon = self._daemons.find(key)
         if daemon is None:
             try:
                 source = source_of(self._place.store.read, activation, node.skill_name)
             except FabricJobsError as error:
                 raise Unusable(str(error), again=False) from error
-            daemon = self._daemons[key] = Daemon(key, node.action, source, self._place)
-            left = self._left.pop((key.project_id, key.skill_name, f"{version}/{key.action}"), None)
-            if left is not None:
-                daemon.adopt(*left)
-            elif len(self._daemons) == 1:
-                asyncio.get_running_loop().create_task(self._watch_idle())
+            daemon = self._daemons.make(key, node.action, source)
         return daemon
 
     def _call_external(self, work: Work) -> Call:
         seconds = self._place.settings.call_seconds
         slots = asyncio.Semaphore(work.node.action.concurrency)
 
+        @cache
+        def target_() -> ExternalTarget:
+            return ExternalTarget.of(work.node, work.activation.headers)
+
         async def call(record: bytes) -> tuple[str, bytes]:
             try:
-                target = ExternalTarget.of(work.node, work.activation.headers)
+                target = target_()
             except FabricJobsError as error:
                 raise Unusable(str(error), again=False) from error
             pool = self._pools.setdefault(target.server, Pool(target.server))
             try:
                 async with slots:
-                    answer = await pool.ask(target.request(record, target.host), seconds)
+                    answer = await pool.ask(target.request.encode(target.body(record)), seconds)
             except CallFailed as error:
                 raise Unusable(str(error)) from error
             return target.response(answer)
 
         return call
 
-    async def _watch_idle(self) -> None:
-        idle = self._place.settings.daemon_idle_seconds
-        begun = time.monotonic()
-        while self._daemons or self._left:
-            await asyncio.sleep(min(idle, 60.0))
-            now = time.monotonic()
-            if self._left and now - begun >= idle:
-                for task, handle in self._left.values():
-                    await self._stop_left(task, handle)
-                self._left.clear()
-            for key, daemon in list(self._daemons.items()):
-                if not daemon.calls and now - daemon.last_used >= idle:
-                    del self._daemons[key]
-                    await daemon.stop("nobody called it any more")
-
-    async def _stop_left(self, task: Task, handle: str) -> None:
-        await asyncio.to_thread(self._place.executor.stop, handle, self._place.settings.grace_seconds)
-        ending = Ending(exit_code=None, reason="")
-        cause = "nobody called it any more"
-        write = self._place.store.write(lambda tx: tasks.end(tx, task, TaskState.COMPLETE, ending, cause=cause))
-        await asyncio.wrap_future(write)
+    async def _watch(self) -> None:
+        self._daemons.watch()
 
     async def _close(self) -> None:
-        for _, running in list(self._callers.values()):
+        under_way = [running for _, running in self._callers.values()]
+        for running in under_way:
             running.cancel()
-        await asyncio.gather(*(running for _, running in self._callers.values()), return_exceptions=True)
-        stops = [daemon.stop("its owner ended") for daemon in self._daemons.values()]
-        stops += [self._stop_left(task, handle) for task, handle in self._left.values()]
-        await asyncio.gather(*stops, return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)
+        await self._daemons.close()
         for pool in self._pools.values():
             pool.close()
 

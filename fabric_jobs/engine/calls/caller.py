@@ -144,6 +144,7 @@ class Caller:
 
     async def _commit_ready(self) -> None:
         """Commit the answers up to the first that is missing; what comes meanwhile goes into the next transaction."""
+        await asyncio.sleep(0)  # what has arrived together is stored together; it costs no time when nothing else has
         while ready := self._take_ready():
             write = self._store.write(lambda tx, ready=ready: self._commit(tx, ready))  # type: ignore[misc]
             try:
@@ -178,6 +179,8 @@ class Caller:
                     return
             self._publish(tx, task, channel_id, items)
             channels.ack(tx, channel_id, items[-1][1] + 1)
+        if self._results:
+            return  # more answers are on their way: it cannot have been the last
         found = channels.inbound(tx, work.activation.activation_id, work.node.key)
         if all(channel.acked >= channel.next_offset for channel in found):
             settle(tx, work.activation.activation_id, work.plan)

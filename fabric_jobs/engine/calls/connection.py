@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import httptools
 
@@ -15,25 +16,29 @@ class CallFailed(Exception):
     """There is no answer, and whether the request arrived is not known."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked of a server."""
+    """What is asked of a server, but for the body."""
 
     method: str
     path: str  # with its query
     host: str  # as in the header Host
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
 
-    def encode(self) -> bytes:
+    def encode(self, body: bytes) -> bytes:
         """Return the request as it goes over the wire."""
+        if not body and self.method in ("GET", "HEAD", "DELETE", "OPTIONS"):
+            return self._head + b"\r\n"
+        return b"%sContent-Length: %d\r\n\r\n%s" % (self._head, len(body), body)
+
+    @cached_property
+    def _head(self) -> bytes:
+        """The lines that all bodies have in common."""
         own = {name.lower() for name in self.headers}
         lines = [f"{self.method} {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in self.headers.items())]
         if "host" not in own:
             lines.insert(1, f"Host: {self.host}")
-        if self.body or self.method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
-            lines.append(f"Content-Length: {len(self.body)}")
-        return "\r\n".join(lines).encode() + b"\r\n\r\n" + self.body
+        return "".join(f"{line}\r\n" for line in lines).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +61,12 @@ class Connection(asyncio.Protocol):
         self._size = 0
         self._framed = False  # the answer says how long it is; else it ends with the connection
 
-    async def ask(self, request: Request, seconds: float) -> Answer:
-        """Send a request and return its answer; raise CallFailed when there is none within `seconds`."""
+    async def ask(self, data: bytes, seconds: float) -> Answer:
+        """Send an encoded request and return its answer; raise CallFailed when there is none within `seconds`."""
         if self.closed or self._transport is None:
             raise CallFailed("the connection is closed")
         self._waiting = asyncio.get_running_loop().create_future()
-        self._transport.write(request.encode())
+        self._transport.write(data)
         try:
             async with asyncio.timeout(seconds):
                 return await self._waiting
@@ -157,14 +162,14 @@ class Pool:
         self.server = server
         self._idle: list[Connection] = []
 
-    async def ask(self, request: Request, seconds: float) -> Answer:
-        """Send a request over an idle connection or a new one; raise CallFailed."""
+    async def ask(self, data: bytes, seconds: float) -> Answer:
+        """Send an encoded request over an idle connection or a new one; raise CallFailed."""
         connection = self._take()
         reused = connection is not None
         while True:
             connection = connection or await self.server.connect()
             try:
-                answer = await connection.ask(request, seconds)
+                answer = await connection.ask(data, seconds)
             except CallFailed:
                 if not reused:
                     raise

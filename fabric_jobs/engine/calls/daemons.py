@@ -83,15 +83,25 @@ class Daemon:
         return self._pool
 
     async def lost(self, pool: Pool) -> None:
-        """A call had no answer: when the program has ended, the next call starts it again."""
+        """A call had no answer: when the program has ended, the next call starts it again.
+
+        A port that is closed tells of an end before the executor does. Raises DaemonFailed when it stays closed.
+        """
         async with self._starting:
             if self._pool is not pool:
                 return
-            ended = await asyncio.to_thread(self._place.executor.poll, self._handle)
+            try:
+                ended = await self._ready(pool.server)
+            except DaemonFailed:
+                self._forget(pool)
+                raise
             if ended is not None:
-                pool.close()
-                self._pool = None
+                self._forget(pool)
                 await self._ended(ended)
+
+    def _forget(self, pool: Pool) -> None:
+        pool.close()
+        self._pool = None
 
     def adopt(self, task: Task, handle: str) -> None:
         """Take over a program that another owner had started."""
@@ -140,7 +150,7 @@ class Daemon:
             try:
                 (await server.connect(1.0)).close()
             except CallFailed:
-                ended = await asyncio.to_thread(self._place.executor.poll, self._handle)
+                ended = await asyncio.to_thread(self._look)
                 if ended is not None:
                     return ended
                 if time.monotonic() > deadline:
@@ -153,6 +163,13 @@ class Daemon:
                 await asyncio.sleep(LOOK_SECONDS)
             else:
                 return None
+
+    def _look(self) -> AttemptExit | None:
+        """Return how the program ended, None while it runs; runs in a thread."""
+        ended = self._place.executor.poll(self._handle)
+        if ended is not None and ended.code is None:
+            self._place.executor.stop(self._handle, 0.0)  # the wrapper is gone; nothing may live on beside the next one
+        return ended
 
     def _start(self, port: int) -> None:
         """Make the task if there is none, and hand an attempt to the executor; runs in a thread."""

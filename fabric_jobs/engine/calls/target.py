@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -40,8 +41,8 @@ class DaemonTarget:
         """The declared port."""
         return int(str(self.node.properties.get("daemon.port") or self.node.action.port or 5000))
 
-    def request(self, record: bytes, host: str) -> Request:
-        """Return the request for one record."""
+    def request(self, host: str) -> Request:
+        """Return the request, which is the same for all records."""
         properties = self.node.properties
         path = "/" + str(properties.get("daemon.path") or "invoke").lstrip("/")
         return Request(
@@ -49,8 +50,16 @@ class DaemonTarget:
             path=path,
             host=host,
             headers={**self.headers, "Content-Type": "application/json"},
-            body=with_payload(self.envelope, record).encode(),
         )
+
+    def body(self, record: bytes) -> bytes:
+        """Return the message of one record."""
+        return b"%s%s}" % (self._envelope, record)
+
+    @cached_property
+    def _envelope(self) -> bytes:
+        """The message up to its payload: it is written once, and a payload goes in as it came."""
+        return with_payload(self.envelope, b"").encode()[:-1]
 
     def response(self, answer: Answer) -> tuple[str, bytes]:
         """Return the output and the payload of an answer; raise Unusable."""
@@ -102,14 +111,25 @@ class ExternalTarget:
             host=parts.netloc.rpartition("@")[2],
         )
 
-    def request(self, record: bytes, host: str) -> Request:
-        """Return the request for one record."""
-        method = str(self.node.properties.get("method") or "POST").upper()
-        sends = method not in ("GET", "HEAD", "DELETE")
+    @cached_property
+    def request(self) -> Request:
+        """The request, which is the same for all records."""
         headers = {"Accept": "application/json", **self.headers}
-        if sends and not any(name.lower() == "content-type" for name in headers):
+        if self._sends and not any(name.lower() == "content-type" for name in headers):
             headers["Content-Type"] = "application/json"
-        return Request(method=method, path=self.base, host=self.host, headers=headers, body=record if sends else b"")
+        return Request(method=self._method, path=self.base, host=self.host, headers=headers)
+
+    def body(self, record: bytes) -> bytes:
+        """Return what is sent for one record."""
+        return record if self._sends else b""
+
+    @cached_property
+    def _method(self) -> str:
+        return str(self.node.properties.get("method") or "POST").upper()
+
+    @cached_property
+    def _sends(self) -> bool:
+        return self._method not in ("GET", "HEAD", "DELETE")
 
     def response(self, answer: Answer) -> tuple[str, bytes]:
         """Return the output and the payload of an answer; raise Unusable. What is not JSON becomes a text."""

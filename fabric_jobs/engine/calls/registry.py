@@ -1,0 +1,97 @@
+"""Which daemons run: those that this owner started, and those that the one before it has left."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+
+from fabric_jobs.definitions import Action
+from fabric_jobs.engine.calls.daemons import Daemon, DaemonKey, Place
+from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.records import Task
+from fabric_jobs.states import TaskState
+from fabric_jobs.store import tasks
+from fabric_jobs.store.tasks import Ending
+
+
+class Daemons:
+    """The daemons of an owner. All but `adopt` runs in the loop of the calls."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._running: dict[DaemonKey, Daemon] = {}
+        self._left: dict[tuple[str, str, str], tuple[Task, str]] = {}  # those that another owner had started
+        self._idle: asyncio.Task[None] | None = None  # stops those that nobody calls
+
+    def adopt(self) -> bool:
+        """Note the daemons that another owner had started; those that are gone have ended. Return whether some run."""
+        for task in tasks.daemons(self._place.store.read):
+            attempt = tasks.attempt(self._place.store.read, task.task_id, task.attempt) if task.attempt else None
+            handle = attempt.handle if attempt is not None else None
+            if handle is not None and self._runs(handle):
+                self._left[task.project_id, task.skill_name, f"{task.node}/{task.action_name}"] = (task, handle)
+            else:
+                self._note_gone(task, handle)
+        return bool(self._left)
+
+    def find(self, key: DaemonKey) -> Daemon | None:
+        """Return a daemon that was made before."""
+        return self._running.get(key)
+
+    def make(self, key: DaemonKey, action: Action, source: str) -> Daemon:
+        """Return a new daemon, which has the program that another owner has left, if there is one."""
+        daemon = self._running[key] = Daemon(key, action, source, self._place)
+        left = self._left.pop((key.project_id, key.skill_name, f"{key.version}/{key.action}"), None)
+        if left is not None:
+            daemon.adopt(*left)
+        self.watch()
+        return daemon
+
+    def watch(self) -> None:
+        """See to it that those which nobody calls are stopped."""
+        if self._idle is None or self._idle.done():
+            self._idle = asyncio.get_running_loop().create_task(self._watch_idle())
+
+    async def close(self) -> None:
+        """Stop all."""
+        if self._idle is not None:
+            self._idle.cancel()
+            await asyncio.gather(self._idle, return_exceptions=True)
+        stops = [daemon.stop("its owner ended") for daemon in self._running.values()]
+        stops += [self._stop_left(task, handle) for task, handle in self._left.values()]
+        await asyncio.gather(*stops, return_exceptions=True)
+
+    def _runs(self, handle: str) -> bool:
+        try:
+            return self._place.executor.poll(handle) is None
+        except ExecutorUnavailable:
+            return False
+
+    def _note_gone(self, task: Task, handle: str | None) -> None:
+        if handle is not None:
+            with suppress(ExecutorUnavailable):  # the place does not answer: nothing can be done about what it runs
+                self._place.executor.stop(handle, 0.0)  # a wrapper that was killed leaves its program
+        ending, cause = Ending(exit_code=None, reason="lost"), "it had ended before this owner began"
+        self._place.store.write(lambda tx: tasks.end(tx, task, TaskState.FAILED, ending, cause=cause)).result()
+
+    async def _watch_idle(self) -> None:
+        idle = self._place.settings.daemon_idle_seconds
+        begun = time.monotonic()
+        while self._running or self._left:
+            await asyncio.sleep(min(idle, 60.0))
+            now = time.monotonic()
+            while self._left and now - begun >= idle:
+                _, (task, handle) = self._left.popitem()
+                await self._stop_left(task, handle)
+            for key, daemon in list(self._running.items()):
+                if not daemon.calls and now - daemon.last_used >= idle:
+                    del self._running[key]
+                    await daemon.stop("nobody called it any more")
+
+    async def _stop_left(self, task: Task, handle: str) -> None:
+        await asyncio.to_thread(self._place.executor.stop, handle, self._place.settings.grace_seconds)
+        ending = Ending(exit_code=None, reason="")
+        cause = "nobody called it any more"
+        write = self._place.store.write(lambda tx: tasks.end(tx, task, TaskState.COMPLETE, ending, cause=cause))
+        await asyncio.wrap_future(write)
