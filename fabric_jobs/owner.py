@@ -11,14 +11,11 @@ import fcntl
 import logging
 import os
 import secrets
-import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import uvicorn
 
 import fabric_jobs
 from fabric_jobs import state_dir as places
@@ -26,12 +23,12 @@ from fabric_jobs.engine import Engine
 from fabric_jobs.engine.launch import Endpoint
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, PlaceUnavailable
 from fabric_jobs.executors import EXECUTORS
-from fabric_jobs.gateway.app import make_app
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.parts import Parts
+from fabric_jobs.gateway.server import Server
 from fabric_jobs.settings import Settings
 from fabric_jobs.state_dir import Address
-from fabric_jobs.store import Store, Tx, activations, tasks
+from fabric_jobs.store import Store, Tx
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +99,7 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         token=keys["token"],
         key=endpoint.key,
     )
-    server = _Server(parts, [unix, tcp])
+    server = Server(parts, [unix, tcp])
     engine.start()
     address = Address(
         pid=os.getpid(), url=url, socket=endpoint.socket, token=keys["token"], version=fabric_jobs.__version__
@@ -118,70 +115,6 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
 def _publish(settings: Settings, address: Address, ready: Ready) -> None:
     places.write_address(settings.state_dir, address)
     ready(address)
-
-
-class _Server:
-    """uvicorn on two sockets, and the watch that ends an idle owner."""
-
-    def __init__(self, parts: Parts, sockets: list[socket.socket]) -> None:
-        self._parts = parts
-        self._sockets = sockets
-        self._last_busy = time.monotonic()
-        app = make_app(parts)
-
-        async def noted(scope: object, receive: object, send: object) -> None:
-            self._last_busy = time.monotonic()
-            await app(scope, receive, send)  # type: ignore[arg-type]
-            self._last_busy = time.monotonic()
-
-        config = uvicorn.Config(
-            noted,
-            loop="asyncio",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_keep_alive=600,
-            timeout_graceful_shutdown=2,
-            server_header=False,
-            proxy_headers=False,
-            date_header=False,
-        )
-        self._server = uvicorn.Server(config)
-
-    async def run(self, started: Callable[[], None]) -> None:
-        """Serve until a signal comes or nothing is left to do."""
-        self._server.config.load()
-        self._server.lifespan = self._server.config.lifespan_class(self._server.config)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
-        await self._server.startup(sockets=self._sockets)
-        started()
-        watch = asyncio.create_task(self._watch_idle()) if self._parts.settings.until_idle else None
-        await self._server.main_loop()
-        if watch is not None:
-            watch.cancel()
-        self._parts.live.close()
-        await self._server.shutdown(sockets=self._sockets)
-
-    def _stop(self) -> None:
-        self._parts.live.close()
-        self._server.should_exit = True
-
-    async def _watch_idle(self) -> None:
-        idle = self._parts.settings.idle_seconds
-        while not self._server.should_exit:
-            await asyncio.sleep(max(0.05, self._last_busy + idle - time.monotonic()))
-            if self._is_busy():
-                self._last_busy = time.monotonic()
-            elif time.monotonic() - self._last_busy >= idle:
-                self._stop()
-
-    def _is_busy(self) -> bool:
-        sql = self._parts.store.read
-        return bool(activations.unsettled(sql)) or tasks.live_count(sql) > 0
 
 
 def _keys(tx: Tx) -> dict[str, str]:

@@ -58,10 +58,10 @@ async def task_logs(request: Request) -> Response:
     stream = request.query_params.get("stream", "")
     if stream and stream not in STREAMS:
         raise InvalidInput(f"'stream' is stdout or stderr, not '{stream}'.")
+    offset = whole_of(request, "offset", 0)
     if not stream:
         text = parts.executor.merged(handle, LOG_BYTES).decode(errors="replace") if handle else ""
         return Json({"success": True, "logs": text})
-    offset = whole_of(request, "offset", 0)
     data = parts.executor.logs(handle, stream, offset, LOG_BYTES) if handle else b""
     headers = {
         "x-fabric-state": task.state.value,

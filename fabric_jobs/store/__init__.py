@@ -1,7 +1,7 @@
 """The only code that speaks SQL.
 
 `Store` joins the one writer, the readers and the tail; the modules beside it are statements, by noun:
-`definitions`, `activations`, `channels`, `tasks`, `commits`, `events`. What changes something takes a `Tx`,
+`definitions`, `activations`, `channels`, `tasks`, `commits`, `events`, `totals`. What changes something takes a `Tx`,
 what only reads takes any `Sql`.
 """
 
@@ -42,6 +42,11 @@ class Store:
     def commits(self) -> int:
         """How many transactions were committed since the start."""
         return self._writer.commits
+
+    @property
+    def waiting(self) -> int:
+        """How many operations wait for the next transaction."""
+        return self._writer.waiting
 
     @property
     def read(self) -> Sql:

@@ -1,0 +1,55 @@
+"""The OpenAPI 3.1 document of the gateway, kept by hand: `/openapi.json`.
+
+One module here describes the routes of one module beside it; `PATHS` joins them. A test compares it with the routes that there are,
+and schemathesis compares it with what they answer. To describe a new route, add it to the module of its resource:
+
+    "/things/{name}": {"get": operation("showThing", "Show a thing.", path=[NAME], answer=json_answer("Thing"))}
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fabric_jobs
+from fabric_jobs.gateway.openapi import definitions, operating, running
+from fabric_jobs.gateway.openapi.schemas import SCHEMAS
+
+DESCRIPTION = """Runs skills and agents, and tells how they go. Every call needs the bearer token of the owner's user, which is in
+`owner.json` of the state directory; calls of running jobs need the token of their message."""
+
+PATHS: dict[str, dict[str, Any]] = {**definitions.PATHS, **running.PATHS, **operating.PATHS}
+
+
+def document(url: str = "/") -> dict[str, Any]:
+    """Return the whole document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "fabric_jobs gateway",
+            "version": fabric_jobs.__version__,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": url}],
+        "security": [{"user": []}],
+        "tags": [
+            {"name": "definitions", "description": "Skills and agents, by version."},
+            {"name": "activations", "description": "Invocations, and what they answered."},
+            {"name": "tasks", "description": "The running instances of actions."},
+            {"name": "operating", "description": "Health, numbers, versions."},
+            {"name": "jobs", "description": "What running jobs call, with the token of their message."},
+        ],
+        "paths": PATHS,
+        "components": {
+            "schemas": SCHEMAS,
+            "securitySchemes": {
+                "user": {"type": "http", "scheme": "bearer", "description": "The token of the owner's user."},
+                "task": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "The token of a message: good for its own task.",
+                },
+            },
+        },
+    }
