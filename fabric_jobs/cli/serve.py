@@ -17,7 +17,7 @@ from fabric_jobs.cli import options
 )
 @click.option("--until-idle", is_flag=True, help="End some seconds after the last client and the last activation.")
 @options.workspace
-@options.state_dir
+@options.own_state_dir
 def command(host: str, port: int | None, until_idle: bool, workspace: Path | None, state_dir: Path | None) -> None:
     """Serve the workspace until Ctrl-C: commands here use this process, and other programs its HTTP address.
 

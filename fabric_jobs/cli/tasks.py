@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.cli.cancel_task import cancel
 from fabric_jobs.cli.printing import show, show_rows
 from fabric_jobs.states import FINAL_TASK_STATES, TaskState
 
@@ -34,6 +35,9 @@ of_activation = click.option(
 @click.group("tasks")
 def group() -> None:
     """List and show the tasks of activations, and print their logs."""
+
+
+group.add_command(cancel)
 
 
 @group.command("list")

@@ -21,7 +21,7 @@ from fabric_jobs.states import ActivationState, TaskState
 from fabric_jobs.store.totals import totals
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-DROPPED = ("connections", "head", "no-http", "slow-head", "slow-body", "slow-reader")
+DROPPED = ("connections", "head", "no-http", "slow-head", "slow-body", "slow-reader", "ending")
 STARTED_AT = time.time()
 
 

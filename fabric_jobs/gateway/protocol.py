@@ -19,6 +19,7 @@ from fabric_jobs.gateway.traffic import Traffic
 from fabric_jobs.settings import Settings
 
 BODY_RATE = 16 << 10  # bytes a second that a body may ask for beyond its first seconds
+LAST_SECONDS = 1.0  # of the grace that a server has when it ends
 CHUNK_OVERHEAD = 8  # a chunk of one byte is six; what is more than this is no body
 
 
@@ -130,6 +131,11 @@ class GuardedProtocol(HttpToolsProtocol):
         super().resume_writing()
         self._unread_since = None
 
+    def shutdown(self) -> None:
+        """The owner is ending: what is here is answered, and who still sends, or does not read, has a second."""
+        super().shutdown()
+        self.loop.call_later(LAST_SECONDS, self._give_up)
+
     def look(self, now: float) -> None:
         """Drop the connection when its other side has taken too long."""
         if self._unread_since is not None and now - self._unread_since > self.limits.read_seconds:
@@ -144,6 +150,14 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._refuse(408, "the body of the request did not come in time.", "slow-body")
         elif self.cycle is not None and self.cycle.response_complete and self.timeout_keep_alive_task is None:
             self._in_head, self._since = True, now  # an empty line has ended uvicorn's patience, and is no request
+
+    def _give_up(self) -> None:
+        if self.transport.is_closing() and self._unread_since is None:
+            return
+        if self._unread_since is not None:
+            self._abort("ending")
+        elif self._in_body:
+            self._refuse(503, "this owner is ending.", "ending")
 
     def _tcp_connections(self) -> int:
         return sum(getattr(connection, "client", None) is not None for connection in self.connections)
