@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from fabric_jobs.gateway.json_response import Json
+from fabric_jobs.gateway.json_response import Json, dumps
 from fabric_jobs.gateway.live import Key
 from fabric_jobs.gateway.parts import Parts, find_activation, milliseconds, number_of, parts_of, project_of, whole_of
 from fabric_jobs.records import Event
@@ -73,7 +72,7 @@ async def _stream(parts: Parts, wanted: Wanted) -> AsyncIterator[bytes]:
 
 
 def _frame(event: Event) -> bytes:
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.number, event.kind.encode(), orjson.dumps(event_json(event)))
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.number, event.kind.encode(), dumps(event_json(event)))
 
 
 def _after(request: Request) -> int:

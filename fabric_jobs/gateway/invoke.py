@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import unquote
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -16,7 +15,7 @@ from starlette.routing import Route
 from fabric_jobs.engine.invoke import Invocation
 from fabric_jobs.errors import InvalidInput, RecordTooLarge
 from fabric_jobs.gateway.activations import wait_for_end
-from fabric_jobs.gateway.json_response import Json, compact, object_of
+from fabric_jobs.gateway.json_response import Json, compact, dumps, object_of
 from fabric_jobs.gateway.parts import Parts, flag_of, owners_own, parts_of, project_of
 
 # The directory of the caller's workspace, percent-encoded; only the owner's socket takes it.
@@ -56,7 +55,7 @@ async def _record(parts: Parts, activation_id: str) -> AsyncIterator[bytes]:
                 break
     finally:
         waiting.cancel()  # the caller went away; the activation runs on
-    yield orjson.dumps(waiting.result())
+    yield dumps(waiting.result())
 
 
 def _invocation(request: Request, kind: str, project_id: str, body: dict[str, Any]) -> Invocation:

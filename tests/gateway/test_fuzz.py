@@ -9,7 +9,7 @@ REQUESTS = 400  # about; `python -m tests.gateway.fuzz` sends many more, and loo
 
 
 def test_answers_agree_with_the_document(live: Live) -> None:
-    found = run(live, REQUESTS, seed=1, phases="fuzzing")
+    found = run(live, REQUESTS, seed=1, quick=True)
     assert found.code == 0, found.said
     assert found.requests >= REQUESTS // 2
     assert "Traceback" not in (live.state / "owner.log").read_text()

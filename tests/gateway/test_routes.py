@@ -65,6 +65,23 @@ def test_a_skill_saved_from_elsewhere_keeps_its_files(live: Live) -> None:
     assert caller.sync("/skillinvoke/echo/inputs/request?sync=true", {"payload": 5})["response"] == "5"
 
 
+def test_long_numbers_are_kept_and_half_characters_refused(live: Live) -> None:
+    live.skill("echo", ECHO)
+    live.invoke("echo")
+    caller = Caller(live)
+    long = 10**40
+    caller.post("/skills", skill(properties=[{"name": "size", "type": "Number", "defaultValue": long}]))
+    assert caller.get("/skills/plain")["properties"][0]["defaultValue"] == long
+    record = caller.sync("/skillinvoke/echo/inputs/request?sync=true", {"payload": long, "properties": {"size": long}})
+    assert (record["payload"], record["properties"]) == (long, {"size": long})
+    for path, body in (
+        ("/skills", json.dumps(skill(title="\ud800"))),
+        ("/skillinvoke/echo/inputs/request", '{"payload": 1, "sessionId": "\\udfff"}'),
+        ("/skillinvoke/echo/inputs/request", '{"payload": 1, "properties": {"\\ud800": 1}}'),
+    ):
+        assert "surrogate" in caller.refused(400, "POST", PROJECT + path, body.encode())
+
+
 def test_directories_are_taken_over_the_owners_socket_only(live: Live) -> None:
     caller = Caller(live, tcp=True)
     body = json.dumps(skill()).encode()
