@@ -1,9 +1,14 @@
 """The OpenAPI 3.1 document of the gateway, kept by hand: `/openapi.json`.
 
-One module here describes the routes of one module beside it; `PATHS` joins them. A test compares it with the routes that there are,
-and schemathesis compares it with what they answer. To describe a new route, add it to the module of its resource:
+Each module here has `PATHS` for some resources, and they are joined below. A test compares them with the routes that there are, and
+schemathesis compares them with what is answered. A new route is one more entry, and its shape one more in `schemas`:
 
-    "/things/{name}": {"get": operation("showThing", "Show a thing.", path=[NAME], answer=json_answer("Thing"))}
+    f"{P}/things/{{name}}": paths(
+        get=Operation(
+            name="showThing", meaning="Show a thing.", tag="things", parameters=(PROJECT, NAME),
+            answer=Answer(schema=ref("Thing")), errors=("404",),
+        )
+    )
 """
 
 from __future__ import annotations
