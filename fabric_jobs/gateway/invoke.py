@@ -68,7 +68,7 @@ def _invocation(request: Request, kind: str, project_id: str, body: dict[str, An
             f"the payload of {len(payload):,} bytes is over the limit of {limit:,} bytes for one record.",
             hint="Give the path of a file instead, and let the skill read it.",
         )
-    properties = body.get("properties") or {}
+    properties = {} if body.get("properties") is None else body["properties"]
     if not isinstance(properties, dict):
         raise InvalidInput("'properties' is not an object.")
     return Invocation(

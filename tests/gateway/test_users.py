@@ -240,6 +240,8 @@ NO_INVOCATIONS: list[tuple[object, int]] = [
     ({}, 400),
     ({"properties": {}}, 400),
     ({"payload": 1, "properties": 3}, 400),
+    ({"payload": 1, "properties": False}, 400),
+    ({"payload": 1, "sessionId": 0}, 400),
     ({"payload": 1, "activationId": "short"}, 400),
     ({"payload": 1, "activationId": "../../../../etc"}, 400),
     ({"payload": 1, "activationId": ["a"]}, 400),
