@@ -6,6 +6,7 @@
     │   └── InvalidDefinition a YAML file is wrong; holds every problem of it
     ├── NotFound              no such skill, agent, activation, task, …
     ├── AlreadyExists         it is there and is never overwritten
+    ├── InUse                 something else needs what is to be deleted
     ├── RunFailed             an activation ended other than COMPLETE
     ├── StaleAttempt          an attempt that is no longer the current one spoke (409)
     ├── ReplayDiffers         a new attempt sent something else than the one before
@@ -72,6 +73,14 @@ class NotFound(FabricJobsError):
 
 class AlreadyExists(FabricJobsError):
     """It is there, and nothing is ever overwritten."""
+
+
+class InUse(FabricJobsError):
+    """What is to be deleted is needed by something else. `users` holds (kind, name) of what needs it."""
+
+    def __init__(self, message: str, *, users: tuple[tuple[str, str], ...] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.users = users
 
 
 class RunFailed(FabricJobsError):

@@ -11,14 +11,11 @@ import fcntl
 import logging
 import os
 import secrets
-import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import uvicorn
 
 import fabric_jobs
 from fabric_jobs import state_dir as places
@@ -26,17 +23,16 @@ from fabric_jobs.engine import Engine
 from fabric_jobs.engine.launch import Endpoint
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, PlaceUnavailable
 from fabric_jobs.executors import EXECUTORS
-from fabric_jobs.gateway.app import make_app
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.parts import Parts
+from fabric_jobs.gateway.server import Server
 from fabric_jobs.settings import Settings
 from fabric_jobs.state_dir import Address
-from fabric_jobs.store import Store, Tx, activations, tasks
-from fabric_jobs.upkeep import Upkeep, Wanted
+from fabric_jobs.store import Store, Tx
+from fabric_jobs.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
-RETAIN_SECONDS = 3600.0  # between two looks at what is too old
 
 Ready = Callable[[Address], None]
 
@@ -108,7 +104,7 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         token=keys["token"],
         key=endpoint.key,
     )
-    server = _Server(parts, [unix, tcp])
+    server = Server(parts, [unix, tcp])
     engine.start()
     address = Address(
         pid=os.getpid(), url=url, socket=endpoint.socket, token=keys["token"], version=fabric_jobs.__version__
@@ -125,91 +121,6 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
 def _publish(settings: Settings, address: Address, ready: Ready) -> None:
     places.write_address(settings.state_dir, address)
     ready(address)
-
-
-class _Server:
-    """uvicorn on two sockets, and the watch that ends an idle owner."""
-
-    def __init__(self, parts: Parts, sockets: list[socket.socket]) -> None:
-        self._parts = parts
-        self._sockets = sockets
-        self._last_busy = time.monotonic()
-        app = make_app(parts)
-
-        async def noted(scope: object, receive: object, send: object) -> None:
-            self._last_busy = time.monotonic()
-            await app(scope, receive, send)  # type: ignore[arg-type]
-            self._last_busy = time.monotonic()
-
-        config = uvicorn.Config(
-            noted,
-            loop="asyncio",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_keep_alive=600,
-            timeout_graceful_shutdown=2,
-            server_header=False,
-            proxy_headers=False,
-            date_header=False,
-        )
-        self._server = uvicorn.Server(config)
-
-    async def run(self, started: Callable[[], None]) -> None:
-        """Serve until a signal comes or nothing is left to do."""
-        self._server.config.load()
-        self._server.lifespan = self._server.config.lifespan_class(self._server.config)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
-        await self._server.startup(sockets=self._sockets)
-        started()
-        watches = [asyncio.create_task(self._retain())]
-        if self._parts.settings.until_idle:
-            watches.append(asyncio.create_task(self._watch_idle()))
-        await self._server.main_loop()
-        for watch in watches:
-            watch.cancel()
-        self._parts.live.close()
-        await self._server.shutdown(sockets=self._sockets)
-
-    def _stop(self) -> None:
-        self._parts.live.close()
-        self._parts.upkeep.stop()
-        self._server.should_exit = True
-
-    async def _watch_idle(self) -> None:
-        idle = self._parts.settings.idle_seconds
-        while not self._server.should_exit:
-            await asyncio.sleep(max(0.05, self._last_busy + idle - time.monotonic()))
-            if self._is_busy():
-                self._last_busy = time.monotonic()
-            elif time.monotonic() - self._last_busy >= idle:
-                self._stop()
-
-    async def _retain(self) -> None:
-        """Delete what is too old or too much, now and from time to time; at least what an earlier owner has begun to delete."""
-        settings = self._parts.settings
-        wanted = None
-        if settings.retain_days is not None or settings.retain_bytes is not None:
-            days = settings.retain_days
-            wanted = Wanted(older_than_seconds=None if days is None else days * 86_400, max_bytes=settings.retain_bytes)
-        while True:
-            try:
-                count = await asyncio.to_thread(self._parts.upkeep.retain, wanted)
-                if count:
-                    log.info("%d activations were deleted, as --retain-days and --retain-size say.", count)
-            except FabricJobsError as error:
-                log.warning("old activations are still there: %s", error.message)
-            await asyncio.sleep(RETAIN_SECONDS)
-
-    def _is_busy(self) -> bool:
-        if self._parts.upkeep.busy:
-            return True
-        sql = self._parts.store.read
-        return bool(activations.unsettled(sql)) or tasks.live_count(sql) > 0
 
 
 def _keys(tx: Tx) -> dict[str, str]:

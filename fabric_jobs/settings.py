@@ -10,13 +10,17 @@ from fabric_jobs.errors import InvalidInput
 
 
 def _seconds(name: str, default: float) -> float:
+    return _number(name, default, "a number of seconds")
+
+
+def _number(name: str, default: float, what: str) -> float:
     text = os.environ.get(name) or str(default)
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e9:
-        raise InvalidInput(f"{name} is a number of seconds, not '{text}'.", hint="Correct the variable, or unset it.")
+        raise InvalidInput(f"{name} is {what}, not '{text}'.", hint="Correct the variable, or unset it.")
     return value
 
 
@@ -32,6 +36,13 @@ class Settings:
     project_id: str = "local"
     record_bytes: int = 16 << 20
     body_bytes: int = 64 << 20
+    header_bytes: int = 64 << 10  # request line and headers
+    connections: int = field(
+        default_factory=lambda: int(_number("FABRIC_JOBS_CONNECTIONS", 512, "a number"))
+    )  # over TCP
+    head_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_HEAD_SECONDS", 20.0))
+    body_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_BODY_SECONDS", 30.0))
+    read_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_READ_SECONDS", 60.0))
     argv_bytes: int = 100_000  # argv and CORTEX_PAYLOAD; above it the payload is in a file
     credit_records: int = 65_536  # unconsumed records of a channel after which its sender waits
     credit_bytes: int = 64 << 20

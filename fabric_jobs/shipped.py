@@ -21,9 +21,14 @@ def examples_dir() -> Path:
 
 def schema_address(kind: str) -> str:
     """Return what an editor needs to find the JSON Schema of a `kind` (skill or agent) of this installation."""
-    path = PACKAGE / "schemas" / f"{kind}.schema.json"
+    path = schema_file(kind)
     # Editors read the address up to the first blank; only the URI form can write a blank otherwise.
     return path.as_uri() if any(character.isspace() for character in str(path)) else str(path)
+
+
+def schema_file(kind: str) -> Path:
+    """Return the file of the JSON Schema of a `kind` (skill or agent)."""
+    return PACKAGE / "schemas" / f"{kind}.schema.json"
 
 
 def _shipped(name: str) -> Path:

@@ -18,7 +18,7 @@ import fabric_jobs
 from fabric_jobs import errors
 from fabric_jobs.cli import cli
 from fabric_jobs.cli.exits import EXIT_CODES
-from fabric_jobs.gateway import activations, internal, skills, state, tasks
+from fabric_jobs.gateway.app import ROUTES
 from fabric_jobs.runtime import fabric_skill
 from fabric_jobs.scaffold.templates import list_templates
 from fabric_jobs.settings import Settings
@@ -253,9 +253,8 @@ def shown(name: str, value: float) -> str:
 
 def test_every_route_is_documented() -> None:
     page = reference("http.md")
-    routes = [*internal.ROUTES, *skills.ROUTES, *activations.ROUTES, *tasks.ROUTES, *state.ROUTES]
     wanted = []
-    for route in routes:
+    for route in ROUTES:
         (method,) = (route.methods or set()) - {"HEAD"}
         path = re.sub(r"\{(\w+):path\}", r"{\1}", route.path.removeprefix("/fabric/v4/projects/{project}"))
         wanted.append(f"| `{method} {path}` |")

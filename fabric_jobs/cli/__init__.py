@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "environments": ("environments", "group", "List and remove the cached Python environments of skills."),
     "state": ("state", "group", "Look after what is kept: its size, what may go, backups, a check."),
     "doctor": ("doctor", "command", "Look for what is wrong with the installation and the state."),
+    "profiles": ("profiles", "group", "Keep the addresses of remote gateways."),
     "serve": ("serve", "command", "Serve a workspace in the foreground."),
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fabric_jobs.cli import options
-from fabric_jobs.cli.invoking import invocation_options, run, workspace_names
+from fabric_jobs.cli.invoking import invocation_options, run, show_saved, workspace_names
 from fabric_jobs.cli.printing import show_rows
 from fabric_jobs.cli.testing import run_tests, test_options
 
@@ -21,13 +21,18 @@ def group() -> None:
 @group.command("list")
 @options.output
 @options.workspace
+@options.remote
 def list_agents(output: str, workspace: Path | None) -> None:
-    """List the agents of the workspace.
+    """List the agents of the workspace, or those that a remote gateway has.
 
     \b
     Examples:
       fabric-jobs agents list
     """
+    place = options.remote_given()
+    if place is not None:
+        show_saved(place, "agent", output)
+        return
     rows = workspace_names(workspace, "agent")
     shown = [{**row, "services": ", ".join(row["ports"]), "problems": row["problems"] or None} for row in rows]
     columns = {"NAME": "name", "SERVICES": "services", "TITLE": "title", "FILE": "file", "PROBLEMS": "problems"}

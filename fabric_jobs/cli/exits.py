@@ -5,6 +5,7 @@ from __future__ import annotations
 from fabric_jobs.errors import (
     AlreadyExists,
     FabricJobsError,
+    InUse,
     InvalidDefinition,
     InvalidInput,
     NotAllowed,
@@ -18,6 +19,7 @@ EXIT_CODES: tuple[tuple[type[FabricJobsError], int], ...] = (
     (InvalidDefinition, 4),
     (InvalidInput, 2),
     (AlreadyExists, 2),
+    (InUse, 2),
     (NotFound, 3),
     (NotAllowed, 5),
     (PlaceUnavailable, 5),

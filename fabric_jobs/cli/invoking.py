@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fabric_jobs.cli import options
-from fabric_jobs.cli.printing import show
+from fabric_jobs.cli.printing import show, show_rows
 from fabric_jobs.errors import InvalidInput
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
+    from fabric_jobs.client.remote import Remote
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -55,7 +56,7 @@ def invocation_options(command: F) -> F:
 
 def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
     """Invoke a skill or an agent of the workspace, and print the result; `given` holds the options."""
-    root = options.root_of(given["workspace"])
+    root = _root_of(given["workspace"])
     gateway = options.gateway_of(root, given["state_dir"])  # an owner that has to start does so while we read the files
 
     from fabric_jobs.workspace import run as verbs
@@ -66,8 +67,13 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
     if given["session"]:
         params["sessionId"] = given["session"]
     headers = dict(map(_header, given["headers"]))
-    save = verbs.save_skill if kind == "skill" else verbs.save_agent
-    activation_id = verbs.start(gateway, save(gateway, Workspace(root), name, entry), params, root, headers=headers)
+    workspace = Workspace(root) if root is not None else None
+    if workspace is not None and (gateway.is_local or workspace.has(kind, name)):
+        save = verbs.save_skill if kind == "skill" else verbs.save_agent
+        target = save(gateway, workspace, name, entry)
+    else:
+        target = verbs.saved_there(gateway, kind, name, entry)
+    activation_id = verbs.start(gateway, target, params, root, headers=headers)
     if given["detach"]:
         _print_detached(activation_id, given["output"])
         return
@@ -79,6 +85,18 @@ def _header(text: str) -> tuple[str, str]:
     if not colon or not HEADER_NAME.fullmatch(name) or not value.strip().isprintable() or not value.isascii():
         raise InvalidInput(f"'{text}' is no header.", hint="Write it like --header 'X-Request: 42'.")
     return name, value.strip()
+
+
+def _root_of(given: Path | None) -> Path | None:
+    """Return the root of the workspace; None when there is none and none is needed: a remote gateway has things of its own."""
+    from fabric_jobs.errors import NotFound
+
+    try:
+        return options.root_of(given)
+    except NotFound:
+        if given is not None or options.remote_given() is None:
+            raise
+        return None
 
 
 def attend(gateway: Gateway, activation_id: str, *, quiet: bool) -> dict[str, Any]:
@@ -148,6 +166,15 @@ def print_response(record: dict[str, Any]) -> None:
         show(response, "json")
     else:
         click.echo("There is no response: nothing reached the output.", err=True)
+
+
+def show_saved(remote: Remote, kind: str, output: str) -> None:
+    """Print the skills or agents that a remote gateway has."""
+    from fabric_jobs.client.gateway import Gateway
+
+    rows = Gateway(remote).get(f"/{kind}s")[f"{kind}s"]
+    columns = {"NAME": "name", "VERSION": "_version", "SAVED": "updatedAt", "TITLE": "title"}
+    show_rows(rows, columns, output, empty=f"The gateway has no {kind}s.")
 
 
 def workspace_names(given: Path | None, kind: str) -> list[dict[str, Any]]:

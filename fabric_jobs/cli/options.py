@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
+    from fabric_jobs.client.remote import Remote
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,13 +22,61 @@ workspace = click.option(
     metavar="DIRECTORY",
     help="The workspace; without it the nearest directory upwards that holds skills/ or .fabric-jobs/.",
 )
-state_dir = click.option(
+own_state_dir = click.option(
     "--state-dir",
     type=click.Path(path_type=Path),
     envvar="FABRIC_JOBS_STATE_DIR",
     metavar="DIRECTORY",
     help="Where the state is kept.  [default: .fabric-jobs in the workspace]",
 )
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Keep what says where a remote gateway is for `gateway_of`, so that no command has to hand it on."""
+    ctx.meta[f"{__name__}.{param.name}"] = value
+    return value
+
+
+_REMOTE = (
+    click.option(
+        "--url",
+        envvar="FABRIC_JOBS_URL",
+        metavar="URL",
+        callback=_keep,
+        expose_value=False,
+        help="A remote gateway, such as https://jobs.example.org.",
+    ),
+    click.option(
+        "--token",
+        envvar="FABRIC_JOBS_TOKEN",
+        metavar="TOKEN",
+        callback=_keep,
+        expose_value=False,
+        help="The token of the remote gateway.",
+    ),
+    click.option(
+        "--profile",
+        envvar="FABRIC_JOBS_PROFILE",
+        metavar="NAME",
+        callback=_keep,
+        expose_value=False,
+        help="A remote gateway by its name in `profiles`.",
+    ),
+)
+
+
+def remote(command: F) -> F:
+    """Add the options that say where a remote gateway is."""
+    for option in reversed(_REMOTE):
+        command = option(command)
+    return command
+
+
+def state_dir(command: F) -> F:
+    """Add the options that say which gateway is meant: that of a state directory, or a remote one."""
+    return own_state_dir(remote(command))
+
+
 output = click.option(
     "--output",
     "-o",
@@ -53,9 +103,40 @@ def state_dir_of(given: Path | None, root: Path) -> Path:
 
 
 def gateway_of(workspace_given: Path | None, state_given: Path | None) -> Gateway:
-    """Return the gateway of a workspace; its owner is started when there is none."""
+    """Return the remote gateway that is named, else that of a workspace; its owner is started when there is none."""
     from fabric_jobs.client.gateway import Gateway
 
+    place = remote_given()
+    if place is not None:
+        return Gateway(place)
     if state_given is not None:
         return Gateway(state_given.absolute())
     return Gateway(state_dir_of(None, root_of(workspace_given)))
+
+
+def remote_given() -> Remote | None:
+    """Return the remote gateway that the options or the variables name; what is typed wins over variables."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or not (_given(ctx, "url") or _given(ctx, "profile")):
+        return None
+    typed = [name for name in ("url", "profile", "state_dir") if _is_typed(ctx, name)]
+    if len(typed) > 1:
+        both = " and ".join(f"--{name.replace('_', '-')}" for name in typed)
+        raise click.UsageError(f"{both} name different gateways; give one of them.")
+    if typed == ["state_dir"]:
+        return None
+    from fabric_jobs.client.profiles import find_profile
+    from fabric_jobs.client.remote import Remote
+
+    if typed == ["profile"] or not _given(ctx, "url"):
+        return find_profile(str(_given(ctx, "profile")))
+    return Remote(url=str(_given(ctx, "url")), token=_given(ctx, "token") or "")
+
+
+def _given(ctx: click.Context, name: str) -> str | None:
+    value: str | None = ctx.meta.get(f"{__name__}.{name}")
+    return value
+
+
+def _is_typed(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE

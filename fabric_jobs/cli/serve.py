@@ -26,7 +26,7 @@ from fabric_jobs.cli import options, quantities
 )
 @click.option("--until-idle", is_flag=True, help="End some seconds after the last client and the last activation.")
 @options.workspace
-@options.state_dir
+@options.own_state_dir
 def command(
     host: str,
     port: int | None,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fabric_jobs.cli import dev, options
-from fabric_jobs.cli.invoking import invocation_options, run, workspace_names
+from fabric_jobs.cli.invoking import invocation_options, run, show_saved, workspace_names
 from fabric_jobs.cli.logs import skill_logs
 from fabric_jobs.cli.printing import show_rows
 from fabric_jobs.cli.testing import run_tests, test_options
@@ -22,14 +22,19 @@ def group() -> None:
 @group.command("list")
 @options.output
 @options.workspace
+@options.remote
 def list_skills(output: str, workspace: Path | None) -> None:
-    """List the skills of the workspace.
+    """List the skills of the workspace, or those that a remote gateway has.
 
     \b
     Examples:
       fabric-jobs skills list
       fabric-jobs skills list --output json
     """
+    place = options.remote_given()
+    if place is not None:
+        show_saved(place, "skill", output)
+        return
     rows = workspace_names(workspace, "skill")
     shown = [{**row, "inputs": ", ".join(row["ports"]), "problems": row["problems"] or None} for row in rows]
     columns = {"NAME": "name", "INPUTS": "inputs", "TITLE": "title", "FILE": "file", "PROBLEMS": "problems"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.cli.cancel_task import cancel
 from fabric_jobs.cli.logs import attempt, log_options, print_task
 from fabric_jobs.cli.printing import show, show_rows
 from fabric_jobs.states import TaskState
@@ -33,6 +34,9 @@ of_activation = click.option(
 @click.group("tasks")
 def group() -> None:
     """List and show the tasks of activations, and print their logs."""
+
+
+group.add_command(cancel)
 
 
 @group.command("list")

@@ -1,4 +1,4 @@
-"""The calls that commands make. A call outlasts a restart of the owner."""
+"""The calls that commands make. A call outlasts a restart of the gateway."""
 
 from __future__ import annotations
 
@@ -6,39 +6,56 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from fabric_jobs import errors
-from fabric_jobs.client.owner import Starting, running
+from fabric_jobs.client.places import Line, OwnersPlace, RemotePlace
 from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
-from fabric_jobs.runtime.fabric_skill.http import Answer, Connection, Disconnected
+from fabric_jobs.runtime.fabric_skill.http import Answer, Disconnected
+
+if TYPE_CHECKING:
+    from fabric_jobs.client.remote import Remote
 
 PATIENCE_SECONDS = 30.0
 RESPONSE_RECORDS = 10_000  # records of a response in one call
 
 
 class Gateway:
-    """The owner of a state directory, started when there is none."""
+    """A gateway: the owner of a state directory, started when there is none, or a remote one."""
 
-    def __init__(self, state_dir: Path, *, project_id: str = "local") -> None:
+    def __init__(self, place: Path | Remote, *, project_id: str | None = None) -> None:
         """Nothing is waited for before the first call; an owner that has to start does so meanwhile."""
-        self._state_dir = state_dir
-        self._prefix = f"/fabric/v4/projects/{quote(project_id, safe='')}"
-        self._connection: Connection | None = None
-        self._starting: Starting | None = None
-        self._address = running(state_dir)
-        if self._address is None:
-            self._starting = Starting(state_dir)
+        if isinstance(place, Path):
+            self._place: OwnersPlace | RemotePlace = OwnersPlace(place)
+            project = project_id or "local"
+        else:
+            from fabric_jobs.client.remote import RemoteConnection  # late: http.client is slow to import
+
+            place.check()
+            self._place = RemotePlace(place.url, RemoteConnection(place))
+            project = project_id or place.project_id
+        self._prefix = f"/fabric/v4/projects/{quote(project, safe='')}"
+        self._line: Line | None = None
+        self._answered = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it can read this machine's files."""
+        return self._place.is_local
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of a GET below the project; None values of the query are left out."""
-        return json.loads(self.raw("GET", path, **query).body)
+        return _json(self.raw("GET", path, **query))
 
     def post(self, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Any:
         """Return the JSON of a POST below the project. What is posted must bear being posted twice."""
         data = json.dumps({} if body is None else body).encode()
-        return json.loads(self._repeat("POST", self._prefix + path, data, headers or {}).body)
+        return _json(self._repeat("POST", self._prefix + path, data, headers or {}))
+
+    def delete(self, path: str) -> Any:
+        """Return the JSON of a DELETE below the project."""
+        return _json(self.raw("DELETE", path))
 
     def put(self, path: str, body: Any) -> Any:
         """Return the JSON of a PUT below the project."""
@@ -64,49 +81,46 @@ class Gateway:
             left = None if left is None else left - count
 
     def _repeat(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> Answer:
-        """Call until there is an answer: an owner that went away comes back, or is started again."""
+        """Call until there is an answer: a gateway that went away comes back, or is started again."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
                 return self._call(method, target, body, headers)
-            except _Lost as error:
-                if time.monotonic() > deadline:
-                    raise PlaceUnavailable(error.message, hint=error.hint) from error
-                time.sleep(0.01)
+            except Disconnected as error:
+                lost = self._place.lost(str(error))
+                # A remote one that has never answered is most likely not there at all.
+                if time.monotonic() > deadline or not (self._answered or self.is_local):
+                    raise lost from error
+                time.sleep(0.01 if self.is_local else 0.5)
 
     def _call(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> Answer:
-        connection = self._connect()
+        line = self._line = self._line or self._place.connect()
         try:
-            answer = connection.request(method, target, body, headers=headers)
-        except Disconnected as error:
-            self._connection = self._address = None
-            raise _Lost(f"the owner of {self._state_dir} went away: {error}", hint="Type the command again.") from error
-        except KeyboardInterrupt:
-            connection.close()  # its answer is still to come, and would be taken for that of the next call
+            answer = line.request(method, target, body, headers=headers)
+        except Disconnected:
+            self._line = None
             raise
-        if answer.status >= 400:
+        except KeyboardInterrupt:
+            line.close()  # its answer is still to come, and would be taken for that of the next call
+            raise
+        self._answered = True
+        if answer.status >= 300:
             raise _error(answer)
         return answer
-
-    def _connect(self) -> Connection:
-        if self._connection is not None:
-            return self._connection
-        if self._address is None and self._starting is None:
-            self._address = running(self._state_dir)
-        if self._address is None:
-            self._address = (self._starting or Starting(self._state_dir)).wait()
-            self._starting = None
-        self._connection = Connection(self._address.socket, self._address.token)
-        return self._connection
-
-
-class _Lost(PlaceUnavailable):
-    """The connection was lost during a call."""
 
 
 def segment(name: str) -> str:
     """Return a name as one segment of a path."""
     return quote(name, safe="")
+
+
+def _json(answer: Answer) -> Any:
+    try:
+        return json.loads(answer.body)
+    except ValueError as error:
+        raise PlaceUnavailable(
+            "what answered does not speak JSON.", hint="Is this the address of a fabric-jobs gateway?"
+        ) from error
 
 
 def _error(answer: Answer) -> FabricJobsError:
@@ -118,6 +132,8 @@ def _error(answer: Answer) -> FabricJobsError:
         found: FabricJobsError = kind(body["message"], hint=body.get("hint", ""))
         return found
     except (ValueError, KeyError, TypeError, AttributeError):
-        return FabricJobsError(
-            f"the gateway answered {answer.status}.", hint="Its log is owner.log in the state directory."
-        )
+        said = f"the gateway answered {answer.status}"
+        if answer.status >= 500:
+            return FabricJobsError(f"{said}.", hint="Its log is owner.log in the state directory.")
+        hint = "Is this the address of a fabric-jobs gateway?"
+        return PlaceUnavailable(f"{said}, and not in its own words.", hint=hint)

@@ -58,6 +58,11 @@ class Engine:
         self._calls.adopt()
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the loop runs."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """End the loop; attempts run on, and the next engine finds them."""
         self._inbox.put(None)

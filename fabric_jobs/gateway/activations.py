@@ -12,19 +12,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fabric_jobs.executors.base import Note
-from fabric_jobs.gateway import notes
+from fabric_jobs.errors import InvalidInput
+from fabric_jobs.gateway.events import FOLLOW_SECONDS, event_json
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.parts import (
     Parts,
     activation_json,
     find_activation,
+    flag_of,
     milliseconds,
     number_of,
     parts_of,
     project_of,
+    task_json,
+    time_of,
     whole_of,
 )
+from fabric_jobs.gateway.report import progress, report
 from fabric_jobs.records import Activation, Channel, Event
 from fabric_jobs.routing import SOURCE, Plan
 from fabric_jobs.states import ActivationState
@@ -33,12 +37,12 @@ from fabric_jobs.store.activations import Filter
 
 CHUNK_BYTES = 1 << 20
 PAGE_RECORDS = 10_000
-FOLLOW_SECONDS = 60.0
 ENDS = frozenset(f"activation.{state.value}" for state in ActivationState if state is not ActivationState.PENDING)
+VERBOSE_TASKS = 1000  # of them are in a verbose record
 
 
 async def list_activations(request: Request) -> Response:
-    """List the newest activations first."""
+    """List the newest activations first, or with `sort=asc` the oldest."""
     project_id = project_of(request)
     query = request.query_params
     wanted = Filter(
@@ -47,6 +51,11 @@ async def list_activations(request: Request) -> Response:
         agent=query.get("agentName") or None,
         skill=query.get("skillName") or None,
         correlation_id=query.get("correlationId") or None,
+        start_before=time_of(request, "startBefore"),
+        start_after=time_of(request, "startAfter"),
+        end_before=time_of(request, "endBefore"),
+        end_after=time_of(request, "endAfter"),
+        oldest_first=_oldest_first(query.get("sort", "")),
         limit=whole_of(request, "limit", 20, low=1, high=10_000),
         skip=whole_of(request, "skip", 0),
     )
@@ -55,8 +64,16 @@ async def list_activations(request: Request) -> Response:
 
 
 async def show_activation(request: Request) -> Response:
-    """Show the activation record."""
-    return Json(record_of(parts_of(request), find_activation(request, project_of(request))))
+    """Show the activation record, more of it, or how it went skill by skill."""
+    parts, activation = parts_of(request), find_activation(request, project_of(request))
+    if flag_of(request, "report"):
+        return Json(report(parts, activation))
+    record = record_of(parts, activation)
+    if flag_of(request, "verbose"):
+        wanted = Filter(project_id=activation.project_id, activation_id=activation.activation_id, limit=VERBOSE_TASKS)
+        record["progress"] = progress(parts, activation)
+        record["tasks"] = [task_json(task, activation) for task in tasks.listed(parts.store.read, wanted)]
+    return Json(record)
 
 
 async def cancel_activation(request: Request) -> Response:
@@ -91,7 +108,7 @@ async def follow_activation(request: Request) -> Response:
             break
         await parts.live.wait([("activation", activation.activation_id)], left)
     activation = find_activation(request, project_id)
-    body: dict[str, Any] = {"events": [event_json(event) for event in found], "progress": _progress(parts, activation)}
+    body: dict[str, Any] = {"events": [event_json(event) for event in found], "progress": progress(parts, activation)}
     if activation.ended:
         body["activation"] = record_of(parts, activation)
     return Json(body)
@@ -111,18 +128,6 @@ async def response_records(request: Request) -> Response:
     return Response(b"".join(page), media_type="application/x-ndjson")
 
 
-async def list_events(request: Request) -> Response:
-    """Answer with the events after `after`; wait for some up to `wait` seconds."""
-    parts, project_id = parts_of(request), project_of(request)
-    after = whole_of(request, "after", 0)
-    deadline = time.monotonic() + number_of(request, "wait", 0, high=FOLLOW_SECONDS)
-    while True:
-        found = events.after(parts.store.read, after, project_id=project_id)
-        left = deadline - time.monotonic()
-        if found or left <= 0 or not await parts.live.wait([("events", "")], left):
-            return Json({"success": True, "events": [event_json(event) for event in found]})
-
-
 async def wait_for_end(parts: Parts, activation_id: str) -> dict[str, Any]:
     """Return the record of an activation once it has ended."""
     while True:
@@ -139,15 +144,17 @@ def record_of(parts: Parts, activation: Activation) -> dict[str, Any]:
     return activation_json(activation, _response(parts, activation) if activation.ended else None, dead)
 
 
-def event_json(event: Event) -> dict[str, Any]:
-    """Return an event as the API shows it."""
-    return {
-        "number": event.number,
-        "kind": event.kind,
-        "at": milliseconds(event.at),
-        "activationId": event.activation_id,
-        **event.body,
-    }
+def _oldest_first(text: str) -> bool:
+    """Tell whether a `sort` asks for the oldest first: asc, desc, or {"start": 1} as Fabric's own command sends it."""
+    if text.lower() in ("", "asc", "desc"):
+        return text.lower() == "asc"
+    try:
+        ((key, direction),) = orjson.loads(text).items()
+    except (ValueError, AttributeError):
+        key, direction = "", 0
+    if key not in ("start", "startTime") or direction not in (1, -1):
+        raise InvalidInput(f"'sort' is asc or desc, not '{text}': activations are in the order of their start.")
+    return bool(direction == 1)
 
 
 def _summary(activation: Activation) -> dict[str, Any]:
@@ -200,33 +207,6 @@ def _lines(parts: Parts, activation: Activation, skip: int, limit: int) -> Itera
             limit -= segment.count
 
 
-def _progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
-    """Return what each skill has received, sent, and still has before it."""
-    sql = parts.store.read
-    plan = parts.engine.plans.of(sql, activation)
-    inbound: dict[str, list[Channel]] = {}
-    for channel in channels.of_activation(sql, activation.activation_id):
-        inbound.setdefault(channel.node, []).append(channel)
-    counts = tasks.counts(sql, activation.activation_id)
-    sent = tasks.sent_by_node(sql, activation.activation_id)
-    dead = dead_letters.counts_by_node(sql, activation.activation_id)
-    noted = notes.by_node(parts, activation.activation_id)
-    return [
-        {
-            "skill": node.ref_id,
-            "node": node.key,
-            "in": sum(channel.next_offset for channel in inbound.get(node.key, [])),
-            "waiting": sum(channel.next_offset - channel.acked for channel in inbound.get(node.key, [])),
-            "out": sent.get(node.key, 0),
-            "failed": dead.get(node.key, 0),
-            "tasks": counts.get(node.key, {}),
-            "note": "" if activation.ended else noted.get(node.key, Note()).doing,
-            "remarks": list(noted.get(node.key, Note()).remarks),
-        }
-        for node in plan.nodes.values()
-    ]
-
-
 P = "/fabric/v4/projects/{project}"
 ROUTES = [
     Route(P + "/activations", list_activations, methods=["GET"]),
@@ -235,5 +215,4 @@ ROUTES = [
     Route(P + "/activations/{activation:path}/follow", follow_activation, methods=["GET"]),
     Route(P + "/activations/{activation:path}/response", response_records, methods=["GET"]),
     Route(P + "/activations/{activation:path}", show_activation, methods=["GET"]),
-    Route(P + "/events", list_events, methods=["GET"]),
 ]

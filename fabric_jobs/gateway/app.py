@@ -3,57 +3,58 @@
 from __future__ import annotations
 
 import re
-import time
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-import fabric_jobs
 from fabric_jobs.errors import FabricJobsError
-from fabric_jobs.gateway import activations, dead_letters, internal, skills, state, tasks, trace
-from fabric_jobs.gateway.errors import ERROR_HANDLERS, answer_error
-from fabric_jobs.gateway.json_response import Json
+from fabric_jobs.gateway import (
+    activations,
+    dead_letters,
+    document,
+    events,
+    health,
+    internal,
+    invoke,
+    metrics,
+    skills,
+    state,
+    task_verbs,
+    tasks,
+    trace,
+)
+from fabric_jobs.gateway.errors import ERROR_HANDLERS, answer_error, answer_nobody
 from fabric_jobs.gateway.parts import Parts
 
 ATTEMPT_CALL = re.compile(r"/internal/attempts/(?P<attempt>[^/]+)/(?P<verb>commit|pull)")
 JOBS_PREFIX = re.compile(r"^/px(:\d+)?(?=/)")
 
 
-async def info(request: Request) -> Response:
-    """Answer without a token (reference/fabric.md 6.2, Bootstrapping)."""
-    return Json(
-        {
-            "serverTs": round(time.time() * 1000),
-            "version": fabric_jobs.__version__,
-            "healths": [],
-            "deployType": "fabric_jobs",
-            "endpoints": '{"registry":{"url":""}}',
-        }
-    )
-
-
-async def healthz(request: Request) -> Response:
-    """The process answers."""
-    return Json({"status": "ok"})
+# The router tries them in this order, so what is called most comes first. `gateway.openapi` describes each of them.
+ROUTES: tuple[Route, ...] = (
+    *internal.ROUTES,
+    *health.ROUTES,
+    *invoke.ROUTES,
+    *trace.ROUTES,  # before the activations, whose paths take what is left
+    *activations.ROUTES,
+    *events.ROUTES,
+    *task_verbs.ROUTES,
+    *tasks.ROUTES,  # before those of skills: theirs match greedily, also the path of a skill's log
+    *skills.ROUTES,
+    *dead_letters.ROUTES,
+    *state.ROUTES,
+    *metrics.ROUTES,
+    *document.ROUTES,
+)
 
 
 def make_app(parts: Parts) -> ASGIApp:
     """Return the ASGI application of an owner."""
-    routes = [
-        *internal.ROUTES,  # first: the router tries the routes in order, and these are called most
-        Route("/fabric/v4/info", info),
-        Route("/healthz", healthz),
-        *tasks.ROUTES,  # before those of skills: theirs match greedily, also the path of a skill's log
-        *skills.ROUTES,
-        *trace.ROUTES,  # before the activations, whose paths take what is left
-        *activations.ROUTES,
-        *dead_letters.ROUTES,
-        *state.ROUTES,
-    ]
-    app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)
+    app = Starlette(routes=list(ROUTES), exception_handlers=ERROR_HANDLERS)
+    app.router.redirect_slashes = False  # a name may end in anything, and no client of Fabric follows redirects
     app.state.parts = parts
 
     async def without_prefix(scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,8 +73,11 @@ async def _call_hot(app: Starlette, scope: Scope, receive: Receive, send: Send, 
     scope["app"] = app
     scope["path_params"] = {"attempt": found["attempt"]}
     request = Request(scope, receive, send)
+    response: Response
     try:
         response = await internal.HOT[scope["method"], found["verb"]](request)
     except FabricJobsError as error:
         response = await answer_error(request, error)
+    except ClientDisconnect as error:
+        response = await answer_nobody(request, error)
     await response(scope, receive, send)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from fabric_jobs.errors import (
     AlreadyExists,
     FabricJobsError,
+    InUse,
     InvalidDefinition,
     InvalidInput,
     NotAllowed,
@@ -26,6 +29,7 @@ STATUS: tuple[tuple[type[FabricJobsError], int], ...] = (
     (InvalidInput, 400),
     (NotFound, 404),
     (AlreadyExists, 409),
+    (InUse, 403),
     (StaleAttempt, 409),
     (ReplayDiffers, 409),
     (NotAllowed, 401),
@@ -46,6 +50,8 @@ async def answer_error(request: Request, error: Exception) -> Json:
         body["hint"] = error.hint
     if isinstance(error, InvalidDefinition):
         body["details"] = [{"path": problem.path.split("."), "message": problem.message} for problem in error.problems]
+    if isinstance(error, InUse):
+        body["details"] = [{"name": name, "type": kind} for kind, name in error.users]
     headers = {"x-auth-error": error.message} if isinstance(error, NotAllowed) else {}
     return Json(body, status_code=status_of(error), headers=headers)
 
@@ -56,7 +62,22 @@ async def answer_http_error(request: Request, error: Exception) -> Json:
     body = {"success": False, "message": f"{request.method} {request.url.path}: {error.detail}."}
     if error.status_code == 404:
         body["error"] = NotFound.__name__
-    return Json(body, status_code=error.status_code)
+    headers = {"allow": ", ".join(_methods(request))} if error.status_code == 405 else error.headers
+    return Json(body, status_code=error.status_code, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return what a path can be called with: that is spread over routes, of which the longest template is meant."""
+    found: dict[str, set[str]] = {}
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.path_regex.match(request.scope["path"]):
+            found.setdefault(route.path, set()).update(route.methods or ())
+    return sorted(found[max(found, key=len)]) if found else []
+
+
+async def answer_nobody(request: Request, error: Exception) -> Response:
+    """The caller went away half-way: nothing was done, and nobody reads this."""
+    return Response(status_code=400)
 
 
 async def answer_bug(request: Request, error: Exception) -> Json:
@@ -65,4 +86,9 @@ async def answer_bug(request: Request, error: Exception) -> Json:
     return Json(body, status_code=500)
 
 
-ERROR_HANDLERS = {FabricJobsError: answer_error, HTTPException: answer_http_error, Exception: answer_bug}
+ERROR_HANDLERS = {
+    FabricJobsError: answer_error,
+    HTTPException: answer_http_error,
+    ClientDisconnect: answer_nobody,
+    Exception: answer_bug,
+}

@@ -19,7 +19,24 @@ class Json(Response):
 
     def render(self, content: Any) -> bytes:
         """Return the body."""
-        return orjson.dumps(content)
+        return dumps(content)
+
+
+def dumps(value: Any) -> bytes:
+    """Return a value as JSON; whole numbers of any length stay what they are, which orjson does not write."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return orjson.dumps(_spelled(value))
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _spelled(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_spelled(item) for item in value]
+    is_long = isinstance(value, int) and not -(1 << 63) <= value < 1 << 64
+    return orjson.Fragment(str(value).encode()) if is_long else value
 
 
 async def body_of(request: Request, limit: int) -> bytes:
@@ -49,7 +66,16 @@ async def object_of(request: Request, limit: int) -> dict[str, Any]:
     value = await json_of(request, limit)
     if not isinstance(value, dict):
         raise InvalidInput("the body is not a JSON object.")
+    _check_text({key: item for key, item in value.items() if key != "payload"})  # a payload is passed on as it came
     return value
+
+
+def _check_text(value: Any) -> None:
+    """Raise InvalidInput for half a character: JSON can spell it, but no file, database or answer can hold it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput("the body has half of a surrogate pair in it, such as \\ud800.") from error
 
 
 def compact(value: Any) -> bytes:

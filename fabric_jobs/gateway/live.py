@@ -99,6 +99,11 @@ class Live:
                         del self._waiters[key]
         return not self.closing
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for something."""
+        return len(set().union(*self._waiters.values()))
+
     def close(self) -> None:
         """Wake everybody; nobody waits any more."""
         self.closing = True

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -14,10 +16,14 @@ from fabric_jobs.engine import Engine, tokens
 from fabric_jobs.errors import InvalidInput, NotAllowed, NotFound
 from fabric_jobs.executors.base import Executor
 from fabric_jobs.gateway.live import Live
+from fabric_jobs.gateway.traffic import Traffic
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.store import Store, activations, tasks
 from fabric_jobs.upkeep import Upkeep
+
+WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
+NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +38,7 @@ class Parts:
     upkeep: Upkeep
     token: str  # of the owner's user
     key: bytes  # signs the tokens of tasks
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 def parts_of(request: Request) -> Parts:
@@ -42,12 +49,52 @@ def parts_of(request: Request) -> Parts:
 
 def project_of(request: Request) -> str:
     """Return the project of a route, for a caller with the owner's token; raise NotAllowed for any other."""
+    user_of(request)
+    return str(request.path_params["project"])
+
+
+def user_of(request: Request) -> None:
+    """Raise NotAllowed for a caller without the owner's token."""
     parts = parts_of(request)
     if not hmac.compare_digest(bearer(request).encode(), parts.token.encode()):
         raise NotAllowed(
             "the token is not that of this gateway's user.", hint="It is in owner.json of the state directory."
         )
-    return str(request.path_params["project"])
+
+
+def owners_own(request: Request, header: str) -> str:
+    """Return a header that names a directory of this machine; raise InvalidInput when it did not come over the owner's socket."""
+    value = request.headers.get(header, "")
+    if value and request.scope.get("client") is not None:
+        raise InvalidInput(
+            f"'{header}' names a directory of the gateway's machine, and is taken over its Unix socket only.",
+            hint="Leave the header out; a skill that is saved without its files runs from its image.",
+        )
+    return value
+
+
+def flag_of(request: Request, name: str) -> bool:
+    """Return a yes or no of the query: `?name` and `?name=true` are yes; raise InvalidInput when it is neither."""
+    text = request.query_params.get(name, "false").lower()
+    if text not in ("", "true", "false"):
+        raise InvalidInput(f"'{name}' is true or false, not '{text}'.")
+    return text != "false"
+
+
+def time_of(request: Request, name: str) -> float | None:
+    """Return a time of the query, milliseconds since 1970 or ISO 8601, in seconds; raise InvalidInput when it is none."""
+    text = request.query_params.get(name, "")
+    if not text:
+        return None
+    if WHOLE.fullmatch(text):
+        return whole_of(request, name, 0) / 1000
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))  # a plus that was not escaped
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            f"'{name}' is a time: milliseconds since 1970, or such as 2026-01-31T12:00:00Z, not '{text}'."
+        ) from None
 
 
 def task_claims(request: Request) -> dict[str, Any]:
@@ -71,10 +118,9 @@ def bearer(request: Request) -> str:
 def number_of(request: Request, name: str, default: float, *, low: float = 0, high: float = 2**53) -> float:
     """Return a number of the query; raise InvalidInput when it is none."""
     text = request.query_params.get(name, "")
-    try:
-        value = float(text) if text else float(default)
-    except ValueError:
-        raise InvalidInput(f"'{name}' is a number, not '{text}'.") from None
+    if text and not NUMBER.fullmatch(text):
+        raise InvalidInput(f"'{name}' is a number, not '{text}'.")
+    value = float(text) if text else float(default)
     if not low <= value <= high:
         raise InvalidInput(f"'{name}' is between {low:g} and {high:g}, not {text}.")
     return value
@@ -82,15 +128,19 @@ def number_of(request: Request, name: str, default: float, *, low: float = 0, hi
 
 def whole_of(request: Request, name: str, default: int, *, low: int = 0, high: int = 2**53) -> int:
     """Return a whole number of the query; raise InvalidInput when it is none."""
-    value = number_of(request, name, default, low=low, high=high)
-    if not value.is_integer():
-        raise InvalidInput(f"'{name}' is a whole number, not {value:g}.")
-    return int(value)
+    text = request.query_params.get(name, "")
+    if text and not WHOLE.fullmatch(text):
+        raise InvalidInput(f"'{name}' is a whole number, not '{text}'.")
+    value = int(text) if text else default
+    if not low <= value <= high:
+        raise InvalidInput(f"'{name}' is between {low} and {high}, not {text}.")
+    return value
 
 
-def find_activation(request: Request, project_id: str) -> Activation:
-    """Return the activation of a route; raise NotFound."""
-    activation_id = request.path_params["activation"]
+def find_activation(request: Request, project_id: str, activation_id: str | None = None) -> Activation:
+    """Return the activation of a route, or the one that is named; raise NotFound."""
+    if activation_id is None:
+        activation_id = str(request.path_params["activation"])
     found = activations.find(parts_of(request).store.read, activation_id)
     if found is None or found.project_id != project_id:
         raise NotFound(

@@ -1,9 +1,8 @@
-"""Skills and agents: save, list, show, invoke (reference/fabric.md 6.2)."""
+"""Skills and agents: save, list, show, versions, deploy, delete (reference/fabric.md 6.2)."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,19 +11,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fabric_jobs.documents import agent_from_json, skill_from_json
-from fabric_jobs.engine.invoke import Invocation
-from fabric_jobs.errors import InvalidInput, NotFound, RecordTooLarge
-from fabric_jobs.gateway.activations import wait_for_end
-from fabric_jobs.gateway.json_response import Json, compact, object_of
-from fabric_jobs.gateway.parts import milliseconds, parts_of, project_of
+from fabric_jobs.errors import InUse, NotFound
+from fabric_jobs.gateway.json_response import Json, object_of
+from fabric_jobs.gateway.parts import milliseconds, owners_own, parts_of, project_of
 from fabric_jobs.names import nearest
 from fabric_jobs.records import SavedDefinition
-from fabric_jobs.store import definitions
+from fabric_jobs.store import Tx, definitions
+from fabric_jobs.store.sql import Sql
 
-# Directories, percent-encoded: of the skill's files, and of the workspace. Only the owner's user can call at all.
+# The directory of the skill's files, percent-encoded; only the owner's socket takes it.
 SOURCE_HEADER = "x-fabric-source"
-WORKSPACE_HEADER = "x-fabric-workspace"
-ACTIVATION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+DEPLOYED = "is deployed: saving it did that"
+IDLE = "has nothing to undeploy: it runs when it is invoked; delete it to take it out of use"
 
 
 async def save_skill(request: Request) -> Response:
@@ -57,21 +55,51 @@ async def show_agent(request: Request) -> Response:
     return _show(request, "agent")
 
 
-async def invoke_skill(request: Request) -> Response:
-    """Start an activation of a skill."""
-    return await _invoke(request, "skill")
+async def list_skill_versions(request: Request) -> Response:
+    """List all versions of a skill."""
+    return _versions(request, "skill")
 
 
-async def invoke_agent(request: Request) -> Response:
-    """Start an activation of an agent."""
-    return await _invoke(request, "agent")
+async def list_agent_versions(request: Request) -> Response:
+    """List all versions of an agent."""
+    return _versions(request, "agent")
+
+
+async def deploy_skill(request: Request) -> Response:
+    """Say that a saved skill is deployed: here that is the same."""
+    return _deployed(request, "skill", DEPLOYED)
+
+
+async def deploy_agent(request: Request) -> Response:
+    """Say that a saved agent is deployed: here that is the same."""
+    return _deployed(request, "agent", DEPLOYED)
+
+
+async def undeploy_skill(request: Request) -> Response:
+    """Say that a skill takes nothing while nobody invokes it."""
+    return _deployed(request, "skill", IDLE)
+
+
+async def undeploy_agent(request: Request) -> Response:
+    """Say that an agent takes nothing while nobody invokes it."""
+    return _deployed(request, "agent", IDLE)
+
+
+async def delete_skill(request: Request) -> Response:
+    """Take a skill out of use; refused while an agent names it."""
+    return await _delete(request, "skill")
+
+
+async def delete_agent(request: Request) -> Response:
+    """Take an agent out of use."""
+    return await _delete(request, "agent")
 
 
 async def _save(request: Request, kind: str) -> Response:
     parts, project_id = parts_of(request), project_of(request)
     body = await object_of(request, parts.settings.body_bytes)
     name = (skill_from_json(body) if kind == "skill" else agent_from_json(body)).name
-    source = unquote(request.headers.get(SOURCE_HEADER, ""))
+    source = unquote(owners_own(request, SOURCE_HEADER))
     version = await asyncio.wrap_future(
         parts.store.write(
             lambda tx: definitions.save(tx, project_id=project_id, kind=kind, name=name, body=body, source=source)
@@ -88,78 +116,86 @@ def _listed(request: Request, kind: str) -> list[dict[str, Any]]:
 def _summary(saved: SavedDefinition) -> dict[str, Any]:
     return {
         "name": saved.name,
-        "title": saved.body.get("title", ""),
-        "description": saved.body.get("description", ""),
+        "title": saved.body.get("title") or "",
+        "description": saved.body.get("description") or "",
         "updatedAt": milliseconds(saved.saved_at),
         "_version": saved.version,
     }
 
 
 def _show(request: Request, kind: str) -> Response:
+    saved = _find(request, kind)
+    return Json({**saved.body, "_version": saved.version, "updatedAt": milliseconds(saved.saved_at)})
+
+
+def _find(request: Request, kind: str) -> SavedDefinition:
     project_id, name = project_of(request), request.path_params["name"]
     sql = parts_of(request).store.read
     saved = definitions.find(sql, project_id, kind, name)
     if saved is None:
-        known = [item.name for item in definitions.newest(sql, project_id, kind)]
-        raise NotFound(f"there is no {kind} '{name}'.", hint=nearest(name, known))
-    return Json({**saved.body, "_version": saved.version, "updatedAt": milliseconds(saved.saved_at)})
+        raise _no_such(sql, project_id, kind, name)
+    return saved
 
 
-async def _invoke(request: Request, kind: str) -> Response:
-    parts, project_id = parts_of(request), project_of(request)
-    body = await object_of(request, parts.settings.body_bytes)
-    activation_id = await asyncio.wrap_future(parts.engine.invoke(_invocation(request, kind, project_id, body)))
-    if request.query_params.get("sync", "").lower() == "true":
-        return Json(await wait_for_end(parts, activation_id))
-    return Json({"success": True, "activationId": activation_id})
+def _no_such(sql: Sql, project_id: str, kind: str, name: str) -> NotFound:
+    known = [item.name for item in definitions.newest(sql, project_id, kind)]
+    return NotFound(f"there is no {kind} '{name}'.", hint=nearest(name, known))
 
 
-def _invocation(request: Request, kind: str, project_id: str, body: dict[str, Any]) -> Invocation:
-    if "payload" not in body:
-        raise InvalidInput("there is no 'payload' in the parameters.", hint='Give an object such as {"payload": {…}}.')
-    payload = compact(body["payload"])
-    limit = parts_of(request).settings.record_bytes
-    if len(payload) > limit:
-        raise RecordTooLarge(
-            f"the payload of {len(payload):,} bytes is over the limit of {limit:,} bytes for one record.",
-            hint="Give the path of a file instead, and let the skill read it.",
+def _versions(request: Request, kind: str) -> Response:
+    saved = _find(request, kind)
+    found = definitions.versions(parts_of(request).store.read, saved.project_id, kind, saved.name)
+    return Json({"success": True, kind: [_summary(version) for version in found]})
+
+
+def _deployed(request: Request, kind: str, what: str) -> Response:
+    saved = _find(request, kind)
+    return Json({"success": True, "message": f"{kind} '{saved.name}' {what}."})
+
+
+async def _delete(request: Request, kind: str) -> Response:
+    parts, project_id, name = parts_of(request), project_of(request), request.path_params["name"]
+
+    def delete(tx: Tx) -> bool:
+        if kind == "skill":
+            _check_unused(tx, project_id, name)
+        return definitions.delete(tx, project_id=project_id, kind=kind, name=name)
+
+    if not await asyncio.wrap_future(parts.store.write(delete)):
+        raise _no_such(parts.store.read, project_id, kind, name)
+    message = f"{kind} '{name}' is deleted; activations that run keep the version that they started with."
+    return Json({"success": True, "message": message})
+
+
+def _check_unused(sql: Sql, project_id: str, skill: str) -> None:
+    users = [
+        agent.name
+        for agent in definitions.newest(sql, project_id, "agent")
+        if skill in {reference.skill_name for reference in agent_from_json(agent.body).skills}
+    ]
+    if users:
+        raise InUse(
+            f"skill '{skill}' is in use by {', '.join(users)}.",
+            users=tuple(("agent", name) for name in users),
+            hint="Delete or change what uses it first.",
         )
-    properties = body.get("properties") or {}
-    if not isinstance(properties, dict):
-        raise InvalidInput("'properties' is not an object.")
-    return Invocation(
-        project_id=project_id,
-        kind=kind,
-        name=request.path_params["name"],
-        entry=request.path_params["entry"],
-        payload=payload,
-        activation_id=_activation_id(body),
-        properties=properties,
-        session_id=str(body.get("sessionId") or ""),
-        correlation_id=str(body.get("correlationId") or ""),
-        headers=dict(request.headers),
-        workspace=unquote(request.headers.get(WORKSPACE_HEADER, "")),
-    )
 
 
-def _activation_id(body: dict[str, Any]) -> str:
-    given = body.get("activationId") or ""
-    if given and not ACTIVATION_ID.fullmatch(str(given)):
-        raise InvalidInput(
-            "'activationId' is 8 to 64 letters, digits, '-' and '_'.", hint="Leave it out to have one made."
-        )
-    return str(given)
-
-
-# Names contain slashes, escaped by some clients and not by others: the paths match greedily (reference/fabric.md 6.3 h).
+# A name may have slashes, so what follows it is matched first: a skill called `x/versions` is not reached by its own name.
 P = "/fabric/v4/projects/{project}"
 ROUTES = [
     Route(P + "/skills", save_skill, methods=["POST"]),
     Route(P + "/skills", list_skills, methods=["GET"]),
+    Route(P + "/skills/{name:path}/versions", list_skill_versions, methods=["GET"]),
+    Route(P + "/skills/{name:path}/deploy", deploy_skill, methods=["GET"]),
+    Route(P + "/skills/{name:path}/undeploy", undeploy_skill, methods=["GET"]),
     Route(P + "/skills/{name:path}", show_skill, methods=["GET"]),
+    Route(P + "/skills/{name:path}", delete_skill, methods=["DELETE"]),
     Route(P + "/agents", save_agent, methods=["POST"]),
     Route(P + "/agents", list_agents, methods=["GET"]),
+    Route(P + "/agents/{name:path}/versions", list_agent_versions, methods=["GET"]),
+    Route(P + "/agents/{name:path}/deploy", deploy_agent, methods=["GET"]),
+    Route(P + "/agents/{name:path}/undeploy", undeploy_agent, methods=["GET"]),
     Route(P + "/agents/{name:path}", show_agent, methods=["GET"]),
-    Route(P + "/skillinvoke/{name:path}/inputs/{entry}", invoke_skill, methods=["POST"]),
-    Route(P + "/agentinvoke/{name:path}/services/{entry}", invoke_agent, methods=["POST"]),
+    Route(P + "/agents/{name:path}", delete_agent, methods=["DELETE"]),
 ]

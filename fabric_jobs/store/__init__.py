@@ -1,8 +1,8 @@
 """The only code that speaks SQL.
 
 `Store` joins the one writer, the readers and the tail; the modules beside it are statements, by noun:
-`definitions`, `activations`, `channels`, `tasks`, `commits`, `events`, and of the whole
-`retention`, `audit`, `copy`. What changes something takes a `Tx`, what only reads takes any `Sql`.
+`definitions`, `activations`, `channels`, `tasks`, `commits`, `events`, `dead_letters`, and of the whole
+`totals`, `retention`, `audit`, `copy`. What changes something takes a `Tx`, what only reads takes any `Sql`.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ class Store:
     def commits(self) -> int:
         """How many transactions were committed since the start."""
         return self._writer.commits
+
+    @property
+    def waiting(self) -> int:
+        """How many operations wait for the next transaction."""
+        return self._writer.waiting
 
     @property
     def read(self) -> Sql:

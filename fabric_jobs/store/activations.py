@@ -73,19 +73,28 @@ class Filter:
     action: str | None = None  # of tasks only
     activation_id: str | None = None
     correlation_id: str | None = None
+    start_before: float | None = None  # seconds since 1970, like the next three
+    start_after: float | None = None
+    end_before: float | None = None
+    end_after: float | None = None
+    oldest_first: bool = False
     limit: int = 20
     skip: int = 0
 
 
 def listed(sql: Sql, wanted: Filter) -> list[Activation]:
-    """Return the newest activations first."""
+    """Return the newest activations first, or the oldest."""
     rows = sql.all(
-        "activations",
+        "activations_oldest" if wanted.oldest_first else "activations",
         project_id=wanted.project_id,
         state=wanted.state,
         agent=wanted.agent,
         skill=wanted.skill,
         correlation_id=wanted.correlation_id,
+        start_before=wanted.start_before,
+        start_after=wanted.start_after,
+        end_before=wanted.end_before,
+        end_after=wanted.end_after,
         limit=wanted.limit,
         skip=wanted.skip,
     )

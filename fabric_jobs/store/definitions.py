@@ -1,4 +1,7 @@
-"""Versions of skills and agents; a version never changes."""
+"""Versions of skills and agents; a version never changes, and none goes: an activation may have pinned it.
+
+What is deleted gets one more version, whose document is null. It is in no list and can be saved again.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,18 @@ from fabric_jobs.records import SavedDefinition
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
+DELETED = "null"  # the document of a version that says: deleted
+
 
 def save(tx: Tx, *, project_id: str, kind: str, name: str, body: Any, source: str = "") -> int:
-    """Keep a definition and return its version: the newest one when nothing has changed, else one more."""
+    """Keep a definition and return its version: the newest one when nothing has changed, else one more.
+
+    Without a `source` the one of an unchanged document stays: who saves from elsewhere does not know where its files are.
+    """
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
     digest = hashlib.sha256(f"{source}\0{text}".encode()).hexdigest()
     newest = tx.one("latest_definition", project_id=project_id, kind=kind, name=name)
-    if newest is not None and newest["hash"] == digest:
+    if newest is not None and (newest["hash"] == digest or (not source and newest["body"] == text)):
         return int(newest["version"])
     version = 1 if newest is None else int(newest["version"]) + 1
     tx.run(
@@ -34,15 +42,29 @@ def save(tx: Tx, *, project_id: str, kind: str, name: str, body: Any, source: st
     return version
 
 
+def delete(tx: Tx, *, project_id: str, kind: str, name: str) -> bool:
+    """Take a definition out of use; return False when there is none. Running activations keep what they pinned."""
+    if find(tx, project_id, kind, name) is None:
+        return False
+    save(tx, project_id=project_id, kind=kind, name=name, body=None)
+    return True
+
+
 def find(sql: Sql, project_id: str, kind: str, name: str, version: int | None = None) -> SavedDefinition | None:
-    """Return one version of a definition, the newest when none is named; None when there is none."""
+    """Return one version of a definition, the newest when none is named; None when there is none, or it is deleted."""
     if version is None:
         row = sql.one("latest_definition", project_id=project_id, kind=kind, name=name)
     else:
         row = sql.one("definition", project_id=project_id, kind=kind, name=name, version=version)
-    return None if row is None else SavedDefinition.from_row(row)
+    return None if row is None or row["body"] == DELETED else SavedDefinition.from_row(row)
 
 
 def newest(sql: Sql, project_id: str, kind: str) -> list[SavedDefinition]:
-    """Return the newest version of every skill or agent, by name."""
+    """Return the newest version of every skill or agent that is not deleted, by name."""
     return [SavedDefinition.from_row(row) for row in sql.all("latest_definitions", project_id=project_id, kind=kind)]
+
+
+def versions(sql: Sql, project_id: str, kind: str, name: str) -> list[SavedDefinition]:
+    """Return all versions of a definition, the newest first."""
+    rows = sql.all("versions_of_definition", project_id=project_id, kind=kind, name=name)
+    return [SavedDefinition.from_row(row) for row in rows]

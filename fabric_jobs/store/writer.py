@@ -115,6 +115,11 @@ class Writer:
             self._wake.notify()
         return future
 
+    @property
+    def waiting(self) -> int:
+        """How many operations wait for the next transaction."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """Commit what waits, checkpoint, and end the thread."""
         with self._wake:

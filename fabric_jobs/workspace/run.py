@@ -56,8 +56,27 @@ def save_agent(gateway: Gateway, workspace: Workspace, name: str, entry: str | N
     return Target(kind="agent", name=found.agent.name, entry=chosen)
 
 
+def saved_there(gateway: Gateway, kind: str, name: str, entry: str | None) -> Target:
+    """Return the input or service of what a gateway has already; raise NotFound when it has not."""
+    try:
+        document = gateway.get(f"/{kind}s/{segment(name)}")
+    except NotFound as error:
+        hint = f"Go to a workspace that has it, or save it there with POST /{kind}s. {error.hint}".strip()
+        raise NotFound(
+            f"the gateway has no {kind} '{name}', and there is none in a workspace here.", hint=hint
+        ) from error
+    word, default = ("input", []) if kind == "skill" else ("service", [{"name": "input"}])
+    names = [port["name"] for port in document.get("inputs") or default]
+    return Target(kind=kind, name=document["name"], entry=_entry(entry, names, f"{kind} '{name}'", word))
+
+
 def start(
-    gateway: Gateway, target: Target, params: Mapping[str, Any], root: Path, *, headers: Mapping[str, str] | None = None
+    gateway: Gateway,
+    target: Target,
+    params: Mapping[str, Any],
+    root: Path | None,
+    *,
+    headers: Mapping[str, str] | None = None,
 ) -> str:
     """Start an activation and return its id; `headers` may be passed on to its skills.
 
@@ -66,7 +85,10 @@ def start(
     kind, ports = ("skillinvoke", "inputs") if target.kind == "skill" else ("agentinvoke", "services")
     path = f"/{kind}/{segment(target.name)}/{ports}/{segment(target.entry)}"
     body = {**params, "activationId": params.get("activationId") or secrets.token_hex(12)}
-    answer = gateway.post(path, body, headers={**(headers or {}), "x-fabric-workspace": quote(str(root))})
+    given = dict(headers or {})
+    if gateway.is_local:
+        given["x-fabric-workspace"] = quote(str(root))
+    answer = gateway.post(path, body, headers=given)
     return str(answer["activationId"])
 
 
@@ -141,7 +163,9 @@ def failure(record: Mapping[str, Any], *, last_lines: bool = True) -> RunFailed:
 
 
 def _post_skill(gateway: Gateway, found: SkillFile) -> None:
-    gateway.post("/skills", found.document, headers={"x-fabric-source": quote(str(found.directory.absolute()))})
+    # A remote gateway has not these files: there the skill runs from its image, or with the files that it was saved with.
+    headers = {"x-fabric-source": quote(str(found.directory.absolute()))} if gateway.is_local else {}
+    gateway.post("/skills", found.document, headers=headers)
 
 
 def _entry(entry: str | None, names: list[str], what: str, word: str) -> str:

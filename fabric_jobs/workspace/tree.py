@@ -107,6 +107,11 @@ class Workspace:
         except NotFound as error:
             raise NotFound(f"{shown(agent)}: {error.message}", hint=error.hint) from None
 
+    def has(self, kind: str, name: str) -> bool:
+        """Tell whether there is a skill or an agent of that name, whatever is wrong with it."""
+        paths = self.skill_paths() if kind == "skill" else self._likely_first(name)
+        return _find(paths, name) is not None
+
     def _no_such(self, what: str, name: str, paths: tuple[Path, ...]) -> NotFound:
         """Return the error that helps: the nearest name, and the files that could not be read, which may define it."""
         names: list[str] = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fabric_jobs.client.remote import Remote, RemoteConnection
 from fabric_jobs.runtime.fabric_skill.http import Answer, Connection
 from tests.acceptance.live import PROJECT, Live, names, until
 
@@ -38,6 +39,15 @@ class Caller:
     def post(self, path: str, value: object, **headers: str) -> Any:
         answer = self.call("POST", PROJECT + path, json.dumps(value).encode(), **headers)
         assert answer.status == 200, answer
+        return json.loads(answer.body)
+
+    def sync(self, path: str, value: object) -> Any:
+        """Return what a call answers that comes in chunks."""
+        connection = RemoteConnection(Remote(url=self.address.url, token=self.address.token))
+        answer = connection.request("POST", PROJECT + path, json.dumps(value).encode())
+        connection.close()
+        assert answer.status == 200, answer
+        assert "content-length" not in answer.headers
         return json.loads(answer.body)
 
     def refused(self, status: int, method: str, path: str, body: bytes = b"", **options: Any) -> str:
@@ -94,6 +104,12 @@ ROUTES = [
     ("GET", "/tasks/x/logs"),
     ("GET", "/tasks/x/logs/page"),
     ("GET", "/skills/x/action/y/logs"),
+    ("DELETE", "/skills/x"),
+    ("DELETE", "/agents/x"),
+    ("GET", "/skills/x/versions"),
+    ("GET", "/agents/x/deploy"),
+    ("POST", "/tasks/x/cancel"),
+    ("DELETE", "/tasks/x"),
 ]
 
 
@@ -226,6 +242,8 @@ NO_INVOCATIONS: list[tuple[object, int]] = [
     ({}, 400),
     ({"properties": {}}, 400),
     ({"payload": 1, "properties": 3}, 400),
+    ({"payload": 1, "properties": False}, 400),
+    ({"payload": 1, "sessionId": 0}, 400),
     ({"payload": 1, "activationId": "short"}, 400),
     ({"payload": 1, "activationId": "../../../../etc"}, 400),
     ({"payload": 1, "activationId": ["a"]}, 400),
@@ -251,7 +269,7 @@ def test_a_body_over_the_limit_is_413(live: Live) -> None:
 def test_a_skill_without_its_files_fails_with_a_reason(live: Live) -> None:
     caller = Caller(live)
     caller.post("/skills", skill())
-    record = caller.post("/skillinvoke/plain/inputs/request?sync=true", {"payload": 1})
+    record = caller.sync("/skillinvoke/plain/inputs/request?sync=true", {"payload": 1})
     assert record["status"] == "ERROR"
     assert "saved without its files" in record["cause"]
 
@@ -260,7 +278,7 @@ def test_sync_answers_with_the_record(live: Live) -> None:
     live.skill("echo", ECHO)
     live.invoke("echo")
     caller = Caller(live)
-    record = caller.post("/skillinvoke/echo/inputs/request?sync=true", {"payload": 5, "sessionId": "s"})
+    record = caller.sync("/skillinvoke/echo/inputs/request?sync=true", {"payload": 5, "sessionId": "s"})
     assert (record["status"], record["response"], record["sessionId"]) == ("COMPLETE", "5", "s")
     assert caller.get(f"/activations/{record['activationId']}") == record
 

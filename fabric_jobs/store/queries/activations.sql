@@ -21,7 +21,21 @@ where project_id = :project_id
   and (:agent is null or (kind = 'agent' and name = :agent))
   and (:skill is null or (kind = 'skill' and name = :skill))
   and (:correlation_id is null or correlation_id = :correlation_id)
+  and (:start_before is null or started_at < :start_before) and (:start_after is null or started_at > :start_after)
+  and (:end_before is null or ended_at < :end_before) and (:end_after is null or ended_at > :end_after)
 order by started_at desc, activation_id limit :limit offset :skip;
+
+-- name: activations_oldest
+-- The same, the oldest first.
+select * from activations
+where project_id = :project_id
+  and (:state is null or state = :state)
+  and (:agent is null or (kind = 'agent' and name = :agent))
+  and (:skill is null or (kind = 'skill' and name = :skill))
+  and (:correlation_id is null or correlation_id = :correlation_id)
+  and (:start_before is null or started_at < :start_before) and (:start_after is null or started_at > :start_after)
+  and (:end_before is null or ended_at < :end_before) and (:end_after is null or ended_at > :end_after)
+order by started_at, activation_id limit :limit offset :skip;
 
 -- name: unsettled_activations
 -- The activations that the engine has to look at after a start: pending ones, and ended ones with tasks still live.

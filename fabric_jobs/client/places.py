@@ -1,0 +1,67 @@
+"""Where a gateway is: the owner of a state directory, started when there is none, or one somewhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from fabric_jobs.client.owner import Starting, running
+from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.runtime.fabric_skill.http import Answer, Connection
+
+
+class Line(Protocol):
+    """A connection to a gateway."""
+
+    def request(
+        self, method: str, path: str, body: bytes = b"", *, headers: dict[str, str] | None = None
+    ) -> Answer:  # pragma: no cover - a protocol
+        """Send a request and return its response; raise Disconnected."""
+
+    def close(self) -> None:  # pragma: no cover - a protocol
+        """Close it."""
+
+
+class OwnersPlace:
+    """The owner of a state directory."""
+
+    is_local = True
+
+    def __init__(self, state_dir: Path) -> None:
+        """Nothing is waited for; an owner that has to start does so meanwhile."""
+        self._state_dir = state_dir
+        self._address = running(state_dir)
+        self._starting = Starting(state_dir) if self._address is None else None
+
+    def connect(self) -> Line:
+        """Return a connection, once there is an owner."""
+        if self._address is None and self._starting is None:
+            self._address = running(self._state_dir)
+        if self._address is None:
+            self._address = (self._starting or Starting(self._state_dir)).wait()
+            self._starting = None
+        return Connection(self._address.socket, self._address.token)
+
+    def lost(self, reason: str) -> PlaceUnavailable:
+        """Return what to say when nobody answers any more."""
+        self._address = None
+        return PlaceUnavailable(f"the owner of {self._state_dir} went away: {reason}", hint="Type the command again.")
+
+
+class RemotePlace:
+    """A gateway somewhere else; it is never started."""
+
+    is_local = False
+
+    def __init__(self, url: str, line: Line) -> None:
+        self._url = url
+        self._line = line
+
+    def connect(self) -> Line:
+        """Return the connection; it opens with the first call."""
+        return self._line
+
+    def lost(self, reason: str) -> PlaceUnavailable:
+        """Return what to say when nobody answers."""
+        hint = "Check the address; on its machine `fabric-jobs serve` has to run."
+        return PlaceUnavailable(f"the gateway {self._url} cannot be reached: {reason}", hint=hint)

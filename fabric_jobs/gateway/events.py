@@ -1,0 +1,96 @@
+"""Events after a number: as JSON, with a long poll, or as a stream that goes on (server-sent events)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from fabric_jobs.gateway.json_response import Json, dumps
+from fabric_jobs.gateway.live import Key
+from fabric_jobs.gateway.parts import Parts, find_activation, milliseconds, number_of, parts_of, project_of, whole_of
+from fabric_jobs.records import Event
+from fabric_jobs.store import events
+
+FOLLOW_SECONDS = 60.0  # at most so long waits one call
+PING_SECONDS = 15.0  # a stream without news says so, for proxies that close what is silent
+STREAM = "text/event-stream"
+LAST_EVENT_HEADER = "last-event-id"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which events somebody wants."""
+
+    project_id: str
+    activation_id: str | None
+    after: int
+
+    @property
+    def key(self) -> Key:
+        """What to wait for."""
+        return ("events", "") if self.activation_id is None else ("activation", self.activation_id)
+
+    def found(self, parts: Parts) -> list[Event]:
+        """Return the next of them."""
+        return events.after(parts.store.read, self.after, project_id=self.project_id, activation_id=self.activation_id)
+
+
+async def list_events(request: Request) -> Response:
+    """Answer with the events after `after`; wait for some up to `wait` seconds, or go on for ever as a stream."""
+    parts, project_id = parts_of(request), project_of(request)
+    activation_id = request.query_params.get("activationId") or None
+    if activation_id is not None:
+        activation_id = find_activation(request, project_id, activation_id).activation_id
+    wanted = Wanted(project_id=project_id, activation_id=activation_id, after=_after(request))
+    seconds = number_of(request, "wait", 0, high=FOLLOW_SECONDS)
+    if STREAM in request.headers.get("accept", "") and request.method == "GET":
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(_stream(parts, wanted), media_type=STREAM, headers=headers)
+    deadline = time.monotonic() + seconds
+    while True:
+        found = wanted.found(parts)
+        left = deadline - time.monotonic()
+        if found or left <= 0 or not await parts.live.wait([wanted.key], left):
+            return Json({"success": True, "events": [event_json(event) for event in found]})
+
+
+async def _stream(parts: Parts, wanted: Wanted) -> AsyncIterator[bytes]:
+    yield b": events\n\n"  # so that the headers leave at once
+    while not parts.live.closing:
+        found = wanted.found(parts)
+        if found:
+            yield b"".join(_frame(event) for event in found)
+            wanted = replace(wanted, after=found[-1].number)
+        elif not await parts.live.wait([wanted.key], PING_SECONDS):
+            yield b": nothing new\n\n"
+
+
+def _frame(event: Event) -> bytes:
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.number, event.kind.encode(), dumps(event_json(event)))
+
+
+def _after(request: Request) -> int:
+    """Return where to begin: a browser that connects again says in a header what it has."""
+    text = request.headers.get(LAST_EVENT_HEADER, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else whole_of(request, "after", 0)
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """Return an event as the API shows it."""
+    return {
+        "number": event.number,
+        "kind": event.kind,
+        "at": milliseconds(event.at),
+        "activationId": event.activation_id,
+        **event.body,
+    }
+
+
+P = "/fabric/v4/projects/{project}"
+ROUTES = [Route(P + "/events", list_events, methods=["GET"])]

@@ -1,0 +1,110 @@
+"""Invokes a skill or an agent; `?sync=true` answers with the record of the activation (reference/fabric.md 6.2, 6.3 b)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from fabric_jobs.engine.invoke import Invocation
+from fabric_jobs.errors import InvalidInput, RecordTooLarge
+from fabric_jobs.gateway.activations import wait_for_end
+from fabric_jobs.gateway.json_response import Json, compact, dumps, object_of
+from fabric_jobs.gateway.parts import Parts, flag_of, owners_own, parts_of, project_of
+
+# The directory of the caller's workspace, percent-encoded; only the owner's socket takes it.
+WORKSPACE_HEADER = "x-fabric-workspace"
+ACTIVATION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+HEARTBEAT_SECONDS = 0.4  # Fabric's own command gives up after a second of silence
+
+
+async def invoke_skill(request: Request) -> Response:
+    """Start an activation of a skill."""
+    return await _invoke(request, "skill")
+
+
+async def invoke_agent(request: Request) -> Response:
+    """Start an activation of an agent."""
+    return await _invoke(request, "agent")
+
+
+async def _invoke(request: Request, kind: str) -> Response:
+    parts, project_id = parts_of(request), project_of(request)
+    sync = flag_of(request, "sync")
+    body = await object_of(request, parts.settings.body_bytes)
+    activation_id = await asyncio.wrap_future(parts.engine.invoke(_invocation(request, kind, project_id, body)))
+    if sync:
+        return StreamingResponse(_record(parts, activation_id), media_type="application/json")
+    return Json({"success": True, "activationId": activation_id})
+
+
+async def _record(parts: Parts, activation_id: str) -> AsyncIterator[bytes]:
+    """Yield white space while the activation runs, from the first moment on, and then its record: together that is JSON."""
+    waiting = asyncio.create_task(wait_for_end(parts, activation_id))
+    try:
+        while True:
+            yield b" "
+            done, _ = await asyncio.wait([waiting], timeout=HEARTBEAT_SECONDS)
+            if done:
+                break
+    finally:
+        waiting.cancel()  # the caller went away; the activation runs on
+    yield dumps(waiting.result())
+
+
+def _invocation(request: Request, kind: str, project_id: str, body: dict[str, Any]) -> Invocation:
+    if "payload" not in body:
+        raise InvalidInput("there is no 'payload' in the parameters.", hint='Give an object such as {"payload": {…}}.')
+    payload = compact(body["payload"])
+    limit = parts_of(request).settings.record_bytes
+    if len(payload) > limit:
+        raise RecordTooLarge(
+            f"the payload of {len(payload):,} bytes is over the limit of {limit:,} bytes for one record.",
+            hint="Give the path of a file instead, and let the skill read it.",
+        )
+    properties = {} if body.get("properties") is None else body["properties"]
+    if not isinstance(properties, dict):
+        raise InvalidInput("'properties' is not an object.")
+    return Invocation(
+        project_id=project_id,
+        kind=kind,
+        name=request.path_params["name"],
+        entry=request.path_params["entry"],
+        payload=payload,
+        activation_id=_activation_id(body),
+        properties=properties,
+        session_id=_text(body, "sessionId"),
+        correlation_id=_text(body, "correlationId"),
+        headers=dict(request.headers),
+        workspace=unquote(owners_own(request, WORKSPACE_HEADER)),
+    )
+
+
+def _text(body: dict[str, Any], key: str) -> str:
+    value = body.get(key)
+    if value is not None and not isinstance(value, str):
+        raise InvalidInput(f"'{key}' is not a text.")
+    return value or ""
+
+
+def _activation_id(body: dict[str, Any]) -> str:
+    given = _text(body, "activationId")
+    if given and not ACTIVATION_ID.fullmatch(given):
+        raise InvalidInput(
+            "'activationId' is 8 to 64 letters, digits, '-' and '_'.", hint="Leave it out to have one made."
+        )
+    return given
+
+
+# Names contain slashes, escaped by some clients and not by others: the paths match greedily (reference/fabric.md 6.3 h).
+P = "/fabric/v4/projects/{project}"
+ROUTES = [
+    Route(P + "/skillinvoke/{name:path}/inputs/{entry}", invoke_skill, methods=["POST"]),
+    Route(P + "/agentinvoke/{name:path}/services/{entry}", invoke_agent, methods=["POST"]),
+]

@@ -1,0 +1,106 @@
+"""Prometheus' text format, written by hand: a client library would bring a registry for numbers that are counted already."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import resource
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+import fabric_jobs
+from fabric_jobs.gateway.parts import Parts, parts_of, user_of
+from fabric_jobs.states import ActivationState, TaskState
+from fabric_jobs.store.totals import totals
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+DROPPED = ("connections", "head", "no-http", "slow-head", "slow-body", "slow-reader", "ending")
+STARTED_AT = time.time()
+
+
+@dataclass(frozen=True)
+class Family:
+    """One metric: its name without the prefix, its kind, what it is, and its samples by labels."""
+
+    name: str
+    kind: str  # counter | gauge
+    meaning: str
+    samples: Mapping[str, float]
+
+    def lines(self) -> Iterator[str]:
+        """Yield it as text."""
+        yield f"# HELP fabric_jobs_{self.name} {self.meaning}"
+        yield f"# TYPE fabric_jobs_{self.name} {self.kind}"
+        for labels, value in self.samples.items():
+            shown = f"{{{labels}}}" if labels else ""
+            yield f"fabric_jobs_{self.name}{shown} {value!r}"
+
+
+async def metrics(request: Request) -> Response:
+    """Answer with all numbers."""
+    user_of(request)
+    parts = parts_of(request)
+    stored = await asyncio.to_thread(lambda: list(_stored(parts)))  # whole tables are counted: not in the loop's thread
+    families = [*stored, *_now(parts), *_process()]
+    text = "\n".join(line for family in families for line in family.lines()) + "\n"
+    return Response(text, headers={"content-type": MEDIA_TYPE})
+
+
+def _stored(parts: Parts) -> Iterator[Family]:
+    found = totals(parts.store.read)
+    states = {f'state="{state.value}"': found.activations.get(state.value, 0) for state in ActivationState}
+    yield Family("activations", "gauge", "Activations in the state directory.", states)
+    states = {f'state="{state.value}"': found.tasks.get(state.value, 0) for state in TaskState}
+    yield Family("tasks", "gauge", "Tasks in the state directory.", states)
+    yield _one("records_appended_total", "counter", "Records appended to channels.", found.records_appended)
+    yield _one("record_bytes_appended_total", "counter", "Bytes of these records.", found.bytes_appended)
+    yield _one("records_acked_total", "counter", "Records that their consumers have finished.", found.records_acked)
+    yield _one("dead_letters", "gauge", "Records that used up their attempts.", found.dead_letters)
+    yield _one("events_total", "counter", "Events: moves of tasks and activations.", found.events)
+
+
+def _now(parts: Parts) -> Iterator[Family]:
+    traffic = parts.traffic
+    yield _one("commits_total", "counter", "Transactions since the start of the process.", parts.store.commits)
+    yield _one("writer_queue", "gauge", "Operations that wait for the next transaction.", parts.store.waiting)
+    yield _one("http_requests_total", "counter", "Requests since the start of the process.", traffic.requests)
+    yield _one("http_requests_in_flight", "gauge", "Requests that are being answered.", traffic.in_flight)
+    yield _one("http_connections", "gauge", "Open connections.", traffic.connections)
+    yield _one(
+        "http_waiting", "gauge", "Requests that wait for news: long polls, senders without credit.", parts.live.waiting
+    )
+    dropped = {f'reason="{reason}"': traffic.dropped[reason] for reason in DROPPED}
+    yield Family("http_dropped_total", "counter", "Connections that the gateway closed on somebody.", dropped)
+    yield _one("engine_alive", "gauge", "1 while the engine's thread runs.", int(parts.engine.alive))
+
+
+def _process() -> Iterator[Family]:
+    labels = f'version="{fabric_jobs.__version__}",python="{platform.python_version()}"'
+    yield Family("build_info", "gauge", "Which version runs; always 1.", {labels: 1})
+    yield _one("process_cpu_seconds_total", "counter", "Processor time of the owner process.", time.process_time())
+    yield _one("process_resident_memory_bytes", "gauge", "Memory of the owner process.", _resident_bytes())
+    yield _one("process_start_time_seconds", "gauge", "When it started, in seconds since 1970.", STARTED_AT)
+    descriptors = Path("/proc/self/fd")
+    if descriptors.is_dir():
+        yield _one("process_open_fds", "gauge", "Its open files.", len(os.listdir(descriptors)))
+
+
+def _resident_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # not Linux: the largest that it ever was
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _one(name: str, kind: str, meaning: str, value: float) -> Family:
+    return Family(name, kind, meaning, {"": value})
+
+
+ROUTES = [Route("/metrics", metrics, methods=["GET"])]

@@ -1,0 +1,116 @@
+"""Skills and agents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabric_jobs.gateway.openapi.parts import (
+    DONE,
+    NAME,
+    PROJECT,
+    Answer,
+    Body,
+    Operation,
+    P,
+    flag,
+    in_path,
+    listed,
+    paths,
+    ref,
+)
+
+
+def _paths(kind: str) -> dict[str, Any]:
+    title = kind.capitalize()
+    every: dict[str, Any] = {"tag": "definitions", "parameters": (PROJECT,)}
+    one: dict[str, Any] = {"tag": "definitions", "parameters": (PROJECT, NAME), "errors": ("404",)}
+    versions = listed(kind, ref("Summary"))
+    use = ("403", "404") if kind == "skill" else ("404",)
+    return {
+        f"{P}/{kind}s": paths(
+            get=Operation(
+                name=f"list{title}s",
+                meaning=f"List the newest version of every {kind}.",
+                answer=listed(f"{kind}s", ref("Summary")),
+                **every,
+            ),
+            post=Operation(
+                name=f"save{title}",
+                meaning=f"Keep a version of a {kind}; an unchanged one keeps its number.",
+                body=Body(schema=ref(title), example=EXAMPLES[kind]),
+                answer=Answer(schema=ref("Saved")),
+                **every,
+            ),
+        ),
+        f"{P}/{kind}s/{{name}}": paths(
+            get=Operation(
+                name=f"show{title}",
+                meaning=f"Show a {kind} as it was saved.",
+                answer=Answer(schema=ref(f"Saved{title}")),
+                **one,
+            ),
+            delete=Operation(
+                name=f"delete{title}",
+                meaning=f"Take a {kind} out of use; activations that run keep their version.",
+                answer=DONE,
+                **{**one, "errors": use},
+            ),
+        ),
+        f"{P}/{kind}s/{{name}}/versions": paths(
+            get=Operation(
+                name=f"list{title}Versions", meaning=f"List all versions of a {kind}.", answer=versions, **one
+            )
+        ),
+        f"{P}/{kind}s/{{name}}/deploy": paths(
+            get=Operation(name=f"deploy{title}", meaning="Saving has done it.", answer=DONE, **one)
+        ),
+        f"{P}/{kind}s/{{name}}/undeploy": paths(
+            get=Operation(name=f"undeploy{title}", meaning="There is nothing to undo.", answer=DONE, **one)
+        ),
+        **_invoke(kind),
+    }
+
+
+def _invoke(kind: str) -> dict[str, Any]:
+    prefix, ports, port = (
+        ("skillinvoke", "inputs", "input") if kind == "skill" else ("agentinvoke", "services", "service")
+    )
+    entry = in_path("entry", f"The name of the {port}.", pattern="^[^/]+$")
+    started = {
+        "type": "object",
+        "properties": {"success": {"const": True}, "activationId": {"type": "string"}},
+        "required": ["success", "activationId"],
+    }
+    operation = Operation(
+        name=f"invoke{kind.capitalize()}",
+        meaning=f"Start an activation of a {kind}; with `sync` the answer is its record, once it has ended.",
+        tag="activations",
+        parameters=(PROJECT, NAME, entry, flag("sync", "Wait for the end; white space comes meanwhile.")),
+        body=Body(schema=ref("Invocation"), example={"payload": {"text": "to be or not"}}),
+        answer=Answer(schema={"anyOf": [ref("Activation"), started]}),
+        errors=("404", "409"),
+    )
+    return {f"{P}/{prefix}/{{name}}/{ports}/{{entry}}": paths(post=operation)}
+
+
+EXAMPLES: dict[str, Any] = {
+    "skill": {
+        "camel": "1.0.0",
+        "name": "word-count",
+        "inputs": [
+            {
+                "name": "request",
+                "routing": {"all": {"action": "word-count", "runtime": "cortex/jobs", "output": "response"}},
+            }
+        ],
+        "outputs": [{"name": "response"}],
+        "actions": [{"name": "word-count", "type": "job", "image": "word-count", "response": "stdout"}],
+    },
+    "agent": {
+        "camel": "1.0.0",
+        "name": "words",
+        "skills": [{"skillName": "word-count"}],
+        "mappings": [{"from": "input", "to": "word-count"}, {"from": "word-count", "to": "output"}],
+    },
+}
+PATHS: dict[str, Any] = {**_paths("skill"), **_paths("agent")}

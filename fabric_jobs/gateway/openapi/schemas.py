@@ -1,0 +1,177 @@
+"""The shapes of what goes in and out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fabric_jobs import shipped
+from fabric_jobs.gateway.openapi.parts import ref
+from fabric_jobs.states import ActivationState, TaskState
+
+TEXT = {"type": "string"}
+COUNT = {"type": "integer", "minimum": 0}
+MILLISECONDS = {"type": "integer", "description": "Milliseconds since 1970."}
+MAYBE_MILLISECONDS = {"type": ["integer", "null"], "description": "Milliseconds since 1970."}
+ACTIVATION_STATE = {"enum": [state.value for state in ActivationState]}
+TASK_STATE = {"enum": [state.value for state in TaskState]}
+
+
+def record(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
+    """Return the schema of an object."""
+    return {"type": "object", "properties": {**required, **optional}, "required": list(required)}
+
+
+def _embedded(kind: str) -> dict[str, Any]:
+    """Return the JSON Schema of a definition and its parts, as schemas of this document."""
+    title = kind.capitalize()
+    text = shipped.schema_file(kind).read_text(encoding="utf-8").replace("#/$defs/", f"#/components/schemas/{title}.")
+    whole = json.loads(text)
+    parts = {f"{title}.{name}": part for name, part in whole.pop("$defs").items()}
+    whole.pop("$schema")
+    return {title: whole, **parts}
+
+
+SCHEMAS: dict[str, Any] = {
+    "Error": record(
+        {"success": {"const": False}, "message": TEXT},
+        error={"type": "string", "description": "The class of the error."},
+        hint={"type": "string", "description": "What to do next."},
+        details={
+            "type": "array",
+            "description": "All problems of a document, as {path, message}; or what uses a thing, as {name, type}.",
+            "items": {"type": "object"},
+        },
+    ),
+    "Done": record({"success": {"const": True}, "message": TEXT}),
+    "Saved": record({"success": {"const": True}, "version": {"type": "integer", "minimum": 1}, "message": TEXT}),
+    **_embedded("skill"),
+    **_embedded("agent"),
+    "SavedSkill": record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS}),
+    "SavedAgent": record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS}),
+    "Summary": record({"name": TEXT, "title": TEXT, "description": TEXT, "updatedAt": MILLISECONDS, "_version": COUNT}),
+    "Invocation": record(
+        {"payload": {"description": "Any JSON value of at most 16 MiB."}},
+        properties={"type": ["object", "null"], "description": "Values of properties, which win over all others."},
+        activationId={
+            "type": ["string", "null"],
+            "pattern": "^([A-Za-z0-9_-]{8,64})?$",
+            "description": "An invocation that comes twice with one id starts one activation.",
+        },
+        correlationId={"type": ["string", "null"]},
+        sessionId={"type": ["string", "null"]},
+    ),
+    "ActivationSummary": record(
+        {
+            "activationId": TEXT,
+            "status": ACTIVATION_STATE,
+            "start": MILLISECONDS,
+            "end": MAYBE_MILLISECONDS,
+            "cause": TEXT,
+        },
+        agentName=TEXT,
+        skillName=TEXT,
+    ),
+    "Activation": record(
+        {
+            "success": {"const": True},
+            "activationId": TEXT,
+            "requestId": TEXT,
+            "correlationId": TEXT,
+            "sessionId": TEXT,
+            "projectId": TEXT,
+            "username": TEXT,
+            "payload": {},
+            "properties": {"type": "object"},
+            "headers": {"type": "object"},
+            "start": MILLISECONDS,
+            "end": MAYBE_MILLISECONDS,
+            "status": ACTIVATION_STATE,
+            "response": {"description": "One record, a list of them, null, or {count, href}."},
+        },
+        agentName=TEXT,
+        serviceName=TEXT,
+        skillName=TEXT,
+        inputName=TEXT,
+        cause=TEXT,
+        error={"type": "object"},
+        progress={"type": "array", "items": ref("Progress")},
+        tasks={"type": "array", "items": ref("Task")},
+    ),
+    "Report": record(
+        {
+            "success": {"const": True},
+            "activationId": TEXT,
+            "status": ACTIVATION_STATE,
+            "elapsed": COUNT,
+            "start": MILLISECONDS,
+            "end": MAYBE_MILLISECONDS,
+            "transits": {"type": "array", "items": ref("Transit")},
+        }
+    ),
+    "Transit": record(
+        {
+            "name": TEXT,
+            "title": TEXT,
+            "type": {"enum": ["skill", "output"]},
+            "status": ACTIVATION_STATE,
+            "elapsed": {"type": ["integer", "null"]},
+            "start": MAYBE_MILLISECONDS,
+            "end": MAYBE_MILLISECONDS,
+        }
+    ),
+    "Progress": record(
+        {
+            "skill": TEXT,
+            "node": TEXT,
+            "in": COUNT,
+            "waiting": COUNT,
+            "out": COUNT,
+            "tasks": {"type": "object", "additionalProperties": COUNT},
+        }
+    ),
+    "Event": record({"number": COUNT, "kind": TEXT, "at": MILLISECONDS, "activationId": {"type": ["string", "null"]}}),
+    "News": record(
+        {
+            "events": {"type": "array", "items": ref("Event")},
+            "progress": {"type": "array", "items": ref("Progress")},
+        },
+        activation=ref("Activation"),
+    ),
+    "Task": record(
+        {
+            "name": TEXT,
+            "activationId": {"type": ["string", "null"]},
+            "skillName": TEXT,
+            "actionName": TEXT,
+            "state": TASK_STATE,
+            "attempt": COUNT,
+            "startTime": MAYBE_MILLISECONDS,
+            "endTime": MAYBE_MILLISECONDS,
+        },
+        agentName=TEXT,
+        node=TEXT,
+        receives={"enum": ["message", "stream"]},
+        exitCode={"type": ["integer", "null"]},
+        cause=TEXT,
+        sent=COUNT,
+        record={"type": ["object", "null"]},
+        username=TEXT,
+        attempts={"type": "array", "items": ref("Attempt")},
+    ),
+    "Attempt": record(
+        {"attempt": COUNT, "executor": TEXT, "start": MILLISECONDS, "end": MAYBE_MILLISECONDS},
+        exitCode={"type": ["integer", "null"]},
+        reason=TEXT,
+    ),
+    "Ready": record({"status": TEXT, "checks": {"type": "object", "additionalProperties": TEXT}}),
+    "Info": record(
+        {
+            "serverTs": MILLISECONDS,
+            "version": TEXT,
+            "healths": {"type": "array"},
+            "deployType": TEXT,
+            "endpoints": {"type": "string", "description": "JSON in a text."},
+        }
+    ),
+}

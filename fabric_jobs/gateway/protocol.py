@@ -1,0 +1,202 @@
+"""One connection, guarded: who sends or reads too slowly, sends too large a head, or is one too many, is let go.
+
+uvicorn limits none of these. Whether somebody is slow is looked at once a second for all connections (`Server`): a timer for
+each request would cost more than the request's own parsing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from fabric_jobs.gateway.traffic import Traffic
+from fabric_jobs.settings import Settings
+
+BODY_RATE = 16 << 10  # bytes a second that a body may ask for beyond its first seconds
+LAST_SECONDS = 1.0  # of the grace that a server has when it ends
+CHUNK_OVERHEAD = 8  # a chunk of one byte is six; what is more than this is no body
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one connection may do."""
+
+    connections: int  # over TCP; the Unix socket is for this user's own jobs and commands, and never refused
+    header_bytes: int
+    head_seconds: float
+    body_seconds: float
+    read_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """Return those of the settings."""
+        return cls(
+            connections=settings.connections,
+            header_bytes=settings.header_bytes,
+            head_seconds=settings.head_seconds,
+            body_seconds=settings.body_seconds,
+            read_seconds=settings.read_seconds,
+        )
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with an end to its patience."""
+
+    limits: Limits
+    traffic: Traffic
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Refuse one connection too many."""
+        super().connection_made(transport)
+        self._in_head, self._in_body = True, False
+        self._since = self.loop.time()  # of the head, or of the body
+        self._messages = 0
+        self._head_bytes = self._wire_bytes = self._body_bytes = 0
+        self._too_large = False
+        self._unread_since: float | None = None
+        self.traffic.connections = len(self.connections)
+        if self.client is not None and self._tcp_connections() > self.limits.connections:
+            self._refuse(503, f"there are {self.limits.connections:,} connections already.", "connections")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """One fewer."""
+        super().connection_lost(exc)
+        self.traffic.connections = len(self.connections)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what is neither body nor answered yet."""
+        if self.transport.is_closing():
+            return
+        before = self._messages
+        super().data_received(data)
+        if before != self._messages or self.transport.is_closing():
+            return  # one read holds at most 256 KiB, and part of this one was of the request before
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self.limits.header_bytes:
+                self._refuse_head()
+        elif self._in_body:
+            self._wire_bytes += len(data)
+            if self._wire_bytes > self.limits.header_bytes + CHUNK_OVERHEAD * self._body_bytes:
+                self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._messages += 1
+        self._in_head, self._in_body = True, False
+        self._head_bytes = self._wire_bytes = self._body_bytes = 0
+        self._since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        """A head is whole; its size is known now, also when it came in one piece with what follows."""
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.limits.header_bytes:
+            self._too_large = True
+            raise _HeadTooLarge
+        self._in_head, self._in_body = False, True
+        self._since = self.loop.time()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Part of a body."""
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request is here."""
+        self._in_body = False
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, or has too large a head, in the shape of every other error."""
+        if self._too_large:
+            self._refuse_head()
+        else:
+            self._refuse(400, "this is not an HTTP/1.1 request.", "no-http")
+
+    def pause_writing(self) -> None:
+        """The other side does not read what it asked for."""
+        super().pause_writing()
+        self._unread_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        super().resume_writing()
+        self._unread_since = None
+
+    def shutdown(self) -> None:
+        """The owner is ending: what is here is answered, and who still sends, or does not read, has a second."""
+        super().shutdown()
+        self.loop.call_later(LAST_SECONDS, self._give_up)
+
+    def look(self, now: float) -> None:
+        """Drop the connection when its other side has taken too long."""
+        if self._unread_since is not None and now - self._unread_since > self.limits.read_seconds:
+            self._abort("slow-reader")
+        elif self.transport.is_closing() or self.flow.read_paused:
+            self._since = now  # what is not read is not late
+        elif self._in_head:
+            if now - self._since > self.limits.head_seconds:
+                self._refuse(408, "the head of the request did not come in time.", "slow-head")
+        elif self._in_body:
+            if now - self._since > self.limits.body_seconds + self._body_bytes / BODY_RATE:
+                self._refuse(408, "the body of the request did not come in time.", "slow-body")
+        elif self.cycle is not None and self.cycle.response_complete and self.timeout_keep_alive_task is None:
+            self._in_head, self._since = True, now  # an empty line has ended uvicorn's patience, and is no request
+
+    def _give_up(self) -> None:
+        if self.transport.is_closing() and self._unread_since is None:
+            return
+        if self._unread_since is not None:
+            self._abort("ending")
+        elif self._in_body:
+            self._refuse(503, "this owner is ending.", "ending")
+
+    def _tcp_connections(self) -> int:
+        return sum(getattr(connection, "client", None) is not None for connection in self.connections)
+
+    def _refuse_head(self) -> None:
+        self._refuse(431, f"the head is over the limit of {self.limits.header_bytes:,} bytes.", "head")
+
+    def _refuse(self, status: int, message: str, reason: str) -> None:
+        """Answer in the place of the application, and close; where an answer is under way, only close."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            if self.cycle.response_started:
+                self._abort(reason)
+                return
+            self.cycle.disconnected = True  # whoever reads the body learns that there is no more
+            self.cycle.message_event.set()
+        self.traffic.dropped[reason] += 1
+        body = json.dumps({"success": False, "message": message}).encode()
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
+        self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+        self.transport.close()
+
+    def _abort(self, reason: str) -> None:
+        self.traffic.dropped[reason] += 1
+        self.transport.abort()
+
+
+class _HeadTooLarge(Exception):
+    """Raised in a callback of the parser, which wraps it."""
+
+
+def guarded(limits: Limits, traffic: Traffic) -> type[GuardedProtocol]:
+    """Return the protocol with its limits: uvicorn makes one for each connection, and hands nothing on to it."""
+    return type("Connection", (GuardedProtocol,), {"limits": limits, "traffic": traffic})
+
+
+def guard(bound: socket.socket) -> None:
+    """Let the kernel find out about callers that vanished; connections inherit it from the socket that listens."""
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options: dict[str, Any] = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
+    for name, value in options.items():
+        if hasattr(socket, name):
+            bound.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

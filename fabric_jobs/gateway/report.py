@@ -1,0 +1,94 @@
+"""What an activation did, skill by skill: `?report` and `?verbose` (reference/fabric.md 3.2)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fabric_jobs.executors.base import Note
+from fabric_jobs.gateway import notes
+from fabric_jobs.gateway.parts import Parts, milliseconds
+from fabric_jobs.records import Activation, Channel
+from fabric_jobs.states import ActivationState
+from fabric_jobs.store import channels, dead_letters, tasks
+from fabric_jobs.store.totals import Span, spans
+
+
+def report(parts: Parts, activation: Activation) -> dict[str, Any]:
+    """Return status, time and the way of an activation."""
+    found = spans(parts.store.read, activation.activation_id)
+    plan = parts.engine.plans.of(parts.store.read, activation)
+    transits = [
+        _transit(node.ref_id, node.skill_name, found[node.key], activation)
+        for node in plan.nodes.values()
+        if node.key in found
+    ]
+    transits.sort(key=lambda transit: transit["start"] or 2**53)
+    if activation.ended:
+        end = milliseconds(activation.ended_at)
+        transits.append(
+            {
+                "name": plan.response,
+                "title": plan.response,
+                "type": "output",
+                "status": activation.state.value,
+                "elapsed": 0,
+                "start": end,
+                "end": end,
+            }
+        )
+    return {
+        "success": True,
+        "activationId": activation.activation_id,
+        "status": activation.state.value,
+        "elapsed": _elapsed(activation.started_at, activation.ended_at),
+        "start": milliseconds(activation.started_at),
+        "end": milliseconds(activation.ended_at),
+        "transits": transits,
+    }
+
+
+def progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
+    """Return what each skill has received, sent, and still has before it."""
+    sql = parts.store.read
+    plan = parts.engine.plans.of(sql, activation)
+    inbound: dict[str, list[Channel]] = {}
+    for channel in channels.of_activation(sql, activation.activation_id):
+        inbound.setdefault(channel.node, []).append(channel)
+    counts = tasks.counts(sql, activation.activation_id)
+    sent = tasks.sent_by_node(sql, activation.activation_id)
+    dead = dead_letters.counts_by_node(sql, activation.activation_id)
+    noted = notes.by_node(parts, activation.activation_id)
+    return [
+        {
+            "skill": node.ref_id,
+            "node": node.key,
+            "in": sum(channel.next_offset for channel in inbound.get(node.key, [])),
+            "waiting": sum(channel.next_offset - channel.acked for channel in inbound.get(node.key, [])),
+            "out": sent.get(node.key, 0),
+            "failed": dead.get(node.key, 0),
+            "tasks": counts.get(node.key, {}),
+            "note": "" if activation.ended else noted.get(node.key, Note()).doing,
+            "remarks": list(noted.get(node.key, Note()).remarks),
+        }
+        for node in plan.nodes.values()
+    ]
+
+
+def _transit(ref_id: str, skill_name: str, span: Span, activation: Activation) -> dict[str, Any]:
+    running = span.live and not activation.ended
+    status = ActivationState.PENDING if running else ActivationState.ERROR if span.failed else ActivationState.COMPLETE
+    ended_at = None if running else span.ended_at
+    return {
+        "name": ref_id,
+        "title": skill_name,
+        "type": "skill",
+        "status": status.value,
+        "elapsed": None if span.started_at is None else _elapsed(span.started_at, ended_at),
+        "start": milliseconds(span.started_at),
+        "end": milliseconds(ended_at),
+    }
+
+
+def _elapsed(started_at: float, ended_at: float | None) -> int:
+    return max(0, round(((time.time() if ended_at is None else ended_at) - started_at) * 1000))

@@ -1,0 +1,129 @@
+"""The server: uvicorn on two sockets, a look at slow connections each second, and the watch that ends an idle owner."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from fabric_jobs.errors import FabricJobsError
+from fabric_jobs.gateway.app import make_app
+from fabric_jobs.gateway.parts import Parts
+from fabric_jobs.gateway.protocol import GuardedProtocol, Limits, guard, guarded
+from fabric_jobs.store import activations, tasks
+from fabric_jobs.upkeep import Wanted
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0  # between two looks at all connections
+KEEP_ALIVE_SECONDS = 600  # a connection is kept between two requests
+RETAIN_SECONDS = 3600.0  # between two looks at what is too old or too much
+GRACE_SECONDS = 2  # for the requests that are under way when a signal comes
+
+
+class Server:
+    """Serves the parts of an owner until a signal comes or, with `until_idle`, nothing is left to do."""
+
+    def __init__(self, parts: Parts, sockets: list[socket.socket]) -> None:
+        self._parts = parts
+        self._sockets = sockets
+        self._last_busy = time.monotonic()
+        self._app = make_app(parts)
+        for bound in sockets:
+            if bound.family in (socket.AF_INET, socket.AF_INET6):
+                guard(bound)
+        config = uvicorn.Config(
+            self._answer,
+            interface="asgi3",
+            loop="asyncio",
+            http=guarded(Limits.of(parts.settings), parts.traffic),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            server_header=False,
+            proxy_headers=False,
+            date_header=False,
+        )
+        self._server = uvicorn.Server(config)
+
+    async def run(self, started: Callable[[], None]) -> None:
+        """Serve to the end; `started` is called once connections are accepted."""
+        self._server.config.load()
+        self._server.lifespan = self._server.config.lifespan_class(self._server.config)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        await self._server.startup(sockets=self._sockets)
+        started()
+        watches = [asyncio.create_task(self._watch_connections()), asyncio.create_task(self._retain())]
+        if self._parts.settings.until_idle:
+            watches.append(asyncio.create_task(self._watch_idle()))
+        await self._server.main_loop()
+        for watch in watches:
+            watch.cancel()
+        self._parts.live.close()
+        await self._server.shutdown(sockets=self._sockets)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        traffic = self._parts.traffic
+        traffic.requests += 1
+        traffic.in_flight += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            traffic.in_flight -= 1
+            self._last_busy = time.monotonic()
+
+    def _stop(self) -> None:
+        """End: long polls return, what is under way is answered, and nobody new is let in."""
+        self._parts.live.close()
+        self._parts.upkeep.stop()
+        self._server.should_exit = True
+
+    async def _watch_connections(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for connection in list(self._server.server_state.connections):
+                if isinstance(connection, GuardedProtocol):
+                    connection.look(loop.time())
+
+    async def _watch_idle(self) -> None:
+        idle = self._parts.settings.idle_seconds
+        while not self._server.should_exit:
+            await asyncio.sleep(max(0.05, self._last_busy + idle - time.monotonic()))
+            if self._is_busy():
+                self._last_busy = time.monotonic()
+            elif time.monotonic() - self._last_busy >= idle:
+                self._stop()
+
+    async def _retain(self) -> None:
+        """Delete what is too old or too much, now and from time to time; at least what an earlier owner has begun to delete."""
+        settings = self._parts.settings
+        wanted = None
+        if settings.retain_days is not None or settings.retain_bytes is not None:
+            days = settings.retain_days
+            wanted = Wanted(older_than_seconds=None if days is None else days * 86_400, max_bytes=settings.retain_bytes)
+        while True:
+            try:
+                count = await asyncio.to_thread(self._parts.upkeep.retain, wanted)
+                if count:
+                    log.info("%d activations were deleted, as --retain-days and --retain-size say.", count)
+            except FabricJobsError as error:
+                log.warning("old activations are still there: %s", error.message)
+            await asyncio.sleep(RETAIN_SECONDS)
+
+    def _is_busy(self) -> bool:
+        if self._parts.upkeep.busy:
+            return True
+        sql = self._parts.store.read
+        return self._parts.traffic.in_flight > 0 or bool(activations.unsettled(sql)) or tasks.live_count(sql) > 0

@@ -1,0 +1,16 @@
+"""What goes in and out, counted: shown by /metrics, and asked by the server whether somebody is still there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Counts since the start of the process; changed in the event loop's thread only."""
+
+    requests: int = 0  # that have come
+    in_flight: int = 0  # that are being answered, long polls and streams too
+    connections: int = 0  # that are open
+    dropped: Counter[str] = field(default_factory=Counter)  # connections that were closed on somebody, by reason

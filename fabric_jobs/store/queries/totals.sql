@@ -1,0 +1,21 @@
+-- name: activation_states
+-- How many activations are in each state, of all projects.
+select state, count(*) as count from activations group by state;
+
+-- name: task_states
+-- How many tasks are in each state, of all projects.
+select state, count(*) as count from tasks group by state;
+
+-- name: channel_totals
+-- What flowed over all channels; a consumer acknowledges what it closed without reading, too.
+select coalesce(sum(next_offset), 0) as appended, coalesce(sum(size), 0) as bytes, coalesce(sum(acked), 0) as acked from channels;
+
+-- name: other_totals
+-- Records that were given up, and the number of the last event.
+select (select count(*) from dead_letters) as dead_letters, (select coalesce(max(number), 0) from events) as events;
+
+-- name: task_spans
+-- When the tasks of each node of an activation ran.
+select node, min(started_at) as started_at, max(ended_at) as ended_at,
+  sum(state in ('QUEUED', 'STARTING', 'ACTIVE')) as live, sum(state in ('FAILED', 'TIMEOUT', 'CANCELLED')) as failed
+from tasks where activation_id = :activation_id group by node;

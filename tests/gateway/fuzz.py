@@ -1,0 +1,127 @@
+"""Schemathesis against a running gateway: `python -m tests.gateway.fuzz --requests 20000`.
+
+It makes up requests from `/openapi.json`, good and bad ones, and checks that no answer is a 5xx and that each agrees with the
+document. Ids and names that exist are made known to it, or nearly all calls would end at a 404.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fabric_jobs.runtime.fabric_skill.http import Connection
+from tests.acceptance.live import PROJECT, Live
+
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
+    "response_schema_conformance,negative_data_rejection,positive_data_acceptance,unsupported_method,"
+    "allow_header_conformance,ignored_auth"
+)
+# A definition can be right in its shape and still name an action that it does not have: that is a 400, too.
+CONFIG = """
+[[operations]]
+include-operation-id = ["saveSkill", "saveAgent"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400"]
+"""
+METHODS = {"get", "post", "put", "delete", "patch"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run did."""
+
+    requests: int
+    code: int
+    said: str
+
+
+def run(live: Live, requests: int, *, seed: int, quick: bool = False) -> Found:
+    """Send about so many requests to the gateway of a workspace."""
+    live.skill("echo", "print(message()['payload'], end='')")
+    live.agent("echoes", ("input", "echo"), ("echo", "output"))
+    activation = live.invoke("echoes", 1, kind="agents")["activationId"]
+    address = live.published()
+    host, _, port = address.url.removeprefix("http://").partition(":")
+    connection = Connection((host, int(port)), address.token)
+    document = json.loads(connection.request("GET", "/openapi.json").body)
+    task = json.loads(connection.request("GET", f"{PROJECT}/tasks").body)["tasks"][0]["name"]
+    known = {"project": ["local"], "name": ["echo", "echoes"], "activation": [activation], "task": [task]}
+    make_known(document, {**known, "entry": ["request", "input"]})
+    place = live.root.parent / "openapi.json"
+    place.write_text(json.dumps(document))
+    operations = sum(len(METHODS & set(methods)) for methods in document["paths"].values())
+    before = counted(connection)
+    config = live.root.parent / "schemathesis.toml"
+    config.write_text(CONFIG)
+    command: list[object] = [Path(sys.executable).parent / "schemathesis", "--config-file", config]
+    command += ["run", place, "--url", address.url, "--checks", CHECKS, "--no-color"]
+    command += ["--header", f"Authorization: Bearer {address.token}", "--seed", seed]
+    command += ["--max-examples", max(1, requests // operations), "--phases"]
+    # To make up whole definitions takes schemathesis most of its time.
+    command += ["fuzzing", "--exclude-operation-id-regex", "^save"] if quick else ["examples,coverage,fuzzing"]
+    command += ["--continue-on-failure", "--no-shrink", "--warnings", "off", "--request-timeout", "30"]
+    command += ["--generation-database", "none", "--suppress-health-check", "all"]
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=live.root.parent,
+        capture_output=True,
+        text=True,
+        env=live.environment,
+        check=False,
+    )
+    count = counted(connection) - before
+    connection.close()
+    return Found(count, done.returncode, done.stdout + done.stderr)
+
+
+def make_known(document: dict[str, Any], values: dict[str, list[str]]) -> None:
+    """Let half of the values of some parameters be such as there are, and no call wait for long."""
+    document["paths"] = {path.replace("{project}", "local"): methods for path, methods in document["paths"].items()}
+    every = [item for methods in document["paths"].values() for item in methods.items()]
+    for method, operation in every:
+        found = operation.get("parameters", [])
+        operation["parameters"] = [parameter for parameter in found if parameter["name"] not in ("project", "wait")]
+        for parameter in operation["parameters"]:
+            if parameter["in"] == "path" and parameter["name"] in values:
+                # What is there has to stay, or nothing could be invoked any more.
+                given = ["word-count", "words"] if method == "delete" else values[parameter["name"]]
+                parameter["schema"] = {"anyOf": [{"enum": given}, parameter["schema"]]}
+        content = operation.get("requestBody", {}).get("content", {})
+        if "application/x-ndjson" in content:  # of which schemathesis knows no way to write a text
+            content["text/plain"] = content.pop("application/x-ndjson")
+
+
+def counted(connection: Connection) -> int:
+    """Return how many requests the gateway has had."""
+    text = connection.request("GET", "/metrics").body.decode()
+    (line,) = [line for line in text.splitlines() if line.startswith("fabric_jobs_http_requests_total ")]
+    return int(line.split()[1])
+
+
+def main() -> None:
+    """Run it from the command line."""
+    parser = argparse.ArgumentParser(description="Schemathesis against a running gateway.")
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        live = Live(Path(directory) / "w", idle_seconds=60.0)
+        try:
+            found = run(live, given.requests, seed=given.seed)
+            log = (live.state / "owner.log").read_text()
+        finally:
+            live.close()
+    print(found.said)
+    print(f"{found.requests:,} requests; schemathesis exited with {found.code}; owner.log has {len(log):,} bytes")
+    print(log[-4000:])
+    sys.exit(found.code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The commands against a gateway that is somewhere else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from fabric_jobs.client.remote import Remote
+from fabric_jobs.errors import InvalidInput
+from tests.acceptance.live import Live
+
+ECHO = "print(message()['payload'], end='')"
+
+
+@pytest.fixture
+def laptop(live: Live, tmp_path: Path) -> Iterator[Live]:
+    """A workspace beside the one that is served."""
+    live.skill("echo", ECHO)
+    live.invoke("echo", 0)
+    made = Live(tmp_path / "laptop" / "w")
+    made.environment["FABRIC_JOBS_CONFIG_DIR"] = str(tmp_path / "config")
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_commands_reach_it_by_address_and_by_profile(live: Live, laptop: Live, tmp_path: Path) -> None:
+    address = live.published()
+    laptop.ok("profiles", "set", "lab", "--url", address.url, "--token", "-", stdin=f"{address.token}\n")
+    assert (tmp_path / "config" / "profiles.toml").stat().st_mode & 0o777 == 0o600
+    listed = laptop.ok("profiles", "list", "--output", "json")
+    assert listed.value == [{"name": "lab", "url": address.url, "project": "local"}]
+    assert laptop.invoke("echo", 2, "--profile", "lab")["response"] == "2"
+    variables = {"FABRIC_JOBS_URL": address.url, "FABRIC_JOBS_TOKEN": address.token}
+    activation = laptop.ok("skills", "invoke", "echo", "--payload", "3", "--detach", **variables).out.strip()
+    waited = laptop.ok("activations", "wait", activation, FABRIC_JOBS_PROFILE="lab")
+    assert waited.out == "3\n"
+    assert laptop.ok("tasks", "logs", "echo", "--activation", activation, "--profile", "lab").out == "3"
+    assert "echo" in laptop.ok("skills", "list", "--profile", "lab").out
+    assert not laptop.state.exists()
+    laptop.ok("profiles", "remove", "lab")
+    assert "lab" in laptop.fails(3, "profiles", "remove", "lab")
+
+
+def test_a_typed_state_directory_wins_over_variables(live: Live, laptop: Live) -> None:
+    variables = {"FABRIC_JOBS_URL": "http://127.0.0.1:9", "FABRIC_JOBS_TOKEN": "x"}
+    listed = laptop.ok("activations", "list", "--state-dir", live.state, "--output", "json", **variables)
+    assert len(listed.value) == 1
+    said = laptop.fails(2, "activations", "list", "--state-dir", live.state, "--url", "http://127.0.0.1:9")
+    assert "--url and --state-dir" in said
+
+
+@pytest.mark.parametrize("url", ["nowhere", "ftp://x", "http://", "http://x:99999", "http://x y", "http://[x"])
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(InvalidInput, match="address"):
+        Remote(url=url, token="x").check()
+
+
+def test_what_cannot_work_is_said(live: Live, laptop: Live) -> None:
+    address = live.published()
+    assert "no token" in laptop.fails(2, "activations", "list", "--url", address.url)
+    assert "token" in laptop.fails(5, "activations", "list", "--url", address.url, "--token", "wrong")
+    assert "refused" in laptop.fails(5, "activations", "list", "--url", "http://127.0.0.1:9", "--token", "x")
+    place = ("--url", address.url, "--token", address.token)
+    said = laptop.fails(3, "skills", "invoke", "ecko", "--payload", "1", *place)
+    assert "the gateway has no skill 'ecko'" in said
+    assert "Did you mean 'echo'?" in said
+    directory = laptop.root / "config"
+    directory.mkdir()
+    (directory / "profiles.toml").write_text("[profiles\n")
+    assert "profiles.toml" in laptop.fails(2, "profiles", "list", FABRIC_JOBS_CONFIG_DIR=str(directory))
+
+
+def test_a_workspace_is_saved_there_without_its_files(live: Live, laptop: Live) -> None:
+    address = live.published()
+    place = ("--url", address.url, "--token", address.token)
+    laptop.skill("echo", ECHO)  # the same definition: it keeps the files that it has there
+    assert laptop.invoke("echo", 4, *place)["response"] == "4"
+    laptop.skill("mine", ECHO)
+    ran = laptop.run("skills", "invoke", "mine", "--payload", "1", *place)
+    assert (ran.code, "saved without its files" in ran.err) == (1, True)
+
+
+@pytest.fixture
+def certified(live: Live, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A proxy with TLS before the gateway: its address and its certificate."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    words = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    words += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", "req", *words], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    listener = socket.create_server(("127.0.0.1", 0))
+    live.ok("activations", "list")
+    host, _, port = live.published().url.removeprefix("http://").partition(":")
+
+    def serve() -> None:
+        with suppress(OSError):  # the listener is closed
+            while True:
+                incoming, _ = listener.accept()
+                with suppress(OSError):  # a client that does not trust the certificate
+                    inside = context.wrap_socket(incoming, server_side=True)
+                    outside = socket.create_connection((host, int(port)))
+                    for one, other in ((inside, outside), (outside, inside)):
+                        threading.Thread(target=pump, args=(one, other), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"https://localhost:{listener.getsockname()[1]}", certificate
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+def pump(one: socket.socket, other: socket.socket) -> None:
+    """Pass on what comes until one side is done."""
+    with suppress(OSError):
+        while data := one.recv(65_536):
+            other.sendall(data)
+    with suppress(OSError):
+        other.shutdown(socket.SHUT_RDWR)
+    one.close()
+
+
+def test_tls_is_used_and_checked(live: Live, laptop: Live, certified: tuple[str, Path]) -> None:
+    url, certificate = certified
+    words = ("activations", "list", "--output", "json", "--url", url, "--token", live.published().token)
+    listed = laptop.ok(*words, SSL_CERT_FILE=str(certificate))
+    assert len(json.loads(listed.out)) == 1
+    assert "certificate" in laptop.fails(5, *words).lower()
