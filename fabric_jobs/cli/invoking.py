@@ -121,12 +121,19 @@ def attend(gateway: Gateway, activation_id: str, *, quiet: bool) -> dict[str, An
 
 def print_result(record: dict[str, Any], output: str) -> None:
     """Print the response, or the whole record; raise RunFailed when the activation did not end well."""
-    from fabric_jobs.workspace.run import check_ended_well
+    from fabric_jobs.workspace.run import check_ended_well, next_for_dead_letters
 
     if output != "table":
         show(record, output)
-    elif record["status"] == "COMPLETE":
-        print_response(record)
+    elif record["status"] == "COMPLETE" or (record.get("deadLetters") and record["response"] is not None):
+        print_response(record)  # the other records were handled
+    if record["status"] == "COMPLETE" and record.get("deadLetters"):
+        what = (
+            "1 record is a dead letter"
+            if record["deadLetters"] == 1
+            else f"{record['deadLetters']:,} records are dead letters"
+        )
+        click.echo(f"{what}. {next_for_dead_letters(record)}", err=True)
     check_ended_well(record)
 
 

@@ -101,6 +101,7 @@ class Progress:
             f"out {node['out']:>7,}",
             f"waiting {node['waiting']:>6,}",
             f"{rate:>7,.0f}/s",
+            *([f"failed {node['failed']:,}"] if node.get("failed") else []),
         )
 
     def _erase(self) -> None:

@@ -159,7 +159,14 @@ def failure(record: Mapping[str, Any], *, last_lines: bool = True) -> RunFailed:
     if error.get("lastLines") and last_lines:
         lines += ["  its last lines:", *(f"    {line}" for line in error["lastLines"])]
     hint = f"Read its log: fabric-jobs tasks logs {error['task']}" if error.get("task") else ""
+    if error.get("deadLetters"):
+        hint = next_for_dead_letters(record)
     return RunFailed("\n".join(lines), hint=hint)
+
+
+def next_for_dead_letters(record: Mapping[str, Any]) -> str:
+    """Return what to type after an activation that has left dead letters."""
+    return f"Next: fabric-jobs deadletters list --activation {record['activationId']}"
 
 
 def _post_skill(gateway: Gateway, found: SkillFile) -> None:
