@@ -24,7 +24,7 @@ class Attempts:
         """`on_change(activation_id)` is called, in a thread of this class, when an attempt of an activation may have ended."""
         self._executors = executors
         self._on_change = on_change
-        self._known: dict[int, tuple[int, str, str, str]] = {}  # task_id -> attempt, executor, handle, activation_id
+        self._known: dict[int, tuple[Task, str, str]] = {}  # task_id -> task, executor, handle of its attempt
         self._tasks: dict[str, int] = {}  # handle -> task_id
         self._changed: set[int] = set()
         self._early: dict[str, None] = {}  # handles that changed before we knew whose they are, or after we forgot
@@ -43,7 +43,7 @@ class Attempts:
             before = self._known.get(task.task_id)
             if before is not None:
                 self._tasks.pop(before[2], None)
-            self._known[task.task_id] = (task.attempt, executor, handle, str(task.activation_id))
+            self._known[task.task_id] = (task, executor, handle)
             self._tasks[handle] = task.task_id
             self._changed.add(task.task_id)  # it may have ended before we knew its handle
             ended_before = handle in self._early
@@ -55,7 +55,9 @@ class Attempts:
         """Return the tasks whose current attempt is in the hands of an executor, as far as this process knows."""
         with self._lock:
             known = {task.task_id: self._known.get(task.task_id) for task in live}
-        return frozenset(task.task_id for task in live if (found := known[task.task_id]) and found[0] == task.attempt)
+        return frozenset(
+            task.task_id for task in live if (found := known[task.task_id]) and found[0].attempt == task.attempt
+        )
 
     def forget(self, task: Task) -> None:
         """The attempt is over and done with."""
@@ -71,13 +73,19 @@ class Attempts:
         """Return the executor and the handle of the current attempt; None when no executor has accepted it yet."""
         with self._lock:
             known = self._known.get(task.task_id)
-        if known is not None and known[0] == task.attempt:
+        if known is not None and known[0].attempt == task.attempt:
             return self._executors[known[1]], known[2]
         attempt: Attempt | None = tasks.attempt(sql, task.task_id, task.attempt)
         if attempt is None or attempt.handle is None:
             return None
         self.note(task, attempt.executor, attempt.handle)
         return self._executors[attempt.executor], attempt.handle
+
+    def changed(self, activation_id: str) -> list[Task]:
+        """Return the tasks of an activation whose attempts may have ended, as they were when these were handed over."""
+        with self._lock:
+            known = [self._known[task_id][0] for task_id in self._changed if task_id in self._known]
+        return [task for task in known if task.activation_id == activation_id]
 
     def exits(self, sql: Sql, live: list[Task]) -> tuple[dict[int, AttemptExit], bool]:
         """Return how the attempts of live tasks ended, as far as they have, and whether an executor did not answer."""
@@ -149,4 +157,4 @@ class Attempts:
                     del self._early[next(iter(self._early))]
                 return None
             self._changed.add(task_id)
-            return self._known[task_id][3]
+            return str(self._known[task_id][0].activation_id)

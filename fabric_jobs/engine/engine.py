@@ -22,7 +22,7 @@ from fabric_jobs.engine.retry import retries_of, retry
 from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.executors.base import Executor
-from fabric_jobs.records import DeadLetter
+from fabric_jobs.records import DeadLetter, Task
 from fabric_jobs.routing import Plan
 from fabric_jobs.settings import Settings, cpu_count
 from fabric_jobs.states import TaskState
@@ -46,6 +46,7 @@ class Engine:
         self._dispatcher = Dispatcher(store, executor, self._attempts, settings, endpoint, self._calls)
         self._timers: dict[str, float] = {}
         self._starved: set[str] = set()  # activations with records or tasks that wait for a worker slot
+        self._looked_at: set[str] = set()  # activations that have not ended
         self._fed: dict[int, str] = {}  # channels that feed message tasks -> activation
         self._feeds: dict[str, set[int]] = {}  # the same by activation
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -101,6 +102,7 @@ class Engine:
         for activation_id in effects.look - effects.completed:
             self._inbox.put(activation_id)
         for activation_id in effects.completed:
+            self._looked_at.discard(activation_id)
             for channel_id in self._feeds.pop(activation_id, ()):
                 self._fed.pop(channel_id, None)
 
@@ -157,18 +159,21 @@ class Engine:
 
     def _snapshot(self, activation_id: str) -> Snapshot | None:
         sql = self._store.read
-        activation = activations.find(sql, activation_id)
-        if activation is None:
-            return None
-        plan = self.plans.of(sql, activation)
+        plan = self.plans.known(activation_id)
+        if plan is None:
+            activation = activations.find(sql, activation_id)
+            if activation is None:
+                return None
+            plan = self.plans.of(sql, activation)
         # First the exits, then the rows: what an attempt stored before it ended is in the rows.
-        jobs = [task for task in tasks.live(sql, activation_id) if task.kind == "job"]
-        exits, unavailable = self._attempts.exits(sql, jobs)
+        exits, unavailable = self._attempts.exits(sql, self._jobs(activation_id))
         if unavailable:
             self._wake_at(activation_id, time.time() + RETRY_SECONDS)
         taken = take(sql, activation_id, plan)
         if taken is None:
             return None
+        if taken.activation.ended and not taken.live:
+            self._looked_at.discard(activation_id)
         self._note_channels(taken)
         return replace(
             taken,
@@ -178,6 +183,13 @@ class Engine:
             free_slots=self._settings.task_slots - tasks.busy_slots(sql),
             cpus=cpu_count(),
         )
+
+    def _jobs(self, activation_id: str) -> list[Task]:
+        """Return the jobs whose attempts may have ended; those that another engine has started are found at the first look."""
+        if activation_id in self._looked_at:
+            return self._attempts.changed(activation_id)
+        self._looked_at.add(activation_id)
+        return [task for task in tasks.live(self._store.read, activation_id) if task.kind == "job"]
 
     def _note_channels(self, snapshot: Snapshot) -> None:
         waiting = any(task.state is TaskState.QUEUED for task in snapshot.live)

@@ -38,6 +38,11 @@ class Plans:
             self.keep(activation.activation_id, plan)
         return plan
 
+    def known(self, activation_id: str) -> Plan | None:
+        """Return the plan of an activation if it is remembered."""
+        with self._lock:
+            return self._plans.get(activation_id)
+
     def keep(self, activation_id: str, plan: Plan) -> None:
         """Remember a plan."""
         with self._lock:
