@@ -11,18 +11,26 @@ from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.program import Program
 
 LOCALHOST = "127.0.0.1"
+ANYWHERE = re.compile(r"(?<![\w.])0\.0\.0\.0(?![\w.])")
 FILE = "port"  # in the directory of an attempt
 
 
 def give(
     found: Program, environment: Mapping[str, str], declared: int, directory: Path
 ) -> tuple[Program, dict[str, str]]:
-    """Return a program and its variables with a free port in place of the declared one, and in the variable PORT."""
+    """Return a program and its variables with a free port in place of the declared one, and in the variable PORT.
+
+    What would listen on all addresses, as it has to in a container, listens on this machine's own: nobody else is to reach it.
+    """
     port = _note_free_port(directory)
     number = re.compile(rf"(?<![\w.]){declared}(?![\w.])")
-    values = {key: str(port) if value == str(declared) else value for key, value in environment.items()}
-    words = tuple(number.sub(str(port), word) for word in found.words)
-    return found._replace(words=words), {**values, "PORT": str(port)}
+
+    def own(values: Mapping[str, str]) -> dict[str, str]:
+        ports = {key: str(port) if value == str(declared) else value for key, value in values.items()}
+        return {key: ANYWHERE.sub(LOCALHOST, value) for key, value in ports.items()}
+
+    words = tuple(ANYWHERE.sub(LOCALHOST, number.sub(str(port), word)) for word in found.words)
+    return found._replace(words=words, variables=own(found.variables)), {**own(environment), "PORT": str(port)}
 
 
 def address(directory: Path) -> tuple[str, int]:

@@ -106,7 +106,8 @@ async def follow_activation(request: Request) -> Response:
         left = (gathered if found else deadline) - time.monotonic()
         if left <= 0 or any(event.kind in ENDS for event in news):
             break
-        await parts.live.wait([("activation", activation.activation_id)], left)
+        key = "over" if found else "activation"  # once there are news, only the end is worth a look before it is time
+        await parts.live.wait([(key, activation.activation_id)], left)
     activation = find_activation(request, project_id)
     body: dict[str, Any] = {"events": [event_json(event) for event in found], "progress": progress(parts, activation)}
     if activation.ended:

@@ -162,6 +162,8 @@ class Live:
             self._touch(("credit", channel_id))
         for activation_id in effects.activations:
             self._touch(("activation", activation_id))
+        for activation_id in effects.over:
+            self._touch(("over", activation_id))
         if effects.events:
             self._touch(("events", ""))
 

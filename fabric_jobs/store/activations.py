@@ -131,6 +131,7 @@ def end(
         cause=cause,
         error=error,
     )
+    tx.effects.over.add(activation.activation_id)
     _let_go(tx, activation.activation_id, state)
     return True
 

@@ -43,6 +43,7 @@ class Effects:
     look: set[str] = field(default_factory=set)  # something that the engine has not decided itself
     news: set[int] = field(default_factory=set)  # channels with records that the engine has not seen
     completed: set[str] = field(default_factory=set)  # activations in which nothing is left to do
+    over: set[str] = field(default_factory=set)  # activations that have come to an end
     events: bool = False
     written: int = 0  # bytes that the transaction wrote beside what others are told of, about
 
@@ -60,6 +61,7 @@ class Effects:
         self.look |= other.look
         self.news |= other.news
         self.completed |= other.completed
+        self.over |= other.over
         self.events |= other.events
         self.written += other.written
 

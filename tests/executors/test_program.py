@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.errors import InvalidInput
-from fabric_jobs.executors import program
+from fabric_jobs.executors import ports, program
 from fabric_jobs.executors.base import ProcessSpec
 
 
@@ -134,3 +134,17 @@ def test_a_dockerfile_that_is_no_text_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_bytes(b"\xff\xfe\0")
     with pytest.raises(InvalidInput, match="there is no program"):
         program.find(ProcessSpec(directory=tmp_path))
+
+
+def test_a_program_that_listens_gets_a_free_port_and_listens_on_this_machine_only(tmp_path: Path) -> None:
+    found = program.Program(
+        words=("serve", "--host", "0.0.0.0", "--port=5000", "0.0.0.0:5000", "15000", "10.0.0.0"),
+        directory=tmp_path,
+        variables={"UVICORN_HOST": "0.0.0.0", "OTHER": "5000"},
+    )
+    given, environment = ports.give(found, {"MINE": "5000", "LEVEL": "50"}, 5000, tmp_path)
+    host, port = ports.address(tmp_path)
+    assert given.words == ("serve", "--host", host, f"--port={port}", f"{host}:{port}", "15000", "10.0.0.0")
+    assert given.variables == {"UVICORN_HOST": host, "OTHER": str(port)}
+    assert environment == {"MINE": str(port), "LEVEL": "50", "PORT": str(port)}
+    assert host == "127.0.0.1"

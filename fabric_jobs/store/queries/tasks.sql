@@ -116,11 +116,20 @@ select * from attempts where task_id = :task_id and attempt = :attempt;
 select * from attempts where task_id = :task_id order by attempt;
 
 -- name: recent_attempts
--- The current attempts of an activation that an executor has accepted: of the tasks that live, and of the newest.
-select tasks.node, attempts.handle from tasks join attempts using (task_id, attempt)
-where attempts.handle is not null and task_id in (
-  select task_id from tasks where activation_id = :activation_id and state in ('STARTING', 'ACTIVE')
-  union
-  select * from (select task_id from tasks where activation_id = :activation_id order by task_id desc limit :newest)
+-- The current attempts of an activation that an executor has accepted: of the tasks that live, and of the newest; of calls, the daemon's.
+select node, handle from (
+  select t.task_id, t.node, case t.kind when 'calls' then (
+      select da.handle from tasks d join attempts da on da.task_id = d.task_id and da.attempt = d.attempt
+      where d.activation_id is null and d.state in ('STARTING', 'ACTIVE') and d.skill_name = t.skill_name
+        and d.action_name = t.action_name and d.project_id = t.project_id
+      order by d.task_id desc limit 1
+    ) else a.handle end as handle
+  from tasks t join attempts a on a.task_id = t.task_id and a.attempt = t.attempt
+  where t.task_id in (
+    select task_id from tasks where activation_id = :activation_id and state in ('STARTING', 'ACTIVE')
+    union
+    select * from (select task_id from tasks where activation_id = :activation_id order by task_id desc limit :newest)
+  )
 )
+where handle is not null
 order by task_id desc;
