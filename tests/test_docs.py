@@ -18,7 +18,7 @@ import fabric_jobs
 from fabric_jobs import errors
 from fabric_jobs.cli import cli
 from fabric_jobs.cli.exits import EXIT_CODES
-from fabric_jobs.gateway import activations, internal, skills, tasks
+from fabric_jobs.gateway import activations, dead_letters, internal, logs, skills, tasks, trace
 from fabric_jobs.runtime import fabric_skill
 from fabric_jobs.scaffold.templates import list_templates
 from fabric_jobs.settings import Settings
@@ -252,7 +252,8 @@ def shown(name: str, value: float) -> str:
 
 def test_every_route_is_documented() -> None:
     page = reference("http.md")
-    routes = [*internal.ROUTES, *skills.ROUTES, *activations.ROUTES, *tasks.ROUTES]
+    resources = (internal, skills, activations, tasks, logs, dead_letters, trace)
+    routes = [route for resource in resources for route in resource.ROUTES]
     wanted = []
     for route in routes:
         (method,) = (route.methods or set()) - {"HEAD"}
