@@ -11,6 +11,7 @@ from io import TextIOWrapper
 import click
 
 import fabric_jobs
+from fabric_jobs.cli.groups import Group
 from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
 
 # Name, module, attribute, and the line that --help shows: reading it from the command would load every module.
@@ -33,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """Loads a command's module when the command is named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -41,7 +42,7 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; click names the nearest ones when there is none."""
+        """Import and return a command; None when there is none."""
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]

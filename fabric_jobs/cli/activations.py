@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.logs import activation_logs
 from fabric_jobs.cli.printing import show, show_rows
 from fabric_jobs.states import ActivationState
@@ -14,7 +15,7 @@ from fabric_jobs.states import ActivationState
 COLUMNS = {"ACTIVATION": "activationId", "NAME": "name", "STATUS": "status", "STARTED": "start", "CAUSE": "cause"}
 
 
-@click.group("activations")
+@click.group("activations", cls=Group)
 def group() -> None:
     """List, show, wait for and cancel invocations of skills and agents."""
 

@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.invoking import invocation_options, run, show_saved, workspace_names
 from fabric_jobs.cli.printing import show_rows
 from fabric_jobs.cli.testing import run_tests, test_options
 
 
-@click.group("agents")
+@click.group("agents", cls=Group)
 def group() -> None:
     """List the agents of a workspace, invoke and test them."""
 

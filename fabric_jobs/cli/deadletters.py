@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.printing import show, show_rows
 from fabric_jobs.errors import InvalidInput
 
@@ -45,7 +46,7 @@ def filters(command: F) -> F:
     return command
 
 
-@click.group("deadletters")
+@click.group("deadletters", cls=Group)
 def group() -> None:
     """List, show, edit, retry and drop records that used up their attempts."""
 
@@ -65,7 +66,8 @@ def list_letters(output: str, limit: int, retried: bool | None, **given: Any) ->
     """
     found = _listed(options.gateway_of(given["workspace"], given["state_dir"]), given, retried=retried, limit=limit)
     rows = [{**letter, "offset": (letter["record"] or {}).get("offset")} for letter in found]
-    show_rows(found if output != "table" else rows, COLUMNS, output, empty="There are no such dead letters.")
+    chosen = _is_filtered(given) or retried is not None
+    show_rows(found if output != "table" else rows, COLUMNS, output, empty=_none(chosen=chosen))
 
 
 @group.command("show")
@@ -139,7 +141,7 @@ def retry(letters: tuple[int, ...], every: bool, detach: bool, output: str, **gi
     gateway = options.gateway_of(given["workspace"], given["state_dir"])
     ids = _chosen(gateway, letters, every, given, retried=False)
     if not ids:
-        click.echo("There are no such dead letters.", err=True)
+        click.echo("There is no such dead letter to try again.", err=True)
         return
     body = {"ids": ids, "requestId": secrets.token_hex(12)}
     started = [entry["activationId"] for entry in gateway.post("/deadletters/retry", body)["activations"]]
@@ -169,9 +171,17 @@ def drop(letters: tuple[int, ...], every: bool, yes: bool, **given: Any) -> None
     gateway = options.gateway_of(given["workspace"], given["state_dir"])
     ids = _chosen(gateway, letters, every, given, retried=None)
     if ids and not letters and not yes:
-        click.confirm(f"Drop {len(ids):,} dead letters for good?", abort=True, err=True)
-    dropped = sum(json.loads(gateway.raw("DELETE", f"/deadletters/{letter}").body)["dropped"] for letter in ids)
-    click.echo(f"{dropped:,} dead letters are dropped.", err=True)
+        click.confirm(f"Drop {_counted(len(ids))} for good?", abort=True, err=True)
+    dropped = {
+        letter: json.loads(gateway.raw("DELETE", f"/deadletters/{letter}").body)["dropped"]
+        for letter in dict.fromkeys(ids)
+    }
+    count = sum(dropped.values())
+    if count or not letters:
+        click.echo(f"{_counted(count)} {'is' if count == 1 else 'are'} dropped.", err=True)
+    missing = [str(letter) for letter, number in dropped.items() if not number]
+    if missing:
+        click.echo(f"Not dropped, since there is none with this number: {', '.join(missing)}.", err=True)
 
 
 def _listed(gateway: Gateway, given: dict[str, Any], *, retried: bool | None, limit: int) -> list[dict[str, Any]]:
@@ -185,8 +195,7 @@ def _chosen(
     gateway: Gateway, letters: tuple[int, ...], every: bool, given: dict[str, Any], *, retried: bool | None
 ) -> list[int]:
     """Return the numbers that were given, else those of the filters."""
-    filtered = any(given[key] for key in ("activation", "skill", "contains"))
-    if (bool(letters), every, filtered).count(True) != 1:
+    if (bool(letters), every, _is_filtered(given)).count(True) != 1:
         raise InvalidInput(
             "name dead letters by their numbers, or choose them by a filter, or take --all.",
             hint="List them with `fabric-jobs deadletters list`.",
@@ -194,6 +203,18 @@ def _chosen(
     if letters:
         return list(letters)
     return [letter["id"] for letter in _listed(gateway, given, retried=retried, limit=TOGETHER)]
+
+
+def _is_filtered(given: dict[str, Any]) -> bool:
+    return any(given[key] for key in ("activation", "skill", "contains"))
+
+
+def _none(*, chosen: bool) -> str:
+    return "There are no such dead letters." if chosen else "There are no dead letters."
+
+
+def _counted(count: int) -> str:
+    return "1 dead letter" if count == 1 else f"{count:,} dead letters"
 
 
 def _print_started(started: list[str], output: str) -> None:

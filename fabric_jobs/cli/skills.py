@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from fabric_jobs.cli import dev, options
+from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.invoking import invocation_options, run, show_saved, workspace_names
 from fabric_jobs.cli.logs import skill_logs
 from fabric_jobs.cli.printing import show_rows
 from fabric_jobs.cli.testing import run_tests, test_options
 
 
-@click.group("skills")
+@click.group("skills", cls=Group)
 def group() -> None:
     """List the skills of a workspace, invoke, develop and test them."""
 

@@ -9,6 +9,7 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.cancel_task import cancel
+from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.logs import attempt, log_options, print_task
 from fabric_jobs.cli.printing import show, show_rows
 from fabric_jobs.states import TaskState
@@ -31,7 +32,7 @@ of_activation = click.option(
 )
 
 
-@click.group("tasks")
+@click.group("tasks", cls=Group)
 def group() -> None:
     """List and show the tasks of activations, and print their logs."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.printing import show
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ DEFAULT_TEMPLATE = "job"
 INVALID_FILE = 4  # the exit code of a workspace with errors
 
 
-@click.group("workspaces")
+@click.group("workspaces", cls=Group)
 def group() -> None:
     """Make skills and agents in a workspace, and check it."""
 

@@ -317,8 +317,8 @@ def test_a_variable_that_is_no_number(live: Live) -> None:
 
 
 def test_commands_that_do_not_exist(live: Live) -> None:
-    assert "No such command 'skill'" in live.fails(2, "skill")
-    assert "No such command 'invok'" in live.fails(2, "skills", "invok")
+    assert "No such command 'skill'. Did you mean 'skills'?" in live.fails(2, "skill")
+    assert "No such command 'invok'. Did you mean 'invoke'?" in live.fails(2, "skills", "invok")
     assert "queued" in live.fails(2, "tasks", "list", "--state", "running")
     assert "pending" in live.fails(2, "activations", "list", "--status", "done")
     assert "skills" in live.ok("--help").out

@@ -166,6 +166,8 @@ def test_dead_letters_are_listed_shown_edited_retried_and_dropped(live: Live) ->
     assert len(again) == 2  # the third, and the first as a dead letter of its retry
     live.ok("deadletters", "drop", "--skill", "each", "--yes")
     assert live.ok("deadletters", "list", "-o", "json").value == []
+    assert live.ok("deadletters", "list").err == "There are no dead letters.\n"
+    assert live.ok("deadletters", "drop", one).err.endswith(f"none with this number: {one}.\n")
     live.fails(3, "deadletters", "show", one)
 
 

@@ -1,0 +1,29 @@
+"""Groups of commands: what their help lists, and what they say of a command that does not exist."""
+
+from __future__ import annotations
+
+import click
+
+WHOLE = 1_000  # longer than any first sentence
+
+
+class Group(click.Group):
+    """A group whose help has the whole first sentence of every command, which click would cut off in the middle."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is named; for an unknown one the nearest is told, with every version of click."""
+        name = args[0]
+        if not (ctx.resilient_parsing or name.startswith("-") or self.get_command(ctx, name)):
+            from fabric_jobs.names import nearest
+
+            ctx.fail(f"No such command '{name}'. {nearest(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, f"{command.get_short_help_str(WHOLE).rstrip('.')}.") for name, command in commands if command]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
