@@ -62,7 +62,10 @@ class Wire:
     def __str__(self) -> str:
         source = self.source.partition(".")[0]  # the refId
         begin = f"{source}.{self.output}" if source else "input"
-        return f"{begin} → {self.target.partition('.')[0] or self.response}"
+        if self.source.endswith(JOIN):
+            begin = "join"
+        end = self.target.partition(".")[0]
+        return f"{begin} → {'join of ' if self.target.endswith(JOIN) else ''}{end or self.response or 'the response'}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from fabric_jobs.engine.decide import (
 )
 from fabric_jobs.engine.finish import Finish
 from fabric_jobs.engine.launch import Endpoint, attempt_spec, source_of
-from fabric_jobs.engine.outcome import Ended, Outcome, outcome, refused
+from fabric_jobs.engine.outcome import Ended, Outcome, deadline_of, outcome, refused
 from fabric_jobs.engine.snapshot import Snapshot
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, ReplayDiffers
 from fabric_jobs.executors.base import STOPPED, AttemptExit, Executor
@@ -83,13 +83,15 @@ class Dispatcher:
         return None
 
     def _launch_all(self, snapshot: Snapshot, started: list[Task]) -> float | None:
+        """Hand attempts to the executor; return when to look at them again: at the first deadline, or soon if it is not there."""
+        deadlines = [deadline_of(task, snapshot.plan.nodes[task.node].action) for task in started]
         try:
             for task in started:
                 self._launch(snapshot, task)
         except ExecutorUnavailable as error:
             log.warning("an attempt cannot be started yet: %s", error.message)
-            return time.time() + RETRY_SECONDS
-        return None
+            deadlines.append(time.time() + RETRY_SECONDS)
+        return min((at for at in deadlines if at is not None), default=None)
 
     def _launch(self, snapshot: Snapshot, task: Task) -> None:
         node = snapshot.plan.nodes[task.node]

@@ -156,12 +156,20 @@ def _error(tx: Tx, finish: Finish) -> dict[str, Any]:
     return {
         "skill": task.skill_name,
         "action": task.action_name,
-        "task": task.name,
+        "task": _whose_log(tx, task),
         "record": _record(tx, finish),
         "exitCode": finish.ending.exit_code,
         "reason": finish.outcome.cause,
         "lastLines": list(finish.last_lines),
     }
+
+
+def _whose_log(tx: Tx, task: Task) -> str | None:
+    """Return the task whose log tells more: of calls that of the daemon; None for an external API."""
+    if task.kind != "calls":
+        return task.name
+    daemon = tasks.newest_daemon(tx, task)
+    return None if daemon is None else daemon.name
 
 
 def _record(tx: Tx, finish: Finish) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ def deadline_of(task: Task, action: Action) -> float | None:
     """Return when the current attempt of a task times out, in seconds since 1970; None when it may run on."""
     if action.timeout is None or task.started_at is None:
         return None
-    # Another try begins when it may, not when the first did.
+    # `not_before_at` of a task that runs is when its current attempt was started; `started_at` is that of the first.
     return max(task.started_at, task.not_before_at) + action.timeout
 
 

@@ -43,13 +43,13 @@ class Tracer:
         self.channels = {channel.channel_id: channel for channel in found}
         self._tasks: dict[int, Task | None] = {}
 
-    def back(self, channel_id: int, offset: int) -> list[Stop]:
-        """Return where a record came from, the nearest first; the record itself is the first stop."""
-        return self._walk(channel_id, offset, self._parents)
+    def back(self, *records: tuple[int, int]) -> list[Stop]:
+        """Return where records came from, the nearest first; they themselves are the first stops."""
+        return self._walk(records, self._parents)
 
-    def forward(self, channel_id: int, offset: int) -> list[Stop]:
-        """Return what a record caused, the nearest first; the record itself is the first stop."""
-        return self._walk(channel_id, offset, self._children)
+    def forward(self, *records: tuple[int, int]) -> list[Stop]:
+        """Return what records caused, the nearest first; they themselves are the first stops."""
+        return self._walk(records, self._children)
 
     def place_of_response(self, offset: int) -> tuple[int, int]:
         """Return channel and offset of a record of the response, counted as the response counts them; raise NotFound."""
@@ -65,10 +65,10 @@ class Tracer:
             hint="The first one has offset 0.",
         )
 
-    def input(self) -> tuple[int, int]:
-        """Return channel and offset of the record that the caller gave."""
-        first = next(item for item in self.channels.values() if self._plan.wires[item.wire].source == SOURCE)
-        return first.channel_id, 0
+    def inputs(self) -> list[tuple[int, int]]:
+        """Return channel and offset of the record that the caller gave, in each channel that it went into."""
+        found = [item for item in self.channels.values() if self._plan.wires[item.wire].source == SOURCE]
+        return [(channel.channel_id, offset) for channel in found for offset in range(channel.next_offset)]
 
     def describe(self, stop: Stop, payload: Segment | None) -> dict[str, Any]:
         """Return a stop as the API shows it."""
@@ -86,12 +86,13 @@ class Tracer:
             shown["payload"] = payload.bytes
         return shown
 
-    def _walk(self, channel_id: int, offset: int, step: Any) -> list[Stop]:
+    def _walk(self, records: tuple[tuple[int, int], ...], step: Any) -> list[Stop]:
         """Follow a step until nothing new is found: in a cycle a channel is come to several times."""
-        if channel_id not in self.channels or not 0 <= offset < self.channels[channel_id].next_offset:
-            raise NotFound(f"there is no record {offset:,} in channel {channel_id}.")
+        for channel_id, offset in records:
+            if channel_id not in self.channels or not 0 <= offset < self.channels[channel_id].next_offset:
+                raise NotFound(f"there is no record {offset:,} in channel {channel_id}.")
         stops: dict[int, Stop] = {}
-        pending: list[tuple[int, Offsets]] = [(channel_id, {offset})]
+        pending: list[tuple[int, Offsets]] = [(channel_id, {offset}) for channel_id, offset in records]
         while pending:
             key, offsets = pending.pop(0)
             stop = stops.setdefault(key, Stop(self.channels[key], set()))

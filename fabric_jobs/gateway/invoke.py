@@ -16,7 +16,7 @@ from fabric_jobs.engine.invoke import Invocation
 from fabric_jobs.errors import InvalidInput, RecordTooLarge
 from fabric_jobs.gateway.activations import wait_for_end
 from fabric_jobs.gateway.json_response import Json, compact, dumps, object_of
-from fabric_jobs.gateway.parts import Parts, flag_of, owners_own, parts_of, project_of
+from fabric_jobs.gateway.parts import flag_of, owners_own, parts_of, project_of
 
 # The directory of the caller's workspace, percent-encoded; only the owner's socket takes it.
 WORKSPACE_HEADER = "x-fabric-workspace"
@@ -40,13 +40,16 @@ async def _invoke(request: Request, kind: str) -> Response:
     body = await object_of(request, parts.settings.body_bytes)
     activation_id = await asyncio.wrap_future(parts.engine.invoke(_invocation(request, kind, project_id, body)))
     if sync:
-        return StreamingResponse(_record(parts, activation_id), media_type="application/json")
+        waiting = asyncio.create_task(wait_for_end(parts, activation_id))
+        done, _ = await asyncio.wait([waiting], timeout=HEARTBEAT_SECONDS)
+        if done:
+            return Json(waiting.result())
+        return StreamingResponse(_record(waiting), media_type="application/json")
     return Json({"success": True, "activationId": activation_id})
 
 
-async def _record(parts: Parts, activation_id: str) -> AsyncIterator[bytes]:
-    """Yield white space while the activation runs, from the first moment on, and then its record: together that is JSON."""
-    waiting = asyncio.create_task(wait_for_end(parts, activation_id))
+async def _record(waiting: asyncio.Task[dict[str, Any]]) -> AsyncIterator[bytes]:
+    """Yield white space while the activation runs, from now on, and then its record: together that is JSON."""
     try:
         while True:
             yield b" "

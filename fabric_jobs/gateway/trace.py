@@ -37,10 +37,12 @@ def _trace(
 ) -> list[dict[str, Any]]:
     sql = parts.store.read
     tracer = Tracer(sql, activation, parts.engine.plans.of(sql, activation))
-    if channel is None:
-        channel, offset = tracer.place_of_response(offset) if direction == "back" else tracer.input()
+    if channel is not None:
+        records = [(channel, offset)]
+    else:
+        records = [tracer.place_of_response(offset)] if direction == "back" else tracer.inputs()
     walk = tracer.back if direction == "back" else tracer.forward
-    return [_shown(tracer.describe(stop, _payload(parts, stop))) for stop in walk(channel, offset)]
+    return [_shown(tracer.describe(stop, _payload(parts, stop))) for stop in walk(*records)]
 
 
 def _payload(parts: Parts, stop: Stop) -> Segment | None:

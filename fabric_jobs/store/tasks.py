@@ -167,6 +167,12 @@ def end_calls(tx: Tx, activation_id: str) -> None:
     tx.run("end_calls", activation_id=activation_id, ended_at=time.time())
 
 
+def newest_daemon(sql: Sql, task: Task) -> Task | None:
+    """Return the daemon that the calls of a task go to, or the last one that they went to."""
+    row = sql.one("newest_daemon", project_id=task.project_id, skill_name=task.skill_name, action_name=task.action_name)
+    return None if row is None else Task.from_row(row)
+
+
 def daemons(sql: Sql) -> list[Task]:
     """Return the daemons that have not ended."""
     return [Task.from_row(row) for row in sql.all("live_daemons")]

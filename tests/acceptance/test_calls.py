@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -279,3 +280,43 @@ def test_the_end_of_an_owner_is_the_end_of_its_daemons(live: Live) -> None:
     os.kill(live.owner(), signal.SIGTERM)
 
     until(lambda: is_gone(pid), "the daemon has ended")
+
+
+def test_a_daemon_whose_program_has_changed_is_started_anew(live: Live) -> None:
+    daemon(live, "each", DOUBLE)
+    assert live.invoke("each", 2)["response"] == 4
+    main = live.root / "skills/each/actions/each/main.py"
+    main.write_text(main.read_text().replace("* 2", "* 30"))
+    assert live.invoke("each", 2)["response"] == 60
+    old, new = starts(live)
+    assert old != new
+    until(lambda: not Path(f"/proc/{old}").exists() or None, "the old daemon has ended")
+    assert live.invoke("each", 3)["response"] == 90
+    assert len(starts(live)) == 2
+
+
+def test_a_start_that_nobody_waits_for_any_more_is_for_the_next_call(live: Live) -> None:
+    program = """
+(ROOT / "there").touch()
+open(ROOT / "gate").read()
+def handle(envelope, request):
+    return 200, {"payload": envelope["payload"]}
+serve()
+"""
+    daemon(live, "each", program)
+    gate = live.gate("gate")
+    activation = live.detach("each", 1)
+    until((live.root / "there").exists, "the daemon starts")
+    live.ok("activations", "cancel", activation)
+    assert live.wait(activation)["status"] == "CANCELLED"
+    live.release(gate)
+    assert live.invoke("each", 5)["response"] == 5
+    assert len(starts(live)) == 1
+
+
+def test_the_log_that_a_failure_names_is_that_of_the_daemon(live: Live) -> None:
+    program = 'def handle(envelope, request):\n    print("I said no", flush=True)\n    return 500, b""\nserve()\n'
+    daemon(live, "each", program)
+    record, said = live.fail("each", 1)
+    assert record["error"]["task"] in said
+    assert "I said no" in live.ok("tasks", "logs", record["error"]["task"]).out

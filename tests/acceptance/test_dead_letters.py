@@ -126,6 +126,17 @@ def test_a_task_that_timed_out_is_tried_again(live: Live) -> None:
     assert record["response"] == "2"
 
 
+def test_a_timeout_holds_for_every_attempt_and_behind_another_skill(live: Live) -> None:
+    live.skill("first", "send_message(1)")
+    retries = {"limit": 1, "backoff_seconds": 0.01}
+    live.skill("slow", "import time\ntime.sleep(600)", timeout=0.5, retries=retries)
+    live.agent("line", ("input", "first"), ("first", "slow"), ("slow", "output"))
+    ran = live.run("agents", "invoke", "line", "--payload", 1, "-o", "json")
+    assert "longer than its timeout" in ran.value["cause"]
+    (task,) = live.ok("tasks", "list", "--skill", "slow", "-o", "json").value
+    assert (task["state"], task["attempt"]) == ("TIMEOUT", 2)
+
+
 def test_poison_among_many_costs_no_record(live: Live) -> None:
     bad = tuple(range(0, 40, 8))
     stream(live, DEATHS["_exit"], *bad, onError="continue", retries={"limit": 1, "backoff_seconds": 0.01})

@@ -68,6 +68,14 @@ def test_an_aggregate_and_a_join_come_from_all_that_they_gathered(live: Live) ->
         assert sorted(map(len, found.values())) == [1, 1, 5]
 
 
+def test_the_input_goes_into_every_channel_that_begins_with_it(live: Live) -> None:
+    live.skill("one", "print(1)", response="json")
+    live.skill("two", "print(2)", response="json")
+    live.agent("both", ("input", "one"), ("input", "two"), ("one", "output"), ("two", "output"))
+    record = live.invoke("both", None, kind="agents")
+    assert {"input → one", "input → two"} <= trace(live, record["activationId"]).keys()
+
+
 def test_a_record_that_is_not_there_is_said(live: Live) -> None:
     activation = pipeline(live)
     assert "there is no record 99" in live.fails(3, "trace", activation, "--offset", 99)

@@ -16,11 +16,11 @@ from fabric_jobs.engine import tokens
 from fabric_jobs.engine.attempts import RETRY_SECONDS
 from fabric_jobs.engine.calls.caller import Call, Caller, Work
 from fabric_jobs.engine.calls.connection import Answer, CallFailed, Pool
-from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Place
+from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Place, fingerprint
 from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
 from fabric_jobs.engine.create import new_task
-from fabric_jobs.engine.launch import Endpoint, claims, message, source_of
+from fabric_jobs.engine.launch import Endpoint, action_directory, claims, message, source_of
 from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.executors.base import Executor
 from fabric_jobs.records import Activation, Task
@@ -119,9 +119,11 @@ class Calls:
         envelope = message(activation, work.task, node, self._place.endpoint.api_endpoint, token)
         target = DaemonTarget(node=node, envelope=envelope, headers=activation.headers)
         request_to = cache(target.request)
+        program = cache(lambda: self._program_of(work))  # once for an activation, which goes on with what it began with
 
         async def call(record: bytes) -> tuple[str, bytes]:
-            daemon, body = self._daemon(work), target.body(record)
+            key, source = program()
+            daemon, body = self._daemons.find(key) or self._daemons.make(key, node.action, source), target.body(record)
             daemon.calls += 1
             try:
                 async with daemon.slots:
@@ -150,20 +152,21 @@ class Calls:
         times = 1 + self._place.settings.lost_limit
         raise Unusable(f"the daemon gave no answer {times} times: {failure}") from failure
 
-    def _daemon(self, work: Work) -> Daemon:
+    def _program_of(self, work: Work) -> tuple[DaemonKey, str]:
+        """Return which daemon the records of a node are for, as its files are now, and the directory of its skill."""
         activation, node = work.activation, work.node
-        version = activation.pins["skills"][node.skill_name]
+        try:
+            source = source_of(self._place.store.read, activation, node.skill_name)
+        except FabricJobsError as error:
+            raise Unusable(str(error), again=False) from error
         key = DaemonKey(
-            project_id=activation.project_id, skill_name=node.skill_name, version=version, action=node.action.name
+            project_id=activation.project_id,
+            skill_name=node.skill_name,
+            version=activation.pins["skills"][node.skill_name],
+            action=node.action.name,
+            files=fingerprint(action_directory(source, node.action.name), node.action.command),
         )
-        daemon = self._daemons.find(key)
-        if daemon is None:
-            try:
-                source = source_of(self._place.store.read, activation, node.skill_name)
-            except FabricJobsError as error:
-                raise Unusable(str(error), again=False) from error
-            daemon = self._daemons.make(key, node.action, source)
-        return daemon
+        return key, source
 
     def _call_external(self, work: Work) -> Call:
         seconds = self._place.settings.call_seconds

@@ -10,6 +10,8 @@ import asyncio
 import secrets
 import time
 from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
 
 from fabric_jobs.definitions import Action
 from fabric_jobs.engine.calls.connection import CallFailed, Pool, Server
@@ -24,9 +26,26 @@ from fabric_jobs.states import TaskState
 from fabric_jobs.store import Store, tasks
 from fabric_jobs.store.tasks import Again, Ending, NewTask
 
+FILES_LIMIT = 10_000  # of a directory are looked at
 LOOK_SECONDS = 0.02  # between two looks whether a port is open
 DEATHS = 3  # starts in a row that end before the port is open
 REMEMBERED_SECONDS = 10.0  # for so long a daemon that cannot be started is not started again
+
+
+def fingerprint(directory: Path, command: tuple[str, ...]) -> str:
+    """Return what changes with the program of a daemon: of its Python files, what it is built from, and what its command names.
+
+    Other files in its directory are data, which it may write itself.
+    """
+    named = {Path(word).name for word in command} | {"requirements.txt", "Dockerfile"}
+    found = blake2b(digest_size=8)
+    for path in sorted(directory.rglob("*"))[:FILES_LIMIT]:
+        if (path.suffix == ".py" or path.name in named) and path.is_file():
+            stat = path.stat()
+            found.update(
+                f"{path.relative_to(directory)}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape")
+            )
+    return found.hexdigest()
 
 
 class DaemonFailed(Exception):
@@ -46,11 +65,17 @@ class DaemonKey:
     skill_name: str
     version: int
     action: str
+    files: str = ""  # a fingerprint of its program: one that has changed is another daemon
 
     @property
     def node(self) -> str:
         """What stands in the column `node` of its task."""
-        return f"{self.version}"
+        return f"{self.version}:{self.files}"
+
+    @property
+    def program(self) -> tuple[str, str, str]:
+        """What only one daemon at a time is to run."""
+        return self.project_id, self.skill_name, self.action
 
 
 class Daemon:
@@ -69,6 +94,7 @@ class Daemon:
         self._task: Task | None = None
         self._handle = ""
         self._failed: tuple[float, DaemonFailed] | None = None
+        self._coming: asyncio.Task[Pool] | None = None
 
     async def pool(self, port: int) -> Pool:
         """Return the way to the running program; start it when it is not. `port` is the declared one.
@@ -77,10 +103,17 @@ class Daemon:
         """
         if self._pool is not None:
             return self._pool
+        if self._coming is None or self._coming.done():
+            self._coming = asyncio.create_task(self._start_once(port))
+            self._coming.add_done_callback(_look_at)
+        # Who waits for it may be cancelled; the program that comes up is for the next one.
+        return await asyncio.shield(self._coming)
+
+    async def _start_once(self, port: int) -> Pool:
         async with self._starting:
             if self._pool is None:
                 self._pool = await self._come_up(port)
-        return self._pool
+            return self._pool
 
     async def lost(self, pool: Pool) -> None:
         """A call had no answer: when the program has ended, the next call starts it again.
@@ -110,7 +143,10 @@ class Daemon:
         self._pool = Pool(Server(host=host, port=port))
 
     async def stop(self, cause: str) -> None:
-        """Stop the program."""
+        """Stop the program, also one that is coming up."""
+        if self._coming is not None:
+            self._coming.cancel()
+            await asyncio.gather(self._coming, return_exceptions=True)
         async with self._starting:
             if self._pool is not None:
                 self._pool.close()
@@ -126,7 +162,7 @@ class Daemon:
         if self._failed is not None and time.monotonic() - self._failed[0] < REMEMBERED_SECONDS:
             raise self._failed[1]
         for start in range(1, DEATHS + 1):
-            await asyncio.to_thread(self._start, port)
+            await self._begin(port)
             host, given = self._place.executor.address(self._handle)
             server = Server(host=host, port=given)
             ended = await self._ready(server)
@@ -142,6 +178,15 @@ class Daemon:
         self._failed = (time.monotonic(), failure)
         await self._end(TaskState.FAILED, ended or AttemptExit(None), failure.cause)
         raise failure
+
+    async def _begin(self, port: int) -> None:
+        """Start an attempt; who cancels waits until it is known what was started."""
+        beginning = asyncio.ensure_future(asyncio.to_thread(self._start, port))
+        try:
+            await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            await asyncio.gather(beginning, return_exceptions=True)
+            raise
 
     async def _ready(self, server: Server) -> AttemptExit | None:
         """Wait for the port; return how the program ended when it did before."""
@@ -176,7 +221,7 @@ class Daemon:
         store, executor = self._place.store, self._place.executor
         task = self._task
         if task is None:
-            task_id = store.write(lambda tx: tasks.create(tx, self._new_task())).result()
+            task_id = store.write(lambda tx: tasks.create(tx, _new_task(self.key))).result()
             task = tasks.find(store.read, task_id)
             assert task is not None
         queued = task
@@ -192,20 +237,6 @@ class Daemon:
             self._task = None
             raise DaemonFailed(str(error)) from error
         store.write(lambda tx: tasks.activate(tx, started, self._handle)).result()
-
-    def _new_task(self) -> NewTask:
-        key = self.key
-        skill = key.skill_name.replace("/", "-")
-        return NewTask(
-            project_id=key.project_id,
-            name=f"{key.project_id}-{skill}-{key.action}-{secrets.token_hex(4)}",
-            activation_id=None,
-            node=key.node,
-            skill_name=key.skill_name,
-            action_name=key.action,
-            kind="daemon",
-            receives="message",
-        )
 
     def _spec(self, task: Task, port: int) -> AttemptSpec:
         process = ProcessSpec(
@@ -238,6 +269,26 @@ class Daemon:
             return
         ending = Ending(exit_code=ended.code, reason=ended.reason)
         await asyncio.wrap_future(self._place.store.write(lambda tx: tasks.end(tx, task, state, ending, cause=cause)))
+
+
+def _new_task(key: DaemonKey) -> NewTask:
+    skill = key.skill_name.replace("/", "-")
+    return NewTask(
+        project_id=key.project_id,
+        name=f"{key.project_id}-{skill}-{key.action}-{secrets.token_hex(4)}",
+        activation_id=None,
+        node=key.node,
+        skill_name=key.skill_name,
+        action_name=key.action,
+        kind="daemon",
+        receives="message",
+    )
+
+
+def _look_at(coming: asyncio.Task[Pool]) -> None:
+    """Take note of how a start ended; when nobody waits for it any more, nobody else does."""
+    if not coming.cancelled():
+        coming.exception()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any
 
 from fabric_jobs.definitions import Action
 from fabric_jobs.engine.calls.daemons import Daemon, DaemonKey, Place
@@ -14,6 +16,8 @@ from fabric_jobs.states import TaskState
 from fabric_jobs.store import tasks
 from fabric_jobs.store.tasks import Ending
 
+CALLS_SECONDS = 0.1  # between two looks whether a daemon of yesterday's program is still called
+
 
 class Daemons:
     """The daemons of an owner. All but `adopt` runs in the loop of the calls."""
@@ -21,7 +25,10 @@ class Daemons:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._running: dict[DaemonKey, Daemon] = {}
-        self._left: dict[tuple[str, str, str], tuple[Task, str]] = {}  # those that another owner had started
+        self._left: dict[
+            tuple[str, str, str], tuple[Task, str]
+        ] = {}  # by program: those that another owner had started
+        self._retired: set[asyncio.Task[None]] = set()  # the ends of those whose program has changed
         self._idle: asyncio.Task[None] | None = None  # stops those that nobody calls
 
     def adopt(self) -> bool:
@@ -30,7 +37,7 @@ class Daemons:
             attempt = tasks.attempt(self._place.store.read, task.task_id, task.attempt) if task.attempt else None
             handle = attempt.handle if attempt is not None else None
             if handle is not None and self._runs(handle):
-                self._left[task.project_id, task.skill_name, f"{task.node}/{task.action_name}"] = (task, handle)
+                self._left[task.project_id, task.skill_name, task.action_name] = (task, handle)
             else:
                 self._note_gone(task, handle)
         return bool(self._left)
@@ -40,13 +47,30 @@ class Daemons:
         return self._running.get(key)
 
     def make(self, key: DaemonKey, action: Action, source: str) -> Daemon:
-        """Return a new daemon, which has the program that another owner has left, if there is one."""
+        """Return a new daemon, which has the program that another owner has left, if there is one.
+
+        One of the same action with another program is stopped when nobody calls it any more.
+        """
+        for old in [other for other in self._running if other.program == key.program]:
+            self._retire(self._let_go(self._running.pop(old)))
         daemon = self._running[key] = Daemon(key, action, source, self._place)
-        left = self._left.pop((key.project_id, key.skill_name, f"{key.version}/{key.action}"), None)
-        if left is not None:
+        left = self._left.pop(key.program, None)
+        if left is not None and left[0].node == key.node:
             daemon.adopt(*left)
+        elif left is not None:
+            self._retire(self._stop_left(*left))
         self.watch()
         return daemon
+
+    def _retire(self, ending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(ending)
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+    async def _let_go(self, daemon: Daemon) -> None:
+        while daemon.calls:
+            await asyncio.sleep(CALLS_SECONDS)
+        await daemon.stop("its program has changed")
 
     def watch(self) -> None:
         """See to it that those which nobody calls are stopped."""
@@ -60,7 +84,7 @@ class Daemons:
             await asyncio.gather(self._idle, return_exceptions=True)
         stops = [daemon.stop("its owner ended") for daemon in self._running.values()]
         stops += [self._stop_left(task, handle) for task, handle in self._left.values()]
-        await asyncio.gather(*stops, return_exceptions=True)
+        await asyncio.gather(*stops, *self._retired, return_exceptions=True)
 
     def _runs(self, handle: str) -> bool:
         try:

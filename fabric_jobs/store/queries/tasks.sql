@@ -43,6 +43,12 @@ select node, sum(sent) as sent from tasks where activation_id = :activation_id g
 -- The programs that listen.
 select * from tasks where kind = 'daemon' and state in ('QUEUED', 'STARTING', 'ACTIVE') order by task_id;
 
+-- name: newest_daemon
+-- The newest one of an action.
+select * from tasks where activation_id is null and kind = 'daemon' and project_id = :project_id and skill_name = :skill_name
+  and action_name = :action_name
+order by task_id desc limit 1;
+
 -- name: live_task_count
 -- Is anything under way?
 select count(*) as count from tasks where state in ('QUEUED', 'STARTING', 'ACTIVE') and kind <> 'daemon';
@@ -53,7 +59,7 @@ select count(*) as count from tasks where state in ('STARTING', 'ACTIVE') and re
 
 -- name: start_task
 -- QUEUED to STARTING, with a new attempt; refused when somebody wants it to end.
-update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', sequence = 0, repeated = '{}', left_at = null, started_at = coalesce(started_at, :at)
+update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', sequence = 0, repeated = '{}', left_at = null, not_before_at = :at, started_at = coalesce(started_at, :at)
 where task_id = :task_id and state = 'QUEUED' and cancel_requested = 0;
 
 -- name: activate_task

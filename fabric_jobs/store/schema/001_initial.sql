@@ -143,7 +143,7 @@ create table message_keys (
 ) strict, without rowid;
 
 create table dead_letters (
-  dead_letter_id integer primary key,
+  dead_letter_id integer primary key autoincrement, -- a number that people type is never given twice
   project_id     text    not null,
   activation_id  text    not null references activations,
   channel_id     integer not null references channels,
