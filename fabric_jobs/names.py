@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -26,6 +25,8 @@ def check_new_name(name: str, what: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the sentence that helps after an unknown name: the nearest known one, or all of them; may be empty."""
+    import difflib  # late: only who mistypes a name needs it
+
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:

@@ -13,7 +13,6 @@ from fabric_jobs.documents.agent import read_agent
 from fabric_jobs.documents.nodes import Document, from_json
 from fabric_jobs.documents.reader import Reader, is_name
 from fabric_jobs.documents.skill import read_skill
-from fabric_jobs.documents.yaml_text import read
 from fabric_jobs.errors import Problem
 
 __all__ = [
@@ -28,6 +27,13 @@ __all__ = [
     "skill_of",
     "to_json",
 ]
+
+
+def read(text: str, file: str) -> Document:
+    """Read YAML or JSON; see `fabric_jobs.documents.yaml_text.read`."""
+    from fabric_jobs.documents import yaml_text  # late: an owner is given JSON
+
+    return yaml_text.read(text, file)
 
 
 def parse_skill(text: str, file: str) -> tuple[Skill, tuple[Problem, ...]]:

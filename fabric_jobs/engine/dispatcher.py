@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fabric_jobs.engine import finish as ends
 from fabric_jobs.engine.attempts import RETRY_SECONDS, Attempts
-from fabric_jobs.engine.calls import Calls
 from fabric_jobs.engine.create import advance, create_tasks
 from fabric_jobs.engine.decide import (
     CallRecords,
@@ -33,6 +34,9 @@ from fabric_jobs.settings import Settings
 from fabric_jobs.states import ActivationState, TaskState
 from fabric_jobs.store import Store, Tx, activations, tasks
 
+if TYPE_CHECKING:
+    from fabric_jobs.engine.calls import Calls
+
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +44,13 @@ class Dispatcher:
     """What the engine's thread does with a decision. All of it bears being done twice."""
 
     def __init__(
-        self, store: Store, executor: Executor, attempts: Attempts, settings: Settings, endpoint: Endpoint, calls: Calls
+        self,
+        store: Store,
+        executor: Executor,
+        attempts: Attempts,
+        settings: Settings,
+        endpoint: Endpoint,
+        calls: Callable[[], Calls],
     ) -> None:
         self._store = store
         self._executor = executor
@@ -68,9 +78,9 @@ class Dispatcher:
             case FinishTask(task=task, exit=ended):
                 return self._launch_all(snapshot, self._finish(snapshot, task, ended))
             case CallRecords(task=calling, node=node):
-                self._calls.see_to(snapshot.activation, snapshot.plan, node, calling)
+                self._calls().see_to(snapshot.activation, snapshot.plan, node, calling)
             case EndCalls(task=task):
-                self._calls.stop(task)
+                self._calls().stop(task)
                 ended = AttemptExit(None, STOPPED)
                 self._end(snapshot, task, Outcome(state=TaskState.CANCELLED, cause=task.cause), ended, None)
             case CancelActivation():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from fabric_jobs.engine.attempts import RETRY_SECONDS, Attempts
-from fabric_jobs.engine.calls import Calls
 from fabric_jobs.engine.create import begin
 from fabric_jobs.engine.decide import FinishTask, decide
 from fabric_jobs.engine.dispatcher import Dispatcher
@@ -28,7 +29,18 @@ from fabric_jobs.settings import Settings, cpu_count
 from fabric_jobs.states import TaskState
 from fabric_jobs.store import Effects, Store, Tx, activations, tasks
 
+if TYPE_CHECKING:
+    from fabric_jobs.engine.calls import Calls
+
 log = logging.getLogger(__name__)
+
+
+def _make_calls(store: Store, executor: Executor, settings: Settings, endpoint: Endpoint) -> Calls:
+    from fabric_jobs.engine.calls import (
+        Calls,  # late: most workspaces have nothing to call, and wait for an owner to start
+    )
+
+    return Calls(store, executor, settings, endpoint)
 
 
 class Engine:
@@ -42,8 +54,9 @@ class Engine:
         self._attempts = Attempts(executors, self._inbox.put)
         executor = next(iter(executors.values()))
         self._executor_name = executor.name
-        self._calls = Calls(store, executor, settings, endpoint)
-        self._dispatcher = Dispatcher(store, executor, self._attempts, settings, endpoint, self._calls)
+        self._calls: Calls | None = None
+        self._make_calls: Callable[[], Calls] = partial(_make_calls, store, executor, settings, endpoint)
+        self._dispatcher = Dispatcher(store, executor, self._attempts, settings, endpoint, self._the_calls)
         self._timers: dict[str, float] = {}
         self._starved: set[str] = set()  # activations with records or tasks that wait for a worker slot
         self._looked_at: set[str] = set()  # activations that have not ended
@@ -56,7 +69,8 @@ class Engine:
         """Begin with what the store says is under way."""
         for activation_id in activations.unsettled(self._store.read):
             self._inbox.put(activation_id)
-        self._calls.adopt()
+        if tasks.daemons(self._store.read):
+            self._the_calls().adopt()
         self._thread.start()
 
     @property
@@ -68,7 +82,8 @@ class Engine:
         """End the loop; attempts run on, and the next engine finds them."""
         self._inbox.put(None)
         self._thread.join()
-        self._calls.close()
+        if self._calls is not None:
+            self._calls.close()
         self._attempts.close()
 
     def invoke(self, wanted: Invocation) -> Future[str]:
@@ -90,6 +105,11 @@ class Engine:
     def look(self, activation_id: str) -> None:
         """Something may have changed for an activation."""
         self._inbox.put(activation_id)
+
+    def _the_calls(self) -> Calls:
+        if self._calls is None:
+            self._calls = self._make_calls()
+        return self._calls
 
     def _begin(self, tx: Tx, activation_id: str, plan: Plan) -> None:
         begin(tx, activation_id, plan, self._executor_name, self._settings)
