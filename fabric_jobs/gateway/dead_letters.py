@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from fabric_jobs.errors import InvalidInput, NotFound, RecordTooLarge
 from fabric_jobs.gateway.json_response import Json, compact, object_of
-from fabric_jobs.gateway.parts import milliseconds, parts_of, project_of, whole_of
+from fabric_jobs.gateway.parts import flag_of, milliseconds, parts_of, project_of, whole_of
 from fabric_jobs.records import DeadLetter
 from fabric_jobs.store import dead_letters
 from fabric_jobs.store.dead_letters import Filter
@@ -24,14 +24,11 @@ async def list_dead_letters(request: Request) -> Response:
     """List the oldest dead letters first."""
     project_id = project_of(request)
     query = request.query_params
-    retried = query.get("retried", "").lower()
-    if retried not in ("", "true", "false"):
-        raise InvalidInput(f"'retried' is true or false, not '{retried}'.")
     wanted = Filter(
         project_id=project_id,
         activation_id=query.get("activationId") or None,
         skill_name=query.get("skillName") or None,
-        retried=None if not retried else retried == "true",
+        retried=flag_of(request, "retried") if query.get("retried") else None,
         contains=query.get("contains") or None,
         limit=whole_of(request, "limit", 100, low=1, high=TOGETHER),
         skip=whole_of(request, "skip", 0),
@@ -69,7 +66,11 @@ async def retry_dead_letters(request: Request) -> Response:
         raise InvalidInput(f"'ids' is a list of 1 to {TOGETHER:,} numbers of dead letters.")
     if not isinstance(request_id, str) or len(request_id) < 8:
         raise InvalidInput("'requestId' is a text of 8 characters or more, made anew for each request.")
-    letters = [_find(request, project_id, item) for item in dict.fromkeys(map(str, ids))]
+    if not all(isinstance(item, int) and not isinstance(item, bool) for item in ids):
+        raise InvalidInput(
+            "'ids' has something in it that is no whole number.", hint='Give a list such as "ids": [1, 2].'
+        )
+    letters = [_find(request, project_id, str(item)) for item in dict.fromkeys(ids)]
     started = await asyncio.to_thread(parts.engine.retry, letters, request_id)
     answers = [{"activationId": key, "deadLetters": numbers} for key, numbers in started.items()]
     return Json({"success": True, "activations": answers})

@@ -23,7 +23,7 @@ async def trace(request: Request) -> Response:
     """Answer with the channels that a record's trace passes, the nearest first, and the offsets in each of them."""
     parts = parts_of(request)
     activation = find_activation(request, project_of(request))
-    direction = request.query_params.get("direction", "back")
+    direction = request.query_params.get("direction") or "back"
     if direction not in ("back", "forward"):
         raise InvalidInput(f"'direction' is back or forward, not '{direction}'.")
     channel = whole_of(request, "channel", 0) or None
