@@ -59,16 +59,15 @@ async def task_logs(request: Request) -> Response:
     parts = parts_of(request)
     task = find_task(request, project_of(request))
     log = _log_of(parts, task, whole_of(request, "attempt", task.attempt))
+    streams, offset = _streams(request), whole_of(request, "offset", 0)
     if flag_of(request, "follow") and request.method == "GET":
         only = log.attempt if request.query_params.get("attempt") else None
         return StreamingResponse(_events(_followed(parts, task, only)), media_type="text/event-stream")
     if not request.query_params.get("stream"):
         return await _text(parts, log)
-    (stream,) = _streams(request)
-    offset = whole_of(request, "offset", 0)
     data = b""
     if log.handle:
-        data = await asyncio.to_thread(parts.executor.logs, log.handle, stream, offset, LOG_BYTES)
+        data = await asyncio.to_thread(parts.executor.logs, log.handle, streams[0], offset, LOG_BYTES)
     headers = {
         "x-fabric-state": task.state.value,
         "x-fabric-attempt": str(log.attempt),

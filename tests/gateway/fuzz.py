@@ -29,11 +29,10 @@ CONFIG = """
 include-operation-id = ["saveSkill", "saveAgent"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400"]
 
-# A dead letter that is tried again already is a 400, and the path is also that of a letter of this name, which is a 404.
+# A dead letter that is tried again already is a 400.
 [[operations]]
 include-operation-id = ["retryDeadLetters"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404"]
-checks.unsupported_method.enabled = false
 """
 # A backup goes to whatever path the request names. Over TCP, as here, it is refused; should it once not be, nothing is written.
 LEFT_OUT = "^startBackup$"

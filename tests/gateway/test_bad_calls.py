@@ -139,6 +139,7 @@ def test_what_is_asked_of_a_log_beyond_its_end_is_empty_and_what_cannot_be_is_re
             "?stream=both",
             "?stream=stdout&offset=-1",
             "?follow=perhaps",
+            "?offset=-1",
         ),
         *(
             f"?stream=stdout&offset={HUGE}",

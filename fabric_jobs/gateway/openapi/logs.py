@@ -41,7 +41,10 @@ PATHS: dict[str, Any] = {
             ),
             answer=Answer(
                 schema=ref("Log"),
-                others={TEXT: {"type": "string"}, EVENTS: {"type": "string"}},
+                others={
+                    TEXT: {"type": "string"},
+                    EVENTS: {"description": 'Server-sent events; `data` of each is {"log": …}.'},
+                },
                 headers=(
                     ("x-fabric-state", "Of one stream: the state of the task."),
                     ("x-fabric-attempt", "Of one stream: the attempt whose log it is."),

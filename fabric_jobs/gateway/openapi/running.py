@@ -125,7 +125,8 @@ ACTIVATIONS: dict[str, Any] = {
                 in_header("Last-Event-ID", "Of a stream that is opened again; wins over `after`."),
             ),
             answer=Answer(
-                schema=listed("events", ref("Event")).schema, others={"text/event-stream": {"type": "string"}}
+                schema=listed("events", ref("Event")).schema,
+                others={"text/event-stream": {"description": "Server-sent events; `data` of each is an event."}},
             ),
             errors=("404",),
         )
