@@ -37,8 +37,10 @@ def _trace(
 ) -> list[dict[str, Any]]:
     sql = parts.store.read
     tracer = Tracer(sql, activation, parts.engine.plans.of(sql, activation))
-    if channel is None:
-        channel, offset = tracer.place_of_response(offset) if direction == "back" else tracer.input()
+    if channel is None and direction == "back":
+        channel, offset = tracer.place_of_response(offset)
+    elif channel is None:
+        channel, _ = tracer.input()  # that of a retry has as many records as dead letters are tried again
     walk = tracer.back if direction == "back" else tracer.forward
     return [_shown(tracer.describe(stop, _payload(parts, stop))) for stop in walk(channel, offset)]
 

@@ -115,6 +115,7 @@ def test_a_trace_begins_at_a_record_of_its_activation_or_nowhere(live: Live) -> 
         "direction=up",
     ):
         assert caller.refused(400, "GET", f"{path}?{query}")
+    assert "no record" in caller.refused(404, "GET", f"{path}?direction=forward&offset=1")
     for name in (f"{FOREIGN}/activations/{first}", f"{PROJECT}/activations/none", f"{PROJECT}/activations/%ED%A0%80"):
         caller.refused(404, "GET", f"{name}/trace")
     assert caller.get(f"/activations/{first}/trace?direction=&channel=&offset=")["direction"] == "back"
