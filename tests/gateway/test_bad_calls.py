@@ -210,3 +210,14 @@ def test_nothing_is_pruned_or_written_for_a_call_that_is_wrong(live: Live, tmp_p
         assert caller.refused(409, "POST", backup, bytes_of({"destination": destination}))
     assert not place.exists()
     caller.refused(404, "GET", backup)
+
+
+def test_a_backup_deletes_nothing_that_has_a_name_like_its_own(live: Live, tmp_path: Path) -> None:
+    live.skill("echo", ECHO)
+    live.invoke("echo", 1)
+    kept = tmp_path / "copy.partial"
+    kept.mkdir()
+    (kept / "mine").touch()
+    live.ok("state", "backup", tmp_path / "copy")
+    assert (kept / "mine").exists()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("copy")) == ["copy", "copy.partial"]
