@@ -118,7 +118,8 @@ class LocalExecutor:
         assert stream in STREAMS
         try:
             with open(self._directory(handle) / stream, "rb") as file:
-                file.seek(offset if offset >= 0 else max(0, file.seek(0, os.SEEK_END) + offset))
+                size = file.seek(0, os.SEEK_END)
+                file.seek(min(offset, size) if offset >= 0 else max(0, size + offset))  # far beyond it a seek fails
                 return file.read(limit)
         except FileNotFoundError:
             return b""

@@ -75,7 +75,7 @@ def looks(file: BinaryIO | None, position: int = 0) -> Iterator[Look]:
     """Yield the looks of an index from a byte on; what is no look is left out."""
     if file is None:
         return
-    file.seek(position)
+    _seek(file, position)
     while line := file.readline(128):
         position += len(line)
         found = LOOK.fullmatch(line)
@@ -152,7 +152,7 @@ class _Page:
         file = self._files[stream]
         if file is None:
             return b""
-        file.seek(offset)
+        _seek(file, offset)
         return file.read(limit)
 
 
@@ -194,6 +194,11 @@ def _line_start(file: BinaryIO, offset: int) -> int:
     file.seek(first)
     found = file.read(offset - first).rfind(b"\n")
     return first + found + 1 if found >= 0 or first == 0 else offset
+
+
+def _seek(file: BinaryIO, offset: int) -> None:
+    """Go to a byte, at most to the end: a cursor that somebody made up may be beyond what a disk can have."""
+    file.seek(min(offset, file.seek(0, os.SEEK_END)))
 
 
 def _parse(text: str) -> _Cursor:

@@ -66,10 +66,11 @@ async def list_activations(request: Request) -> Response:
 async def show_activation(request: Request) -> Response:
     """Show the activation record, more of it, or how it went skill by skill."""
     parts, activation = parts_of(request), find_activation(request, project_of(request))
-    if flag_of(request, "report"):
+    wants_report, wants_more = flag_of(request, "report"), flag_of(request, "verbose")
+    if wants_report:
         return Json(report(parts, activation))
     record = record_of(parts, activation)
-    if flag_of(request, "verbose"):
+    if wants_more:
         wanted = Filter(project_id=activation.project_id, activation_id=activation.activation_id, limit=VERBOSE_TASKS)
         record["progress"] = progress(parts, activation)
         record["tasks"] = [task_json(task, activation) for task in tasks.listed(parts.store.read, wanted)]

@@ -6,17 +6,19 @@ import asyncio
 from typing import Any
 
 import orjson
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from fabric_jobs.errors import InvalidInput, NotFound, RecordTooLarge
 from fabric_jobs.gateway.json_response import Json, compact, object_of
-from fabric_jobs.gateway.parts import milliseconds, parts_of, project_of, whole_of
+from fabric_jobs.gateway.parts import flag_of, milliseconds, parts_of, project_of, whole_of
 from fabric_jobs.records import DeadLetter
 from fabric_jobs.store import dead_letters
 from fabric_jobs.store.dead_letters import Filter
 
+RETRY = "retry"
 TOGETHER = 10_000  # dead letters in one request
 
 
@@ -24,14 +26,11 @@ async def list_dead_letters(request: Request) -> Response:
     """List the oldest dead letters first."""
     project_id = project_of(request)
     query = request.query_params
-    retried = query.get("retried", "").lower()
-    if retried not in ("", "true", "false"):
-        raise InvalidInput(f"'retried' is true or false, not '{retried}'.")
     wanted = Filter(
         project_id=project_id,
         activation_id=query.get("activationId") or None,
         skill_name=query.get("skillName") or None,
-        retried=None if not retried else retried == "true",
+        retried=flag_of(request, "retried") if query.get("retried") else None,
         contains=query.get("contains") or None,
         limit=whole_of(request, "limit", 100, low=1, high=TOGETHER),
         skip=whole_of(request, "skip", 0),
@@ -42,14 +41,14 @@ async def list_dead_letters(request: Request) -> Response:
 
 async def show_dead_letter(request: Request) -> Response:
     """Show a dead letter with its payload."""
-    letter = _find(request, project_of(request), request.path_params["letter"])
+    letter = _find(request, project_of(request), _named(request))
     return Json({"success": True, "deadLetter": {**letter_json(letter), "payload": orjson.Fragment(letter.payload)}})
 
 
 async def edit_dead_letter(request: Request) -> Response:
     """Give a dead letter another payload for its next try."""
     parts = parts_of(request)
-    letter = _find(request, project_of(request), request.path_params["letter"])
+    letter = _find(request, project_of(request), _named(request))
     body = await object_of(request, parts.settings.body_bytes)
     if "payload" not in body:
         raise InvalidInput("there is no 'payload' in the body.", hint='Give an object such as {"payload": {…}}.')
@@ -69,7 +68,11 @@ async def retry_dead_letters(request: Request) -> Response:
         raise InvalidInput(f"'ids' is a list of 1 to {TOGETHER:,} numbers of dead letters.")
     if not isinstance(request_id, str) or len(request_id) < 8:
         raise InvalidInput("'requestId' is a text of 8 characters or more, made anew for each request.")
-    letters = [_find(request, project_id, item) for item in dict.fromkeys(map(str, ids))]
+    if not all(isinstance(item, int) and not isinstance(item, bool) for item in ids):
+        raise InvalidInput(
+            "'ids' has something in it that is no whole number.", hint='Give a list such as "ids": [1, 2].'
+        )
+    letters = [_find(request, project_id, str(item)) for item in dict.fromkeys(ids)]
     started = await asyncio.to_thread(parts.engine.retry, letters, request_id)
     answers = [{"activationId": key, "deadLetters": numbers} for key, numbers in started.items()]
     return Json({"success": True, "activations": answers})
@@ -78,7 +81,7 @@ async def retry_dead_letters(request: Request) -> Response:
 async def drop_dead_letter(request: Request) -> Response:
     """Forget a dead letter for good; one that is gone already is no error, since a request may come twice."""
     parts, project_id = parts_of(request), project_of(request)
-    letter = dead_letters.find(parts.store.read, project_id, _number(request.path_params["letter"]))
+    letter = dead_letters.find(parts.store.read, project_id, _number(_named(request)))
     dropped = letter is not None and await asyncio.wrap_future(
         parts.store.write(lambda tx: dead_letters.drop(tx, letter))
     )
@@ -109,6 +112,14 @@ def _find(request: Request, project_id: str, text: str) -> DeadLetter:
     return letter
 
 
+def _named(request: Request) -> str:
+    """Return what a path names; raise HTTPException for the path of another route, which has one method only."""
+    text = str(request.path_params["letter"])
+    if text == RETRY:
+        raise HTTPException(405)
+    return text
+
+
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 18:
         raise NotFound(f"there is no dead letter '{text}'.", hint="A dead letter is named by its number.")
@@ -118,7 +129,7 @@ def _number(text: str) -> int:
 P = "/fabric/v4/projects/{project}"
 ROUTES = [
     Route(P + "/deadletters", list_dead_letters, methods=["GET"]),
-    Route(P + "/deadletters/retry", retry_dead_letters, methods=["POST"]),
+    Route(f"{P}/deadletters/{RETRY}", retry_dead_letters, methods=["POST"]),
     Route(P + "/deadletters/{letter}", show_dead_letter, methods=["GET"]),
     Route(P + "/deadletters/{letter}", edit_dead_letter, methods=["PUT"]),
     Route(P + "/deadletters/{letter}", drop_dead_letter, methods=["DELETE"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -24,6 +25,7 @@ from fabric_jobs.errors import (
 )
 from fabric_jobs.gateway.json_response import Json
 
+PARAMETER = re.compile(r"\{[^}]*\}")
 STATUS: tuple[tuple[type[FabricJobsError], int], ...] = (
     (RecordTooLarge, 413),
     (InvalidInput, 400),
@@ -67,12 +69,16 @@ async def answer_http_error(request: Request, error: Exception) -> Json:
 
 
 def _methods(request: Request) -> list[str]:
-    """Return what a path can be called with: that is spread over routes, of which the longest template is meant."""
+    """Return what a path can be called with: that is spread over routes, of which the one with most letters of its own is meant."""
     found: dict[str, set[str]] = {}
     for route in request.app.routes:
         if isinstance(route, Route) and route.path_regex.match(request.scope["path"]):
             found.setdefault(route.path, set()).update(route.methods or ())
-    return sorted(found[max(found, key=len)]) if found else []
+    return sorted(found[max(found, key=_said_literally)]) if found else []
+
+
+def _said_literally(path: str) -> int:
+    return len(PARAMETER.sub("", path))
 
 
 async def answer_nobody(request: Request, error: Exception) -> Response:

@@ -17,7 +17,16 @@ from starlette.routing import Route
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, NotFound
 from fabric_jobs.executors.base import STREAMS, LogPage, LogPart, LogQuery
 from fabric_jobs.gateway.json_response import Json
-from fabric_jobs.gateway.parts import Parts, find_task, milliseconds, number_of, parts_of, project_of, whole_of
+from fabric_jobs.gateway.parts import (
+    Parts,
+    find_task,
+    flag_of,
+    milliseconds,
+    number_of,
+    parts_of,
+    project_of,
+    whole_of,
+)
 from fabric_jobs.records import Task
 from fabric_jobs.store import tasks
 from fabric_jobs.store.activations import Filter
@@ -50,16 +59,15 @@ async def task_logs(request: Request) -> Response:
     parts = parts_of(request)
     task = find_task(request, project_of(request))
     log = _log_of(parts, task, whole_of(request, "attempt", task.attempt))
-    if request.query_params.get("follow", "").lower() == "true":
+    streams, offset = _streams(request), whole_of(request, "offset", 0)
+    if flag_of(request, "follow") and request.method == "GET":
         only = log.attempt if request.query_params.get("attempt") else None
         return StreamingResponse(_events(_followed(parts, task, only)), media_type="text/event-stream")
     if not request.query_params.get("stream"):
         return await _text(parts, log)
-    (stream,) = _streams(request)
-    offset = whole_of(request, "offset", 0)
     data = b""
     if log.handle:
-        data = await asyncio.to_thread(parts.executor.logs, log.handle, stream, offset, LOG_BYTES)
+        data = await asyncio.to_thread(parts.executor.logs, log.handle, streams[0], offset, LOG_BYTES)
     headers = {
         "x-fabric-state": task.state.value,
         "x-fabric-attempt": str(log.attempt),
@@ -75,7 +83,7 @@ async def task_log_page(request: Request) -> Response:
         cursor=request.query_params.get("cursor", ""),
         streams=_streams(request),
         since=number_of(request, "since", 0) / 1000,
-        whole=request.query_params.get("whole", "").lower() == "true",
+        whole=flag_of(request, "whole"),
     )
     deadline = time.monotonic() + number_of(request, "wait", 0, high=WAIT_SECONDS)
     wanted = whole_of(request, "attempt", 0)
@@ -107,7 +115,7 @@ async def skill_logs(request: Request) -> Response:
             hint="List the tasks with `fabric-jobs tasks list`.",
         )
     log = _log_of(parts, found[0], found[0].attempt)
-    if request.query_params.get("raw", "").lower() == "true":
+    if flag_of(request, "raw"):
         return StreamingResponse(_bytes(parts, log), media_type="text/plain; charset=utf-8")
     return await _text(parts, log)
 

@@ -62,10 +62,15 @@ def user_of(request: Request) -> None:
         )
 
 
+def over_tcp(request: Request) -> bool:
+    """Tell whether a request may come from another machine: over the Unix socket there is no address."""
+    return request.scope.get("client") is not None
+
+
 def owners_own(request: Request, header: str) -> str:
     """Return a header that names a directory of this machine; raise InvalidInput when it did not come over the owner's socket."""
     value = request.headers.get(header, "")
-    if value and request.scope.get("client") is not None:
+    if value and over_tcp(request):
         raise InvalidInput(
             f"'{header}' names a directory of the gateway's machine, and is taken over its Unix socket only.",
             hint="Leave the header out; a skill that is saved without its files runs from its image.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from starlette.routing import Route
 
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.gateway.json_response import Json, object_of
-from fabric_jobs.gateway.parts import milliseconds, number_of, parts_of, project_of, whole_of
+from fabric_jobs.gateway.parts import flag_of, milliseconds, number_of, over_tcp, parts_of, project_of, whole_of
 from fabric_jobs.upkeep import Backup, BackupWanted, Choice, Wanted
 
 SLICE_SECONDS = 2.0  # a call deletes for so long; who wants more calls again
 WAIT_SECONDS = 60.0
+LOOK_SECONDS = 0.05  # between two looks for somebody who waits
 TOP = 10
 
 
@@ -60,29 +62,28 @@ async def check_state(request: Request) -> Response:
 
 async def choose_prunable(request: Request) -> Response:
     """Answer with the activations that are to go, oldest first; nothing is deleted."""
-    upkeep = parts_of(request).upkeep
-    project_of(request)
+    upkeep, project_id = parts_of(request).upkeep, project_of(request)
     query = request.query_params
     wanted = Wanted(
         older_than_seconds=number_of(request, "olderThanSeconds", 0) if query.get("olderThanSeconds") else None,
         max_bytes=whole_of(request, "maxBytes", 0) if query.get("maxBytes") else None,
         keep_last=whole_of(request, "keepLast", 0),
-        dead_letters=query.get("deadLetters", "") == "true",
+        dead_letters=flag_of(request, "deadLetters"),
     )
-    chosen = await asyncio.to_thread(upkeep.choose, wanted)
+    chosen = await asyncio.to_thread(upkeep.choose, wanted, project_id)
     return Json({"success": True, "activations": [_choice(choice) for choice in chosen]})
 
 
 async def prune_state(request: Request) -> Response:
     """Delete activations for some seconds; `seen` says how many of them are through, `finished` that nothing is half done."""
-    parts = parts_of(request)
-    project_of(request)
+    parts, project_id = parts_of(request), project_of(request)
     body = await object_of(request, parts.settings.body_bytes)
     activation_ids = body.get("activations", [])
     if not isinstance(activation_ids, list) or not all(isinstance(item, str) for item in activation_ids):
         raise InvalidInput("'activations' is a list of ids.")
+    dead_letters = _flag(body, "deadLetters", default=False)
     pruned = await asyncio.to_thread(
-        parts.upkeep.prune, activation_ids, dead_letters=body.get("deadLetters") is True, seconds=SLICE_SECONDS
+        parts.upkeep.prune, activation_ids, project_id, dead_letters=dead_letters, seconds=SLICE_SECONDS
     )
     return Json({"success": True, **asdict(pruned)})
 
@@ -99,22 +100,39 @@ async def start_backup(request: Request) -> Response:
     """Begin a backup to a file or directory of the owner's machine."""
     parts = parts_of(request)
     project_of(request)
+    if over_tcp(request):
+        raise InvalidInput(
+            "a backup is written on the gateway's machine, and is asked for over its Unix socket only.",
+            hint="Type `fabric-jobs state backup` there.",
+        )
     body = await object_of(request, parts.settings.body_bytes)
     destination = body.get("destination")
     if not isinstance(destination, str) or not destination or "\0" in destination:
         raise InvalidInput("'destination' is the absolute path of a file or directory that is not there.")
-    wanted = BackupWanted(destination=Path(destination), logs=body.get("logs") is not False)
+    wanted = BackupWanted(destination=Path(destination), logs=_flag(body, "logs", default=True))
     return Json(_backup(await asyncio.to_thread(parts.upkeep.start_backup, wanted)))
 
 
 async def show_backup(request: Request) -> Response:
     """Show how far the last backup is; wait up to `wait` seconds for its end."""
-    backup = parts_of(request).upkeep.backup
+    parts = parts_of(request)
     project_of(request)
+    backup = parts.upkeep.backup
     if backup is None:
         raise NotFound("this owner has made no backup.", hint="Make one with `fabric-jobs state backup`.")
-    await asyncio.to_thread(backup.wait, number_of(request, "wait", 0, high=WAIT_SECONDS))
+    deadline = time.monotonic() + number_of(request, "wait", 0, high=WAIT_SECONDS)
+    while not backup.ended and (left := deadline - time.monotonic()) > 0 and not parts.live.closing:
+        # Not in a thread: there are few of those, and others need them meanwhile.
+        await parts.live.wait([("backup", "")], min(left, LOOK_SECONDS))
     return Json(_backup(backup))
+
+
+def _flag(body: dict[str, Any], name: str, *, default: bool) -> bool:
+    """Return a yes or no of a body; raise InvalidInput when it is neither: what was meant must not be guessed here."""
+    value = body.get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidInput(f"'{name}' is true or false.")
+    return value
 
 
 def _backup(backup: Backup) -> dict[str, Any]:

@@ -23,24 +23,26 @@ async def trace(request: Request) -> Response:
     """Answer with the channels that a record's trace passes, the nearest first, and the offsets in each of them."""
     parts = parts_of(request)
     activation = find_activation(request, project_of(request))
-    direction = request.query_params.get("direction", "back")
+    direction = request.query_params.get("direction") or "back"
     if direction not in ("back", "forward"):
         raise InvalidInput(f"'direction' is back or forward, not '{direction}'.")
     channel = whole_of(request, "channel", 0) or None
-    offset = whole_of(request, "offset", 0)
+    offset = whole_of(request, "offset", 0) if request.query_params.get("offset") else None
     stops = await asyncio.to_thread(_trace, parts, activation, direction, channel, offset)
     return Json({"success": True, "activationId": activation.activation_id, "direction": direction, "records": stops})
 
 
 def _trace(
-    parts: Parts, activation: Activation, direction: str, channel: int | None, offset: int
+    parts: Parts, activation: Activation, direction: str, channel: int | None, offset: int | None
 ) -> list[dict[str, Any]]:
     sql = parts.store.read
     tracer = Tracer(sql, activation, parts.engine.plans.of(sql, activation))
     if channel is not None:
-        records = [(channel, offset)]
-    else:
-        records = [tracer.place_of_response(offset)] if direction == "back" else tracer.inputs()
+        records = [(channel, offset or 0)]
+    elif direction == "back":
+        records = [tracer.place_of_response(offset or 0)]
+    else:  # the input of a retry has as many records as dead letters are tried again
+        records = tracer.inputs() if offset is None else [(channel_id, offset) for channel_id, _ in tracer.inputs()[:1]]
     walk = tracer.back if direction == "back" else tracer.forward
     return [_shown(tracer.describe(stop, _payload(parts, stop))) for stop in walk(*records)]
 

@@ -35,7 +35,7 @@ class Upkeep:
         self._closing = threading.Event()
         self._running = 0
         self._lock = threading.Lock()
-        self._pruner = Pruner(store, executors, project_id, self._closing, on_pruned)
+        self._pruner = Pruner(store, executors, self._closing, on_pruned)
         self._backup: Backup | None = None
 
     @property
@@ -63,15 +63,15 @@ class Upkeep:
         with self._noted():
             return audit(self._store.path, self._closing.is_set)
 
-    def choose(self, wanted: Wanted) -> list[Choice]:
-        """Return what `prune` would delete, oldest first."""
+    def choose(self, wanted: Wanted, project_id: str) -> list[Choice]:
+        """Return what `prune` would delete of a project, oldest first."""
         with self._noted():
-            return choose(self.sizes(), self._store.path, self._project_id, wanted)
+            return choose(self.sizes(), self._store.path, project_id, wanted)
 
-    def prune(self, activation_ids: list[str], *, dead_letters: bool, seconds: float) -> Pruned:
-        """Delete activations, for so many seconds."""
+    def prune(self, activation_ids: list[str], project_id: str, *, dead_letters: bool, seconds: float) -> Pruned:
+        """Delete activations of a project, for so many seconds."""
         with self._noted():
-            return self._pruner.prune(activation_ids, dead_letters=dead_letters, seconds=seconds)
+            return self._pruner.prune(activation_ids, project_id, dead_letters=dead_letters, seconds=seconds)
 
     def compact(self) -> str:
         """Give free pages back to the disk; return why not, or an empty text."""
@@ -81,10 +81,10 @@ class Upkeep:
     def retain(self, wanted: Wanted | None) -> int:
         """Finish what an earlier owner has begun to delete, and delete what is wanted; return how many activations."""
         with self._noted():
-            chosen = [choice.activation_id for choice in self.choose(wanted)] if wanted is not None else []
+            chosen = [choice.activation_id for choice in self.choose(wanted, self._project_id)] if wanted else []
             count = 0
             while not self._closing.is_set():
-                pruned = self._pruner.prune(chosen, dead_letters=False, seconds=1.0)
+                pruned = self._pruner.prune(chosen, self._project_id, dead_letters=False, seconds=1.0)
                 count += pruned.count
                 chosen = chosen[pruned.seen :]
                 if not chosen and pruned.finished:

@@ -23,6 +23,7 @@ ARCHIVES = {".tar": "w|", ".tar.gz": "w|gz", ".tgz": "w|gz"}
 OTHER_ARCHIVES = (".zip", ".bz2", ".xz", ".zst", ".gz", ".7z")
 LEFT_OUT = frozenset({"lock", "pid"})  # of an attempt: they are about a process
 READ_BYTES = 1 << 20
+PARTIAL = ".fabric-jobs-partial"  # what has this name is deleted, so it has to be one that nobody else gives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class Backup:
         self._thread.join()
 
     def _run(self) -> None:
-        partial = self.destination.with_name(f"{self.destination.name}.partial")
+        partial = self.destination.with_name(f"{self.destination.name}{PARTIAL}")
         self.error = PlaceUnavailable("the backup was not completed.", hint="The log of the owner tells why.")
         try:
             self._write(partial)
@@ -168,15 +169,26 @@ def check_destination(destination: Path, state_dir: Path) -> None:
             f"{destination.name} is no archive that can be written.",
             hint="Name it .tar, .tar.gz or .tgz; or a directory.",
         )
-    if destination.exists() or destination.is_symlink():
-        raise AlreadyExists(f"{destination} is there already, and is not overwritten.", hint="Give another name.")
-    parent = destination.parent.resolve()
-    if not parent.is_dir():
-        raise InvalidInput(f"{destination.parent} is not a directory.", hint="Make it, or name another place.")
+    parent = _parent(destination)
     if state_dir.resolve() in (parent, *parent.parents):
         raise InvalidInput(
             f"{destination} is inside of what is backed up.", hint="Name a place outside of the state directory."
         )
+
+
+def _parent(destination: Path) -> Path:
+    """Return the directory that a backup is to be made in; raise AlreadyExists or InvalidInput where none can be."""
+    try:
+        is_there = destination.exists() or destination.is_symlink()
+        parent = destination.parent.resolve()
+        is_directory = parent.is_dir()
+    except (OSError, RuntimeError) as error:  # its name is too long, no right to look, a circle of links
+        raise InvalidInput(f"there can be no backup: {error}.", hint="Name another place.") from error
+    if is_there:
+        raise AlreadyExists(f"{destination} is there already, and is not overwritten.", hint="Give another name.")
+    if not is_directory:
+        raise InvalidInput(f"{destination.parent} is not a directory.", hint="Make it, or name another place.")
+    return parent
 
 
 def _parts(file: IO[bytes], size: int) -> Iterator[bytes]:

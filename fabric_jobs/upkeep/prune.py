@@ -86,24 +86,22 @@ class Pruner:
         self,
         store: Store,
         executors: Mapping[str, Executor],
-        project_id: str,
         closing: threading.Event,
         on_pruned: Callable[[], None],
     ) -> None:
         """`on_pruned()` is called when activations are gone, since their ids may come again."""
         self._store = store
         self._executors = executors
-        self._project_id = project_id
         self._closing = closing
         self._on_pruned = on_pruned
 
-    def prune(self, activation_ids: list[str], *, dead_letters: bool, seconds: float) -> Pruned:
+    def prune(self, activation_ids: list[str], project_id: str, *, dead_letters: bool, seconds: float) -> Pruned:
         """Delete for so many seconds, first what an earlier call has left half done."""
         deadline = time.monotonic() + seconds
         done = Pruned(seen=0, count=0, finished=self._finish(deadline))
         while done.finished and done.seen < len(activation_ids) and not self._is_over(deadline):
             batch = activation_ids[done.seen : done.seen + BATCH]
-            count = self._hide(batch, dead_letters)
+            count = self._hide(batch, project_id, dead_letters)
             done = replace(done, seen=done.seen + len(batch), count=done.count + count)
             done = replace(done, finished=self._finish(deadline))
         return done
@@ -139,8 +137,7 @@ class Pruner:
             self._on_pruned()
         return True
 
-    def _hide(self, activation_ids: list[str], dead_letters: bool) -> int:
-        project_id = self._project_id
+    def _hide(self, activation_ids: list[str], project_id: str, dead_letters: bool) -> int:
         hiding = self._store.write(lambda tx: retention.hide(tx, activation_ids, project_id, dead_letters=dead_letters))
         return len(hiding.result())
 

@@ -28,7 +28,14 @@ CONFIG = """
 [[operations]]
 include-operation-id = ["saveSkill", "saveAgent"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400"]
+
+# A dead letter that is tried again already is a 400.
+[[operations]]
+include-operation-id = ["retryDeadLetters"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404"]
 """
+# A backup goes to whatever path the request names. Over TCP, as here, it is refused; should it once not be, nothing is written.
+LEFT_OUT = "^startBackup$"
 METHODS = {"get", "post", "put", "delete", "patch"}
 
 
@@ -45,13 +52,16 @@ def run(live: Live, requests: int, *, seed: int, quick: bool = False) -> Found:
     """Send about so many requests to the gateway of a workspace."""
     live.skill("echo", "print(message()['payload'], end='')")
     live.agent("echoes", ("input", "echo"), ("echo", "output"))
+    live.skill("refuses", "sys.exit(3)", onError="continue")
     activation = live.invoke("echoes", 1, kind="agents")["activationId"]
+    failed = live.fail("refuses")[0]["activationId"]
     address = live.published()
     host, _, port = address.url.removeprefix("http://").partition(":")
     connection = Connection((host, int(port)), address.token)
     document = json.loads(connection.request("GET", "/openapi.json").body)
-    task = json.loads(connection.request("GET", f"{PROJECT}/tasks").body)["tasks"][0]["name"]
-    known = {"project": ["local"], "name": ["echo", "echoes"], "activation": [activation], "task": [task]}
+    tasks = json.loads(connection.request("GET", f"{PROJECT}/tasks").body)["tasks"]
+    known = {"project": ["local"], "name": ["echo", "echoes"], "action": ["echo"], "activation": [activation, failed]}
+    known |= {"task": [task["name"] for task in tasks], "letter": ["1"]}
     make_known(document, {**known, "entry": ["request", "input"]})
     place = live.root.parent / "openapi.json"
     place.write_text(json.dumps(document))
@@ -64,7 +74,8 @@ def run(live: Live, requests: int, *, seed: int, quick: bool = False) -> Found:
     command += ["--header", f"Authorization: Bearer {address.token}", "--seed", seed]
     command += ["--max-examples", max(1, requests // operations), "--phases"]
     # To make up whole definitions takes schemathesis most of its time.
-    command += ["fuzzing", "--exclude-operation-id-regex", "^save"] if quick else ["examples,coverage,fuzzing"]
+    command += ["fuzzing"] if quick else ["examples,coverage,fuzzing"]
+    command += ["--exclude-operation-id-regex", f"^save|{LEFT_OUT}" if quick else LEFT_OUT]
     command += ["--continue-on-failure", "--no-shrink", "--warnings", "off", "--request-timeout", "30"]
     command += ["--generation-database", "none", "--suppress-health-check", "all"]
     done = subprocess.run(
@@ -90,7 +101,7 @@ def make_known(document: dict[str, Any], values: dict[str, list[str]]) -> None:
         for parameter in operation["parameters"]:
             if parameter["in"] == "path" and parameter["name"] in values:
                 # What is there has to stay, or nothing could be invoked any more.
-                given = ["word-count", "words"] if method == "delete" else values[parameter["name"]]
+                given = ["word-count", "1000"] if method == "delete" else values[parameter["name"]]
                 parameter["schema"] = {"anyOf": [{"enum": given}, parameter["schema"]]}
         content = operation.get("requestBody", {}).get("content", {})
         if "application/x-ndjson" in content:  # of which schemathesis knows no way to write a text

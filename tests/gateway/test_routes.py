@@ -124,7 +124,8 @@ def test_a_report_tells_when_each_skill_ran_and_verbose_adds_the_tasks(live: Liv
     assert names(verbose["tasks"], "skillName") == ["two", "one"]
     assert [node["out"] for node in verbose["progress"]] == [1, 1]
     assert "tasks" not in caller.get(f"/activations/{activation}?verbose=false&report=false")
-    caller.refused(400, "GET", f"{PROJECT}/activations/{activation}?report=perhaps")
+    for query in ("report=perhaps", "report&verbose=perhaps"):
+        caller.refused(400, "GET", f"{PROJECT}/activations/{activation}?{query}")
 
 
 def test_one_task_is_cancelled_alone(live: Live) -> None:
@@ -253,8 +254,14 @@ def test_the_document_has_the_routes_that_there_are_and_no_others() -> None:
 
 @pytest.mark.parametrize(
     ("path", "methods"),
-    [("/skills", "GET, HEAD, POST"), ("/skills/x", "DELETE, GET, HEAD"), ("/tasks/x/logs", "GET, HEAD")],
+    [
+        ("/skills", "GET, HEAD, POST"),
+        ("/skills/x", "DELETE, GET, HEAD"),
+        ("/tasks/x/logs", "GET, HEAD"),
+        ("/deadletters/retry", "POST"),
+    ],
 )
 def test_a_wrong_method_names_the_right_ones(live: Live, path: str, methods: str) -> None:
     answer = Caller(live).call("PATCH", PROJECT + path)
     assert (answer.status, answer.headers["allow"]) == (405, methods)
+    assert Caller(live).call("PUT", PROJECT + path).status == 405

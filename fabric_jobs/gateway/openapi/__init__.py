@@ -16,13 +16,20 @@ from __future__ import annotations
 from typing import Any
 
 import fabric_jobs
-from fabric_jobs.gateway.openapi import definitions, operating, running
+from fabric_jobs.gateway.openapi import dead_letters, definitions, logs, operating, running, state
 from fabric_jobs.gateway.openapi.schemas import SCHEMAS
 
 DESCRIPTION = """Runs skills and agents, and tells how they go. Every call needs the bearer token of the owner's user, which is in
 `owner.json` of the state directory; calls of running jobs need the token of their message."""
 
-PATHS: dict[str, dict[str, Any]] = {**definitions.PATHS, **running.PATHS, **operating.PATHS}
+PATHS: dict[str, dict[str, Any]] = {
+    **definitions.PATHS,
+    **running.PATHS,
+    **logs.PATHS,
+    **dead_letters.PATHS,
+    **state.PATHS,
+    **operating.PATHS,
+}
 
 
 def document(url: str = "/") -> dict[str, Any]:
@@ -41,7 +48,8 @@ def document(url: str = "/") -> dict[str, Any]:
             {"name": "definitions", "description": "Skills and agents, by version."},
             {"name": "activations", "description": "Invocations, and what they answered."},
             {"name": "tasks", "description": "The running instances of actions."},
-            {"name": "operating", "description": "Health, numbers, versions."},
+            {"name": "dead letters", "description": "Records that used up their attempts."},
+            {"name": "operating", "description": "Health, numbers, versions, and the state on the disk."},
             {"name": "jobs", "description": "What running jobs call, with the token of their message."},
         ],
         "paths": PATHS,

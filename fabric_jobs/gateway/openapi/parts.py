@@ -159,6 +159,7 @@ ACTIVATION = in_path("activation", "The id of an activation.")
 TASK = in_path("task", "The name of a task.")
 LIMIT = whole("limit", "At most so many.", 20, low=1, high=10_000)
 SKIP = whole("skip", "Leave out so many.", 0)
+WAIT = in_query("wait", "Wait up to so many seconds for news.", type="number", minimum=0, maximum=60, default=0)
 
 
 def paths(**methods: Operation) -> dict[str, Any]:

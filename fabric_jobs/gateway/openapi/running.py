@@ -11,7 +11,7 @@ from fabric_jobs.gateway.openapi.parts import (
     PROJECT,
     SKIP,
     TASK,
-    TEXT,
+    WAIT,
     Answer,
     Body,
     Operation,
@@ -28,7 +28,7 @@ from fabric_jobs.gateway.openapi.parts import (
 
 TIME = "milliseconds since 1970, or ISO 8601"
 AFTER = whole("after", "The number of the last event that is known.", 0)
-WAIT = in_query("wait", "Wait up to so many seconds for news.", type="number", minimum=0, maximum=60, default=0)
+PAUSE = in_query("pause", "Gather news for so many seconds.", type="number", minimum=0, maximum=60, default=0)
 MOMENT = [{"type": "integer", "minimum": 0, "maximum": 2**53}, {"type": "string", "format": "date-time"}]
 TIMES = tuple(
     in_query(f"{edge}{side}", f"Only with {edge} {side.lower()} this: {TIME}.", anyOf=MOMENT)
@@ -36,7 +36,6 @@ TIMES = tuple(
     for side in ("Before", "After")
 )
 POSITIONS = "^([0-9]+:[0-9]+(,[0-9]+:[0-9]+)*)?$"
-NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**53}
 CANCELLED = {
     "type": "object",
     "properties": {"success": {"const": True}, "cancelled": {"type": "boolean"}, "message": {"type": "string"}},
@@ -93,7 +92,7 @@ ACTIVATIONS: dict[str, Any] = {
             name="followActivation",
             meaning="Events after a number, the progress, and the record once it has ended.",
             tag="activations",
-            parameters=(PROJECT, ACTIVATION, AFTER, WAIT),
+            parameters=(PROJECT, ACTIVATION, AFTER, WAIT, PAUSE),
             answer=Answer(schema=ref("News")),
             errors=("404",),
         )
@@ -126,7 +125,8 @@ ACTIVATIONS: dict[str, Any] = {
                 in_header("Last-Event-ID", "Of a stream that is opened again; wins over `after`."),
             ),
             answer=Answer(
-                schema=listed("events", ref("Event")).schema, others={"text/event-stream": {"type": "string"}}
+                schema=listed("events", ref("Event")).schema,
+                others={"text/event-stream": {"description": "Server-sent events; `data` of each is an event."}},
             ),
             errors=("404",),
         )
@@ -142,6 +142,7 @@ TASKS: dict[str, Any] = {
                 PROJECT,
                 in_query("activationId", "Only of this activation."),
                 in_query("skillName", "Only of this skill."),
+                in_query("actionName", "Only of this action."),
                 in_query("state", "Only in this state, in any case."),
                 LIMIT,
                 SKIP,
@@ -180,29 +181,6 @@ TASKS: dict[str, Any] = {
             tag="tasks",
             parameters=(PROJECT, TASK),
             answer=Answer(schema=CANCELLED),
-            errors=("404",),
-        )
-    ),
-    f"{P}/tasks/{{task}}/logs": paths(
-        get=Operation(
-            name="showLogs",
-            meaning="The log of an attempt: merged, or one stream of it as text from a byte on.",
-            tag="tasks",
-            parameters=(
-                PROJECT,
-                TASK,
-                in_query("stream", "Only this one, as text.", enum=["stdout", "stderr"]),
-                whole("offset", "The first byte, of one stream.", 0),
-                in_query("attempt", "The number of the attempt; the last, when it is not given.", **NUMBER),
-            ),
-            answer=Answer(
-                schema={
-                    "type": "object",
-                    "properties": {"success": {"const": True}, "logs": {"type": "string"}},
-                    "required": ["success", "logs"],
-                },
-                others={TEXT: {"type": "string"}},
-            ),
             errors=("404",),
         )
     ),

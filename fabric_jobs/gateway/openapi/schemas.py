@@ -14,6 +14,8 @@ COUNT = {"type": "integer", "minimum": 0}
 MILLISECONDS = {"type": "integer", "description": "Milliseconds since 1970."}
 MAYBE_MILLISECONDS = {"type": ["integer", "null"], "description": "Milliseconds since 1970."}
 ACTIVATION_STATE = {"enum": [state.value for state in ActivationState]}
+NOTE = {"type": "string", "description": "What keeps a program from running yet; empty once it runs."}
+REMARKS = {"type": "array", "description": "What the place does not carry out.", "items": TEXT}
 TASK_STATE = {"enum": [state.value for state in TaskState]}
 
 
@@ -32,6 +34,54 @@ def _embedded(kind: str) -> dict[str, Any]:
     return {title: whole, **parts}
 
 
+COUNTS = {"type": "object", "additionalProperties": COUNT}
+STATE: dict[str, Any] = {
+    "Size": record(
+        {
+            "success": {"const": True},
+            "database": record({"bytes": COUNT, "free": COUNT, "wal": COUNT}),
+            "attempts": record({"bytes": COUNT, "leftovers": COUNT}),
+            "bytes": COUNT,
+            "used": COUNT,
+            "counts": COUNTS,
+            "activations": {"type": "array", "items": ref("Share")},
+        }
+    ),
+    "Share": record(
+        {
+            "activationId": TEXT,
+            "name": TEXT,
+            "status": ACTIVATION_STATE,
+            "bytes": COUNT,
+            "database": COUNT,
+            "attempts": COUNT,
+        }
+    ),
+    "Check": record(
+        {
+            "success": {"const": True},
+            "healthy": {"type": "boolean"},
+            "violations": {"type": "array", "items": TEXT},
+            "counts": COUNTS,
+        }
+    ),
+    "Prunable": record(
+        {"activationId": TEXT, "name": TEXT, "status": ACTIVATION_STATE, "end": MILLISECONDS, "bytes": COUNT}
+    ),
+    "Pruned": record({"success": {"const": True}, "seen": COUNT, "count": COUNT, "finished": {"type": "boolean"}}),
+    "Compacted": record({"success": {"const": True}, "compacted": {"type": "boolean"}, "reason": TEXT}),
+    "Backup": record(
+        {
+            "success": {"const": True},
+            "destination": TEXT,
+            "ended": {"type": "boolean"},
+            "pages": record({"copied": COUNT, "all": COUNT}),
+            "files": COUNT,
+            "bytes": COUNT,
+            "error": {"type": ["object", "null"]},
+        }
+    ),
+}
 SCHEMAS: dict[str, Any] = {
     "Error": record(
         {"success": {"const": False}, "message": TEXT},
@@ -95,6 +145,8 @@ SCHEMAS: dict[str, Any] = {
         inputName=TEXT,
         cause=TEXT,
         error={"type": "object"},
+        deadLetters={"type": "integer", "minimum": 1, "description": "So many records used up their attempts."},
+        retryOf={"type": "string", "description": "The activation whose dead letters this one tries again."},
         progress={"type": "array", "items": ref("Progress")},
         tasks={"type": "array", "items": ref("Task")},
     ),
@@ -127,7 +179,10 @@ SCHEMAS: dict[str, Any] = {
             "in": COUNT,
             "waiting": COUNT,
             "out": COUNT,
+            "failed": {"type": "integer", "minimum": 0, "description": "Records that used up their attempts."},
             "tasks": {"type": "object", "additionalProperties": COUNT},
+            "note": NOTE,
+            "remarks": REMARKS,
         }
     ),
     "Event": record({"number": COUNT, "kind": TEXT, "at": MILLISECONDS, "activationId": {"type": ["string", "null"]}}),
@@ -157,6 +212,8 @@ SCHEMAS: dict[str, Any] = {
         sent=COUNT,
         record={"type": ["object", "null"]},
         username=TEXT,
+        note=NOTE,
+        remarks=REMARKS,
         attempts={"type": "array", "items": ref("Attempt")},
     ),
     "Attempt": record(
@@ -164,6 +221,64 @@ SCHEMAS: dict[str, Any] = {
         exitCode={"type": ["integer", "null"]},
         reason=TEXT,
     ),
+    "Log": record({"success": {"const": True}, "logs": TEXT, "truncated": {"type": "boolean"}}),
+    "DeadLetter": record(
+        {
+            "id": {"type": "integer", "minimum": 1},
+            "activationId": TEXT,
+            "skillName": TEXT,
+            "record": {"type": ["object", "null"]},
+            "task": {"type": ["string", "null"]},
+            "attempts": COUNT,
+            "onError": {"enum": ["continue", "complete"]},
+            "at": MILLISECONDS,
+            "cause": TEXT,
+            "error": {"type": "object"},
+            "retriedAs": {"type": ["string", "null"], "description": "The activation that tries it again."},
+        },
+        payload={},
+    ),
+    "Retry": record(
+        {
+            "ids": {
+                "type": "array",
+                "description": "Numbers of dead letters.",
+                "items": {"type": "integer", "minimum": 1},
+                "minItems": 1,
+                "maxItems": 10_000,
+            },
+            "requestId": {
+                "type": "string",
+                "minLength": 8,
+                "description": "Made anew for each request; one that comes twice starts its activations once.",
+            },
+        }
+    ),
+    "Retried": record({"activationId": TEXT, "deadLetters": {"type": "array", "items": COUNT}}),
+    "Trace": record(
+        {
+            "success": {"const": True},
+            "activationId": TEXT,
+            "direction": {"enum": ["back", "forward"]},
+            "records": {"type": "array", "items": ref("Stop")},
+        }
+    ),
+    "Stop": record(
+        {
+            "channel": COUNT,
+            "mapping": TEXT,
+            "count": COUNT,
+            "offsets": {
+                "type": "array",
+                "description": "Ranges, [first, next): at most 1,000 of them.",
+                "items": {"type": "array", "items": COUNT, "minItems": 2, "maxItems": 2},
+            },
+            "tasks": {"type": "array", "description": "That made them: at most 10.", "items": TEXT},
+        },
+        truncated={"const": True},
+        payload={"description": "Of one record alone, when it is still kept."},
+    ),
+    **STATE,
     "Ready": record({"status": TEXT, "checks": {"type": "object", "additionalProperties": TEXT}}),
     "Info": record(
         {

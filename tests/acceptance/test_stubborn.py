@@ -1,0 +1,81 @@
+"""Programs that do not do as they should: what is said of them is true, and nobody else waits for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.live import Live, until
+
+COUNT = "for n in range(message()['payload']): send_message(n)"
+CREDIT = 65_536
+
+
+def state_of(live: Live, skill: str) -> str:
+    tasks = live.get(f"/tasks?skillName={skill}")["tasks"]
+    return str(tasks[0]["state"]) if tasks else ""
+
+
+def test_a_consumer_that_acknowledges_nothing_holds_up_its_own_sender_only(live: Live) -> None:
+    """It has its first record in hand and keeps it: its sender stands at the end of the credit, all others go on."""
+    live.skill("source", COUNT)
+    live.skill("keeps", "for n in messages(): open(ROOT / 'gate').read()", receives="stream")
+    live.skill("reads", "for n in messages(): send_message(n)", receives="stream")
+    live.agent("held", ("input", "source"), ("source", "keeps"), ("keeps", "output"))
+    live.agent("free", ("input", "source"), ("source", "reads"), ("reads", "output"))
+    live.gate("gate")
+
+    held = live.detach("held", 1_000_000, kind="agents")
+    until(lambda: live.progress(held)["source"]["out"] >= CREDIT, "the whole credit is used")
+    assert live.invoke("free", 5_000, kind="agents")["response"]["count"] == 5_000
+    progress = live.progress(held)
+    assert progress["keeps"]["waiting"] == progress["source"]["out"]  # nothing is acknowledged
+    assert progress["source"]["out"] <= CREDIT + 1024  # one commit more at most
+    assert (progress["source"]["tasks"], progress["keeps"]["tasks"]) == ({"ACTIVE": 1}, {"ACTIVE": 1})
+
+    live.ok("activations", "cancel", held)
+    assert live.wait(held)["status"] == "CANCELLED"
+    until(lambda: state_of(live, "keeps") == "CANCELLED", "the consumer is stopped")
+    until(lambda: live.progress(held)["source"]["tasks"] == {"CANCELLED": 1}, "the sender is stopped")
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, "COMPLETE"), (6, "ERROR")])
+def test_a_job_runs_until_it_ends_though_it_has_closed_its_streams(live: Live, code: int, status: str) -> None:
+    program = f"print('bye', flush=True)\nfor n in (0, 1, 2): os.close(n)\nopen(ROOT / 'gate').read()\nos._exit({code})"
+    live.skill("closes", program)
+    gate = live.gate("gate")
+    activation = live.detach("closes")
+    until(lambda: state_of(live, "closes") == "ACTIVE" and "bye" in _log(live), "it has closed its streams")
+    assert live.get(f"/activations/{activation}")["status"] == "PENDING"
+    live.release(gate)
+    record = live.wait(activation)
+    assert record["status"] == status
+    if code:
+        assert record["error"]["exitCode"] == code
+    else:
+        assert record["response"] == "bye\n"
+
+
+def test_what_a_child_says_after_its_job_has_ended_counts_for_nothing(live: Live) -> None:
+    program = """
+        if os.fork() == 0:
+            os.setsid()
+            open(ROOT / "gate").read()
+            os.write(1, b"late\\n")
+            (ROOT / "said").touch()
+            os._exit(9)
+        print("early")
+    """
+    live.skill("leaves", program)
+    gate = live.gate("gate")
+    record = live.invoke("leaves")
+    assert (record["status"], record["response"]) == ("COMPLETE", "early\n")
+    live.release(gate)  # so the child lives still
+    until((live.root / "said").exists, "the child has spoken")
+    again = live.ok("activations", "show", record["activationId"], "-o", "json").value
+    assert (again["status"], again["response"]) == ("COMPLETE", "early\n")
+    assert state_of(live, "leaves") == "COMPLETE"
+
+
+def _log(live: Live) -> str:
+    (task,) = live.get("/tasks?skillName=closes")["tasks"]
+    return str(live.get(f"/tasks/{task['name']}/logs")["logs"])
