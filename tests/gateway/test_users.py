@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from typing import Any
 
@@ -373,3 +374,21 @@ def test_the_address_and_the_socket_are_the_users_own(live: Live) -> None:
     socket_path = live.root.__class__(caller.address.socket)
     assert socket_path.stat().st_mode & 0o777 == 0o600
     assert caller.address.url.startswith("http://127.0.0.1:")
+
+
+def test_a_long_synchronous_call_shows_that_it_is_alive(live: Live) -> None:
+    gate = live.gate("gate")
+    live.skill("slow", f"open({str(gate)!r}).read(); print(1)", response="json")
+    first = live.detach("slow", 0)  # saves the skill, too
+    live.release(gate)
+    assert live.wait(first)["response"] == 1
+    address = live.published()
+    connection = http.client.HTTPConnection(address.url.removeprefix("http://"), timeout=60)
+    path = PROJECT + "/skillinvoke/slow/inputs/request?sync=true"
+    connection.request("POST", path, b'{"payload": 0}', {"Authorization": f"Bearer {address.token}"})
+    answer = connection.getresponse()
+    assert answer.headers["transfer-encoding"] == "chunked"
+    assert answer.read(1) == b" "
+    live.release(gate)
+    assert json.loads(answer.read())["response"] == 1
+    connection.close()
