@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import socket
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -219,6 +220,8 @@ def test_nothing_that_exists_is_overwritten(tmp_path: Path) -> None:
 
 
 def run_git(*words: str, directory: Path) -> str:
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
     command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words]
     return subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True).stdout.strip()
 
