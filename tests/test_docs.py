@@ -29,7 +29,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
 SHOWN = "```console\n"
 RUN = [path for path in PAGES if SHOWN in path.read_text()]
-SECONDS = 50
+SECONDS = 150
 
 BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>file|needs): (?P<value>\S+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S

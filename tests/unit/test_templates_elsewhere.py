@@ -5,8 +5,8 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import socket
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
