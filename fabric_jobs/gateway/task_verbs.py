@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from fabric_jobs.errors import InvalidInput
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.parts import find_task, parts_of, project_of
 from fabric_jobs.store import tasks
@@ -26,6 +27,12 @@ async def delete_task(request: Request) -> Response:
 async def _cancel(request: Request) -> Response:
     task = find_task(request, project_of(request))
     store = parts_of(request).store
+    if task.kind == "daemon":
+        raise InvalidInput(
+            f"task {task.name} is a daemon, which serves every activation.",
+            hint="It ends with its owner, when nobody has called it for a while, or when its program changes. "
+            "Cancel the activation that calls it.",
+        )
     asked = await asyncio.wrap_future(store.write(lambda tx: tasks.ask_cancel(tx, task, "cancelled by its user")))
     now = tasks.find(store.read, task.task_id) or task
     message = "is being cancelled" if not now.ended else f"has ended: {now.state.value}"
