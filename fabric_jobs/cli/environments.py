@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.printing import show_rows
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def _age(context: click.Context, param: click.Parameter, value: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
-@click.group("environments")
+@click.group("environments", cls=Group)
 def group() -> None:
     """List and remove the Python environments that the requirements.txt of skills asked for.
 

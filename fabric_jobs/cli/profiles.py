@@ -7,10 +7,11 @@ import sys
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.printing import show_rows
 
 
-@click.group("profiles")
+@click.group("profiles", cls=Group)
 def group() -> None:
     """Keep the addresses of remote gateways, for `--profile`."""
 

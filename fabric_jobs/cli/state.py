@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fabric_jobs.cli import options, quantities
+from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.printing import show, show_rows
 from fabric_jobs.cli.quantities import bytes_text
 
@@ -21,7 +22,7 @@ CALL = 500  # activations that are named in one call
 VIOLATED = 1  # the exit code of a check that found something
 
 
-@click.group("state")
+@click.group("state", cls=Group)
 def group() -> None:
     """Look after what is kept about past runs: its size, what may go, backups, a check."""
 

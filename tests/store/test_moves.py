@@ -105,8 +105,10 @@ def test_event_numbers_grow_and_are_read_from_a_number_on(store: Store) -> None:
 def test_each_start_is_an_attempt_with_the_next_number(store: Store) -> None:
     task = in_state(store, TaskState.ACTIVE)
     try_move(store, task, TaskState.QUEUED)
-    again = started(store, found(store, task.task_id))
-    assert (again.attempt, again.lost, again.failures, again.not_before_at) == (2, 1, 0, 5.0)
+    waiting = found(store, task.task_id)
+    again = started(store, waiting)
+    assert (again.attempt, again.lost, again.failures, waiting.not_before_at) == (2, 1, 0, 5.0)
+    assert again.not_before_at > 5.0  # from here on its timeout counts
     assert again.attempt_name == "t-2"
     first, second = tasks.attempts(store.read, task.task_id)
     assert (first.attempt, first.reason, first.ended_at is None) == (1, "lost", False)
