@@ -161,15 +161,18 @@ def _begin(files: dict[str, BinaryIO | None], since: float) -> _Cursor:
     if since <= 0:
         return _Cursor()
     index, sizes = 0, dict.fromkeys(STREAMS, 0)
+    was_looked_at = False  # since then: what came after that look came later, whatever the coarse clock of a file says
     for look in looks(files["index"], _before(files["index"], since)):
         if look.at >= since:
+            was_looked_at = True
             break
         index, sizes = look.end, look.sizes
     for stream in STREAMS:
         file = files[stream]
         if file is not None:
             status = os.fstat(file.fileno())
-            sizes[stream] = _line_start(file, sizes[stream]) if status.st_mtime >= since else status.st_size
+            is_later = was_looked_at or status.st_mtime >= since
+            sizes[stream] = _line_start(file, sizes[stream]) if is_later else status.st_size
     return _Cursor(index, sizes)
 
 
