@@ -31,6 +31,10 @@ from fabric_jobs.state_dir import Address
 from fabric_jobs.store import Store, Tx
 from fabric_jobs.upkeep import Upkeep
 
+# A thread that was woken waits so long for one that computes, at most: between a job's end and the next one's start there are five
+# threads, and with Python's own 5 ms one of them waits often.
+SWITCH_SECONDS = 0.0005
+
 log = logging.getLogger(__name__)
 
 
@@ -58,6 +62,7 @@ def run(settings: Settings, ready: Ready) -> None:
             f"another process already serves {directory}; commands here use it, and owner.json there names it.",
             hint="If a command has started it, it ends some seconds after the last command and activation: then try again.",
         )
+    sys.setswitchinterval(SWITCH_SECONDS)
     store = Store(places.database_file(directory))
     try:
         with contextlib.suppress(KeyboardInterrupt):  # the second Ctrl-C, during the graceful stop
