@@ -297,6 +297,25 @@ def test_a_daemon_whose_program_has_changed_is_started_anew(live: Live) -> None:
     assert len(starts(live)) == 2
 
 
+def test_an_activation_that_runs_goes_on_with_the_changed_program(live: Live) -> None:
+    daemon(live, "each", DOUBLE)
+    gate = live.gate("gate")
+    source = "for n in range(1, 4):\n    send_message(n, wait=True)\n    open(ROOT / 'gate').read()"
+    live.skill("source", source)
+    live.agent("line", ("input", "source"), ("source", "each"), ("each.response", "output"))
+    activation = live.detach("line", None, kind="agents")
+    until(lambda: live.progress(activation)["each"]["out"] == 1, "the first answer")
+    main = live.root / "skills/each/actions/each/main.py"
+    main.write_text(main.read_text().replace("* 2", "* 30"))
+    assert live.invoke("each", 2)["response"] == 60
+    for answers in (2, 3):
+        live.release(gate)
+        until(lambda answers=answers: live.progress(activation)["each"]["out"] == answers, f"answer {answers}")  # type: ignore[misc]
+    live.release(gate)
+    assert live.wait(activation)["response"] == [2, 60, 90]
+    assert len(starts(live)) == 2
+
+
 def test_a_start_that_nobody_waits_for_any_more_is_for_the_next_call(live: Live) -> None:
     program = """
 (ROOT / "there").touch()

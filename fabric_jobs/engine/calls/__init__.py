@@ -119,11 +119,15 @@ class Calls:
         envelope = message(activation, work.task, node, self._place.endpoint.api_endpoint, token)
         target = DaemonTarget(node=node, envelope=envelope, headers=activation.headers)
         request_to = cache(target.request)
-        program = cache(lambda: self._program_of(work))  # once for an activation, which goes on with what it began with
+        program = cache(lambda: self._program_of(work))  # looked at once, and again when its daemon is gone
 
         async def call(record: bytes) -> tuple[str, bytes]:
-            key, source = program()
-            daemon, body = self._daemons.find(key) or self._daemons.make(key, node.action, source), target.body(record)
+            daemon, body = self._daemons.find(program()[0]), target.body(record)
+            if daemon is None:
+                # An older activation goes on with the daemon of a newer one: two that each bring back their own would alternate.
+                program.cache_clear()
+                key, source = program()
+                daemon = self._daemons.find(key) or self._daemons.make(key, node.action, source)
             daemon.calls += 1
             try:
                 async with daemon.slots:

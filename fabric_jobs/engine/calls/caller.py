@@ -77,7 +77,6 @@ class Caller:
         ahead = max(AHEAD, 4 * work.node.action.concurrency)
         self._room = asyncio.Semaphore(ahead)
         self._positions: dict[int, int] = {}
-        self._group: asyncio.TaskGroup | None = None
 
     def wake(self) -> None:
         """Records may have come."""
@@ -86,7 +85,6 @@ class Caller:
     async def run(self) -> None:
         """Call until somebody cancels, or the activation is over."""
         async with asyncio.TaskGroup() as group:
-            self._group = group
             while True:
                 self._wake.clear()
                 found = await asyncio.to_thread(self._next) if not self._positions else self._next()

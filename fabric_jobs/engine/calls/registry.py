@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from fabric_jobs.definitions import Action
@@ -49,9 +50,9 @@ class Daemons:
     def make(self, key: DaemonKey, action: Action, source: str) -> Daemon:
         """Return a new daemon, which has the program that another owner has left, if there is one.
 
-        One of the same action with another program is stopped when nobody calls it any more.
+        One of the same version whose files have changed is stopped when nobody calls it any more.
         """
-        for old in [other for other in self._running if other.program == key.program]:
+        for old in [other for other in self._running if replace(other, files=key.files) == key]:
             self._retire(self._let_go(self._running.pop(old)))
         daemon = self._running[key] = Daemon(key, action, source, self._place)
         left = self._left.pop(key.program, None)
