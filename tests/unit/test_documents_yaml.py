@@ -18,13 +18,15 @@ from fabric_jobs.errors import InvalidDefinition
 PRINTABLE = st.text(
     st.characters(min_codepoint=0x20, exclude_categories=["Cs", "Cc", "Cn"], exclude_characters="\ufeff")
 )
+# A key that stands before its ':' has at most 1,024 characters in YAML 1.1 and 1.2, escapes included.
+KEYS = PRINTABLE.filter(lambda key: len(json.dumps(key)) <= 1000)
 JSON_VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(10**30), 10**30)
     | st.floats(allow_nan=False, allow_infinity=False)
     | PRINTABLE,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(PRINTABLE, inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=12,
 )
 
@@ -151,6 +153,12 @@ def test_json_that_nests_too_deeply_is_refused() -> None:
         value = [value]
     with pytest.raises(InvalidDefinition, match="nests deeper"):
         from_json(value)
+
+
+def test_a_key_that_is_too_long_for_yaml_is_an_error_with_a_place() -> None:
+    with pytest.raises(InvalidDefinition) as caught:
+        to_json(json.dumps({"k" * 1100: 1}), "x.json")
+    assert caught.value.problems[0].line == 1
 
 
 @given(JSON_VALUES)
