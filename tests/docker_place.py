@@ -1,0 +1,54 @@
+"""Where the tests that need a Docker engine find one, its base images and its registry; without it they are skipped, and say why.
+
+The engine is that of DOCKER_HOST, or the usual one. FABRIC_JOBS_TEST_BASE_IMAGE names an image with a Python 3.11 or newer,
+FABRIC_JOBS_TEST_SCUTTLE_IMAGE one with /scuttle, FABRIC_JOBS_TEST_REGISTRY a registry with passwords, whose user and the file of
+whose password are FABRIC_JOBS_TEST_REGISTRY_USER and FABRIC_JOBS_TEST_REGISTRY_PASSWORD_FILE.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+BASE_IMAGE = os.environ.get("FABRIC_JOBS_TEST_BASE_IMAGE", "localhost:5000/python-base:dev")
+SCUTTLE_IMAGE = os.environ.get("FABRIC_JOBS_TEST_SCUTTLE_IMAGE", "localhost:5000/scuttle:latest")
+REGISTRY = os.environ.get("FABRIC_JOBS_TEST_REGISTRY", "")
+REGISTRY_USER = os.environ.get("FABRIC_JOBS_TEST_REGISTRY_USER", "")
+BUILD_ARGS = ("--build-arg", f"BASE_IMAGE={BASE_IMAGE}", "--build-arg", f"SCUTTLE_IMAGE={SCUTTLE_IMAGE}")
+
+
+def docker(*words: str, check: bool = True, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the `docker` command."""
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=check, **options)  # type: ignore[call-overload, no-any-return]
+
+
+@cache
+def missing_engine() -> str:
+    """Return why there is no engine to test with; empty when there is one."""
+    if shutil.which("docker") is None:
+        return "there is no docker command"
+    said = docker("version", "--format", "{{.Server.Version}}", check=False)
+    if said.returncode:
+        return f"no Docker engine answers: {said.stderr.strip()}"
+    if docker("image", "inspect", BASE_IMAGE, check=False).returncode:
+        return f"the engine has no image {BASE_IMAGE}, which FABRIC_JOBS_TEST_BASE_IMAGE names"
+    return ""
+
+
+def missing_registry() -> str:
+    """Return why there is no registry to test with; empty when there is one."""
+    return missing_engine() or ("" if REGISTRY else "FABRIC_JOBS_TEST_REGISTRY names no registry")
+
+
+def registry_password() -> str:
+    """Return the password of REGISTRY_USER."""
+    return Path(os.environ["FABRIC_JOBS_TEST_REGISTRY_PASSWORD_FILE"]).read_text().strip()
+
+
+needs_docker = [pytest.mark.docker, pytest.mark.skipif(bool(missing_engine()), reason=missing_engine())]
+needs_registry = [pytest.mark.docker, pytest.mark.skipif(bool(missing_registry()), reason=missing_registry())]
