@@ -90,7 +90,7 @@ def _build(targets: Sequence[Target], *, quiet: bool) -> tuple[Row, ...]:
     progress = BuildProgress(quiet=quiet)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is stopped then, too
     try:
-        return carry_out(targets, progress.update)
+        return carry_out(targets, progress.update, progress.warn)
     finally:
         signal.signal(signal.SIGTERM, before)
         progress.close()
