@@ -108,7 +108,7 @@ def _part(rest: str) -> tuple[str, str]:
     if first == "\\":
         if len(rest) == 1:
             raise ValueError("nothing is after the backslash")
-        return rest[:2] if rest[1].isalnum() else re.escape(rest[1]), rest[2:]  # Docker, too, takes `\\d` for a digit
+        return rest[:2] if rest[1].isalnum() else re.escape(rest[1]), rest[2:]  # Docker, too, takes `\d` for a digit
     return re.escape(first), rest[1:]
 
 

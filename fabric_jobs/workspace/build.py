@@ -13,6 +13,7 @@ from fabric_jobs.errors import InvalidDefinition, InvalidInput, NotFound, PlaceU
 from fabric_jobs.images import docker_command
 from fabric_jobs.images.building import ImageBuild, Running, build_all
 from fabric_jobs.images.context import HASH_LENGTH, content_hash
+from fabric_jobs.images.docker_command import Builder
 from fabric_jobs.images.inspect import Image, inspect
 from fabric_jobs.images.registries import Registry, active
 from fabric_jobs.settings import cpu_count
@@ -119,10 +120,12 @@ def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[Target, 
     return tuple(targets)
 
 
-def carry_out(targets: Sequence[Target], watch: Watch, warn: Callable[[str], None]) -> tuple[Row, ...]:
+def carry_out(
+    targets: Sequence[Target], builder: Callable[[], Builder], watch: Watch, warn: Callable[[str], None]
+) -> tuple[Row, ...]:
     """Build what the engine does not have yet, and return how it went.
 
-    `watch` is called whenever something may have changed, `warn` with what the user had better change. One that fails
+    `builder` is asked for what builds when something is to be built, `watch` is called whenever something may have changed, `warn` with what the user had better change. One that fails
     lets the others go on. Raise PlaceUnavailable when the engine cannot be used.
     """
     rows = tuple(Row(target) for target in targets)
@@ -135,14 +138,14 @@ def carry_out(targets: Sequence[Target], watch: Watch, warn: Callable[[str], Non
     watch(rows)
     groups = _by_reference(row for row in rows if row.state == WAITING)
     if groups:
-        builder = docker_command.builder()
-        if not builder.is_buildkit:
+        with_what = builder()
+        if not with_what.is_buildkit:
             warn(OLD_BUILDER)
-        _build(groups, builder, lambda: watch(rows))
+        _build(groups, with_what, lambda: watch(rows))
     return rows
 
 
-def _build(groups: dict[str, list[Row]], builder: docker_command.Builder, watch: Callable[[], None]) -> None:
+def _build(groups: dict[str, list[Row]], builder: Builder, watch: Callable[[], None]) -> None:
     builds = [group[0].target.build for group in groups.values()]
     at_once = min(cpu_count(), AT_ONCE)
     refused: PlaceUnavailable | None = None
