@@ -125,8 +125,9 @@ def carry_out(
 ) -> tuple[Row, ...]:
     """Build what the engine does not have yet, and return how it went.
 
-    `builder` is asked for what builds when something is to be built, `watch` is called whenever something may have changed, `warn` with what the user had better change. One that fails
-    lets the others go on. Raise PlaceUnavailable when the engine cannot be used.
+    `builder` is asked for what builds, when there is something to build. `watch` is called whenever something may have
+    changed, `warn` with what the user had better change. One that fails lets the others go on. Raise PlaceUnavailable
+    when the engine cannot be used.
     """
     rows = tuple(Row(target) for target in targets)
     there = inspect(list(dict.fromkeys(name for target in targets for name in target.build.names)))
