@@ -26,6 +26,7 @@ FLOORS: dict[str, int] = {
     "store": 3,
     "executors": 3,
     "scaffold": 3,
+    "images": 3,
     "client": 3,
     "engine": 4,
     "upkeep": 4,

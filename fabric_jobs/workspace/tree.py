@@ -78,6 +78,19 @@ class Workspace:
             raise self._no_such("skill", name, self.skill_paths())
         return _load_skill(*found)
 
+    def skills(self) -> tuple[SkillFile, ...]:
+        """Return all skills, by their paths; raise InvalidDefinition with the problems of every file that is wrong."""
+        found: list[SkillFile] = []
+        problems: list[Problem] = []
+        for path in self.skill_paths():
+            try:
+                found.append(_load_skill(path, read_file(path)))
+            except InvalidDefinition as error:
+                problems += error.problems
+        if problems:
+            raise InvalidDefinition(tuple(problems))
+        return tuple(found)
+
     def agent(self, name: str) -> AgentFile:
         """Return the agent of that name with the skills that it uses.
 

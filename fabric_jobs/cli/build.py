@@ -1,0 +1,145 @@
+"""`fabric-jobs workspaces build`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from fabric_jobs.cli import options
+from fabric_jobs.cli.printing import show_rows
+
+if TYPE_CHECKING:
+    from fabric_jobs.images.docker_command import Builder
+    from fabric_jobs.workspace.build import Row, Target
+
+ARGUMENTS_VARIABLE = "FABRIC_JOBS_BUILD_ARGS"
+COLUMNS = {"SKILL": "skill", "ACTION": "action", "IMAGE": "image", "STATE": "state", "SECONDS": "seconds"}
+
+
+def _with_variable(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Add what is typed to the variable, which is good for every build; docker takes the last of two values."""
+    if ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE:
+        return (*os.environ.get(ARGUMENTS_VARIABLE, "").split(), *value)
+    return value
+
+
+@click.command("build")
+@click.argument(
+    "folder", required=False, type=click.Path(path_type=Path), envvar="FABRIC_JOBS_WORKSPACE_ROOT", metavar="[FOLDER]"
+)
+@click.option("--skill", metavar="NAME", help="Only the images of this skill.")
+@click.option(
+    "--build-arg",
+    "arguments",
+    multiple=True,
+    envvar=ARGUMENTS_VARIABLE,
+    callback=_with_variable,
+    metavar="NAME[=VALUE]",
+    help="A value for an ARG of the Dockerfiles; NAME alone takes it from the environment. May be given again.",
+)
+@click.option("--platform", default="", metavar="OS/ARCH", help="Build for another kind of machine, like linux/arm64.")
+@click.option("--no-cache", is_flag=True, help="Build all steps of all images, also of those that have not changed.")
+@click.option("--print", "print_only", is_flag=True, help="Print the docker commands, and do nothing else.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@options.output
+def command(
+    folder: Path | None,
+    skill: str | None,
+    arguments: tuple[str, ...],
+    platform: str,
+    no_cache: bool,
+    print_only: bool,
+    quiet: bool,
+    output: str,
+) -> None:
+    """Build the Docker image of every action of the workspace FOLDER.
+
+    Without FOLDER it is the nearest directory upwards that holds skills/ or .fabric-jobs/. An image is built from
+    actions/ACTION/ of its skill, without what .dockerignore leaves out, and tagged with a hash of these files and
+    with `latest`. One that the engine has is not built again. The exit code is 1 when one could not be built.
+
+    \b
+    Examples:
+      fabric-jobs workspaces build
+      fabric-jobs workspaces build flights-demo --skill read-flights
+      fabric-jobs workspaces build --build-arg BASE_IMAGE=python:3.13-slim --platform linux/arm64
+      fabric-jobs workspaces build --print
+    """
+    from fabric_jobs.images.docker_command import builder_beside
+
+    builder = builder_beside()  # it waits for others while we load and read
+    from fabric_jobs.workspace.build import BuildOptions, plan
+
+    given = BuildOptions(arguments=arguments, platform=platform, use_cache=not no_cache)
+    targets = plan(options.root_of(folder), skill, given)
+    if print_only:
+        _print_commands(targets, builder)
+        return
+    rows = _build(targets, builder, quiet=quiet)
+    show_rows([_shown(row, output) for row in rows], COLUMNS, output, empty="There is nothing to build: no action.")
+    _conclude(rows, folder)
+
+
+def _build(targets: Sequence[Target], builder: Callable[[], Builder], *, quiet: bool) -> tuple[Row, ...]:
+    from fabric_jobs.cli.build_progress import BuildProgress
+    from fabric_jobs.workspace.build import carry_out
+
+    progress = BuildProgress(quiet=quiet)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is stopped then, too
+    try:
+        return carry_out(targets, builder, progress.update, progress.warn)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        progress.close()
+
+
+def _print_commands(targets: Sequence[Target], builder: Callable[[], Builder]) -> None:
+    from fabric_jobs.errors import PlaceUnavailable
+    from fabric_jobs.images.building import build_command
+    from fabric_jobs.images.docker_command import USUAL
+
+    try:
+        found = builder()
+    except PlaceUnavailable:
+        found = USUAL  # they can be read, and run elsewhere
+    for target in targets:
+        variables = [f"{name}={shlex.quote(value)}" for name, value in found.environment.items()]
+        click.echo(" ".join([*variables, shlex.join(build_command(target.build, found))]))
+
+
+def _shown(row: Row, output: str) -> dict[str, Any]:
+    """Return what is printed of an image."""
+    target = row.target
+    shown: dict[str, Any] = {
+        "skill": target.skill,
+        "action": target.action,
+        "image": target.reference,
+        "state": row.state,
+        "seconds": f"{row.seconds:.1f}" if output == "table" else round(row.seconds, 3),
+    }
+    return {**shown, "platform": target.build.platform} if target.build.platform else shown
+
+
+def _conclude(rows: Sequence[Row], folder: Path | None) -> None:
+    """Say what to do next; raise RunFailed when an image was not built."""
+    from fabric_jobs.cli.build_progress import label
+    from fabric_jobs.errors import RunFailed
+
+    failed = [row for row in rows if row.state == "failed"]
+    more = [] if folder is None else [str(folder)]
+    if failed:
+        words = ["fabric-jobs", "workspaces", "build", *more]
+        words += ["--skill", failed[0].target.skill] if len({row.target.skill for row in failed}) == 1 else []
+        raise RunFailed(
+            f"{len(failed)} of {len(rows)} images could not be built: {', '.join(label(row) for row in failed)}.",
+            hint=f"What docker said is above. Correct it, and build again: {shlex.join(words)}",
+        )
+    if rows:
+        click.echo(f"Next: {shlex.join(['fabric-jobs', 'workspaces', 'publish', *more])}", err=True)

@@ -1,0 +1,94 @@
+"""What a build says: the step that it is at, and, when it fails, the whole output of the step that failed.
+
+Three ways of saying it are understood: that of BuildKit inside the docker command, that of buildx, and that of the old builder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+OF_STEP = re.compile(r"#(\d+) (.*)")  # #7 [2/3] RUN pip install …
+SAID = re.compile(r"\d+\.\d+(?: |$)(.*)")  # 0.295 Collecting pandas
+ENDED = re.compile(r"(?:DONE|CACHED|CANCELED)\b")
+STATUS = re.compile(
+    r"sha256:|\.\.\.$|transferring |extracting |resolve |exporting |writing |naming |unpacking |sending "
+)
+OLD_STEP = re.compile(r"Step (\d+/\d+) : (.*)")
+OLD_NOISE = re.compile(
+    r" ---> |Removing intermediate container |Sending build context |DEPRECATED:|\s+(?:Install|BuildKit|env)|$"
+)
+FAILED = "ERROR: "
+RULER = "------"
+UNSHOWN = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")  # colours, and what would move the cursor
+
+
+@dataclass
+class _Step:
+    """One step, and what its program has said."""
+
+    name: str
+    lines: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+class BuildOutput:
+    """Takes the lines of one build as they come."""
+
+    def __init__(self, *, is_buildkit: bool) -> None:
+        self.step = ""  # for the eye: what is being done
+        self._steps: dict[str, _Step] = {}
+        self._is_repeating = False  # between two rulers BuildKit says the last lines of a step again
+        self._others: list[str] = []  # what belongs to no step; it says why, when no step has failed
+        self._take: Callable[[str], None] = self._take_new if is_buildkit else self._take_old
+
+    def take(self, line: str) -> None:
+        """Take one line."""
+        self._take(UNSHOWN.sub("", line))
+
+    def failure(self) -> str:
+        """Return what is to be shown of a build that failed: the steps that failed, whole; else what was said of none."""
+        failed = [step for step in self._steps.values() if step.error]
+        if not failed:
+            return "\n".join(self._others).strip("\n")
+        return "\n".join(line for step in failed for line in (step.name, *step.lines, step.error))
+
+    @property
+    def outside(self) -> str:
+        """What was said of no step, which is where a command speaks of itself; empty when a step has failed."""
+        return "" if any(step.error for step in self._steps.values()) else self.failure()
+
+    def _take_new(self, line: str) -> None:
+        if line == RULER:
+            self._is_repeating = not self._is_repeating
+            return
+        if self._is_repeating:
+            return
+        found = OF_STEP.match(line)
+        if found is None:
+            self._others += [line] if line or self._others else []
+            return
+        number, rest = found[1], found[2]
+        step = self._steps.get(number)
+        if step is None:
+            self._steps[number] = _Step(rest)
+            self.step = rest
+        elif rest.startswith(FAILED):
+            step.error = rest.removeprefix(FAILED)
+        elif ENDED.match(rest):
+            step.lines.clear()  # what it said is of no more use
+        elif said := SAID.fullmatch(rest):
+            step.lines.append(said[1])
+            self.step = step.name
+        elif not STATUS.match(rest):
+            self.step = step.name
+
+    def _take_old(self, line: str) -> None:
+        found = OLD_STEP.match(line)
+        if found is not None:
+            self.step = f"[{found[1]}] {found[2]}"
+            self._steps = {}
+            self._others = [self.step]
+        elif not OLD_NOISE.match(line):
+            self._others.append(line)

@@ -1,0 +1,103 @@
+"""Builds images through the docker command, some of them side by side."""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fabric_jobs.images.build_output import BuildOutput
+from fabric_jobs.images.docker_command import Builder, Process
+
+TICK_SECONDS = 0.1  # between two looks at what is going on
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageBuild:
+    """What is built, and what it is called."""
+
+    directory: Path  # the build context, with its Dockerfile
+    names: tuple[str, ...]  # `repository:tag`
+    labels: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()  # NAME=VALUE, or NAME: that of the environment
+    platform: str = ""  # such as linux/arm64; empty: that of the engine
+    use_cache: bool = True
+
+
+def build_command(build: ImageBuild, builder: Builder) -> list[str]:
+    """Return the command that builds an image."""
+    words = list(builder.words)
+    words += ["--progress=plain"] if builder.is_buildkit else []
+    words += [] if build.use_cache else ["--no-cache"]
+    words += ["--platform", build.platform] if build.platform else []
+    for argument in build.arguments:
+        words += ["--build-arg", argument]
+    for name, value in build.labels.items():
+        words += ["--label", f"{name}={value}"]
+    for name in build.names:
+        words += ["--tag", name]
+    return [*words, str(build.directory)]
+
+
+class Running:
+    """A build that has been started."""
+
+    def __init__(self, build: ImageBuild, builder: Builder) -> None:
+        self.build = build
+        self.output = BuildOutput(is_buildkit=builder.is_buildkit)
+        self.code: int | None = None  # the exit code, once it has ended
+        self.process = Process(build_command(build, builder), builder.environment)
+        self._started = time.monotonic()
+        self._took: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been building, or has built."""
+        return time.monotonic() - self._started if self._took is None else self._took
+
+    def read(self) -> bool:
+        """Take what is to be read; tell whether it goes on."""
+        lines = self.process.read()
+        for line in lines or ():
+            self.output.take(line)
+        if lines is not None:
+            return True
+        self.code = self.process.wait()
+        self._took = time.monotonic() - self._started
+        return False
+
+
+def build_all(builds: Sequence[ImageBuild], builder: Builder, *, at_once: int) -> Generator[tuple[Running, ...]]:
+    """Build all, so many at once; yield those that go on or have just ended, again and again, and at least every tick.
+
+    One that fails lets the others go on. When the caller goes away, by Ctrl-C or by closing this, what runs is stopped.
+    """
+    waiting = list(builds)
+    running: list[Running] = []
+    with selectors.DefaultSelector() as selector:
+        try:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    running.append(Running(waiting.pop(0), builder))
+                    selector.register(running[-1].process, selectors.EVENT_READ, running[-1])
+                yield tuple(running)
+                for key, _ in selector.select(TICK_SECONDS):
+                    if not key.data.read():
+                        selector.unregister(key.fileobj)
+                ended = [one for one in running if one.code is not None]
+                if ended:
+                    yield tuple(running)
+                    running = [one for one in running if one.code is None]
+        finally:
+            _stop(one.process for one in running if one.code is None)
+
+
+def _stop(processes: Iterator[Process]) -> None:
+    """Ask all before waiting for any."""
+    asked = list(processes)
+    for process in asked:
+        process.ask_to_stop()
+    for process in asked:
+        process.stop()

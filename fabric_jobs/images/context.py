@@ -1,0 +1,86 @@
+"""The build context of an image: the files that Docker is sent, and the hash by which a change is known."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from fabric_jobs.errors import InvalidDefinition, Problem
+from fabric_jobs.images.ignore import Ignore, Matched, read_ignore
+
+DOCKERFILE = "Dockerfile"
+HASH_LENGTH = 12  # hex digits
+# Python writes it beside what it imports; it says nothing that the source does not say, and a local run must not be a change.
+NOT_HASHED = "__pycache__"
+BLOCK = 1 << 20
+
+
+def context_paths(directory: Path) -> Iterator[str]:
+    """Yield what is sent of a directory, as paths below it with '/': files, links and directories, sorted."""
+    yield from _sent(directory, "", read_ignore(directory), ())
+
+
+def content_hash(directory: Path) -> str:
+    """Return the hash of what an image is built from: names, executable bits, links and bytes, and the Dockerfile.
+
+    It is the same on every machine: owners, times and the other permissions do not count. Raise InvalidDefinition for
+    what cannot be read.
+    """
+    from hashlib import sha256  # late: it loads a large library
+
+    whole = sha256(_digest(directory / DOCKERFILE))
+    for path in context_paths(directory):
+        if NOT_HASHED in path.split("/"):
+            continue
+        name = os.fsencode(path)
+        whole.update(b"\n%d %s " % (len(name), name))
+        whole.update(_what(directory / path))
+    return whole.hexdigest()[:HASH_LENGTH]
+
+
+def _sent(directory: Path, below: str, ignore: Ignore, above: Matched) -> Iterator[str]:
+    try:
+        with os.scandir(directory / below) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise _unreadable(directory / below, error) from None
+    for entry in entries:
+        path = f"{below}/{entry.name}" if below else entry.name
+        ignored, matched = ignore.match(path, above)
+        if not ignored:
+            yield path
+        if entry.is_dir(follow_symlinks=False) and (not ignored or ignore.has_exceptions):
+            yield from _sent(directory, path, ignore, matched)
+
+
+def _what(path: Path) -> bytes:
+    """Return a letter for the kind of file, and what it holds."""
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return b"l" + os.fsencode(os.readlink(path))
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if stat.S_ISREG(mode):
+        return (b"x" if mode & stat.S_IXUSR else b"f") + _digest(path)
+    return b"d" if stat.S_ISDIR(mode) else b"o"  # a pipe must not be opened: nobody writes to it
+
+
+def _digest(path: Path) -> bytes:
+    from hashlib import sha256
+
+    digest = sha256()
+    try:
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return digest.digest()
+
+
+def _unreadable(path: Path, error: OSError) -> InvalidDefinition:
+    message = f"the file cannot be read, so no image can be built from it: {error.strerror}"
+    return InvalidDefinition((Problem(file=str(path), line=0, column=0, path="", message=message),))

@@ -1,0 +1,238 @@
+"""The `docker` command: which one builds, how it is run, and what its refusals mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from fabric_jobs.errors import PlaceUnavailable
+
+COMMAND = "docker"
+ANSWER_SECONDS = 30.0  # an engine that says nothing for so long is not there
+STOP_SECONDS = 5.0  # between asking a command to end, by which it tells the engine, and killing it
+WITH_BUILDKIT = (18, 9)  # the first version of the command that has BuildKit in it
+WITH_BUILDX_ONLY = 23  # the first one that leaves BuildKit to the plugin
+PLUGIN_DIRECTORIES = (
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+)
+NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
+
+# What the command says when it has not reached an engine, in small letters, and what to do then.
+_RIGHTS = (
+    "Your user has no right to use the engine: add it to the group 'docker' and log in again, or name another engine "
+    "with DOCKER_HOST."
+)
+_START = (
+    "Start the Docker engine, or name another one with DOCKER_HOST or 'docker context use'; 'docker version' tries it."
+)
+_VERSION = "The docker command and the engine are too far apart in age: put another docker command on PATH."
+REFUSALS: tuple[tuple[str, str], ...] = (
+    ("permission denied while trying to connect", _RIGHTS),
+    ("cannot connect to the docker daemon", _START),
+    ("failed to connect to the docker api", _START),
+    ("error during connect", _START),
+    ("is the docker daemon running", _START),
+    ("client version", _VERSION),
+)
+
+
+class Answer(NamedTuple):
+    """What a command said."""
+
+    code: int
+    output: str
+    errors: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Builder:
+    """The docker command that builds images, and how."""
+
+    words: tuple[str, ...]  # what a build begins with, such as `docker buildx build --load`
+    environment: Mapping[str, str] = field(default_factory=dict)
+    is_buildkit: bool = True
+
+
+USUAL = Builder(words=(COMMAND, "buildx", "build", "--load"))
+
+
+def commands() -> tuple[str, ...]:
+    """Return every docker command on PATH, each once, the one that a shell would take first and by its mere name.
+
+    Raise PlaceUnavailable when there is none.
+    """
+    found: dict[str, str] = {}
+    for directory in os.get_exec_path():
+        path = os.path.join(directory or os.curdir, COMMAND)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            found.setdefault(os.path.realpath(path), path if found else COMMAND)
+    if found:
+        return tuple(found.values())
+    raise PlaceUnavailable(
+        "there is no docker command on PATH.",
+        hint="Install Docker: https://docs.docker.com/get-docker/. Skills run without it with the local executor.",
+    )
+
+
+def builder() -> Builder:
+    """Return what builds images here: buildx, else a command that has BuildKit in it, else the old builder.
+
+    Nothing is built to find out: the plugin is looked for where the command does, and commands are asked for their version.
+    """
+    found = commands()
+    if has_buildx():
+        return USUAL
+    for command in found:
+        if WITH_BUILDKIT <= version(command) < (WITH_BUILDX_ONLY,):
+            return Builder(words=(command, "build"), environment={"DOCKER_BUILDKIT": "1"})
+    return Builder(words=(COMMAND, "build"), environment={"DOCKER_BUILDKIT": "0"}, is_buildkit=False)
+
+
+def builder_beside() -> Callable[[], Builder]:
+    """Begin to look for what builds images, and return what waits for the answer: commands take a while to tell a version."""
+    found: list[Builder | PlaceUnavailable] = []
+
+    def look() -> None:
+        try:
+            found.append(builder())
+        except PlaceUnavailable as error:
+            found.append(error)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+
+    def wait() -> Builder:
+        thread.join()
+        if isinstance(found[0], PlaceUnavailable):
+            raise found[0]
+        return found[0]
+
+    return wait
+
+
+def has_buildx() -> bool:
+    """Tell whether the command has the plugin `buildx`."""
+    own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    more: list[str] = []
+    with suppress(
+        OSError, ValueError, AttributeError
+    ):  # it is not there, or broken, of which the command itself speaks
+        more = json.loads((own / "config.json").read_bytes()).get("cliPluginsExtraDirs", [])
+    return any(
+        os.access(f"{place}/docker-buildx", os.X_OK) for place in (own / "cli-plugins", *more, *PLUGIN_DIRECTORIES)
+    )
+
+
+def version(command: str) -> tuple[int, ...]:
+    """Return the version of a docker command; empty when it does not tell."""
+    words = run("--version", command=command).output.split()  # Docker version 20.10.24+dfsg1, build 297e128
+    number = words[2] if len(words) > 2 else ""
+    return tuple(int(part) for part in number.split("+")[0].strip(",").split("-")[0].split(".") if part.isdecimal())
+
+
+def run(*words: str, command: str = COMMAND, text: str = "", seconds: float | None = ANSWER_SECONDS) -> Answer:
+    """Run `docker WORDS…` with `text` as its input, and return what it said, whatever its exit code.
+
+    Raise PlaceUnavailable when there is no such command, or it has not ended after so many seconds.
+    """
+    try:
+        ended = subprocess.run(
+            [command, *words], input=text.encode(), capture_output=True, timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        message = f"the Docker engine has not answered 'docker {words[0]}' for {seconds:.0f} s."
+        raise PlaceUnavailable(message, hint=_START) from None
+    except OSError as error:
+        raise _cannot_start(command, error) from None
+    return Answer(ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace"))
+
+
+def refusal(said: str) -> PlaceUnavailable | None:
+    """Return the error that stands for what a command said when it reached no engine; None when it says something else."""
+    small = said.lower()
+    for mark, hint in REFUSALS:
+        if mark in small:
+            line = next(line for line in said.splitlines() if mark in line.lower())
+            return PlaceUnavailable(
+                f"the Docker engine cannot be used: {line.removeprefix('ERROR: ').strip()}", hint=hint
+            )
+    return None
+
+
+class Process:
+    """A docker command whose output, errors among it, is read as it comes. It has no terminal and gets no Ctrl-C of it."""
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str] = NO_OVERRIDES) -> None:
+        self._rest = b""
+        try:
+            self._process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment},
+                process_group=0,  # it is for us to end it, with its plugin
+            )
+        except OSError as error:
+            raise _cannot_start(words[0], error) from None
+
+    def fileno(self) -> int:
+        """Return what to wait for with `select`."""
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
+    def read(self) -> list[str] | None:
+        """Wait until something is said, and return the lines that are complete; None when it has ended."""
+        block = os.read(self.fileno(), 1 << 16)
+        *lines, self._rest = (self._rest + block).split(b"\n")
+        if not block and not lines and self._rest:
+            lines, self._rest = [self._rest], b""
+        elif not block:
+            return None
+        return [line.decode(errors="replace").rstrip("\r") for line in lines]
+
+    def __iter__(self) -> Iterator[str]:
+        while (lines := self.read()) is not None:
+            yield from lines
+
+    def wait(self) -> int:
+        """Wait for its end, and return its exit code."""
+        assert self._process.stdout is not None
+        code = self._process.wait()
+        self._process.stdout.close()
+        return code
+
+    def ask_to_stop(self) -> None:
+        """Ask it to end; it lets the engine know."""
+        self._signal(signal.SIGTERM)
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Ask it to end, wait so long, and kill it."""
+        self.ask_to_stop()
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+        self.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, number)
+
+
+def _cannot_start(command: str, error: OSError) -> PlaceUnavailable:
+    if isinstance(error, FileNotFoundError):
+        commands()  # raises what helps when there is none at all
+    return PlaceUnavailable(f"the command '{command}' cannot be run: {error.strerror}.", hint="Install Docker anew.")

@@ -1,0 +1,126 @@
+"""What .dockerignore leaves out of a build context: the rules of Docker, of its newest version where versions differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from posixpath import normpath
+
+from fabric_jobs.errors import InvalidDefinition, Problem
+
+Matched = tuple[bool, ...]  # which of the patterns matched a directory; what is in it is judged by that
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One line: what it matches, and whether it is an exception, which begins with `!`."""
+
+    expression: re.Pattern[str]
+    is_exception: bool
+
+
+class Ignore:
+    """The lines of a .dockerignore."""
+
+    def __init__(self, patterns: Sequence[Pattern] = ()) -> None:
+        self._patterns = tuple(patterns)
+        self.has_exceptions = any(pattern.is_exception for pattern in patterns)
+
+    def match(self, path: str, above: Matched = ()) -> tuple[bool, Matched]:
+        """Tell whether `path` is left out; `above` is what this returned for the directory that it is in."""
+        ignored = False
+        found = [False] * len(self._patterns)
+        for index, pattern in enumerate(self._patterns):
+            matches = bool(above) and above[index]
+            if not matches:
+                if pattern.is_exception != ignored:
+                    continue  # it would change nothing
+                matches = pattern.expression.fullmatch(path) is not None
+            found[index] = matches
+            if matches:
+                ignored = not pattern.is_exception
+        return ignored, tuple(found)
+
+
+def read_ignore(directory: Path) -> Ignore:
+    """Return what the build context in `directory` leaves out: Dockerfile.dockerignore wins over .dockerignore.
+
+    Raise InvalidDefinition, with the line, for a pattern that Docker would refuse.
+    """
+    for name in ("Dockerfile.dockerignore", ".dockerignore"):
+        path = directory / name
+        try:
+            text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise _refused(path, 0, f"the file cannot be read: {error.strerror}") from None
+        return Ignore(_patterns(text, path))
+    return Ignore()
+
+
+def _patterns(text: str, path: Path) -> list[Pattern]:
+    found = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        pattern = line.strip()
+        if not pattern or line.startswith("#"):
+            continue
+        is_exception = pattern.startswith("!")
+        pattern = pattern[1:].strip() if is_exception else pattern
+        pattern = re.sub("^/+", "/", normpath(pattern)) if pattern else ""
+        if is_exception and pattern in ("", "/"):
+            raise _refused(path, number, "'!' is followed by no pattern")
+        pattern = pattern[1:] if len(pattern) > 1 and pattern.startswith("/") else pattern
+        try:
+            found.append(Pattern(re.compile(_expression(pattern), re.DOTALL | re.ASCII), is_exception))
+        except (re.error, ValueError):
+            raise _refused(path, number, f"'{line.strip()}' is not a pattern that Docker understands") from None
+    return found
+
+
+def _expression(pattern: str) -> str:
+    """Return the regular expression of a pattern; it has to match a whole path."""
+    if pattern.startswith("**") and not any(special in pattern[2:] for special in "*?[]\\"):
+        end = pattern[2:]
+        return ".*" if not end else f"(?:.*/)?{re.escape(end[1:])}" if end[0] == "/" else f".*{re.escape(end)}"
+    parts: list[str] = []
+    rest = pattern
+    while rest:
+        part, rest = _part(rest)
+        parts.append(part)
+    return "".join(parts)
+
+
+def _part(rest: str) -> tuple[str, str]:
+    """Return the regular expression of what a pattern begins with, and what is after it."""
+    if rest.startswith("**"):
+        rest = rest[2:].removeprefix("/")
+        return ("(?:.*/)?", rest) if rest else (".*", "")
+    first = rest[0]
+    if first == "*":
+        return "[^/]*", rest[1:]
+    if first == "?":
+        return "[^/]", rest[1:]
+    if first == "[":
+        return _group(rest)
+    if first == "\\":
+        if len(rest) == 1:
+            raise ValueError("nothing is after the backslash")
+        return rest[:2] if rest[1].isalnum() else re.escape(rest[1]), rest[2:]  # Docker, too, takes `\d` for a digit
+    return re.escape(first), rest[1:]
+
+
+def _group(rest: str) -> tuple[str, str]:
+    """Return the regular expression of `[…]`; Docker takes it as it stands."""
+    found = re.match(r"\[(\^?)((?:\\.|[^\]\\])+)\]", rest)
+    if found is None:
+        raise ValueError("the bracket has no end")
+    inside = re.sub(r"(?<!\\)[\[&|~]", r"\\\g<0>", found[2])  # they mean something to Python only
+    return f"[{found[1]}{inside}]", rest[found.end() :]
+
+
+def _refused(path: Path, line: int, message: str) -> InvalidDefinition:
+    column = 1 if line else 0
+    return InvalidDefinition((Problem(file=str(path), line=line, column=column, path="", message=message),))

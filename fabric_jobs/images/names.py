@@ -1,0 +1,76 @@
+"""What an image is called: repository and tags (reference/fabric.md section 1.6)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from fabric_jobs.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from fabric_jobs.images.registries import Registry
+
+LATEST = "latest"
+LONGEST = 255  # characters of a repository, which is Docker's limit
+
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
+_REPOSITORY = rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+
+
+def default_image(skill: str, action: str) -> str:
+    """Return what the image of an action is called that names none: as its skill, or as both where they differ."""
+    return (skill if skill == action else f"{skill}-{action}").replace("/", "-")
+
+
+def repository(image: str, registry: Registry | None) -> str:
+    """Return the repository of an image: an image with '/' names its own, any other belongs to the registry.
+
+    Raise InvalidInput for what cannot be the name of an image.
+    """
+    name, _ = _split(image)
+    if "/" not in name and registry is not None:
+        host = registry.url.partition("://")[2] or registry.url
+        name = "/".join(part for part in (host.strip("/"), registry.namespace.strip("/"), name) if part)
+    name = name.lower()
+    if len(name) <= LONGEST and re.fullmatch(_REPOSITORY, name):
+        return name
+    raise InvalidInput(
+        f"'{name}' cannot be the name of an image: between its slashes stand small letters and digits, "
+        "with single '.', '_' or '-' between them.",
+        hint=f"Correct 'image' in skill.yaml{_or_registry(registry)}.",
+    )
+
+
+def tag(image: str) -> str:
+    """Return the tag that an image goes by besides that of its content: the one that is named, else `latest`."""
+    return _split(image)[1] or LATEST
+
+
+def reference(image: str, registry: Registry | None, content_hash: str) -> str:
+    """Return the name of exactly this content: `<repository>:<content hash>`."""
+    return f"{repository(image, registry)}:{content_hash}"
+
+
+def _split(image: str) -> tuple[str, str]:
+    """Return name and tag; the colon of a port is followed by a slash."""
+    if "@" in image:
+        raise InvalidInput(
+            f"'{image}' names one image by its digest, which cannot be given to what is built.",
+            hint="Remove '@' and what follows it from 'image' in skill.yaml.",
+        )
+    name, colon, found = image.rpartition(":")
+    if not colon or "/" in found:
+        return image, ""
+    if re.fullmatch(_TAG, found):
+        return name, found
+    raise InvalidInput(
+        f"'{found}' cannot be the tag of the image '{image}': a tag has up to 128 letters, digits, '_', '.' and '-', "
+        "and begins with none of the last two.",
+        hint="Correct 'image' in skill.yaml.",
+    )
+
+
+def _or_registry(registry: Registry | None) -> str:
+    return f", or the registry '{registry.name}'" if registry is not None else ""

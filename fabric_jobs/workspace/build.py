@@ -1,0 +1,242 @@
+"""Builds the images of a workspace: a plan first, then what of it is not there yet, side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from fabric_jobs.definitions import Action
+from fabric_jobs.errors import InvalidDefinition, InvalidInput, NotFound, PlaceUnavailable, Problem
+from fabric_jobs.images import docker_command
+from fabric_jobs.images.building import ImageBuild, Running, build_all
+from fabric_jobs.images.context import HASH_LENGTH, content_hash
+from fabric_jobs.images.docker_command import Builder
+from fabric_jobs.images.inspect import Image, inspect
+from fabric_jobs.images.registries import Registry, active
+from fabric_jobs.settings import cpu_count
+from fabric_jobs.workspace.images import (
+    LABEL_ACTION,
+    LABEL_CONTENT,
+    LABEL_INPUTS,
+    LABEL_SKILL,
+    context_of,
+    image_of,
+    other_name_of,
+    reference_of,
+)
+from fabric_jobs.workspace.tree import SkillFile, Workspace, shown
+
+AT_ONCE = 4  # more builds side by side wait for the same disk
+WAITING, BUILDING, BUILT, UNCHANGED, FAILED = "waiting", "building", "built", "unchanged", "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """What is given to every build."""
+
+    arguments: tuple[str, ...] = ()  # NAME=VALUE, or NAME: that of the environment
+    platform: str = ""
+    use_cache: bool = True
+
+    def __post_init__(self) -> None:
+        for argument in self.arguments:
+            if not argument.partition("=")[0].strip():
+                raise InvalidInput(f"'{argument}' is no build argument.", hint="Write it as NAME=VALUE, or as NAME.")
+        if "," in self.platform:
+            raise InvalidInput(
+                f"an image for several platforms ({self.platform}) cannot be loaded into the engine.",
+                hint="Name one platform, and build once for each.",
+            )
+
+    def fingerprint(self) -> str:
+        """Return a hash of what changes an image although its files do not."""
+        from hashlib import sha256
+
+        values = {}
+        for argument in self.arguments:
+            name, given, value = argument.partition("=")
+            values[name] = value if given else os.environ.get(name)
+        return sha256(repr((sorted(values.items()), self.platform)).encode()).hexdigest()[:HASH_LENGTH]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One image of the plan."""
+
+    skill: str
+    action: str
+    build: ImageBuild
+
+    @property
+    def reference(self) -> str:
+        """The name of exactly this content."""
+        return self.build.names[0]
+
+
+@dataclass
+class Row:
+    """How the build of an image goes; the caller looks at it, only `carry_out` changes it."""
+
+    target: Target
+    state: str = WAITING
+    step: str = ""
+    seconds: float = 0.0
+    failure: str = ""  # all that is to be shown of a build that failed
+
+
+Watch = Callable[[Sequence[Row]], None]
+OLD_BUILDER = (
+    "no docker command here has BuildKit, so Docker's old builder is used, which is slower and knows less of Dockerfiles; "
+    "install the plugin 'buildx'."
+)
+
+
+def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[Target, ...]:
+    """Return what is to be built: every action of all skills, or of one. Nothing is asked of an engine.
+
+    Raise NotFound when there is no skill, or none of that name; InvalidDefinition, with all problems, when a definition
+    is wrong, a Dockerfile is missing, a file cannot be read, or an image cannot have its name.
+    """
+    workspace = Workspace(root)
+    found = workspace.skills() if skill is None else (workspace.skill(skill),)
+    if not found:
+        hint = "It needs skills/NAME/skill.yaml; 'fabric-jobs workspaces generate NAME' makes one."
+        raise NotFound(f"No skills found in {root}.", hint=hint)
+    registry = active()
+    targets: list[Target] = []
+    problems: list[Problem] = []
+    for one in found:
+        for index, action in enumerate(one.skill.actions):
+            try:
+                targets += [] if _is_from_elsewhere(one, action) else [_target(one, action, registry, options)]
+            except InvalidDefinition as error:
+                problems += error.problems
+            except InvalidInput as error:  # of its name
+                problems.append(_problem(f"{error.message} {error.hint}", shown(one.path), f"actions[{index}].image"))
+    problems = problems or _same_names(targets)
+    if problems:
+        raise InvalidDefinition(tuple(problems))
+    return tuple(targets)
+
+
+def carry_out(
+    targets: Sequence[Target], builder: Callable[[], Builder], watch: Watch, warn: Callable[[str], None]
+) -> tuple[Row, ...]:
+    """Build what the engine does not have yet, and return how it went.
+
+    `builder` is asked for what builds, when there is something to build. `watch` is called whenever something may have
+    changed, `warn` with what the user had better change. One that fails lets the others go on. Raise PlaceUnavailable
+    when the engine cannot be used.
+    """
+    rows = tuple(Row(target) for target in targets)
+    there = inspect(list(dict.fromkeys(name for target in targets for name in target.build.names)))
+    for row in rows:
+        image = there.get(row.target.reference)
+        if image is not None and _is_unchanged(row.target, image):
+            _point_names(row.target, image)
+            row.state = UNCHANGED
+    watch(rows)
+    groups = _by_reference(row for row in rows if row.state == WAITING)
+    if groups:
+        with_what = builder()
+        if not with_what.is_buildkit:
+            warn(OLD_BUILDER)
+        _build(groups, with_what, lambda: watch(rows))
+    return rows
+
+
+def _build(groups: dict[str, list[Row]], builder: Builder, watch: Callable[[], None]) -> None:
+    builds = [group[0].target.build for group in groups.values()]
+    at_once = min(cpu_count(), AT_ONCE)
+    refused: PlaceUnavailable | None = None
+    with closing(build_all(builds, builder, at_once=at_once)) as steps:
+        for running in steps:
+            for one in running:
+                for row in groups[one.build.names[0]]:
+                    _update(row, one)
+                refused = refused or (docker_command.refusal(one.output.outside) if one.code else None)
+            watch()
+    if refused is not None:
+        raise refused
+
+
+def _update(row: Row, running: Running) -> None:
+    row.seconds, row.step = running.seconds, running.output.step
+    if running.code is None:
+        row.state = BUILDING
+    elif running.code:
+        row.state, row.failure = FAILED, running.output.failure() or f"docker ended with exit code {running.code}"
+    elif content_hash(row.target.build.directory) != row.target.build.labels[LABEL_CONTENT]:
+        row.state, row.failure = FAILED, "its files were changed while it was built; build it again"
+        docker_command.run("image", "rm", *row.target.build.names)
+    else:
+        row.state = BUILT
+
+
+def _target(found: SkillFile, action: Action, registry: Registry | None, options: BuildOptions) -> Target:
+    reference = reference_of(found, action, registry)
+    labels = {
+        LABEL_SKILL: found.skill.name,
+        LABEL_ACTION: action.name,
+        LABEL_CONTENT: reference.rpartition(":")[2],
+        LABEL_INPUTS: options.fingerprint(),
+    }
+    build = ImageBuild(
+        directory=context_of(found, action),
+        names=(reference, other_name_of(found, action, registry)),
+        labels=labels,
+        arguments=options.arguments,
+        platform=options.platform,
+        use_cache=options.use_cache,
+    )
+    return Target(skill=found.skill.name, action=action.name, build=build)
+
+
+def _is_from_elsewhere(found: SkillFile, action: Action) -> bool:
+    """Tell whether an action has no files here and names an image of somebody else, which is used as it is."""
+    return "/" in image_of(found, action) and not (found.directory / "actions" / action.name).exists()
+
+
+def _same_names(targets: Sequence[Target]) -> list[Problem]:
+    """Return what is wrong when two images that differ would go by one name: the last to end would have it."""
+    first: dict[str, Target] = {}
+    problems = []
+    for target in targets:
+        name = target.build.names[1]
+        other = first.setdefault(name, target)
+        if other.reference != target.reference:
+            problems.append(
+                _problem(
+                    f"two images are called '{name}': that of the action '{other.action}' of the skill '{other.skill}', "
+                    f"and that of '{target.action}' of '{target.skill}'. Give one of them another 'image'"
+                )
+            )
+    return problems
+
+
+def _problem(message: str, file: str = "", path: str = "") -> Problem:
+    return Problem(file=file, line=0, column=0, path=path, message=message)
+
+
+def _is_unchanged(target: Target, image: Image) -> bool:
+    return target.build.use_cache and image.labels.get(LABEL_INPUTS) == target.build.labels[LABEL_INPUTS]
+
+
+def _point_names(target: Target, image: Image) -> None:
+    """Let all names of an image that is there mean it: another content may have had them meanwhile."""
+    for name in target.build.names:
+        if not image.is_called(name):
+            answer = docker_command.run("image", "tag", image.image_id, name)
+            if answer.code:
+                raise docker_command.refusal(answer.errors) or PlaceUnavailable(answer.errors.strip())
+
+
+def _by_reference(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Put together what is one image: same name, same content."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.target.reference, []).append(row)
+    return groups

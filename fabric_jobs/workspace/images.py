@@ -1,0 +1,70 @@
+"""Which image an action runs from: the one that was built of its files as they are now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fabric_jobs.definitions import Action
+from fabric_jobs.errors import InvalidDefinition, NotFound, Problem
+from fabric_jobs.images import names
+from fabric_jobs.images.context import DOCKERFILE, content_hash
+from fabric_jobs.images.inspect import inspect
+from fabric_jobs.images.registries import Registry, active
+from fabric_jobs.workspace.tree import SkillFile, shown
+
+LABEL_SKILL = "fabric-jobs.skill"
+LABEL_ACTION = "fabric-jobs.action"
+LABEL_CONTENT = "fabric-jobs.content"
+LABEL_INPUTS = "fabric-jobs.inputs"  # what was given beside the files: build arguments, platform
+
+
+def images_of(found: SkillFile) -> dict[str, str]:
+    """Return the image (`repository:content hash`) of every action of a skill that has a directory.
+
+    Raise NotFound when one was not built or its files have changed since, InvalidDefinition when one cannot be built,
+    PlaceUnavailable when the engine does not answer.
+    """
+    registry = active()
+    actions = {
+        action.name: action for action in found.skill.actions if (found.directory / "actions" / action.name).is_dir()
+    }
+    wanted = {name: reference_of(found, action, registry) for name, action in actions.items()}
+    latest = {name: other_name_of(found, action, registry) for name, action in actions.items()}
+    there = inspect([*wanted.values(), *latest.values()])
+    for name, reference in wanted.items():
+        if reference not in there:
+            raise _not_built(found, name, has_changed=latest[name] in there)
+    return wanted
+
+
+def image_of(found: SkillFile, action: Action) -> str:
+    """Return what the author calls the image of an action, or what it is called when nothing is said of it."""
+    return action.image or names.default_image(found.skill.name, action.name)
+
+
+def reference_of(found: SkillFile, action: Action, registry: Registry | None) -> str:
+    """Return the name of the image of an action with its files as they are now."""
+    return names.reference(image_of(found, action), registry, content_hash(context_of(found, action)))
+
+
+def other_name_of(found: SkillFile, action: Action, registry: Registry | None) -> str:
+    """Return the name that stays from build to build: that with the tag of skill.yaml, else with `latest`."""
+    image = image_of(found, action)
+    return f"{names.repository(image, registry)}:{names.tag(image)}"
+
+
+def context_of(found: SkillFile, action: Action) -> Path:
+    """Return the directory that the image of an action is built from; raise InvalidDefinition when it has no Dockerfile."""
+    directory = found.directory / "actions" / action.name
+    if (directory / DOCKERFILE).is_file():
+        return directory
+    message = f"the action '{action.name}' of the skill '{found.skill.name}' has no Dockerfile; write this file"
+    raise InvalidDefinition((Problem(file=shown(directory / DOCKERFILE), line=0, column=0, path="", message=message),))
+
+
+def _not_built(found: SkillFile, action: str, *, has_changed: bool) -> NotFound:
+    why = "its files have changed since its image was built" if has_changed else "its image was not built"
+    return NotFound(
+        f"the action '{action}' of the skill '{found.skill.name}' cannot run in Docker: {why}.",
+        hint=f"Build it: fabric-jobs workspaces build --skill {found.skill.name}",
+    )
