@@ -19,8 +19,11 @@ WORKDIR /app
 
 
 def docker(*words: str) -> str:
-    """Return what a `docker` command prints."""
-    return subprocess.run(["docker", *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+    """Return what a `docker` command prints; raise RuntimeError with what it says when it fails."""
+    ended = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise RuntimeError(f"docker {words[0]}: {ended.stderr}")
+    return ended.stdout
 
 
 def base_image() -> str:
