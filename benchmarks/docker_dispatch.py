@@ -13,16 +13,18 @@ from pathlib import Path
 from benchmarks.common import arguments, measure, owner, report, workspace, write_skill
 from benchmarks.containers import check_in_container, network_of, tagged
 from fabric_jobs.client.gateway import Gateway
+from fabric_jobs.workspace import run as verbs
 
 COMMAND = "/bin/true"
-INVOKE = "/skillinvoke/noop/inputs/request?sync=true&executor=docker"
+INVOKE = "/skillinvoke/noop/inputs/request?executor=docker"
 
 
 def ours(gateway: Gateway, tasks: int) -> float:
     """Return milliseconds per task: state, logs and response stored."""
     started = time.perf_counter()
     for number in range(tasks):
-        check_in_container(gateway.post(INVOKE, {"payload": number}))
+        activation_id = gateway.post(INVOKE, {"payload": number})["activationId"]
+        check_in_container(verbs.follow(gateway, activation_id, lambda nodes: 30.0))
     return (time.perf_counter() - started) / tasks * 1000
 
 

@@ -62,8 +62,8 @@ def open_mesh() -> Iterator[OpenMesh]:
     """Return what makes a mesh whose Envoy goes through the given states."""
     opened: list[Mesh] = []
 
-    def mesh(*states: str) -> Mesh:
-        opened.append(Mesh(*states))
+    def mesh(*states: str, host: str = "127.0.0.1") -> Mesh:
+        opened.append(Mesh(*states, host=host))
         return opened[-1]
 
     yield mesh

@@ -13,21 +13,21 @@ JOB = "POST /job"  # what the test's job says when it starts
 
 
 class Mesh:
-    """Answers on 127.0.0.1, and keeps what was asked, in its order; Envoy goes through `states` and stays in the last."""
+    """Answers on one address, and keeps what was asked, in its order; Envoy goes through `states` and stays in the last."""
 
-    def __init__(self, *states: str) -> None:
+    def __init__(self, *states: str, host: str = "127.0.0.1") -> None:
         self.requests: list[str] = []
         self.job_runs = threading.Event()
         self._states = deque(states or ("LIVE",))
         self._lock = threading.Lock()
-        self._server = _Server(self)
+        self._server = _Server(self, host)
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
 
     @property
     def address(self) -> str:
         """Where it answers."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{self._server.server_address[0]!s}:{self._server.server_port}"
 
     def variables(self) -> dict[str, str]:
         """Return the variables that tell scuttle of it."""
@@ -51,9 +51,9 @@ class Mesh:
 
 
 class _Server(ThreadingHTTPServer):
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, host: str) -> None:
         self.mesh = mesh
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__((host, 0), _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):
