@@ -68,7 +68,7 @@ def attempt_spec(
         "FABRIC_JOBS_ATTEMPT": f"{task.task_id}-{task.attempt}",
         "FABRIC_JOBS_WORKSPACE": activation.workspace,
     }
-    wanted = replace(process, arguments=(body,), environment=environment, workspace=activation.workspace)
+    wanted = replace(process, arguments=(body,), environment=environment)
     return AttemptSpec(name=task.attempt_name, processes=(wanted,), files=files)
 
 
@@ -101,6 +101,7 @@ def process_of(sql: Sql, activation: Activation, skill_name: str, action: Action
         command=action.command,
         image=images.get(action.name, action.image),
         python=action.python,
+        workspace=activation.workspace,
         limits=limits_of(action.resources),
     )
 

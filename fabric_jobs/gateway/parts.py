@@ -188,9 +188,10 @@ def activation_json(activation: Activation, response: Any, dead_letters: int = 0
         "start": milliseconds(activation.started_at),
         "end": milliseconds(activation.ended_at),
         "status": activation.state.value,
-        "executor": activation.executor,
         "response": response,
     }
+    if activation.executor != "local":
+        record["executor"] = activation.executor
     if activation.cause:
         record["cause"] = activation.cause
     if dead_letters:

@@ -99,6 +99,8 @@ class Started:
 class Live:
     """A workspace with its state directory, and the command to use them."""
 
+    gateway_inside = "http://127.0.0.1:"  # how the URL of the gateway begins for a job
+
     def __init__(self, root: Path, *, idle_seconds: float = 2.0) -> None:
         self.root = root
         self.state = root / ".fabric-jobs"
@@ -127,7 +129,7 @@ class Live:
         directory = self.root / "skills" / name / "actions" / short
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "main.py").write_text(prelude + textwrap.dedent(program), encoding="utf-8")
-        given = {"name": short, "type": "job", "image": "none", "command": ["python", "main.py"], "response": "stdout"}
+        given = {"name": short, "type": "job", "image": f"test-{short.lower()}", "command": ["python", "main.py"], "response": "stdout"}
         document = {
             "camel": "1.0.0",
             "name": name,
@@ -175,6 +177,10 @@ class Live:
             return True
 
         until(opened, f"a program waits at {gate.name}")
+
+    def directory_inside(self, skill: str) -> str:
+        """Return the name of the directory that a program of a skill runs in."""
+        return skill
 
     # The command.
 

@@ -78,7 +78,7 @@ def test_parameters_carry_properties_and_ids(live: Live) -> None:
     assert seen["projectId"] == "local"
     assert seen["agentName"] == ""
     assert seen["token"].count(".") == 2
-    assert seen["apiEndpoint"].startswith("http://127.0.0.1:")
+    assert seen["apiEndpoint"].startswith(live.gateway_inside)
     assert seen["apiEndpoint"].endswith("/px")
     assert {"activationId", "channelId", "headers", "timestamp"} <= seen.keys()
 
@@ -112,7 +112,7 @@ def test_the_message_is_the_last_argument_and_in_the_environment(live: Live) -> 
     print(os.path.basename(os.getcwd()), last["payload"], sys.stdin.read())
     """
     live.skill("plain", program, prelude="", environmentVariables='"GREETING"="hello"')
-    assert live.invoke("plain", 7)["response"] == "plain 7 \n"
+    assert live.invoke("plain", 7)["response"] == f"{live.directory_inside('plain')} 7 \n"
 
 
 def test_the_program_comes_from_the_dockerfile_without_a_command(live: Live) -> None:

@@ -18,7 +18,8 @@ class Copy:
         self._files = {name: open(directory / name, "ab", buffering=0) for name in STREAMS}  # noqa: SIM115
         self._index = open(directory / "index", "ab", buffering=0)  # noqa: SIM115
         self._sizes = {name: os.fstat(file.fileno()).st_size for name, file in self._files.items()}
-        self._begun = self._noted = time.time()
+        self._noted = self._written = time.time()
+        self._is_noted = True
 
     def __enter__(self) -> Copy:
         return self
@@ -26,21 +27,24 @@ class Copy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if time.time() - self._begun > INTERVAL:  # else the times of the files say it
-            self._note(time.time())
+        if not self._is_noted and self._index.tell():  # what was too short for a first look has the times of its files
+            self._note(self._written)
         for file in (*self._files.values(), self._index):
             file.close()
 
     def write(self, stream: str, text: bytes) -> None:
         """Write what came."""
         now = time.time()
-        if now - self._noted >= INTERVAL:
-            self._note(now)
+        if not self._is_noted and now - self._noted >= INTERVAL:
+            self._note(self._written)
         rest = memoryview(text)
         while rest:
             rest = rest[self._files[stream].write(rest) :]
         self._sizes[stream] += len(text)
+        self._written, self._is_noted = now, False
+        if now - self._noted >= INTERVAL:
+            self._note(now)
 
-    def _note(self, now: float) -> None:
-        self._index.write(f"{now:.3f} {self._sizes['stdout']} {self._sizes['stderr']}\n".encode())
-        self._noted = now
+    def _note(self, at: float) -> None:
+        self._index.write(f"{at:.3f} {self._sizes['stdout']} {self._sizes['stderr']}\n".encode())
+        self._noted, self._is_noted = at, True

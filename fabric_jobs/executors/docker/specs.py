@@ -8,13 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
+from fabric_jobs.executors.base import STREAMS, AttemptSpec, Limits, ProcessSpec
 
 FILE = "spec.json"
 
 
 def write_spec(directory: Path, spec: AttemptSpec) -> None:
     """Write what was asked for, whole or not at all; only this user may read it, since there are tokens in it."""
+    for stream in STREAMS:
+        (directory / stream).touch()
     files = directory / "files"
     if spec.files:
         files.mkdir(exist_ok=True)

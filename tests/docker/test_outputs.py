@@ -1,0 +1,4 @@
+from tests.acceptance.test_outputs import *  # noqa: F403
+from tests.docker_place import needs_docker
+
+pytestmark = needs_docker
