@@ -36,6 +36,13 @@ def named(skill: str) -> list[str]:
     return sorted(listed.stdout.split())
 
 
+@pytest.fixture(autouse=True)
+def no_registry(live: Live, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No registry of this user is active."""
+    live.environment["FABRIC_JOBS_CONFIG_DIR"] = str(tmp_path_factory.mktemp("config"))
+    monkeypatch.setenv("FABRIC_JOBS_CONFIG_DIR", live.environment["FABRIC_JOBS_CONFIG_DIR"])
+
+
 @pytest.fixture
 def name() -> Iterator[str]:
     """The name of a skill whose images are removed afterwards."""

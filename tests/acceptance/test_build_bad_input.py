@@ -10,7 +10,6 @@ import pytest
 from tests.acceptance.live import Live
 from tests.images.workspaces import write_skill
 
-VERSION = "echo 'Docker version 20.10.24, build 297e128'"
 HEAD = """#!/bin/sh
 echo "$*" >> "$0.log"
 case "$*" in
@@ -39,7 +38,8 @@ def log(directory: Path) -> list[str]:
 @pytest.fixture
 def place(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A place for the command; the workspace has the skill `one`, and no configuration of this user counts."""
-    live.environment["DOCKER_CONFIG"] = str(tmp_path_factory.mktemp("config"))
+    for variable in ("DOCKER_CONFIG", "FABRIC_JOBS_CONFIG_DIR"):
+        live.environment[variable] = str(tmp_path_factory.mktemp("config"))
     write_skill(live.root, "one")
     return tmp_path_factory.mktemp("bin")
 
