@@ -83,11 +83,14 @@ def test_a_full_disk_is_told_in_dockers_words_and_the_next_try_builds(live: Live
     assert "built" in live.ok("workspaces", "build", PATH=docker(place)).out
 
 
-def test_files_that_change_while_they_are_built_are_no_image(live: Live, place: Path) -> None:
-    program = live.root / "skills" / "one" / "actions" / "one" / "main.py"
-    error = live.fails(1, "workspaces", "build", PATH=docker(place, build=f"echo >> {program}"))
+@pytest.mark.parametrize("change", ["echo >> {0}/main.py", "rm {0}/Dockerfile"], ids=["other", "gone"])
+def test_files_that_change_while_they_are_built_are_no_image(live: Live, place: Path, change: str) -> None:
+    directory = live.root / "skills" / "one" / "actions" / "one"
+    environment = {"PATH": f"{docker(place, build=change.format(directory))}:{os.defpath}"}
+    error = live.fails(1, "workspaces", "build", **environment)
     assert "its files were changed while it was built" in error
     assert log(place)[-1].startswith("image rm one:")
+    (directory / "Dockerfile").write_text("FROM scratch\n")
     live.ok("workspaces", "build", PATH=docker(place))
 
 
