@@ -129,7 +129,13 @@ class Live:
         directory = self.root / "skills" / name / "actions" / short
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "main.py").write_text(prelude + textwrap.dedent(program), encoding="utf-8")
-        given = {"name": short, "type": "job", "image": f"test-{short.lower()}", "command": ["python", "main.py"], "response": "stdout"}
+        given = {
+            "name": short,
+            "type": "job",
+            "image": f"test-{short.lower()}",
+            "command": ["python", "main.py"],
+            "response": "stdout",
+        }
         document = {
             "camel": "1.0.0",
             "name": name,

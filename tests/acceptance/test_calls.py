@@ -35,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 def serve():
-    server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
+    server = ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Handler)
     server.serve_forever()
 """
 DOUBLE = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ ARG BASE_IMAGE
 FROM ${{BASE_IMAGE}}
 RUN pip install --quiet requests
 LABEL {LABEL}
+ENV HOST=0.0.0.0
 WORKDIR /app
 ADD . /app
 """
@@ -57,7 +59,13 @@ class DockerLive(Live):
         """Return the names of the containers of this workspace's owner."""
         owner = Reach(Engine(), self.state / "attempts", None).owner
         some = ["--all"] if all else []
-        return docker("ps", *some, "--format", "{{.Names}}", "--filter", f"label=fabric-jobs.owner={owner}").stdout.split()
+        return docker(
+            "ps", *some, "--format", "{{.Names}}", "--filter", f"label=fabric-jobs.owner={owner}"
+        ).stdout.split()
+
+    def stop_owner(self) -> None:
+        """Ask the owner to end."""
+        os.kill(self.owner(), signal.SIGTERM)
 
     def close(self) -> None:
         super().close()

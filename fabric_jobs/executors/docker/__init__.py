@@ -15,6 +15,7 @@ from fabric_jobs.executors.docker import describe, specs
 from fabric_jobs.executors.docker.engine import Engine, Gone
 from fabric_jobs.executors.docker.life import Life, read_exit
 from fabric_jobs.executors.docker.reach import Reach
+from fabric_jobs.executors.log_index import LogIndex
 
 NOTE_LENGTH = 100
 
@@ -29,6 +30,7 @@ class DockerExecutor:
         self._root = root
         self._engine = Engine()
         self._reach = Reach(self._engine, root, doors)
+        self._index = LogIndex()
         self._lives: dict[str, Life] = {}
         self._lock = threading.Lock()
         self._changed: SimpleQueue[str | None] = SimpleQueue()
@@ -127,6 +129,7 @@ class DockerExecutor:
         for life in lives:
             life.join()
         self._engine.close()
+        self._index.close()
         self._changed.put(None)
 
     def _life(self, directory: Path) -> Life:
@@ -137,7 +140,9 @@ class DockerExecutor:
                 self._is_swept = True
                 threading.Thread(target=self._sweep, name="docker-sweep", daemon=True).start()
             if name not in self._lives:
-                self._lives[name] = Life(directory, self._engine, self._reach, lambda: self._over(directory))
+                self._lives[name] = Life(
+                    directory, self._engine, self._reach, self._index, lambda: self._over(directory)
+                )
             return self._lives[name]
 
     def _over(self, directory: Path) -> None:

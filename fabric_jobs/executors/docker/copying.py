@@ -1,50 +1,24 @@
-"""Writes what a container prints into the files of its attempt, with an index of when it was seen."""
+"""Writes what a container prints into the files of its attempt."""
 
 from __future__ import annotations
 
-import os
-import time
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 from fabric_jobs.executors.base import STREAMS
-from fabric_jobs.executors.log_index import INTERVAL
 
 
-class Copy:
-    """The open files; the index has the sizes over time, as `fabric_jobs.executors.log_index` writes it."""
+def copy(found: Iterable[tuple[str, bytes]], directory: Path) -> None:
+    """Append what comes to the files `stdout` and `stderr`, as soon as it comes."""
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(open(directory / name, "ab", buffering=0)) for name in STREAMS}
+        for stream, text in found:
+            rest = memoryview(text)
+            while rest:
+                rest = rest[files[stream].write(rest) :]
 
-    def __init__(self, directory: Path) -> None:
-        self._files = {name: open(directory / name, "ab", buffering=0) for name in STREAMS}  # noqa: SIM115
-        self._index = open(directory / "index", "ab", buffering=0)  # noqa: SIM115
-        self._sizes = {name: os.fstat(file.fileno()).st_size for name, file in self._files.items()}
-        self._noted = self._written = time.time()
-        self._is_noted = True
 
-    def __enter__(self) -> Copy:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._is_noted and self._index.tell():  # what was too short for a first look has the times of its files
-            self._note(self._written)
-        for file in (*self._files.values(), self._index):
-            file.close()
-
-    def write(self, stream: str, text: bytes) -> None:
-        """Write what came."""
-        now = time.time()
-        if not self._is_noted and now - self._noted >= INTERVAL:
-            self._note(self._written)
-        rest = memoryview(text)
-        while rest:
-            rest = rest[self._files[stream].write(rest) :]
-        self._sizes[stream] += len(text)
-        self._written, self._is_noted = now, False
-        if now - self._noted >= INTERVAL:
-            self._note(now)
-
-    def _note(self, at: float) -> None:
-        self._index.write(f"{at:.3f} {self._sizes['stdout']} {self._sizes['stderr']}\n".encode())
-        self._noted, self._is_noted = at, True
+def sizes(directory: Path) -> dict[str, int]:
+    """Return how many bytes of each stream are there."""
+    return {name: (directory / name).stat().st_size if (directory / name).exists() else 0 for name in STREAMS}

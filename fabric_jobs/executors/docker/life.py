@@ -17,17 +17,18 @@ import fcntl
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, AttemptExit
-from fabric_jobs.executors.docker.copying import Copy
+from fabric_jobs.executors.docker.copying import copy, sizes
 from fabric_jobs.executors.docker.engine import Container, Engine, Gone, Refused, Stream
 from fabric_jobs.executors.docker.frames import Unlogged, after, frames
 from fabric_jobs.executors.docker.making import make, say, stop_signal
 from fabric_jobs.executors.docker.reach import Reach
+from fabric_jobs.executors.log_index import LogIndex
 
 AGAIN_SECONDS = 1.0  # after the engine did not answer
 LATE_SECONDS = 0.5  # a container that ends so long after its output was cut off may have printed more
@@ -40,13 +41,16 @@ ENDED_WHEN_ASKED = 128 + 15  # what was stopped before it began
 class Life:
     """One attempt in this process: a thread that carries it on."""
 
-    def __init__(self, directory: Path, engine: Engine, reach: Reach, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, directory: Path, engine: Engine, reach: Reach, index: LogIndex, on_end: Callable[[], None]
+    ) -> None:
         """`on_end()` is called when the attempt is over, by this process or another one."""
         self.over = threading.Event()
         self.trouble: ExecutorUnavailable | None = None  # why nobody can tell what becomes of it
         self._directory = directory
         self._engine = engine
         self._reach = reach
+        self._index = index
         self._on_end = on_end
         self._closing = threading.Event()
         self._stream: Stream | None = None
@@ -167,7 +171,8 @@ class Life:
                 self._engine.start(self.container)
                 self._started_at = time.monotonic()
                 say(self._directory, "")
-                self._copy(frames(output))
+                self._index.follow(self._directory)
+                copy(frames(output), self._directory)
         except (Refused, InvalidInput) as error:
             self._refuse(error.message)
             return False
@@ -182,13 +187,8 @@ class Life:
         unlogged = Unlogged()
         with self._reading(self._engine.logs(self.container, follow=follow)) as log:
             found = ((stream, unlogged.bytes_of(stream, frame)) for stream, frame in frames(log))
-            have = {name: _size(self._directory / name) for name in ("stdout", "stderr")}
-            self._copy(after(found, have))
-
-    def _copy(self, found: Iterable[tuple[str, bytes]]) -> None:
-        with Copy(self._directory) as copy:
-            for stream, text in found:
-                copy.write(stream, text)
+            self._index.follow(self._directory)
+            copy(after(found, sizes(self._directory)), self._directory)
 
     def _await_end(self) -> None:
         cut_at = time.monotonic()
@@ -219,6 +219,7 @@ class Life:
 
     def _end(self, ended: AttemptExit) -> None:
         reason = STOPPED if (self._directory / "stopped").exists() and ended.reason != LOST else ended.reason
+        self._index.forget(self._directory)
         partial = self._directory / "exit.partial"
         partial.write_text(json.dumps({"code": ended.code, "reason": reason}))
         partial.rename(self._directory / "exit")
@@ -234,10 +235,6 @@ class Life:
         if self._closing.is_set():
             stream.interrupt()
         return stream
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def read_exit(directory: Path) -> AttemptExit | None:
