@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test check bench clean
 
 demo: $(VENV)/installed
-	$(BIN)/fabric-jobs demo $(if $(DESTINATION),$(DESTINATION),)
+	$(BIN)/fabric-jobs demo $(if $(EXECUTOR),--executor $(EXECUTOR)) $(DESTINATION)
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -88,6 +88,18 @@ def command(
     _conclude(rows, folder)
 
 
+def build_workspace(root: Path) -> None:
+    """Build what is not built yet of a workspace, with progress; raise RunFailed when something cannot be built."""
+    from fabric_jobs.images.docker_command import builder_beside
+
+    builder = builder_beside()
+    from fabric_jobs.workspace.build import BuildOptions, plan
+
+    arguments = tuple(os.environ.get(ARGUMENTS_VARIABLE, "").split())
+    rows = _build(plan(root, None, BuildOptions(arguments=arguments)), builder, quiet=False)
+    _raise_failures(rows, root)
+
+
 def _build(targets: Sequence[Target], builder: Callable[[], Builder], *, quiet: bool) -> tuple[Row, ...]:
     from fabric_jobs.cli.build_progress import BuildProgress
     from fabric_jobs.workspace.build import carry_out
@@ -130,6 +142,13 @@ def _shown(row: Row, output: str) -> dict[str, Any]:
 
 def _conclude(rows: Sequence[Row], folder: Path | None) -> None:
     """Say what to do next; raise RunFailed when an image was not built."""
+    _raise_failures(rows, folder)
+    if rows:
+        more = [] if folder is None else [str(folder)]
+        click.echo(f"Next: {shlex.join(['fabric-jobs', 'workspaces', 'publish', *more])}", err=True)
+
+
+def _raise_failures(rows: Sequence[Row], folder: Path | None) -> None:
     from fabric_jobs.cli.build_progress import label
     from fabric_jobs.errors import RunFailed
 
@@ -144,5 +163,3 @@ def _conclude(rows: Sequence[Row], folder: Path | None) -> None:
             f"{len(failed)} of {len(rows)} images could not be built: {', '.join(label(row) for row in failed)}.",
             hint=f"What docker said is above. Correct it, and build again: {shlex.join(words)}{remark}",
         )
-    if rows:
-        click.echo(f"Next: {shlex.join(['fabric-jobs', 'workspaces', 'publish', *more])}", err=True)

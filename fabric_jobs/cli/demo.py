@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from fabric_jobs.cli import options
 from fabric_jobs.cli.printing import seconds
 
 RECORDS_FILE = "data/2013-01.ndjson.gz"
@@ -19,17 +20,19 @@ BAR_WIDTH = 40
 
 @click.command("demo")
 @click.argument("destination", default="flights-demo", type=click.Path(path_type=Path))
-def command(destination: Path) -> None:
+@options.executor
+def command(destination: Path, executor: str | None) -> None:
     """Copy the example workspace to DESTINATION (./flights-demo) and run it: three skills on 27,004 real flights.
 
-    A workspace that is there from an earlier demo is run again.
+    A workspace that is there from an earlier demo is run again. With --executor docker the images of the three skills are
+    built first; FABRIC_JOBS_BUILD_ARGS says from which base images, when not from the public ones.
 
     \b
     Examples:
       fabric-jobs demo
       fabric-jobs demo /tmp/flights
+      fabric-jobs demo --executor docker
     """
-    from fabric_jobs.cli import options
     from fabric_jobs.cli.invoking import attend
     from fabric_jobs.workspace import run as verbs
     from fabric_jobs.workspace.example import copy_example
@@ -39,16 +42,21 @@ def command(destination: Path) -> None:
         copy_example("flights", destination)
         click.echo(f"The example workspace is in {destination}.\n")
     root = destination.absolute()
+    if executor == "docker":
+        from fabric_jobs.cli.build import build_workspace
+
+        build_workspace(root)
+        click.echo()
     gateway = options.gateway_of(root, None)
     click.echo("read-flights ─▶ score-delays ─▶ delayed, cancelled, diverted ─▶ summarise\n")
     started = time.monotonic()
-    target = verbs.save_agent(gateway, Workspace(root), "flights", None)
+    target = verbs.save_agent(gateway, Workspace(root), "flights", None, executor=executor or "")
     activation_id = verbs.start(gateway, target, {"payload": {"path": RECORDS_FILE}}, root)
     record = attend(gateway, activation_id, quiet=False)
     verbs.check_ended_well(record)
     click.echo(f"\nJanuary 2013, flights that left New York ({seconds(time.monotonic() - started)}):\n")
     _print_table(record["response"]["carriers"])
-    _print_next(destination, activation_id)
+    _print_next(destination, activation_id, executor)
 
 
 def _print_table(carriers: dict[str, Any]) -> None:
@@ -62,13 +70,14 @@ def _print_table(carriers: dict[str, Any]) -> None:
         )
 
 
-def _print_next(destination: Path, activation_id: str) -> None:
+def _print_next(destination: Path, activation_id: str, executor: str | None) -> None:
+    place = f" --executor {executor}" if executor else ""
     click.echo("\nNext:")
     if shutil.which("fabric-jobs") is None:  # `make demo` installs into an environment that this shell does not use
         click.echo(f"  export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
     click.echo(
         f"  cd {shlex.quote(str(destination))}\n"
-        f'  fabric-jobs agents invoke flights --payload \'{{"path": "{RECORDS_FILE}"}}\' --output json\n'
+        f'  fabric-jobs agents invoke flights --payload \'{{"path": "{RECORDS_FILE}"}}\' --output json{place}\n'
         f"  fabric-jobs activations show {activation_id}\n"
         f"  fabric-jobs tasks list\n"
         f"  fabric-jobs workspaces generate my-skill"

@@ -23,7 +23,7 @@ from fabric_jobs.engine.retry import retries_of, retry
 from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.executors.base import Executor
-from fabric_jobs.records import DeadLetter, Task
+from fabric_jobs.records import DeadLetter, SavedDefinition, Task
 from fabric_jobs.routing import Plan
 from fabric_jobs.settings import Settings, cpu_count
 from fabric_jobs.states import TaskState
@@ -53,6 +53,7 @@ class Engine:
         self._inbox: SimpleQueue[str | None] = SimpleQueue()
         self._attempts = Attempts(executors, self._inbox.put)
         self._calls: Calls | None = None
+        self._making_calls = threading.Lock()
         self._make_calls: Callable[[], Calls] = partial(_make_calls, store, executors, settings, issuing)
         self._dispatcher = Dispatcher(store, self._attempts, settings, issuing, self._the_calls)
         self._timers: dict[str, float] = {}
@@ -100,14 +101,20 @@ class Engine:
         """Ask for the end of an activation; the future holds False when it had ended."""
         return self._store.write(lambda tx: activations.ask_cancel(tx, activation_id, project_id, cause))
 
+    def deploy(self, saved: SavedDefinition) -> int:
+        """Begin to start the daemons of a skill; return how many it has. What was saved without its files runs from its images."""
+        named = self._settings.executor
+        return self._the_calls().deploy(saved, named if saved.source or named != "local" else "docker")
+
     def look(self, activation_id: str) -> None:
         """Something may have changed for an activation."""
         self._inbox.put(activation_id)
 
     def _the_calls(self) -> Calls:
-        if self._calls is None:
-            self._calls = self._make_calls()
-        return self._calls
+        with self._making_calls:
+            if self._calls is None:
+                self._calls = self._make_calls()
+            return self._calls
 
     def _begin(self, tx: Tx, activation_id: str, plan: Plan) -> None:
         advance(tx, activation_id, plan, self._settings)  # in the transaction that starts it: one commit less

@@ -11,7 +11,7 @@ from pathlib import Path
 from fabric_jobs.definitions import Action, Resources
 from fabric_jobs.engine import tokens
 from fabric_jobs.executors.base import AttemptSpec, Inside, Limits, ProcessSpec
-from fabric_jobs.records import Activation, Task
+from fabric_jobs.records import Activation, SavedDefinition, Task
 from fabric_jobs.routing import Node, sending_id
 from fabric_jobs.store import definitions
 from fabric_jobs.store.sql import Sql
@@ -93,7 +93,13 @@ def message(activation: Activation, task: Task, node: Node, api_endpoint: str, t
 
 def process_of(sql: Sql, activation: Activation, skill_name: str, action: Action) -> ProcessSpec:
     """Return the program of an action, as the version of its skill has it that an activation pins; without a message to it."""
-    saved = definitions.find(sql, activation.project_id, "skill", skill_name, activation.pins["skills"][skill_name])
+    version = activation.pins["skills"][skill_name]
+    saved = definitions.find(sql, activation.project_id, "skill", skill_name, version)
+    return program_of(saved, action, activation.workspace)
+
+
+def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "") -> ProcessSpec:
+    """Return the program of an action of a saved skill; None is one that was deleted meanwhile."""
     source = saved.source if saved is not None else ""
     images = saved.images if saved is not None else {}
     return ProcessSpec(
@@ -101,7 +107,7 @@ def process_of(sql: Sql, activation: Activation, skill_name: str, action: Action
         command=action.command,
         image=images.get(action.name, action.image),
         python=action.python,
-        workspace=activation.workspace,
+        workspace=workspace,
         limits=limits_of(action.resources),
     )
 

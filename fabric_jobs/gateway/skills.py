@@ -69,8 +69,10 @@ async def list_agent_versions(request: Request) -> Response:
 
 
 async def deploy_skill(request: Request) -> Response:
-    """Say that a saved skill is deployed: here that is the same."""
-    return _deployed(request, "skill", DEPLOYED)
+    """Start the daemons of a skill; the rest can be invoked since it was saved."""
+    count = parts_of(request).engine.deploy(_find(request, "skill"))
+    daemons = "its daemon starts" if count == 1 else f"its {count} daemons start"
+    return _deployed(request, "skill", f"is deployed, and {daemons}" if count else DEPLOYED)
 
 
 async def deploy_agent(request: Request) -> Response:

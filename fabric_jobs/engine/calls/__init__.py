@@ -12,17 +12,19 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from fabric_jobs.definitions import Action
+from fabric_jobs.documents import skill_from_json
 from fabric_jobs.engine.attempts import RETRY_SECONDS
 from fabric_jobs.engine.calls.caller import Call, Caller, Work
 from fabric_jobs.engine.calls.connection import Answer, CallFailed, Pool
 from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Place, fingerprint
 from fabric_jobs.engine.calls.registry import Daemons
-from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
+from fabric_jobs.engine.calls.target import DAEMON_PORT, DaemonTarget, ExternalTarget, Unusable
 from fabric_jobs.engine.create import new_task
-from fabric_jobs.engine.launch import Issuing, message, process_of
+from fabric_jobs.engine.launch import Issuing, message, process_of, program_of
 from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.executors.base import Executor, ProcessSpec
-from fabric_jobs.records import Activation, Task
+from fabric_jobs.records import Activation, SavedDefinition, Task
 from fabric_jobs.routing import Node, Plan
 from fabric_jobs.settings import Settings
 from fabric_jobs.store import Store, Tx, activations, tasks
@@ -56,6 +58,30 @@ class Calls:
             if task is None:
                 return
         self._run(self._see_to(Work(activation=activation, plan=plan, node=node, task=task)))
+
+    def deploy(self, saved: SavedDefinition, executor: str) -> int:
+        """Begin to start the daemons of a skill that do not run yet; return how many it has."""
+        skill = skill_from_json(saved.body)
+        found = [action for action in skill.actions if action.type == "daemon"]
+        for action in found:
+            process = program_of(saved, action)
+            key = DaemonKey(
+                executor=executor,
+                project_id=saved.project_id,
+                skill_name=saved.name,
+                version=saved.version,
+                action=action.name,
+                files=fingerprint(process, executor),
+            )
+            port = int(str(skill.defaults().get("daemon.port") or action.port or DAEMON_PORT))
+            self._run(self._deploy(key, action, process, port))
+        return len(found)
+
+    async def _deploy(self, key: DaemonKey, action: Action, process: ProcessSpec, port: int) -> None:
+        daemon = self._daemons.find(key) or self._daemons.make(key, action, process)
+        daemon.last_used = time.monotonic()
+        with suppress(DaemonFailed):  # its task says so, and the next call tries again
+            await daemon.pool(port)
 
     def stop(self, task: Task) -> None:
         """Call no more for a task."""

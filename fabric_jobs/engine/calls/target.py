@@ -14,6 +14,7 @@ from fabric_jobs.engine.launch import with_payload
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.routing import Node
 
+DAEMON_PORT = 5000  # of a daemon that declares none (reference/fabric.md 2.4)
 HEADERS = "headers."  # a property of this name adds a request header
 NOT_AGAIN = frozenset(range(400, 500)) - {408, 425, 429}  # another try would be answered in the same way
 
@@ -39,7 +40,7 @@ class DaemonTarget:
     @property
     def port(self) -> int:
         """The declared port."""
-        return int(str(self.node.properties.get("daemon.port") or self.node.action.port or 5000))
+        return int(str(self.node.properties.get("daemon.port") or self.node.action.port or DAEMON_PORT))
 
     def request(self, host: str) -> Request:
         """Return the request, which is the same for all records."""
