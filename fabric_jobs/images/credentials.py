@@ -20,13 +20,13 @@ def docker_config_file() -> Path:
 
 def has_credentials(host: str) -> bool | None:
     """Tell whether docker has credentials for HOST[:PORT]; None when that cannot be found out."""
+    if not docker_config_file().exists():
+        return False
     try:
         config = json.loads(docker_config_file().read_text(encoding="utf-8"))
         helpers, stored = config.get("credHelpers") or {}, config.get("auths") or {}
         helper = next((name for server, name in helpers.items() if _is_same(server, host)), config.get("credsStore"))
         known = _servers_of(helper) if helper else [server for server, entry in stored.items() if _is_filled(entry)]
-    except FileNotFoundError:
-        return False
     except (OSError, ValueError, TypeError, AttributeError, subprocess.SubprocessError):
         return None
     return any(_is_same(server, host) for server in known)

@@ -79,13 +79,13 @@ def push(reference: str, watch: Watch) -> str:
     pushing, said, digest = Pushing(layers={}), [], ""
     with TerminalProcess((docker_command.COMMAND, "push", reference)) as process:
         for line in process.lines():
+            told = DIGEST.fullmatch(line)  # before all else: a tag may look like a layer
             now = pushing.read(line)
-            told = DIGEST.fullmatch(line)
-            if now is not None:
+            if told is not None:
+                digest = told[1]
+            elif now is not None:
                 pushing = now
                 watch(pushing)
-            elif told is not None:
-                digest = told[1]
             elif line and not line.startswith(SILENT):
                 said.append(line)
         code = process.wait()
@@ -134,11 +134,17 @@ def _failure(reference: str, said: str) -> FabricJobsError:
         return PlaceUnavailable(f"the engine has {reference} no more.", hint="Build it again, and publish then.")
     message = f"{reference} cannot be pushed: {said}"
     if any(word in said.lower() for word in REFUSED):
-        host = reference.partition("/")[0]
         return NotAllowed(
             message,
-            hint=f"Log in: docker login {host}, or fabric-jobs workspaces registry add NAME --url {host} --username USER.",
+            hint=f"Log in with 'docker login {_host(reference)}', or with --username of "
+            "'fabric-jobs workspaces registry add', and type the command again; nothing was recorded.",
         )
     return PlaceUnavailable(
         message, hint="Check the registry and its address, and type the command again; nothing was recorded."
     )
+
+
+def _host(reference: str) -> str:
+    """Return the registry that docker takes an image to."""
+    first = reference.partition("/")[0]
+    return first if first == "localhost" or set(first) & set(".:") else "docker.io"
