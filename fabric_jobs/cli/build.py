@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from fabric_jobs.cli import options
 from fabric_jobs.cli.printing import show_rows
 
 if TYPE_CHECKING:
+    from fabric_jobs.images.docker_command import Builder
     from fabric_jobs.workspace.build import Row, Target
 
 ARGUMENTS_VARIABLE = "FABRIC_JOBS_BUILD_ARGS"
@@ -71,39 +72,46 @@ def command(
       fabric-jobs workspaces build --build-arg BASE_IMAGE=python:3.13-slim --platform linux/arm64
       fabric-jobs workspaces build --print
     """
+    from fabric_jobs.images.docker_command import builder_beside
+
+    builder = builder_beside()  # it waits for others while we load and read
     from fabric_jobs.workspace.build import BuildOptions, plan
 
     given = BuildOptions(arguments=arguments, platform=platform, use_cache=not no_cache)
     targets = plan(options.root_of(folder), skill, given)
     if print_only:
-        _print_commands(targets)
+        _print_commands(targets, builder)
         return
-    rows = _build(targets, quiet=quiet)
+    rows = _build(targets, builder, quiet=quiet)
     show_rows([_shown(row, output) for row in rows], COLUMNS, output, empty="There is nothing to build: no action.")
     _conclude(rows, folder)
 
 
-def _build(targets: Sequence[Target], *, quiet: bool) -> tuple[Row, ...]:
+def _build(targets: Sequence[Target], builder: Callable[[], Builder], *, quiet: bool) -> tuple[Row, ...]:
     from fabric_jobs.cli.build_progress import BuildProgress
     from fabric_jobs.workspace.build import carry_out
 
     progress = BuildProgress(quiet=quiet)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is stopped then, too
     try:
-        return carry_out(targets, progress.update)
+        return carry_out(targets, builder, progress.update, progress.warn)
     finally:
         signal.signal(signal.SIGTERM, before)
         progress.close()
 
 
-def _print_commands(targets: Sequence[Target]) -> None:
+def _print_commands(targets: Sequence[Target], builder: Callable[[], Builder]) -> None:
+    from fabric_jobs.errors import PlaceUnavailable
     from fabric_jobs.images.building import build_command
-    from fabric_jobs.images.docker_command import builder_or_usual
+    from fabric_jobs.images.docker_command import USUAL
 
-    builder = builder_or_usual()
+    try:
+        found = builder()
+    except PlaceUnavailable:
+        found = USUAL  # they can be read, and run elsewhere
     for target in targets:
-        variables = [f"{name}={shlex.quote(value)}" for name, value in builder.environment.items()]
-        click.echo(" ".join([*variables, shlex.join(build_command(target.build, builder))]))
+        variables = [f"{name}={shlex.quote(value)}" for name, value in found.environment.items()]
+        click.echo(" ".join([*variables, shlex.join(build_command(target.build, found))]))
 
 
 def _shown(row: Row, output: str) -> dict[str, Any]:

@@ -24,8 +24,8 @@ class BuildProgress:
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         """`quiet` tells of failures only."""
-        self._stream = stream or sys.stderr
-        self._quiet = quiet or self._stream is None  # None when it is closed
+        self._stream = stream or sys.stderr  # None when it is closed
+        self._quiet = quiet or self._stream is None
         self._live = not self._quiet and self._stream.isatty()
         self._lines = 0
         self._told: dict[int, str] = {}  # the state of each row that was told last
@@ -40,6 +40,11 @@ class BuildProgress:
         if self._live:
             self._draw([self._line(row, rows) for row in rows])
 
+    def warn(self, text: str) -> None:
+        """Say what the user had better change."""
+        self._erase()
+        self._say(f"Warning: {text}")
+
     def close(self) -> None:
         """Leave the last drawing standing; what is printed after it begins below."""
         self._lines = 0
@@ -48,10 +53,14 @@ class BuildProgress:
         """Say once what has come about: the whole output of a failure; where nobody watches, every change of state."""
         if row.state == "failed":
             self._erase()
-            click.echo(f"{label(row)} failed:\n{row.failure}\n", file=self._stream)
+            self._say(f"{label(row)} failed:\n{row.failure}\n")
         elif not self._live and not self._quiet:
             took = f" in {seconds(row.seconds)}" if row.state == "built" else " …" if row.state == "building" else ""
-            click.echo(f"{label(row)}: {row.state}{took}", file=self._stream)
+            self._say(f"{label(row)}: {row.state}{took}")
+
+    def _say(self, text: str) -> None:
+        if self._stream is not None:
+            click.echo(text, file=self._stream)
 
     def _line(self, row: Row, rows: Sequence[Row]) -> str:
         width = max(len(label(row)) for row in rows)

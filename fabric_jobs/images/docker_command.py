@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,9 @@ class Builder:
     is_buildkit: bool = True
 
 
+USUAL = Builder(words=(COMMAND, "buildx", "build", "--load"))
+
+
 def commands() -> tuple[str, ...]:
     """Return every docker command on PATH, each once, the one that a shell would take first and by its mere name.
 
@@ -89,19 +93,33 @@ def builder() -> Builder:
     """
     found = commands()
     if has_buildx():
-        return Builder(words=(COMMAND, "buildx", "build", "--load"))
+        return USUAL
     for command in found:
         if WITH_BUILDKIT <= version(command) < (WITH_BUILDX_ONLY,):
             return Builder(words=(command, "build"), environment={"DOCKER_BUILDKIT": "1"})
     return Builder(words=(COMMAND, "build"), environment={"DOCKER_BUILDKIT": "0"}, is_buildkit=False)
 
 
-def builder_or_usual() -> Builder:
-    """Return what builds images here; where there is no docker command, what does so in most places."""
-    try:
-        return builder()
-    except PlaceUnavailable:
-        return Builder(words=(COMMAND, "buildx", "build", "--load"))
+def builder_beside() -> Callable[[], Builder]:
+    """Begin to look for what builds images, and return what waits for the answer: commands take a while to tell a version."""
+    found: list[Builder | PlaceUnavailable] = []
+
+    def look() -> None:
+        try:
+            found.append(builder())
+        except PlaceUnavailable as error:
+            found.append(error)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+
+    def wait() -> Builder:
+        thread.join()
+        if isinstance(found[0], PlaceUnavailable):
+            raise found[0]
+        return found[0]
+
+    return wait
 
 
 def has_buildx() -> bool:

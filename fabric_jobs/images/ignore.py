@@ -69,12 +69,12 @@ def _patterns(text: str, path: Path) -> list[Pattern]:
             continue
         is_exception = pattern.startswith("!")
         pattern = pattern[1:].strip() if is_exception else pattern
-        if not pattern:
+        pattern = re.sub("^/+", "/", normpath(pattern)) if pattern else ""
+        if is_exception and pattern in ("", "/"):
             raise _refused(path, number, "'!' is followed by no pattern")
-        pattern = re.sub("^/+", "/", normpath(pattern))
         pattern = pattern[1:] if len(pattern) > 1 and pattern.startswith("/") else pattern
         try:
-            found.append(Pattern(re.compile(_expression(pattern), re.DOTALL), is_exception))
+            found.append(Pattern(re.compile(_expression(pattern), re.DOTALL | re.ASCII), is_exception))
         except (re.error, ValueError):
             raise _refused(path, number, f"'{line.strip()}' is not a pattern that Docker understands") from None
     return found
@@ -108,7 +108,7 @@ def _part(rest: str) -> tuple[str, str]:
     if first == "\\":
         if len(rest) == 1:
             raise ValueError("nothing is after the backslash")
-        return re.escape(rest[1]), rest[2:]
+        return rest[:2] if rest[1].isalnum() else re.escape(rest[1]), rest[2:]  # Docker, too, takes `\d` for a digit
     return re.escape(first), rest[1:]
 
 

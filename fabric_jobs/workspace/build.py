@@ -13,6 +13,7 @@ from fabric_jobs.errors import InvalidDefinition, InvalidInput, NotFound, PlaceU
 from fabric_jobs.images import docker_command
 from fabric_jobs.images.building import ImageBuild, Running, build_all
 from fabric_jobs.images.context import HASH_LENGTH, content_hash
+from fabric_jobs.images.docker_command import Builder
 from fabric_jobs.images.inspect import Image, inspect
 from fabric_jobs.images.registries import Registry, active
 from fabric_jobs.settings import cpu_count
@@ -87,6 +88,10 @@ class Row:
 
 
 Watch = Callable[[Sequence[Row]], None]
+OLD_BUILDER = (
+    "no docker command here has BuildKit, so Docker's old builder is used, which is slower and knows less of Dockerfiles; "
+    "install the plugin 'buildx'."
+)
 
 
 def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[Target, ...]:
@@ -115,10 +120,13 @@ def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[Target, 
     return tuple(targets)
 
 
-def carry_out(targets: Sequence[Target], watch: Watch) -> tuple[Row, ...]:
-    """Build what the engine does not have yet, and return how it went; `watch` is called whenever something may have changed.
+def carry_out(
+    targets: Sequence[Target], builder: Callable[[], Builder], watch: Watch, warn: Callable[[str], None]
+) -> tuple[Row, ...]:
+    """Build what the engine does not have yet, and return how it went.
 
-    One that fails lets the others go on. Raise PlaceUnavailable when the engine cannot be used.
+    `builder` is asked for what builds when something is to be built, `watch` is called whenever something may have changed, `warn` with what the user had better change. One that fails
+    lets the others go on. Raise PlaceUnavailable when the engine cannot be used.
     """
     rows = tuple(Row(target) for target in targets)
     there = inspect(list(dict.fromkeys(name for target in targets for name in target.build.names)))
@@ -130,21 +138,24 @@ def carry_out(targets: Sequence[Target], watch: Watch) -> tuple[Row, ...]:
     watch(rows)
     groups = _by_reference(row for row in rows if row.state == WAITING)
     if groups:
-        _build(groups, rows, watch)
+        with_what = builder()
+        if not with_what.is_buildkit:
+            warn(OLD_BUILDER)
+        _build(groups, with_what, lambda: watch(rows))
     return rows
 
 
-def _build(groups: dict[str, list[Row]], rows: Sequence[Row], watch: Watch) -> None:
+def _build(groups: dict[str, list[Row]], builder: Builder, watch: Callable[[], None]) -> None:
     builds = [group[0].target.build for group in groups.values()]
     at_once = min(cpu_count(), AT_ONCE)
     refused: PlaceUnavailable | None = None
-    with closing(build_all(builds, docker_command.builder(), at_once=at_once)) as steps:
+    with closing(build_all(builds, builder, at_once=at_once)) as steps:
         for running in steps:
             for one in running:
                 for row in groups[one.build.names[0]]:
                     _update(row, one)
                 refused = refused or (docker_command.refusal(one.output.outside) if one.code else None)
-            watch(rows)
+            watch()
     if refused is not None:
         raise refused
 
