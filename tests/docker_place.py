@@ -50,5 +50,16 @@ def registry_password() -> str:
     return Path(os.environ["FABRIC_JOBS_TEST_REGISTRY_PASSWORD_FILE"]).read_text().strip()
 
 
+def remove_images(namespace: str) -> None:
+    """Remove the images of a test from the engine, by name: what others call otherwise stays."""
+    if missing_engine():
+        return
+    said = docker("image", "ls", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}").stdout
+    rows = [line.split() for line in said.splitlines() if f"/{namespace}/" in line]
+    left = {f"{name}:{tag}" if tag != "<none>" else f"{name}@{digest}" for name, tag, digest in rows}
+    if left:
+        docker("image", "rm", *left, check=False)
+
+
 needs_docker = [pytest.mark.docker, pytest.mark.skipif(bool(missing_engine()), reason=missing_engine())]
 needs_registry = [pytest.mark.docker, pytest.mark.skipif(bool(missing_registry()), reason=missing_registry())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,15 @@ from fabric_jobs.runtime import fabric_skill
 from fabric_jobs.scaffold.templates import list_templates
 from fabric_jobs.settings import Settings
 from fabric_jobs.states import ActivationState, TaskState
+from tests.docker_place import (
+    BASE_IMAGE,
+    REGISTRY,
+    REGISTRY_USER,
+    SCUTTLE_IMAGE,
+    missing_engine,
+    missing_registry,
+    remove_images,
+)
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -74,8 +84,15 @@ def steps_of(text: str) -> Iterator[Step]:
                 line=line,
                 command=f"mkdir -p $(dirname {path})\ncat > {path} <<'END_OF_FILE'\n{found['text']}END_OF_FILE",
             )
-        elif found["kind"] == "console" and (found["mark"] != "needs" or shutil.which(found["value"])):
+        elif found["kind"] == "console" and (found["mark"] != "needs" or is_there(found["value"])):
             yield from console_steps(found["text"], line)
+
+
+def is_there(what: str) -> bool:
+    """Tell whether there is what a block needs: a Docker engine, a registry, else a command."""
+    if what == "docker":
+        return not missing_engine()
+    return not missing_registry() if what == "registry" else shutil.which(what) is not None
 
 
 def console_steps(text: str, line: int) -> Iterator[Step]:
@@ -111,6 +128,8 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
     environment = {**kept, "PATH": path, "FABRIC_JOBS_IDLE_SECONDS": "1", "LC_ALL": "C.UTF-8"}
     environment["FABRIC_JOBS_CACHE"] = str(tmp_path / ".cache")
+    environment["FABRIC_JOBS_CONFIG_DIR"] = str(tmp_path / ".config")
+    environment |= docker_environment(tmp_path)
     finished = subprocess.run(
         ["bash", "-c", script_of(steps)],
         cwd=tmp_path,
@@ -122,12 +141,21 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
         timeout=SECONDS,
         check=False,
     )
+    remove_images(environment["NAMESPACE"])
     results = list(outputs_of(finished.stdout))
     assert len(results) == len(steps), finished.stdout
     for step, (output, code) in zip(steps, results, strict=True):
         where = f"{name_of(page)}:{step.line}: $ {step.command}\n{output}"
         assert step.pattern.fullmatch(output), where
         assert code == 0 or step.may_fail, f"{where}exit code {code}"
+
+
+def docker_environment(place: Path) -> dict[str, str]:
+    """Return what pages that need an engine or a registry find there."""
+    own = {"DOCKER_CONFIG": str(place / ".docker"), "NAMESPACE": f"docs-{secrets.token_hex(6)}"}
+    own["FABRIC_JOBS_BUILD_ARGS"] = f"BASE_IMAGE={BASE_IMAGE} SCUTTLE_IMAGE={SCUTTLE_IMAGE}"
+    own["REGISTRY"], own["REGISTRY_USER"] = REGISTRY, REGISTRY_USER
+    return {**own, "PASSWORD_FILE": os.environ.get("FABRIC_JOBS_TEST_REGISTRY_PASSWORD_FILE", "")}
 
 
 def test_an_ellipsis_stands_for_anything_and_nothing_else_does() -> None:
@@ -274,6 +302,7 @@ def test_every_template_is_documented() -> None:
 def test_nothing_is_said_of_what_does_not_exist() -> None:
     context = click.Context(cli, info_name="fabric-jobs")
     known = {" ".join(word[3:].split()[1:]) for word in command_words(context) if word.startswith("## ")}
+    known |= {" ".join(name.split()[:2]) for name in known}  # a group in a group
     groups = {name.split()[0] for name in known}
     for page in PAGES:
         for words in re.findall(r"fabric-jobs ((?:[a-z]+)(?: [a-z-]+)?)", page.read_text()):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.live import Live, names, until
-from tests.docker_place import REGISTRY, REGISTRY_USER, docker, needs_registry, registry_password
+from tests.docker_place import REGISTRY, REGISTRY_USER, docker, needs_registry, registry_password, remove_images
 from tests.registry_proxy import RegistryProxy
 
 pytestmark = needs_registry
@@ -76,14 +76,6 @@ class Shop:
         said = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
         return [name for name in said if f"/{self.namespace}/" in name]
 
-    def remove_images(self) -> None:
-        """Remove everything of this test from the engine, by name: what others call otherwise stays."""
-        said = docker("image", "ls", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}").stdout
-        rows = [line.split() for line in said.splitlines() if f"/{self.namespace}/" in line]
-        left = {f"{name}:{tag}" if tag != "<none>" else f"{name}@{digest}" for name, tag, digest in rows}
-        if left:
-            docker("image", "rm", *left, check=False)
-
     def pinned(self, skill: str) -> list[str]:
         """Return the images that the gateway has of a skill."""
         return names(self.live.get(f"/skills/{skill}")["actions"], "image")
@@ -99,7 +91,7 @@ def shop(live: Live, tmp_path: Path) -> Iterator[Shop]:
     try:
         yield made
     finally:
-        made.remove_images()
+        remove_images(made.namespace)
 
 
 def digest_of(reference: str) -> str:
@@ -136,7 +128,7 @@ def test_images_are_pushed_recorded_and_pinned_and_agents_follow(shop: Shop) -> 
     ]
     assert names(shop.live.get("/agents")["agents"]) == ["both"]
     name = shop.pinned("two")[0]
-    shop.remove_images()
+    remove_images(shop.namespace)
     assert docker("pull", name, env={**os.environ, **shop.live.environment}).returncode == 0  # it is really there
     docker("image", "rm", name)
 
@@ -215,7 +207,7 @@ def test_without_pushing_skills_are_pinned_by_the_hash_of_their_files(shop: Shop
     assert shop.publish("--skip-push")["changed"] is False
     shop.publish()
     assert shop.pinned("one") == [f"{image.rpartition(':')[0]}@{digest_of(image)}"]
-    shop.remove_images()
+    remove_images(shop.namespace)
     assert shop.publish("--skip-push")["changed"] is False  # what is recorded need not be on the engine
     assert shop.publish()["changed"] is False
 
@@ -348,7 +340,7 @@ def test_an_image_that_was_removed_after_the_build_is_refused(shop: Shop) -> Non
     shop.add_registry()
     shop.skill("one")
     shop.build()
-    shop.remove_images()
+    remove_images(shop.namespace)
     assert "was not built" in shop.live.fails(3, "workspaces", "publish")
     shop.build()
     assert shop.publish()["changed"] is True
