@@ -133,8 +133,19 @@ def remove_registry(name: str) -> None:
 def _password(username: str, *, from_stdin: bool) -> str:
     """Return the password; it is never an argument, which every list of processes shows."""
     if from_stdin:
-        return sys.stdin.read().rstrip("\r\n") if sys.stdin is not None else ""
+        return _read_password()
     if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError("--username needs --password-stdin where no terminal is.")
     password: str = click.prompt(f"Password of {username}", hide_input=True, err=True)
     return password
+
+
+def _read_password() -> str:
+    from fabric_jobs.errors import InvalidInput
+
+    try:
+        return sys.stdin.buffer.read().decode().rstrip("\r\n") if sys.stdin is not None else ""
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            "the password is not text in UTF-8.", hint="Pipe in the password and nothing else."
+        ) from error
