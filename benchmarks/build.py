@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -20,8 +21,8 @@ BASE_IMAGE = os.environ.get("FABRIC_JOBS_TEST_BASE_IMAGE", "localhost:5000/pytho
 SCUTTLE_IMAGE = os.environ.get("FABRIC_JOBS_TEST_SCUTTLE_IMAGE", "localhost:5000/scuttle:latest")
 OPTIONS = BuildOptions(arguments=(f"BASE_IMAGE={BASE_IMAGE}", f"SCUTTLE_IMAGE={SCUTTLE_IMAGE}"))
 SKILLS = 4
-# A skill asks for packages, as most do; pip has those of this tool wherever it was installed from.
-REQUIREMENTS = ("click", "pyyaml")
+# What the skill asks for: some packages, as most skills do. Our own time is the same whatever docker does.
+REQUIREMENTS = ("requests", "pyyaml", "jinja2")
 
 
 def write_skills(root: Path, prefix: str) -> str:
@@ -95,7 +96,9 @@ def main() -> None:
             pairs = measure(wanted.pairs, lambda: ours(root, first), lambda: plain(root, first))
         finally:
             remove(prefix)
-    report("build", "s", pairs, "wanted <= 1.1", as_json=wanted.json, unchanged_seconds=round(idle, 3))
+    own = statistics.median(pair.ours - pair.baseline for pair in pairs)
+    more = {"unchanged_seconds": round(idle, 3), "own_seconds": round(own, 3)}
+    report("build", "s", pairs, "wanted <= 1.1", as_json=wanted.json, **more)
 
 
 if __name__ == "__main__":

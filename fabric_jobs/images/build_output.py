@@ -39,6 +39,7 @@ class BuildOutput:
     def __init__(self, *, is_buildkit: bool) -> None:
         self.step = ""  # for the eye: what is being done
         self._steps: dict[str, _Step] = {}
+        self._is_repeating = False  # between two rulers BuildKit says the last lines of a step again
         self._others: list[str] = []  # what belongs to no step; it says why, when no step has failed
         self._take: Callable[[str], None] = self._take_new if is_buildkit else self._take_old
 
@@ -51,7 +52,7 @@ class BuildOutput:
         failed = [step for step in self._steps.values() if step.error]
         if not failed:
             return "\n".join(self._others).strip("\n")
-        return "\n".join(line for step in failed for line in (step.name, *step.lines, step.error) if line is not None)
+        return "\n".join(line for step in failed for line in (step.name, *step.lines, step.error))
 
     @property
     def outside(self) -> str:
@@ -59,9 +60,14 @@ class BuildOutput:
         return "" if any(step.error for step in self._steps.values()) else self.failure()
 
     def _take_new(self, line: str) -> None:
+        if line == RULER:
+            self._is_repeating = not self._is_repeating
+            return
+        if self._is_repeating:
+            return
         found = OF_STEP.match(line)
         if found is None:
-            self._take_other(line)
+            self._others += [line] if line or self._others else []
             return
         number, rest = found[1], found[2]
         step = self._steps.get(number)
@@ -77,12 +83,6 @@ class BuildOutput:
             self.step = step.name
         elif not STATUS.match(rest):
             self.step = step.name
-
-    def _take_other(self, line: str) -> None:
-        """Keep what is said after the steps: the error, and the lines of the Dockerfile that buildx adds to it."""
-        if line == RULER or line.startswith(" > ") or (not line and not self._others):
-            return
-        self._others.append(line)
 
     def _take_old(self, line: str) -> None:
         found = OLD_STEP.match(line)

@@ -27,7 +27,7 @@ from fabric_jobs.workspace.images import (
     other_name_of,
     reference_of,
 )
-from fabric_jobs.workspace.tree import SkillFile, Workspace
+from fabric_jobs.workspace.tree import SkillFile, Workspace, shown
 
 AT_ONCE = 4  # more builds side by side wait for the same disk
 WAITING, BUILDING, BUILT, UNCHANGED, FAILED = "waiting", "building", "built", "unchanged", "failed"
@@ -98,7 +98,7 @@ def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[Target, 
     """Return what is to be built: every action of all skills, or of one. Nothing is asked of an engine.
 
     Raise NotFound when there is no skill, or none of that name; InvalidDefinition, with all problems, when a definition
-    is wrong, a Dockerfile is missing or a file cannot be read; InvalidInput for a name that no image can have.
+    is wrong, a Dockerfile is missing, a file cannot be read, or an image cannot have its name.
     """
     workspace = Workspace(root)
     found = workspace.skills() if skill is None else (workspace.skill(skill),)
@@ -109,14 +109,16 @@ def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[Target, 
     targets: list[Target] = []
     problems: list[Problem] = []
     for one in found:
-        for action in one.skill.actions:
+        for index, action in enumerate(one.skill.actions):
             try:
                 targets += [] if _is_from_elsewhere(one, action) else [_target(one, action, registry, options)]
             except InvalidDefinition as error:
                 problems += error.problems
+            except InvalidInput as error:  # of its name
+                problems.append(_problem(f"{error.message} {error.hint}", shown(one.path), f"actions[{index}].image"))
+    problems = problems or _same_names(targets)
     if problems:
         raise InvalidDefinition(tuple(problems))
-    _check_distinct(targets)
     return tuple(targets)
 
 
@@ -125,8 +127,9 @@ def carry_out(
 ) -> tuple[Row, ...]:
     """Build what the engine does not have yet, and return how it went.
 
-    `builder` is asked for what builds when something is to be built, `watch` is called whenever something may have changed, `warn` with what the user had better change. One that fails
-    lets the others go on. Raise PlaceUnavailable when the engine cannot be used.
+    `builder` is asked for what builds, when there is something to build. `watch` is called whenever something may have
+    changed, `warn` with what the user had better change. One that fails lets the others go on. Raise PlaceUnavailable
+    when the engine cannot be used.
     """
     rows = tuple(Row(target) for target in targets)
     there = inspect(list(dict.fromkeys(name for target in targets for name in target.build.names)))
@@ -197,18 +200,25 @@ def _is_from_elsewhere(found: SkillFile, action: Action) -> bool:
     return "/" in image_of(found, action) and not (found.directory / "actions" / action.name).exists()
 
 
-def _check_distinct(targets: Sequence[Target]) -> None:
-    """Raise InvalidInput when two images that differ would go by one name, of which the last to end would have it."""
+def _same_names(targets: Sequence[Target]) -> list[Problem]:
+    """Return what is wrong when two images that differ would go by one name: the last to end would have it."""
     first: dict[str, Target] = {}
+    problems = []
     for target in targets:
         name = target.build.names[1]
         other = first.setdefault(name, target)
         if other.reference != target.reference:
-            raise InvalidInput(
-                f"two images are called '{name}': that of the action '{other.action}' of the skill '{other.skill}', "
-                f"and that of '{target.action}' of '{target.skill}'.",
-                hint="Give one of them another 'image' in skill.yaml.",
+            problems.append(
+                _problem(
+                    f"two images are called '{name}': that of the action '{other.action}' of the skill '{other.skill}', "
+                    f"and that of '{target.action}' of '{target.skill}'. Give one of them another 'image'"
+                )
             )
+    return problems
+
+
+def _problem(message: str, file: str = "", path: str = "") -> Problem:
+    return Problem(file=file, line=0, column=0, path=path, message=message)
 
 
 def _is_unchanged(target: Target, image: Image) -> bool:

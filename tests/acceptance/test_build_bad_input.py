@@ -1,0 +1,150 @@
+"""`workspaces build` where docker does not do its part: the commands here are scripts that say what docker would."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.live import Live
+from tests.images.workspaces import write_skill
+
+VERSION = "echo 'Docker version 20.10.24, build 297e128'"
+HEAD = """#!/bin/sh
+echo "$*" >> "$0.log"
+case "$*" in
+--version) echo 'Docker version 20.10.24, build 297e128' ;;
+"image inspect"*) {inspect} ;;
+build*) {build} ;;
+esac
+"""
+ABSENT = "echo 'Error response from daemon: no such image: x:1: No such image: x:1' >&2; exit 1"
+STEP = "echo '#5 [2/2] RUN make'; echo '#5 0.1 making'"
+
+
+def docker(directory: Path, *, inspect: str = ABSENT, build: str = STEP) -> str:
+    """Write a docker command; return the PATH that has no other."""
+    directory.mkdir(exist_ok=True)
+    path = directory / "docker"
+    path.write_text(HEAD.format(inspect=inspect, build=build))
+    path.chmod(0o755)
+    return str(directory)
+
+
+def log(directory: Path) -> list[str]:
+    return (directory / "docker.log").read_text().splitlines()
+
+
+@pytest.fixture
+def place(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place for the command; the workspace has the skill `one`, and no configuration of this user counts."""
+    live.environment["DOCKER_CONFIG"] = str(tmp_path_factory.mktemp("config"))
+    write_skill(live.root, "one")
+    return tmp_path_factory.mktemp("bin")
+
+
+def test_no_docker_command(live: Live, place: Path) -> None:
+    said = live.fails(5, "workspaces", "build", PATH=str(place))
+    assert said.startswith("Error: there is no docker command on PATH.\nInstall Docker")
+    assert "docker buildx build --load" in live.ok("workspaces", "build", "--print", PATH=str(place)).out
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+        "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",
+        'current context "far" is not found on the file system',
+    ],
+    ids=["away", "rights", "context"],
+)
+def test_an_engine_that_cannot_be_used(live: Live, place: Path, said: str) -> None:
+    path = docker(place, inspect=f"echo '{said}' >&2; exit 1")
+    error = live.fails(5, "workspaces", "build", PATH=path)
+    assert said in error
+    assert "Traceback" not in error
+    assert not [line for line in log(place) if line.startswith("build")]
+
+
+def test_an_engine_that_goes_away_during_the_build(live: Live, place: Path) -> None:
+    said = "ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
+    error = live.fails(5, "workspaces", "build", PATH=docker(place, build=f"{STEP}; echo '{said}'; exit 1"))
+    assert "Start the Docker engine" in error
+
+
+def test_a_full_disk_is_told_in_dockers_words_and_the_next_try_builds(live: Live, place: Path) -> None:
+    full = "#5 ERROR: write /var/lib/docker/overlay2/x: no space left on device"
+    ran = live.run("workspaces", "build", PATH=docker(place, build=f"{STEP}; echo '{full}'; exit 1"))
+    assert ran.code == 1
+    assert "making\nwrite /var/lib/docker/overlay2/x: no space left on device\n" in ran.err
+    assert "Error: 1 of 1 images could not be built: one." in ran.err
+    assert "failed" in ran.out
+    assert "built" in live.ok("workspaces", "build", PATH=docker(place)).out
+
+
+def test_files_that_change_while_they_are_built_are_no_image(live: Live, place: Path) -> None:
+    program = live.root / "skills" / "one" / "actions" / "one" / "main.py"
+    error = live.fails(1, "workspaces", "build", PATH=docker(place, build=f"echo >> {program}"))
+    assert "its files were changed while it was built" in error
+    assert log(place)[-1].startswith("image rm one:")
+    live.ok("workspaces", "build", PATH=docker(place))
+
+
+def test_one_that_fails_lets_the_others_go_on(live: Live, place: Path) -> None:
+    write_skill(live.root, "two")
+    write_skill(live.root, "three")
+    build = f'{STEP}; case "$*" in *"two:latest"*) echo "#5 ERROR: broken"; exit 1 ;; esac'
+    ran = live.run("workspaces", "build", "--output", "json", PATH=docker(place, build=build))
+    assert ran.code == 1
+    assert {row["skill"]: row["state"] for row in ran.value} == {"one": "built", "two": "failed", "three": "built"}
+    assert ran.err.count("making\n") == 1
+    assert "1 of 3 images could not be built: two." in ran.err
+    assert ran.err.endswith("fabric-jobs workspaces build --skill two\n")
+
+
+def test_a_missing_dockerfile_stops_all_before_anything_is_built(live: Live, place: Path) -> None:
+    write_skill(live.root, "two", dockerfile=None)
+    error = live.fails(4, "workspaces", "build", PATH=docker(place))
+    assert "skills/two/actions/two/Dockerfile: error: the action 'two' of the skill 'two' has no Dockerfile" in error
+    assert log(place) in ([], ["--version"])
+
+
+def test_quiet_tells_of_failures_only(live: Live, place: Path) -> None:
+    assert live.ok("workspaces", "build", "--quiet", PATH=docker(place)).err == "Next: fabric-jobs workspaces publish\n"
+    build = f"{STEP}; echo '#5 ERROR: broken'; exit 1"
+    assert "making" in live.fails(1, "workspaces", "build", "--quiet", PATH=docker(place, build=build))
+
+
+def test_without_buildkit_the_old_builder_is_used_and_told(live: Live, place: Path) -> None:
+    path = docker(place, build='[ "$DOCKER_BUILDKIT" = 0 ] && echo "Step 1/1 : FROM x"')
+    (place / "docker").write_text((place / "docker").read_text().replace("20.10.24", "28.2.2"))
+    assert live.ok("workspaces", "build", PATH=path).err.count("Warning: no docker command here has BuildKit") == 1
+
+
+def test_build_arguments_of_the_variable_are_good_for_every_build(live: Live, place: Path) -> None:
+    environment = {"PATH": docker(place), "FABRIC_JOBS_BUILD_ARGS": "A=1  B=2\nHOME"}
+    assert (
+        "--build-arg A=1 --build-arg B=2 --build-arg HOME --label"
+        in live.ok("workspaces", "build", "--print", **environment).out
+    )
+    typed = live.ok("workspaces", "build", "--print", "--build-arg", "A=3 4", **environment).out
+    assert "--build-arg A=1 --build-arg B=2 --build-arg HOME --build-arg 'A=3 4' --label" in typed
+
+
+def test_print_runs_no_build(live: Live, place: Path) -> None:
+    printed = live.ok("workspaces", "build", "--print", PATH=docker(place)).out
+    directory = live.root / "skills" / "one" / "actions" / "one"
+    assert printed.startswith("DOCKER_BUILDKIT=1 docker build --progress=plain --label fabric-jobs.skill=one")
+    assert printed.endswith(f"--tag one:latest {directory}\n")
+    assert set(log(place)) <= {"--version"}
+
+
+@pytest.mark.parametrize("folder", ["empty", "empty/skills", "nowhere"])
+def test_a_folder_without_skills(live: Live, place: Path, folder: str) -> None:
+    (live.root / "empty" / "skills").mkdir(parents=True)
+    assert live.fails(3, "workspaces", "build", folder, PATH=os.defpath)
+
+
+def test_an_unknown_skill_is_told_with_the_nearest(live: Live, place: Path) -> None:
+    assert "Did you mean 'one'?" in live.fails(3, "workspaces", "build", "--skill", "onne", PATH=docker(place))

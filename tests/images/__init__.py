@@ -1,0 +1,1 @@
+"""Images: names, build contexts, the docker command."""
