@@ -69,7 +69,7 @@ def command(
     pushed = _push(plan, quiet=quiet)
     published = save(pushed, gateway)
     _print(plan, pushed, published, output)
-    _conclude(plan, pushed, published)
+    _conclude(plan, pushed, published, folder)
 
 
 def _push(plan: Plan, *, quiet: bool) -> Plan:
@@ -144,7 +144,7 @@ def _has_changed(plan: Plan, pushed: Plan, published: Sequence[Published]) -> bo
     )
 
 
-def _conclude(plan: Plan, pushed: Plan, published: Sequence[Published]) -> None:
+def _conclude(plan: Plan, pushed: Plan, published: Sequence[Published], folder: Path | None) -> None:
     from fabric_jobs.workspace.lock_file import lock_file
 
     if not _has_changed(plan, pushed, published):
@@ -155,7 +155,9 @@ def _conclude(plan: Plan, pushed: Plan, published: Sequence[Published]) -> None:
     if pushed.new_lock() != plan.lock:
         click.echo(f"What was pushed is recorded in {lock_file(plan.root)}; commit it.", err=True)
     last = published[-1].planned  # an agent, where there is one
-    click.echo(f"Next: fabric-jobs {last.kind}s invoke {shlex.quote(last.name)} --executor docker", err=True)
+    words = ["fabric-jobs", f"{last.kind}s", "invoke", last.name, "--executor", "docker"]
+    words += ["--workspace", str(folder)] if folder is not None else []
+    click.echo(f"Next: {shlex.join(words)}", err=True)
 
 
 def _command(folder: Path | None, skill: str | None, *, skip_push: bool) -> str:

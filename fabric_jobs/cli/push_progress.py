@@ -85,7 +85,7 @@ def _label(image: PlannedImage) -> str:
 
 
 def _text(pushing: Pushing) -> str:
-    parts = [f"{pushing.done} of {len(pushing.layers)} layers"]
+    parts = [f"{pushing.done} of {len(pushing.layers)} layers"] if pushing.layers else ["waiting for docker"]
     if pushing.all_bytes:
         parts.append(f"{bytes_text(pushing.sent_bytes)} of {bytes_text(pushing.all_bytes)}")
     return ", ".join([*parts, *([pushing.note] if pushing.note else [])])

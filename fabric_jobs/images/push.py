@@ -86,7 +86,9 @@ def push(reference: str, watch: Watch) -> str:
             elif now is not None:
                 pushing = now
                 watch(pushing)
-            elif line and not line.startswith(SILENT):
+            elif not line:
+                watch(pushing)  # time goes by
+            elif not line.startswith(SILENT):
                 said.append(line)
         code = process.wait()
     if code:

@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import signal
 import struct
 import subprocess
@@ -16,6 +17,7 @@ from types import TracebackType
 
 from fabric_jobs.images.docker_command import STOP_SECONDS
 
+TICK_SECONDS = 1.0  # after which who watches is told that nothing was said
 SIZE = struct.pack("HHHH", 500, 500, 0, 0)  # rows and columns: nothing is folded
 CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 END_OF_LINE = re.compile(rb"[\r\n]+")
@@ -58,9 +60,15 @@ class TerminalProcess:
             os.close(self._terminal)
 
     def lines(self) -> Iterator[str]:
-        """Yield what is said, line by line; a line that is drawn anew is one more."""
+        """Yield what is said, line by line; a line that is drawn anew is one more, and one without text says: it goes on."""
         rest = b""
-        while block := self._read():
+        while True:
+            if not select.select([self._terminal], [], [], TICK_SECONDS)[0]:
+                yield ""
+                continue
+            block = self._read()
+            if not block:
+                break
             *lines, rest = END_OF_LINE.split(rest + block)
             yield from map(_text, lines)
         yield _text(rest)

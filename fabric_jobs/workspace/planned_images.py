@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from fabric_jobs.errors import NotFound
 from fabric_jobs.images.registries import Registry
 from fabric_jobs.workspace.images import image_of, other_name_of, reference_of
 from fabric_jobs.workspace.lock_file import Lock, LockedImage
-from fabric_jobs.workspace.tree import SkillFile
+from fabric_jobs.workspace.tree import SkillFile, shown
 
 # Takes names of images and returns those that the engine has, with the digests by which their repositories know them.
 Engine = Callable[[Sequence[str]], Mapping[str, tuple[str, ...]]]
@@ -62,7 +64,9 @@ def planned_images(found: SkillFile, registry: Registry | None) -> tuple[Planned
     return tuple(images)
 
 
-def decide(images: Iterable[PlannedImage], lock: Lock, engine: Engine, *, skip_push: bool) -> tuple[PlannedImage, ...]:
+def decide(
+    images: Iterable[PlannedImage], lock: Lock, engine: Engine, root: Path, *, skip_push: bool
+) -> tuple[PlannedImage, ...]:
     """Return the images with the digests of those that were pushed, and `push` on the others.
 
     The lock file tells what was pushed; but what the engine has of that name may have been built anew since then.
@@ -73,7 +77,7 @@ def decide(images: Iterable[PlannedImage], lock: Lock, engine: Engine, *, skip_p
     there = engine([image.reference for image in asked])
     missing = [image for image in asked if image.reference not in there and pushed[image] is None]
     if missing:
-        raise _not_built(missing, engine([image.other_reference for image in missing]))
+        raise _not_built(missing, engine([image.other_reference for image in missing]), root)
     decided = []
     for image, locked in pushed.items():
         known = there.get(image.reference)
@@ -91,7 +95,7 @@ def _locked(image: PlannedImage, lock: Lock) -> LockedImage | None:
     return locked if locked is not None and (locked.image, locked.tag) == (image.repository, image.tag) else None
 
 
-def _not_built(missing: Sequence[PlannedImage], others: Mapping[str, object]) -> NotFound:
+def _not_built(missing: Sequence[PlannedImage], others: Mapping[str, object], root: Path) -> NotFound:
     lines = []
     for image in missing:
         reason = "has changed since it was built" if image.other_reference in others else "was not built"
@@ -99,11 +103,13 @@ def _not_built(missing: Sequence[PlannedImage], others: Mapping[str, object]) ->
             f"  action '{image.action}' of skill '{image.skill}' {reason}: the engine has no {image.reference}"
         )
     skills = sorted({image.skill for image in missing})
-    only = f" --skill {skills[0]}" if len(skills) == 1 else ""
+    words = ["fabric-jobs", "workspaces", "build"]
+    words += [] if Path.cwd().is_relative_to(root) else [shown(root)]
+    words += ["--skill", *skills] if len(skills) == 1 else []
     what = "an image is" if len(missing) == 1 else f"{len(missing)} images are"
     return NotFound(
         "\n".join([f"{what} not there, so nothing is published.", *lines]),
-        hint=f"Next: fabric-jobs workspaces build{only}",
+        hint=f"Next: {shlex.join(words)}",
     )
 
 

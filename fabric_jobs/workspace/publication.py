@@ -85,9 +85,8 @@ def make_plan(
     """
     skills = (workspace.skill(skill),) if skill is not None else _all_skills(workspace)
     agents = _agents_of(workspace, skill) if skill is not None else _all_agents(workspace, skills)
-    images = decide(
-        [image for found in skills for image in planned_images(found, registry)], lock, engine, skip_push=skip_push
-    )
+    wanted = [image for found in skills for image in planned_images(found, registry)]
+    images = decide(wanted, lock, engine, workspace.root, skip_push=skip_push)
     planned = [_planned_skill(found, images) for found in skills] + [_planned_agent(found) for found in agents]
     return Plan(
         root=workspace.root,

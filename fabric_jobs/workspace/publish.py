@@ -58,13 +58,14 @@ def push_images(plan: Plan, watch: Watch) -> Plan:
 
     Nothing is recorded unless everything was pushed.
     """
+    wanted = {image.reference: image for image in plan.images if image.push}  # actions may share one
     known: dict[str, str] = {}
-    for image in plan.images:
-        if image.push and image.reference not in known:
-            known[image.reference] = push(image.reference, partial(watch, image))
-            tag(image.reference, image.other_reference)
-            push(image.other_reference, lambda now: None)  # it has the same layers, so there is nothing to see
-            watch(image, None)
+    for reference, image in wanted.items():
+        known[reference] = push(reference, partial(watch, image))
+        watch(image, None)
+    for reference, image in wanted.items():  # `latest` moves when everything is there
+        tag(reference, image.other_reference)
+        push(image.other_reference, _unwatched)
     pushed = replace(plan, planned=tuple(_with_digests(planned, known) for planned in plan.planned))
     if pushed.new_lock().text() != plan.lock.text():
         # Somebody else may have published another skill meanwhile.
@@ -78,6 +79,10 @@ def save(plan: Plan, gateway: Gateway) -> tuple[Published, ...]:
     Raise InvalidDefinition when the gateway refuses a document.
     """
     return tuple(_saved(planned, gateway) for planned in plan.planned)
+
+
+def _unwatched(pushing: Pushing) -> None:
+    """Show nothing: the registry has all layers."""
 
 
 def _compared(planned: Planned, gateway: Gateway) -> Published:

@@ -15,7 +15,15 @@ from typing import Any
 import pytest
 
 from tests.acceptance.live import Live, names, until
-from tests.docker_place import REGISTRY, REGISTRY_USER, docker, needs_registry, registry_password, remove_images
+from tests.docker_place import (
+    REGISTRY,
+    REGISTRY_USER,
+    docker,
+    image_names,
+    needs_registry,
+    registry_password,
+    remove_images,
+)
 from tests.registry_proxy import RegistryProxy
 
 pytestmark = needs_registry
@@ -72,9 +80,8 @@ class Shop:
         return self.live.ok("workspaces", "publish", "--quiet", "--output", "json", *words, **env).value
 
     def images(self) -> list[str]:
-        """Return the names of this test's images on the engine."""
-        said = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
-        return [name for name in said if f"/{self.namespace}/" in name]
+        """Return the names of this test's images on the engine, without those that have a digest only."""
+        return [name for name in image_names(self.namespace) if "@" not in name]
 
     def pinned(self, skill: str) -> list[str]:
         """Return the images that the gateway has of a skill."""
@@ -208,7 +215,8 @@ def test_without_pushing_skills_are_pinned_by_the_hash_of_their_files(shop: Shop
     shop.publish()
     assert shop.pinned("one") == [f"{image.rpartition(':')[0]}@{digest_of(image)}"]
     remove_images(shop.namespace)
-    assert shop.publish("--skip-push")["changed"] is False  # what is recorded need not be on the engine
+    nowhere = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    assert shop.publish("--skip-push", **nowhere)["changed"] is False  # what is recorded needs no engine
     assert shop.publish()["changed"] is False
 
 
@@ -233,13 +241,9 @@ def test_without_a_registry_nothing_is_pushed(shop: Shop) -> None:
     image = f"{shop.namespace}-one"
     path.write_text(path.read_text().replace('"type": "job"', f'"type": "job", "image": "{image}"'))
     shop.build()
-    try:
-        assert "no registry is active" in shop.live.fails(3, "workspaces", "publish")
-        assert shop.publish("--skip-push")["registry"] is None
-        assert shop.pinned("one")[0].startswith(f"{image}:")
-    finally:
-        said = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", image).stdout.split()
-        docker("image", "rm", "--force", *said)
+    assert "no registry is active" in shop.live.fails(3, "workspaces", "publish")
+    assert shop.publish("--skip-push")["registry"] is None
+    assert shop.pinned("one")[0].startswith(f"{image}:")
 
 
 def test_a_registry_that_is_down_is_one_error_and_the_next_try_succeeds(shop: Shop) -> None:

@@ -31,7 +31,10 @@ def test_what_was_never_pushed_is_pushed(tmp_path: Path) -> None:
     assert found.registry == "lab"
 
 
-def test_what_was_not_built_is_refused_with_all_that_is_missing(tmp_path: Path) -> None:
+def test_what_was_not_built_is_refused_with_all_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     skill(tmp_path, "one", "one", "more")
     skill(tmp_path, "two", "two")
     engine = Engine(**{reference(tmp_path, "one", "more"): (), "localhost:5000/flights/two:latest": ()})
@@ -44,11 +47,11 @@ def test_what_was_not_built_is_refused_with_all_that_is_missing(tmp_path: Path) 
     assert caught.value.hint == "Next: fabric-jobs workspaces build"
 
 
-def test_the_hint_names_the_skill_when_it_is_one(tmp_path: Path) -> None:
+def test_the_hint_names_the_skill_when_it_is_one_and_a_workspace_that_is_elsewhere(tmp_path: Path) -> None:
     skill(tmp_path, "one", "one", "more")
     with pytest.raises(NotFound) as caught:
         plan(tmp_path, Engine())
-    assert caught.value.hint == "Next: fabric-jobs workspaces build --skill one"
+    assert caught.value.hint == f"Next: fabric-jobs workspaces build {tmp_path} --skill one"
 
 
 def test_what_was_pushed_is_not_pushed_again(tmp_path: Path) -> None:
