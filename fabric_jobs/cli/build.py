@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fabric_jobs.workspace.build import Row, Target
 
 ARGUMENTS_VARIABLE = "FABRIC_JOBS_BUILD_ARGS"
+NO_BASE = "[internal] load metadata for "  # the step that looks for a base image
 COLUMNS = {"SKILL": "skill", "ACTION": "action", "IMAGE": "image", "STATE": "state", "SECONDS": "seconds"}
 
 
@@ -137,9 +138,11 @@ def _conclude(rows: Sequence[Row], folder: Path | None) -> None:
     if failed:
         words = ["fabric-jobs", "workspaces", "build", *more]
         words += ["--skill", failed[0].target.skill] if len({row.target.skill for row in failed}) == 1 else []
+        base = " Another base image: --build-arg NAME=IMAGE, for an ARG that FROM uses."
+        remark = base if any(row.failure.startswith(NO_BASE) for row in failed) else ""
         raise RunFailed(
             f"{len(failed)} of {len(rows)} images could not be built: {', '.join(label(row) for row in failed)}.",
-            hint=f"What docker said is above. Correct it, and build again: {shlex.join(words)}",
+            hint=f"What docker said is above. Correct it, and build again: {shlex.join(words)}{remark}",
         )
     if rows:
         click.echo(f"Next: {shlex.join(['fabric-jobs', 'workspaces', 'publish', *more])}", err=True)

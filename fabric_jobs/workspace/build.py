@@ -169,11 +169,19 @@ def _update(row: Row, running: Running) -> None:
         row.state = BUILDING
     elif running.code:
         row.state, row.failure = FAILED, running.output.failure() or f"docker ended with exit code {running.code}"
-    elif content_hash(row.target.build.directory) != row.target.build.labels[LABEL_CONTENT]:
+    elif _has_changed(row.target):
         row.state, row.failure = FAILED, "its files were changed while it was built; build it again"
         docker_command.run("image", "rm", *row.target.build.names)
     else:
         row.state = BUILT
+
+
+def _has_changed(target: Target) -> bool:
+    """Tell whether the files are others than those that the plan saw, or cannot be read any more."""
+    try:
+        return content_hash(target.build.directory) != target.build.labels[LABEL_CONTENT]
+    except InvalidDefinition:
+        return True
 
 
 def _target(found: SkillFile, action: Action, registry: Registry | None, options: BuildOptions) -> Target:

@@ -10,7 +10,6 @@ import pytest
 from tests.acceptance.live import Live
 from tests.images.workspaces import write_skill
 
-VERSION = "echo 'Docker version 20.10.24, build 297e128'"
 HEAD = """#!/bin/sh
 echo "$*" >> "$0.log"
 case "$*" in
@@ -39,7 +38,8 @@ def log(directory: Path) -> list[str]:
 @pytest.fixture
 def place(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A place for the command; the workspace has the skill `one`, and no configuration of this user counts."""
-    live.environment["DOCKER_CONFIG"] = str(tmp_path_factory.mktemp("config"))
+    for variable in ("DOCKER_CONFIG", "FABRIC_JOBS_CONFIG_DIR"):
+        live.environment[variable] = str(tmp_path_factory.mktemp("config"))
     write_skill(live.root, "one")
     return tmp_path_factory.mktemp("bin")
 
@@ -83,11 +83,14 @@ def test_a_full_disk_is_told_in_dockers_words_and_the_next_try_builds(live: Live
     assert "built" in live.ok("workspaces", "build", PATH=docker(place)).out
 
 
-def test_files_that_change_while_they_are_built_are_no_image(live: Live, place: Path) -> None:
-    program = live.root / "skills" / "one" / "actions" / "one" / "main.py"
-    error = live.fails(1, "workspaces", "build", PATH=docker(place, build=f"echo >> {program}"))
+@pytest.mark.parametrize("change", ["echo >> {0}/main.py", "rm {0}/Dockerfile"], ids=["other", "gone"])
+def test_files_that_change_while_they_are_built_are_no_image(live: Live, place: Path, change: str) -> None:
+    directory = live.root / "skills" / "one" / "actions" / "one"
+    environment = {"PATH": f"{docker(place, build=change.format(directory))}:{os.defpath}"}
+    error = live.fails(1, "workspaces", "build", **environment)
     assert "its files were changed while it was built" in error
     assert log(place)[-1].startswith("image rm one:")
+    (directory / "Dockerfile").write_text("FROM scratch\n")
     live.ok("workspaces", "build", PATH=docker(place))
 
 

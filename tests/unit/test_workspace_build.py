@@ -18,6 +18,12 @@ from tests.images.workspaces import write_skill
 PLAIN = BuildOptions()
 
 
+@pytest.fixture(autouse=True)
+def no_registry(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No registry of this user is active."""
+    monkeypatch.setenv("FABRIC_JOBS_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
+
+
 def test_every_action_of_every_skill_is_an_image(tmp_path: Path) -> None:
     first = write_skill(tmp_path, "one", image="Team-One")
     write_skill(tmp_path, "two", "load", "two")
