@@ -42,7 +42,7 @@ class PushProgress:
             self._write(image, f"pushed     {seconds(time.monotonic() - self._started):>8}", stays=True)
             self._current = None
         elif self._live:
-            self._write(image, f"pushing    {seconds(time.monotonic() - self._started):>8}  {_text(pushing)}")
+            self._write(image, f"pushing    {seconds(time.monotonic() - self._started):>8}", *_parts(pushing))
         else:
             self._tell(image, pushing)
 
@@ -65,15 +65,20 @@ class PushProgress:
         is_news = bool(pushing.note) and not self._note
         if is_news or now - self._told >= PLAIN_SECONDS:
             self._told = now
-            self._write(image, _text(pushing), stays=True)
+            self._write(image, ", ".join(_parts(pushing)), stays=True)
         self._note = pushing.note
 
-    def _write(self, image: PlannedImage, text: str, *, stays: bool = False) -> None:
+    def _write(self, image: PlannedImage, text: str, *more: str, stays: bool = False) -> None:
+        """Write a line; where the terminal is narrow the last of `more` go, whole: a part of a figure would lie."""
         line = f"  {_label(image):{self._width}}  {text}"
         if not self._live:
             click.echo(line.strip(), file=self._stream)
             return
         columns = os.get_terminal_size(self._stream.fileno()).columns or 80  # 0: it does not know
+        rest = list(more)
+        while rest and len(line) + 2 + len(", ".join(rest)) >= columns:
+            rest.pop()
+        line = "  ".join([line, *([", ".join(rest)] if rest else [])])
         end = "\n" if stays else ""
         self._stream.write(f"\r\x1b[2K{line[: max(20, columns - 1)]}{end}")
         self._stream.flush()
@@ -84,8 +89,9 @@ def _label(image: PlannedImage) -> str:
     return image.skill if image.skill == image.action else f"{image.skill} {image.action}"
 
 
-def _text(pushing: Pushing) -> str:
+def _parts(pushing: Pushing) -> list[str]:
+    """Return how far a push is, what matters most first."""
     parts = [f"{pushing.done} of {len(pushing.layers)} layers"] if pushing.layers else ["waiting for docker"]
     if pushing.all_bytes:
         parts.append(f"{bytes_text(pushing.sent_bytes)} of {bytes_text(pushing.all_bytes)}")
-    return ", ".join([*parts, *([pushing.note] if pushing.note else [])])
+    return [*parts, *([pushing.note] if pushing.note else [])]
