@@ -37,13 +37,16 @@ class Pair:
         return self.ours / self.baseline
 
 
-def arguments(description: str, **defaults: int) -> argparse.Namespace:
-    """Parse --pairs, --json and one number option for each default."""
+def arguments(description: str, **defaults: int | tuple[str, ...]) -> argparse.Namespace:
+    """Parse --pairs, --json and one option for each default: a number, or one of some words, the first if none is given."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--pairs", type=int, default=5, help="how often both are measured, in turn")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     for name, value in defaults.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
+        if isinstance(value, tuple):
+            parser.add_argument(f"--{name}", choices=value, default=value[0])
+        else:
+            parser.add_argument(f"--{name}", type=int, default=value)
     return parser.parse_args()
 
 

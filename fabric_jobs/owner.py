@@ -20,9 +20,10 @@ from pathlib import Path
 import fabric_jobs
 from fabric_jobs import state_dir as places
 from fabric_jobs.engine import Engine
-from fabric_jobs.engine.launch import Endpoint
+from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, PlaceUnavailable
-from fabric_jobs.executors import EXECUTORS
+from fabric_jobs.executors import Executors
+from fabric_jobs.gateway.doors import Doors
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.server import Server
@@ -86,17 +87,11 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
     keys = store.write(_keys).result()
     unix = _bind_unix(places.socket_path(settings.state_dir))
     tcp = _bind_tcp(settings, store)
-    host, port = tcp.getsockname()[:2]
-    url = f"http://{host}:{port}"
-    endpoint = Endpoint(
-        api_endpoint=f"{url}/px",
-        socket=str(places.socket_path(settings.state_dir)),
-        key=bytes.fromhex(keys["key"]),
-        argv_bytes=settings.argv_bytes,
-    )
+    doors = Doors(tcp, places.socket_path(settings.state_dir), advertised=settings.advertise)
+    issuing = Issuing(key=bytes.fromhex(keys["key"]), argv_bytes=settings.argv_bytes)
     attempts = places.attempts_dir(settings.state_dir).absolute()
-    executors = {name: make(attempts) for name, make in EXECUTORS.items()}
-    engine = Engine(store, executors, settings, endpoint)
+    executors = Executors(attempts, doors)
+    engine = Engine(store, executors, settings, issuing)
     live = Live(store, settings)
     upkeep = Upkeep(store, executors, attempts, settings.project_id, live.targets.clear)
     parts = Parts(
@@ -104,21 +99,23 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         engine=engine,
         live=live,
         settings=settings,
-        executor=executors["local"],
+        executors=executors,
         upkeep=upkeep,
         token=keys["token"],
-        key=endpoint.key,
+        key=issuing.key,
     )
     server = Server(parts, [unix, tcp])
+    doors.serve(server, asyncio.get_running_loop())
     engine.start()
     address = Address(
-        pid=os.getpid(), url=url, socket=endpoint.socket, token=keys["token"], version=fabric_jobs.__version__
+        pid=os.getpid(), url=doors.url, socket=doors.socket, token=keys["token"], version=fabric_jobs.__version__
     )
     try:
         await server.run(lambda: _publish(settings, address, ready))
     finally:
         places.forget_address(settings.state_dir)
-        Path(endpoint.socket).unlink(missing_ok=True)
+        Path(doors.socket).unlink(missing_ok=True)
+        doors.close()
         await asyncio.to_thread(parts.upkeep.close)
         await asyncio.to_thread(engine.close)
 

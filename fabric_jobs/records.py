@@ -41,6 +41,7 @@ class Activation:
     start_node: str
     started_at: float
     ended_at: float | None
+    executor: str  # the kind of place where its attempts run
 
     @classmethod
     def from_row(cls, row: Row) -> Activation:
@@ -244,10 +245,12 @@ class SavedDefinition:
     body: Any  # the JSON document
     source: str  # directory of the skill's files; empty when not given
     saved_at: float
+    images: dict[str, str]  # by action: what these files were built into
 
     @classmethod
     def from_row(cls, row: Row) -> SavedDefinition:
         """Build it from a row of `definitions`."""
         values = _columns(row)
         values["body"] = json.loads(values["body"])
+        values["images"] = json.loads(values["images"])
         return cls(**values)

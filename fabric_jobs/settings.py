@@ -31,6 +31,10 @@ class Settings:
     state_dir: Path
     host: str = "127.0.0.1"
     port: int | None = None  # None: the persisted one, else a free one
+    advertise: str = field(
+        default_factory=lambda: os.environ.get("FABRIC_JOBS_ADVERTISE", "")
+    )  # URL for other machines
+    executor: str = "local"  # of invocations that name none
     until_idle: bool = False
     idle_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_IDLE_SECONDS", 5.0))
     project_id: str = "local"

@@ -48,6 +48,7 @@ def activation(**changes: Any) -> Activation:
         "headers": {},
         "retry_of": None,
         "start_node": "",
+        "executor": "fake",
         "started_at": 0.0,
         "ended_at": None,
     }
@@ -198,7 +199,12 @@ def save_skill(store: Store, document: dict[str, Any], source: Path | str = "/no
     """Save a skill with the directory of its files."""
     store.write(
         lambda tx: definitions.save(
-            tx, project_id=PROJECT, kind="skill", name=document["name"], body=document, source=str(source)
+            tx,
+            project_id=PROJECT,
+            kind="skill",
+            name=document["name"],
+            body=document,
+            programs=definitions.Programs(source=str(source)),
         )
     ).result()
 
@@ -218,6 +224,7 @@ def invocation(kind: str, name: str, payload: object = None, **changes: Any) -> 
         "name": name,
         "entry": "in" if kind == "skill" else "start",
         "payload": json.dumps(payload).encode(),
+        "executor": "fake",
     }
     return Invocation(**{**values, **changes})
 

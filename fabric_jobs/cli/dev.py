@@ -31,6 +31,7 @@ LOOPS = 4  # so many runs in a row in which the same files changed: it looks as 
     help="Invoke with this message.  [default: invoke/INPUT/message.json of the skill]",
 )
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Files whose changes do not count, such as '*.db'.")
+@options.executor
 @options.workspace
 @options.state_dir
 def command(
@@ -38,6 +39,7 @@ def command(
     input_name: str | None,
     message: Path | None,
     ignore: tuple[str, ...],
+    executor: str | None,
     workspace: Path | None,
     state_dir: Path | None,
 ) -> None:
@@ -62,7 +64,9 @@ def command(
     found = Workspace(root)
     directory = directory_of(found, skill, input_name)
     watched = Watched(directory, others=[message] if message else [], ignored=ignore)
-    loop = Loop(workspace=found, name=skill, entry=input_name, message=message, watched=watched)
+    loop = Loop(
+        workspace=found, name=skill, entry=input_name, message=message, watched=watched, executor=executor or ""
+    )
     click.echo(f"Watching {shown(directory)} ({len(watched)} files); Ctrl-C ends.", err=True)
     _Session(loop, root, place).run()
 

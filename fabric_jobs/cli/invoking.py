@@ -41,6 +41,7 @@ _OPTIONS = (
     ),
     click.option("--detach", is_flag=True, help="Print the activation's id and return; the activation runs on."),
     click.option("--quiet", "-q", is_flag=True, help="No progress."),
+    options.executor,
     options.output,
     options.workspace,
     options.state_dir,
@@ -70,9 +71,9 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
     workspace = Workspace(root) if root is not None else None
     if workspace is not None and (gateway.is_local or workspace.has(kind, name)):
         save = verbs.save_skill if kind == "skill" else verbs.save_agent
-        target = save(gateway, workspace, name, entry)
+        target = save(gateway, workspace, name, entry, executor=given["executor"] or "")
     else:
-        target = verbs.saved_there(gateway, kind, name, entry)
+        target = verbs.saved_there(gateway, kind, name, entry, executor=given["executor"] or "")
     activation_id = verbs.start(gateway, target, params, root, headers=headers)
     if given["detach"]:
         _print_detached(activation_id, given["output"])

@@ -85,6 +85,12 @@ output = click.option(
     show_default=True,
     help="How to print the result.",
 )
+executor = click.option(
+    "--executor",
+    type=click.Choice(["local", "docker"]),
+    envvar="FABRIC_JOBS_EXECUTOR",
+    help="Where it runs: local, as processes, or docker, from its images.  [default: that of the gateway, which is local]",
+)
 limit = click.option(
     "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most this many."
 )

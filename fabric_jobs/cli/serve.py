@@ -16,6 +16,19 @@ from fabric_jobs.cli import options, quantities
     "--port", type=click.IntRange(0, 65_535), help="The port; 0 is a free one.  [default: the one used before]"
 )
 @click.option(
+    "--executor",
+    type=click.Choice(["local", "docker"]),
+    default="local",
+    show_default=True,
+    help="Where what names no executor runs: as processes, or from images.",
+)
+@click.option(
+    "--advertise",
+    metavar="URL",
+    envvar="FABRIC_JOBS_ADVERTISE",
+    help="How containers of a Docker engine on another machine reach this gateway, such as http://HOST:8420.",
+)
+@click.option(
     "--retain-days", type=click.FloatRange(0), metavar="DAYS", help="Delete what ended longer ago, every hour."
 )
 @click.option(
@@ -30,6 +43,8 @@ from fabric_jobs.cli import options, quantities
 def command(
     host: str,
     port: int | None,
+    executor: str,
+    advertise: str | None,
     retain_days: float | None,
     retain_size: int | None,
     until_idle: bool,
@@ -45,6 +60,7 @@ def command(
     Examples:
       fabric-jobs serve
       fabric-jobs serve --port 8420 --state-dir /var/lib/fabric-jobs
+      fabric-jobs serve --executor docker
       fabric-jobs serve --retain-days 30 --retain-size 10GB
       fabric-jobs serve --until-idle
     """
@@ -65,6 +81,8 @@ def command(
         state_dir=directory,
         host=host,
         port=port,
+        executor=executor,
+        advertise=advertise or "",
         until_idle=until_idle,
         retain_days=retain_days,
         retain_bytes=retain_size,

@@ -36,6 +36,7 @@ _OPTIONS = (
     click.option(
         "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the results as a JUnit file, for CI."
     ),
+    options.executor,
     options.output,
     options.workspace,
     options.state_dir,
@@ -64,7 +65,13 @@ def run_tests(kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
     workspace = Workspace(root)
     found = cases(workspace, kind, names)
     _check_some(found, kind, names)
-    bench = Bench(gateway=gateway, workspace=workspace, follow=follow, update=given["update"])
+    bench = Bench(
+        gateway=gateway,
+        workspace=workspace,
+        follow=follow,
+        update=given["update"],
+        executor=given["executor"] or "",
+    )
     results = []
     for case in found:
         with _announced(case.label):

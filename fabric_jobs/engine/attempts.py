@@ -23,6 +23,7 @@ class Attempts:
     def __init__(self, executors: Mapping[str, Executor], on_change: Callable[[str], None]) -> None:
         """`on_change(activation_id)` is called, in a thread of this class, when an attempt of an activation may have ended."""
         self._executors = executors
+        self._used: dict[str, Executor] = {}
         self._on_change = on_change
         self._known: dict[int, tuple[Task, str, str]] = {}  # task_id -> task, executor, handle of its attempt
         self._tasks: dict[str, int] = {}  # handle -> task_id
@@ -32,10 +33,20 @@ class Attempts:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._stoppers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="attempt-stop")
-        for executor in executors.values():
-            threading.Thread(
-                target=self._forward, args=(executor,), name=f"{executor.name}-changed", daemon=True
-            ).start()
+
+    def executor(self, name: str) -> Executor:
+        """Return the executor of that name; from its first use on we are told what changed there."""
+        with self._lock:
+            known = self._used.get(name)
+        if known is not None:
+            return known
+        executor = self._executors[name]
+        with self._lock:
+            is_first = name not in self._used
+            self._used[name] = executor
+        if is_first:
+            threading.Thread(target=self._forward, args=(executor,), name=f"{name}-changed", daemon=True).start()
+        return executor
 
     def note(self, task: Task, executor: str, handle: str) -> None:
         """An attempt was handed to an executor."""
@@ -74,12 +85,12 @@ class Attempts:
         with self._lock:
             known = self._known.get(task.task_id)
         if known is not None and known[0].attempt == task.attempt:
-            return self._executors[known[1]], known[2]
+            return self.executor(known[1]), known[2]
         attempt: Attempt | None = tasks.attempt(sql, task.task_id, task.attempt)
         if attempt is None or attempt.handle is None:
             return None
         self.note(task, attempt.executor, attempt.handle)
-        return self._executors[attempt.executor], attempt.handle
+        return self.executor(attempt.executor), attempt.handle
 
     def changed(self, activation_id: str) -> list[Task]:
         """Return the tasks of an activation whose attempts may have ended, as they were when these were handed over."""
@@ -127,7 +138,7 @@ class Attempts:
     def close(self) -> None:
         """Let go of the threads; attempts run on."""
         self._closing.set()
-        for executor in self._executors.values():
+        for executor in self._used.values():
             executor.close()
         self._stoppers.shutdown(wait=False, cancel_futures=True)
 

@@ -14,7 +14,7 @@ from fabric_jobs.settings import Settings, cpu_count
 from fabric_jobs.store import Tx, activations, channels, tasks
 
 
-def create_tasks(tx: Tx, snapshot: Snapshot, wanted: CreateTasks, executor: str) -> list[Task]:
+def create_tasks(tx: Tx, snapshot: Snapshot, wanted: CreateTasks) -> list[Task]:
     """Make the tasks that were decided on; return those that were started, to be handed to the executor after the commit."""
     if not activations.is_pending(tx, snapshot.activation.activation_id):
         return []  # what was carried out since the snapshot has ended it
@@ -27,16 +27,11 @@ def create_tasks(tx: Tx, snapshot: Snapshot, wanted: CreateTasks, executor: str)
         offset = None if wanted.channel_id is None else wanted.first + index
         task = tasks.find(tx, tasks.create(tx, _with_record(tx, snapshot, wanted, offset)))
         if task is not None and index < wanted.start:
-            started.append(tasks.start(tx, task, executor))
+            started.append(tasks.start(tx, task, snapshot.activation.executor))
     return [task for task in started if task is not None]
 
 
-def begin(tx: Tx, activation_id: str, plan: Plan, executor: str, settings: Settings) -> None:
-    """Make the first tasks of an activation in the transaction that starts it: one commit less before they run."""
-    advance(tx, activation_id, plan, executor, settings)
-
-
-def advance(tx: Tx, activation_id: str, plan: Plan, executor: str, settings: Settings) -> tuple[list[Task], bool]:
+def advance(tx: Tx, activation_id: str, plan: Plan, settings: Settings) -> tuple[list[Task], bool]:
     """Make and start what a transaction leads to, in the transaction itself.
 
     Return the tasks that were started, to be handed to the executor after the commit, and whether that was all there is to do.
@@ -55,9 +50,9 @@ def advance(tx: Tx, activation_id: str, plan: Plan, executor: str, settings: Set
     is_all = True
     for decision in decide(snapshot):
         if isinstance(decision, CreateTasks):
-            started += create_tasks(tx, snapshot, decision, executor)
+            started += create_tasks(tx, snapshot, decision)
         elif isinstance(decision, StartTask):
-            task = tasks.start(tx, decision.task, executor)
+            task = tasks.start(tx, decision.task, snapshot.activation.executor)
             started += [task] if task is not None else []
         else:
             is_all = False

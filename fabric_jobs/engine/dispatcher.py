@@ -24,11 +24,11 @@ from fabric_jobs.engine.decide import (
     StopAttempt,
 )
 from fabric_jobs.engine.finish import Finish
-from fabric_jobs.engine.launch import Endpoint, attempt_spec, source_of
+from fabric_jobs.engine.launch import Issuing, attempt_spec, process_of
 from fabric_jobs.engine.outcome import Ended, Outcome, deadline_of, outcome, refused
 from fabric_jobs.engine.snapshot import Snapshot
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, ReplayDiffers
-from fabric_jobs.executors.base import STOPPED, AttemptExit, Executor
+from fabric_jobs.executors.base import STOPPED, AttemptExit
 from fabric_jobs.records import Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.states import ActivationState, TaskState
@@ -46,28 +46,26 @@ class Dispatcher:
     def __init__(
         self,
         store: Store,
-        executor: Executor,
         attempts: Attempts,
         settings: Settings,
-        endpoint: Endpoint,
+        issuing: Issuing,
         calls: Callable[[], Calls],
     ) -> None:
         self._store = store
-        self._executor = executor
         self._attempts = attempts
         self._settings = settings
-        self._endpoint = endpoint
+        self._issuing = issuing
         self._calls = calls
 
     def carry_out(self, snapshot: Snapshot, decision: Decision) -> float | None:
         """Do it; return when to look again at the activation (seconds since 1970), None when something else will say so."""
         match decision:
             case CreateTasks():
-                name = self._executor.name
-                created = self._store.write(lambda tx: create_tasks(tx, snapshot, decision, name)).result()
+                created = self._store.write(lambda tx: create_tasks(tx, snapshot, decision)).result()
                 return self._launch_all(snapshot, created)
             case StartTask(task=task):
-                begun = self._store.write(lambda tx: tasks.start(tx, task, self._executor.name)).result()
+                place = snapshot.activation.executor
+                begun = self._store.write(lambda tx: tasks.start(tx, task, place)).result()
                 return self._launch_all(snapshot, [begun] if begun is not None else [])
             case LaunchAttempt(task=task):
                 return self._launch_all(snapshot, [task])
@@ -104,21 +102,17 @@ class Dispatcher:
         return min((at for at in deadlines if at is not None), default=None)
 
     def _launch(self, snapshot: Snapshot, task: Task) -> None:
-        node = snapshot.plan.nodes[task.node]
+        node, activation = snapshot.plan.nodes[task.node], snapshot.activation
+        executor = self._attempts.executor(activation.executor)
         try:
-            spec = attempt_spec(
-                snapshot.activation,
-                task,
-                node,
-                self._payload(task),
-                source_of(self._store.read, snapshot.activation, task.skill_name),
-                self._endpoint,
-            )
-            handle = self._executor.start(spec)
+            process = process_of(self._store.read, activation, task.skill_name, node.action)
+            issued = self._issuing.to(activation, task, executor.inside(task.attempt_name))
+            spec = attempt_spec(activation, task, node, self._payload(task), process, issued)
+            handle = executor.start(spec)
         except InvalidInput as error:
             self._end(snapshot, task, refused(task, node.action, str(error)), AttemptExit(None), None)
             return
-        self._attempts.note(task, self._executor.name, handle)
+        self._attempts.note(task, executor.name, handle)
         self._store.write(lambda tx: tasks.activate(tx, task, handle))
 
     def _payload(self, task: Task) -> bytes | None:
@@ -184,7 +178,7 @@ class Dispatcher:
             move(tx, wanted)
             if wanted.outcome.state is not TaskState.COMPLETE:
                 return []
-            started, is_all = advance(tx, activation_id, wanted.plan, self._executor.name, self._settings)
+            started, is_all = advance(tx, activation_id, wanted.plan, self._settings)
             if is_all:
                 tx.effects.seen(activation_id)
             return started

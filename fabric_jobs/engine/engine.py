@@ -13,11 +13,11 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from fabric_jobs.engine.attempts import RETRY_SECONDS, Attempts
-from fabric_jobs.engine.create import begin
+from fabric_jobs.engine.create import advance
 from fabric_jobs.engine.decide import FinishTask, decide
 from fabric_jobs.engine.dispatcher import Dispatcher
 from fabric_jobs.engine.invoke import Invocation, invoke
-from fabric_jobs.engine.launch import Endpoint
+from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.engine.retry import retries_of, retry
 from fabric_jobs.engine.snapshot import Snapshot, take
@@ -35,28 +35,26 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def _make_calls(store: Store, executor: Executor, settings: Settings, endpoint: Endpoint) -> Calls:
+def _make_calls(store: Store, executors: Mapping[str, Executor], settings: Settings, issuing: Issuing) -> Calls:
     from fabric_jobs.engine.calls import (
         Calls,  # late: most workspaces have nothing to call, and wait for an owner to start
     )
 
-    return Calls(store, executor, settings, endpoint)
+    return Calls(store, executors, settings, issuing)
 
 
 class Engine:
     """One thread that looks after all activations of an owner."""
 
-    def __init__(self, store: Store, executors: Mapping[str, Executor], settings: Settings, endpoint: Endpoint) -> None:
+    def __init__(self, store: Store, executors: Mapping[str, Executor], settings: Settings, issuing: Issuing) -> None:
         self.plans = Plans()
         self._store = store
         self._settings = settings
         self._inbox: SimpleQueue[str | None] = SimpleQueue()
         self._attempts = Attempts(executors, self._inbox.put)
-        executor = next(iter(executors.values()))
-        self._executor_name = executor.name
         self._calls: Calls | None = None
-        self._make_calls: Callable[[], Calls] = partial(_make_calls, store, executor, settings, endpoint)
-        self._dispatcher = Dispatcher(store, executor, self._attempts, settings, endpoint, self._the_calls)
+        self._make_calls: Callable[[], Calls] = partial(_make_calls, store, executors, settings, issuing)
+        self._dispatcher = Dispatcher(store, self._attempts, settings, issuing, self._the_calls)
         self._timers: dict[str, float] = {}
         self._starved: set[str] = set()  # activations with records or tasks that wait for a worker slot
         self._looked_at: set[str] = set()  # activations that have not ended
@@ -112,7 +110,7 @@ class Engine:
         return self._calls
 
     def _begin(self, tx: Tx, activation_id: str, plan: Plan) -> None:
-        begin(tx, activation_id, plan, self._executor_name, self._settings)
+        advance(tx, activation_id, plan, self._settings)  # in the transaction that starts it: one commit less
 
     def _committed(self, effects: Effects) -> None:
         for channel_id in effects.news:

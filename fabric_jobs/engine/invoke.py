@@ -36,6 +36,7 @@ class Invocation:
     correlation_id: str = ""
     username: str = "local"
     workspace: str = ""
+    executor: str = "local"  # the kind of place where its attempts run
 
 
 Begin = Callable[[Tx, str, Plan], None]
@@ -65,6 +66,7 @@ def invoke(store: Store, plans: Plans, wanted: Invocation, begin: Begin) -> Futu
         correlation_id=wanted.correlation_id or activation_id,
         username=wanted.username,
         workspace=wanted.workspace,
+        executor=wanted.executor,
     )
     first = Sent(output="", count=1, bytes=wanted.payload + b"\n")
     return store.write(lambda tx: start(tx, new, plan, first, begin))

@@ -1,66 +1,75 @@
-"""Describes an attempt: the message, the variables, the files (reference/fabric.md section 4). Pure."""
+"""Describes an attempt: the message, the variables, the files (reference/fabric.md section 4). Pure, but for `process_of`."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fabric_jobs.definitions import Action, Resources
 from fabric_jobs.engine import tokens
-from fabric_jobs.errors import InvalidInput
-from fabric_jobs.executors.base import FILES, AttemptSpec, ProcessSpec
+from fabric_jobs.executors.base import AttemptSpec, Inside, Limits, ProcessSpec
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import Node, sending_id
 from fabric_jobs.store import definitions
 from fabric_jobs.store.sql import Sql
 
 PAYLOAD_FILE = "payload.json"
+# Suffixes of quantities, as Kubernetes writes them.
+UNITS = {f"{letter}i": 1024**power for power, letter in enumerate("KMGTPE", start=1)} | {
+    letter: 1000**power for power, letter in enumerate("kMGTPE", start=1)
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """Where jobs reach the gateway."""
+class Issuing:
+    """What messages to jobs are made with."""
 
-    api_endpoint: str  # http://127.0.0.1:PORT/px
-    socket: str  # path of the Unix socket
     key: bytes  # signs tokens
     argv_bytes: int  # longest message that goes into argv
 
+    def to(self, activation: Activation, task: Task, inside: Inside) -> Issued:
+        """Return what the message to one attempt is made with."""
+        token = tokens.sign(claims(activation, task), self.key)
+        return Issued(token=token, inside=inside, argv_bytes=self.argv_bytes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Issued:
+    """What the message to one attempt is made with."""
+
+    token: str
+    inside: Inside
+    argv_bytes: int
+
 
 def attempt_spec(
-    activation: Activation, task: Task, node: Node, payload: bytes | None, source: str, endpoint: Endpoint
+    activation: Activation, task: Task, node: Node, payload: bytes | None, process: ProcessSpec, issued: Issued
 ) -> AttemptSpec:
     """Return what an executor needs to start the current attempt of a task.
 
-    `payload` is the record as JSON text (None: a stream, which reads its records), `source` the directory of the skill.
+    `payload` is the record as JSON text (None: a stream, which reads its records), `process` the program of its action.
     """
-    token = tokens.sign(claims(activation, task), endpoint.key)
-    envelope = message(activation, task, node, endpoint.api_endpoint, token)
+    inside = issued.inside
+    envelope = message(activation, task, node, inside.api_endpoint, issued.token)
     body = with_payload(envelope, payload or b"null")
     files: Mapping[str, bytes] = {}
-    if len(body.encode()) > endpoint.argv_bytes:
-        body = json.dumps({**envelope, "payloadFile": f"{FILES}/{PAYLOAD_FILE}"})
+    if len(body.encode()) > issued.argv_bytes:
+        body = json.dumps({**envelope, "payloadFile": f"{inside.files}/{PAYLOAD_FILE}"})
         files = {PAYLOAD_FILE: payload or b"null"}
     environment = {
         **node.action.environment,
         "CORTEX_PAYLOAD": body,
-        "CORTEX_TOKEN": token,
+        "CORTEX_TOKEN": issued.token,
         "CORTEX_PROJECT": activation.project_id,
-        "FABRIC_JOBS_SOCKET": endpoint.socket,
+        "FABRIC_JOBS_SOCKET": inside.socket,
         "FABRIC_JOBS_ATTEMPT": f"{task.task_id}-{task.attempt}",
         "FABRIC_JOBS_WORKSPACE": activation.workspace,
     }
-    process = ProcessSpec(
-        directory=action_directory(source, node.action.name),
-        command=node.action.command,
-        arguments=(body,),
-        image=node.action.image,
-        python=node.action.python,
-        environment=environment,
-    )
-    return AttemptSpec(name=task.attempt_name, processes=(process,), files=files)
+    wanted = replace(process, arguments=(body,), environment=environment, workspace=activation.workspace)
+    return AttemptSpec(name=task.attempt_name, processes=(wanted,), files=files)
 
 
 def message(activation: Activation, task: Task, node: Node, api_endpoint: str, token: str) -> dict[str, object]:
@@ -82,22 +91,36 @@ def message(activation: Activation, task: Task, node: Node, api_endpoint: str, t
     }
 
 
-def action_directory(source: str, action: str) -> Path:
+def process_of(sql: Sql, activation: Activation, skill_name: str, action: Action) -> ProcessSpec:
+    """Return the program of an action, as the version of its skill has it that an activation pins; without a message to it."""
+    saved = definitions.find(sql, activation.project_id, "skill", skill_name, activation.pins["skills"][skill_name])
+    source = saved.source if saved is not None else ""
+    images = saved.images if saved is not None else {}
+    return ProcessSpec(
+        directory=_directory(Path(source), action.name) if source else None,
+        command=action.command,
+        image=images.get(action.name, action.image),
+        python=action.python,
+        limits=limits_of(action.resources),
+    )
+
+
+def _directory(source: Path, action: str) -> Path:
     """Return where an action's program runs: its directory, or that of the skill when it has none."""
-    directory = Path(source) / "actions" / action
-    return directory if directory.is_dir() else Path(source)
+    directory = source / "actions" / action
+    return directory if directory.is_dir() else source
 
 
-def source_of(sql: Sql, activation: Activation, skill_name: str) -> str:
-    """Return the directory of a skill's files, as the version has it that an activation pins; raise InvalidInput without one."""
-    version = activation.pins["skills"][skill_name]
-    saved = definitions.find(sql, activation.project_id, "skill", skill_name, version)
-    if saved is None or not saved.source:
-        raise InvalidInput(
-            f"skill '{skill_name}' was saved without its files, so there is no program to run here.",
-            hint="Invoke it from its workspace.",
-        )
-    return saved.source
+def limits_of(resources: Resources) -> Limits:
+    """Return the numbers that an author wrote in the spelling of Kubernetes."""
+    return Limits(cpu=_quantity(resources.cpu), memory=round(_quantity(resources.memory)), gpu=resources.gpu)
+
+
+def _quantity(text: str) -> float:
+    if text.endswith("m"):
+        return int(text[:-1]) / 1000
+    suffix = text.lstrip("0123456789.")
+    return float(text.removesuffix(suffix) or 0) * int(UNITS.get(suffix, 1))
 
 
 def claims(activation: Activation, task: Task) -> dict[str, object]:

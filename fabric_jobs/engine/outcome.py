@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fabric_jobs.definitions import Action, Retries
-from fabric_jobs.executors.base import LOST, STOPPED, UNPREPARED, AttemptExit
+from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, UNPREPARED, AttemptExit
 from fabric_jobs.records import Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store.tasks import Again
@@ -151,5 +151,11 @@ def describe_exit(ended: AttemptExit) -> str:
         return "nobody knows how it ended"
     if ended.reason == UNPREPARED:
         return f"its requirements could not be installed (exit code {ended.code})"
+    if ended.reason == NOT_STARTED:
+        return f"it could not be started (exit code {ended.code})"
+    if ended.reason == OUT_OF_MEMORY:
+        return (
+            f"it ran out of memory (exit code {ended.code}); 'resources: memory' of its action says how much it may use"
+        )
     name = SIGNALS.get(ended.code - 128, "")
     return f"exit code {ended.code}" + (f" (killed by {name})" if name else "")

@@ -62,6 +62,7 @@ def _retry(
         correlation_id=before.correlation_id,
         username=before.username,
         workspace=before.workspace,
+        executor=before.executor,
         retry_of=activation_id,
         start_node=node,
     )

@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from fabric_jobs.executors.base import Executor
+from fabric_jobs.executors.base import Doors, Executor
 from fabric_jobs.executors.local import LocalExecutor
 
-EXECUTORS: dict[str, Callable[[Path], Executor]] = {"local": LocalExecutor}
+
+def _docker(root: Path, doors: Doors | None) -> Executor:
+    from fabric_jobs.executors.docker import DockerExecutor  # late: the docker library is slow to import
+
+    return DockerExecutor(root, doors)
+
+
+EXECUTORS: dict[str, Callable[[Path, Doors | None], Executor]] = {"local": LocalExecutor, "docker": _docker}
+
+
+class Executors(Mapping[str, Executor]):
+    """The executors of an owner, each made when it is first looked up."""
+
+    def __init__(self, root: Path, doors: Doors) -> None:
+        """They keep what they have to keep under `root`."""
+        self._root = root
+        self._doors = doors
+        self._made: dict[str, Executor] = {}
+        self._making = threading.Lock()
+
+    def __getitem__(self, name: str) -> Executor:
+        """Return the executor of that name; raise KeyError when there is none."""
+        with self._making:
+            if name not in self._made:
+                self._made[name] = EXECUTORS[name](self._root, self._doors)
+            return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in EXECUTORS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(EXECUTORS)
+
+    def __len__(self) -> int:
+        return len(EXECUTORS)

@@ -23,21 +23,41 @@ from typing import NamedTuple, Protocol
 LOST = "lost"
 STOPPED = "stopped"
 UNPREPARED = "unprepared"  # what the program needs could not be installed; the program was not started
+NOT_STARTED = "not started"  # its last lines say why
+OUT_OF_MEMORY = "oom"  # it wanted more memory than it may use
 STREAMS = ("stdout", "stderr")
 
-FILES = "{{files}}"  # in a command or a variable: the directory of the attempt's files, wherever the place has it
+
+@dataclass(frozen=True, kw_only=True)
+class Inside:
+    """How things are called where the programs of an attempt run."""
+
+    files: str  # the directory of the attempt's files
+    api_endpoint: str  # of the gateway: http://HOST:PORT/px
+    socket: str = ""  # path of the gateway's Unix socket; empty where it cannot be reached that way
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one attempt may use; 0 is no limit."""
+
+    cpu: float = 0.0  # processors
+    memory: int = 0  # bytes
+    gpu: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSpec:
     """One program of an attempt."""
 
-    directory: Path  # the action's directory
-    command: tuple[str, ...] = ()  # empty: what the Dockerfile says
+    directory: Path | None  # the action's directory; None where only its image is known
+    command: tuple[str, ...] = ()  # empty: what the Dockerfile, or the image, says
     arguments: tuple[str, ...] = ()  # appended to the command, in every place
     image: str = ""
     python: str = ""  # the interpreter of a place that has no images: a version, a name or a path; empty: its own
     environment: Mapping[str, str] = field(default_factory=dict)
+    workspace: str = ""  # a directory that the program can use, by the same path; empty: none
+    limits: Limits = Limits()
     port: int = (
         0  # on which it is expected to listen; a place may give it another one, in the variable PORT; 0: on none
     )
@@ -49,7 +69,7 @@ class AttemptSpec:
 
     name: str  # unique; starting it twice is starting it once
     processes: tuple[ProcessSpec, ...]
-    files: Mapping[str, bytes] = field(default_factory=dict)  # given to the programs in FILES
+    files: Mapping[str, bytes] = field(default_factory=dict)  # given to the programs, in `Inside.files`
 
 
 @dataclass(frozen=True)
@@ -57,7 +77,7 @@ class AttemptExit:
     """How an attempt ended."""
 
     code: int | None  # 128 + n for signal n; None when nobody knows
-    reason: str = ""  # "", LOST, STOPPED or UNPREPARED
+    reason: str = ""  # "", LOST, STOPPED, UNPREPARED, NOT_STARTED or OUT_OF_MEMORY
 
 
 class Note(NamedTuple):
@@ -96,10 +116,33 @@ class LogPage:
     more: bool  # there is more now; otherwise this is all so far
 
 
+class Doors(Protocol):
+    """How the gateway can be reached; an executor whose programs are not processes of this machine asks for more doors."""
+
+    socket: str  # path of its Unix socket
+    advertised: str  # http://HOST:PORT, by which other machines reach it; empty: nobody said
+
+    @property
+    def url(self) -> str:
+        """Return http://HOST:PORT, by which programs of this machine reach it."""
+
+    def listen(self, host: str) -> str:
+        """Listen on one more address of this machine, and return the URL; twice is harmless.
+
+        Raises PlaceUnavailable when it is no address of this machine, or its port is taken.
+        """
+
+    def share(self) -> Path:
+        """Return a directory that has nothing in it but one more Unix socket, `gateway`, which everybody may use who sees it."""
+
+
 class Executor(Protocol):
     """One kind of place. Every method may raise ExecutorUnavailable: the place did not answer, ask again later."""
 
     name: str
+
+    def inside(self, name: str) -> Inside:
+        """Return how things will be called in the attempt of that name."""
 
     def start(self, spec: AttemptSpec) -> str:
         """Start an attempt and return its handle; return that of the running or ended one when the name is known.
@@ -126,7 +169,10 @@ class Executor(Protocol):
         """
 
     def address(self, handle: str) -> tuple[str, int]:
-        """Return where a program that listens can be reached: host and port; whether it does listen is not looked at."""
+        """Return where a program that listens can be reached: host and port; whether it does listen is not looked at.
+
+        Raises ExecutorUnavailable as long as that is not known.
+        """
 
     def page(self, handle: str, query: LogQuery) -> LogPage:
         """Return the next part of stdout and stderr, merged line by line by the time at which they were seen.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, LogPage, LogQuery, Note
+from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, Inside, LogPage, LogQuery, Note
 from fabric_jobs.executors.log_pages import untimed
 
 
@@ -33,6 +33,10 @@ class FakeExecutor:
         """The attempt vanishes."""
         self.exits.setdefault(handle, AttemptExit(None, LOST))
         self._changed.put(handle)
+
+    def inside(self, name: str) -> Inside:
+        """Nothing runs there."""
+        return Inside(files=f"/{name}", api_endpoint="http://127.0.0.1:1/px", socket="/nowhere.sock")
 
     def start(self, spec: AttemptSpec) -> str:
         """Remember the attempt."""

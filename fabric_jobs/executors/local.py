@@ -26,15 +26,16 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
-from fabric_jobs.executors import log_pages, ports, program
+from fabric_jobs.executors import log_index, log_pages, ports, program
 from fabric_jobs.executors.base import (
-    FILES,
     LOST,
     STOPPED,
     STREAMS,
     UNPREPARED,
     AttemptExit,
     AttemptSpec,
+    Doors,
+    Inside,
     LogPage,
     LogQuery,
     Note,
@@ -62,13 +63,19 @@ class LocalExecutor:
 
     name = "local"
 
-    def __init__(self, root: Path) -> None:
-        """Keep the attempts in directories under `root`."""
+    def __init__(self, root: Path, doors: Doors | None = None) -> None:
+        """Keep the attempts in directories under `root`; without `doors` the programs know no gateway."""
         self._root = root
+        self._doors = doors
         self._changed: SimpleQueue[str | None] = SimpleQueue()
         self._watched: set[str] = set()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._index = LogIndex()
+
+    def inside(self, name: str) -> Inside:
+        """Everything is what it is here."""
+        url, path = (self._doors.url, self._doors.socket) if self._doors is not None else ("", "")
+        return Inside(files=str(self._root / name), api_endpoint=f"{url}/px", socket=path)
 
     def start(self, spec: AttemptSpec) -> str:
         """Start the program in a process group of its own."""
@@ -116,17 +123,11 @@ class LocalExecutor:
     def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
         """Read the file that the program writes to."""
         assert stream in STREAMS
-        try:
-            with open(self._directory(handle) / stream, "rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(min(offset, size) if offset >= 0 else max(0, size + offset))  # far beyond it a seek fails
-                return file.read(limit)
-        except FileNotFoundError:
-            return b""
+        return log_pages.part(self._directory(handle) / stream, offset, limit)
 
     def merged(self, handle: str, limit: int) -> bytes:
         """Merge by the index of sizes over time."""
-        return self._index.merged(self._directory(handle), limit)
+        return log_index.merged(self._directory(handle), limit)
 
     def address(self, handle: str) -> tuple[str, int]:
         """Read the port that was given to the program."""
@@ -170,7 +171,7 @@ class LocalExecutor:
         for name, content in spec.files.items():
             (directory / name).write_bytes(content)
         found = program.find(process)
-        own = {key: value.replace(FILES, str(directory)) for key, value in process.environment.items()}
+        own = dict(process.environment)
         if process.port:
             found, own = ports.give(found, own, process.port, directory)
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **found.variables, **own, OWN: str(directory)}
@@ -180,7 +181,7 @@ class LocalExecutor:
             for descriptor in held:
                 stack.callback(os.close, descriptor)
             child = subprocess.Popen(
-                ["/bin/sh", "-c", WRAPPER, str(directory), *(word.replace(FILES, str(directory)) for word in words)],
+                ["/bin/sh", "-c", WRAPPER, str(directory), *words],
                 cwd=found.directory,
                 env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
                 stdin=lock,

@@ -45,32 +45,6 @@ class LogIndex:
         """End the thread."""
         self._closing.set()
 
-    def merged(self, directory: Path, limit: int) -> bytes:
-        """Return stdout and stderr, at most `limit` bytes of each, merged line by line in the order in which they were seen."""
-        texts = {stream: _read(directory / stream, limit) for stream in STREAMS}
-        if not all(texts.values()):
-            return b"".join(texts.values())
-        parts: list[bytes] = []
-        done = dict.fromkeys(STREAMS, 0)
-
-        def take(stream: str, end: int) -> None:
-            part = texts[stream][done[stream] : end]
-            done[stream] = max(done[stream], end)
-            if part and parts and not parts[-1].endswith(b"\n"):
-                parts.append(b"\n")  # the last line of the other stream has no end of its own
-            if part:
-                parts.append(part)
-
-        for sizes in _rising(directory / "index"):
-            for stream in STREAMS:
-                # A line that was seen in part counts when it was whole.
-                take(stream, texts[stream].rfind(b"\n", done[stream], sizes[stream]) + 1)
-            if all(sizes[stream] >= len(texts[stream]) for stream in STREAMS):
-                break
-        for stream in STREAMS:
-            take(stream, len(texts[stream]))
-        return b"".join(parts)
-
     def _run(self) -> None:
         while not self._closing.wait(INTERVAL):
             with self._lock:
@@ -92,6 +66,33 @@ class LogIndex:
         with self._lock:
             if directory in self._followed:
                 self._followed[directory] = sizes
+
+
+def merged(directory: Path, limit: int) -> bytes:
+    """Return stdout and stderr, at most `limit` bytes of each, merged line by line in the order in which they were seen."""
+    texts = {stream: _read(directory / stream, limit) for stream in STREAMS}
+    if not all(texts.values()):
+        return b"".join(texts.values())
+    parts: list[bytes] = []
+    done = dict.fromkeys(STREAMS, 0)
+
+    def take(stream: str, end: int) -> None:
+        part = texts[stream][done[stream] : end]
+        done[stream] = max(done[stream], end)
+        if part and parts and not parts[-1].endswith(b"\n"):
+            parts.append(b"\n")  # the last line of the other stream has no end of its own
+        if part:
+            parts.append(part)
+
+    for sizes in _rising(directory / "index"):
+        for stream in STREAMS:
+            # A line that was seen in part counts when it was whole.
+            take(stream, texts[stream].rfind(b"\n", done[stream], sizes[stream]) + 1)
+        if all(sizes[stream] >= len(texts[stream]) for stream in STREAMS):
+            break
+    for stream in STREAMS:
+        take(stream, len(texts[stream]))
+    return b"".join(parts)
 
 
 def _rising(path: Path) -> Iterator[dict[str, int]]:

@@ -51,6 +51,17 @@ def page(directory: Path, query: LogQuery) -> LogPage:
         return _Page(files, cursor, query).read()
 
 
+def part(path: Path, offset: int, limit: int) -> bytes:
+    """Return at most `limit` bytes of a file from a byte on, empty when it is not there; a negative offset counts from the end."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(min(offset, size) if offset >= 0 else max(0, size + offset))  # far beyond it a seek fails
+            return file.read(limit)
+    except FileNotFoundError:
+        return b""
+
+
 def untimed(read: Read, query: LogQuery) -> LogPage:
     """Return a page where nobody notes times: what is new on stdout, then on stderr."""
     cursor = _parse(query.cursor) if query.cursor else _Cursor()

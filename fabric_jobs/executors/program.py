@@ -38,12 +38,18 @@ def find(spec: ProcessSpec) -> Program:
 
     Raises InvalidInput when there is no program, no such interpreter, or a file that requirements.txt refers to is missing.
     """
-    file = _dockerfile(spec.directory)
-    words = file.local_words(spec.command, spec.directory) if file and spec.command else spec.command
-    words = words or _from_dockerfile(file, spec.directory)
-    python = interpreter(spec.python or os.environ.get("FABRIC_JOBS_PYTHON", ""), spec.directory)
-    variables = file.variables(spec.directory) if file else {}
-    environment = _environment(spec, python, variables)
+    directory = spec.directory
+    if directory is None:
+        raise InvalidInput(
+            "the skill was saved without its files, so there is no program to run here.",
+            hint="Invoke it from its workspace, or run it from its image with --executor docker.",
+        )
+    file = _dockerfile(directory)
+    words = file.local_words(spec.command, directory) if file and spec.command else spec.command
+    words = words or _from_dockerfile(file, directory)
+    python = interpreter(spec.python or os.environ.get("FABRIC_JOBS_PYTHON", ""), directory)
+    variables = file.variables(directory) if file else {}
+    environment = _environment(directory, {**os.environ, **variables, **spec.environment}, python)
     binaries = os.path.dirname(python)
     if environment is not None:
         binaries = str(environment.binaries)
@@ -54,7 +60,7 @@ def find(spec: ProcessSpec) -> Program:
     program = (python, *words[1:]) if words[0] in PYTHONS else words
     return Program(
         words=(*program, *spec.arguments),
-        directory=file.directory(spec.directory) if file else spec.directory,
+        directory=file.directory(directory) if file else directory,
         variables=variables,
         environment=environment,
         remarks=tuple(map(str, file.notes)) if file else (),
@@ -107,8 +113,8 @@ def _from_dockerfile(file: Dockerfile | None, directory: Path) -> tuple[str, ...
     return words
 
 
-def _environment(spec: ProcessSpec, python: str, variables: Mapping[str, str]) -> Environment | None:
-    path = spec.directory / "requirements.txt"
+def _environment(directory: Path, variables: Mapping[str, str], python: str) -> Environment | None:
+    path = directory / "requirements.txt"
     try:
         text = path.read_text(errors="replace")
     except FileNotFoundError:
@@ -118,4 +124,4 @@ def _environment(spec: ProcessSpec, python: str, variables: Mapping[str, str]) -
     from fabric_jobs.executors.environments import environment_of  # late: most actions ask for nothing
     from fabric_jobs.executors.requirements import read
 
-    return environment_of(python, read(path, {**os.environ, **variables, **spec.environment}))
+    return environment_of(python, read(path, variables))

@@ -17,6 +17,7 @@ from fabric_jobs.errors import InvalidInput, RecordTooLarge
 from fabric_jobs.gateway.activations import wait_for_end
 from fabric_jobs.gateway.json_response import Json, compact, dumps, object_of
 from fabric_jobs.gateway.parts import flag_of, owners_own, parts_of, project_of
+from fabric_jobs.names import nearest
 
 # The directory of the caller's workspace, percent-encoded; only the owner's socket takes it.
 WORKSPACE_HEADER = "x-fabric-workspace"
@@ -86,7 +87,16 @@ def _invocation(request: Request, kind: str, project_id: str, body: dict[str, An
         correlation_id=_text(body, "correlationId"),
         headers=dict(request.headers),
         workspace=unquote(owners_own(request, WORKSPACE_HEADER)),
+        executor=_executor(request),
     )
+
+
+def _executor(request: Request) -> str:
+    parts = parts_of(request)
+    name = request.query_params.get("executor") or parts.settings.executor
+    if name not in parts.executors:
+        raise InvalidInput(f"there is no executor '{name}'.", hint=nearest(name, parts.executors))
+    return name
 
 
 def _text(body: dict[str, Any], key: str) -> str:

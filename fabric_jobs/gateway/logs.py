@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, NotFound
-from fabric_jobs.executors.base import STREAMS, LogPage, LogPart, LogQuery
+from fabric_jobs.executors.base import STREAMS, Executor, LogPage, LogPart, LogQuery
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.parts import (
     Parts,
@@ -50,6 +50,7 @@ class _Log:
 
     task: Task
     attempt: int  # 0: none has begun
+    executor: str
     handle: str | None
     ended: bool  # the attempt is over
 
@@ -67,7 +68,8 @@ async def task_logs(request: Request) -> Response:
         return await _text(parts, log)
     data = b""
     if log.handle:
-        data = await asyncio.to_thread(parts.executor.logs, log.handle, streams[0], offset, LOG_BYTES)
+        read = parts.executors[log.executor].logs
+        data = await asyncio.to_thread(read, log.handle, streams[0], offset, LOG_BYTES)
     headers = {
         "x-fabric-state": task.state.value,
         "x-fabric-attempt": str(log.attempt),
@@ -128,6 +130,7 @@ def _log_of(parts: Parts, task: Task, number: int) -> _Log:
     return _Log(
         task=task,
         attempt=number,
+        executor=attempt.executor if attempt is not None else "",
         handle=attempt.handle if attempt is not None else None,
         ended=task.ended or number < task.attempt or (attempt is not None and attempt.ended_at is not None),
     )
@@ -142,7 +145,8 @@ def _streams(request: Request) -> tuple[str, ...]:
 
 async def _text(parts: Parts, log: _Log) -> Response:
     """Return a log as Fabric has it, of each stream its first LOG_BYTES."""
-    text, truncated = await asyncio.to_thread(_begin, parts, log.handle) if log.handle else (b"", False)
+    executor = parts.executors[log.executor] if log.handle else None
+    text, truncated = await asyncio.to_thread(_begin, executor, log.handle or "") if executor else (b"", False)
     logs = text.decode(errors="replace")
     if truncated:
         end = "" if logs.endswith("\n") else "\n"
@@ -150,17 +154,17 @@ async def _text(parts: Parts, log: _Log) -> Response:
     return Json({"success": True, "logs": logs, "truncated": truncated})
 
 
-def _begin(parts: Parts, handle: str) -> tuple[bytes, bool]:
-    truncated = any(parts.executor.logs(handle, stream, LOG_BYTES, 1) for stream in STREAMS)
-    return parts.executor.merged(handle, LOG_BYTES), truncated
+def _begin(executor: Executor, handle: str) -> tuple[bytes, bool]:
+    truncated = any(executor.logs(handle, stream, LOG_BYTES, 1) for stream in STREAMS)
+    return executor.merged(handle, LOG_BYTES), truncated
 
 
 async def _page(parts: Parts, log: _Log, query: LogQuery) -> LogPage:
     """Return a page; of what is over the last line comes too, whether it has an end or not."""
-    if log.handle is None:
+    if not log.handle:
         return LogPage((), query.cursor, more=False)
     return await asyncio.to_thread(
-        parts.executor.page, log.handle, replace(query, whole=query.whole and not log.ended)
+        parts.executors[log.executor].page, log.handle, replace(query, whole=query.whole and not log.ended)
     )  # not in the loop's thread: the disk may be slow, and others wait
 
 

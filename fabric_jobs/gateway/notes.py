@@ -10,7 +10,7 @@ from fabric_jobs.executors.base import Note
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.records import Task
 from fabric_jobs.states import TaskState
-from fabric_jobs.store import attempts, tasks
+from fabric_jobs.store import activations, attempts, tasks
 
 RUNNING = (TaskState.STARTING, TaskState.ACTIVE)
 
@@ -18,8 +18,10 @@ RUNNING = (TaskState.STARTING, TaskState.ACTIVE)
 def by_node(parts: Parts, activation_id: str) -> dict[str, Note]:
     """Return the notes of an activation by node: what one of the attempts is doing, and the remarks of all."""
     found: dict[str, Note] = {}
+    activation = activations.find(parts.store.read, activation_id)
+    executor = activation.executor if activation is not None else ""
     for node, handle in attempts.recent(parts.store.read, activation_id):
-        note, before = _note(parts, handle), found.get(node, Note())
+        note, before = _note(parts, executor, handle), found.get(node, Note())
         remarks = tuple(dict.fromkeys((*before.remarks, *note.remarks)))
         found[node] = Note(doing=before.doing or note.doing, remarks=remarks)
     return found
@@ -28,12 +30,11 @@ def by_node(parts: Parts, activation_id: str) -> dict[str, Note]:
 def of_task(parts: Parts, task: Task) -> dict[str, Any]:
     """Return the keys `note` and `remarks` of a task."""
     attempt = tasks.attempt(parts.store.read, task.task_id, task.attempt)
-    handle = attempt.handle if attempt is not None else None
-    note = _note(parts, handle) if handle else Note()
+    note = _note(parts, attempt.executor, attempt.handle) if attempt is not None and attempt.handle else Note()
     return {"note": note.doing if task.state in RUNNING else "", "remarks": list(note.remarks)}
 
 
-def _note(parts: Parts, handle: str) -> Note:
+def _note(parts: Parts, executor: str, handle: str) -> Note:
     with suppress(ExecutorUnavailable):  # what cannot be asked has nothing to say
-        return parts.executor.note(handle)
+        return parts.executors[executor].note(handle)
     return Note()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -34,7 +35,7 @@ class Parts:
     engine: Engine
     live: Live
     settings: Settings
-    executor: Executor
+    executors: Mapping[str, Executor]
     upkeep: Upkeep
     token: str  # of the owner's user
     key: bytes  # signs the tokens of tasks
@@ -187,6 +188,7 @@ def activation_json(activation: Activation, response: Any, dead_letters: int = 0
         "start": milliseconds(activation.started_at),
         "end": milliseconds(activation.ended_at),
         "status": activation.state.value,
+        "executor": activation.executor,
         "response": response,
     }
     if activation.cause:

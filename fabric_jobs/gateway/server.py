@@ -34,6 +34,7 @@ class Server:
         self._parts = parts
         self._sockets = sockets
         self._last_busy = time.monotonic()
+        self._started = asyncio.Event()
         self._app = make_app(parts)
         for bound in sockets:
             if bound.family in (socket.AF_INET, socket.AF_INET6):
@@ -63,6 +64,7 @@ class Server:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
         await self._server.startup(sockets=self._sockets)
+        self._started.set()
         started()
         watches = [asyncio.create_task(self._watch_connections()), asyncio.create_task(self._retain())]
         if self._parts.settings.until_idle:
@@ -72,6 +74,18 @@ class Server:
             watch.cancel()
         self._parts.live.close()
         await self._server.shutdown(sockets=self._sockets)
+
+    async def listen(self, bound: socket.socket) -> None:
+        """Answer on one more socket, as on those that were there from the start."""
+        await self._started.wait()
+        if bound.family in (socket.AF_INET, socket.AF_INET6):
+            guard(bound)
+        config, state = self._server.config, self._server.server_state
+
+        def protocol() -> asyncio.Protocol:
+            return config.http_protocol_class(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
+
+        self._server.servers.append(await asyncio.get_running_loop().create_server(protocol, sock=bound))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         traffic = self._parts.traffic

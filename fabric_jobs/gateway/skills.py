@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fabric_jobs.documents import agent_from_json, skill_from_json
-from fabric_jobs.errors import InUse, NotFound
+from fabric_jobs.errors import InUse, InvalidInput, NotFound
 from fabric_jobs.gateway.json_response import Json, object_of
 from fabric_jobs.gateway.parts import milliseconds, owners_own, parts_of, project_of
 from fabric_jobs.names import nearest
@@ -21,6 +22,8 @@ from fabric_jobs.store.sql import Sql
 
 # The directory of the skill's files, percent-encoded; only the owner's socket takes it.
 SOURCE_HEADER = "x-fabric-source"
+# The images that these files were built into, by action: percent-encoded JSON.
+IMAGES_HEADER = "x-fabric-images"
 DEPLOYED = "is deployed: saving it did that"
 IDLE = "has nothing to undeploy: it runs when it is invoked; delete it to take it out of use"
 
@@ -99,13 +102,23 @@ async def _save(request: Request, kind: str) -> Response:
     parts, project_id = parts_of(request), project_of(request)
     body = await object_of(request, parts.settings.body_bytes)
     name = (skill_from_json(body) if kind == "skill" else agent_from_json(body)).name
-    source = unquote(owners_own(request, SOURCE_HEADER))
+    programs = definitions.Programs(source=unquote(owners_own(request, SOURCE_HEADER)), images=_images(request))
     version = await asyncio.wrap_future(
         parts.store.write(
-            lambda tx: definitions.save(tx, project_id=project_id, kind=kind, name=name, body=body, source=source)
+            lambda tx: definitions.save(tx, project_id=project_id, kind=kind, name=name, body=body, programs=programs)
         )
     )
     return Json({"success": True, "version": version, "message": f"{kind} '{name}' is saved as version {version}."})
+
+
+def _images(request: Request) -> dict[str, str]:
+    try:
+        found = json.loads(unquote(owners_own(request, IMAGES_HEADER)) or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(image, str) for image in found.values()):
+        raise InvalidInput(f"'{IMAGES_HEADER}' is an object with the image of each action, percent-encoded.")
+    return found
 
 
 def _listed(request: Request, kind: str) -> list[dict[str, Any]]:

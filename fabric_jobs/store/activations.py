@@ -33,6 +33,7 @@ class NewActivation:
     headers: dict[str, str] = field(default_factory=dict)
     retry_of: str | None = None
     start_node: str = ""  # a retry begins at this node
+    executor: str = "local"
 
 
 def create(tx: Tx, new: NewActivation) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from fabric_jobs.records import SavedDefinition
@@ -17,15 +19,27 @@ from fabric_jobs.store.writer import Tx
 DELETED = "null"  # the document of a version that says: deleted
 
 
-def save(tx: Tx, *, project_id: str, kind: str, name: str, body: Any, source: str = "") -> int:
+@dataclass(frozen=True, kw_only=True)
+class Programs:
+    """Where the programs of a skill are."""
+
+    source: str = ""  # directory of the skill's files; empty when not given
+    images: Mapping[str, str] = field(default_factory=dict)  # by action: what these files were built into
+
+
+def save(tx: Tx, *, project_id: str, kind: str, name: str, body: Any, programs: Programs | None = None) -> int:
     """Keep a definition and return its version: the newest one when nothing has changed, else one more.
 
-    Without a `source` the one of an unchanged document stays: who saves from elsewhere does not know where its files are.
+    Without programs those of an unchanged document stay: who saves from elsewhere does not know where they are. Without images
+    the last ones of its files stay, too: who runs them as processes builds none.
     """
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-    digest = hashlib.sha256(f"{source}\0{text}".encode()).hexdigest()
+    given = programs or Programs()
+    digest = hashlib.sha256(f"{given.source}\0{text}".encode()).hexdigest()
     newest = tx.one("latest_definition", project_id=project_id, kind=kind, name=name)
-    if newest is not None and (newest["hash"] == digest or (not source and newest["body"] == text)):
+    same = newest is not None and (newest["hash"] == digest or (not given.source and newest["body"] == text))
+    images = json.dumps(dict(given.images), sort_keys=True)
+    if same and newest is not None and (not given.images or newest["images"] == images):
         return int(newest["version"])
     version = 1 if newest is None else int(newest["version"]) + 1
     tx.run(
@@ -36,7 +50,8 @@ def save(tx: Tx, *, project_id: str, kind: str, name: str, body: Any, source: st
         version=version,
         hash=digest,
         body=text,
-        source=source,
+        source=given.source,
+        images=images,
         saved_at=time.time(),
     )
     return version

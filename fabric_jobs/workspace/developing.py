@@ -38,6 +38,7 @@ class Loop:
     entry: str | None  # the input; None for the only one
     message: Path | None  # instead of the one of the input
     watched: Watched
+    executor: str = ""  # where it runs; empty: where the gateway runs things
 
     def run(self, gateway: Gateway) -> dict[str, Any]:
         """Run the skill as its files are now; return the record. Raise Changed, or KeyboardInterrupt, once it is cancelled."""
@@ -47,7 +48,7 @@ class Loop:
         if not path.is_file():
             raise NotFound(f"there is no {shown(path)}.", hint="Write it, or name another file with --message.")
         params = read_message(path)
-        target = verbs.save_skill(gateway, self.workspace, self.name, entry)
+        target = verbs.save_skill(gateway, self.workspace, self.name, entry, executor=self.executor)
         activation_id = secrets.token_hex(12)  # known before it is started, so that it can be cancelled at any moment
         try:
             verbs.start(gateway, target, {**params, "activationId": activation_id}, self.workspace.root)

@@ -29,14 +29,18 @@ class Target:
     kind: str  # skill | agent
     name: str
     entry: str
+    executor: str = ""  # where it is to run; empty: where the gateway runs things
 
 
-def save_skill(gateway: Gateway, workspace: Workspace, name: str, entry: str | None) -> Target:
-    """Save a skill and return the input to invoke: `entry`, else the skill's only one."""
+def save_skill(gateway: Gateway, workspace: Workspace, name: str, entry: str | None, *, executor: str = "") -> Target:
+    """Save a skill and return the input to invoke: `entry`, else the skill's only one.
+
+    Where it runs from images they have to be built: raises NotFound for one that was not, or whose files have changed since.
+    """
     found = workspace.skill(name)
     chosen = input_of(found, entry)
-    _post_skill(gateway, found)
-    return Target(kind="skill", name=found.skill.name, entry=chosen)
+    _post_skill(gateway, found, executor)
+    return Target(kind="skill", name=found.skill.name, entry=chosen, executor=executor)
 
 
 def input_of(found: SkillFile, entry: str | None) -> str:
@@ -45,18 +49,21 @@ def input_of(found: SkillFile, entry: str | None) -> str:
     return _entry(entry, names, f"skill '{found.skill.name}'", "input")
 
 
-def save_agent(gateway: Gateway, workspace: Workspace, name: str, entry: str | None) -> Target:
-    """Save an agent with its skills and return the service to invoke: `entry`, else the agent's only one."""
+def save_agent(gateway: Gateway, workspace: Workspace, name: str, entry: str | None, *, executor: str = "") -> Target:
+    """Save an agent with its skills and return the service to invoke: `entry`, else the agent's only one.
+
+    Raises NotFound as `save_skill` does.
+    """
     found: AgentFile = workspace.agent(name)
     names = [port.name for port in found.agent.inputs]
     chosen = _entry(entry, names, f"agent '{name}'", "service")
     for skill in found.skills:
-        _post_skill(gateway, skill)
+        _post_skill(gateway, skill, executor)
     gateway.post("/agents", found.document)
-    return Target(kind="agent", name=found.agent.name, entry=chosen)
+    return Target(kind="agent", name=found.agent.name, entry=chosen, executor=executor)
 
 
-def saved_there(gateway: Gateway, kind: str, name: str, entry: str | None) -> Target:
+def saved_there(gateway: Gateway, kind: str, name: str, entry: str | None, *, executor: str = "") -> Target:
     """Return the input or service of what a gateway has already; raise NotFound when it has not."""
     try:
         document = gateway.get(f"/{kind}s/{segment(name)}")
@@ -67,7 +74,8 @@ def saved_there(gateway: Gateway, kind: str, name: str, entry: str | None) -> Ta
         ) from error
     word, default = ("input", []) if kind == "skill" else ("service", [{"name": "input"}])
     names = [port["name"] for port in document.get("inputs") or default]
-    return Target(kind=kind, name=document["name"], entry=_entry(entry, names, f"{kind} '{name}'", word))
+    chosen = _entry(entry, names, f"{kind} '{name}'", word)
+    return Target(kind=kind, name=document["name"], entry=chosen, executor=executor)
 
 
 def start(
@@ -83,7 +91,8 @@ def start(
     The id is made here, so that a call which is repeated starts it once.
     """
     kind, ports = ("skillinvoke", "inputs") if target.kind == "skill" else ("agentinvoke", "services")
-    path = f"/{kind}/{segment(target.name)}/{ports}/{segment(target.entry)}"
+    query = f"?executor={segment(target.executor)}" if target.executor else ""
+    path = f"/{kind}/{segment(target.name)}/{ports}/{segment(target.entry)}{query}"
     body = {**params, "activationId": params.get("activationId") or secrets.token_hex(12)}
     given = dict(headers or {})
     if gateway.is_local:
@@ -169,9 +178,15 @@ def next_for_dead_letters(record: Mapping[str, Any]) -> str:
     return f"Next: fabric-jobs deadletters list --activation {record['activationId']}"
 
 
-def _post_skill(gateway: Gateway, found: SkillFile) -> None:
+def _post_skill(gateway: Gateway, found: SkillFile, executor: str) -> None:
     # A remote gateway has not these files: there the skill runs from its image, or with the files that it was saved with.
-    headers = {"x-fabric-source": quote(str(found.directory.absolute()))} if gateway.is_local else {}
+    headers = {}
+    if gateway.is_local:
+        headers["x-fabric-source"] = quote(str(found.directory.absolute()))
+    if gateway.is_local and executor not in ("", "local"):
+        from fabric_jobs.workspace.images import images_of  # late: most runs need no image
+
+        headers["x-fabric-images"] = quote(json.dumps(images_of(found)))
     gateway.post("/skills", found.document, headers=headers)
 
 

@@ -67,6 +67,7 @@ class Bench:
     workspace: Workspace
     follow: Follow
     update: bool  # write what came as what is expected
+    executor: str = ""  # where they run; empty: where the gateway runs things
 
     def run(self, case: Case) -> Result:
         """Run a case; whatever is wrong with it is part of the result. Raise PlaceUnavailable when nothing can be run."""
@@ -90,7 +91,7 @@ class Bench:
 
     def _save(self, case: Case) -> verbs.Target:
         save = verbs.save_skill if case.kind == "skill" else verbs.save_agent
-        return save(self.gateway, self.workspace, case.name, case.entry)
+        return save(self.gateway, self.workspace, case.name, case.entry, executor=self.executor)
 
     def _verdict(self, case: Case, record: Mapping[str, Any], expected: Expectation | None) -> dict[str, Any]:
         """Return status, message and differences of a run. A failure is never written as what is expected."""

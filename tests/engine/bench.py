@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs.engine import Engine
-from fabric_jobs.engine.launch import Endpoint
+from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.base import AttemptExit, AttemptSpec
 from fabric_jobs.executors.fake import FakeExecutor
@@ -31,7 +31,7 @@ from tests.factories import (
 )
 
 SECONDS = 30.0
-ENDPOINT = Endpoint(api_endpoint="http://127.0.0.1:1/px", socket="/nowhere.sock", key=b"k" * 32, argv_bytes=100_000)
+ISSUING = Issuing(key=b"k" * 32, argv_bytes=100_000)
 
 
 class Place(FakeExecutor):
@@ -89,7 +89,7 @@ class Bench:
         self.store = Store(directory / "state.db")
         self.store.listen(self._committed)
         self.place = Place(self._tell)
-        self.engine = Engine(self.store, {"fake": self.place}, self.settings, ENDPOINT)
+        self.engine = Engine(self.store, {"fake": self.place}, self.settings, ISSUING)
         self.engine.start()
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ class Bench:
         """Let go of the engine, and make another one on the same store and the same place."""
         self.engine.close()
         self.place = self.place.anew()
-        self.engine = Engine(self.store, {"fake": self.place}, self.settings, ENDPOINT)
+        self.engine = Engine(self.store, {"fake": self.place}, self.settings, ISSUING)
         self.engine.start()
 
     def _committed(self, effects: Effects) -> None:

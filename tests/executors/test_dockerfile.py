@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.executors import dockerfile
+from fabric_jobs.scaffold.templates import render
 
 HERE = Path("/skills/s/actions/a")
 SEED = """\
@@ -27,8 +28,16 @@ def program(text: str) -> tuple[str, ...]:
     return dockerfile.read(text).program(HERE)
 
 
-def test_the_dockerfile_of_the_templates() -> None:
+def test_the_dockerfile_of_fabric() -> None:
     assert program(SEED) == ("python", f"{HERE}/main.py")
+
+
+@pytest.mark.parametrize("template", ["job", "send-message", "stream"])
+def test_the_dockerfile_of_a_template(template: str, tmp_path: Path) -> None:
+    render(template, "a", tmp_path)
+    action = tmp_path / "skills/a/actions/a"
+    found = dockerfile.read((action / "Dockerfile").read_text())
+    assert (found.program(action), found.notes) == (("python", str(action / "main.py")), ())
 
 
 @pytest.mark.parametrize(

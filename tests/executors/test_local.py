@@ -15,7 +15,7 @@ import pytest
 
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import EXECUTORS, local
-from fabric_jobs.executors.base import FILES, LOST, STOPPED, AttemptExit, AttemptSpec, ProcessSpec
+from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, ProcessSpec
 from fabric_jobs.executors.local import LocalExecutor
 from tests.executors.contract import Contract, Driver, Running, ended
 from tests.executors.drivers import LocalDriver
@@ -77,7 +77,7 @@ def await_death(pid: int) -> None:
 
 
 def test_it_is_found_by_its_name(tmp_path: Path) -> None:
-    executor = EXECUTORS["local"](tmp_path)
+    executor = EXECUTORS["local"](tmp_path, None)
     assert executor.name == "local"
     executor.close()
 
@@ -232,11 +232,12 @@ def test_the_runtime_layer_comes_first_on_the_python_path(
     assert others == ["/ours", "/theirs"]
 
 
-def test_its_files_are_where_the_placeholder_says(driver: LocalDriver, tmp_path: Path) -> None:
+def test_its_files_are_where_they_are_said_to_be(driver: LocalDriver, tmp_path: Path) -> None:
     code = "import os, sys; print(open(sys.argv[1]).read(), open(os.environ['WHERE']).read())"
+    files = driver.executor.inside("attempt-1").files
     spec = spec_of(
-        tmp_path, "python", "-c", code, f"{FILES}/a.json", files={"a.json": b'"a"', "b": b"b"},
-        environment={"WHERE": f"{FILES}/b"},
+        tmp_path, "python", "-c", code, f"{files}/a.json", files={"a.json": b'"a"', "b": b"b"},
+        environment={"WHERE": f"{files}/b"},
     )  # fmt: skip
     assert run(driver, spec)[1].strip() == '"a" b'
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fabric_jobs.executors import log_index
 from fabric_jobs.executors.log_index import LogIndex
 
 
@@ -19,7 +20,7 @@ def merged(directory: Path, stdout: bytes, stderr: bytes, index: str | None = No
     (directory / "index").unlink(missing_ok=True)
     if index is not None:
         (directory / "index").write_text(index)
-    return LogIndex().merged(directory, limit)
+    return log_index.merged(directory, limit)
 
 
 def test_one_stream_alone_is_itself(tmp_path: Path) -> None:
@@ -29,7 +30,7 @@ def test_one_stream_alone_is_itself(tmp_path: Path) -> None:
 
 
 def test_nothing_at_all_is_nothing(tmp_path: Path) -> None:
-    assert LogIndex().merged(tmp_path / "gone", 100) == b""
+    assert log_index.merged(tmp_path / "gone", 100) == b""
 
 
 def test_what_was_seen_first_comes_first(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_a_broken_index_costs_the_order_and_never_a_byte(tmp_path: Path, index: 
 def test_an_index_that_is_no_text_costs_the_order_and_never_a_byte(tmp_path: Path) -> None:
     merged(tmp_path, b"A\n", b"x\n")
     (tmp_path / "index").write_bytes(b"\xff\xfe\n")
-    assert sorted(LogIndex().merged(tmp_path, 100).splitlines()) == [b"A", b"x"]
+    assert sorted(log_index.merged(tmp_path, 100).splitlines()) == [b"A", b"x"]
 
 
 def test_the_limit_holds_for_each_stream(tmp_path: Path) -> None:
@@ -120,4 +121,4 @@ def test_the_thread_writes_down_what_it_sees(tmp_path: Path) -> None:
         assert looked.acquire(timeout=30)
     index.close()
     looks.release()
-    assert index.merged(tmp_path, 100) == b"x\nA\ny\n"
+    assert log_index.merged(tmp_path, 100) == b"x\nA\ny\n"

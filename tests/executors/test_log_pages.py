@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.base import LogPart, LogQuery
-from fabric_jobs.executors.log_index import LogIndex
+from fabric_jobs.executors.log_index import merged
 from fabric_jobs.executors.log_pages import LINE_BYTES, page
 
 
@@ -145,6 +145,6 @@ def test_pages_of_any_size_hold_every_byte_in_the_order_of_the_whole(
     found = parts(tmp_path, LogQuery(limit=limit, whole=whole))
     assert [of(found, "stdout"), of(found, "stderr")] == streams
     in_one = parts(tmp_path)
-    assert b"".join(part.bytes for part in in_one) == LogIndex().merged(tmp_path, 1 << 20)
+    assert b"".join(part.bytes for part in in_one) == merged(tmp_path, 1 << 20)
     times = [part.at or 0.0 for part in in_one]
     assert times == sorted(times)

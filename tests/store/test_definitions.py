@@ -8,10 +8,11 @@ from fabric_jobs.store import Store, definitions
 
 
 def save(
-    store: Store, body: Any, *, name: str = "b", project_id: str = "p", kind: str = "skill", source: str = "/s"
+    store: Store, body: Any, *, name: str = "b", project_id: str = "p", kind: str = "skill", **programs: Any
 ) -> int:
+    given = definitions.Programs(**{"source": "/s", **programs})
     return store.write(
-        lambda tx: definitions.save(tx, project_id=project_id, kind=kind, name=name, body=body, source=source)
+        lambda tx: definitions.save(tx, project_id=project_id, kind=kind, name=name, body=body, programs=given)
     ).result()
 
 
@@ -33,6 +34,14 @@ def test_going_back_is_a_new_version_too(store: Store) -> None:
 
 def test_another_directory_is_a_change(store: Store) -> None:
     assert [save(store, 1, source=source) for source in ("/a", "/b")] == [1, 2]
+
+
+def test_other_images_are_a_change_and_none_are_not(store: Store) -> None:
+    given: tuple[dict[str, str], ...] = ({}, {"b": "b:1"}, {"b": "b:1"}, {}, {"b": "b:2"})
+    assert [save(store, 1, images=images) for images in given] == [1, 2, 2, 2, 3]
+    newest = definitions.find(store.read, "p", "skill", "b")
+    assert newest is not None
+    assert newest.images == {"b": "b:2"}
 
 
 def test_projects_and_kinds_and_names_are_apart(store: Store) -> None:

@@ -19,6 +19,7 @@ from fabric_jobs import shipped
 from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound, PlaceUnavailable
 from fabric_jobs.scaffold import files as tree_files
 from fabric_jobs.scaffold.files import read_tree
+from fabric_jobs.scaffold.templates import render
 from fabric_jobs.workspace.example import copy_example
 from fabric_jobs.workspace.tree import Workspace
 
@@ -259,3 +260,9 @@ def test_the_summary_is_sorted_rounded_and_honest_about_no_delay(stub: Path) -> 
     }
     assert list(json.loads(ended.stdout)["carriers"]) == ["AA", "UA"]
     assert ended.stdout.count("\n") == 1
+
+
+def test_its_images_are_built_as_those_of_the_templates(tmp_path: Path) -> None:
+    render("stream", "summarise", tmp_path)
+    text = (tmp_path / "skills/summarise/actions/summarise/Dockerfile").read_text()
+    assert [path.read_text() for path in FLIGHTS.glob("skills/*/actions/*/Dockerfile")] == [text] * 3

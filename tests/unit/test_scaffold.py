@@ -114,6 +114,7 @@ def test_the_dockerfile_takes_both_images_as_arguments(template: str, tmp_path: 
         "COPY --from=scuttle /scuttle /bin/scuttle",
         "ENV ENVOY_ADMIN_API=http://localhost:15000",
         "ENV ISTIO_QUIT_API=http://localhost:15020",
+        "ENV WAIT_FOR_ENVOY_TIMEOUT=30s",
         "ENV SCUTTLE_LOGGING=false",
         "ADD . /app",
         "RUN pip install -r /app/requirements.txt",

@@ -6,13 +6,12 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from fabric_jobs.engine import tokens
 from fabric_jobs.engine.attempts import RETRY_SECONDS
 from fabric_jobs.engine.calls.caller import Call, Caller, Work
 from fabric_jobs.engine.calls.connection import Answer, CallFailed, Pool
@@ -20,9 +19,9 @@ from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Pl
 from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
 from fabric_jobs.engine.create import new_task
-from fabric_jobs.engine.launch import Endpoint, action_directory, claims, message, source_of
+from fabric_jobs.engine.launch import Issuing, message, process_of
 from fabric_jobs.errors import FabricJobsError
-from fabric_jobs.executors.base import Executor
+from fabric_jobs.executors.base import Executor, ProcessSpec
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import Node, Plan
 from fabric_jobs.settings import Settings
@@ -36,8 +35,9 @@ __all__ = ["Calls"]
 class Calls:
     """Who calls for which node, and the daemons that run."""
 
-    def __init__(self, store: Store, executor: Executor, settings: Settings, endpoint: Endpoint) -> None:
-        self._place = Place(store=store, executor=executor, settings=settings, endpoint=endpoint)
+    def __init__(self, store: Store, executors: Mapping[str, Executor], settings: Settings, issuing: Issuing) -> None:
+        self._place = Place(store=store, executors=executors, settings=settings)
+        self._issuing = issuing
         self._callers: dict[int, tuple[Caller, asyncio.Task[None]]] = {}  # by task
         self._daemons = Daemons(self._place)
         self._pools: dict[Any, Pool] = {}  # external servers
@@ -114,20 +114,19 @@ class Calls:
         return self._call_daemon(work) if work.node.action.type == "daemon" else self._call_external(work)
 
     def _call_daemon(self, work: Work) -> Call:
-        activation, node = work.activation, work.node
-        token = tokens.sign(claims(activation, work.task), self._place.endpoint.key)
-        envelope = message(activation, work.task, node, self._place.endpoint.api_endpoint, token)
-        target = DaemonTarget(node=node, envelope=envelope, headers=activation.headers)
-        request_to = cache(target.request)
+        node = work.node
+        target_ = cache(lambda: self._target_of(work))  # looked at once, when it is first needed
+        request_to = cache(lambda host: target_().request(host))
         program = cache(lambda: self._program_of(work))  # looked at once, and again when its daemon is gone
 
         async def call(record: bytes) -> tuple[str, bytes]:
+            target = target_()
             daemon, body = self._daemons.find(program()[0]), target.body(record)
             if daemon is None:
                 # An older activation goes on with the daemon of a newer one: two that each bring back their own would alternate.
                 program.cache_clear()
-                key, source = program()
-                daemon = self._daemons.find(key) or self._daemons.make(key, node.action, source)
+                key, process = program()
+                daemon = self._daemons.find(key) or self._daemons.make(key, node.action, process)
             daemon.calls += 1
             try:
                 async with daemon.slots:
@@ -156,21 +155,26 @@ class Calls:
         times = 1 + self._place.settings.lost_limit
         raise Unusable(f"the daemon gave no answer {times} times: {failure}") from failure
 
-    def _program_of(self, work: Work) -> tuple[DaemonKey, str]:
-        """Return which daemon the records of a node are for, as its files are now, and the directory of its skill."""
+    def _target_of(self, work: Work) -> DaemonTarget:
         activation, node = work.activation, work.node
-        try:
-            source = source_of(self._place.store.read, activation, node.skill_name)
-        except FabricJobsError as error:
-            raise Unusable(str(error), again=False) from error
+        inside = self._place.executors[activation.executor].inside(work.task.attempt_name)
+        issued = self._issuing.to(activation, work.task, inside)
+        envelope = message(activation, work.task, node, inside.api_endpoint, issued.token)
+        return DaemonTarget(node=node, envelope=envelope, headers=activation.headers)
+
+    def _program_of(self, work: Work) -> tuple[DaemonKey, ProcessSpec]:
+        """Return which daemon the records of a node are for, and its program as its files are now."""
+        activation, node = work.activation, work.node
+        process = process_of(self._place.store.read, activation, node.skill_name, node.action)
         key = DaemonKey(
+            executor=activation.executor,
             project_id=activation.project_id,
             skill_name=node.skill_name,
             version=activation.pins["skills"][node.skill_name],
             action=node.action.name,
-            files=fingerprint(action_directory(source, node.action.name), node.action.command),
+            files=fingerprint(process, activation.executor),
         )
-        return key, source
+        return key, process
 
     def _call_external(self, work: Work) -> Call:
         seconds = self._place.settings.call_seconds

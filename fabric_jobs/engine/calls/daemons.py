@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
 from fabric_jobs.definitions import Action
 from fabric_jobs.engine.calls.connection import CallFailed, Pool, Server
 from fabric_jobs.engine.finish import last_lines
-from fabric_jobs.engine.launch import Endpoint, action_directory
 from fabric_jobs.engine.outcome import describe_exit
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.base import AttemptExit, AttemptSpec, Executor, ProcessSpec
@@ -26,19 +26,23 @@ from fabric_jobs.states import TaskState
 from fabric_jobs.store import Store, tasks
 from fabric_jobs.store.tasks import Again, Ending, NewTask
 
+LOCAL = "local"  # where a program runs from its files, not from its image
 FILES_LIMIT = 10_000  # of a directory are looked at
 LOOK_SECONDS = 0.02  # between two looks whether a port is open
 DEATHS = 3  # starts in a row that end before the port is open
 REMEMBERED_SECONDS = 10.0  # for so long a daemon that cannot be started is not started again
 
 
-def fingerprint(directory: Path, command: tuple[str, ...]) -> str:
-    """Return what changes with the program of a daemon: of its Python files, what it is built from, and what its command names.
-
-    Other files in its directory are data, which it may write itself.
+def fingerprint(process: ProcessSpec, executor: str) -> str:
+    """Return what changes with the program of a daemon: its image; or where it runs from its files, of its Python files, what it is
+    built from, and what its command names. Other files in its directory are data, which it may write itself.
     """
-    named = {Path(word).name for word in command} | {"requirements.txt", "Dockerfile"}
     found = blake2b(digest_size=8)
+    directory = process.directory
+    if executor != LOCAL or directory is None:
+        found.update(process.image.encode())
+        return found.hexdigest()
+    named = {Path(word).name for word in process.command} | {"requirements.txt", "Dockerfile"}
     for path in sorted(directory.rglob("*"))[:FILES_LIMIT]:
         if (path.suffix == ".py" or path.name in named) and path.is_file():
             stat = path.stat()
@@ -59,8 +63,9 @@ class DaemonFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class DaemonKey:
-    """Which program: one version of one action of a skill."""
+    """Which program: one version of one action of a skill, in one kind of place."""
 
+    executor: str
     project_id: str
     skill_name: str
     version: int
@@ -70,25 +75,26 @@ class DaemonKey:
     @property
     def node(self) -> str:
         """What stands in the column `node` of its task."""
-        return f"{self.version}:{self.files}"
+        return f"{self.version}:{self.files}:{self.executor}"
 
     @property
-    def program(self) -> tuple[str, str, str]:
+    def program(self) -> tuple[str, str, str, str]:
         """What only one daemon at a time is to run."""
-        return self.project_id, self.skill_name, self.action
+        return self.project_id, self.skill_name, self.action, self.executor
 
 
 class Daemon:
     """One program that listens. All of it runs in the loop of the calls."""
 
-    def __init__(self, key: DaemonKey, action: Action, source: str, place: Place) -> None:
+    def __init__(self, key: DaemonKey, action: Action, process: ProcessSpec, place: Place) -> None:
         self.key = key
         self.action = action
         self.slots = asyncio.Semaphore(action.concurrency)
         self.last_used = time.monotonic()
         self.calls = 0  # under way
-        self._source = source
+        self.process = process
         self._place = place
+        self.executor = place.executors[key.executor]
         self._starting = asyncio.Lock()
         self._pool: Pool | None = None
         self._task: Task | None = None
@@ -139,7 +145,7 @@ class Daemon:
     def adopt(self, task: Task, handle: str) -> None:
         """Take over a program that another owner had started."""
         self._task, self._handle = task, handle
-        host, port = self._place.executor.address(handle)
+        host, port = self.executor.address(handle)
         self._pool = Pool(Server(host=host, port=port))
 
     async def stop(self, cause: str) -> None:
@@ -154,8 +160,8 @@ class Daemon:
             if self._task is None:
                 return
             grace = self._place.settings.grace_seconds
-            await asyncio.to_thread(self._place.executor.stop, self._handle, grace)
-            ended = await asyncio.to_thread(self._place.executor.poll, self._handle)
+            await asyncio.to_thread(self.executor.stop, self._handle, grace)
+            ended = await asyncio.to_thread(self.executor.poll, self._handle)
             await self._end(TaskState.COMPLETE, ended or AttemptExit(None), cause)
 
     async def _come_up(self, port: int) -> Pool:
@@ -163,13 +169,14 @@ class Daemon:
             raise self._failed[1]
         for start in range(1, DEATHS + 1):
             await self._begin(port)
-            host, given = self._place.executor.address(self._handle)
-            server = Server(host=host, port=given)
-            ended = await self._ready(server)
+            found = await self._address()
+            ended = await self._ready(found) if isinstance(found, Server) else found
             if ended is None:
+                assert isinstance(found, Server)
                 self._failed = None
-                return Pool(server)
-            lines = last_lines(self._place.executor, self._handle)
+                return Pool(found)
+            lines = last_lines(self.executor, self._handle)
+            given = found.port if isinstance(found, Server) else port
             failure = DaemonFailed(
                 f"the daemon ended before it listened on port {given} (PORT): {describe_exit(ended)}", lines
             )
@@ -178,6 +185,22 @@ class Daemon:
         self._failed = (time.monotonic(), failure)
         await self._end(TaskState.FAILED, ended or AttemptExit(None), failure.cause)
         raise failure
+
+    async def _address(self) -> Server | AttemptExit:
+        """Return where the program can be reached, or how it ended before that was known."""
+        deadline = time.monotonic() + self._place.settings.daemon_start_seconds
+        while True:
+            try:
+                host, port = await asyncio.to_thread(self.executor.address, self._handle)
+            except ExecutorUnavailable:
+                ended = await asyncio.to_thread(self._look)
+                if ended is not None:
+                    return ended
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                return Server(host=host, port=port)
 
     async def _begin(self, port: int) -> None:
         """Start an attempt; who cancels waits until it is known what was started."""
@@ -199,10 +222,10 @@ class Daemon:
                 if ended is not None:
                     return ended
                 if time.monotonic() > deadline:
-                    await asyncio.to_thread(self._place.executor.stop, self._handle, 0.0)
+                    await asyncio.to_thread(self.executor.stop, self._handle, 0.0)
                     seconds = self._place.settings.daemon_start_seconds
                     cause = f"the daemon did not listen on port {server.port} (PORT) within {seconds:g} s"
-                    lines = last_lines(self._place.executor, self._handle)
+                    lines = last_lines(self.executor, self._handle)
                     await self._end(TaskState.FAILED, AttemptExit(None), cause)
                     raise DaemonFailed(cause, lines) from None
                 await asyncio.sleep(LOOK_SECONDS)
@@ -211,14 +234,14 @@ class Daemon:
 
     def _look(self) -> AttemptExit | None:
         """Return how the program ended, None while it runs; runs in a thread."""
-        ended = self._place.executor.poll(self._handle)
+        ended = self.executor.poll(self._handle)
         if ended is not None and ended.code is None:
-            self._place.executor.stop(self._handle, 0.0)  # the wrapper is gone; nothing may live on beside the next one
+            self.executor.stop(self._handle, 0.0)  # the wrapper is gone; nothing may live on beside the next one
         return ended
 
     def _start(self, port: int) -> None:
         """Make the task if there is none, and hand an attempt to the executor; runs in a thread."""
-        store, executor = self._place.store, self._place.executor
+        store, executor = self._place.store, self.executor
         task = self._task
         if task is None:
             task_id = store.write(lambda tx: tasks.create(tx, _new_task(self.key))).result()
@@ -230,28 +253,13 @@ class Daemon:
             raise DaemonFailed("the daemon was cancelled")
         self._task = started
         try:
-            self._handle = executor.start(self._spec(started, port))
+            self._handle = executor.start(_spec(self, started, port))
         except (InvalidInput, ExecutorUnavailable) as error:
             cause, ending = str(error), Ending(exit_code=None, reason=error.message)
             store.write(lambda tx: tasks.end(tx, started, TaskState.FAILED, ending, cause=cause)).result()
             self._task = None
             raise DaemonFailed(str(error)) from error
         store.write(lambda tx: tasks.activate(tx, started, self._handle)).result()
-
-    def _spec(self, task: Task, port: int) -> AttemptSpec:
-        process = ProcessSpec(
-            directory=action_directory(self._source, self.action.name),
-            command=self.action.command,
-            python=self.action.python,
-            image=self.action.image,
-            environment={
-                **self.action.environment,
-                "CORTEX_PROJECT": self.key.project_id,
-                "FABRIC_JOBS_SOCKET": self._place.endpoint.socket,
-            },
-            port=port,
-        )
-        return AttemptSpec(name=task.attempt_name, processes=(process,))
 
     async def _ended(self, ended: AttemptExit) -> None:
         """The program ended by itself: its task waits for the next start."""
@@ -269,6 +277,16 @@ class Daemon:
             return
         ending = Ending(exit_code=ended.code, reason=ended.reason)
         await asyncio.wrap_future(self._place.store.write(lambda tx: tasks.end(tx, task, state, ending, cause=cause)))
+
+
+def _spec(daemon: Daemon, task: Task, port: int) -> AttemptSpec:
+    environment = {
+        **daemon.action.environment,
+        "CORTEX_PROJECT": daemon.key.project_id,
+        "FABRIC_JOBS_SOCKET": daemon.executor.inside(task.attempt_name).socket,
+    }
+    process = replace(daemon.process, environment=environment, port=port)
+    return AttemptSpec(name=task.attempt_name, processes=(process,))
 
 
 def _new_task(key: DaemonKey) -> NewTask:
@@ -296,6 +314,5 @@ class Place:
     """What a daemon is started with."""
 
     store: Store
-    executor: Executor
+    executors: Mapping[str, Executor]
     settings: Settings
-    endpoint: Endpoint

@@ -12,6 +12,7 @@ from typing import Any
 from fabric_jobs.definitions import Action
 from fabric_jobs.engine.calls.daemons import Daemon, DaemonKey, Place
 from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.executors.base import ProcessSpec
 from fabric_jobs.records import Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store import tasks
@@ -27,8 +28,8 @@ class Daemons:
         self._place = place
         self._running: dict[DaemonKey, Daemon] = {}
         self._left: dict[
-            tuple[str, str, str], tuple[Task, str]
-        ] = {}  # by program: those that another owner had started
+            tuple[str, str, str, str], tuple[Task, str, str]
+        ] = {}  # by program: task, executor and handle of those that another owner had started
         self._retired: set[asyncio.Task[None]] = set()  # the ends of those whose program has changed
         self._idle: asyncio.Task[None] | None = None  # stops those that nobody calls
 
@@ -37,29 +38,32 @@ class Daemons:
         for task in tasks.daemons(self._place.store.read):
             attempt = tasks.attempt(self._place.store.read, task.task_id, task.attempt) if task.attempt else None
             handle = attempt.handle if attempt is not None else None
-            if handle is not None and self._runs(handle):
-                self._left[task.project_id, task.skill_name, task.action_name] = (task, handle)
+            executor = attempt.executor if attempt is not None else ""
+            if handle is not None and self._runs(executor, handle):
+                self._left[task.project_id, task.skill_name, task.action_name, executor] = (task, executor, handle)
             else:
-                self._note_gone(task, handle)
+                self._note_gone(task, executor, handle)
         return bool(self._left)
 
     def find(self, key: DaemonKey) -> Daemon | None:
         """Return a daemon that was made before."""
         return self._running.get(key)
 
-    def make(self, key: DaemonKey, action: Action, source: str) -> Daemon:
+    def make(self, key: DaemonKey, action: Action, process: ProcessSpec) -> Daemon:
         """Return a new daemon, which has the program that another owner has left, if there is one.
 
         One of the same version whose files have changed is stopped when nobody calls it any more.
         """
         for old in [other for other in self._running if replace(other, files=key.files) == key]:
             self._retire(self._let_go(self._running.pop(old)))
-        daemon = self._running[key] = Daemon(key, action, source, self._place)
-        left = self._left.pop(key.program, None)
+        daemon = Daemon(key, action, process, self._place)
+        left = self._left.get(key.program)
         if left is not None and left[0].node == key.node:
-            daemon.adopt(*left)
+            daemon.adopt(left[0], left[2])
         elif left is not None:
             self._retire(self._stop_left(*left))
+        self._left.pop(key.program, None)
+        self._running[key] = daemon
         self.watch()
         return daemon
 
@@ -84,19 +88,19 @@ class Daemons:
             self._idle.cancel()
             await asyncio.gather(self._idle, return_exceptions=True)
         stops = [daemon.stop("its owner ended") for daemon in self._running.values()]
-        stops += [self._stop_left(task, handle) for task, handle in self._left.values()]
+        stops += [self._stop_left(*left) for left in self._left.values()]
         await asyncio.gather(*stops, *self._retired, return_exceptions=True)
 
-    def _runs(self, handle: str) -> bool:
+    def _runs(self, executor: str, handle: str) -> bool:
         try:
-            return self._place.executor.poll(handle) is None
+            return self._place.executors[executor].poll(handle) is None
         except ExecutorUnavailable:
-            return False
+            return True  # nobody can tell, which is not the same as gone
 
-    def _note_gone(self, task: Task, handle: str | None) -> None:
+    def _note_gone(self, task: Task, executor: str, handle: str | None) -> None:
         if handle is not None:
             with suppress(ExecutorUnavailable):  # the place does not answer: nothing can be done about what it runs
-                self._place.executor.stop(handle, 0.0)  # a wrapper that was killed leaves its program
+                self._place.executors[executor].stop(handle, 0.0)  # a wrapper that was killed leaves its program
         ending, cause = Ending(exit_code=None, reason="lost"), "it had ended before this owner began"
         self._place.store.write(lambda tx: tasks.end(tx, task, TaskState.FAILED, ending, cause=cause)).result()
 
@@ -107,15 +111,16 @@ class Daemons:
             await asyncio.sleep(min(idle, 60.0))
             now = time.monotonic()
             while self._left and now - begun >= idle:
-                _, (task, handle) = self._left.popitem()
-                await self._stop_left(task, handle)
+                _, left = self._left.popitem()
+                await self._stop_left(*left)
             for key, daemon in list(self._running.items()):
                 if not daemon.calls and now - daemon.last_used >= idle:
                     del self._running[key]
                     await daemon.stop("nobody called it any more")
 
-    async def _stop_left(self, task: Task, handle: str) -> None:
-        await asyncio.to_thread(self._place.executor.stop, handle, self._place.settings.grace_seconds)
+    async def _stop_left(self, task: Task, executor: str, handle: str) -> None:
+        grace = self._place.settings.grace_seconds
+        await asyncio.to_thread(self._place.executors[executor].stop, handle, grace)
         ending = Ending(exit_code=None, reason="")
         cause = "nobody called it any more"
         write = self._place.store.write(lambda tx: tasks.end(tx, task, TaskState.COMPLETE, ending, cause=cause))

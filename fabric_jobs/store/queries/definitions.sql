@@ -19,5 +19,5 @@ select * from definitions where project_id = :project_id and kind = :kind and na
 
 -- name: insert_definition
 -- Keep a new version.
-insert into definitions (project_id, kind, name, version, hash, body, source, saved_at)
-values (:project_id, :kind, :name, :version, :hash, :body, :source, :saved_at);
+insert into definitions (project_id, kind, name, version, hash, body, source, images, saved_at)
+values (:project_id, :kind, :name, :version, :hash, :body, :source, :images, :saved_at);

@@ -1,0 +1,160 @@
+"""The Docker executor: an attempt is a container, and what is known of it is in a directory. See `life`."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+
+from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.executors import log_index, log_pages
+from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec, Doors, Inside, LogPage, LogQuery, Note
+from fabric_jobs.executors.docker import describe, specs
+from fabric_jobs.executors.docker.engine import Engine, Gone
+from fabric_jobs.executors.docker.life import Life, read_exit
+from fabric_jobs.executors.docker.reach import Reach
+
+NOTE_LENGTH = 100
+
+
+class DockerExecutor:
+    """Attempts as containers. See `fabric_jobs.executors.base.Executor` for what each method promises."""
+
+    name = "docker"
+
+    def __init__(self, root: Path, doors: Doors | None = None) -> None:
+        """Keep what is known of the attempts in directories under `root`; without `doors` the programs know no gateway."""
+        self._root = root
+        self._engine = Engine()
+        self._reach = Reach(self._engine, root, doors)
+        self._lives: dict[str, Life] = {}
+        self._lock = threading.Lock()
+        self._changed: SimpleQueue[str | None] = SimpleQueue()
+        self._is_swept = False
+
+    def inside(self, name: str) -> Inside:
+        """The runtime layer, the files and the gateway's socket are mounted; the gateway listens on the network's own address."""
+        return self._reach.inside
+
+    def start(self, spec: AttemptSpec) -> str:
+        """Accept the attempt; its image is fetched and its container made while the caller goes on."""
+        directory = self._root / spec.name
+        self._engine.ping()
+        try:
+            if not (directory / specs.FILE).exists():
+                directory.mkdir(parents=True, exist_ok=True)
+                specs.write_spec(directory, spec)
+        except OSError as error:
+            raise ExecutorUnavailable(f"attempt {spec.name} could not be accepted: {error}") from error
+        self._life(directory)
+        return str(directory)
+
+    def poll(self, handle: str) -> AttemptExit | None:
+        """Look at what is written down, and whether the engine answers."""
+        directory = self._directory(handle)
+        ended = read_exit(directory)
+        if ended is not None:
+            return ended
+        if not (directory / specs.FILE).exists():
+            return AttemptExit(None, LOST)
+        life = self._life(directory)
+        self._engine.ping()
+        if life.trouble is not None and not life.over.is_set():
+            raise life.trouble
+        return read_exit(directory)
+
+    def stop(self, handle: str, grace: float) -> None:
+        """The image's stop signal, a wait, KILL; then everything in the container is gone."""
+        directory = self._directory(handle)
+        if read_exit(directory) is None and (directory / specs.FILE).exists():
+            self._life(directory).stop(grace)
+
+    def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
+        """Read the file that the output is copied to."""
+        return log_pages.part(self._directory(handle) / stream, offset, limit)
+
+    def merged(self, handle: str, limit: int) -> bytes:
+        """Merge by the index of sizes over time."""
+        return log_index.merged(self._directory(handle), limit)
+
+    def address(self, handle: str) -> tuple[str, int]:
+        """Look at the container: where this machine reaches its network, it is the container's own address."""
+        directory = self._directory(handle)
+        port = specs.read_spec(directory).processes[0].port
+        try:
+            found = self._engine.container(self._life(directory).container)
+        except Gone as error:
+            raise ExecutorUnavailable(f"{directory.name} has no container yet") from error
+        if self._reach.around.reaches_network and found.runs and found.address:
+            return found.address, port
+        if port in found.ports and found.runs:
+            return self._engine.host, found.ports[port][1]
+        raise ExecutorUnavailable(f"{directory.name} does not run yet")
+
+    def page(self, handle: str, query: LogQuery) -> LogPage:
+        """Read the files, by the same index."""
+        try:
+            return log_pages.page(self._directory(handle), query)
+        except OSError as error:
+            raise ExecutorUnavailable(f"the log in {handle} cannot be read: {error}") from error
+
+    def note(self, handle: str) -> Note:
+        """Read what keeps the program from running yet."""
+        try:
+            return Note(doing=(self._directory(handle) / "note").read_text(errors="replace")[:NOTE_LENGTH])
+        except OSError:  # it says nothing, or it is gone
+            return Note()
+
+    def remove(self, handle: str) -> None:
+        """Delete the directory of an ended attempt; its container went when it ended."""
+        directory = self._directory(handle)
+        if read_exit(directory) is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def changed(self) -> tuple[str, ...]:
+        """Wait for the end of an attempt to be written down."""
+        handle = self._changed.get()
+        return () if handle is None else (handle,)
+
+    def close(self) -> None:
+        """End `changed`, and let go of the attempts; they run on."""
+        with self._lock:
+            lives = list(self._lives.values())
+        for life in lives:
+            life.let_go()
+        for life in lives:
+            life.join()
+        self._engine.close()
+        self._changed.put(None)
+
+    def _life(self, directory: Path) -> Life:
+        """Return what looks after an attempt that is accepted."""
+        name = directory.name
+        with self._lock:
+            if not self._is_swept:
+                self._is_swept = True
+                threading.Thread(target=self._sweep, name="docker-sweep", daemon=True).start()
+            if name not in self._lives:
+                self._lives[name] = Life(directory, self._engine, self._reach, lambda: self._over(directory))
+            return self._lives[name]
+
+    def _over(self, directory: Path) -> None:
+        self._changed.put(str(directory))
+        with self._lock:
+            ended = [name for name, life in self._lives.items() if life.is_done]
+            for name in ended:
+                del self._lives[name]
+
+    def _sweep(self) -> None:
+        """Delete the containers that an earlier owner has left when it was killed: of attempts that are over, or gone."""
+        with suppress(ExecutorUnavailable):  # the next owner will
+            for labels in self._engine.labelled(f"{describe.OWNER}={self._reach.owner}"):
+                directory = self._root / str(labels[describe.ATTEMPT])
+                if read_exit(directory) is not None or not (directory / specs.FILE).exists():
+                    self._engine.remove(str(labels["name"]))
+
+    def _directory(self, handle: str) -> Path:
+        """Return where an attempt is now: a state directory may have been moved, or be the copy of another one."""
+        return self._root / Path(handle).name

@@ -1,0 +1,161 @@
+"""What a container of an attempt is made of, as the engine's API wants it. Pure."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
+from fabric_jobs.executors.docker.engine import Image
+from fabric_jobs.executors.program import RUNTIME
+
+ATTEMPT, OWNER = "fabric-jobs.attempt", "fabric-jobs.owner"  # labels, by which containers are found again
+
+# Where things are in a container.
+RUNTIME_INSIDE = "/opt/fabric-jobs/runtime"
+FILES_INSIDE = "/run/fabric-jobs/files"
+DOOR_INSIDE = "/run/fabric-jobs/door"
+HOME_INSIDE = "/tmp"  # of a user that the image does not know
+
+SHELL = ("/bin/sh", "-c")
+ROOT = ("", "0", "root")
+# Outside of a mesh scuttle waits for nobody; and what it says is no part of a job's response (reference/fabric.md section 7).
+VARIABLES = {"PYTHONUNBUFFERED": "1", "START_WITHOUT_ENVOY": "true", "SCUTTLE_LOGGING": "false"}
+# The log is read from the first byte when this process was not there to listen, so nothing may be cut off it. The driver `local`
+# keeps bytes as they are; `json-file` would replace what is no UTF-8.
+LOG = {"Type": "local", "Config": {"max-size": "1000t", "max-file": "1", "compress": "false"}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What is the same for all containers of an executor."""
+
+    owner: str
+    network: str
+    uid: int  # of this process; a program whose image names no user runs as it
+    gid: int
+    state: Path  # the state directory of the owner, which no program is to see
+    door: Path | None  # the directory of the gateway's socket; None where the engine cannot see it
+    shares_files: bool  # the engine sees the directories of this machine
+    reaches_network: bool  # this machine reaches the network of the containers
+    hosts: tuple[str, ...] = ()  # NAME:ADDRESS
+
+
+def container(spec: AttemptSpec, image: Image, files: Path, around: Surroundings) -> dict[str, Any]:
+    """Return the configuration of the container of an attempt; `files` is the directory of its files."""
+    process = spec.processes[0]
+    words = program(process, image)
+    user = user_of(image, around)
+    environment = variables(process, image)
+    if user and "HOME" not in environment:
+        environment["HOME"] = HOME_INSIDE
+    config: dict[str, Any] = {
+        "Image": process.image,
+        "Entrypoint": [words[0]],
+        "Cmd": list(words[1:]),
+        "Env": [f"{name}={value}" for name, value in environment.items()],
+        "Labels": {ATTEMPT: spec.name, OWNER: around.owner},
+        "HostConfig": _host_config(spec, files, around),
+    }
+    if user:
+        config["User"] = user
+    if process.port:
+        config["ExposedPorts"] = {f"{process.port}/tcp": {}}
+    return config
+
+
+def program(process: ProcessSpec, image: Image) -> tuple[str, ...]:
+    """Return what is run: `command`, else the image's ENTRYPOINT and CMD, and the arguments; empty when there is nothing."""
+    words = process.command or (*image.entrypoint, *image.command)
+    if not process.command and words[:2] == SHELL and len(words) == 3 and process.arguments:
+        # The shell form would get the message as "$0", and lose it; it is the last argument, in every place.
+        words = (*SHELL, f'{words[2]} "$@"', "sh")
+    return (*words, *process.arguments)
+
+
+def variables(process: ProcessSpec, image: Image) -> dict[str, str]:
+    """Return the variables of the program; those of the image are there anyway."""
+    own = {**VARIABLES, **process.environment}
+    if process.port:
+        own["PORT"] = str(process.port)
+    paths = (RUNTIME_INSIDE, process.environment.get("PYTHONPATH") or image.environment.get("PYTHONPATH", ""))
+    return {**own, "PYTHONPATH": ":".join(filter(None, paths))}
+
+
+def user_of(image: Image, around: Surroundings) -> str:
+    """Return the user that a program runs as; empty: that of its image, unless that is root and this process is not."""
+    if image.user.partition(":")[0] not in ROOT or around.uid == 0:
+        return ""
+    return f"{around.uid}:{around.gid}"
+
+
+def _host_config(spec: AttemptSpec, files: Path, around: Surroundings) -> dict[str, Any]:
+    process = spec.processes[0]
+    config: dict[str, Any] = {
+        "NetworkMode": around.network,
+        "Init": True,  # it hands signals on, and collects what the program leaves behind
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "LogConfig": LOG,
+        "ExtraHosts": list(around.hosts),
+        **_limits(process.limits),
+    }
+    if around.shares_files:
+        config["Mounts"] = _mounts(spec, files, around)
+    if process.port and not around.reaches_network:
+        config["PortBindings"] = {f"{process.port}/tcp": [{"HostIp": _listening(around), "HostPort": ""}]}
+    return config
+
+
+def _listening(around: Surroundings) -> str:
+    return "127.0.0.1" if around.shares_files else ""
+
+
+def _mounts(spec: AttemptSpec, files: Path, around: Surroundings) -> list[dict[str, Any]]:
+    workspace = spec.processes[0].workspace
+    mounts = [_bind(RUNTIME, RUNTIME_INSIDE)]
+    if spec.files:
+        mounts.append(_bind(files, FILES_INSIDE))
+    if around.door is not None:
+        mounts.append(_bind(around.door, DOOR_INSIDE))
+    if workspace:
+        mounts.append(_bind(Path(workspace), workspace, read_only=False))
+        if around.state.is_relative_to(workspace) and around.state != Path(workspace):
+            mounts.append({"Type": "tmpfs", "Target": str(around.state), "ReadOnly": True})
+    return mounts
+
+
+def _bind(source: Path, target: str, *, read_only: bool = True) -> dict[str, Any]:
+    return {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": read_only}
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if limits.cpu:
+        config["NanoCpus"] = round(limits.cpu * 1e9)
+    if limits.memory:
+        config |= {"Memory": limits.memory, "MemorySwap": limits.memory}  # no swap beside it
+    if limits.gpu:
+        config["DeviceRequests"] = [{"Count": limits.gpu, "Capabilities": [["gpu"]]}]
+    return config
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """Return the runtime layer and the files of an attempt as a tar archive, for an engine that does not see them here."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for path in sorted(RUNTIME.rglob("*.py")):
+            _add(tar, f"{RUNTIME_INSIDE}/{path.relative_to(RUNTIME)}", path.read_bytes())
+        for name, content in files.items():
+            _add(tar, f"{FILES_INSIDE}/{name}", content)
+    return packed.getvalue()
+
+
+def _add(tar: tarfile.TarFile, path: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(path.lstrip("/"))
+    entry.size, entry.mode = len(content), 0o644
+    tar.addfile(entry, io.BytesIO(content))

@@ -1,0 +1,64 @@
+"""Makes the container of an attempt; its image is fetched when it is not there."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors.docker import describe
+from fabric_jobs.executors.docker.engine import Engine, Gone, Image, Refused
+from fabric_jobs.executors.docker.reach import Reach
+from fabric_jobs.executors.docker.specs import read_spec
+
+NOTE = "note"  # the file that says what keeps the program from running yet
+
+
+def make(name: str, directory: Path, engine: Engine, reach: Reach) -> None:
+    """Make the container of the attempt in `directory`; one that has the name already stays as it is.
+
+    Raises InvalidInput when it cannot be made whatever one tries, ExecutorUnavailable.
+    """
+    spec = read_spec(directory)
+    process, around = spec.processes[0], reach.around
+    image = _image(process.image, directory, engine)
+    if not describe.program(process, image):
+        raise InvalidInput(f"the image {process.image} has no program, and the action has no 'command'.")
+    engine.create(name, describe.container(spec, image, directory / "files", around))
+    if not around.shares_files:
+        files = {file: (directory / "files" / file).read_bytes() for file in spec.files}
+        engine.put(name, describe.archive(files))
+
+
+def say(directory: Path, doing: str) -> None:
+    """Note what keeps the program from running yet; empty once it runs."""
+    with suppress(OSError):  # nobody depends on it
+        if doing:
+            (directory / NOTE).write_text(doing)
+        else:
+            (directory / NOTE).unlink(missing_ok=True)
+
+
+def stop_signal(directory: Path, engine: Engine) -> str:
+    """Return the signal by which the program of an attempt is asked to end."""
+    try:
+        return engine.image(read_spec(directory).processes[0].image).stop_signal
+    except (Gone, Refused):
+        return "SIGTERM"
+
+
+def _image(reference: str, directory: Path, engine: Engine) -> Image:
+    if not reference:
+        raise InvalidInput("the action has no image: give it an 'image' in skill.yaml, and build it.")
+    try:
+        return engine.image(reference)
+    except Gone:
+        say(directory, f"pulling {reference}")
+    except Refused as error:  # it is no name of an image
+        raise InvalidInput(f"'{reference}' is no image: {error.message}.") from error
+    try:
+        for doing in engine.pull(reference):
+            say(directory, f"pulling {reference}: {doing}")
+        return engine.image(reference)
+    except (Gone, Refused) as error:
+        raise InvalidInput(f"the image {reference} is not on this engine, and cannot be pulled: {error}.") from error

@@ -1,0 +1,114 @@
+"""How containers reach the gateway, and how this machine reaches containers."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from hashlib import blake2b
+from pathlib import Path
+
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, PlaceUnavailable
+from fabric_jobs.executors.base import Doors, Inside
+from fabric_jobs.executors.docker.describe import DOOR_INSIDE, FILES_INSIDE, Surroundings
+from fabric_jobs.executors.docker.engine import Engine
+
+NETWORK = "fabric-jobs"
+# Containers are there for the gateway, not for each other.
+OPTIONS = {"com.docker.network.bridge.enable_icc": "false"}
+HOST_ALIAS = "host.docker.internal"
+
+
+class Reach:
+    """Found out once, when the first container is wanted."""
+
+    def __init__(self, engine: Engine, root: Path, doors: Doors | None) -> None:
+        """`root` is where the executor keeps attempts: containers of another one are none of ours."""
+        self.owner = blake2b(f"{socket.gethostname()}\0{root.resolve()}".encode(), digest_size=6).hexdigest()
+        self._engine = engine
+        self._root = root
+        self._doors = doors
+        self._found: tuple[Inside, Surroundings] | None = None
+        self._finding = threading.Lock()
+
+    @property
+    def inside(self) -> Inside:
+        """How things are called in a container; raise ExecutorUnavailable, InvalidInput when there is no way to the gateway."""
+        return self._find()[0]
+
+    @property
+    def around(self) -> Surroundings:
+        """What is the same for all containers."""
+        return self._find()[1]
+
+    @property
+    def needs_proof(self) -> bool:
+        """Whether it takes a container to tell that the gateway can be reached from one: somebody has said how."""
+        return bool(self._doors and self._doors.advertised) and not self.around.reaches_network
+
+    def _find(self) -> tuple[Inside, Surroundings]:
+        with self._finding:
+            if self._found is None:
+                self._found = self._look()
+            return self._found
+
+    def _look(self) -> tuple[Inside, Surroundings]:
+        gateway = self._engine.network(NETWORK, OPTIONS)
+        shares_files = self._engine.shares_files
+        url, reaches_network = "", False
+        hosts: tuple[str, ...] = ()
+        if self._doors is not None:
+            url, reaches_network, hosts = self._url(self._doors, gateway)
+        door = self._doors.share() if self._doors is not None and reaches_network else None
+        around = Surroundings(
+            owner=self.owner,
+            network=NETWORK,
+            uid=os.getuid(),
+            gid=os.getgid(),
+            state=self._root.parent,
+            door=door,
+            shares_files=shares_files,
+            reaches_network=reaches_network,
+            hosts=hosts,
+        )
+        inside = Inside(
+            files=FILES_INSIDE,
+            api_endpoint=f"{url}/px",
+            socket=f"{DOOR_INSIDE}/gateway" if door is not None else "",
+        )
+        return inside, around
+
+    def _url(self, doors: Doors, gateway: str) -> tuple[str, bool, tuple[str, ...]]:
+        """Return the gateway's URL for containers, whether their network is one of this machine, and names to be known there."""
+        if self._engine.shares_files:
+            try:
+                return doors.listen(gateway), True, ()
+            except ExecutorUnavailable:
+                raise
+            except PlaceUnavailable as error:
+                if _is_own(gateway):
+                    raise ExecutorUnavailable(error.message, hint=error.hint) from error
+        if doors.advertised:
+            return doors.advertised, False, ()
+        if (
+            self._engine.shares_files
+        ):  # an engine in a virtual machine, or of a user: its network is not that of this machine
+            return doors.url.replace(_host(doors.url), HOST_ALIAS), False, (f"{HOST_ALIAS}:host-gateway",)
+        raise InvalidInput(
+            f"the Docker engine at {self._engine.url} is on another machine; its containers do not know how to reach us.",
+            hint="Serve with --host 0.0.0.0 --advertise http://HOST:PORT, where HOST is this machine as that one calls it.",
+        )
+
+
+def _host(url: str) -> str:
+    return url.removeprefix("http://").rpartition(":")[0]
+
+
+def _is_own(address: str) -> bool:
+    """Tell whether an address is one of this machine."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True

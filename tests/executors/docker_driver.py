@@ -1,0 +1,87 @@
+"""Real containers that do what a test says: the shell of the local driver, which takes its orders from named pipes."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fabric_jobs.executors.base import AttemptSpec
+from fabric_jobs.executors.docker import DockerExecutor
+from fabric_jobs.executors.docker.engine import Engine
+from tests.docker_place import BASE_IMAGE, docker
+from tests.executors.contract import SECONDS, Driver, Running
+from tests.executors.drivers import LocalDriver
+
+
+class DockerDriver(Driver):
+    """Attempts of the Docker executor; the directory of the pipes is their workspace."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._pipes = LocalDriver(directory)
+        self._root = directory / "attempts"
+        self._monkeypatch = monkeypatch
+        self._made: list[DockerExecutor] = []
+        self.executor: DockerExecutor = self.anew()
+
+    def spec(self, name: str) -> AttemptSpec:
+        spec = self._pipes.spec(name)
+        process = spec.processes[0]
+        return replace(spec, processes=(replace(process, image=BASE_IMAGE, workspace=str(process.directory)),))
+
+    def order(self, running: Running, text: str, *, wait: bool = True) -> None:
+        """Let the program run a piece of shell."""
+        self._pipes.order(running, text, wait=wait)
+
+    def say(self, running: Running, *, stdout: bytes = b"", stderr: bytes = b"") -> None:
+        before = {name: self._size(running, name) for name in ("stdout", "stderr")}
+        self._pipes.say(running, stdout=stdout, stderr=stderr)
+        deadline = time.monotonic() + SECONDS
+        for name, text in (("stdout", stdout), ("stderr", stderr)):  # the engine hands it on
+            while self._size(running, name) < before[name] + len(text):
+                assert time.monotonic() < deadline, f"{text!r} never came on {name}"
+                time.sleep(0.005)
+
+    def end(self, running: Running, code: int) -> None:
+        self._pipes.end(running, code)
+
+    def vanish(self, running: Running) -> None:
+        self.order(running, ":")
+        docker("rm", "--force", self.container(running))
+
+    def deafen(self, running: Running) -> None:
+        self._pipes.deafen(running)
+
+    def starts(self, running: Running) -> int:
+        return self._pipes.starts(running)
+
+    def anew(self) -> DockerExecutor:
+        self._made.append(DockerExecutor(self._root))
+        return self._made[-1]
+
+    def unreachable(self) -> None:
+        self._monkeypatch.setattr(Engine, "ping", Engine(url="tcp://127.0.0.1:1").ping)
+
+    def container(self, running: Running) -> str:
+        """Return the name of the container of an attempt."""
+        return docker(
+            "ps", "--all", "--quiet", "--filter", f"label=fabric-jobs.attempt={running.spec.name}"
+        ).stdout.strip()
+
+    def close(self) -> None:
+        """Let go of everything, and leave no container behind."""
+        self._monkeypatch.undo()
+        for executor in self._made:
+            executor.close()
+        owner = self.executor._reach.owner
+        left = docker("ps", "--all", "--quiet", "--filter", f"label=fabric-jobs.owner={owner}").stdout.split()
+        if left:
+            docker("rm", "--force", *left, check=False)  # some may go by themselves
+        self._pipes.executor.close()
+
+    def _size(self, running: Running, stream: str) -> int:
+        path = Path(running.handle) / stream
+        return os.stat(path).st_size if path.exists() else 0

@@ -1,0 +1,52 @@
+"""Images of generated skills, and containers of them; everything made here has a name of its own and is removed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.docker_place import BUILD_ARGS, docker
+
+SECONDS = 60
+# As the Docker executor runs a job, as far as scuttle could see a difference.
+HARDENED = ("--init", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+OUTSIDE_A_MESH = {"START_WITHOUT_ENVOY": "true", "SCUTTLE_LOGGING": "false"}
+
+
+def generate(template: str, root: Path, name: str = "smmjob") -> Path:
+    """Generate a skill with the command; return the directory of its action."""
+    command = [sys.executable, "-m", "fabric_jobs", "workspaces", "generate", name, str(root), "--template", template]
+    subprocess.run(command, check=True, capture_output=True)
+    return root / "skills" / name / "actions" / name
+
+
+def build(context: Path) -> str:
+    """Build an image of a directory; return its name."""
+    name = f"fabric-jobs-test-scuttle:{uuid.uuid4().hex}"
+    docker("build", "--network", "host", *BUILD_ARGS, "--tag", name, str(context))
+    return name
+
+
+def unique() -> str:
+    """Return a name for a container."""
+    return f"fabric-jobs-test-scuttle-{uuid.uuid4().hex}"
+
+
+def run(
+    image: str,
+    *arguments: str,
+    variables: Mapping[str, str] | None = None,
+    options: tuple[str, ...] = (),
+    stdin: str = "",
+) -> subprocess.CompletedProcess[str]:
+    """Run a container to its end, which has to come in time; return its exit code and what it printed."""
+    name = unique()
+    given = [word for key, value in (variables or {}).items() for word in ("--env", f"{key}={value}")]
+    command = ["run", "--rm", "--interactive", "--name", name, *HARDENED, *options, *given, image, *arguments]
+    try:
+        return docker(*command, check=False, timeout=SECONDS, input=stdin)
+    finally:
+        docker("rm", "--force", name, check=False)
