@@ -108,7 +108,12 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
     doors.serve(server, asyncio.get_running_loop())
     engine.start()
     address = Address(
-        pid=os.getpid(), url=doors.url, socket=doors.socket, token=keys["token"], version=fabric_jobs.__version__
+        pid=os.getpid(),
+        url=doors.url,
+        socket=doors.socket,
+        token=keys["token"],
+        version=fabric_jobs.__version__,
+        executor=settings.executor,
     )
     try:
         await server.run(lambda: _publish(settings, address, ready))

@@ -19,6 +19,7 @@ class Address:
     socket: str  # path of the Unix socket
     token: str
     version: str
+    executor: str = "local"  # of invocations that name none
 
 
 def make(state_dir: Path) -> None:

@@ -19,6 +19,7 @@ BASE_IMAGE = os.environ.get("FABRIC_JOBS_TEST_BASE_IMAGE", "localhost:5000/pytho
 SCUTTLE_IMAGE = os.environ.get("FABRIC_JOBS_TEST_SCUTTLE_IMAGE", "localhost:5000/scuttle:latest")
 REGISTRY = os.environ.get("FABRIC_JOBS_TEST_REGISTRY", "")
 REGISTRY_USER = os.environ.get("FABRIC_JOBS_TEST_REGISTRY_USER", "")
+TRIES = 20
 BUILD_ARGS = ("--build-arg", f"BASE_IMAGE={BASE_IMAGE}", "--build-arg", f"SCUTTLE_IMAGE={SCUTTLE_IMAGE}")
 
 
@@ -50,15 +51,25 @@ def registry_password() -> str:
     return Path(os.environ["FABRIC_JOBS_TEST_REGISTRY_PASSWORD_FILE"]).read_text().strip()
 
 
-def remove_images(namespace: str) -> None:
-    """Remove the images of a test from the engine, by name: what others call otherwise stays."""
+def remove_images(mark: str) -> None:
+    """Remove the images that have a mark in their name from the engine, by name: what others call otherwise stays."""
     if missing_engine():
         return
-    said = docker("image", "ls", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}").stdout
-    rows = [line.split() for line in said.splitlines() if f"/{namespace}/" in line]
-    left = {f"{name}:{tag}" if tag != "<none>" else f"{name}@{digest}" for name, tag, digest in rows}
+    left = image_names(mark)
     if left:
         docker("image", "rm", *left, check=False)
+
+
+def image_names(mark: str) -> list[str]:
+    """Return the names that have a mark in them: with a tag, or with a digest where there is no tag any more."""
+    words = ("image", "ls", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")
+    said = docker(*words, check=False)
+    for _ in range(TRIES):
+        if said.returncode == 0:
+            break
+        said = docker(*words, check=False)  # it fails when somebody removes an image meanwhile
+    rows = [line.split() for line in said.stdout.splitlines() if mark in line]
+    return sorted({f"{name}:{tag}" if tag != "<none>" else f"{name}@{digest}" for name, tag, digest in rows})
 
 
 needs_docker = [pytest.mark.docker, pytest.mark.skipif(bool(missing_engine()), reason=missing_engine())]

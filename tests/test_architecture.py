@@ -20,6 +20,7 @@ FLOORS: dict[str, int] = {
     "records": 1,
     "shipped": 1,
     "state_dir": 1,
+    "config_files": 1,
     "documents": 2,
     "routing": 2,
     "settings": 2,

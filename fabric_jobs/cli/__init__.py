@@ -17,7 +17,11 @@ from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
 # Name, module, attribute, and the line that --help shows: reading it from the command would load every module.
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("demo", "command", "Run the example: an agent of three skills on real flight records."),
-    "workspaces": ("workspaces", "group", "Make skills and agents in a workspace, check it, and build its images."),
+    "workspaces": (
+        "workspaces",
+        "group",
+        "Make skills and agents in a workspace, check it, build and publish its images.",
+    ),
     "skills": ("skills", "group", "List the skills of a workspace, invoke, develop and test them."),
     "agents": ("agents", "group", "List the agents of a workspace, invoke and test them."),
     "activations": ("activations", "group", "List, show, wait for and cancel invocations."),

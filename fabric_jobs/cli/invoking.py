@@ -69,7 +69,9 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
         params["sessionId"] = given["session"]
     headers = dict(map(_header, given["headers"]))
     workspace = Workspace(root) if root is not None else None
-    if workspace is not None and (gateway.is_local or workspace.has(kind, name)):
+    # Elsewhere what runs from an image is what was published; what is here would take the place of it.
+    is_published = not gateway.is_local and given["executor"] == "docker"
+    if workspace is not None and not is_published and (gateway.is_local or workspace.has(kind, name)):
         save = verbs.save_skill if kind == "skill" else verbs.save_agent
         target = save(gateway, workspace, name, entry, executor=given["executor"] or "")
     else:

@@ -1,4 +1,4 @@
-"""`fabric-jobs workspaces …`: make skills and agents, check a workspace, build its images."""
+"""`fabric-jobs workspaces …`: make skills and agents, check a workspace, build and publish its images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fabric_jobs.cli import build, options
+from fabric_jobs.cli import build, options, publish, registries
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.printing import show
 
@@ -26,10 +26,12 @@ INVALID_FILE = 4  # the exit code of a workspace with errors
 
 @click.group("workspaces", cls=Group)
 def group() -> None:
-    """Make skills and agents in a workspace, check it, and build its images."""
+    """Make skills and agents in a workspace, check it, build and publish its images."""
 
 
 group.add_command(build.command)
+group.add_command(publish.command)
+group.add_command(registries.group)
 
 
 @group.command()

@@ -44,6 +44,12 @@ class Gateway:
         """Whether it can read this machine's files."""
         return self._place.is_local
 
+    @property
+    def executor(self) -> str:
+        """Where it runs what names no executor; empty when only the gateway knows."""
+        self._line = self._line or self._place.connect()
+        return self._place.executor
+
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of a GET below the project; None values of the query are left out."""
         return _json(self.raw("GET", path, **query))

@@ -42,6 +42,11 @@ class OwnersPlace:
             self._starting = None
         return Connection(self._address.socket, self._address.token)
 
+    @property
+    def executor(self) -> str:
+        """Where it runs what names no executor, once it is connected."""
+        return self._address.executor if self._address is not None else ""
+
     def lost(self, reason: str) -> PlaceUnavailable:
         """Return what to say when nobody answers any more."""
         self._address = None
@@ -52,6 +57,7 @@ class RemotePlace:
     """A gateway somewhere else; it is never started."""
 
     is_local = False
+    executor = ""  # it knows
 
     def __init__(self, url: str, line: Line) -> None:
         self._url = url

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import tomllib
 from pathlib import Path
 
 from fabric_jobs.client.remote import Remote
+from fabric_jobs.config_files import config_dir, quoted, replace_file
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.names import nearest
 
@@ -16,11 +15,7 @@ KEYS = {"url", "token", "project"}
 
 def profiles_file() -> Path:
     """Return the path of the file."""
-    given = os.environ.get("FABRIC_JOBS_CONFIG_DIR")
-    if given:
-        return Path(given) / "profiles.toml"
-    home = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(home) if home else Path.home() / ".config") / "fabric-jobs" / "profiles.toml"
+    return config_dir() / "profiles.toml"
 
 
 def read_profiles() -> dict[str, Remote]:
@@ -50,15 +45,11 @@ def write_profiles(profiles: dict[str, Remote]) -> None:
     path = profiles_file()
     lines = []
     for name, remote in sorted(profiles.items()):
-        lines += [f"[profiles.{_quoted(name)}]", f"url = {_quoted(remote.url)}", f"token = {_quoted(remote.token)}"]
-        lines += [f"project = {_quoted(remote.project_id)}", ""]
-    partial = path.with_name(f"profiles.toml.{os.getpid()}")
+        lines += [f"[profiles.{quoted(name)}]", f"url = {quoted(remote.url)}", f"token = {quoted(remote.token)}"]
+        lines += [f"project = {quoted(remote.project_id)}", ""]
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines))
-        partial.rename(path)
+        replace_file(path, "\n".join(lines))
     except OSError as error:
         hint = "Name another directory with FABRIC_JOBS_CONFIG_DIR."
         raise InvalidInput(f"{path} cannot be written: {error.strerror}.", hint=hint) from error
@@ -71,7 +62,3 @@ def _remote(values: dict[str, str]) -> Remote:
     if not all(isinstance(value, str) for value in values.values()):
         raise ValueError("every value is a text in quotes")
     return Remote(url=values.get("url", ""), token=values.get("token", ""), project_id=values.get("project", "local"))
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # a basic string of TOML is one of JSON

@@ -1,8 +1,24 @@
-"""Registries of images, by name; one of them is the active one."""
+"""Registries of images, by name; one of them is the active one. They are kept in a file of this user: `registries.toml`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fabric_jobs.config_files import config_dir, quoted, replace_file
+from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound
+from fabric_jobs.names import check_new_name, nearest
+
+KEYS = {"url", "namespace"}
+URL_HINT = "Write it as HOST[:PORT][/PATH], such as registry.example.org or localhost:5000."
+
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"  # between two slashes of an image's name
+_PATH = re.compile(rf"{_PART}(?:/{_PART})*")
+_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:]+\])(?::(?P<port>[0-9]{{1,5}}))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,10 +26,157 @@ class Registry:
     """Where images are pushed to."""
 
     name: str
-    url: str  # HOST or HOST:PORT; a scheme before it is left out of image names
+    url: str  # HOST[:PORT][/PATH]
     namespace: str = ""  # what stands between the registry and the image; may be empty
+
+    @property
+    def host(self) -> str:
+        """HOST[:PORT], by which docker knows the credentials."""
+        return self.url.partition("/")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registries:
+    """What the file holds."""
+
+    active: str = ""  # the name of the active one; empty when none is
+    known: dict[str, Registry] = field(default_factory=dict)
+
+    def find(self, name: str) -> Registry:
+        """Return one registry; raise NotFound."""
+        if name not in self.known:
+            hint = nearest(name, self.known) or f"Add it: fabric-jobs workspaces registry add {name} --url HOST[:PORT]"
+            raise NotFound(f"there is no registry '{name}' in {registries_file()}.", hint=hint)
+        return self.known[name]
 
 
 def active() -> Registry | None:
     """Return the registry that images are named for; None when there is none."""
-    return None
+    found = read_registries()
+    return found.find(found.active) if found.active else None
+
+
+def new_registry(name: str, url: str, namespace: str = "") -> Registry:
+    """Return a registry as it is kept; raise InvalidInput for what no image could be pushed to."""
+    check_new_name(name, "registry")
+    namespace = namespace.strip("/")
+    if namespace and not _PATH.fullmatch(namespace):
+        raise InvalidInput(
+            f"'{namespace}' cannot be a namespace: between its slashes stand small letters and digits, "
+            "with single '.', '_' or '-' between them.",
+            hint="Choose another one, for example 'flights' or 'team/flights'.",
+        )
+    return Registry(name=name, url=_checked_url(url), namespace=namespace)
+
+
+def check_addable(registry: Registry) -> None:
+    """Raise AlreadyExists when the name belongs to another registry; the same one may be added again."""
+    there = read_registries().known.get(registry.name)
+    if there is not None and there != registry:
+        raise AlreadyExists(
+            f"the registry '{registry.name}' is {_shown(there)}, not {_shown(registry)}.",
+            hint=f"Choose another name, or remove it first: fabric-jobs workspaces registry remove {registry.name}",
+        )
+
+
+def add(registry: Registry) -> bool:
+    """Keep a registry, and return whether it is the active one: the first one becomes that. It may be added twice."""
+    check_addable(registry)
+    found = read_registries()
+    active_name = found.active if found.known else registry.name
+    _write(Registries(active=active_name, known={**found.known, registry.name: registry}))
+    return active_name == registry.name
+
+
+def activate(name: str) -> Registry:
+    """Make a registry the active one, and return it; raise NotFound."""
+    found = read_registries()
+    registry = found.find(name)
+    _write(replace(found, active=name))
+    return registry
+
+
+def remove(name: str) -> bool:
+    """Forget a registry, and return whether it was the active one, so that none is now; raise NotFound."""
+    found = read_registries()
+    found.find(name)
+    was_active = found.active == name
+    known = {key: registry for key, registry in found.known.items() if key != name}
+    _write(Registries(active="" if was_active else found.active, known=known))
+    return was_active
+
+
+def registries_file() -> Path:
+    """Return the path of the file."""
+    return config_dir() / "registries.toml"
+
+
+def read_registries() -> Registries:
+    """Return all registries; raise InvalidInput when the file is not what it should be."""
+    path = registries_file()
+    try:
+        value = tomllib.loads(path.read_text(encoding="utf-8"))
+        known = {name: _registry(name, values) for name, values in value.get("registries", {}).items()}
+        return Registries(active=_active(value, known), known=known)
+    except FileNotFoundError:
+        return Registries()
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        hint = 'A registry is [registries.NAME] with the line url = "HOST[:PORT]"; active = "NAME" stands above all of them.'
+        raise InvalidInput(f"{path} cannot be read: {error}", hint=hint) from error
+
+
+def _active(value: dict[str, Any], known: dict[str, Registry]) -> str:
+    name = value.get("active", "")
+    if name and name not in known:
+        raise ValueError(f"the active registry '{name}' is not in it")
+    return str(name)
+
+
+def _registry(name: str, values: dict[str, str]) -> Registry:
+    unknown = values.keys() - KEYS
+    if unknown:
+        raise ValueError(f"unknown key '{sorted(unknown)[0]}'")
+    if not all(isinstance(value, str) for value in values.values()):
+        raise ValueError("every value is a text in quotes")
+    try:
+        return new_registry(name, values.get("url", ""), values.get("namespace", ""))
+    except InvalidInput as error:
+        raise ValueError(f"registry '{name}': {error.message}") from None
+
+
+def _write(registries: Registries) -> None:
+    path = registries_file()
+    lines = [f"active = {quoted(registries.active)}", ""] if registries.active else []
+    for name, registry in sorted(registries.known.items()):
+        lines += [f"[registries.{quoted(name)}]", f"url = {quoted(registry.url)}"]
+        lines += [f"namespace = {quoted(registry.namespace)}", ""]
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(path, "\n".join(lines))
+    except OSError as error:
+        hint = "Name another directory with FABRIC_JOBS_CONFIG_DIR."
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}.", hint=hint) from error
+
+
+def _checked_url(given: str) -> str:
+    """Return HOST[:PORT][/PATH]; whether HTTP or HTTPS is spoken is for docker to know."""
+    url = re.sub(r"^https?://", "", given.strip(), flags=re.IGNORECASE).rstrip("/").lower()
+    host, _, path = url.partition("/")
+    if "@" in host:
+        hint = "Leave user and password out of it; give them with --username and --password-stdin."
+        raise InvalidInput("the address of a registry has no user in it.", hint=hint)
+    found = _HOST.fullmatch(host)
+    if found is None or (path and not _PATH.fullmatch(path)):
+        raise InvalidInput(f"'{given}' is not the address of a registry.", hint=URL_HINT)
+    if found["port"] is not None and not 1 <= int(found["port"]) <= 65_535:
+        raise InvalidInput(f"'{given}' is not the address of a registry: a port is from 1 to 65535.", hint=URL_HINT)
+    if host != "localhost" and not set(host) & set(".:"):
+        hint = f"Write its whole name, or its port, such as {host}.example.org or {host}:5000."
+        raise InvalidInput(
+            f"'{host}' is not the address of a registry: docker takes it for a user of its hub.", hint=hint
+        )
+    return url
+
+
+def _shown(registry: Registry) -> str:
+    return "/".join(part for part in (registry.url, registry.namespace) if part)

@@ -183,7 +183,7 @@ def _post_skill(gateway: Gateway, found: SkillFile, executor: str) -> None:
     headers = {}
     if gateway.is_local:
         headers["x-fabric-source"] = quote(str(found.directory.absolute()))
-    if gateway.is_local and executor not in ("", "local"):
+    if gateway.is_local and (executor or gateway.executor) != "local":
         from fabric_jobs.workspace.images import images_of  # late: most runs need no image
 
         headers["x-fabric-images"] = quote(json.dumps(images_of(found)))

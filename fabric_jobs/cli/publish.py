@@ -1,0 +1,167 @@
+"""`fabric-jobs workspaces publish`."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fabric_jobs.cli import options
+from fabric_jobs.cli.printing import show, show_rows
+
+if TYPE_CHECKING:
+    from fabric_jobs.workspace.publication import Plan, Planned
+    from fabric_jobs.workspace.publish import Published
+
+COLUMNS = {"KIND": "kind", "NAME": "name", "STATE": "state", "VERSION": "version", "PUSH": "push", "IMAGE": "image"}
+
+
+@click.command("publish")
+@click.argument(
+    "folder", required=False, type=click.Path(path_type=Path), envvar="FABRIC_JOBS_WORKSPACE_ROOT", metavar="[FOLDER]"
+)
+@click.option("--skill", metavar="NAME", help="Only this skill, whole, and the agents that use no other.")
+@click.option("--skip-push", is_flag=True, help="Push no image; save and deploy what the engine or a registry has.")
+@click.option("--dry-run", is_flag=True, help="Print what would be pushed and saved, and do nothing.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@options.output
+@options.state_dir
+def command(
+    folder: Path | None,
+    skill: str | None,
+    skip_push: bool,
+    dry_run: bool,
+    quiet: bool,
+    output: str,
+    state_dir: Path | None,
+) -> None:
+    """Push the images of the workspace FOLDER, and deploy its skills and agents at the gateway.
+
+    Without FOLDER it is the nearest directory upwards that holds skills/ or .fabric-jobs/. What was not built, or has
+    changed since, is refused before anything is pushed. Images go to the active registry, and what was pushed is
+    recorded in fabric-jobs.lock, which belongs under version control. The gateway gets every skill, with its images by
+    their digests, then every agent. What has not changed is neither pushed nor saved again.
+
+    \b
+    Examples:
+      fabric-jobs workspaces publish --dry-run
+      fabric-jobs workspaces publish
+      fabric-jobs workspaces publish flights-demo --skill read-flights --profile lab
+      fabric-jobs workspaces publish --skip-push --output json
+    """
+    root = options.root_of(folder)
+    gateway = options.gateway_of(root, state_dir)  # an owner that has to start does so while we read the files
+
+    from fabric_jobs.workspace.publish import compare, plan_publish, save
+
+    plan = plan_publish(root, skill, skip_push=skip_push)
+    _warn(plan)
+    compared = compare(plan, gateway)  # a gateway that is away is noticed before anything is pushed
+    if dry_run:
+        _print(plan, plan, compared, output, dry_run=True)
+        click.echo("Nothing was done: this was a dry run.", err=True)
+        click.echo(f"Next: {_command(folder, skill, skip_push=skip_push)}", err=True)
+        return
+    pushed = _push(plan, quiet=quiet)
+    published = save(pushed, gateway)
+    _print(plan, pushed, published, output)
+    _conclude(plan, pushed, published, folder)
+
+
+def _push(plan: Plan, *, quiet: bool) -> Plan:
+    from fabric_jobs.cli.push_progress import PushProgress
+    from fabric_jobs.workspace.publish import push_images
+
+    progress = PushProgress(plan.images, quiet=quiet)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is stopped then, too
+    try:
+        return push_images(plan, progress.update)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        progress.close()
+
+
+def _warn(plan: Plan) -> None:
+    for kind, files in plan.left_out:
+        what = "1 file is" if files == 1 else f"{files:,} files are"
+        click.echo(f"Warning: {what} left out of {kind}/: the gateway has no {kind} yet.", err=True)
+
+
+def _print(plan: Plan, pushed: Plan, published: Sequence[Published], output: str, *, dry_run: bool = False) -> None:
+    """Print what was planned, and what became of it; `plan` knows what had to be pushed, `pushed` the digests."""
+    if output == "table":
+        show_rows([row for one in published for row in _rows(one, dry_run=dry_run)], COLUMNS, output, empty="")
+        return
+    value = {
+        "registry": plan.registry or None,
+        "dry_run": dry_run,
+        "changed": _has_changed(plan, pushed, published),
+        "skills": [_shown(one) for one in published if one.planned.kind == "skill"],
+        "agents": [_shown(one) for one in published if one.planned.kind == "agent"],
+        "left_out": [{"kind": kind, "files": files} for kind, files in plan.left_out],
+    }
+    show(value, output)
+
+
+def _rows(published: Published, *, dry_run: bool) -> list[dict[str, Any]]:
+    planned = published.planned
+    row = {"kind": planned.kind, "name": planned.name, "state": published.state, "version": published.version}
+    yes = "yes" if dry_run else "done"
+    images = [{"push": yes if image.push else "", "image": image.pinned} for image in planned.images]
+    return [{**row, **image} for image in images or [{}]]
+
+
+def _shown(published: Published) -> dict[str, Any]:
+    planned = published.planned
+    shown = {"name": planned.name, "state": published.state, "version": published.version, "message": published.message}
+    return shown if planned.kind == "agent" else {**shown, "images": _images(planned)}
+
+
+def _images(planned: Planned) -> list[dict[str, Any]]:
+    return [
+        {
+            "action": image.action,
+            "image": image.repository,
+            "tag": image.tag,
+            "digest": image.digest or None,
+            "pinned": image.pinned,
+            "push": image.push,
+        }
+        for image in planned.images
+    ]
+
+
+def _has_changed(plan: Plan, pushed: Plan, published: Sequence[Published]) -> bool:
+    from fabric_jobs.workspace.publish import UNCHANGED
+
+    is_locked_anew = pushed.new_lock() != plan.lock if pushed is not plan else False
+    return (
+        is_locked_anew or any(image.push for image in plan.images) or any(one.state != UNCHANGED for one in published)
+    )
+
+
+def _conclude(plan: Plan, pushed: Plan, published: Sequence[Published], folder: Path | None) -> None:
+    from fabric_jobs.workspace.lock_file import lock_file
+
+    if not _has_changed(plan, pushed, published):
+        click.echo("Nothing has changed, so nothing was pushed or saved.", err=True)
+    for one in published:
+        if one.state != "unchanged" and one.message:
+            click.echo(one.message, err=True)
+    if pushed.new_lock() != plan.lock:
+        click.echo(f"What was pushed is recorded in {lock_file(plan.root)}; commit it.", err=True)
+    last = published[-1].planned  # an agent, where there is one
+    words = ["fabric-jobs", f"{last.kind}s", "invoke", last.name, "--executor", "docker"]
+    words += ["--workspace", str(folder)] if folder is not None else []
+    click.echo(f"Next: {shlex.join(words)}", err=True)
+
+
+def _command(folder: Path | None, skill: str | None, *, skip_push: bool) -> str:
+    words = ["fabric-jobs", "workspaces", "publish"]
+    words += [str(folder)] if folder is not None else []
+    words += ["--skill", skill] if skill is not None else []
+    return shlex.join([*words, *(["--skip-push"] if skip_push else [])])

@@ -1,0 +1,36 @@
+"""The files in which a user keeps settings: where they are, and how one is replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+PRIVATE = 0o600  # what may hold a token is for its user only
+
+
+def config_dir() -> Path:
+    """Return the directory of the user's configuration; it need not be there."""
+    given = os.environ.get("FABRIC_JOBS_CONFIG_DIR")
+    if given:
+        return Path(given)
+    home = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home else Path.home() / ".config") / "fabric-jobs"
+
+
+def replace_file(path: Path, text: str, mode: int = PRIVATE) -> None:
+    """Write a file, whole or not at all; raise OSError."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        partial.rename(path)
+    except OSError:
+        partial.unlink(missing_ok=True)  # it may have been the disk that is full
+        raise
+
+
+def quoted(text: str) -> str:
+    """Return a text as a basic string of TOML, which is one of JSON."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

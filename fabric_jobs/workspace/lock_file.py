@@ -1,0 +1,130 @@
+"""The lock file of a workspace: which image was pushed for every action, and under which digest it is in its registry."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fabric_jobs.config_files import replace_file
+from fabric_jobs.errors import InvalidDefinition, PlaceUnavailable, Problem
+from fabric_jobs.workspace.tree import shown
+
+LOCK_FILE = "fabric-jobs.lock"
+VERSION = 1
+COMMITTED = 0o666  # less the user's umask: it goes with the sources
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+IMAGE_KEYS = {"image", "tag", "digest"}
+RESTORE = "Take the file from version control, or delete it: publishing makes it anew"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedImage:
+    """An image that is in a registry."""
+
+    image: str  # its repository
+    tag: str  # the hash of what it was built from
+    digest: str  # sha256:…
+
+    @property
+    def pinned(self) -> str:
+        """The name that nothing else can have."""
+        return f"{self.image}@{self.digest}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """What the file holds: skill → action → image."""
+
+    skills: Mapping[str, Mapping[str, LockedImage]] = field(default_factory=dict)
+
+    def image(self, skill: str, action: str) -> LockedImage | None:
+        """Return the image that was pushed last for an action; None when there is none."""
+        return self.skills.get(skill, {}).get(action)
+
+    def text(self) -> str:
+        """Return the file: the same for the same images, line by line, so that version control shows what changed."""
+        skills = {
+            name: {"actions": {action: asdict(image) for action, image in actions.items()}}
+            for name, actions in self.skills.items()
+            if actions
+        }
+        return f"{json.dumps({'version': VERSION, 'skills': skills}, indent=2, sort_keys=True)}\n"
+
+
+def lock_file(root: Path) -> Path:
+    """Return the path of the file in a workspace."""
+    return root / LOCK_FILE
+
+
+def read_lock(root: Path) -> Lock:
+    """Return what was pushed; nothing when there is no file. Raise InvalidDefinition when it is not what it should be."""
+    path = lock_file(root)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Lock()
+    except OSError as error:
+        raise _invalid(path, f"the file cannot be read: {error.strerror}") from None
+    except json.JSONDecodeError as error:
+        raise _invalid(path, f"this is not JSON: {error.msg}. {RESTORE}", error.lineno, error.colno) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise _invalid(path, f"this is not JSON in UTF-8. {RESTORE}") from None
+    if isinstance(value, dict) and isinstance(value.get("version"), int) and value["version"] > VERSION:
+        newer = (
+            f"the file is of version {value['version']}, and this fabric-jobs knows version {VERSION}; use a newer one"
+        )
+        raise _invalid(path, newer)
+    try:
+        return _lock(value)
+    except ValueError as error:
+        raise _invalid(path, f"{error}. {RESTORE}") from None
+
+
+def write_lock(root: Path, lock: Lock) -> None:
+    """Replace the file, whole or not at all; raise PlaceUnavailable."""
+    path = lock_file(root)
+    try:
+        replace_file(path, lock.text(), COMMITTED)
+    except OSError as error:
+        raise PlaceUnavailable(
+            f"{path} cannot be written: {error.strerror}.",
+            hint="Make the workspace writable, and type the command again; what is pushed is not pushed a second time.",
+        ) from error
+
+
+def _lock(value: Any) -> Lock:
+    if _mapping(value, "the file").get("version") != VERSION:
+        raise ValueError(f'the file has to say "version": {VERSION}')
+    skills = _mapping(value.get("skills"), "skills")
+    return Lock(
+        skills={
+            name: {
+                action: _image(image, f"{name}.{action}")
+                for action, image in _mapping(_mapping(skill, name).get("actions"), f"{name}.actions").items()
+            }
+            for name, skill in skills.items()
+        }
+    )
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise ValueError(f"'{where}' is no mapping")
+
+
+def _image(value: Any, where: str) -> LockedImage:
+    found = _mapping(value, where)
+    if found.keys() != IMAGE_KEYS or not all(isinstance(text, str) for text in found.values()):
+        raise ValueError(f"'{where}' has to have the texts 'image', 'tag' and 'digest', and nothing else")
+    if not DIGEST.fullmatch(found["digest"]):
+        raise ValueError(f"the digest of '{where}' is none: it is 'sha256:' and 64 hexadecimal digits")
+    return LockedImage(**found)
+
+
+def _invalid(path: Path, message: str, line: int = 0, column: int = 0) -> InvalidDefinition:
+    return InvalidDefinition((Problem(file=shown(path), line=line, column=column, path="", message=message),))

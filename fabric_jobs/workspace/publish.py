@@ -1,0 +1,132 @@
+"""Publishes a workspace: pushes the images, records them in the lock file, saves skills and agents, and deploys them.
+
+Every step bears being repeated: what is pushed is not pushed again, what the gateway has is not saved again. So after
+whatever went wrong the next try goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fabric_jobs.client.gateway import Gateway, segment
+from fabric_jobs.errors import FabricJobsError, InvalidDefinition, InvalidInput, NotFound, Problem
+from fabric_jobs.images.digests import digests
+from fabric_jobs.images.push import Pushing, push, tag
+from fabric_jobs.images.registries import active
+from fabric_jobs.workspace.lock_file import read_lock, write_lock
+from fabric_jobs.workspace.planned_images import PlannedImage
+from fabric_jobs.workspace.publication import Plan, Planned, make_plan
+from fabric_jobs.workspace.tree import Workspace, shown
+
+NEW, CHANGED, UNCHANGED = "new", "changed", "unchanged"
+OWN_KEYS = ("_version", "updatedAt")  # what the gateway adds to a document
+
+# Takes an image and how far its push is, or None when it is done.
+Watch = Callable[[PlannedImage, Pushing | None], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What became of a skill or an agent, or is going to."""
+
+    planned: Planned
+    state: str  # new | changed | unchanged: what the gateway had of it
+    version: int | None = None  # of the gateway; None when it is not saved yet
+    message: str = ""  # what the gateway says of its deployment
+
+
+def plan_publish(root: Path, skill: str | None, *, skip_push: bool) -> Plan:
+    """Return what publishing is going to push and save; nothing is done.
+
+    Raise what `make_plan` raises, and PlaceUnavailable when the engine does not answer.
+    """
+    lock = read_lock(root)
+    return make_plan(Workspace(root), skill, active(), lock, digests, skip_push=skip_push)
+
+
+def compare(plan: Plan, gateway: Gateway) -> tuple[Published, ...]:
+    """Return what the gateway has of a plan; what is not pushed yet counts as changed. Nothing is saved."""
+    return tuple(_compared(planned, gateway) for planned in plan.planned)
+
+
+def push_images(plan: Plan, watch: Watch) -> Plan:
+    """Push what the registry does not have, record it in the lock file, and return the plan with all digests.
+
+    Nothing is recorded unless everything was pushed.
+    """
+    wanted = {image.reference: image for image in plan.images if image.push}  # actions may share one
+    known: dict[str, str] = {}
+    for reference, image in wanted.items():
+        known[reference] = push(reference, partial(watch, image))
+        watch(image, None)
+    for reference, image in wanted.items():  # `latest` moves when everything is there
+        tag(reference, image.other_reference)
+        push(image.other_reference, _unwatched)
+    pushed = replace(plan, planned=tuple(_with_digests(planned, known) for planned in plan.planned))
+    if pushed.new_lock().text() != plan.lock.text():
+        # Somebody else may have published another skill meanwhile.
+        write_lock(plan.root, replace(pushed, lock=read_lock(plan.root)).new_lock())
+    return pushed
+
+
+def save(plan: Plan, gateway: Gateway) -> tuple[Published, ...]:
+    """Save and deploy skills, then agents. What the gateway has like this is not saved again, and deployed all the same.
+
+    Raise InvalidDefinition when the gateway refuses a document.
+    """
+    return tuple(_saved(planned, gateway) for planned in plan.planned)
+
+
+def _unwatched(pushing: Pushing) -> None:
+    """Show nothing: the registry has all layers."""
+
+
+def _compared(planned: Planned, gateway: Gateway) -> Published:
+    found = _document(gateway, planned)
+    if found is None:
+        return Published(planned=planned, state=NEW)
+    own = {key: value for key, value in found.items() if key not in OWN_KEYS}
+    is_same = own == planned.pinned_document() and not any(image.push and not image.digest for image in planned.images)
+    return Published(planned=planned, state=UNCHANGED if is_same else CHANGED, version=found.get("_version"))
+
+
+def _saved(planned: Planned, gateway: Gateway) -> Published:
+    compared = _compared(planned, gateway)
+    version = compared.version
+    if compared.state != UNCHANGED:
+        version = _post(planned, gateway)["version"]
+    path = f"/{planned.kind}s/{segment(planned.name)}/deploy"
+    try:
+        message = gateway.get(path).get("message", "")
+    except FabricJobsError as error:
+        what = f"{planned.kind} '{planned.name}' is saved, but was not deployed"
+        raise type(error)(f"{what}: {error.message}", hint=error.hint) from error
+    return replace(compared, version=version, message=message)
+
+
+def _post(planned: Planned, gateway: Gateway) -> Mapping[str, Any]:
+    # No source goes with it, also where the gateway could read it: what is published runs from its image.
+    try:
+        answer: Mapping[str, Any] = gateway.post(f"/{planned.kind}s", planned.pinned_document())
+    except InvalidInput as error:
+        message = f"the gateway refuses it: {error.message} {error.hint}".rstrip()
+        problem = Problem(file=shown(planned.path), line=0, column=0, path="", message=message)
+        raise InvalidDefinition((problem,)) from error
+    return answer
+
+
+def _document(gateway: Gateway, planned: Planned) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = gateway.get(f"/{planned.kind}s/{segment(planned.name)}")
+    except NotFound:
+        return None
+    return found
+
+
+def _with_digests(planned: Planned, known: Mapping[str, str]) -> Planned:
+    images = tuple(replace(image, digest=known.get(image.reference, image.digest)) for image in planned.images)
+    return replace(planned, images=images)
