@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from fabric_jobs.definitions import Action
 from fabric_jobs.documents import skill_from_json
 from fabric_jobs.engine.attempts import RETRY_SECONDS
 from fabric_jobs.engine.calls.caller import Call, Caller, Work
@@ -21,7 +20,7 @@ from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Pl
 from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import DAEMON_PORT, DaemonTarget, ExternalTarget, Unusable
 from fabric_jobs.engine.create import new_task
-from fabric_jobs.engine.launch import Issuing, message, process_of, program_of
+from fabric_jobs.engine.launch import Issuing, message, process_of
 from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.executors.base import Executor, ProcessSpec
 from fabric_jobs.records import Activation, SavedDefinition, Task
@@ -64,24 +63,9 @@ class Calls:
         skill = skill_from_json(saved.body)
         found = [action for action in skill.actions if action.type == "daemon"]
         for action in found:
-            process = program_of(saved, action)
-            key = DaemonKey(
-                executor=executor,
-                project_id=saved.project_id,
-                skill_name=saved.name,
-                version=saved.version,
-                action=action.name,
-                files=fingerprint(process, executor),
-            )
             port = int(str(skill.defaults().get("daemon.port") or action.port or DAEMON_PORT))
-            self._run(self._deploy(key, action, process, port))
+            self._run(self._daemons.bring_up(saved, action, executor, port))
         return len(found)
-
-    async def _deploy(self, key: DaemonKey, action: Action, process: ProcessSpec, port: int) -> None:
-        daemon = self._daemons.find(key) or self._daemons.make(key, action, process)
-        daemon.last_used = time.monotonic()
-        with suppress(DaemonFailed):  # its task says so, and the next call tries again
-            await daemon.pool(port)
 
     def stop(self, task: Task) -> None:
         """Call no more for a task."""

@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from fabric_jobs.definitions import Action
-from fabric_jobs.engine.calls.daemons import Daemon, DaemonKey, Place
+from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Place, fingerprint
+from fabric_jobs.engine.launch import program_of
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.base import ProcessSpec
-from fabric_jobs.records import Task
+from fabric_jobs.records import SavedDefinition, Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store import tasks
 from fabric_jobs.store.tasks import Ending
@@ -66,6 +67,22 @@ class Daemons:
         self._running[key] = daemon
         self.watch()
         return daemon
+
+    async def bring_up(self, saved: SavedDefinition, action: Action, executor: str, port: int) -> None:
+        """Start a daemon of a saved skill, unless it runs."""
+        process = program_of(saved, action)
+        key = DaemonKey(
+            executor=executor,
+            project_id=saved.project_id,
+            skill_name=saved.name,
+            version=saved.version,
+            action=action.name,
+            files=fingerprint(process, executor),
+        )
+        daemon = self._running.get(key) or self.make(key, action, process)
+        daemon.last_used = time.monotonic()
+        with suppress(DaemonFailed):  # its task says so, and the next call tries again
+            await daemon.pool(port)
 
     def _retire(self, ending: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(ending)
