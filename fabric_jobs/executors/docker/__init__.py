@@ -156,6 +156,8 @@ class DockerExecutor:
         """Delete the containers that an earlier owner has left when it was killed: of attempts that are over, or gone."""
         with suppress(ExecutorUnavailable):  # the next owner will
             for labels in self._engine.labelled(f"{describe.OWNER}={self._reach.owner}"):
+                if describe.ATTEMPT not in labels:
+                    continue  # one that only tries something
                 directory = self._root / str(labels[describe.ATTEMPT])
                 if read_exit(directory) is not None or not (directory / specs.FILE).exists():
                     self._engine.remove(str(labels["name"]))

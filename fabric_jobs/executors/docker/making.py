@@ -24,6 +24,7 @@ def make(name: str, directory: Path, engine: Engine, reach: Reach) -> None:
     image = _image(process.image, directory, engine)
     if not describe.program(process, image):
         raise InvalidInput(f"the image {process.image} has no program, and the action has no 'command'.")
+    reach.prove(process.image)
     engine.create(name, describe.container(spec, image, directory / "files", around))
     if not around.shares_files:
         files = {file: (directory / "files" / file).read_bytes() for file in spec.files}

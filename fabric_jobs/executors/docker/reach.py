@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, PlaceUnavailable
 from fabric_jobs.executors.base import Doors, Inside
+from fabric_jobs.executors.docker import proof
 from fabric_jobs.executors.docker.describe import DOOR_INSIDE, FILES_INSIDE, Surroundings
 from fabric_jobs.executors.docker.engine import Engine
 
@@ -28,6 +29,7 @@ class Reach:
         self._engine = engine
         self._root = root
         self._doors = doors
+        self._is_proven = False
         self._found: tuple[Inside, Surroundings] | None = None
         self._finding = threading.Lock()
 
@@ -41,10 +43,11 @@ class Reach:
         """What is the same for all containers."""
         return self._find()[1]
 
-    @property
-    def needs_proof(self) -> bool:
-        """Whether it takes a container to tell that the gateway can be reached from one: somebody has said how."""
-        return bool(self._doors and self._doors.advertised) and not self.around.reaches_network
+    def prove(self, image: str) -> None:
+        """Raise InvalidInput when a container of an image cannot reach the gateway at the address that somebody has named."""
+        if not self._is_proven and self._doors is not None and not self.around.reaches_network:
+            proof.prove(self._engine, image, self.inside.api_endpoint, self.around)
+        self._is_proven = True
 
     def _find(self) -> tuple[Inside, Surroundings]:
         with self._finding:

@@ -1,0 +1,51 @@
+"""Tries whether a container reaches the gateway, where somebody has only said so: by a container of the image that is to run."""
+
+from __future__ import annotations
+
+import secrets
+from urllib.parse import urlsplit
+
+from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors.docker.describe import OWNER, Surroundings
+from fabric_jobs.executors.docker.engine import Engine, Gone, Refused
+from fabric_jobs.executors.docker.frames import frames
+
+UNREACHED = 3  # exit code
+CHECK = f"""\
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()
+except OSError as error:
+    print(error, file=sys.stderr)
+    sys.exit({UNREACHED})
+"""
+
+
+def prove(engine: Engine, image: str, url: str, around: Surroundings) -> None:
+    """Raise InvalidInput when a container of `image` does not reach `url`; without a Python in the image nobody can tell."""
+    name = f"fabric-jobs-{around.owner}-proof-{secrets.token_hex(4)}"
+    place = urlsplit(url)
+    config = {
+        "Image": image,
+        "Entrypoint": ["python3", "-c", CHECK, str(place.hostname), str(place.port or 80)],
+        "Cmd": [],
+        "Labels": {OWNER: around.owner},
+        "HostConfig": {"NetworkMode": around.network, "ExtraHosts": list(around.hosts), "CapDrop": ["ALL"]},
+    }
+    try:
+        engine.create(name, config)
+        engine.start(name)
+        with engine.wait(name) as waiting:
+            list(waiting)
+        code = engine.container(name).exit_code
+        with engine.logs(name, follow=False) as log:
+            said = b"".join(text.partition(b" ")[2] for _, text in frames(log)).decode(errors="replace").strip()
+    except (Gone, Refused):
+        return  # it has no Python
+    finally:
+        engine.remove(name)
+    if code == UNREACHED:
+        raise InvalidInput(
+            f"a container on the Docker engine at {engine.url} cannot reach this gateway at {url}: {said}.",
+            hint="Let it through the firewall, serve on that address (--host), or --advertise another one.",
+        )
