@@ -1,4 +1,4 @@
-"""The Docker executor: an attempt is a container, and what is known of it is in a directory. See `life`."""
+"""The Docker executor: an attempt is a container, and what is known of it is in a directory. See `steps`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from fabric_jobs.executors import log_index, log_pages
 from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec, Doors, Inside, LogPage, LogQuery, Note
 from fabric_jobs.executors.docker import describe, specs
 from fabric_jobs.executors.docker.engine import Engine, Gone
-from fabric_jobs.executors.docker.life import Life, read_exit
+from fabric_jobs.executors.docker.life import Life
 from fabric_jobs.executors.docker.reach import Reach
+from fabric_jobs.executors.docker.steps import Steps, read_exit
 from fabric_jobs.executors.log_index import LogIndex
 
 NOTE_LENGTH = 100
@@ -140,9 +141,8 @@ class DockerExecutor:
                 self._is_swept = True
                 threading.Thread(target=self._sweep, name="docker-sweep", daemon=True).start()
             if name not in self._lives:
-                self._lives[name] = Life(
-                    directory, self._engine, self._reach, self._index, lambda: self._over(directory)
-                )
+                steps = Steps(directory, self._engine, self._reach, self._index)
+                self._lives[name] = Life(directory, self._engine, steps, lambda: self._over(directory))
             return self._lives[name]
 
     def _over(self, directory: Path) -> None:

@@ -277,6 +277,10 @@ def _client(url: str) -> Any:
 def _context() -> dict[str, Any]:
     from docker.context import ContextAPI
 
+    name = os.environ.get("DOCKER_CONTEXT")
+    if name and ContextAPI.get_context(name) is None:
+        hint = "List them with `docker context ls`, and correct the variable DOCKER_CONTEXT."
+        raise ExecutorUnavailable(f"there is no docker context '{name}'.", hint=hint)
     found: dict[str, Any] = ContextAPI.kwargs_from_context()
     return found
 

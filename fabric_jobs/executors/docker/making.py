@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,20 +15,28 @@ from fabric_jobs.executors.docker.specs import read_spec
 NOTE = "note"  # the file that says what keeps the program from running yet
 
 
-def make(name: str, directory: Path, engine: Engine, reach: Reach) -> None:
+class Unwanted(Exception):
+    """Nobody waits for the container any more."""
+
+
+def make(name: str, directory: Path, engine: Engine, reach: Reach, is_unwanted: Callable[[], bool]) -> None:
     """Make the container of the attempt in `directory`; one that has the name already stays as it is.
 
-    Raises InvalidInput when it cannot be made whatever one tries, ExecutorUnavailable.
+    Raises InvalidInput when it cannot be made whatever one tries, Unwanted, ExecutorUnavailable.
     """
     spec = read_spec(directory)
     process, around = spec.processes[0], reach.around
-    image = _image(process.image, directory, engine)
+    image = _image(process.image, directory, engine, is_unwanted)
     if not describe.program(process, image):
         raise InvalidInput(f"the image {process.image} has no program, and the action has no 'command'.")
     reach.prove(process.image)
     engine.create(name, describe.container(spec, image, directory / "files", around))
-    if not around.shares_files:
-        files = {file: (directory / "files" / file).read_bytes() for file in spec.files}
+
+
+def furnish(name: str, directory: Path, engine: Engine, reach: Reach) -> None:
+    """Put the runtime layer and the files of the attempt into its container, where the engine cannot see them here."""
+    if not reach.around.shares_files:
+        files = {file: (directory / "files" / file).read_bytes() for file in read_spec(directory).files}
         engine.put(name, describe.archive(files))
 
 
@@ -48,7 +57,7 @@ def stop_signal(directory: Path, engine: Engine) -> str:
         return "SIGTERM"
 
 
-def _image(reference: str, directory: Path, engine: Engine) -> Image:
+def _image(reference: str, directory: Path, engine: Engine, is_unwanted: Callable[[], bool]) -> Image:
     if not reference:
         raise InvalidInput("the action has no image: give it an 'image' in skill.yaml, and build it.")
     try:
@@ -60,6 +69,8 @@ def _image(reference: str, directory: Path, engine: Engine) -> Image:
     try:
         for doing in engine.pull(reference):
             say(directory, f"pulling {reference}: {doing}")
+            if is_unwanted():
+                raise Unwanted
         return engine.image(reference)
     except (Gone, Refused) as error:
         raise InvalidInput(f"the image {reference} is not on this engine, and cannot be pulled: {error}.") from error

@@ -49,6 +49,11 @@ class Reach:
             proof.prove(self._engine, image, self.inside.api_endpoint, self.around)
         self._is_proven = True
 
+    def forget(self) -> None:
+        """Look again when it is next needed: somebody has deleted the network."""
+        with self._finding:
+            self._found = None
+
     def _find(self) -> tuple[Inside, Surroundings]:
         with self._finding:
             if self._found is None:

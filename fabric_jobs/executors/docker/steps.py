@@ -1,0 +1,177 @@
+"""The steps of one attempt: its container is made and started, its output copied, its end written down.
+
+    <root>/<name>/spec.json       what was asked for: the attempt is accepted
+                  made            its container was made: when that is not there any more, the attempt is lost
+                  stopped         somebody asked it to stop
+                  note            what keeps the program from running yet
+                  stdout, stderr, index, files/
+                  exit            how it ended; its output is whole then, and the container can go
+
+Every step can be done again: who comes after a process that died looks at what is there, and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, AttemptExit
+from fabric_jobs.executors.docker.copying import copy, sizes
+from fabric_jobs.executors.docker.engine import Container, Engine, Gone, Refused, Stream
+from fabric_jobs.executors.docker.frames import Unlogged, after, frames
+from fabric_jobs.executors.docker.making import Unwanted, furnish, make, say
+from fabric_jobs.executors.docker.reach import Reach
+from fabric_jobs.executors.log_index import LogIndex
+
+LATE_SECONDS = 0.5  # a container that ends so long after its output was cut off may have printed more
+REFUSED = 125  # the exit code of a program that could not be started, as `docker run` has it
+ENDED_WHEN_ASKED = 128 + 15  # what was stopped before it began
+
+
+class Steps:
+    """What is done for one attempt, in one thread; `closing` and `stream` are for others to end it with."""
+
+    def __init__(self, directory: Path, engine: Engine, reach: Reach, index: LogIndex) -> None:
+        self.closing = threading.Event()
+        self.stream: Stream | None = None  # what is being read
+        self.started_at = 0.0  # by time.monotonic(); 0 before the program runs
+        self._directory = directory
+        self._engine = engine
+        self._reach = reach
+        self._index = index
+        self._has_begun_again = False
+
+    @property
+    def container(self) -> str:
+        """The name of the container."""
+        return f"fabric-jobs-{self._reach.owner}-{self._directory.name}"
+
+    def carry_on(self, on_contact: Callable[[], None]) -> None:
+        """Look how it is, and go on from there, to the end if nothing comes between. `on_contact()`: the engine has answered.
+
+        Raises ExecutorUnavailable and OSError: then it is to be called again.
+        """
+        found = self._look()
+        on_contact()
+        if found is None and (self._directory / "made").exists():
+            self._end(AttemptExit(None, LOST))
+            return
+        if found is None or found.status == "created":
+            if not self._begin(is_made=found is not None):
+                return
+        else:
+            self._catch_up(follow=found.runs)
+        self._await_end()
+
+    def _look(self) -> Container | None:
+        try:
+            found = self._engine.container(self.container)
+        except Gone:
+            return None
+        if found.status in ("removing", "dead"):  # somebody deletes it: nobody will know how it ended
+            (self._directory / "made").touch()
+            return None
+        return found
+
+    def _begin(self, *, is_made: bool) -> bool:
+        """Make and start the container, and copy what it prints to its end; return False when it does not come to that."""
+        try:
+            if not is_made:
+                make(self.container, self._directory, self._engine, self._reach, self._is_unwanted)
+            furnish(self.container, self._directory, self._engine, self._reach)
+            (self._directory / "made").touch()
+            if (self._directory / "stopped").exists():
+                self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
+                return False
+            with self._reading(self._engine.attach(self.container)) as output:
+                self._engine.start(self.container)
+                self.started_at = time.monotonic()
+                say(self._directory, "")
+                self._index.follow(self._directory)
+                copy(frames(output), self._directory)
+        except Unwanted:
+            if (self._directory / "stopped").exists():
+                self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
+            return False
+        except (Refused, InvalidInput) as error:
+            self._refuse(str(error))
+            return False
+        except Gone as error:  # its network, or its image, was deleted in this moment
+            self._begin_again(error)
+            return False
+        return True
+
+    def _begin_again(self, error: Gone) -> None:
+        if self._has_begun_again:
+            self._refuse(str(error))
+            return
+        self._has_begun_again = True
+        self._reach.forget()
+        self._engine.remove(self.container)
+        (self._directory / "made").unlink(missing_ok=True)
+
+    def _is_unwanted(self) -> bool:
+        return self.closing.is_set() or (self._directory / "stopped").exists()
+
+    def _catch_up(self, *, follow: bool) -> None:
+        """Copy what was printed while nobody listened, and to its end what is printed now."""
+        self.started_at = time.monotonic()
+        unlogged = Unlogged()
+        with self._reading(self._engine.logs(self.container, follow=follow)) as log:
+            found = ((stream, unlogged.bytes_of(stream, frame)) for stream, frame in frames(log))
+            self._index.follow(self._directory)
+            copy(after(found, sizes(self._directory)), self._directory)
+
+    def _await_end(self) -> None:
+        cut_at = time.monotonic()
+        if self.closing.is_set():
+            return
+        try:
+            with self._reading(self._engine.wait(self.container)) as waiting:
+                said = b"".join(waiting)
+            if self.closing.is_set():
+                return
+            code = int(json.loads(said)["StatusCode"])
+            found = self._engine.container(self.container) if code else None
+        except (Gone, ValueError, KeyError):
+            if self._look() is None:
+                self._end(AttemptExit(None, LOST))
+            return
+        if found is not None and found.status in ("removing", "dead"):
+            self._end(AttemptExit(None, LOST))
+            return
+        if time.monotonic() - cut_at > LATE_SECONDS:
+            self._catch_up(follow=False)
+        self._end(AttemptExit(code, OUT_OF_MEMORY if found is not None and found.out_of_memory else ""))
+
+    def _refuse(self, message: str) -> None:
+        with open(self._directory / "stderr", "ab") as file:
+            file.write(f"{message.rstrip('.')}.\n".encode())
+        self._end(AttemptExit(REFUSED, NOT_STARTED))
+
+    def _end(self, ended: AttemptExit) -> None:
+        reason = STOPPED if (self._directory / "stopped").exists() and ended.reason != LOST else ended.reason
+        self._index.forget(self._directory)
+        partial = self._directory / "exit.partial"
+        partial.write_text(json.dumps({"code": ended.code, "reason": reason}))
+        partial.rename(self._directory / "exit")
+        say(self._directory, "")
+
+    def _reading(self, stream: Stream) -> Stream:
+        self.stream = stream
+        if self.closing.is_set():
+            stream.interrupt()
+        return stream
+
+
+def read_exit(directory: Path) -> AttemptExit | None:
+    """Return how an attempt ended, as it was written down; None when it was not."""
+    try:
+        found = json.loads((directory / "exit").read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return AttemptExit(found["code"], found["reason"])
