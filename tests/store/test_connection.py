@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.errors import PlaceUnavailable
-from fabric_jobs.store import Store, activations
-from fabric_jobs.store.connection import open_reader, open_writer
+from fabric_jobs.store import Store, activations, definitions
+from fabric_jobs.store.connection import open_reader, open_writer, schema_steps
 from tests.factories import add_activation
 
 
@@ -29,6 +29,43 @@ def test_a_commit_is_on_the_disk_when_it_is_answered(tmp_path: Path) -> None:
     assert connection.execute("pragma synchronous").fetchone()[0] == 2  # FULL
     assert connection.execute("pragma foreign_keys").fetchone()[0] == 1
     connection.close()
+
+
+def test_the_state_of_an_older_version_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    older = sqlite3.connect(path)
+    older.executescript(schema_steps()[0].read_text() + "pragma user_version = 1;")
+    older.execute("insert into definitions values ('p', 'skill', 's', 1, 'h', '{}', '/s', 1.0)")
+    columns = ("activation_id", "project_id", "kind", "name", "entry", "pins", "state", "session_id", "correlation_id")
+    columns += ("username", "workspace", "payload", "properties", "headers", "started_at")
+    values = (
+        "a1",
+        "p",
+        "skill",
+        "s",
+        "in",
+        '{"skills": {"s": 1}}',
+        "PENDING",
+        "a1",
+        "a1",
+        "me",
+        "",
+        b"1",
+        "{}",
+        "{}",
+        1.0,
+    )
+    older.execute(f"insert into activations ({', '.join(columns)}) values ({', '.join('?' * len(values))})", values)
+    older.commit()
+    older.close()
+
+    store = Store(path)
+
+    activation, skill = activations.find(store.read, "a1"), definitions.find(store.read, "p", "skill", "s")
+    assert activation is not None
+    assert skill is not None
+    assert (activation.executor, skill.source, skill.images) == ("local", "/s", {})
+    store.close()
 
 
 def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
