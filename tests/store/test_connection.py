@@ -36,7 +36,17 @@ def test_the_state_of_an_older_version_is_taken_over(tmp_path: Path) -> None:
     older = sqlite3.connect(path)
     older.executescript(schema_steps()[0].read_text() + "pragma user_version = 1;")
     older.execute("insert into definitions values ('p', 'skill', 's', 1, 'h', '{}', '/s', 1.0)")
-    columns = ("activation_id", "project_id", "kind", "name", "entry", "pins", "state", "session_id", "correlation_id")
+    columns: tuple[str, ...] = (
+        "activation_id",
+        "project_id",
+        "kind",
+        "name",
+        "entry",
+        "pins",
+        "state",
+        "session_id",
+        "correlation_id",
+    )
     columns += ("username", "workspace", "payload", "properties", "headers", "started_at")
     values = (
         "a1",
