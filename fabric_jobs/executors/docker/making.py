@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from fabric_jobs.errors import InvalidInput
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.docker import describe
 from fabric_jobs.executors.docker.engine import Engine, Gone, Image, Refused
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import read_spec
 
+PULL_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before each try
+LOOK_SECONDS = 0.05  # between two looks whether the container is still wanted
 NOTE = "note"  # the file that says what keeps the program from running yet
 
 
@@ -67,10 +70,37 @@ def _image(reference: str, directory: Path, engine: Engine, is_unwanted: Callabl
     except Refused as error:  # it is no name of an image
         raise InvalidInput(f"'{reference}' is no image: {error.message}.") from error
     try:
-        for doing in engine.pull(reference):
-            say(directory, f"pulling {reference}: {doing}")
-            if is_unwanted():
-                raise Unwanted
+        _pull(reference, directory, engine, is_unwanted)
         return engine.image(reference)
     except (Gone, Refused) as error:
         raise InvalidInput(f"the image {reference} is not on this engine, and cannot be pulled: {error}.") from error
+
+
+def _pull(reference: str, directory: Path, engine: Engine, is_unwanted: Callable[[], bool]) -> None:
+    """Fetch an image; a registry that does not answer is asked again a few times."""
+    reason = ""
+    for pause in PULL_PAUSES:
+        _wait(pause, is_unwanted)
+        try:
+            _pull_once(reference, directory, engine, is_unwanted)
+            return
+        except ExecutorUnavailable as error:
+            engine.ping()  # when it is the engine that is away, nobody can tell yet
+            reason = error.message
+        say(directory, f"pulling {reference}: its registry did not give it, trying again")
+    raise Refused(reason)
+
+
+def _pull_once(reference: str, directory: Path, engine: Engine, is_unwanted: Callable[[], bool]) -> None:
+    for doing in engine.pull(reference):
+        say(directory, f"pulling {reference}: {doing}")
+        if is_unwanted():
+            raise Unwanted
+
+
+def _wait(seconds: float, is_unwanted: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if is_unwanted():
+            raise Unwanted
+        time.sleep(LOOK_SECONDS)

@@ -79,6 +79,9 @@ class Steps:
 
     def _begin(self, *, is_made: bool) -> bool:
         """Make and start the container, and copy what it prints to its end; return False when it does not come to that."""
+        if (self._directory / "stopped").exists():
+            self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
+            return False
         try:
             if not is_made:
                 make(self.container, self._directory, self._engine, self._reach, self._is_unwanted)
