@@ -265,15 +265,17 @@ def test_every_environment_variable_is_documented() -> None:
 
 def test_every_limit_is_documented_with_its_value() -> None:
     page = reference("settings.md")
-    settings = Settings(state_dir=Path("."), idle_seconds=5.0)
+    settings = Settings(state_dir=Path("."), idle_seconds=5.0, advertise="")
     skipped = {"state_dir", "host", "port", "until_idle", "project_id", "task_slots", "retain_days", "retain_bytes"}
     fields = [field.name for field in dataclasses.fields(Settings) if field.name not in skipped]
     missing = [name for name in fields if f"| `{name}` | {shown(name, getattr(settings, name))} |" not in page]
     assert missing == []
 
 
-def shown(name: str, value: float) -> str:
-    """Return a limit as the page writes it."""
+def shown(name: str, value: float | str) -> str:
+    """Return a limit, or another setting, as the page writes it."""
+    if isinstance(value, str):
+        return f"`{value}`" if value else "none"
     if name.endswith("_bytes") and value % (1 << 20) == 0:
         return f"{value // (1 << 20):.0f} MiB"
     return f"{value:,.0f} s" if name.endswith("_seconds") else f"{value:,}"

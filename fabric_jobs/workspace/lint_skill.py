@@ -55,7 +55,7 @@ def _check_programs(checked: Checked[Skill], skill: Skill) -> None:
             message = f"the action has no program: write {shown(dockerfile)}, or give the action a 'command'"
             checked.error(message, "actions", index, "name")
         if action.resources != Resources():
-            checked.warn("'resources' is not applied on this machine by this version", "actions", index, "resources")
+            checked.warn("'resources' is applied in containers, not to a local process", "actions", index, "resources")
         if action.name not in used:
             checked.warn(f"no input leads to the action '{action.name}'", "actions", index, "name")
         _check_places(checked, index, action, dockerfile)

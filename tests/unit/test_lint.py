@@ -192,14 +192,14 @@ def test_dead_ends_and_skills_that_never_run(root: Path) -> None:
     ]
 
 
-def test_what_this_version_does_not_carry_out_is_a_warning(root: Path) -> None:
+def test_what_a_local_process_does_not_get_is_a_warning(root: Path) -> None:
     more = "    resources: {cpu: 500m}\n"
     add_skill("one", more=more)
     add_skill("two")
     add_agent(*CHAIN[:-1], "from: two, to: output, when: {a: 1}")
-    warnings = [problem.partition(": warning: ")[2] for problem in found(root) if "this version" in problem]
+    warnings = [problem.partition(": warning: ")[2] for problem in found(root) if "local process" in problem]
     assert sorted(warnings) == [
-        "actions[0].resources: 'resources' is not applied on this machine by this version",
+        "actions[0].resources: 'resources' is applied in containers, not to a local process",
     ]
 
 

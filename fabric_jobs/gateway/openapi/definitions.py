@@ -13,7 +13,9 @@ from fabric_jobs.gateway.openapi.parts import (
     Operation,
     P,
     flag,
+    in_header,
     in_path,
+    in_query,
     listed,
     paths,
     ref,
@@ -39,7 +41,7 @@ def _paths(kind: str) -> dict[str, Any]:
                 meaning=f"Keep a version of a {kind}; an unchanged one keeps its number.",
                 body=Body(schema=ref(title), example=EXAMPLES[kind]),
                 answer=Answer(schema=ref("Saved")),
-                **every,
+                **{**every, "parameters": (PROJECT, *FILES[kind])},
             ),
         ),
         f"{P}/{kind}s/{{name}}": paths(
@@ -62,7 +64,7 @@ def _paths(kind: str) -> dict[str, Any]:
             )
         ),
         f"{P}/{kind}s/{{name}}/deploy": paths(
-            get=Operation(name=f"deploy{title}", meaning="Saving has done it.", answer=DONE, **one)
+            get=Operation(name=f"deploy{title}", meaning=DEPLOYING[kind], answer=DONE, **one)
         ),
         f"{P}/{kind}s/{{name}}/undeploy": paths(
             get=Operation(name=f"undeploy{title}", meaning="There is nothing to undo.", answer=DONE, **one)
@@ -85,7 +87,7 @@ def _invoke(kind: str) -> dict[str, Any]:
         name=f"invoke{kind.capitalize()}",
         meaning=f"Start an activation of a {kind}; with `sync` the answer is its record, once it has ended.",
         tag="activations",
-        parameters=(PROJECT, NAME, entry, flag("sync", "Wait for the end; white space comes meanwhile.")),
+        parameters=(PROJECT, NAME, entry, flag("sync", "Wait for the end; white space comes meanwhile."), EXECUTOR),
         body=Body(schema=ref("Invocation"), example={"payload": {"text": "to be or not"}}),
         answer=Answer(schema={"anyOf": [ref("Activation"), started]}),
         errors=("404", "409"),
@@ -93,6 +95,16 @@ def _invoke(kind: str) -> dict[str, Any]:
     return {f"{P}/{prefix}/{{name}}/{ports}/{{entry}}": paths(post=operation)}
 
 
+EXECUTOR = in_query("executor", "Where it runs; without it where the owner runs things.", enum=["local", "docker"])
+# What only the Unix socket takes: over TCP each of them is refused, unless it is empty.
+FILES: dict[str, tuple[dict[str, Any], ...]] = {
+    "skill": (
+        in_header("x-fabric-source", "The directory of its files, percent-encoded; Unix socket only.", maxLength=0),
+        in_header("x-fabric-images", "The image of each action: percent-encoded JSON; Unix socket only.", maxLength=0),
+    ),
+    "agent": (),
+}
+DEPLOYING = {"skill": "Start its daemons; the rest can be invoked since it was saved.", "agent": "Saving has done it."}
 EXAMPLES: dict[str, Any] = {
     "skill": {
         "camel": "1.0.0",

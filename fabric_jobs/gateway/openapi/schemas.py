@@ -146,6 +146,7 @@ SCHEMAS: dict[str, Any] = {
         cause=TEXT,
         error={"type": "object"},
         deadLetters={"type": "integer", "minimum": 1, "description": "So many records used up their attempts."},
+        executor={"type": "string", "description": "Where it runs; absent where that is `local`."},
         retryOf={"type": "string", "description": "The activation whose dead letters this one tries again."},
         progress={"type": "array", "items": ref("Progress")},
         tasks={"type": "array", "items": ref("Task")},
