@@ -73,7 +73,7 @@ class Progress:
         more = f" ({len(remarks) - 1} more: fabric-jobs workspaces lint)" if len(remarks) > 1 else ""
         lines = [f"{node['skill']}: {remark}{more}" for remark in remarks[:1]]
         if node.get("note") and not self._live:
-            lines.append(f"{node['skill']}: {node['note'].partition(':')[0]} …")
+            lines.append(f"{node['skill']}: {node['note'].partition(': ')[0]} …")
         for line in lines:
             if line not in self._told:
                 self._told.add(line)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fabric_jobs.errors import PlaceUnavailable
-from fabric_jobs.store import retention
 from fabric_jobs.store.connection import open_reader, open_writer, translated
 from fabric_jobs.store.sql import Row, Sql
 
@@ -112,10 +111,10 @@ def setting(path: Path, key: str) -> str | None:
 
 
 def attempt_names(path: Path) -> frozenset[str]:
-    """Return the names of all attempts, as the local executor has them; raise PlaceUnavailable as `setting` does."""
+    """Return the names of the directories of all attempts, those of daemons too; raise PlaceUnavailable as `setting` does."""
     with snapshot(path, lambda: False) as sql:
-        found = [] if _is_empty(sql) else retention.places(sql)
-    return frozenset(Path(place.handle or place.attempt_name).name for place in found)
+        found = [] if _is_empty(sql) else sql.all("attempt_names")
+    return frozenset(Path(row["handle"] or row["name"]).name for row in found)
 
 
 def _problems(rows: list[Row]) -> list[str]:

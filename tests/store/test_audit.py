@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,9 @@ def test_an_audit_ends_early_when_it_is_told_to(path: Path, monkeypatch: pytest.
 
 def test_what_the_doctor_asks_of_a_database(path: Path, tmp_path: Path) -> None:
     assert quick_check(path, whole=True) == (len(schema_steps()), [])
+    assert attempt_names(path) == {"t-a1-1", "t-a2-1"}
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("update tasks set activation_id = null where name = 't-a2'")  # as that of a daemon
     assert attempt_names(path) == {"t-a1-1", "t-a2-1"}
     assert setting(path, "port") is None
     try_wal(tmp_path)

@@ -118,6 +118,7 @@ def test_the_dockerfile_takes_both_images_as_arguments(template: str, tmp_path: 
         "ENV SCUTTLE_LOGGING=false",
         "ADD . /app",
         "RUN pip install -r /app/requirements.txt",
+        "WORKDIR /app",
         'ENTRYPOINT ["scuttle", "python", "/app/main.py"]',
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.docker.describe import OWNER, Surroundings
@@ -12,11 +12,12 @@ from fabric_jobs.executors.docker.frames import frames
 
 UNREACHED = 3  # exit code
 CHECK = f"""\
-import socket, sys
+import sys, urllib.request
 try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()
-except OSError as error:
-    print(error, file=sys.stderr)
+    urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open(sys.argv[1], timeout=5).close()
+except Exception as error:
+    is_other = hasattr(error, "code")
+    print(f"something else answers there, with {{error.code}}" if is_other else getattr(error, "reason", error), file=sys.stderr)
     sys.exit({UNREACHED})
 """
 
@@ -24,10 +25,10 @@ except OSError as error:
 def prove(engine: Engine, image: str, url: str, around: Surroundings) -> None:
     """Raise InvalidInput when a container of `image` does not reach `url`; without a Python in the image nobody can tell."""
     name = f"fabric-jobs-{around.owner}-proof-{secrets.token_hex(4)}"
-    place = urlsplit(url)
+    health = urlunsplit((*urlsplit(url)[:2], "/healthz", "", ""))
     config = {
         "Image": image,
-        "Entrypoint": ["python3", "-c", CHECK, str(place.hostname), str(place.port or 80)],
+        "Entrypoint": ["python3", "-c", CHECK, health],
         "Cmd": [],
         "Labels": {OWNER: around.owner},
         "HostConfig": {"NetworkMode": around.network, "ExtraHosts": list(around.hosts), "CapDrop": ["ALL"]},

@@ -53,3 +53,7 @@ where t.state in ('QUEUED', 'STARTING', 'ACTIVE') and t.cancel_requested = 0 and
 select t.name, t.attempt from tasks t join activations a on a.activation_id = t.activation_id
 where a.project_id <> '' and t.attempt > 0
   and not exists (select 1 from attempts x where x.task_id = t.task_id and x.attempt = t.attempt) order by t.task_id;
+
+-- name: attempt_names
+-- What the directory of every attempt is called: by its handle, once it has one.
+select a.handle, t.name || '-' || a.attempt as name from attempts a join tasks t on t.task_id = a.task_id;
