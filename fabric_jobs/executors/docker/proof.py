@@ -12,10 +12,10 @@ from fabric_jobs.executors.docker.frames import frames
 
 UNREACHED = 3  # exit code
 CHECK = f"""\
-import sys, urllib.request
+import http.client, sys, urllib.request
 try:
     urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open(sys.argv[1], timeout=5).close()
-except Exception as error:
+except (OSError, http.client.HTTPException) as error:
     is_other = hasattr(error, "code")
     print(f"something else answers there, with {{error.code}}" if is_other else getattr(error, "reason", error), file=sys.stderr)
     sys.exit({UNREACHED})
