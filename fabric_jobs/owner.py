@@ -114,6 +114,7 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         token=keys["token"],
         version=fabric_jobs.__version__,
         executor=settings.executor,
+        engine=places.engine_named(),
     )
     try:
         await server.run(lambda: _publish(settings, address, ready))

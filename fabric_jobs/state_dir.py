@@ -20,6 +20,12 @@ class Address:
     token: str
     version: str
     executor: str = "local"  # of invocations that name none
+    engine: str = ""  # which Docker engine its environment names: see `engine_named`
+
+
+def engine_named() -> str:
+    """Return which Docker engine the environment names, as far as that can be told without asking docker."""
+    return os.environ.get("DOCKER_HOST") or os.environ.get("DOCKER_CONTEXT", "")
 
 
 def make(state_dir: Path) -> None:

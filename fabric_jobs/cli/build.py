@@ -88,15 +88,15 @@ def command(
     _conclude(rows, folder)
 
 
-def build_workspace(root: Path) -> None:
-    """Build what is not built yet of a workspace, with progress; raise RunFailed when something cannot be built."""
+def build_workspace(root: Path, skill: str | None = None, *, quiet: bool = False) -> None:
+    """Build what is not built yet of a workspace, or of one skill; raise RunFailed when something cannot be built."""
     from fabric_jobs.images.docker_command import builder_beside
 
     builder = builder_beside()
     from fabric_jobs.workspace.build import BuildOptions, plan
 
     arguments = tuple(os.environ.get(ARGUMENTS_VARIABLE, "").split())
-    rows = _build(plan(root, None, BuildOptions(arguments=arguments)), builder, quiet=False)
+    rows = _build(plan(root, skill, BuildOptions(arguments=arguments)), builder, quiet=quiet)
     _raise_failures(rows, root)
 
 

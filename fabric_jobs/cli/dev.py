@@ -47,13 +47,15 @@ def command(
 
     The first response is printed whole, then only what changed in it. A change cancels a run that is still going. What is
     wrong, in a file or in a run, is printed, and the next change is waited for. Hidden files, __pycache__, virtual
-    environments and expected.json are not watched, nor are files that come into being while the skill runs.
+    environments and expected.json are not watched, nor are files that come into being while the skill runs. With --executor
+    docker the image of the skill is built before each run.
 
     \b
     Examples:
       fabric-jobs skills dev word-count
       fabric-jobs skills dev word-count request --message skills/word-count/invoke/request/long/message.json
       fabric-jobs skills dev word-count --ignore '*.db'
+      fabric-jobs skills dev word-count --executor docker
     """
     from fabric_jobs.workspace.developing import Loop, directory_of
     from fabric_jobs.workspace.tree import Workspace, shown
@@ -128,6 +130,10 @@ class _Session:
         from fabric_jobs.workspace.run import response_of
 
         started = time.monotonic()
+        if self._loop.executor == "docker":
+            from fabric_jobs.cli.build import build_workspace
+
+            build_workspace(self._root, self._loop.name, quiet=True)
         record = self._loop.run(gateway)
         self._name_unwatched()
         if record["status"] != "COMPLETE":

@@ -50,6 +50,11 @@ class Gateway:
         self._line = self._line or self._place.connect()
         return self._place.executor
 
+    def check_engine(self) -> None:
+        """Raise PlaceUnavailable when the gateway runs containers on another engine than the one that is meant here."""
+        self._line = self._line or self._place.connect()
+        self._place.check_engine()
+
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of a GET below the project; None values of the query are left out."""
         return _json(self.raw("GET", path, **query))

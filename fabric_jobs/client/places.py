@@ -8,6 +8,7 @@ from typing import Protocol
 from fabric_jobs.client.owner import Starting, running
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.runtime.fabric_skill.http import Answer, Connection
+from fabric_jobs.state_dir import engine_named
 
 
 class Line(Protocol):
@@ -47,6 +48,17 @@ class OwnersPlace:
         """Where it runs what names no executor, once it is connected."""
         return self._address.executor if self._address is not None else ""
 
+    def check_engine(self) -> None:
+        """Raise PlaceUnavailable when it uses another Docker engine than the one that is meant here."""
+        theirs, ours = self._address.engine if self._address is not None else "", engine_named()
+        if theirs != ours:
+            raise PlaceUnavailable(
+                f"the process that looks after {self._state_dir} uses the Docker engine '{theirs or 'default'}', "
+                f"and DOCKER_HOST or DOCKER_CONTEXT names '{ours or 'default'}' here.",
+                hint="It keeps the one that it was started with. If a command has started it, it ends some seconds after the last "
+                "command and activation: then try again.",
+            )
+
     def lost(self, reason: str) -> PlaceUnavailable:
         """Return what to say when nobody answers any more."""
         self._address = None
@@ -58,6 +70,9 @@ class RemotePlace:
 
     is_local = False
     executor = ""  # it knows
+
+    def check_engine(self) -> None:
+        """Its engine is its own affair."""
 
     def __init__(self, url: str, line: Line) -> None:
         self._url = url

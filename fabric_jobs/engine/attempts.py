@@ -30,6 +30,7 @@ class Attempts:
         self._changed: set[int] = set()
         self._early: dict[str, None] = {}  # handles that changed before we knew whose they are, or after we forgot
         self._stopping: set[str] = set()
+        self._troubles: dict[int, tuple[Task, str]] = {}  # by task: why its place cannot be asked
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._stoppers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="attempt-stop")
@@ -48,8 +49,23 @@ class Attempts:
             threading.Thread(target=self._forward, args=(executor,), name=f"{name}-changed", daemon=True).start()
         return executor
 
+    def trouble(self, task: Task, reason: str) -> None:
+        """The place of a task does not answer; an empty reason says that it does again."""
+        with self._lock:
+            if reason:
+                self._troubles[task.task_id] = (task, reason)
+            else:
+                self._troubles.pop(task.task_id, None)
+
+    def troubles(self, activation_id: str) -> dict[str, str]:
+        """Return why the places of an activation's tasks cannot be asked, by node."""
+        with self._lock:
+            found = list(self._troubles.values())
+        return {task.node: reason for task, reason in found if task.activation_id == activation_id}
+
     def note(self, task: Task, executor: str, handle: str) -> None:
         """An attempt was handed to an executor."""
+        self.trouble(task, "")
         with self._lock:
             before = self._known.get(task.task_id)
             if before is not None:
@@ -72,6 +88,7 @@ class Attempts:
 
     def forget(self, task: Task) -> None:
         """The attempt is over and done with."""
+        self.trouble(task, "")
         with self._lock:
             known = self._known.pop(task.task_id, None)
             self._changed.discard(task.task_id)
@@ -112,9 +129,11 @@ class Attempts:
                 self._changed.discard(task.task_id)  # before the look: what changes during it is looked at again
             try:
                 ended = place[0].poll(place[1])
-            except ExecutorUnavailable:
+            except ExecutorUnavailable as error:
                 unavailable = True
+                self.trouble(task, error.message)
             else:
+                self.trouble(task, "")
                 if ended is None:
                     continue
                 found[task.task_id] = ended

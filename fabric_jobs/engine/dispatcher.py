@@ -98,6 +98,7 @@ class Dispatcher:
                 self._launch(snapshot, task)
         except ExecutorUnavailable as error:
             log.warning("an attempt cannot be started yet: %s", error.message)
+            self._attempts.trouble(task, error.message)
             deadlines.append(time.time() + RETRY_SECONDS)
         return min((at for at in deadlines if at is not None), default=None)
 

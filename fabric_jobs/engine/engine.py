@@ -106,6 +106,10 @@ class Engine:
         named = self._settings.executor
         return self._the_calls().deploy(saved, named if saved.source or named != "local" else "docker")
 
+    def troubles(self, activation_id: str) -> dict[str, str]:
+        """Return why tasks of an activation do not get on, by node: places that do not answer."""
+        return self._attempts.troubles(activation_id)
+
     def look(self, activation_id: str) -> None:
         """Something may have changed for an activation."""
         self._inbox.put(activation_id)

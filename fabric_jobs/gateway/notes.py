@@ -24,6 +24,8 @@ def by_node(parts: Parts, activation_id: str) -> dict[str, Note]:
         note, before = _note(parts, executor, handle), found.get(node, Note())
         remarks = tuple(dict.fromkeys((*before.remarks, *note.remarks)))
         found[node] = Note(doing=before.doing or note.doing, remarks=remarks)
+    for node, reason in parts.engine.troubles(activation_id).items():
+        found[node] = Note(doing=f"waiting: {reason}", remarks=found.get(node, Note()).remarks)
     return found
 
 

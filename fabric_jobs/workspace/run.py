@@ -186,6 +186,7 @@ def _post_skill(gateway: Gateway, found: SkillFile, executor: str) -> None:
     if gateway.is_local and (executor or gateway.executor) != "local":
         from fabric_jobs.workspace.images import images_of  # late: most runs need no image
 
+        gateway.check_engine()
         headers["x-fabric-images"] = quote(json.dumps(images_of(found)))
     gateway.post("/skills", found.document, headers=headers)
 
