@@ -142,7 +142,11 @@ class Engine:
         """Fetch an image; yield what is being done. Raises Refused with the words of the registry."""
         name, tag = _name_and_tag(reference)
         with _translated():
-            for event in self._api.pull(name, tag=tag, stream=True, decode=True):
+            try:
+                events = self._api.pull(name, tag=tag, stream=True, decode=True)
+            except _errors().APIError as error:  # 500 too: it is the registry that did not do it
+                raise Refused(_words(error)) from error
+            for event in events:
                 if "error" in event:  # errors come inside of the stream
                     raise Refused(str(event["error"]))
                 yield " ".join(filter(None, (event.get("status"), event.get("progress"))))
@@ -161,10 +165,13 @@ class Engine:
         with _translated():
             self._api.put_archive(name, "/", archive)
 
-    def start(self, name: str) -> None:
-        """Start a container; twice is harmless. Raises Gone, and Refused when its program cannot be started."""
+    def start(self, name: str) -> bool:
+        """Start a container; return False when it was started before. Raises Gone, Refused when it cannot be started."""
+        api = self._api
         with _translated():
-            self._api.start(name)
+            response = api._post(api._url("/containers/{0}/start", name))
+            api._raise_for_status(response)
+            return bool(response.status_code != 304)
 
     def attach(self, name: str) -> Stream:
         """Return what a container that is started afterwards prints, as frames, every byte as it came."""

@@ -61,11 +61,12 @@ class Steps:
             self._end(AttemptExit(None, LOST))
             return
         if found is None or found.status == "created":
-            if not self._begin(is_made=found is not None):
-                return
-        else:
-            self._catch_up(follow=found.runs)
-        self._await_end()
+            if self._begin(is_made=found is not None):
+                self._await_end(is_whole=True)
+            return
+        self._catch_up(follow=found.runs)
+        # A log that is followed ends with the container, whether its last lines were sent or not.
+        self._await_end(is_whole=not found.runs)
 
     def _look(self) -> Container | None:
         try:
@@ -88,7 +89,10 @@ class Steps:
                 self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
                 return False
             with self._reading(self._engine.attach(self.container)) as output:
-                self._engine.start(self.container)
+                if not self._engine.start(self.container):
+                    return (
+                        False  # who died before us had asked for it: what was printed before we listened is in the log
+                    )
                 self.started_at = time.monotonic()
                 say(self._directory, "")
                 self._index.follow(self._directory)
@@ -126,7 +130,8 @@ class Steps:
             self._index.follow(self._directory)
             copy(after(found, sizes(self._directory)), self._directory)
 
-    def _await_end(self) -> None:
+    def _await_end(self, *, is_whole: bool) -> None:
+        """Wait until the container has ended; `is_whole`: what it printed is here, as far as that can be known."""
         cut_at = time.monotonic()
         if self.closing.is_set():
             return
@@ -144,7 +149,7 @@ class Steps:
         if found is not None and found.status in ("removing", "dead"):
             self._end(AttemptExit(None, LOST))
             return
-        if time.monotonic() - cut_at > LATE_SECONDS:
+        if not is_whole or time.monotonic() - cut_at > LATE_SECONDS:
             self._catch_up(follow=False)
         self._end(AttemptExit(code, OUT_OF_MEMORY if found is not None and found.out_of_memory else ""))
 
