@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,14 @@ class DockerDriver(Driver):
     def _size(self, running: Running, stream: str) -> int:
         path = Path(running.handle) / stream
         return os.stat(path).st_size if path.exists() else 0
+
+
+@pytest.fixture(name="driver")
+def docker_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerDriver]:
+    """Attempts of a test."""
+    made = DockerDriver(tmp_path, monkeypatch)
+    yield made
+    made.close()
 
 
 def spec_of(*command: str, name: str = "attempt-1", **changes: Any) -> AttemptSpec:

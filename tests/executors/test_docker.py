@@ -17,6 +17,7 @@ from tests.acceptance.live import until
 from tests.docker_place import needs_docker
 from tests.executors.contract import Contract, Driver, Running, ended
 from tests.executors.docker_driver import DockerDriver, spec_of
+from tests.executors.docker_driver import docker_driver as docker_driver
 
 pytestmark = needs_docker
 
@@ -31,13 +32,6 @@ class TestDocker(Contract):
         made = DockerDriver(tmp_path, monkeypatch)
         yield made
         made.close()
-
-
-@pytest.fixture
-def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerDriver]:
-    made = DockerDriver(tmp_path, monkeypatch)
-    yield made
-    made.close()
 
 
 @pytest.fixture

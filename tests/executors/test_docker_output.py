@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from fabric_jobs.executors.base import AttemptExit
@@ -12,6 +9,7 @@ from tests.acceptance.live import until
 from tests.docker_place import docker, needs_docker
 from tests.executors.contract import Running, ended
 from tests.executors.docker_driver import DockerDriver, spec_of
+from tests.executors.docker_driver import docker_driver as docker_driver
 
 pytestmark = needs_docker
 
@@ -50,13 +48,6 @@ for name in sys.argv[2:]:
     else:
         both(name)
 """
-
-
-@pytest.fixture
-def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerDriver]:
-    made = DockerDriver(tmp_path, monkeypatch)
-    yield made
-    made.close()
 
 
 class Printing:
