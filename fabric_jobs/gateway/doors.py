@@ -6,7 +6,6 @@ import asyncio
 import errno
 import socket
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 from fabric_jobs.errors import PlaceUnavailable
@@ -82,11 +81,12 @@ class Doors:
             return self._shared
 
     def close(self) -> None:
-        """Take the shared socket away; the server closes what it answers on."""
+        """Take the shared socket away; the server closes what it answers on.
+
+        Its directory stays: containers that run on have it mounted, and will find the socket of the next owner in it.
+        """
         if self._shared is not None:
             (self._shared / SHARED_SOCKET).unlink(missing_ok=True)
-            with suppress(OSError):
-                self._shared.rmdir()
 
     def _answer_on(self, bound: socket.socket) -> None:
         if self._server is None or self._loop is None:

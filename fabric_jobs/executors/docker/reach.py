@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -48,6 +49,11 @@ class Reach:
         if not self._is_proven and self._doors is not None and not self.around.reaches_network:
             proof.prove(self._engine, image, self.inside.api_endpoint, self.around)
         self._is_proven = True
+
+    def open(self) -> None:
+        """See to it that containers that run already reach the gateway again, as far as that is possible."""
+        with suppress(InvalidInput):  # there is no way any more; what is started next says so
+            self._find()
 
     def forget(self) -> None:
         """Look again when it is next needed: somebody has deleted the network."""

@@ -123,6 +123,8 @@ class Steps:
 
     def _catch_up(self, *, follow: bool) -> None:
         """Copy what was printed while nobody listened, and to its end what is printed now."""
+        if follow:
+            self._reach.open()  # for its program the gateway was away
         self.started_at = time.monotonic()
         unlogged = Unlogged()
         with self._reading(self._engine.logs(self.container, follow=follow)) as log:
