@@ -18,6 +18,7 @@ from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 
 CONNECTIONS = 64  # that are kept open; each running attempt needs one
 PART = 1 << 16
+TIMEOUT = 60  # seconds until an engine that says nothing does not answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,13 +192,20 @@ class Engine:
             api._raise_for_status(response)
             return Stream(response)
 
-    def wait(self, name: str) -> Stream:
-        """Return a stream that ends when the container does."""
+    def wait(self, name: str, seconds: float) -> int | None:
+        """Return the exit code of a container; None when it has not ended after so long. Raises Gone."""
+        import requests
+
         api = self._api
         with _translated():
-            response = api.post(api._url("/containers/{0}/wait", name), stream=True, timeout=None)
+            try:
+                response = api.post(api._url("/containers/{0}/wait", name), timeout=(TIMEOUT, seconds))
+            except requests.RequestException as error:
+                if not _has_timed_out(error):
+                    raise
+                return None
             api._raise_for_status(response)
-            return Stream(response)
+            return int(response.json()["StatusCode"])
 
     def container(self, name: str) -> Container:
         """Look at a container; raise Gone."""
@@ -277,7 +285,7 @@ def _client(url: str) -> Any:
     wanted = kwargs_from_env() if os.environ.get("DOCKER_HOST") else _context()
     wanted["base_url"] = url
     return APIClient(
-        **wanted, version="auto", timeout=60, max_pool_size=CONNECTIONS, use_ssh_client=url.startswith("ssh://")
+        **wanted, version="auto", timeout=TIMEOUT, max_pool_size=CONNECTIONS, use_ssh_client=url.startswith("ssh://")
     )
 
 
@@ -326,6 +334,15 @@ def _translated() -> Iterator[None]:
             f"the Docker engine does not answer: {_reason(error)}.",
             hint="Start it, or name another one with DOCKER_HOST or `docker context use`.",
         ) from error
+
+
+def _has_timed_out(error: Any) -> bool:
+    import requests
+    import urllib3
+
+    return isinstance(error, requests.ReadTimeout) or any(
+        isinstance(each, urllib3.exceptions.ReadTimeoutError) for each in error.args
+    )
 
 
 def _words(error: Any) -> str:

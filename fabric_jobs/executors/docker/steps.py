@@ -28,6 +28,7 @@ from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.log_index import LogIndex
 
 LATE_SECONDS = 0.5  # a container that ends so long after its output was cut off may have printed more
+CUT_SECONDS = 2.0  # a container that runs on so long after its output was cut off is listened to anew
 REFUSED = 125  # the exit code of a program that could not be started, as `docker run` has it
 ENDED_WHEN_ASKED = 128 + 15  # what was stopped before it began
 
@@ -89,10 +90,8 @@ class Steps:
                 self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
                 return False
             with self._reading(self._engine.attach(self.container)) as output:
-                if not self._engine.start(self.container):
-                    return (
-                        False  # who died before us had asked for it: what was printed before we listened is in the log
-                    )
+                if not self._engine.start(self.container):  # who died before us had asked for it
+                    return False  # what was printed before we listened is in the log
                 self.started_at = time.monotonic()
                 say(self._directory, "")
                 self._index.follow(self._directory)
@@ -133,18 +132,16 @@ class Steps:
             copy(after(found, sizes(self._directory)), self._directory)
 
     def _await_end(self, *, is_whole: bool) -> None:
-        """Wait until the container has ended; `is_whole`: what it printed is here, as far as that can be known."""
+        """Write down how the container has ended; `is_whole`: what it printed is here, as far as that can be known."""
         cut_at = time.monotonic()
         if self.closing.is_set():
             return
         try:
-            with self._reading(self._engine.wait(self.container)) as waiting:
-                said = b"".join(waiting)
-            if self.closing.is_set():
+            code = self._engine.wait(self.container, CUT_SECONDS)
+            if code is None:  # only its output was cut off
                 return
-            code = int(json.loads(said)["StatusCode"])
             found = self._engine.container(self.container) if code else None
-        except (Gone, ValueError, KeyError):
+        except Gone:
             if self._look() is None:
                 self._end(AttemptExit(None, LOST))
             return
