@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.executors.base import STREAMS, AttemptExit, AttemptSpec, ProcessSpec
+from fabric_jobs.executors.base import STREAMS, AttemptExit, AttemptSpec, Doors, ProcessSpec
 from fabric_jobs.executors.docker import DockerExecutor
 from fabric_jobs.executors.docker.engine import Engine
 from tests.docker_place import BASE_IMAGE, docker
@@ -23,10 +23,11 @@ from tests.executors.drivers import LocalDriver
 class DockerDriver(Driver):
     """Attempts of the Docker executor; the directory of the pipes is their workspace."""
 
-    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, doors: Doors | None = None) -> None:
         self._pipes = LocalDriver(directory)
         self.root = directory / "attempts"
         self._monkeypatch = monkeypatch
+        self._doors = doors
         self._made: list[DockerExecutor] = []
         self.executor: DockerExecutor = self.anew()
 
@@ -62,7 +63,7 @@ class DockerDriver(Driver):
         return self._pipes.starts(running)
 
     def anew(self) -> DockerExecutor:
-        self._made.append(DockerExecutor(self.root))
+        self._made.append(DockerExecutor(self.root, self._doors))
         return self._made[-1]
 
     def again(self) -> DockerExecutor:
