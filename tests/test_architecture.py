@@ -50,6 +50,9 @@ FOREIGN: dict[str, str | tuple[str, ...]] = {
     "starlette": "gateway/",
     "orjson": "gateway/",
     "cookiecutter": "scaffold/",
+    "docker": "executors/docker/engine.py",
+    "requests": "executors/docker/engine.py",
+    "urllib3": "executors/docker/engine.py",
     "click": "cli/",
     "yaml": ("documents/", "cli/printing.py"),
 }

@@ -224,7 +224,8 @@ class Daemon:
                 if time.monotonic() > deadline:
                     await asyncio.to_thread(self.executor.stop, self._handle, 0.0)
                     seconds = self._place.settings.daemon_start_seconds
-                    cause = f"the daemon did not listen on port {server.port} (PORT) within {seconds:g} s"
+                    where = "" if self.key.executor == LOCAL else f" of {server.host}, where 127.0.0.1 is not enough,"
+                    cause = f"the daemon did not listen on port {server.port} (PORT){where} within {seconds:g} s"
                     lines = last_lines(self.executor, self._handle)
                     await self._end(TaskState.FAILED, AttemptExit(None), cause)
                     raise DaemonFailed(cause, lines) from None

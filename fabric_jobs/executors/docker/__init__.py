@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from fabric_jobs.executors.docker.steps import Steps, read_exit
 from fabric_jobs.executors.log_index import LogIndex
 
 NOTE_LENGTH = 100
+PROXY_SECONDS = 0.1  # a call that is not ended after so long was taken by the program
 
 
 class DockerExecutor:
@@ -92,9 +94,9 @@ class DockerExecutor:
             raise ExecutorUnavailable(f"{directory.name} has no container yet") from error
         if self._reach.around.reaches_network and found.runs and found.address:
             return found.address, port
-        if port in found.ports and found.runs:
+        if port in found.ports and found.runs and _listens(self._engine.host, found.ports[port][1]):
             return self._engine.host, found.ports[port][1]
-        raise ExecutorUnavailable(f"{directory.name} does not run yet")
+        raise ExecutorUnavailable(f"{directory.name} does not listen yet")
 
     def page(self, handle: str, query: LogQuery) -> LogPage:
         """Read the files, by the same index."""
@@ -165,3 +167,15 @@ class DockerExecutor:
     def _directory(self, handle: str) -> Path:
         """Return where an attempt is now: a state directory may have been moved, or be the copy of another one."""
         return self._root / Path(handle).name
+
+
+def _listens(host: str, port: int) -> bool:
+    """Tell whether a program listens behind a published port: the engine's proxy takes every call, and ends it when none does."""
+    try:
+        with socket.create_connection((host, port), 1.0) as connection:
+            connection.settimeout(PROXY_SECONDS)
+            return connection.recv(1) != b""
+    except TimeoutError:
+        return True
+    except OSError:
+        return False

@@ -20,8 +20,10 @@ def write_spec(directory: Path, spec: AttemptSpec) -> None:
     files = directory / "files"
     if spec.files:
         files.mkdir(exist_ok=True)
+        files.chmod(0o755)  # whoever the program runs as; nobody else comes as far as here
     for name, content in spec.files.items():
         (files / name).write_bytes(content)
+        (files / name).chmod(0o644)
     process = asdict(spec.processes[0])
     process["directory"] = str(process["directory"] or "")
     process["environment"] = dict(process["environment"])
