@@ -61,6 +61,8 @@ def test_an_engine_that_is_not_there_is_told_at_once(
     ran = unbuilt(live, "skills", "invoke", name, "--payload", "1", **{variable: value})
     assert ran.code == 5, ran
     assert said in ran.err
+    live.stop_owner()  # it has the same variables
+    until(lambda: live.address() is None, "the end of the owner")
     assert live.invoke(name)["response"] == name
 
 

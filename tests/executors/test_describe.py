@@ -75,7 +75,12 @@ def test_the_message_is_the_last_argument(
 def test_without_a_message_the_program_is_that_of_the_image() -> None:
     image = replace(IMAGE, command=SHELL_FORM)
     assert describe.program(spec_of().processes[0], image) == SHELL_FORM
-    assert describe.program(spec_of().processes[0], replace(IMAGE, command=())) == ()
+
+
+def test_a_message_is_no_program() -> None:
+    image = replace(IMAGE, command=())
+    assert describe.program(spec_of().processes[0], image) == ()
+    assert describe.program(spec_of(arguments=("M",)).processes[0], image) == ()
 
 
 # Its user
