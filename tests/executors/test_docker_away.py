@@ -187,13 +187,16 @@ def test_a_program_that_listens_is_reached_by_a_port_of_the_remote_machine(far: 
     code = """
 import os, socket
 with socket.create_server(("", int(os.environ["PORT"]))) as server:
-    server.accept()[0].sendall(b"hello")
+    while True:
+        with server.accept()[0] as connection:
+            connection.sendall(b"hello")
 """
     handle = far.executor.start(spec_of("python3", "-c", code, port=5000))
     host, port = until(lambda: _address(far, handle), "an address")
     assert host == "127.0.0.1"
     assert until(lambda: _said((host, port)), "an answer") == b"hello"
-    assert ended(far.executor, handle) == AttemptExit(0)
+    far.executor.stop(handle, 5)
+    assert far.executor.poll(handle) == AttemptExit(143, STOPPED)
 
 
 def test_a_remote_engine_that_cannot_reach_the_gateway_is_told_before_a_program_runs(
