@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.executors.base import NOT_STARTED, AttemptExit, AttemptSpec
+from tests.acceptance.live import until
 from tests.docker_place import (
     BASE_IMAGE,
     REGISTRY,
@@ -116,6 +117,7 @@ def test_an_image_that_is_not_there_is_pulled(
     assert driver.run(of_image(digest))[:2] == (AttemptExit(0), f"{MESSAGE}\n".encode())
     assert notes[0] == f"pulling {digest}"
     assert notes[-1] == ""
+    until(lambda: not driver.containers(), "nothing uses it")
     docker("image", "rm", digest)
     assert driver.run(of_image(image, "attempt-2"))[0] == AttemptExit(0)
 
