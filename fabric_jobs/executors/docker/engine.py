@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,6 +43,7 @@ class Container:
     error: str  # why it could not be started
     address: str  # in its network
     ports: Mapping[int, tuple[str, int]]  # those that are published: host and port
+    ended_at: datetime  # by the engine's clock; long ago while it has not ended
 
     @property
     def runs(self) -> bool:
@@ -225,6 +227,7 @@ class Engine:
             error=state.get("Error") or "",
             address=next(filter(None, addresses), ""),
             ports=published,
+            ended_at=datetime.fromisoformat(state["FinishedAt"]),
         )
 
     def kill(self, name: str, signal: str) -> bool:

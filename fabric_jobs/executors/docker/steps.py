@@ -16,6 +16,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fabric_jobs.errors import InvalidInput
@@ -27,7 +28,6 @@ from fabric_jobs.executors.docker.making import Unwanted, furnish, make, say
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.log_index import LogIndex
 
-LATE_SECONDS = 0.5  # a container that ends so long after its output was cut off may have printed more
 CUT_SECONDS = 2.0  # a container that runs on so long after its output was cut off is listened to anew
 REFUSED = 125  # the exit code of a program that could not be started, as `docker run` has it
 ENDED_WHEN_ASKED = 128 + 15  # what was stopped before it began
@@ -133,24 +133,25 @@ class Steps:
 
     def _await_end(self, *, is_whole: bool) -> None:
         """Write down how the container has ended; `is_whole`: what it printed is here, as far as that can be known."""
-        cut_at = time.monotonic()
+        cut_at = datetime.now(UTC)
         if self.closing.is_set():
             return
         try:
             code = self._engine.wait(self.container, CUT_SECONDS)
             if code is None:  # only its output was cut off
                 return
-            found = self._engine.container(self.container) if code else None
+            found = self._engine.container(self.container)
         except Gone:
             if self._look() is None:
                 self._end(AttemptExit(None, LOST))
             return
-        if found is not None and found.status in ("removing", "dead"):
+        if found.status in ("removing", "dead"):
             self._end(AttemptExit(None, LOST))
             return
-        if not is_whole or time.monotonic() - cut_at > LATE_SECONDS:
+        # It may have printed more when it ended after its output was cut off. The clock of another machine is not ours: there we look in any case.
+        if not is_whole or found.ended_at > cut_at or not self._reach.around.shares_files:
             self._catch_up(follow=False)
-        self._end(AttemptExit(code, OUT_OF_MEMORY if found is not None and found.out_of_memory else ""))
+        self._end(AttemptExit(code, OUT_OF_MEMORY if code and found.out_of_memory else ""))
 
     def _refuse(self, message: str) -> None:
         with open(self._directory / "stderr", "ab") as file:
