@@ -87,6 +87,15 @@ def test_connections_that_are_cut_are_made_again(driver: DockerDriver, proxy: Do
     assert driver.output(running.handle)[0] == b"before\n0\n1\n2\n"
 
 
+def test_what_is_printed_after_a_cut_and_right_before_the_end_is_there(
+    driver: DockerDriver, proxy: DockerProxy, running: Running
+) -> None:
+    proxy.cut()
+    driver.order(running, "echo last; exit 0", wait=False)
+    assert ended(driver.executor, running.handle) == AttemptExit(0)
+    assert driver.output(running.handle)[0] == b"before\nlast\n"
+
+
 def test_nothing_is_accepted_and_nothing_stopped_while_it_is_away(
     driver: DockerDriver, proxy: DockerProxy, running: Running
 ) -> None:
