@@ -148,7 +148,7 @@ class Steps:
         if found.status in ("removing", "dead"):
             self._end(AttemptExit(None, LOST))
             return
-        # It may have printed more when it ended after its output was cut off. The clock of another machine is not ours: there we look in any case.
+        # Its output was cut off before it ended: there may be more. An engine far away has a clock of its own.
         if not is_whole or found.ended_at > cut_at or not self._reach.around.shares_files:
             self._catch_up(follow=False)
         self._end(AttemptExit(code, OUT_OF_MEMORY if code and found.out_of_memory else ""))
