@@ -38,7 +38,7 @@ def namespace() -> Iterator[str]:
     left = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
     ours = [image for image in left if name in image]
     if ours:
-        docker("image", "rm", *ours, check=False)
+        docker("image", "rm", "--force", *ours, check=False)  # the last container may still be on its way out
 
 
 def build(name: str, *lines: str) -> str:
