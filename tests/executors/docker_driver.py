@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fabric_jobs.executors.base import AttemptSpec
+from fabric_jobs.executors.base import STREAMS, AttemptExit, AttemptSpec, Doors, ProcessSpec
 from fabric_jobs.executors.docker import DockerExecutor
 from fabric_jobs.executors.docker.engine import Engine
 from tests.docker_place import BASE_IMAGE, docker
-from tests.executors.contract import SECONDS, Driver, Running
+from tests.executors.contract import SECONDS, Driver, Running, ended
 from tests.executors.drivers import LocalDriver
 
 
 class DockerDriver(Driver):
     """Attempts of the Docker executor; the directory of the pipes is their workspace."""
 
-    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, doors: Doors | None = None) -> None:
         self._pipes = LocalDriver(directory)
-        self._root = directory / "attempts"
+        self.root = directory / "attempts"
         self._monkeypatch = monkeypatch
+        self._doors = doors
         self._made: list[DockerExecutor] = []
         self.executor: DockerExecutor = self.anew()
 
@@ -59,25 +63,52 @@ class DockerDriver(Driver):
         return self._pipes.starts(running)
 
     def anew(self) -> DockerExecutor:
-        self._made.append(DockerExecutor(self._root))
+        self._made.append(DockerExecutor(self.root, self._doors))
         return self._made[-1]
+
+    def again(self) -> DockerExecutor:
+        """The process that looked after the attempts has ended, and another one is there."""
+        self.executor.close()
+        self.executor = self.anew()
+        return self.executor
+
+    def place(self, name: str) -> Path:
+        """Return where the pipes of an attempt are."""
+        return self._pipes.place(name)
+
+    def run(self, spec: AttemptSpec) -> tuple[AttemptExit, bytes, bytes]:
+        """Run an attempt to its end; return how it ended and what it printed."""
+        handle = self.executor.start(spec)
+        return (ended(self.executor, handle), *self.output(handle))
+
+    def output(self, handle: str) -> tuple[bytes, bytes]:
+        """Return what an attempt has printed so far."""
+        stdout, stderr = (self.executor.logs(handle, stream, 0, 1 << 24) for stream in STREAMS)
+        return stdout, stderr
 
     def unreachable(self) -> None:
         self._monkeypatch.setattr(Engine, "ping", Engine(url="tcp://127.0.0.1:1").ping)
 
     def container(self, running: Running) -> str:
         """Return the name of the container of an attempt."""
-        return docker(
-            "ps", "--all", "--quiet", "--filter", f"label=fabric-jobs.attempt={running.spec.name}"
-        ).stdout.strip()
+        return "".join(self.containers(f"fabric-jobs.attempt={running.spec.name}"))
+
+    def containers(self, label: str = "fabric-jobs.owner") -> list[str]:
+        """Return the ids of the containers of this test that have a label; those of other tests are none of ours."""
+        ours = f"fabric-jobs.owner={self.executor._reach.owner}"
+        return docker("ps", "-aq", "--filter", f"label={ours}", "--filter", f"label={label}").stdout.split()
+
+    def inspect(self, running: Running) -> dict[str, Any]:
+        """Return what the engine knows of the container of an attempt."""
+        found: list[dict[str, Any]] = json.loads(docker("inspect", self.container(running)).stdout)
+        return found[0]
 
     def close(self) -> None:
         """Let go of everything, and leave no container behind."""
         self._monkeypatch.undo()
         for executor in self._made:
             executor.close()
-        owner = self.executor._reach.owner
-        left = docker("ps", "--all", "--quiet", "--filter", f"label=fabric-jobs.owner={owner}").stdout.split()
+        left = self.containers()
         if left:
             docker("rm", "--force", *left, check=False)  # some may go by themselves
         self._pipes.executor.close()
@@ -85,3 +116,18 @@ class DockerDriver(Driver):
     def _size(self, running: Running, stream: str) -> int:
         path = Path(running.handle) / stream
         return os.stat(path).st_size if path.exists() else 0
+
+
+@pytest.fixture(name="driver")
+def docker_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerDriver]:
+    """Attempts of a test."""
+    made = DockerDriver(tmp_path, monkeypatch)
+    yield made
+    made.close()
+
+
+def spec_of(*command: str, name: str = "attempt-1", **changes: Any) -> AttemptSpec:
+    """Return an attempt of a program in the base image."""
+    files = changes.pop("files", {})
+    process = ProcessSpec(**{"directory": None, "command": command, "image": BASE_IMAGE, **changes})
+    return AttemptSpec(name=name, processes=(process,), files=files)

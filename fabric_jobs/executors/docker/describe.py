@@ -71,6 +71,8 @@ def container(spec: AttemptSpec, image: Image, files: Path, around: Surroundings
 def program(process: ProcessSpec, image: Image) -> tuple[str, ...]:
     """Return what is run: `command`, else the image's ENTRYPOINT and CMD, and the arguments; empty when there is nothing."""
     words = process.command or (*image.entrypoint, *image.command)
+    if not words:
+        return ()  # a message is no program
     if not process.command and words[:2] == SHELL and len(words) == 3 and process.arguments:
         # The shell form would get the message as "$0", and lose it; it is the last argument, in every place.
         words = (*SHELL, f'{words[2]} "$@"', "sh")

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 
 CONNECTIONS = 64  # that are kept open; each running attempt needs one
 PART = 1 << 16
+TIMEOUT = 60  # seconds until an engine that says nothing does not answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,7 @@ class Container:
     error: str  # why it could not be started
     address: str  # in its network
     ports: Mapping[int, tuple[str, int]]  # those that are published: host and port
+    ended_at: datetime  # by the engine's clock; long ago while it has not ended
 
     @property
     def runs(self) -> bool:
@@ -142,7 +145,11 @@ class Engine:
         """Fetch an image; yield what is being done. Raises Refused with the words of the registry."""
         name, tag = _name_and_tag(reference)
         with _translated():
-            for event in self._api.pull(name, tag=tag, stream=True, decode=True):
+            try:
+                events = self._api.pull(name, tag=tag, stream=True, decode=True)
+            except _errors().APIError as error:  # 500 too: it is the registry that did not do it
+                raise Refused(_words(error)) from error
+            for event in events:
                 if "error" in event:  # errors come inside of the stream
                     raise Refused(str(event["error"]))
                 yield " ".join(filter(None, (event.get("status"), event.get("progress"))))
@@ -161,10 +168,13 @@ class Engine:
         with _translated():
             self._api.put_archive(name, "/", archive)
 
-    def start(self, name: str) -> None:
-        """Start a container; twice is harmless. Raises Gone, and Refused when its program cannot be started."""
+    def start(self, name: str) -> bool:
+        """Start a container; return False when it was started before. Raises Gone, Refused when it cannot be started."""
+        api = self._api
         with _translated():
-            self._api.start(name)
+            response = api._post(api._url("/containers/{0}/start", name))
+            api._raise_for_status(response)
+            return bool(response.status_code != 304)
 
     def attach(self, name: str) -> Stream:
         """Return what a container that is started afterwards prints, as frames, every byte as it came."""
@@ -184,13 +194,20 @@ class Engine:
             api._raise_for_status(response)
             return Stream(response)
 
-    def wait(self, name: str) -> Stream:
-        """Return a stream that ends when the container does."""
+    def wait(self, name: str, seconds: float) -> int | None:
+        """Return the exit code of a container; None when it has not ended after so long. Raises Gone."""
+        import requests
+
         api = self._api
         with _translated():
-            response = api.post(api._url("/containers/{0}/wait", name), stream=True, timeout=None)
+            try:
+                response = api.post(api._url("/containers/{0}/wait", name), timeout=(TIMEOUT, seconds))
+            except requests.RequestException as error:
+                if not _has_timed_out(error):
+                    raise
+                return None
             api._raise_for_status(response)
-            return Stream(response)
+            return int(response.json()["StatusCode"])
 
     def container(self, name: str) -> Container:
         """Look at a container; raise Gone."""
@@ -210,6 +227,7 @@ class Engine:
             error=state.get("Error") or "",
             address=next(filter(None, addresses), ""),
             ports=published,
+            ended_at=datetime.fromisoformat(state["FinishedAt"]),
         )
 
     def kill(self, name: str, signal: str) -> bool:
@@ -270,7 +288,7 @@ def _client(url: str) -> Any:
     wanted = kwargs_from_env() if os.environ.get("DOCKER_HOST") else _context()
     wanted["base_url"] = url
     return APIClient(
-        **wanted, version="auto", timeout=60, max_pool_size=CONNECTIONS, use_ssh_client=url.startswith("ssh://")
+        **wanted, version="auto", timeout=TIMEOUT, max_pool_size=CONNECTIONS, use_ssh_client=url.startswith("ssh://")
     )
 
 
@@ -319,6 +337,15 @@ def _translated() -> Iterator[None]:
             f"the Docker engine does not answer: {_reason(error)}.",
             hint="Start it, or name another one with DOCKER_HOST or `docker context use`.",
         ) from error
+
+
+def _has_timed_out(error: Any) -> bool:
+    import requests
+    import urllib3
+
+    return isinstance(error, requests.ReadTimeout) or any(
+        isinstance(each, urllib3.exceptions.ReadTimeoutError) for each in error.args
+    )
 
 
 def _words(error: Any) -> str:

@@ -11,7 +11,7 @@ PIECE = 16_384  # bytes; a longer line is in the log in pieces of this size
 
 
 def frames(parts: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Yield stream and bytes of each frame; what is left of one that never ends is yielded too."""
+    """Yield stream and bytes of each frame; one that was cut off is not: it comes whole when the log is read again."""
     buffer = bytearray()
     at = 0
     for part in parts:
@@ -24,8 +24,6 @@ def frames(parts: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
                 break
             yield _stream(buffer[at]), bytes(buffer[at + HEAD : at + HEAD + size])
             at += HEAD + size
-    if len(buffer) - at > HEAD:
-        yield _stream(buffer[at]), bytes(buffer[at + HEAD :])
 
 
 def _stream(number: int) -> str:

@@ -11,6 +11,7 @@ from fabric_jobs.executors.docker.engine import Engine, Gone, Refused
 from fabric_jobs.executors.docker.frames import frames
 
 UNREACHED = 3  # exit code
+PATIENCE_SECONDS = 30.0  # more than the check takes
 CHECK = f"""\
 import http.client, sys, urllib.request
 try:
@@ -36,9 +37,7 @@ def prove(engine: Engine, image: str, url: str, around: Surroundings) -> None:
     try:
         engine.create(name, config)
         engine.start(name)
-        with engine.wait(name) as waiting:
-            list(waiting)
-        code = engine.container(name).exit_code
+        code = engine.wait(name, PATIENCE_SECONDS)
         with engine.logs(name, follow=False) as log:
             said = b"".join(text.partition(b" ")[2] for _, text in frames(log)).decode(errors="replace").strip()
     except (Gone, Refused):

@@ -16,6 +16,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fabric_jobs.errors import InvalidInput
@@ -27,7 +28,7 @@ from fabric_jobs.executors.docker.making import Unwanted, furnish, make, say
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.log_index import LogIndex
 
-LATE_SECONDS = 0.5  # a container that ends so long after its output was cut off may have printed more
+CUT_SECONDS = 2.0  # a container that runs on so long after its output was cut off is listened to anew
 REFUSED = 125  # the exit code of a program that could not be started, as `docker run` has it
 ENDED_WHEN_ASKED = 128 + 15  # what was stopped before it began
 
@@ -61,11 +62,12 @@ class Steps:
             self._end(AttemptExit(None, LOST))
             return
         if found is None or found.status == "created":
-            if not self._begin(is_made=found is not None):
-                return
-        else:
-            self._catch_up(follow=found.runs)
-        self._await_end()
+            if self._begin(is_made=found is not None):
+                self._await_end(is_whole=True)
+            return
+        self._catch_up(follow=found.runs)
+        # A log that is followed ends with the container, whether its last lines were sent or not.
+        self._await_end(is_whole=not found.runs)
 
     def _look(self) -> Container | None:
         try:
@@ -91,7 +93,8 @@ class Steps:
                 self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
                 return False
             with self._reading(self._engine.attach(self.container)) as output:
-                self._engine.start(self.container)
+                if not self._engine.start(self.container):  # who died before us had asked for it
+                    return False  # what was printed before we listened is in the log
                 self.started_at = time.monotonic()
                 say(self._directory, "")
                 self._index.follow(self._directory)
@@ -131,27 +134,27 @@ class Steps:
             self._index.follow(self._directory)
             copy(after(found, sizes(self._directory)), self._directory)
 
-    def _await_end(self) -> None:
-        cut_at = time.monotonic()
+    def _await_end(self, *, is_whole: bool) -> None:
+        """Write down how the container has ended; `is_whole`: what it printed is here, as far as that can be known."""
+        cut_at = datetime.now(UTC)
         if self.closing.is_set():
             return
         try:
-            with self._reading(self._engine.wait(self.container)) as waiting:
-                said = b"".join(waiting)
-            if self.closing.is_set():
+            code = self._engine.wait(self.container, CUT_SECONDS)
+            if code is None:  # only its output was cut off
                 return
-            code = int(json.loads(said)["StatusCode"])
-            found = self._engine.container(self.container) if code else None
-        except (Gone, ValueError, KeyError):
+            found = self._engine.container(self.container)
+        except Gone:
             if self._look() is None:
                 self._end(AttemptExit(None, LOST))
             return
-        if found is not None and found.status in ("removing", "dead"):
+        if found.status in ("removing", "dead"):
             self._end(AttemptExit(None, LOST))
             return
-        if time.monotonic() - cut_at > LATE_SECONDS:
+        # Its output was cut off before it ended: there may be more. An engine far away has a clock of its own.
+        if not is_whole or found.ended_at > cut_at or not self._reach.around.shares_files:
             self._catch_up(follow=False)
-        self._end(AttemptExit(code, OUT_OF_MEMORY if found is not None and found.out_of_memory else ""))
+        self._end(AttemptExit(code, OUT_OF_MEMORY if code and found.out_of_memory else ""))
 
     def _refuse(self, message: str) -> None:
         with open(self._directory / "stderr", "ab") as file:

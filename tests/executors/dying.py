@@ -1,0 +1,78 @@
+"""Processes that look after an attempt in a container, and are killed with -9 at a step of its life."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fabric_jobs.executors.base import AttemptSpec
+from fabric_jobs.executors.docker import DockerExecutor, copying, steps
+from fabric_jobs.executors.docker.engine import Engine
+from fabric_jobs.executors.docker.steps import Steps
+
+
+def die(*_: object, **__: object) -> NoReturn:
+    """Kill this process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("it lives")
+
+
+def _before(owner: Any, name: str) -> None:
+    setattr(owner, name, die)
+
+
+def _after(owner: Any, name: str) -> None:
+    done = getattr(owner, name)
+    setattr(owner, name, lambda *words, **options: die(done(*words, **options)))
+
+
+def _while_it_starts() -> None:
+    def start(_: Engine, container: str) -> None:
+        # The engine has the request, and nobody waits for its answer.
+        subprocess.Popen(["docker", "start", container], stdout=subprocess.DEVNULL, start_new_session=True)
+        die()
+
+    setattr(Engine, "start", start)  # noqa: B010 - mypy would not have it otherwise
+
+
+def _while_it_is_copied() -> None:
+    def copy(found: Iterable[tuple[str, bytes]], directory: Path) -> None:
+        for stream, text in found:
+            copying.copy([(stream, text[: len(text) // 2 + 1])], directory)
+            die()
+
+    setattr(steps, "copy", copy)  # noqa: B010
+
+
+# Where a process can die, in the order of an attempt's life.
+STEPS: dict[str, Callable[[], None]] = {
+    "before it is made": lambda: _before(Engine, "create"),
+    "after it is made": lambda: _after(Engine, "create"),
+    "before it listens": lambda: _before(Engine, "attach"),
+    "before it starts": lambda: _before(Engine, "start"),
+    "while it starts": _while_it_starts,
+    "after it starts": lambda: _after(Engine, "start"),
+    "while it is copied": _while_it_is_copied,
+    "after it is copied": lambda: _before(Engine, "wait"),
+    "before the end is written": lambda: _before(Steps, "_end"),
+    "before it is deleted": lambda: _before(Engine, "remove"),
+}
+
+
+def start_and_die(root: Path, spec: AttemptSpec, step: str) -> multiprocessing.process.BaseProcess:
+    """Start an attempt in a process that is killed at a step; return the process."""
+    made = multiprocessing.get_context("spawn").Process(target=_run, args=(root, spec, step))
+    made.start()
+    return made
+
+
+def _run(root: Path, spec: AttemptSpec, step: str) -> None:
+    STEPS[step]()
+    DockerExecutor(root).start(spec)
+    threading.Event().wait()  # for the end

@@ -1,0 +1,183 @@
+"""What a container is made of, compared as a value: no engine is needed."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
+from fabric_jobs.executors.docker import describe
+from fabric_jobs.executors.docker.describe import Surroundings
+from fabric_jobs.executors.docker.engine import Image
+
+IMAGE = Image(entrypoint=(), command=("python3",), environment={"PATH": "/bin"}, user="", stop_signal="SIGTERM")
+AROUND = Surroundings(
+    owner="owner",
+    network="fabric-jobs",
+    uid=0,
+    gid=0,
+    state=Path("/home/me/work/.fabric-jobs"),
+    door=Path("/tmp/door"),
+    shares_files=True,
+    reaches_network=True,
+)
+FILES = Path("/home/me/work/.fabric-jobs/attempts/a-1/files")
+
+
+def spec_of(**changes: Any) -> AttemptSpec:
+    files = changes.pop("files", {})
+    return AttemptSpec(name="a-1", processes=(ProcessSpec(directory=None, image="i:1", **changes),), files=files)
+
+
+def container(around: Surroundings = AROUND, image: Image = IMAGE, **changes: Any) -> dict[str, Any]:
+    return describe.container(spec_of(**changes), image, FILES, around)
+
+
+def variables(made: dict[str, Any]) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in made["Env"])
+
+
+# Its program
+
+SHELL_FORM = ("/bin/sh", "-c", "exec python main.py")
+
+
+@pytest.mark.parametrize(
+    ("command", "entrypoint", "default", "words"),
+    [
+        (("python", "main.py"), (), (), ("python", "main.py", "M")),
+        (("python", "main.py"), ("scuttle",), ("other",), ("python", "main.py", "M")),
+        ((), ("scuttle", "python", "main.py"), (), ("scuttle", "python", "main.py", "M")),
+        ((), (), ("python", "main.py"), ("python", "main.py", "M")),
+        ((), ("scuttle",), ("python", "main.py"), ("scuttle", "python", "main.py", "M")),
+        ((), SHELL_FORM, (), ("/bin/sh", "-c", 'exec python main.py "$@"', "sh", "M")),
+        ((), (), SHELL_FORM, ("/bin/sh", "-c", 'exec python main.py "$@"', "sh", "M")),
+        (("/bin/sh", "-c", "echo $0"), (), (), ("/bin/sh", "-c", "echo $0", "M")),
+        ((), ("/bin/sh", "-c", "echo $1", "sh"), (), ("/bin/sh", "-c", "echo $1", "sh", "M")),
+    ],
+    ids=["command", "command first", "entrypoint", "cmd", "both", "shell", "cmd shell", "own shell", "own name"],
+)
+def test_the_message_is_the_last_argument(
+    command: tuple[str, ...], entrypoint: tuple[str, ...], default: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    image = replace(IMAGE, entrypoint=entrypoint, command=default)
+    process = spec_of(command=command, arguments=("M",)).processes[0]
+    assert describe.program(process, image) == words
+    made = container(image=image, command=command, arguments=("M",))
+    assert (*made["Entrypoint"], *made["Cmd"]) == words
+
+
+def test_without_a_message_the_program_is_that_of_the_image() -> None:
+    image = replace(IMAGE, command=SHELL_FORM)
+    assert describe.program(spec_of().processes[0], image) == SHELL_FORM
+
+
+def test_a_message_is_no_program() -> None:
+    image = replace(IMAGE, command=())
+    assert describe.program(spec_of().processes[0], image) == ()
+    assert describe.program(spec_of(arguments=("M",)).processes[0], image) == ()
+
+
+# Its user
+
+
+@pytest.mark.parametrize(
+    ("user", "uid", "runs_as"),
+    [
+        ("", 0, ""),
+        ("", 1000, "1000:1001"),
+        ("root", 1000, "1000:1001"),
+        ("0:0", 1000, "1000:1001"),
+        ("worker", 1000, ""),
+        ("worker", 0, ""),
+        ("1234:5", 1000, ""),
+    ],
+)
+def test_nobody_runs_as_root_for_a_user_who_is_not(user: str, uid: int, runs_as: str) -> None:
+    image, around = replace(IMAGE, user=user), replace(AROUND, uid=uid, gid=1001)
+    assert describe.user_of(image, around) == runs_as
+    made = container(around, image)
+    assert made.get("User", "") == runs_as
+    assert variables(made).get("HOME", "") == ("/tmp" if runs_as else "")
+
+
+def test_a_home_that_is_given_stays() -> None:
+    made = container(replace(AROUND, uid=1000), environment={"HOME": "/home/it"})
+    assert variables(made)["HOME"] == "/home/it"
+
+
+# What it may do
+
+
+def test_limits_are_those_of_the_engine_without_swap() -> None:
+    limited = container(limits=Limits(cpu=0.25, memory=1 << 20, gpu=2))["HostConfig"]
+    assert limited["NanoCpus"] == 250_000_000
+    assert limited["Memory"] == limited["MemorySwap"] == 1 << 20
+    assert limited["DeviceRequests"] == [{"Count": 2, "Capabilities": [["gpu"]]}]
+    assert not {"NanoCpus", "Memory", "MemorySwap", "DeviceRequests"} & container()["HostConfig"].keys()
+
+
+def test_rights_are_taken_away() -> None:
+    made = container()["HostConfig"]
+    assert made["CapDrop"] == ["ALL"]
+    assert made["SecurityOpt"] == ["no-new-privileges"]
+    assert not made.get("Privileged")
+    assert made["NetworkMode"] == "fabric-jobs"
+
+
+# What it sees
+
+
+def test_mounts_are_read_only_but_the_workspace_whose_state_is_hidden() -> None:
+    mounts = container(workspace="/home/me/work", files={"payload.json": b""})["HostConfig"]["Mounts"]
+    assert {mount["Target"]: (mount["Type"], mount["ReadOnly"]) for mount in mounts} == {
+        "/opt/fabric-jobs/runtime": ("bind", True),
+        "/run/fabric-jobs/files": ("bind", True),
+        "/run/fabric-jobs/door": ("bind", True),
+        "/home/me/work": ("bind", False),
+        "/home/me/work/.fabric-jobs": ("tmpfs", True),
+    }
+
+
+def test_what_is_not_there_is_not_mounted() -> None:
+    made = container(replace(AROUND, door=None))["HostConfig"]["Mounts"]
+    assert [mount["Target"] for mount in made] == ["/opt/fabric-jobs/runtime"]
+
+
+def test_an_engine_far_away_gets_no_directory_of_this_machine() -> None:
+    far = replace(AROUND, shares_files=False, reaches_network=False, door=None)
+    made = container(far, workspace="/home/me/work", files={"payload.json": b"{}"}, port=5000)["HostConfig"]
+    assert "Mounts" not in made
+    assert made["PortBindings"] == {"5000/tcp": [{"HostIp": "", "HostPort": ""}]}
+
+
+@pytest.mark.parametrize(("reaches", "published"), [(True, None), (False, "127.0.0.1")])
+def test_a_port_is_published_only_where_the_network_cannot_be_reached(reaches: bool, published: str | None) -> None:
+    made = container(replace(AROUND, reaches_network=reaches), port=5000)
+    places = made["HostConfig"].get("PortBindings", {}).get("5000/tcp", [{"HostIp": None}])
+    assert [place["HostIp"] for place in places] == [published]
+    assert variables(made)["PORT"] == "5000"
+
+
+def test_the_runtime_layer_comes_before_what_the_image_imports() -> None:
+    image = replace(IMAGE, environment={"PYTHONPATH": "/image"})
+    layer = "/opt/fabric-jobs/runtime"
+    assert variables(container(image=image))["PYTHONPATH"] == f"{layer}:/image"
+    assert variables(container(image=image, environment={"PYTHONPATH": "/own"}))["PYTHONPATH"] == f"{layer}:/own"
+    assert variables(container())["PYTHONPATH"] == layer
+
+
+def test_an_archive_has_the_runtime_layer_and_the_files() -> None:
+    with tarfile.open(fileobj=io.BytesIO(describe.archive({"payload.json": b"{}"}))) as tar:
+        names = tar.getnames()
+        member = tar.extractfile("run/fabric-jobs/files/payload.json")
+        assert member is not None
+        assert member.read() == b"{}"
+        assert {each.mode for each in tar.getmembers()} == {0o644}
+    assert "opt/fabric-jobs/runtime/fabric_skill/__init__.py" in names
+    assert not [name for name in names if name.startswith("/")]
