@@ -93,8 +93,12 @@ class Steps:
                 self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
                 return False
             with self._reading(self._engine.attach(self.container)) as output:
-                if not self._engine.start(self.container):  # who died before us had asked for it
-                    return False  # what was printed before we listened is in the log
+                # Who died before us may have asked for its start, which is carried out only now; it may even have ended. What was
+                # printed before we listened is in the log; and what has ended would run once more.
+                if is_made and self._engine.container(self.container).status != "created":
+                    return False
+                if not self._engine.start(self.container):
+                    return False
                 self.started_at = time.monotonic()
                 say(self._directory, "")
                 self._index.follow(self._directory)

@@ -1,4 +1,0 @@
-from tests.acceptance.test_trace import *  # noqa: F403
-from tests.docker_place import needs_docker
-
-pytestmark = needs_docker
