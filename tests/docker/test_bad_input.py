@@ -58,7 +58,8 @@ def test_what_has_changed_since_says_so(live: DockerLive, name: str) -> None:
 def test_an_engine_that_is_not_there_is_told_at_once(
     live: DockerLive, name: str, variable: str, value: str, said: str
 ) -> None:
-    ran = unbuilt(live, "skills", "invoke", name, "--payload", "1", **{variable: value})
+    named = {"DOCKER_HOST": "", "DOCKER_CONTEXT": "", variable: value}
+    ran = unbuilt(live, "skills", "invoke", name, "--payload", "1", **named)
     assert ran.code == 5, ran
     assert said in ran.err
     live.stop_owner()  # it has the same variables

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -150,9 +152,14 @@ class Far:
 
 @pytest.fixture
 def listening() -> Iterator[socket.socket]:
-    """A port that containers reach."""
+    """A gateway that containers reach, as far as anybody looks who only wants to know whether it is there."""
     with socket.create_server((Engine().network(NETWORK, OPTIONS), 0)) as made:
+        answering = threading.Thread(target=_answer, args=(made,), daemon=True)
+        answering.start()
         yield made
+        with suppress(OSError):  # a test has ended it
+            made.shutdown(socket.SHUT_RDWR)
+        answering.join()
 
 
 @pytest.fixture
@@ -212,6 +219,7 @@ def test_a_remote_engine_that_cannot_reach_the_gateway_is_told_before_a_program_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: str, listening: socket.socket
 ) -> None:
     host, port = listening.getsockname()
+    listening.shutdown(socket.SHUT_RDWR)
     listening.close()
     driver = DockerDriver(tmp_path, monkeypatch, Far(f"http://{host}:{port}"))
     found, stdout, stderr = driver.run(spec_of("echo", "here"))
@@ -231,6 +239,14 @@ def test_a_remote_engine_needs_an_address_of_the_gateway(
     assert found == AttemptExit(125, NOT_STARTED)
     assert b"is on another machine" in stderr
     driver.close()
+
+
+def _answer(listening: socket.socket) -> None:
+    with suppress(OSError):  # it is closed
+        while True:
+            with listening.accept()[0] as connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 
 def _address(driver: DockerDriver, handle: str) -> tuple[str, int] | None:

@@ -42,19 +42,25 @@ def terminal() -> Iterator[tuple[TextIO, int]]:
     os.close(master)
 
 
-def shown(master: int) -> list[str]:
-    """Return the lines that were drawn."""
-    return [line.rstrip() for line in re.split(r"[\r\n]*\x1b\[2K", os.read(master, 65_536).decode()) if line.strip()]
+def shown(terminal: tuple[TextIO, int]) -> list[str]:
+    """Return the lines that were drawn; a terminal hands them on in parts."""
+    stream, master = terminal
+    stream.write("\0")
+    stream.flush()
+    drawn = b""
+    while not drawn.endswith(b"\0"):
+        drawn += os.read(master, 65_536)
+    lines = re.split(r"[\r\n]*\x1b\[2K", drawn.decode().rstrip("\0"))
+    return [line.rstrip() for line in lines if line.strip()]
 
 
 def test_a_terminal_shows_one_line_that_stays_when_the_image_is_pushed(terminal: tuple[TextIO, int]) -> None:
-    stream, master = terminal
-    progress = PushProgress([ONE, MORE], stream=stream)
+    progress = PushProgress([ONE, MORE], stream=terminal[0])
     progress.update(ONE, HALF)
     progress.update(ONE, None)
     progress.update(MORE, HALF)
     progress.close()
-    drawn = shown(master)
+    drawn = shown(terminal)
     assert drawn == [
         "  one       pushing       0.0 s  1 of 2 layers, 1.5 MB of 3.0 MB",
         "  one       pushed        0.0 s",
@@ -64,10 +70,10 @@ def test_a_terminal_shows_one_line_that_stays_when_the_image_is_pushed(terminal:
 
 @pytest.mark.parametrize("columns", [20, 40, 50, 60, 80, 200])
 def test_a_narrow_terminal_never_shows_a_part_of_a_figure(terminal: tuple[TextIO, int], columns: int) -> None:
-    stream, master = terminal
+    stream, _ = terminal
     fcntl.ioctl(stream.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     PushProgress([ONE], stream=stream).update(ONE, BROKEN)
-    (line,) = shown(master)
+    (line,) = shown(terminal)
     assert len(line) < max(21, columns)
     found = [part for part in line.split("  ")[-1].split(", ") if "of" in part or "broke" in part]
     assert found == ["1 of 2 layers", "1.5 MB of 3.0 MB", "the connection broke"][: len(found)]
