@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from fabric_jobs.errors import InvalidInput
+
 PRIVATE = 0o600  # what may hold a token is for its user only
 
 
@@ -29,6 +31,16 @@ def replace_file(path: Path, text: str, mode: int = PRIVATE) -> None:
     except OSError:
         partial.unlink(missing_ok=True)  # it may have been the disk that is full
         raise
+
+
+def write_config(path: Path, lines: list[str]) -> None:
+    """Replace a file of the configuration; only this user can read it. Raises InvalidInput when it cannot be written."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(path, "\n".join(lines))
+    except OSError as error:
+        hint = "Name another directory with FABRIC_JOBS_CONFIG_DIR."
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}.", hint=hint) from error
 
 
 def quoted(text: str) -> str:

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 from fabric_jobs.client.remote import Remote
-from fabric_jobs.config_files import config_dir, quoted, replace_file
+from fabric_jobs.config_files import config_dir, quoted, write_config
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.names import nearest
 
@@ -42,17 +42,11 @@ def find_profile(name: str) -> Remote:
 
 def write_profiles(profiles: dict[str, Remote]) -> None:
     """Replace the file, whole or not at all; only this user can read it."""
-    path = profiles_file()
     lines = []
     for name, remote in sorted(profiles.items()):
         lines += [f"[profiles.{quoted(name)}]", f"url = {quoted(remote.url)}", f"token = {quoted(remote.token)}"]
         lines += [f"project = {quoted(remote.project_id)}", ""]
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(path, "\n".join(lines))
-    except OSError as error:
-        hint = "Name another directory with FABRIC_JOBS_CONFIG_DIR."
-        raise InvalidInput(f"{path} cannot be written: {error.strerror}.", hint=hint) from error
+    write_config(profiles_file(), lines)
 
 
 def _remote(values: dict[str, str]) -> Remote:

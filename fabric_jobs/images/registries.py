@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.config_files import config_dir, quoted, replace_file
+from fabric_jobs.config_files import config_dir, quoted, write_config
 from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound
 from fabric_jobs.names import check_new_name, nearest
 
@@ -145,17 +145,11 @@ def _registry(name: str, values: dict[str, str]) -> Registry:
 
 
 def _write(registries: Registries) -> None:
-    path = registries_file()
     lines = [f"active = {quoted(registries.active)}", ""] if registries.active else []
     for name, registry in sorted(registries.known.items()):
         lines += [f"[registries.{quoted(name)}]", f"url = {quoted(registry.url)}"]
         lines += [f"namespace = {quoted(registry.namespace)}", ""]
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(path, "\n".join(lines))
-    except OSError as error:
-        hint = "Name another directory with FABRIC_JOBS_CONFIG_DIR."
-        raise InvalidInput(f"{path} cannot be written: {error.strerror}.", hint=hint) from error
+    write_config(registries_file(), lines)
 
 
 def _checked_url(given: str) -> str:
