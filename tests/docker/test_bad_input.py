@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,11 @@ def _images(name: str) -> list[str]:
     found = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"test-{name}").stdout.split()
     assert found
     return found
+
+
+def test_a_docker_context_names_the_engine(live: DockerLive, name: str, tmp_path: Path) -> None:
+    config = {"DOCKER_CONFIG": str(tmp_path / "docker"), "DOCKER_HOST": "", "DOCKER_CONTEXT": ""}
+    host = "host=unix:///var/run/docker.sock"
+    docker("context", "create", "mine", "--docker", host, env={**os.environ, **config})
+    ran = live.ok("skills", "invoke", name, "--payload", "1", **{**config, "DOCKER_CONTEXT": "mine"})
+    assert ran.out.strip() == name

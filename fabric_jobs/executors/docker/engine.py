@@ -5,6 +5,8 @@ The only file that knows the library. Which engine: DOCKER_HOST, else the contex
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import socket
 import threading
@@ -12,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -297,10 +300,23 @@ def _context() -> dict[str, Any]:
 
     name = os.environ.get("DOCKER_CONTEXT")
     if name and ContextAPI.get_context(name) is None:
+        host = _context_host(name)
+        if host:
+            return {"base_url": host}
         hint = "List them with `docker context ls`, and correct the variable DOCKER_CONTEXT."
         raise ExecutorUnavailable(f"there is no docker context '{name}'.", hint=hint)
     found: dict[str, Any] = ContextAPI.kwargs_from_context()
     return found
+
+
+def _context_host(name: str) -> str:
+    """Return where a context leads; the library looks at none in a directory without a config.json."""
+    directory = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    path = directory / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+    try:
+        return str(json.loads(path.read_text())["Endpoints"]["docker"]["Host"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _errors() -> Any:
