@@ -120,6 +120,17 @@ def gateway_of(workspace_given: Path | None, state_given: Path | None) -> Gatewa
     return Gateway(state_dir_of(None, root_of(workspace_given)))
 
 
+def gateway_of_tests(root: Path, state_given: Path | None) -> tuple[Gateway, Path | None]:
+    """Return where tests run: the remote gateway that is named, else one whose state directory has nothing but tests."""
+    from fabric_jobs.client.gateway import Gateway
+
+    place = remote_given()
+    if place is not None:
+        return Gateway(place), None
+    state = state_dir_of(state_given, root) / "tests"
+    return Gateway(state), state
+
+
 def remote_given() -> Remote | None:
     """Return the remote gateway that the options or the variables name; what is typed wins over variables."""
     ctx = click.get_current_context(silent=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -53,11 +54,12 @@ def test_options(command: F) -> F:
 def run_tests(kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
     """Run the cases of skills or agents and print what came of them; exit with 1 when one is not good."""
     root = options.root_of(given["workspace"])
-    gateway = options.gateway_of(root, given["state_dir"])  # an owner that has to start does so while we read the files
+    # An owner that has to start does so while we read the files.
+    gateway, state = options.gateway_of_tests(root, given["state_dir"])
 
     from fabric_jobs.workspace.cases import cases
     from fabric_jobs.workspace.testing import Bench
-    from fabric_jobs.workspace.tree import Workspace
+    from fabric_jobs.workspace.tree import Workspace, shown
 
     def follow(activation_id: str) -> dict[str, Any]:
         return attend(gateway, activation_id, quiet=True)
@@ -71,6 +73,7 @@ def run_tests(kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
         follow=follow,
         update=given["update"],
         executor=given["executor"] or "",
+        look="" if state is None else f"--state-dir {shlex.quote(shown(state))}",
     )
     results = []
     for case in found:
@@ -79,7 +82,13 @@ def run_tests(kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
         results.append(result)
         if given["output"] == "table":
             _print_result(result, max(len(case.label) for case in found))
+    if state is not None:
+        bench.tidy()
     _finish(results, kind, names, given)
+    if not all(result.is_good for result in results):
+        if bench.look and any(result.activation_id for result in results):
+            click.echo(f"These runs are kept apart from yours: fabric-jobs activations list {bench.look}", err=True)
+        click.get_current_context().exit(RUN_FAILED)
 
 
 def _finish(results: list[Result], kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
@@ -91,11 +100,9 @@ def _finish(results: list[Result], kind: str, names: tuple[str, ...], given: dic
 
         replace_file(given["junit"], junit_text(results).encode())
     click.echo(_summary(results), err=True)
-    if any(result.differences and result.status == "failed" for result in results) and not given["update"]:
+    if any(result.is_other_response for result in results) and not given["update"]:
         command = " ".join(["fabric-jobs", f"{kind}s", "test", *names, "--update"])
         click.echo(f"If what came is right: {command}", err=True)
-    if not all(result.is_good for result in results):
-        click.get_current_context().exit(RUN_FAILED)
 
 
 def _check_some(found: Sequence[Case], kind: str, names: tuple[str, ...]) -> None:

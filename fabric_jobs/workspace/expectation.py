@@ -1,18 +1,20 @@
-"""What an expected.json says about a run: a response, a subset of one, or a failure."""
+"""What an expected.json says about a run: a response, a subset of one, or a failure; and which dead letters it leaves."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.names import nearest
 from fabric_jobs.workspace.compare import Difference, differences, fitted
+from fabric_jobs.workspace.expected_letters import DEAD_LETTERS, ExpectedLetters, read_letters
 
 EXACT, SUBSET, ERROR = "$exact", "$subset", "$error"
-WORDS = (EXACT, SUBSET, ERROR)
+KINDS = (EXACT, SUBSET, ERROR)
+WORDS = (*KINDS, DEAD_LETTERS)
 # Of $error: two are equal to what happened, two are texts that occur in what was said.
 EQUAL_KEYS = ("skill", "exitCode")
 TEXT_KEYS = ("reason", "lastLines")
@@ -22,8 +24,9 @@ TEXT_KEYS = ("reason", "lastLines")
 class Expectation:
     """What a run should come to."""
 
-    kind: str  # one of WORDS
+    kind: str  # one of KINDS
     value: Any
+    letters: ExpectedLetters | None = None  # None: no record may become a dead letter
 
     @property
     def is_failure(self) -> bool:
@@ -48,12 +51,15 @@ class Expectation:
     def renewed(self, response: Any) -> Expectation:
         """Return the expectation of the same kind that a response meets: a subset keeps to its keys."""
         value = fitted(self.value, response) if self.kind == SUBSET else response
-        return Expectation(kind=self.kind, value=value)
+        return replace(self, value=value)
 
     def text(self) -> str:
         """Return the text of an expected.json; a response is put in `$exact` only where it could be read as something else."""
-        plain = self.kind == EXACT and not _has_word(self.value)
-        document = self.value if plain else {self.kind: self.value}
+        document = {self.kind: self.value}
+        if self.letters is not None:
+            document[DEAD_LETTERS] = self.letters.value
+        elif self.kind == EXACT and not _has_word(self.value):
+            document = self.value
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -61,17 +67,25 @@ def read_expectation(document: Any, where: str) -> Expectation:
     """Return what the JSON value of an expected.json means; raise InvalidInput for what means nothing."""
     if not _has_word(document):
         return Expectation(kind=EXACT, value=document)
-    ((word, value),) = document.items()
-    if word not in WORDS:
+    word = next((key for key in document if key not in WORDS), "")
+    if word:
         hint = f'{nearest(word, WORDS)} A response that looks like this is written {{"{EXACT}": …}}.'
         raise InvalidInput(f"{where} begins with '{word}', which has no meaning.", hint=hint)
-    if word == ERROR:
+    kinds = [key for key in document if key in KINDS]
+    if len(kinds) > 1:
+        raise InvalidInput(f"{where} has both '{kinds[0]}' and '{kinds[1]}'.", hint="Leave one of them.")
+    kind, value = (kinds[0], document[kinds[0]]) if kinds else (EXACT, None)
+    if kind == ERROR:
         _check_error(value, where)
-    return Expectation(kind=word, value=value)
+    letters = read_letters(document[DEAD_LETTERS], where) if DEAD_LETTERS in document else None
+    return Expectation(kind=kind, value=value, letters=letters)
 
 
 def _has_word(document: Any) -> bool:
-    return isinstance(document, dict) and len(document) == 1 and next(iter(document)).startswith("$")
+    """Tell whether a document is not the response itself: one key with a `$`, or several with `$deadLetters` among them."""
+    if not isinstance(document, dict) or not document or not all(key.startswith("$") for key in document):
+        return False
+    return len(document) == 1 or DEAD_LETTERS in document
 
 
 def _check_error(value: Any, where: str) -> None:

@@ -23,6 +23,9 @@ Follow = Callable[[str], dict[str, Any]]  # takes an activation's id, returns it
 # failed: other than expected. error: it could not be run.
 GOOD = ("passed", "unchecked", "written")
 COMPARED_RECORDS = 1_000_000  # a longer response is not held in memory
+COMPARED_LETTERS = 10_000  # dead letters of a case that are compared one by one
+SAID_LETTERS = 5  # causes of unexpected dead letters that are printed
+KEPT_RUNS = 200  # the newest, in the state of the tests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,11 @@ class Result:
     def is_good(self) -> bool:
         """Whether nothing is wrong."""
         return self.status in GOOD
+
+    @property
+    def is_other_response(self) -> bool:
+        """Whether the response is another one, which `--update` would write down."""
+        return self.status == "failed" and any(found.path.startswith("response") for found in self.differences)
 
     def document(self) -> dict[str, Any]:
         """Return it as a JSON value; a difference without `expected` or `actual` has no value on that side."""
@@ -68,6 +76,7 @@ class Bench:
     follow: Follow
     update: bool  # write what came as what is expected
     executor: str = ""  # where they run; empty: where the gateway runs things
+    look: str = ""  # options with which a command finds the runs: they are not in the user's own state
 
     def run(self, case: Case) -> Result:
         """Run a case; whatever is wrong with it is part of the result. Raise PlaceUnavailable when nothing can be run."""
@@ -84,6 +93,13 @@ class Bench:
             found = {"status": "error", "message": str(error)}
         return Result(case=case, seconds=time.monotonic() - started, activation_id=activation_id, **found)
 
+    def tidy(self) -> None:
+        """Delete old runs from a state that has nothing but tests; what takes longer than a moment is left for the next time."""
+        old = self.gateway.get("/state/prune", keepLast=KEPT_RUNS, deadLetters="true")["activations"]
+        if old:
+            ids = [row["activationId"] for row in old]
+            self.gateway.post("/state/prune", {"activations": ids, "deadLetters": True})
+
     def _expectation(self, case: Case) -> Expectation | None:
         if case.problem:
             raise InvalidInput(case.problem)
@@ -97,14 +113,43 @@ class Bench:
         """Return status, message and differences of a run. A failure is never written as what is expected."""
         if record["status"] != "COMPLETE":
             if expected is None or not expected.is_failure:
-                return {"status": "failed", "message": str(verbs.failure(record))}
-            found = expected.of_failure(record)
+                return {"status": "failed", "message": self._failure(record)}
+            found = expected.of_failure(record) + self._letter_differences(record, expected)
             return {"status": "failed" if found else "passed", "differences": found}
         if expected is not None and expected.is_failure:
             return {"status": "failed", "message": "it ended COMPLETE, where expected.json expects a failure."}
+        dead = record.get("deadLetters", 0)
+        if dead and (expected is None or expected.letters is None):
+            return {"status": "failed", "message": self._unexpected(record, dead)}
         if expected is None and not self.update:
             return {"status": "unchecked"}
+        if expected is not None and (found := self._letter_differences(record, expected)):
+            return {"status": "failed", "differences": found}
         return self._compared(case, self._response(record), expected)
+
+    def _failure(self, record: Mapping[str, Any]) -> str:
+        error = verbs.failure(record)
+        return f"{error.message}\n{error.hint} {self.look}".strip() if error.hint else error.message
+
+    def _letter_differences(self, record: Mapping[str, Any], expected: Expectation) -> tuple[Difference, ...]:
+        if expected.letters is None:
+            return ()
+        found = self._letters(record["activationId"]) if expected.letters.each else []
+        return expected.letters.differences(record.get("deadLetters", 0), found)
+
+    def _letters(self, activation_id: str) -> list[dict[str, Any]]:
+        """Return the dead letters of a run, with their payloads."""
+        listed = self.gateway.get("/deadletters", activationId=activation_id, limit=COMPARED_LETTERS)["deadLetters"]
+        return [self.gateway.get(f"/deadletters/{row['id']}")["deadLetter"] for row in listed]
+
+    def _unexpected(self, record: Mapping[str, Any], count: int) -> str:
+        """Say which records became dead letters though none should: the causes of the first of them."""
+        listed = self.gateway.get("/deadletters", activationId=record["activationId"], limit=SAID_LETTERS)
+        causes = [f"  {row['skillName']}: {row['cause']}" for row in listed["deadLetters"]]
+        what = "1 record became a dead letter" if count == 1 else f"{count:,} records became dead letters"
+        more = [f"  … and {count - len(causes):,} more"] if count > len(causes) else []
+        hint = f'If that is right, say so in expected.json: "$deadLetters": {count}'
+        return "\n".join([f"{what}:", *causes, *more, hint])
 
     def _compared(self, case: Case, response: Any, expected: Expectation | None) -> dict[str, Any]:
         found = expected.of_response(response) if expected is not None else ()

@@ -104,6 +104,7 @@ class Live:
     def __init__(self, root: Path, *, idle_seconds: float = 2.0) -> None:
         self.root = root
         self.state = root / ".fabric-jobs"
+        self.tests_state = self.state / "tests"
         (root / "skills").mkdir(parents=True, exist_ok=True)
         self._started: list[Started] = []
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("FABRIC_JOBS_", "CORTEX_"))}
@@ -309,15 +310,21 @@ class Live:
         """End every process of this workspace, by its id."""
         for started in self._started:
             started.kill()
-        while _is_held(self.state / "owner.lock"):
-            address = self.address()
-            if address is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(address.pid, signal.SIGTERM)
-            time.sleep(0.01)
-        for lock in (self.state / "attempts").glob("*/lock"):
-            if _is_held(lock):
-                _kill_group(lock.parent)
+        for state in (self.state, self.tests_state):
+            _end_owner(state)
+
+
+def _end_owner(state: Path) -> None:
+    """End the owner of a state directory, and what is left of its attempts."""
+    while _is_held(state / "owner.lock"):
+        address = places.read_address(state)
+        if address is not None:
+            with suppress(ProcessLookupError):
+                os.kill(address.pid, signal.SIGTERM)
+        time.sleep(0.01)
+    for lock in (state / "attempts").glob("*/lock"):
+        if _is_held(lock):
+            _kill_group(lock.parent)
 
 
 def has_traceback(said: str) -> bool:

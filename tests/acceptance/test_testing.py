@@ -130,6 +130,42 @@ def test_a_failure_can_be_expected_but_is_never_written(live: Live) -> None:
     assert "\x1b" not in text
 
 
+def test_a_dead_letter_is_a_failure_unless_it_is_expected(live: Live) -> None:
+    live.skill("divide", DIVIDE, response="json", onError="complete")
+    place = "skills/divide/invoke/request"
+    unexpected = case(live, f"{place}/surprise", 0)
+    case(live, f"{place}/null", 0, None)
+    case(live, f"{place}/counted", 0, {"$deadLetters": 1})
+    case(live, f"{place}/named", 0, {"$deadLetters": [{"skill": "divide", "reason": "exit code 1", "payload": 0}]})
+    case(live, f"{place}/another", 0, {"$deadLetters": [{"payload": 5}]})
+    case(live, f"{place}/none", 1, {"$deadLetters": 1, "$exact": 100})
+
+    found = statuses(live, 1, "skills", "test", "--update")
+
+    assert {name.rpartition("/")[2]: row["status"] for name, row in found.items()} == {
+        "surprise": "failed",
+        "null": "failed",
+        "counted": "passed",
+        "named": "passed",
+        "another": "failed",
+        "none": "failed",
+    }
+    assert "divide: exit code 1" in found["divide/request/surprise"]["message"]
+    assert not (unexpected / "expected.json").exists()
+    assert found["divide/request/none"]["differences"] == [{"path": "deadLetters", "expected": 1, "actual": 0}]
+
+
+def test_the_runs_of_tests_are_in_no_list_of_the_users(live: Live) -> None:
+    live.skill("divide", DIVIDE, response="json", onError="complete")
+    case(live, "skills/divide/invoke/request", 0)
+    said = live.fails(1, "skills", "test")
+    assert live.ok("deadletters", "list", "-o", "json").value == []
+    assert live.ok("activations", "list", "-o", "json").value == []
+    (words,) = [line.partition("fabric-jobs ")[2] for line in said.splitlines() if "kept apart" in line]
+    assert len(live.ok(*words.split(), "-o", "json").value) == 1
+    assert len(live.ok("deadletters", "list", "-o", "json", "--state-dir", live.tests_state).value) == 1
+
+
 def test_a_long_response_is_compared_whole(live: Live) -> None:
     live.skill("many", "for n in range(message()['payload']): send_message(n)")
     directory = case(live, "skills/many/invoke/request", 2500)
@@ -177,4 +213,6 @@ def test_ctrl_c_cancels_what_is_running(live: Live) -> None:
     until((live.root / "began").exists, "the job runs")
     process.signal(signal.SIGINT)
     assert process.finish().code == 130
-    assert live.ok("activations", "list", "-o", "json").value[0]["status"] == "CANCELLED"
+    assert (
+        live.ok("activations", "list", "-o", "json", "--state-dir", live.tests_state).value[0]["status"] == "CANCELLED"
+    )

@@ -22,7 +22,7 @@ FAILED = {
     },
 }
 LAW = settings(max_examples=50, deadline=None)
-KEYS = st.sampled_from(["a", "$error", "$subset", "$exact", "$x"])
+KEYS = st.sampled_from(["a", "$error", "$subset", "$exact", "$deadLetters", "$x"])
 
 
 def wrong(document: Any, record: dict[str, Any]) -> list[str]:
@@ -61,12 +61,50 @@ def test_a_failure_without_a_task_has_its_cause_as_reason() -> None:
         ({"$error": "text"}, "is not an object"),
         ({"$error": {"exitcode": 1}}, "Did you mean 'exitCode'?"),
         ({"$error": {"reason": 1}}, "is not a text"),
+        ({"$deadLetters": "one"}, "neither a number nor a list"),
+        ({"$deadLetters": True}, "neither a number nor a list"),
+        ({"$deadLetters": []}, "neither a number nor a list"),
+        ({"$deadLetters": [{"skil": "x"}]}, "Did you mean 'skill'?"),
+        ({"$deadLetters": [{"reason": 1}]}, "is not a text"),
+        ({"$deadLetters": 1, "$exact": 1, "$subset": 1}, "both '$exact' and '$subset'"),
+        ({"$deadLetters": 1, "$exakt": 1}, "Did you mean '$exact'?"),
     ],
 )
 def test_what_means_nothing_is_refused(document: Any, said: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_expectation(document, "expected.json")
     assert said in str(caught.value)
+
+
+LETTERS = [
+    {"skillName": "score", "cause": "exit code 1", "payload": {"n": 0}},
+    {"skillName": "score", "cause": "timeout", "payload": {"n": 1.0}},
+]
+
+
+@pytest.mark.parametrize(
+    ("value", "paths"),
+    [
+        (2, []),
+        (1, ["deadLetters"]),
+        ([{}, {}], []),
+        ([{}, {"payload": {"n": 0}}], []),
+        ([{"reason": "time"}, {"reason": "exit"}], []),
+        ([{"skill": "other"}, {"payload": {"n": 1}}], ["deadLetters[0]", "deadLetters"]),
+        ([{}], ["deadLetters"]),
+        ([{}, {}, {}], ["deadLetters[2]"]),
+    ],
+)
+def test_dead_letters_are_counted_or_compared_in_any_order(value: Any, paths: list[str]) -> None:
+    letters = read_expectation({"$deadLetters": value}, "expected.json").letters
+    assert letters is not None
+    assert [difference.path for difference in letters.differences(2, LETTERS)] == paths
+
+
+def test_an_expectation_that_is_renewed_keeps_its_dead_letters() -> None:
+    document = {"$subset": {"a": 1}, "$deadLetters": 1}
+    before = read_expectation(document, "expected.json")
+    assert json.loads(before.renewed({"a": 2, "b": 3}).text()) == {"$subset": {"a": 2}, "$deadLetters": 1}
 
 
 @LAW
