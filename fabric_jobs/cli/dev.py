@@ -33,7 +33,7 @@ LOOPS = 4  # so many runs in a row in which the same files changed: it looks as 
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Files whose changes do not count, such as '*.db'.")
 @options.executor
 @options.workspace
-@options.state_dir
+@options.own_state_dir
 def command(
     skill: str,
     input_name: str | None,

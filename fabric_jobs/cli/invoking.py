@@ -39,6 +39,11 @@ _OPTIONS = (
         multiple=True,
         help="A header; passed on when 'allowedHeaders' names it.",
     ),
+    click.option(
+        "--save",
+        is_flag=True,
+        help="Save the definitions of this workspace at the remote gateway first; they replace what was published.",
+    ),
     click.option("--detach", is_flag=True, help="Print the activation's id and return; the activation runs on."),
     click.option("--quiet", "-q", is_flag=True, help="No progress."),
     options.executor,
@@ -57,11 +62,13 @@ def invocation_options(command: F) -> F:
 
 def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
     """Invoke a skill or an agent of the workspace, and print the result; `given` holds the options."""
+    _check_save(given)
     root = _root_of(given["workspace"])
     gateway = options.gateway_of(root, given["state_dir"])  # an owner that has to start does so while we read the files
 
     from fabric_jobs.workspace import run as verbs
     from fabric_jobs.workspace.payload import read_params
+    from fabric_jobs.workspace.target import Choice
     from fabric_jobs.workspace.tree import Workspace
 
     params = read_params(given["params_file"], given["params"], given["payload"])
@@ -69,18 +76,45 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
         params["sessionId"] = given["session"]
     headers = dict(map(_header, given["headers"]))
     workspace = Workspace(root) if root is not None else None
-    # Elsewhere what runs from an image is what was published; what is here would take the place of it.
-    is_published = not gateway.is_local and given["executor"] == "docker"
-    if workspace is not None and not is_published and (gateway.is_local or workspace.has(kind, name)):
-        save = verbs.save_skill if kind == "skill" else verbs.save_agent
-        target = save(gateway, workspace, name, entry, executor=given["executor"] or "")
-    else:
-        target = verbs.saved_there(gateway, kind, name, entry, executor=given["executor"] or "")
+    choice = Choice(
+        gateway=gateway,
+        workspace=workspace,
+        executor=given["executor"] or "",
+        save=given["save"],
+        warn=warner(),
+    )
+    target = choice.target(kind, name, entry)
     activation_id = verbs.start(gateway, target, params, root, headers=headers)
     if given["detach"]:
         _print_detached(activation_id, given["output"])
         return
     print_result(attend(gateway, activation_id, quiet=given["quiet"]), given["output"])
+
+
+def warner() -> Callable[[str], None]:
+    """Return what says on stderr where a remote gateway differs from the files here, each sentence once."""
+    said: set[str] = set()
+
+    def warn(sentence: str) -> None:
+        if sentence in said:
+            return
+        if not said:
+            click.echo("What the gateway holds runs, and it is not what is here:", err=True)
+        said.add(sentence)
+        click.echo(f"  {sentence}.", err=True)
+
+    return warn
+
+
+def _check_save(given: dict[str, Any]) -> None:
+    """Raise UsageError for a --save that would have no effect, or that has nothing to save."""
+    if not given["save"]:
+        return
+    if options.remote_given() is None:
+        raise click.UsageError(
+            "--save is for a remote gateway; an owner on this machine always runs the files as they are."
+        )
+    options.root_of(given["workspace"])
 
 
 def _header(text: str) -> tuple[str, str]:

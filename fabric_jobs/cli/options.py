@@ -150,6 +150,13 @@ def remote_given() -> Remote | None:
     return Remote(url=str(_given(ctx, "url")), token=_given(ctx, "token") or "")
 
 
+def remote_words() -> list[str]:
+    """Return the words that name the remote gateway in the next command: those that were typed, but never a token."""
+    ctx = click.get_current_context()
+    typed = [name for name in ("url", "profile") if _is_typed(ctx, name)]
+    return [word for name in typed for word in (f"--{name}", str(_given(ctx, name)))]
+
+
 def _given(ctx: click.Context, name: str) -> str | None:
     value: str | None = ctx.meta.get(f"{__name__}.{name}")
     return value

@@ -155,7 +155,9 @@ def _conclude(plan: Plan, pushed: Plan, published: Sequence[Published], folder: 
     if pushed.new_lock() != plan.lock:
         click.echo(f"What was pushed is recorded in {lock_file(plan.root)}; commit it.", err=True)
     last = published[-1].planned  # an agent, where there is one
-    words = ["fabric-jobs", f"{last.kind}s", "invoke", last.name, "--executor", "docker"]
+    words = ["fabric-jobs", f"{last.kind}s", "invoke", last.name]
+    # An owner on this machine would run the files; a remote gateway runs what was published.
+    words += ["--executor", "docker"] if options.remote_given() is None else options.remote_words()
     words += ["--workspace", str(folder)] if folder is not None else []
     click.echo(f"Next: {shlex.join(words)}", err=True)
 

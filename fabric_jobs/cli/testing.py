@@ -13,7 +13,7 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.differences import EXPECTED_ACTUAL, echo, print_differences
-from fabric_jobs.cli.invoking import attend
+from fabric_jobs.cli.invoking import attend, warner
 from fabric_jobs.cli.printing import seconds, show
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def run_tests(kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
     gateway, state = options.gateway_of_tests(root, given["state_dir"])
 
     from fabric_jobs.workspace.cases import cases
+    from fabric_jobs.workspace.target import Choice
     from fabric_jobs.workspace.testing import Bench
     from fabric_jobs.workspace.tree import Workspace, shown
 
@@ -67,12 +68,12 @@ def run_tests(kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
     workspace = Workspace(root)
     found = cases(workspace, kind, names)
     _check_some(found, kind, names)
+    choice = Choice(gateway=gateway, workspace=workspace, executor=given["executor"] or "", warn=warner())
     bench = Bench(
-        gateway=gateway,
+        choice=choice,
         workspace=workspace,
         follow=follow,
         update=given["update"],
-        executor=given["executor"] or "",
         look="" if state is None else f"--state-dir {shlex.quote(shown(state))}",
     )
     results = []

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from fabric_jobs.engine.place import place_of
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.engine.settle import settle
 from fabric_jobs.errors import AlreadyExists
@@ -37,6 +38,7 @@ class Invocation:
     username: str = "local"
     workspace: str = ""
     executor: str = "local"  # the kind of place where its attempts run
+    is_placed: bool = True  # the caller has named the place; else what was published runs from its images
 
 
 Begin = Callable[[Tx, str, Plan], None]
@@ -49,6 +51,9 @@ def invoke(store: Store, plans: Plans, wanted: Invocation, begin: Begin) -> Futu
     """
     pins = plans.pins(store.read, wanted.project_id, wanted.kind, wanted.name)
     plan = plans.compile(store.read, wanted.project_id, pins, wanted.entry, wanted.properties)
+    executor = wanted.executor
+    if not wanted.is_placed:
+        executor = place_of(store.read, wanted.project_id, pins, plan, executor)
     activation_id = wanted.activation_id or secrets.token_hex(12)
     plans.keep(activation_id, plan)
     given = {name.lower(): value for name, value in wanted.headers.items()}
@@ -66,7 +71,7 @@ def invoke(store: Store, plans: Plans, wanted: Invocation, begin: Begin) -> Futu
         correlation_id=wanted.correlation_id or activation_id,
         username=wanted.username,
         workspace=wanted.workspace,
-        executor=wanted.executor,
+        executor=executor,
     )
     first = Sent(output="", count=1, bytes=wanted.payload + b"\n")
     return store.write(lambda tx: start(tx, new, plan, first, begin))

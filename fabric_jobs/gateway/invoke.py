@@ -88,6 +88,7 @@ def _invocation(request: Request, kind: str, project_id: str, body: dict[str, An
         headers=dict(request.headers),
         workspace=unquote(owners_own(request, WORKSPACE_HEADER)),
         executor=_executor(request),
+        is_placed=bool(request.query_params.get("executor")),
     )
 
 

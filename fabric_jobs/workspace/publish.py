@@ -17,13 +17,13 @@ from fabric_jobs.errors import FabricJobsError, InvalidDefinition, InvalidInput,
 from fabric_jobs.images.digests import digests
 from fabric_jobs.images.push import Pushing, push, tag
 from fabric_jobs.images.registries import active
+from fabric_jobs.workspace.elsewhere import without_own_keys
 from fabric_jobs.workspace.lock_file import read_lock, write_lock
 from fabric_jobs.workspace.planned_images import PlannedImage
 from fabric_jobs.workspace.publication import Plan, Planned, make_plan
 from fabric_jobs.workspace.tree import Workspace, shown
 
 NEW, CHANGED, UNCHANGED = "new", "changed", "unchanged"
-OWN_KEYS = ("_version", "updatedAt")  # what the gateway adds to a document
 
 # Takes an image and how far its push is, or None when it is done.
 Watch = Callable[[PlannedImage, Pushing | None], None]
@@ -89,8 +89,9 @@ def _compared(planned: Planned, gateway: Gateway) -> Published:
     found = _document(gateway, planned)
     if found is None:
         return Published(planned=planned, state=NEW)
-    own = {key: value for key, value in found.items() if key not in OWN_KEYS}
-    is_same = own == planned.pinned_document() and not any(image.push and not image.digest for image in planned.images)
+    is_same = without_own_keys(found) == planned.pinned_document() and not any(
+        image.push and not image.digest for image in planned.images
+    )
     return Published(planned=planned, state=UNCHANGED if is_same else CHANGED, version=found.get("_version"))
 
 

@@ -63,15 +63,14 @@ def save_agent(gateway: Gateway, workspace: Workspace, name: str, entry: str | N
     return Target(kind="agent", name=found.agent.name, entry=chosen, executor=executor)
 
 
-def saved_there(gateway: Gateway, kind: str, name: str, entry: str | None, *, executor: str = "") -> Target:
-    """Return the input or service of what a gateway has already; raise NotFound when it has not."""
+def saved_there(
+    gateway: Gateway, kind: str, name: str, entry: str | None, *, executor: str = "", hint: str = ""
+) -> Target:
+    """Return the input or service of what a gateway has already; raise NotFound, with `hint`, when it has not."""
     try:
         document = gateway.get(f"/{kind}s/{segment(name)}")
     except NotFound as error:
-        hint = f"Go to a workspace that has it, or save it there with POST /{kind}s. {error.hint}".strip()
-        raise NotFound(
-            f"the gateway has no {kind} '{name}', and there is none in a workspace here.", hint=hint
-        ) from error
+        raise NotFound(f"the gateway has no {kind} '{name}'.", hint=f"{hint} {error.hint}".strip()) from error
     word, default = ("input", []) if kind == "skill" else ("service", [{"name": "input"}])
     names = [port["name"] for port in document.get("inputs") or default]
     chosen = _entry(entry, names, f"{kind} '{name}'", word)

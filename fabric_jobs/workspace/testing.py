@@ -15,6 +15,7 @@ from fabric_jobs.workspace.cases import Case
 from fabric_jobs.workspace.compare import ABSENT, Difference
 from fabric_jobs.workspace.expectation import EXACT, Expectation
 from fabric_jobs.workspace.payload import read_message
+from fabric_jobs.workspace.target import Choice
 from fabric_jobs.workspace.tree import Workspace
 
 Follow = Callable[[str], dict[str, Any]]  # takes an activation's id, returns its record once it has ended
@@ -71,12 +72,16 @@ class Result:
 class Bench:
     """Where cases are run, one after the other."""
 
-    gateway: Gateway
+    choice: Choice
     workspace: Workspace
     follow: Follow
     update: bool  # write what came as what is expected
-    executor: str = ""  # where they run; empty: where the gateway runs things
     look: str = ""  # options with which a command finds the runs: they are not in the user's own state
+
+    @property
+    def gateway(self) -> Gateway:
+        """Where they run."""
+        return self.choice.gateway
 
     def run(self, case: Case) -> Result:
         """Run a case; whatever is wrong with it is part of the result. Raise PlaceUnavailable when nothing can be run."""
@@ -85,7 +90,9 @@ class Bench:
         try:
             expectation = self._expectation(case)
             params = read_message(case.message)
-            activation_id = verbs.start(self.gateway, self._save(case), params, self.workspace.root)
+            activation_id = verbs.start(
+                self.gateway, self.choice.target(case.kind, case.name, case.entry), params, self.workspace.root
+            )
             found = self._verdict(case, self.follow(activation_id), expectation)
         except PlaceUnavailable:
             raise
@@ -104,10 +111,6 @@ class Bench:
         if case.problem:
             raise InvalidInput(case.problem)
         return case.expectation()
-
-    def _save(self, case: Case) -> verbs.Target:
-        save = verbs.save_skill if case.kind == "skill" else verbs.save_agent
-        return save(self.gateway, self.workspace, case.name, case.entry, executor=self.executor)
 
     def _verdict(self, case: Case, record: Mapping[str, Any], expected: Expectation | None) -> dict[str, Any]:
         """Return status, message and differences of a run. A failure is never written as what is expected."""

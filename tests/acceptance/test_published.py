@@ -35,19 +35,19 @@ def test_a_published_skill_runs_from_the_image_that_was_pushed(shop: Shop, tmp_p
     remove_images(shop.namespace)
     address = live.published()
     away = Live(tmp_path / "away" / "w")
-    words = (
-        "skills",
-        "invoke",
-        "one",
-        "--executor",
-        "docker",
-        "--output",
-        "json",
-        "--payload",
-        json.dumps("from afar"),
-    )
-    record = away.ok(*words, "--url", address.url, "--token", address.token).value
-    assert record["response"] == "from afar"
+    words = ("skills", "invoke", "one", "--output", "json", "--payload", json.dumps("from afar"))
+    place = ("--url", address.url, "--token", address.token)
+    record = away.ok(*words, *place).value
+    assert (record["response"], record["executor"]) == ("from afar", "docker")
     assert image_names(shop.namespace) == pinned  # it was pulled by its digest
     assert not away.state.exists()
     away.close()
+
+    again = live.ok(*words, "-q", *place)  # from the workspace that it was published from
+    assert (again.value["executor"], again.err) == ("docker", "")
+    (directory / "main.py").write_text("print('changed since')")
+    changed = live.ok(*words, "-q", *place)
+    assert changed.value["response"] == "from afar"
+    assert "skill 'one' runs another program for action 'one' there" in changed.err
+    assert shop.pinned("one") == pinned
+    assert shop.version("skill", "one") == 1

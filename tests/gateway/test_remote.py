@@ -16,7 +16,7 @@ import pytest
 
 from fabric_jobs.client.remote import Remote
 from fabric_jobs.errors import InvalidInput
-from tests.acceptance.live import Live
+from tests.acceptance.live import Live, names
 
 ECHO = "print(message()['payload'], end='')"
 
@@ -81,14 +81,50 @@ def test_what_cannot_work_is_said(live: Live, laptop: Live) -> None:
     assert "profiles.toml" in laptop.fails(2, "profiles", "list", FABRIC_JOBS_CONFIG_DIR=str(directory))
 
 
-def test_a_workspace_is_saved_there_without_its_files(live: Live, laptop: Live) -> None:
+def test_an_invocation_changes_nothing_there_unless_it_says_save(live: Live, laptop: Live) -> None:
+    live.agent("both", ("input", "echo"), ("echo", "output"))
+    live.invoke("both", 0, kind="agents")
     address = live.published()
     place = ("--url", address.url, "--token", address.token)
-    laptop.skill("echo", ECHO)  # the same definition: it keeps the files that it has there
-    assert laptop.invoke("echo", 4, *place)["response"] == "4"
+    laptop.skill("echo", ECHO)
+    laptop.agent("both", ("input", "echo"), ("echo", "output"))
+    same = laptop.ok("agents", "invoke", "both", "--payload", "4", "-q", *place)
+    assert (same.out, same.err) == ("4\n", "")
+
+    laptop.skill("echo", ECHO, timeout=9)  # the same program with another definition
+    laptop.agent("both", ("input", "echo"), ("echo", "output"), properties={"colour": "red"})
+    before = [live.get(path) for path in ("/skills/echo", "/agents/both")]
+    for kind, name in (("agents", "both"), ("skills", "echo")):
+        ran = laptop.ok(kind, "invoke", name, "--payload", "5", "-q", *place)
+        assert ran.out == "5\n"
+        assert "skill 'echo' is another one there than in skills/echo/skill.yaml: actions[0].timeout" in ran.err
+        assert ("agent 'both' is another one there" in ran.err) == (kind == "agents")
     laptop.skill("mine", ECHO)
-    ran = laptop.run("skills", "invoke", "mine", "--payload", "1", *place)
-    assert (ran.code, "saved without its files" in ran.err) == (1, True)
+    assert "--save" in laptop.fails(3, "skills", "invoke", "mine", "--payload", "1", *place)
+    assert [live.get(path) for path in ("/skills/echo", "/agents/both")] == before
+    assert names(live.get("/skills")["skills"]) == ["echo"]
+
+    saved = laptop.run("skills", "invoke", "mine", "--payload", "1", "--save", *place)
+    assert (saved.code, "saved without its files" in saved.err) == (1, True)
+    laptop.run("agents", "invoke", "both", "--payload", "1", "--save", *place)
+    assert [live.get(path)["_version"] for path in ("/skills/echo", "/agents/both")] == [2, 2]
+
+
+def test_tests_run_what_is_there_and_change_nothing(live: Live, laptop: Live) -> None:
+    address = live.published()
+    laptop.skill("echo", "print('other')", timeout=9)
+    case = laptop.root / "skills/echo/invoke/request"
+    case.mkdir(parents=True)
+    (case / "message.json").write_text('{"payload": 7}')
+    (case / "expected.json").write_text('"7"')
+    ran = laptop.ok("skills", "test", "--url", address.url, "--token", address.token)
+    assert "skill 'echo' is another one there" in ran.err
+    assert live.get("/skills/echo")["_version"] == 1
+
+
+def test_save_is_for_a_remote_gateway(live: Live) -> None:
+    live.skill("echo", ECHO)
+    assert "remote gateway" in live.fails(2, "skills", "invoke", "echo", "--payload", "1", "--save")
 
 
 @pytest.fixture

@@ -1,0 +1,28 @@
+"""Where an activation runs that names no place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fabric_jobs.definitions import Action
+from fabric_jobs.routing import Plan
+from fabric_jobs.store import definitions
+from fabric_jobs.store.sql import Sql
+
+
+def place_of(sql: Sql, project_id: str, pins: Mapping[str, Any], plan: Plan, default: str) -> str:
+    """Return `default`, or docker where that means processes and a skill has no files here but an image: it was published."""
+    if default != "local":
+        return default
+    skills = {node.skill_name for node in plan.nodes.values() if has_image(node.action)}
+    for name in skills:
+        saved = definitions.find(sql, project_id, "skill", name, pins["skills"][name])
+        if saved is not None and not saved.source:
+            return "docker"
+    return default
+
+
+def has_image(action: Action) -> bool:
+    """Tell whether an action names a certain image. A bare name only says what the image will be called once it is built."""
+    return any(mark in (action.image or "") for mark in "/:@")

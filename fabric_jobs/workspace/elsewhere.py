@@ -1,0 +1,93 @@
+"""What a remote gateway holds of a workspace: where it is not what the files here are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fabric_jobs.client.gateway import Gateway, segment
+from fabric_jobs.errors import FabricJobsError, InvalidDefinition, NotFound
+from fabric_jobs.images.registries import active
+from fabric_jobs.workspace.compare import differences
+from fabric_jobs.workspace.lock_file import Lock, read_lock
+from fabric_jobs.workspace.planned_images import PlannedImage, planned_images
+from fabric_jobs.workspace.tree import SkillFile, Workspace, shown
+
+OWN_KEYS = ("_version", "updatedAt")  # what the gateway adds to a document
+
+
+def without_own_keys(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document of the gateway as it was saved."""
+    return {key: value for key, value in document.items() if key not in OWN_KEYS}
+
+
+def deviations(gateway: Gateway, workspace: Workspace, kind: str, name: str) -> Iterator[str]:
+    """Yield a sentence for each definition and each program that is another one at a remote gateway than here."""
+    try:
+        skills: tuple[SkillFile, ...]
+        if kind == "agent":
+            agent = workspace.agent(name)
+            skills = agent.skills
+            yield from _of_document(gateway, "agent", agent.agent.name, agent.document, shown(agent.path))
+        else:
+            skills = (workspace.skill(name),)
+        lock = read_lock(workspace.root)
+        for found in skills:
+            yield from _of_skill(gateway, found, lock)
+    except FabricJobsError as error:
+        yield f"what the gateway has cannot be compared with the files here: {error.message.splitlines()[0]}"
+
+
+def _of_skill(gateway: Gateway, found: SkillFile, lock: Lock) -> Iterator[str]:
+    theirs = _there(gateway, "skill", found.skill.name)
+    there = {action.get("name"): action.get("image") for action in (theirs or {}).get("actions") or ()}
+    own = found.document.get("actions") or ()
+    pinned = {action["name"] for action in own if there.get(action["name"], action.get("image")) != action.get("image")}
+    planned = _planned(found) if pinned else {}
+    actions = []
+    for action in own:
+        name = action["name"]
+        if name not in pinned or name not in planned:
+            actions.append(action)
+            continue
+        actions.append({**action, "image": there[name]})
+        if not _is_same(planned[name], str(there[name]), lock):
+            yield f"skill '{found.skill.name}' runs another program for action '{name}' there: {there[name]}"
+    document = {**found.document, "actions": actions} if actions else found.document
+    yield from _of_document(gateway, "skill", found.skill.name, document, shown(found.path), theirs)
+
+
+def _planned(found: SkillFile) -> dict[str, PlannedImage]:
+    try:
+        return {image.action: image for image in planned_images(found, active())}
+    except InvalidDefinition:
+        return {}  # no image can be built of it, so what is there is another one
+
+
+def _is_same(own: PlannedImage, image: str, lock: Lock) -> bool:
+    """Tell whether an image was built of the files as they are now: by its tag, or by what the lock file says of its digest."""
+    locked = lock.image(own.skill, own.action)
+    if locked is not None and image == locked.pinned:
+        return locked.tag == own.tag
+    return image.endswith(f":{own.tag}")
+
+
+def _of_document(
+    gateway: Gateway, kind: str, name: str, document: Any, path: str, theirs: dict[str, Any] | None = None
+) -> Iterator[str]:
+    theirs = theirs or _there(gateway, kind, name)
+    if theirs is None:
+        yield f"the gateway has no {kind} '{name}', which is in {path}"
+        return
+    found = differences(json.loads(json.dumps(document)), theirs, root="")
+    if found:
+        where = ", ".join(sorted({difference.path.lstrip(".") or "all of it" for difference in found[:3]}))
+        yield f"{kind} '{name}' is another one there than in {path}: {where}"
+
+
+def _there(gateway: Gateway, kind: str, name: str) -> dict[str, Any] | None:
+    try:
+        return without_own_keys(gateway.get(f"/{kind}s/{segment(name)}"))
+    except NotFound:
+        return None

@@ -1,0 +1,40 @@
+"""Which definitions an invocation runs: those of the workspace, or those that a remote gateway holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fabric_jobs.client.gateway import Gateway
+from fabric_jobs.workspace.run import Target, save_agent, save_skill, saved_there
+from fabric_jobs.workspace.tree import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Where definitions come from."""
+
+    gateway: Gateway
+    workspace: Workspace | None  # None: there is none here
+    executor: str = ""  # where they run; empty: where the gateway runs things
+    save: bool = False  # also at a remote gateway, whose definitions nothing but this and a publish changes
+    warn: Callable[[str], None]  # takes a sentence for each file here that is not what runs there
+
+    def target(self, kind: str, name: str, entry: str | None) -> Target:
+        """Return what to invoke; an owner on this machine gets the files as they are now. Raise NotFound."""
+        if self.workspace is not None and (self.gateway.is_local or self.save):
+            save = save_skill if kind == "skill" else save_agent
+            return save(self.gateway, self.workspace, name, entry, executor=self.executor)
+        is_here = self.workspace is not None and self.workspace.has(kind, name)
+        hint = (
+            "Bring it there with `fabric-jobs workspaces publish`, or its definition alone with --save."
+            if is_here
+            else f"There is none in a workspace here, either; in a workspace that has the {kind}, publish it."
+        )
+        target = saved_there(self.gateway, kind, name, entry, executor=self.executor, hint=hint)
+        if self.workspace is not None and is_here:
+            from fabric_jobs.workspace.elsewhere import deviations  # late: an owner on this machine never needs it
+
+            for sentence in deviations(self.gateway, self.workspace, kind, name):
+                self.warn(sentence)
+        return target
