@@ -23,6 +23,7 @@ from fabric_jobs.engine import Engine
 from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, PlaceUnavailable
 from fabric_jobs.executors import Executors
+from fabric_jobs.executors.dispositions import unignore
 from fabric_jobs.gateway.doors import Doors
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.parts import Parts
@@ -64,6 +65,7 @@ def run(settings: Settings, ready: Ready) -> None:
             hint="If a command has started it, it ends some seconds after the last command and activation: then try again.",
         )
     sys.setswitchinterval(SWITCH_SECONDS)
+    unignore()  # before the first thread, which has this one's mask
     store = Store(places.database_file(directory))
     try:
         with contextlib.suppress(KeyboardInterrupt):  # the second Ctrl-C, during the graceful stop

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "fabric_jobs"
 FLOORS: dict[str, int] = {
     "errors": 0,
     "states": 0,
+    "clock": 0,
     "runtime": 0,
     "definitions": 1,
     "names": 1,
@@ -65,12 +66,17 @@ MAY_IMPORT_EARLY = {
 }
 BANNED = re.compile(r"(Manager|Helper|Util|Utils|Service|Context|Data|Info)$")
 BROAD_EXCEPTS = {
+    "engine/attempts.py": 3,
+    "engine/calls/__init__.py": 1,
+    "engine/calls/caller.py": 1,
+    "engine/dispatcher.py": 1,
     "engine/engine.py": 1,
     "executors/docker/life.py": 1,
-    "store/writer.py": 1,
+    "store/connection.py": 1,
+    "store/writer.py": 2,
     "scaffold/files.py": 1,
     "scaffold/rendering.py": 1,
-}  # ticks, border, roll-back that raises on, code of a template
+}  # ticks and what they do for one of many, border, roll-back and clean-up that raise on, code of a template
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from fabric_jobs.engine.faults import Faults
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.base import AttemptExit, Executor
+from fabric_jobs.executors.base import FAULT, AttemptExit, Executor
 from fabric_jobs.records import Attempt, Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store import tasks
@@ -20,8 +21,9 @@ EARLY_LIMIT = 4096  # between an attempt's start and its note there is no time f
 class Attempts:
     """Asks the executors, and only about attempts that may have changed."""
 
-    def __init__(self, executors: Mapping[str, Executor], on_change: Callable[[str], None]) -> None:
+    def __init__(self, executors: Mapping[str, Executor], on_change: Callable[[str], None], faults: Faults) -> None:
         """`on_change(activation_id)` is called, in a thread of this class, when an attempt of an activation may have ended."""
+        self.faults = faults  # by task
         self._executors = executors
         self._used: dict[str, Executor] = {}
         self._on_change = on_change
@@ -30,6 +32,7 @@ class Attempts:
         self._changed: set[int] = set()
         self._early: dict[str, None] = {}  # handles that changed before we knew whose they are, or after we forgot
         self._stopping: set[str] = set()
+        self._broken: dict[str, AttemptExit] = {}  # by handle: what cannot be stopped
         self._troubles: dict[int, tuple[Task, str]] = {}  # by task: why its place cannot be asked
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -89,12 +92,14 @@ class Attempts:
     def forget(self, task: Task) -> None:
         """The attempt is over and done with."""
         self.trouble(task, "")
+        self.faults.forget(task.task_id)
         with self._lock:
             known = self._known.pop(task.task_id, None)
             self._changed.discard(task.task_id)
             if known is not None:
                 self._tasks.pop(known[2], None)
                 self._stopping.discard(known[2])
+                self._broken.pop(known[2], None)
                 self._early.pop(known[2], None)
 
     def handle(self, sql: Sql, task: Task) -> tuple[Executor, str] | None:
@@ -127,19 +132,26 @@ class Attempts:
                 if place is None or task.task_id not in self._changed:
                     continue
                 self._changed.discard(task.task_id)  # before the look: what changes during it is looked at again
-            try:
-                ended = place[0].poll(place[1])
-            except ExecutorUnavailable as error:
-                unavailable = True
-                self.trouble(task, error.message)
-            else:
-                self.trouble(task, "")
-                if ended is None:
-                    continue
+            ended, reason = self._poll(task, *place)
+            self.trouble(task, reason)
+            unavailable = unavailable or bool(reason)
+            if ended is not None:
                 found[task.task_id] = ended
+            elif not reason:
+                continue
             with self._lock:
                 self._changed.add(task.task_id)  # until somebody forgets the task: what follows may not succeed
         return found, unavailable
+
+    def _poll(self, task: Task, executor: Executor, handle: str) -> tuple[AttemptExit | None, str]:
+        """Return how an attempt ended, or why nobody can tell; the task fails when that is for no reason of its place's."""
+        try:
+            return self._broken.get(handle) or executor.poll(handle), ""
+        except ExecutorUnavailable as error:
+            return None, error.message
+        except Exception as error:
+            cause = self.faults.note(task.task_id, error, f"attempt {handle} of task {task.name}")
+            return (AttemptExit(None, FAULT, cause), "") if cause else (None, str(error) or type(error).__name__)
 
     def stop(self, sql: Sql, task: Task, grace: float) -> bool:
         """Begin to stop the current attempt; return False when no executor has accepted it yet."""
@@ -151,7 +163,7 @@ class Attempts:
             if handle in self._stopping:
                 return True
             self._stopping.add(handle)
-        self._stoppers.submit(self._stop, executor, handle, grace, str(task.activation_id))
+        self._stoppers.submit(self._stop, executor, handle, grace, task)
         return True
 
     def close(self) -> None:
@@ -161,18 +173,30 @@ class Attempts:
             executor.close()
         self._stoppers.shutdown(wait=False, cancel_futures=True)
 
-    def _stop(self, executor: Executor, handle: str, grace: float, activation_id: str) -> None:
+    def _stop(self, executor: Executor, handle: str, grace: float, task: Task) -> None:
         try:
             executor.stop(handle, grace)
-        except ExecutorUnavailable:
+        except Exception as error:  # it is asked for again as long as somebody wants it
+            if not isinstance(error, ExecutorUnavailable):
+                cause = self.faults.note(handle, error, f"the stop of attempt {handle} of task {task.name}")
+                if cause:
+                    self._broken[handle] = AttemptExit(None, FAULT, cause)
             self._closing.wait(RETRY_SECONDS)
             with self._lock:
                 self._stopping.discard(handle)
         self._mark(handle)
-        self._on_change(activation_id)
+        self._on_change(str(task.activation_id))
 
     def _forward(self, executor: Executor) -> None:
-        while handles := executor.changed():
+        while not self._closing.is_set():
+            try:
+                handles = executor.changed()
+            except Exception as error:  # this thread serves all attempts of a place
+                self.faults.note(executor.name, error, f"what changed in the place '{executor.name}'")
+                self._closing.wait(RETRY_SECONDS)
+                continue
+            if not handles:
+                return
             for handle in handles:
                 activation_id = self._mark(handle)
                 if activation_id is not None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from fabric_jobs.engine.decide import CreateTasks, StartTask, decide
+from fabric_jobs.clock import steady
+from fabric_jobs.engine.decide import AwaitSlot, CreateTasks, StartTask, decide
 from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import Node, Plan
@@ -31,32 +31,40 @@ def create_tasks(tx: Tx, snapshot: Snapshot, wanted: CreateTasks) -> list[Task]:
     return [task for task in started if task is not None]
 
 
-def advance(tx: Tx, activation_id: str, plan: Plan, settings: Settings) -> tuple[list[Task], bool]:
-    """Make and start what a transaction leads to, in the transaction itself.
+@dataclass(frozen=True, kw_only=True)
+class Advanced:
+    """What a transaction led to."""
 
-    Return the tasks that were started, to be handed to the executor after the commit, and whether that was all there is to do.
-    """
+    started: tuple[Task, ...] = ()  # to be handed to the executor after the commit
+    is_all: bool = False  # there is nothing else to do
+    waits: bool = False  # more tasks could start if there were more worker slots
+
+
+def advance(tx: Tx, activation_id: str, plan: Plan, settings: Settings) -> Advanced:
+    """Make and start what a transaction leads to, in the transaction itself."""
     taken = take(tx, activation_id, plan)
     if taken is None or taken.activation.ended:
-        return [], False
+        return Advanced()
     snapshot = replace(
         taken,
         accepted=frozenset(task.task_id for task in taken.live),  # whether they are is not for a transaction to tell
-        now=time.time(),
+        now=steady(),
         free_slots=settings.task_slots - tasks.busy_slots(tx),
         cpus=cpu_count(),
     )
     started: list[Task] = []
-    is_all = True
+    is_all, waits = True, False
     for decision in decide(snapshot):
         if isinstance(decision, CreateTasks):
             started += create_tasks(tx, snapshot, decision)
         elif isinstance(decision, StartTask):
             task = tasks.start(tx, decision.task, snapshot.activation.executor)
             started += [task] if task is not None else []
+        elif isinstance(decision, AwaitSlot):
+            waits = True
         else:
             is_all = False
-    return started, is_all
+    return Advanced(started=tuple(started), is_all=is_all, waits=waits)
 
 
 def _with_record(tx: Tx, snapshot: Snapshot, wanted: CreateTasks, offset: int | None) -> tasks.NewTask:

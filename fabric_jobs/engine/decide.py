@@ -12,6 +12,8 @@ from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import Node
 from fabric_jobs.states import TaskState
 
+ENOUGH = 1 << 30  # worker slots
+
 
 @dataclass(frozen=True, kw_only=True)
 class CreateTasks:
@@ -33,7 +35,7 @@ class StartTask:
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchAttempt:
-    """Hand the current attempt to the executor, perhaps once more."""
+    """See to it that the current attempt is in this engine's hands: ask for it where it is, or hand it over, perhaps once more."""
 
     task: Task
 
@@ -74,10 +76,15 @@ class CancelActivation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AwaitSlot:
+    """More tasks could start if there were more worker slots."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LookAgain:
     """Nothing to do before a moment."""
 
-    at: float  # seconds since 1970
+    at: float  # by the steady clock
 
 
 Decision = (
@@ -89,6 +96,7 @@ Decision = (
     | CallRecords
     | EndCalls
     | CancelActivation
+    | AwaitSlot
     | LookAgain
 )
 
@@ -108,11 +116,26 @@ def decide(snapshot: Snapshot) -> list[Decision]:
         if node.is_stream:
             decisions += _create_stream(snapshot, node)
             continue
-        queued = _start_messages(snapshot, node, free)
-        created = _create_messages(snapshot, node, free)
-        free -= sum(isinstance(decision, StartTask) for decision in queued) + sum(item.start for item in created)
-        decisions += [*queued, *created]
+        wanted = _messages(snapshot, node, free)
+        decisions += wanted
+        if free < _workers(snapshot, node) and _starts(_messages(snapshot, node, ENOUGH)) > _starts(wanted):
+            decisions.append(AwaitSlot())
+        free -= _starts(wanted)
     return decisions
+
+
+def _messages(snapshot: Snapshot, node: Node, free: int) -> list[Decision]:
+    return [*_start_messages(snapshot, node, free), *_create_messages(snapshot, node, free)]
+
+
+def _starts(decisions: list[Decision]) -> int:
+    """Return how many tasks start by these decisions."""
+    created = sum(decision.start for decision in decisions if isinstance(decision, CreateTasks))
+    return created + sum(isinstance(decision, StartTask) for decision in decisions)
+
+
+def _workers(snapshot: Snapshot, node: Node) -> int:
+    return node.action.workers or snapshot.cpus
 
 
 def _call(snapshot: Snapshot, node: Node) -> list[Decision]:
@@ -140,7 +163,7 @@ def _for_task(snapshot: Snapshot, task: Task) -> list[Decision]:
     if deadline is not None and snapshot.now >= deadline:
         return [StopAttempt(task=task)]
     decisions: list[Decision] = [] if deadline is None else [LookAgain(at=deadline)]
-    if task.state is TaskState.STARTING and task.task_id not in snapshot.accepted:
+    if task.task_id not in snapshot.accepted:  # whatever its state: another engine may have moved it a moment ago
         decisions.append(LaunchAttempt(task=task))
     return decisions
 
@@ -161,8 +184,7 @@ def _start_messages(snapshot: Snapshot, node: Node, free: int) -> list[Decision]
 def _room(snapshot: Snapshot, node: Node, free: int) -> int:
     """Return how many more tasks of a node may start: it is sure of one slot, whoever holds the others."""
     busy = sum(task.state is not TaskState.QUEUED for task in snapshot.running(node.key))
-    workers = node.action.workers or snapshot.cpus
-    return max(0, min(workers - busy, max(free, 1 - busy)))
+    return max(0, min(_workers(snapshot, node) - busy, max(free, 1 - busy)))
 
 
 def _create_stream(snapshot: Snapshot, node: Node) -> list[CreateTasks]:
@@ -171,7 +193,7 @@ def _create_stream(snapshot: Snapshot, node: Node) -> list[CreateTasks]:
 
 def _create_messages(snapshot: Snapshot, node: Node, free: int) -> list[CreateTasks]:
     waiting = snapshot.running(node.key)
-    window = 2 * (node.action.workers or snapshot.cpus) - len(waiting)
+    window = 2 * _workers(snapshot, node) - len(waiting)
     room = _room(snapshot, node, free) - sum(task.state is TaskState.QUEUED for task in waiting)
     created = []
     for channel in snapshot.inbound(node):

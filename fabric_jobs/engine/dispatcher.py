@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from fabric_jobs.clock import steady
 from fabric_jobs.engine import finish as ends
 from fabric_jobs.engine.attempts import RETRY_SECONDS, Attempts
-from fabric_jobs.engine.create import advance, create_tasks
+from fabric_jobs.engine.create import Advanced, advance, create_tasks
 from fabric_jobs.engine.decide import (
+    AwaitSlot,
     CallRecords,
     CancelActivation,
     CreateTasks,
@@ -26,13 +28,15 @@ from fabric_jobs.engine.decide import (
 from fabric_jobs.engine.finish import Finish
 from fabric_jobs.engine.launch import Issuing, attempt_spec, process_of
 from fabric_jobs.engine.outcome import Ended, Outcome, deadline_of, outcome, refused
+from fabric_jobs.engine.slots import Slots
 from fabric_jobs.engine.snapshot import Snapshot
-from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, ReplayDiffers
-from fabric_jobs.executors.base import STOPPED, AttemptExit
+from fabric_jobs.errors import ExecutorUnavailable, FabricJobsError, InvalidInput, ReplayDiffers
+from fabric_jobs.executors.base import FAULT, STOPPED, AttemptExit
 from fabric_jobs.records import Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.states import ActivationState, TaskState
 from fabric_jobs.store import Store, Tx, activations, tasks
+from fabric_jobs.store.tasks import Ending
 
 if TYPE_CHECKING:
     from fabric_jobs.engine.calls import Calls
@@ -56,9 +60,10 @@ class Dispatcher:
         self._settings = settings
         self._issuing = issuing
         self._calls = calls
+        self.slots = Slots()
 
     def carry_out(self, snapshot: Snapshot, decision: Decision) -> float | None:
-        """Do it; return when to look again at the activation (seconds since 1970), None when something else will say so."""
+        """Do it; return when to look again at the activation, by the steady clock; None when something else will say so."""
         match decision:
             case CreateTasks():
                 created = self._store.write(lambda tx: create_tasks(tx, snapshot, decision)).result()
@@ -68,13 +73,17 @@ class Dispatcher:
                 begun = self._store.write(lambda tx: tasks.start(tx, task, place)).result()
                 return self._launch_all(snapshot, [begun] if begun is not None else [])
             case LaunchAttempt(task=task):
+                if self._attempts.handle(self._store.read, task) is not None:
+                    return steady()  # another engine had handed it over; it is asked now how it is
                 return self._launch_all(snapshot, [task])
             case StopAttempt(task=task):
                 if not self._attempts.stop(self._store.read, task, self._settings.grace_seconds):
                     # Only the executor knows whether it runs: starting it again gives its handle, and then it can be stopped.
                     return self._launch_all(snapshot, [task])
             case FinishTask(task=task, exit=ended):
-                return self._launch_all(snapshot, self._finish(snapshot, task, ended))
+                return self._guarded(
+                    snapshot, task, lambda: self._launch_all(snapshot, self._finish(snapshot, task, ended))
+                )
             case CallRecords(task=calling, node=node):
                 self._calls().see_to(snapshot.activation, snapshot.plan, node, calling)
             case EndCalls(task=task):
@@ -88,21 +97,48 @@ class Dispatcher:
                 ).result()
             case LookAgain(at=at):
                 return at
+            case AwaitSlot():
+                pass  # the engine has taken note
         return None
 
     def _launch_all(self, snapshot: Snapshot, started: list[Task]) -> float | None:
         """Hand attempts to the executor; return when to look at them again: at the first deadline, or soon if it is not there."""
-        deadlines = [deadline_of(task, snapshot.plan.nodes[task.node].action) for task in started]
+        moments = [deadline_of(task, snapshot.plan.nodes[task.node].action) for task in started]
         try:
             for task in started:
-                self._launch(snapshot, task)
+                moments.append(self._guarded(snapshot, task, partial(self._launch, snapshot, task)))
         except ExecutorUnavailable as error:
             log.warning("an attempt cannot be started yet: %s", error.message)
             self._attempts.trouble(task, error.message)
-            deadlines.append(time.time() + RETRY_SECONDS)
-        return min((at for at in deadlines if at is not None), default=None)
+            moments.append(steady() + RETRY_SECONDS)
+        return min((at for at in moments if at is not None), default=None)
 
-    def _launch(self, snapshot: Snapshot, task: Task) -> None:
+    def _guarded(self, snapshot: Snapshot, task: Task, step: Callable[[], float | None]) -> float | None:
+        """Do something for a task; an error that nobody foresaw is tried again a few times, and then the task fails with it."""
+        try:
+            return step()
+        except FabricJobsError:
+            raise
+        except Exception as error:
+            cause = self._attempts.faults.note(task.task_id, error, f"task {task.name}")
+            if not cause:
+                self._attempts.trouble(task, str(error))
+                return steady() + RETRY_SECONDS
+        node = snapshot.plan.nodes[task.node]
+        place = self._attempts.handle(self._store.read, task)
+        if place is not None:
+            self._attempts.stop(self._store.read, task, 0)  # in a thread of its own: it may fail as this has
+        wanted = Finish(
+            activation=snapshot.activation,
+            task=task,
+            node=node,
+            plan=snapshot.plan,
+            ending=Ending(exit_code=None, reason=FAULT),
+            outcome=refused(task, node.action, cause),
+        )
+        return self._launch_all(snapshot, self._write_end(wanted))
+
+    def _launch(self, snapshot: Snapshot, task: Task) -> float | None:
         node, activation = snapshot.plan.nodes[task.node], snapshot.activation
         executor = self._attempts.executor(activation.executor)
         try:
@@ -112,9 +148,10 @@ class Dispatcher:
             handle = executor.start(spec)
         except InvalidInput as error:
             self._end(snapshot, task, refused(task, node.action, str(error)), AttemptExit(None), None)
-            return
+            return None
         self._attempts.note(task, executor.name, handle)
         self._store.write(lambda tx: tasks.activate(tx, task, handle))
+        return None
 
     def _payload(self, task: Task) -> bytes | None:
         if task.channel_id is None or task.record_offset is None:
@@ -166,7 +203,6 @@ class Dispatcher:
         ) as error:  # InvalidInput: what it printed cannot go on, as in an endless cycle
             action = snapshot.plan.nodes[task.node].action
             started = self._write_end(replace(wanted, outcome=refused(task, action, error.message)))
-        self._attempts.forget(task)
         return started
 
     def _write_end(self, wanted: Finish) -> list[Task]:
@@ -175,13 +211,17 @@ class Dispatcher:
         move = moves.get(wanted.outcome.state, ends.fail)
         activation_id = wanted.activation.activation_id
 
-        def operation(tx: Tx) -> list[Task]:
+        def operation(tx: Tx) -> Advanced:
             move(tx, wanted)
             if wanted.outcome.state is not TaskState.COMPLETE:
-                return []
-            started, is_all = advance(tx, activation_id, wanted.plan, self._settings)
-            if is_all:
+                return Advanced()  # what follows is looked at
+            advanced = advance(tx, activation_id, wanted.plan, self._settings)
+            if advanced.is_all:
                 tx.effects.seen(activation_id)
-            return started
+            return advanced
 
-        return self._store.write(operation).result()
+        advanced = self._store.write(operation).result()
+        self._attempts.forget(wanted.task)
+        self.slots.freed = True
+        self.slots.note(activation_id, waits=advanced.waits)
+        return list(advanced.started)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fabric_jobs.definitions import Action, Retries
-from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, UNPREPARED, AttemptExit
+from fabric_jobs.executors.base import FAULT, LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, UNPREPARED, AttemptExit
 from fabric_jobs.records import Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store.tasks import Again
@@ -42,17 +42,17 @@ class Ended:
     """How an attempt ended, and when."""
 
     exit: AttemptExit
-    now: float  # seconds since 1970
+    now: float  # by the steady clock
     lost_limit: int  # tries that an attempt whose place died has of its own
     progress: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # input channel -> acked, next_offset
 
 
 def deadline_of(task: Task, action: Action) -> float | None:
-    """Return when the current attempt of a task times out, in seconds since 1970; None when it may run on."""
+    """Return when the current attempt of a task times out, by the steady clock; None when it may run on."""
     if action.timeout is None or task.started_at is None:
         return None
-    # `not_before_at` of a task that runs is when its current attempt was started; `started_at` is that of the first.
-    return max(task.started_at, task.not_before_at) + action.timeout
+    # `not_before_at` of a task that runs is when its current attempt was started, by that clock; `started_at` is for people.
+    return task.not_before_at + action.timeout
 
 
 def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
@@ -67,6 +67,8 @@ def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
         return Outcome(state=TaskState.FAILED, cause="it was stopped")
     if task.cause:
         return refused(task, action, task.cause)
+    if ended.exit.reason == FAULT:
+        return refused(task, action, ended.exit.cause)
     if ended.exit.code == 0:
         return Outcome(state=TaskState.COMPLETE)
     if ended.exit.reason == LOST or ended.exit.code in (None, GAVE_UP):

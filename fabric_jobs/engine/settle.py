@@ -8,10 +8,11 @@ from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.errors import RecordTooLarge
 from fabric_jobs.records import Channel
 from fabric_jobs.routing import Plan, sending_id
-from fabric_jobs.states import ActivationState
+from fabric_jobs.states import ActivationState, TaskState
 from fabric_jobs.store import Tx, activations, channels, dead_letters, tasks
 from fabric_jobs.store.channels import JOIN_BYTES, Sender
 from fabric_jobs.store.sent import Sent
+from fabric_jobs.store.tasks import Ending
 
 
 def settle(tx: Tx, activation_id: str, plan: Plan) -> None:
@@ -36,6 +37,16 @@ def settle(tx: Tx, activation_id: str, plan: Plan) -> None:
             return
     if not snapshot.busy():
         _end(tx, snapshot)
+
+
+def abandon(tx: Tx, activation_id: str, cause: str) -> None:
+    """End an activation and its tasks without a look at its plan; for one that cannot be looked at."""
+    activation = activations.find(tx, activation_id)
+    if activation is None:
+        return
+    activations.end(tx, activation, ActivationState.ERROR, cause=cause)
+    for task in tasks.live(tx, activation_id):
+        tasks.end(tx, task, TaskState.FAILED, Ending(exit_code=None), cause=cause)
 
 
 def _deliver(tx: Tx, snapshot: Snapshot, join: str) -> None:

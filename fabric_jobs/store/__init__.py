@@ -33,7 +33,8 @@ class Store:
         """Open or create the database file `path`; raise PlaceUnavailable when the disk does not allow it."""
         self._path = path
         self._listeners: list[Listener] = []
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: dict[threading.Thread, sqlite3.Connection] = {}
+        self._opening = threading.Lock()
         self._local = threading.local()
         self._tail = Tail()
         self._writer = Writer(path, self._committed)
@@ -57,9 +58,7 @@ class Store:
     def read(self) -> Sql:
         """Statements on a read-only connection of the calling thread."""
         if not hasattr(self._local, "sql"):
-            connection = open_reader(self._path)
-            self._readers.append(connection)
-            self._local.sql = Sql(connection)
+            self._local.sql = Sql(self._open_reader())
         sql: Sql = self._local.sql
         return sql
 
@@ -88,8 +87,19 @@ class Store:
     def close(self) -> None:
         """Commit what waits, and close every connection."""
         self._writer.close()
-        for connection in self._readers:
-            connection.close()
+        with self._opening:
+            for connection in self._readers.values():
+                connection.close()
+            self._readers.clear()
+
+    def _open_reader(self) -> sqlite3.Connection:
+        """Open a connection for the calling thread; close those of threads that have ended."""
+        connection = open_reader(self._path)
+        with self._opening:
+            for thread in [thread for thread in self._readers if not thread.is_alive()]:
+                self._readers.pop(thread).close()
+            self._readers[threading.current_thread()] = connection
+        return connection
 
     def _committed(self, effects: Effects) -> None:
         for appended in effects.appended:

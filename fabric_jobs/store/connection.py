@@ -15,9 +15,7 @@ PAGE_SIZE = 8192
 
 def open_writer(path: Path) -> sqlite3.Connection:
     """Open the database for the one writer, and bring its schema up to date; raise PlaceUnavailable when it cannot be."""
-    with translated(path):
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
+    with _opened(path) as connection:
         connection.execute(f"pragma page_size = {PAGE_SIZE}")
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
@@ -32,13 +30,24 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """Open the database for reading only."""
-    with translated(path):
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
+    """Open the database for reading only; raise PlaceUnavailable when it cannot be read."""
+    with _opened(path) as connection:
         connection.execute("pragma query_only = on")
         connection.execute("pragma cache_size = -4096")
     return connection
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a connection for the caller to set up and to keep; close it when that raises. Raises what `translated` does."""
+    with translated(path):
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            connection.row_factory = sqlite3.Row
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
 
 
 @contextmanager

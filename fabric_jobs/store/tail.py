@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 
 from fabric_jobs.records import Segment
 from fabric_jobs.store.writer import Appended
@@ -18,7 +18,9 @@ class Tail:
     def __init__(self, *, channel_bytes: int = CHANNEL_BYTES, total_bytes: int = TOTAL_BYTES) -> None:
         self._channel_bytes = channel_bytes
         self._total_bytes = total_bytes
-        self._segments: dict[int, deque[Segment]] = {}
+        self._segments: OrderedDict[int, deque[Segment]] = (
+            OrderedDict()
+        )  # the channel that was written last is the last
         self._sizes: dict[int, int] = {}
         self._total = 0
         self._lock = threading.Lock()
@@ -29,12 +31,13 @@ class Tail:
         with self._lock:
             segments = self._segments.setdefault(appended.channel_id, deque())
             segments.append(segment)
+            self._segments.move_to_end(appended.channel_id)
             self._sizes[appended.channel_id] = self._sizes.get(appended.channel_id, 0) + len(segment.bytes)
             self._total += len(segment.bytes)
             while self._sizes.get(appended.channel_id, 0) > self._channel_bytes:
                 self._pop(appended.channel_id)
             while self._total > self._total_bytes:
-                self._pop(max(self._sizes, key=self._sizes.__getitem__))
+                self._pop(next(iter(self._segments)))  # nobody has written to it for the longest time
 
     def forget(self, channel_id: int, below: int | None = None) -> None:
         """Drop the segments that are wholly below an offset; all of the channel without one."""

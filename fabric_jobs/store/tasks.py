@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from fabric_jobs.clock import steady
 from fabric_jobs.records import Attempt, Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store import events
@@ -112,7 +113,7 @@ def attempt(sql: Sql, task_id: int, number: int) -> Attempt | None:
 
 def start(tx: Tx, task: Task, executor: str) -> Task | None:
     """QUEUED to STARTING with a new attempt; return the task as it is now, or None when another had moved it."""
-    if not tx.run("start_task", task_id=task.task_id, at=time.time()):
+    if not tx.run("start_task", task_id=task.task_id, at=time.time(), moment=steady()):
         return None
     tx.run("delete_held", task_id=task.task_id)
     tx.run("insert_attempt", task_id=task.task_id, attempt=task.attempt + 1, executor=executor, started_at=time.time())

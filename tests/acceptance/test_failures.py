@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.live import Live, until
+from tests.acceptance.live import COMMAND, Live, Ran, until
 
 COUNT = "for n in range(message()['payload']): send_message(n)"
 ENDLESS = "(ROOT / 'began').touch()\nopen(ROOT / 'gate').read()"
@@ -125,6 +127,28 @@ def test_a_job_that_ignores_the_request_to_end_is_forced(live: Live) -> None:
     assert live.wait(activation)["status"] == "CANCELLED"
     until(lambda: _task(live, "stubborn")["state"] == "CANCELLED", "the task is forced")  # after ten seconds
     assert _task(live, "stubborn")["exitCode"] == 137
+
+
+@pytest.mark.parametrize("how", ["trap '' HUP INT QUIT USR1", "nohup"])
+def test_programs_have_the_default_signals_whoever_started_the_owner(live: Live, how: str) -> None:
+    told = "import signal\nprint(sorted(n for n in (1, 2, 3, 10, 15) if signal.getsignal(n) is signal.SIG_IGN),"
+    live.skill("look", told + " signal.pthread_sigmask(signal.SIG_BLOCK, ()), end='')")
+    live.skill("hang-up", "os.kill(os.getpid(), 1)")
+    prefix = [*how.split()] if how == "nohup" else []
+    words = ["/bin/sh", "-c", f'{"" if prefix else how + "; "}exec "$@"', "sh", *prefix, str(COMMAND)]
+    block = (
+        "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [1, 10]); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+
+    def invoke(skill: str) -> Ran:
+        line = [sys.executable, "-c", block, *words, "skills", "invoke", skill, "--payload", "1"]
+        done = subprocess.run(line, cwd=live.root, env=live.environment, capture_output=True, text=True, check=False)
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    assert invoke("look").out.splitlines() == ["[] set()"]
+    ended = invoke("hang-up")
+    assert ended.code == 1
+    assert "killed by SIGHUP" in ended.err
 
 
 def test_ctrl_c_cancels(live: Live) -> None:

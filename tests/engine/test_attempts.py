@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.engine.attempts import EARLY_LIMIT, Attempts
+from fabric_jobs.engine.faults import Faults
 from fabric_jobs.executors.base import LOST, AttemptExit
 from fabric_jobs.executors.fake import FakeExecutor
 from fabric_jobs.records import Task
@@ -55,7 +56,7 @@ def woken() -> list[str]:
 
 @pytest.fixture
 def attempts(place: Silent, woken: list[str]) -> Attempts:
-    return Attempts({"fake": place}, woken.append)
+    return Attempts({"fake": place}, woken.append, Faults(3))
 
 
 def active(task_id: int = 1, attempt: int = 1) -> Task:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fabric_jobs.engine.decide import (
+    AwaitSlot,
     CancelActivation,
     CreateTasks,
     Decision,
@@ -41,7 +42,8 @@ def snapshot(*nodes: Node, **changes: Any) -> Snapshot:
         "free_slots": 8,
         "cpus": 4,
     }
-    return Snapshot(**{**values, **changes})
+    accepted = frozenset(live.task_id for live in changes.get("live", ()) if live.state is not TaskState.STARTING)
+    return Snapshot(**{**values, "accepted": accepted, **changes})
 
 
 def waiting(count: int, *, to: Node = A, channel_id: int = 1, dispatched: int = 0) -> Any:
@@ -146,7 +148,7 @@ def test_queued_tasks_start_in_their_order_as_far_as_there_is_room() -> None:
     live = running(1) + running(3, TaskState.QUEUED, first=5)
     assert decide(snapshot(A, live=live)) == [StartTask(task=live[1])]
     assert decide(snapshot(A, live=live[1:])) == [StartTask(task=live[1]), StartTask(task=live[2])]
-    assert decide(snapshot(A, live=live, free_slots=0)) == []
+    assert decide(snapshot(A, live=live, free_slots=0)) == [AwaitSlot()]
 
 
 def test_a_queued_stream_starts_whatever_the_slots() -> None:
@@ -164,14 +166,11 @@ def test_a_task_does_not_start_before_its_moment() -> None:
 # Tasks that run
 
 
-def test_a_starting_task_is_handed_over_unless_the_executor_has_it() -> None:
-    (starting,) = running(1, TaskState.STARTING)
-    assert decide(snapshot(A, live=(starting,))) == [LaunchAttempt(task=starting)]
-    assert decide(snapshot(A, live=(starting,), accepted=frozenset({1}))) == []
-
-
-def test_an_active_task_is_left_alone() -> None:
-    assert decide(snapshot(A, live=running(2))) == []
+@pytest.mark.parametrize("state", [TaskState.STARTING, TaskState.ACTIVE])
+def test_a_task_that_is_not_in_the_hands_of_this_engine_is_taken_over(state: TaskState) -> None:
+    (live,) = running(1, state)
+    assert decide(snapshot(A, live=(live,), accepted=frozenset())) == [LaunchAttempt(task=live)]
+    assert decide(snapshot(A, live=(live,), accepted=frozenset({1}))) == []
 
 
 @pytest.mark.parametrize("state", [TaskState.STARTING, TaskState.ACTIVE])
@@ -185,7 +184,7 @@ def test_an_attempt_that_ended_finishes_the_task(state: TaskState, cancel: bool)
 @pytest.mark.parametrize("state", [TaskState.STARTING, TaskState.ACTIVE])
 def test_the_timeout_stops_an_attempt_and_is_waited_for_before(state: TaskState) -> None:
     limited = node("a.in", timeout=60)
-    (live,) = running(1, state, started_at=950.0)
+    (live,) = running(1, state, not_before_at=950.0)
     accepted = frozenset({1})
     before = snapshot(limited, live=(live,), accepted=accepted, now=1009.9)
     assert decide(before) == [LookAgain(at=1010.0)]
@@ -194,7 +193,7 @@ def test_the_timeout_stops_an_attempt_and_is_waited_for_before(state: TaskState)
 
 def test_another_try_has_its_own_timeout() -> None:
     limited = node("a.in", timeout=60)
-    (live,) = running(1, started_at=100.0, not_before_at=990.0, attempt=2)
+    (live,) = running(1, not_before_at=990.0, attempt=2)
     assert decide(snapshot(limited, live=(live,))) == [LookAgain(at=1050.0)]
 
 

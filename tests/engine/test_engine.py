@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from fabric_jobs.engine import engine
+from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound
-from fabric_jobs.records import Channel
+from fabric_jobs.executors.base import AttemptSpec
+from fabric_jobs.records import Channel, Task
+from fabric_jobs.routing import Plan
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import activations, channels, events, tasks
+from fabric_jobs.store import Tx, activations, channels, events, tasks
+from fabric_jobs.store.sql import Sql
+from fabric_jobs.store.tasks import NewTask
 from tests.engine.bench import Bench
 from tests.factories import PROJECT, invocation, save_skill, skill_document
 
@@ -538,6 +544,67 @@ def test_an_engine_that_starts_finds_an_attempt_that_was_never_handed_over(bench
     bench.restart()
     bench.finish("a.in")
     assert bench.ended(activation_id).state is ActivationState.COMPLETE
+
+
+@pytest.mark.parametrize("receives", ["message", "stream"])
+def test_an_attempt_that_becomes_active_between_two_reads_of_a_new_engine_is_looked_at(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, receives: str
+) -> None:
+    bench.engine.close()
+    save_skill(bench.store, skill_document("a", receives=receives))
+    activation_id = bench.engine.invoke(invocation("skill", "a")).result(30)
+    (begun,) = bench.tasks()
+    handle = bench.place.start(AttemptSpec(name=begun.attempt_name, processes=()))
+    bench.place.finish(handle, 0)
+    bench.place.started.clear()
+
+    def take_late(sql: Sql, taken: str, plan: Plan) -> Snapshot | None:
+        # What the engine before had left with the writer is stored after the first read.
+        bench.store.write(lambda tx: tasks.activate(tx, begun, handle)).result(30)
+        return take(sql, taken, plan)
+
+    monkeypatch.setattr(engine, "take", take_late)
+    bench.restart()
+    assert bench.ended(activation_id).state is ActivationState.COMPLETE
+    assert bench.place.started == []
+
+
+def test_a_daemon_whose_handle_was_never_stored_is_taken_over(bench: Bench) -> None:
+    bench.engine.close()
+    document = skill_document("d", type="daemon", command=["serve"])
+    del document["actions"][0]["response"]
+    document["inputs"][0]["routing"]["all"]["runtime"] = "cortex/daemons"
+    save_skill(bench.store, document)
+    new = NewTask(
+        project_id=PROJECT,
+        name="local-d-d-1",
+        activation_id=None,
+        node="1:files:fake",
+        skill_name="d",
+        action_name="d",
+        kind="daemon",
+        receives="message",
+    )
+
+    def begin(tx: Tx) -> Task | None:
+        created = tasks.find(tx, tasks.create(tx, new))
+        return tasks.start(tx, created, "fake") if created is not None else None
+
+    begun = bench.store.write(begin).result(30)
+    assert begun is not None
+    bench.place.start(AttemptSpec(name=begun.attempt_name, processes=()))  # and its owner was killed
+    bench.restart()
+    assert bench.task(begun).state is TaskState.ACTIVE
+    assert list(bench.place.specs) == [begun.attempt_name]
+    bench.engine.close()
+    assert bench.place.stopped == [begun.attempt_name]
+
+
+def test_an_engine_that_closes_has_stored_what_it_did(bench: Bench) -> None:
+    bench.skill("a")
+    bench.until(lambda: bench.place.started)
+    bench.engine.close()
+    assert [task.state for task in bench.tasks()] == [TaskState.ACTIVE]
 
 
 def test_an_invocation_that_cannot_run_here_stores_nothing(bench: Bench) -> None:

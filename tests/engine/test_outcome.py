@@ -71,7 +71,7 @@ def test_an_attempt_that_broke_a_rule_fails_however_it_ended(ended: AttemptExit)
 
 def test_a_timeout_is_told_from_another_stop() -> None:
     limited = node("a.in", timeout=2.5).action
-    (live,) = running(1, started_at=100.0)
+    (live,) = running(1, not_before_at=100.0)
     late = ended_at(live, AttemptExit(143, STOPPED), limited, 102.5)
     assert (late.state, late.cause) == (TaskState.TIMEOUT, "it ran longer than its timeout of 2.5 s")
     early = ended_at(live, AttemptExit(143, STOPPED), limited, 102.4)
@@ -125,7 +125,7 @@ def test_a_program_can_say_that_another_try_would_fail_too() -> None:
 
 
 def test_a_timeout_is_tried_again_as_any_failure() -> None:
-    (live,) = running(1, started_at=100.0)
+    (live,) = running(1, not_before_at=100.0)
     action = node("a.in", timeout=1.0, retries=Retries(limit=1)).action
     assert ended_at(live, AttemptExit(143, STOPPED), action, 101.0).state is TaskState.QUEUED
 

@@ -6,6 +6,7 @@ An answer and the acknowledgement of its record are one transaction; a crash bef
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from fabric_jobs.engine.calls.target import Unusable
 from fabric_jobs.engine.finish import Finish
 from fabric_jobs.engine.outcome import Outcome, backoff
 from fabric_jobs.engine.settle import settle
-from fabric_jobs.errors import StaleAttempt
+from fabric_jobs.errors import FabricJobsError, StaleAttempt
 from fabric_jobs.records import Activation, Segment, Task
 from fabric_jobs.routing import Node, Plan, sending_id
 from fabric_jobs.states import TaskState
@@ -25,6 +26,8 @@ from fabric_jobs.store import Store, Tx, channels, tasks
 from fabric_jobs.store.channels import Sender
 from fabric_jobs.store.sent import Sent, runs_of
 from fabric_jobs.store.tasks import Ending
+
+log = logging.getLogger(__name__)
 
 PULL_BYTES = 256 << 10
 AHEAD = 64  # answers that may wait for one before them, at least; times `concurrency` when that is more
@@ -78,6 +81,15 @@ class Caller:
         self._room = asyncio.Semaphore(ahead)
         self._positions: dict[int, int] = {}
 
+    @property
+    def activation_id(self) -> str:
+        """Whose records these are."""
+        return self._work.activation.activation_id
+
+    async def give_up(self, cause: str) -> None:
+        """Fail the task, and its activation with it."""
+        await asyncio.wrap_future(self._store.write(lambda tx: self._abandon(tx, cause)))
+
     def wake(self) -> None:
         """Records may have come."""
         self._wake.set()
@@ -127,7 +139,7 @@ class Caller:
         failures = 0
         while True:
             try:
-                output, payload = await self._call(record)
+                output, payload = await self._ask(record)
                 if len(payload) > self._record_bytes:
                     raise Unusable(
                         f"the answer is longer than a record may be ({self._record_bytes:,} bytes)", again=False
@@ -139,6 +151,16 @@ class Caller:
                 await asyncio.sleep(backoff(retries, failures))
             else:
                 return Outgoing(output, payload + b"\n")
+
+    async def _ask(self, record: bytes) -> tuple[str, bytes]:
+        """Call for a record; an error that nobody foresaw is this record's fault, and not that of the others."""
+        try:
+            return await self._call(record)
+        except (Unusable, FabricJobsError):
+            raise
+        except Exception as error:
+            log.exception("a call of %s", self._work.node.key)
+            raise Unusable(f"the call was not possible: {type(error).__name__}: {error}") from error
 
     async def _commit_ready(self) -> None:
         """Commit the answers up to the first that is missing; what comes meanwhile goes into the next transaction."""
@@ -211,23 +233,32 @@ class Caller:
         """Keep a dead letter; False when the activation is to fail instead."""
         if self._work.node.action.on_error == "fail":
             return False
-        ends.keep_dead(tx, self._finish(task, channel_id, offset, dead, is_dead=True))
+        outcome = _failed(dead, (channel_id, offset))
+        ends.keep_dead(tx, self._finish(task, outcome, (channel_id, offset), dead.lines))
         return True
 
     def _fail(self, tx: Tx, task: Task, channel_id: int, offset: int, dead: Dead) -> None:
-        ends.fail(tx, self._finish(task, channel_id, offset, dead, is_dead=False))
+        ends.fail(tx, self._finish(task, _failed(dead), (channel_id, offset), dead.lines))
 
-    def _finish(self, task: Task, channel_id: int, offset: int, dead: Dead, *, is_dead: bool) -> Finish:
-        work, place = self._work, (channel_id, offset)
-        outcome = Outcome(
-            state=TaskState.FAILED, cause=dead.cause, dead=place if is_dead else None, attempts=dead.attempts
-        )
+    def _abandon(self, tx: Tx, cause: str) -> None:
+        task = tasks.find(tx, self._work.task.task_id)
+        if task is None or task.ended:
+            return
+        ends.fail(tx, self._finish(task, Outcome(state=TaskState.FAILED, cause=cause)))
+
+    def _finish(
+        self, task: Task, outcome: Outcome, place: tuple[int, int] | None = None, lines: tuple[str, ...] = ()
+    ) -> Finish:
         return Finish(
-            activation=work.activation,
-            task=replace(task, left_at=dumps(place)),
-            node=work.node,
-            plan=work.plan,
+            activation=self._work.activation,
+            task=task if place is None else replace(task, left_at=dumps(place)),
+            node=self._work.node,
+            plan=self._work.plan,
             ending=Ending(exit_code=None),
             outcome=outcome,
-            last_lines=dead.lines,
+            last_lines=lines,
         )
+
+
+def _failed(dead: Dead, place: tuple[int, int] | None = None) -> Outcome:
+    return Outcome(state=TaskState.FAILED, cause=dead.cause, dead=place, attempts=dead.attempts)

@@ -254,7 +254,7 @@ class Daemon:
             raise DaemonFailed("the daemon was cancelled")
         self._task = started
         try:
-            self._handle = executor.start(_spec(self, started, port))
+            self._handle = executor.start(spec_of(self, started, port))
         except (InvalidInput, ExecutorUnavailable) as error:
             cause, ending = str(error), Ending(exit_code=None, reason=error.message)
             store.write(lambda tx: tasks.end(tx, started, TaskState.FAILED, ending, cause=cause)).result()
@@ -280,7 +280,8 @@ class Daemon:
         await asyncio.wrap_future(self._place.store.write(lambda tx: tasks.end(tx, task, state, ending, cause=cause)))
 
 
-def _spec(daemon: Daemon, task: Task, port: int) -> AttemptSpec:
+def spec_of(daemon: Daemon, task: Task, port: int) -> AttemptSpec:
+    """Return what an executor needs to start a daemon; `port` is the declared one."""
     environment = {
         **daemon.action.environment,
         "CORTEX_PROJECT": daemon.key.project_id,

@@ -10,13 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 from fabric_jobs.definitions import Action
-from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Place, fingerprint
+from fabric_jobs.documents import skill_from_json
+from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Place, fingerprint, spec_of
+from fabric_jobs.engine.calls.target import port_of
 from fabric_jobs.engine.launch import program_of
-from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.base import ProcessSpec
 from fabric_jobs.records import SavedDefinition, Task
 from fabric_jobs.states import TaskState
-from fabric_jobs.store import tasks
+from fabric_jobs.store import definitions, tasks
 from fabric_jobs.store.tasks import Ending
 
 CALLS_SECONDS = 0.1  # between two looks whether a daemon of yesterday's program is still called
@@ -38,8 +40,10 @@ class Daemons:
         """Note the daemons that another owner had started; those that are gone have ended. Return whether some run."""
         for task in tasks.daemons(self._place.store.read):
             attempt = tasks.attempt(self._place.store.read, task.task_id, task.attempt) if task.attempt else None
-            handle = attempt.handle if attempt is not None else None
             executor = attempt.executor if attempt is not None else ""
+            handle = attempt.handle if attempt is not None else None
+            if attempt is not None and handle is None:
+                handle = self._handed_over(task)
             if handle is not None and self._runs(executor, handle):
                 self._left[task.project_id, task.skill_name, task.action_name, executor] = (task, executor, handle)
             else:
@@ -107,6 +111,30 @@ class Daemons:
         stops = [daemon.stop("its owner ended") for daemon in self._running.values()]
         stops += [self._stop_left(*left) for left in self._left.values()]
         await asyncio.gather(*stops, *self._retired, return_exceptions=True)
+
+    def _handed_over(self, task: Task) -> str | None:
+        """Return the handle of an attempt that was begun, and perhaps started: only its place knows. None: it cannot be had."""
+        version, files, executor = task.node.split(":")
+        saved = definitions.find(self._place.store.read, task.project_id, "skill", task.skill_name, int(version))
+        skill = skill_from_json(saved.body) if saved is not None else None
+        action = skill.action(task.action_name) if skill is not None else None
+        if skill is None or action is None:
+            return None
+        key = DaemonKey(
+            executor=executor,
+            project_id=task.project_id,
+            skill_name=task.skill_name,
+            version=int(version),
+            action=action.name,
+            files=files,
+        )
+        daemon = Daemon(key, action, program_of(saved, action), self._place)
+        try:
+            handle = daemon.executor.start(spec_of(daemon, task, port_of(skill.defaults(), action)))
+        except (InvalidInput, ExecutorUnavailable):
+            return None
+        self._place.store.write(lambda tx: tasks.activate(tx, task, handle)).result()
+        return handle
 
     def _runs(self, executor: str, handle: str) -> bool:
         try:

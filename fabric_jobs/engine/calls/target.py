@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from fabric_jobs.definitions import Action
 from fabric_jobs.engine.calls.connection import Answer, Request, Server
 from fabric_jobs.engine.launch import with_payload
 from fabric_jobs.errors import InvalidInput
@@ -17,6 +18,11 @@ from fabric_jobs.routing import Node
 DAEMON_PORT = 5000  # of a daemon that declares none (reference/fabric.md 2.4)
 HEADERS = "headers."  # a property of this name adds a request header
 NOT_AGAIN = frozenset(range(400, 500)) - {408, 425, 429}  # another try would be answered in the same way
+
+
+def port_of(properties: Mapping[str, Any], action: Action) -> int:
+    """Return the declared port of a daemon; `properties` are those of its skill."""
+    return int(str(properties.get("daemon.port") or action.port or DAEMON_PORT))
 
 
 class Unusable(Exception):
@@ -40,7 +46,7 @@ class DaemonTarget:
     @property
     def port(self) -> int:
         """The declared port."""
-        return int(str(self.node.properties.get("daemon.port") or self.node.action.port or DAEMON_PORT))
+        return port_of(self.node.properties, self.node.action)
 
     def request(self, host: str) -> Request:
         """Return the request, which is the same for all records."""

@@ -58,8 +58,8 @@ select count(*) as count from tasks where state in ('QUEUED', 'STARTING', 'ACTIV
 select count(*) as count from tasks where state in ('STARTING', 'ACTIVE') and receives = 'message' and kind = 'job';
 
 -- name: start_task
--- QUEUED to STARTING, with a new attempt; refused when somebody wants it to end.
-update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', sequence = 0, repeated = '{}', left_at = null, not_before_at = :at, started_at = coalesce(started_at, :at)
+-- QUEUED to STARTING, with a new attempt; refused when somebody wants it to end. `moment` is of the clock for waits.
+update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', sequence = 0, repeated = '{}', left_at = null, not_before_at = :moment, started_at = coalesce(started_at, :at)
 where task_id = :task_id and state = 'QUEUED' and cancel_requested = 0;
 
 -- name: activate_task

@@ -1,0 +1,123 @@
+"""How one record is called for: which daemon or which server is asked, and what its answer is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from fabric_jobs.engine.calls.caller import Call, Work
+from fabric_jobs.engine.calls.connection import Answer, CallFailed, Pool
+from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Place, fingerprint
+from fabric_jobs.engine.calls.registry import Daemons
+from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
+from fabric_jobs.engine.launch import Issuing, message, process_of
+from fabric_jobs.errors import FabricJobsError
+from fabric_jobs.executors.base import ProcessSpec
+
+
+class Asking:
+    """All of it runs in the loop of the calls."""
+
+    def __init__(self, place: Place, issuing: Issuing, daemons: Daemons) -> None:
+        self._place = place
+        self._issuing = issuing
+        self._daemons = daemons
+        self._pools: dict[Any, Pool] = {}  # external servers
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        for pool in self._pools.values():
+            pool.close()
+
+    def call_of(self, work: Work) -> Call:
+        """Return what calls for one record of a node."""
+        return self._call_daemon(work) if work.node.action.type == "daemon" else self._call_external(work)
+
+    def _call_daemon(self, work: Work) -> Call:
+        node = work.node
+        target_ = cache(lambda: self._target_of(work))  # looked at once, when it is first needed
+        request_to = cache(lambda host: target_().request(host))
+        program = cache(lambda: self._program_of(work))  # looked at once, and again when its daemon is gone
+
+        async def call(record: bytes) -> tuple[str, bytes]:
+            target = target_()
+            daemon, body = self._daemons.find(program()[0]), target.body(record)
+            if daemon is None:
+                # An older activation goes on with the daemon of a newer one: two that each bring back their own would alternate.
+                program.cache_clear()
+                key, process = program()
+                daemon = self._daemons.find(key) or self._daemons.make(key, node.action, process)
+            daemon.calls += 1
+            try:
+                async with daemon.slots:
+                    return target.response(
+                        await self._ask(daemon, target.port, lambda host: request_to(host).encode(body))
+                    )
+            finally:
+                daemon.calls -= 1
+                daemon.last_used = time.monotonic()
+
+        return call
+
+    async def _ask(self, daemon: Daemon, port: int, encoded: Callable[[str], bytes]) -> Answer:
+        """Return the answer of a daemon to what is `encoded` for its host; one that dies is started again, a few times."""
+        seconds = self._place.settings.call_seconds
+        for _ in range(1 + self._place.settings.lost_limit):
+            try:
+                pool = await daemon.pool(port)
+                try:
+                    return await pool.ask(encoded(f"{pool.server.host}:{pool.server.port}"), seconds)
+                except CallFailed as error:
+                    failure = error
+                    await daemon.lost(pool)
+            except DaemonFailed as error:
+                raise Unusable(error.cause, error.lines) from error
+        times = 1 + self._place.settings.lost_limit
+        raise Unusable(f"the daemon gave no answer {times} times: {failure}") from failure
+
+    def _target_of(self, work: Work) -> DaemonTarget:
+        activation, node = work.activation, work.node
+        inside = self._place.executors[activation.executor].inside(work.task.attempt_name)
+        issued = self._issuing.to(activation, work.task, inside)
+        envelope = message(activation, work.task, node, inside.api_endpoint, issued.token)
+        return DaemonTarget(node=node, envelope=envelope, headers=activation.headers)
+
+    def _program_of(self, work: Work) -> tuple[DaemonKey, ProcessSpec]:
+        """Return which daemon the records of a node are for, and its program as its files are now."""
+        activation, node = work.activation, work.node
+        process = process_of(self._place.store.read, activation, node.skill_name, node.action)
+        key = DaemonKey(
+            executor=activation.executor,
+            project_id=activation.project_id,
+            skill_name=node.skill_name,
+            version=activation.pins["skills"][node.skill_name],
+            action=node.action.name,
+            files=fingerprint(process, activation.executor),
+        )
+        return key, process
+
+    def _call_external(self, work: Work) -> Call:
+        seconds = self._place.settings.call_seconds
+        slots = asyncio.Semaphore(work.node.action.concurrency)
+
+        @cache
+        def target_() -> ExternalTarget:
+            return ExternalTarget.of(work.node, work.activation.headers)
+
+        async def call(record: bytes) -> tuple[str, bytes]:
+            try:
+                target = target_()
+            except FabricJobsError as error:
+                raise Unusable(str(error), again=False) from error
+            pool = self._pools.setdefault(target.server, Pool(target.server))
+            try:
+                async with slots:
+                    answer = await pool.ask(target.request.encode(target.body(record)), seconds)
+            except CallFailed as error:
+                raise Unusable(str(error)) from error
+            return target.response(answer)
+
+        return call
