@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+ATTEMPT_VARIABLE = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # in the environment of whatever an attempt has started here
 SOCKET_PATH_LIMIT = 100  # bytes; the kernel's limit is 108, on some systems 104
 
 

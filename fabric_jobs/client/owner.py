@@ -50,6 +50,8 @@ class Starting:
                 hint="Make it writable, or name another one with --state-dir.",
             ) from error
         self._said, write_end = _pipe()
+        # An owner that a job starts is there for others too: it does not end with the attempt.
+        environment = {key: value for key, value in os.environ.items() if key != places.ATTEMPT_VARIABLE}
         command = [sys.executable, "-m", "fabric_jobs.owner", str(state_dir.absolute()), str(write_end)]
         with log:
             self._process = subprocess.Popen(
@@ -59,6 +61,7 @@ class Starting:
                 stderr=log,
                 pass_fds=[write_end],
                 start_new_session=True,
+                env=environment,
                 cwd="/",
             )
         os.close(write_end)

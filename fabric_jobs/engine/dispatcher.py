@@ -193,8 +193,8 @@ class Dispatcher:
             payload=payload,
             last_lines=ends.last_lines(*place) if failed and place is not None else (),
         )
-        if ended.code is None and place is not None:
-            place[0].stop(place[1], 0)  # the wrapper is gone; nothing of the attempt may live on beside the next one
+        if failed and place is not None and ended.reason != STOPPED:
+            place[0].stop(place[1], 0)  # its program is gone; nothing of the attempt may live on beside the next one
         try:
             started = self._write_end(wanted)
         except (

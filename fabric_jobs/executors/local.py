@@ -26,7 +26,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
-from fabric_jobs.executors import log_index, log_pages, ports, program
+from fabric_jobs.executors import attempt_files, descriptors, log_index, log_pages, ports, processes, program
 from fabric_jobs.executors.base import (
     LOST,
     STOPPED,
@@ -46,13 +46,13 @@ from fabric_jobs.executors.log_index import LogIndex
 # until the program has ended; a trapped signal has its default meaning again in the program. What the shell itself says,
 # such as "Terminated", is not part of the program's log.
 WRAPPER = (
-    'trap : TERM INT HUP; echo $$ >"$0/pid"; exec 3>&2 2>/dev/null; ("$@") </dev/null 2>&3 3>&-; echo $? >"$0/exit"'
+    'trap : TERM INT HUP; echo $$ >"$0/pid"; exec 3>&2 2>/dev/null; (%s"$@") </dev/null 2>&3 3>&-; echo $? >"$0/exit"'
 )
 
-OWN = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # by this variable the processes of an attempt are known
-PROC = Path("/proc")
 START_SECONDS = 0.05  # a wrapper as old as this has started the program
-KILL_SECONDS = 10.0  # what is killed is gone by then
+PROGRAM_SECONDS = 10.0  # a wrapper has started its program by then, even on a busy machine
+DESCRIPTORS = 3  # of this process, for one attempt: connections to the gateway
+LEFT = "its program has ended, and has left running:"
 LINE_BYTES, LINE_LENGTH = 2048, 70  # what is looked at for the last line of a log, and what is shown of it
 
 TRY_AGAIN = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO})
@@ -69,6 +69,7 @@ class LocalExecutor:
         self._doors = doors
         self._changed: SimpleQueue[str | None] = SimpleQueue()
         self._watched: set[str] = set()
+        self._ending: set[str] = set()  # names of those whose processes are being ended here
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._index = LogIndex()
 
@@ -80,11 +81,12 @@ class LocalExecutor:
     def start(self, spec: AttemptSpec) -> str:
         """Start the program in a process group of its own."""
         directory = self._root / spec.name
-        with _translated(spec.name):
+        with _translated():
             directory.mkdir(parents=True, exist_ok=True)
             lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 if _take(lock) and not (directory / "pid").exists():
+                    descriptors.admit(len(self._watched), DESCRIPTORS)
                     self._spawn(spec, directory, lock)
             finally:
                 os.close(lock)
@@ -98,27 +100,30 @@ class LocalExecutor:
             self._watch(handle)
             return None
         stopped = STOPPED if (directory / "stopped").exists() else ""
-        try:
-            code = int((directory / "exit").read_text())
-        except (FileNotFoundError, ValueError):
+        with _readable(directory):
+            if stopped and (directory.name in self._ending or processes.members(directory)):
+                return None  # its program has ended; what it has started has not, and the next attempt must not meet it
+            code = _exit_code(directory)
+        if code is None:
             return AttemptExit(128 + signal.SIGKILL, STOPPED) if stopped else AttemptExit(None, LOST)
         if code and not stopped and (directory / "unprepared").exists():
             return AttemptExit(code, UNPREPARED)
         return AttemptExit(code, stopped)
 
     def stop(self, handle: str, grace: float) -> None:
-        """TERM, a wait, KILL; to the whole process group."""
+        """TERM, a wait, KILL; to everything that the attempt has started, also when its program has ended."""
         directory = self._directory(handle)
-        if _is_locked(directory):
+        with _readable(directory):
+            if _is_locked(directory):
+                attempt_files.mark(directory / "stopped")
+                _await_program(directory)
+            self._ending.add(directory.name)
             try:
-                (directory / "stopped").touch()
-            except OSError as error:
-                raise ExecutorUnavailable(f"{directory} cannot be written: {error}") from error
-            _await_program(directory)
-            if not _signal_and_wait(directory, signal.SIGTERM, grace):
-                _signal_and_wait(directory, signal.SIGKILL, KILL_SECONDS)
-        elif not (directory / "exit").exists() and _has_own_processes(directory):
-            _signal(directory, signal.SIGKILL)  # the wrapper was killed, and what it started lives
+                is_over = processes.end(directory, lambda: _is_locked(directory), grace)
+            finally:
+                self._ending.discard(directory.name)
+        if not is_over:
+            raise ExecutorUnavailable(f"the processes of attempt {directory.name} do not end.")
 
     def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
         """Read the file that the program writes to."""
@@ -174,14 +179,14 @@ class LocalExecutor:
         own = dict(process.environment)
         if process.port:
             found, own = ports.give(found, own, process.port, directory)
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **found.variables, **own, OWN: str(directory)}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **found.variables, **own, processes.OWN: str(directory)}
         paths = [str(program.RUNTIME), *(each.get("PYTHONPATH") for each in (os.environ, found.variables, own))]
         with ExitStack() as stack:
             words, held = _ready(found, directory)
             for descriptor in held:
                 stack.callback(os.close, descriptor)
             child = subprocess.Popen(
-                ["/bin/sh", "-c", WRAPPER, str(directory), *words],
+                ["/bin/sh", "-c", _wrapper(), str(directory), *words],
                 cwd=found.directory,
                 env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
                 stdin=lock,
@@ -197,20 +202,53 @@ class LocalExecutor:
         return self._root / Path(handle).name
 
     def _watch(self, handle: str) -> None:
-        if handle not in self._watched:
-            self._watched.add(handle)
+        if handle in self._watched:
+            return
+        self._watched.add(handle)
+        try:
             self._index.follow(self._directory(handle))
             threading.Thread(target=self._await_end, args=(handle,), name="attempt-watch", daemon=True).start()
+        except RuntimeError as error:  # there are too many threads
+            self._watched.discard(handle)
+            raise ExecutorUnavailable(f"nothing can wait for attempt {Path(handle).name}: {error}.") from error
 
     def _await_end(self, handle: str) -> None:
+        directory, child = self._directory(handle), self._children.get(handle)
         with suppress(OSError):  # out of descriptors, or a bad disk: who polls next finds out, or waits again
-            _wait_unlocked(self._directory(handle))
-        child = self._children.pop(handle, None)
-        self._index.forget(self._directory(handle))
+            if child is not None:
+                child.wait()  # a wait by the lock would need a descriptor
+            else:
+                _wait_unlocked(directory)
+            _look_back(directory)
+        self._children.pop(handle, None)
+        self._index.forget(directory)
         self._watched.discard(handle)
         self._changed.put(handle)
-        if child is not None:
-            child.wait()
+
+
+def _wrapper() -> str:
+    limit = descriptors.of_programs()
+    return WRAPPER % ("" if limit is None else f"ulimit -Sn {limit}; ")
+
+
+def _look_back(directory: Path) -> None:
+    """Sync how an attempt has ended, and remark what it has left running, unless somebody ends that too."""
+    if _exit_code(directory) == 0 and not (directory / "stopped").exists():
+        left = [f"{LEFT} {each}" for each in processes.left_behind(directory)]
+        if left:
+            attempt_files.write(directory / "remarks", "\n".join((*_text(directory / "remarks").splitlines(), *left)))
+
+
+def _exit_code(directory: Path) -> int | None:
+    """Return the exit code of a program that has ended, once it is on the disk; None when nobody knows it."""
+    try:
+        text = (directory / "exit").read_text()
+    except FileNotFoundError:
+        return None
+    if not text.endswith("\n") or not text.strip().isdecimal():
+        return None  # half of it was written when the power went, or the disk was full
+    attempt_files.sync(directory / "exit", directory)
+    return int(text)
 
 
 def _ready(found: program.Program, directory: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -229,16 +267,24 @@ def _ready(found: program.Program, directory: Path) -> tuple[tuple[str, ...], tu
 
 
 @contextmanager
-def _translated(name: str) -> Iterator[None]:
+def _translated() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno in TRY_AGAIN:
-            raise ExecutorUnavailable(f"attempt {name} could not be started: {error}") from error
+            raise ExecutorUnavailable(f"no process can be started: {error.strerror}.") from error
         what = "its arguments and variables are too long" if error.errno == errno.E2BIG else str(error)
         raise InvalidInput(f"the program cannot be started: {what}.") from error
     except ValueError as error:  # a null byte in an argument or a variable
         raise InvalidInput(f"the program cannot be started: {error}.") from error
+
+
+@contextmanager
+def _readable(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ExecutorUnavailable(f"attempt {directory.name} cannot be looked at: {error}.") from error
 
 
 def _take(lock: int) -> bool:
@@ -274,58 +320,12 @@ def _wait_unlocked(directory: Path) -> None:
 
 def _await_program(directory: Path) -> None:
     """Wait until the program has been started: a signal before that reaches the wrapper only, which does not pass it on."""
-    deadline = time.monotonic() + KILL_SECONDS
+    deadline = time.monotonic() + PROGRAM_SECONDS
     while _is_locked(directory) and time.monotonic() < deadline:
         with suppress(FileNotFoundError):
             if time.time() - (directory / "pid").stat().st_mtime >= START_SECONDS:
                 return
         time.sleep(0.01)
-
-
-def _signal_and_wait(directory: Path, number: signal.Signals, seconds: float) -> bool:
-    """Signal an attempt; return whether it ended within `seconds`."""
-    deadline = time.monotonic() + seconds
-    _signal(directory, number)
-    while _is_locked(directory):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def _signal(directory: Path, number: signal.Signals) -> None:
-    with suppress(FileNotFoundError, ValueError, ProcessLookupError):
-        os.killpg(int((directory / "pid").read_text()), number)
-
-
-def _has_own_processes(directory: Path) -> bool:
-    """Return whether the process group of a gone wrapper is still this attempt's: its number may have been given away."""
-    if not PROC.is_dir():
-        return True  # no way to tell; a number comes back seldom
-    try:
-        group = int((directory / "pid").read_text())
-    except (FileNotFoundError, ValueError):
-        return False
-    own = f"\0{OWN}={directory}\0".encode()
-    return any(own in b"\0" + _environment(pid) for pid in _processes() if _group(pid) == group)
-
-
-def _processes() -> list[int]:
-    return [int(path.name) for path in PROC.iterdir() if path.name.isdecimal()]
-
-
-def _group(pid: int) -> int:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return 0
-
-
-def _environment(pid: int) -> bytes:
-    try:
-        return (PROC / str(pid) / "environ").read_bytes()
-    except OSError:  # it has just ended, or it is somebody else's
-        return b""
 
 
 def _text(path: Path) -> str:

@@ -31,8 +31,9 @@ class LogIndex:
         with self._lock:
             self._followed[directory] = (0, 0)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="log-index", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="log-index", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def forget(self, directory: Path) -> None:
         """The attempt is over: look a last time, unless it was too short for a first look."""

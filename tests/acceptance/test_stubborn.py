@@ -76,6 +76,47 @@ def test_what_a_child_says_after_its_job_has_ended_counts_for_nothing(live: Live
     assert state_of(live, "leaves") == "COMPLETE"
 
 
+def test_the_next_attempt_does_not_meet_what_the_last_one_has_started(live: Live) -> None:
+    """A shell that fails leaves a child behind, in a session of its own, which does not listen to a request to end."""
+    program = """
+        import signal, time
+        place = ROOT / "child"
+        if place.exists():
+            found = Path(f"/proc/{place.read_text()}/stat")
+            print(found.exists() and found.read_text().rpartition(")")[2].split()[0] != "Z", end="")
+            sys.exit(0)
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.write(write, b"!")
+            time.sleep(1000)
+        os.read(read, 1)
+        place.write_text(str(child))
+        sys.exit(1)
+    """
+    live.skill("fails", program, retries={"limit": 1, "backoff_seconds": 0})
+    assert live.invoke("fails")["response"] == "False"
+
+
+def test_what_a_job_leaves_running_on_purpose_is_told(live: Live) -> None:
+    program = """
+        if os.fork() == 0:
+            os.setsid()
+            open(ROOT / "gate").read()
+            os._exit(0)
+    """
+    live.skill("starts", program)
+    gate = live.gate("gate")
+    ran = live.ok("skills", "invoke", "starts", "--payload", "1")
+    live.release(gate)  # so the child lives still
+    assert "has left running: python main.py (process " in ran.err
+    (task,) = live.get("/tasks?skillName=starts")["tasks"]
+    (remark,) = live.get(f"/tasks/{task['name']}")["task"]["remarks"]
+    assert remark in ran.err
+
+
 def _log(live: Live) -> str:
     (task,) = live.get("/tasks?skillName=closes")["tasks"]
     return str(live.get(f"/tasks/{task['name']}/logs")["logs"])

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,71 @@ def test_children_that_outlive_the_program_do_not_keep_it_running(driver: LocalD
     assert is_alive(int((place / "child").read_text()))
 
 
+# What an attempt has started, in its process group and outside of it, with the mark of the attempt and without.
+STUBBORN = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+kind, place = sys.argv[1:]
+if kind == "own session":
+    os.setsid()
+with open(place, "w") as said:
+    said.write(str(os.getpid()))
+time.sleep(1000)
+"""
+
+
+def begin_stubborn(driver: LocalDriver, running: Running, kind: str) -> int:
+    """Let the program start a child that does not listen to a request to end; return its number."""
+    place = driver.place(running.spec.name)
+    (place / "stubborn.py").write_text(STUBBORN)
+    os.mkfifo(place / "begun")
+    clear = "env -i " if kind == "no mark" else ""
+    driver.order(running, f"{clear}{sys.executable} {place}/stubborn.py '{kind}' {place}/begun &")
+    return int((place / "begun").read_text())
+
+
+@pytest.mark.parametrize("kind", ["own session", "own group", "no mark"])
+def test_a_stop_ends_what_outlives_the_program_after_the_grace(
+    driver: LocalDriver, running: Running, kind: str
+) -> None:
+    child = begin_stubborn(driver, running, kind)
+    driver.executor.stop(running.handle, 0.2)
+    assert not is_alive(child)
+    assert driver.executor.poll(running.handle) == AttemptExit(143, STOPPED)
+
+
+def test_a_stopped_attempt_has_not_ended_while_something_of_it_lives(driver: LocalDriver, running: Running) -> None:
+    child = begin_stubborn(driver, running, "own session")
+    with ThreadPoolExecutor(1) as stopping:
+        over = stopping.submit(driver.executor.stop, running.handle, 1.0)
+        assert driver.executor.changed() == (running.handle,), "its program has ended"
+        assert driver.executor.poll(running.handle) is None
+        assert driver.anew().poll(running.handle) is None
+        assert is_alive(child)
+        over.result()
+    assert driver.executor.poll(running.handle) == AttemptExit(143, STOPPED)
+
+
+@pytest.mark.parametrize("kind", ["own session", "own group"])
+def test_a_stop_after_the_end_takes_what_was_left(driver: LocalDriver, running: Running, kind: str) -> None:
+    child = begin_stubborn(driver, running, kind)
+    driver.end(running, 3)
+    assert ended(driver.executor, running.handle) == AttemptExit(3)
+    driver.anew().stop(running.handle, 0)
+    assert not is_alive(child)
+    assert driver.executor.poll(running.handle) == AttemptExit(3)
+
+
+def test_what_a_good_end_leaves_running_is_remarked(driver: LocalDriver, running: Running) -> None:
+    child = begin_stubborn(driver, running, "own session")
+    driver.end(running, 0)
+    assert ended(driver.executor, running.handle) == AttemptExit(0)
+    (remark,) = driver.executor.note(running.handle).remarks
+    assert f"(process {child})" in remark
+    assert "stubborn.py" in remark
+    assert is_alive(child)
+
+
 def test_a_killed_wrapper_is_lost_and_stop_ends_what_it_left_behind(driver: LocalDriver, running: Running) -> None:
     place = driver.place("attempt-1")
     driver.order(running, f"echo $$ >{place}/program; sleep 1000 & echo $! >{place}/child")
@@ -190,9 +256,10 @@ signal.pause()
     assert driver.executor.logs(handle, "stdout", 0, 100) == b"before\nafter\n"
 
 
-def test_half_an_exit_code_is_lost(driver: LocalDriver, running: Running) -> None:
+@pytest.mark.parametrize("half", ["", "1", "\0\0\0\0"])
+def test_half_an_exit_code_is_lost(driver: LocalDriver, running: Running, half: str) -> None:
     driver.vanish(running)
-    (Path(running.handle) / "exit").write_text("")
+    (Path(running.handle) / "exit").write_text(half)
     assert ended(driver.executor, running.handle) == AttemptExit(None, LOST)
 
 

@@ -19,7 +19,7 @@ from fabric_jobs.engine.calls.connection import CallFailed, Pool, Server
 from fabric_jobs.engine.finish import last_lines
 from fabric_jobs.engine.outcome import describe_exit
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
-from fabric_jobs.executors.base import AttemptExit, AttemptSpec, Executor, ProcessSpec
+from fabric_jobs.executors.base import STOPPED, AttemptExit, AttemptSpec, Executor, ProcessSpec
 from fabric_jobs.records import Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.states import TaskState
@@ -236,8 +236,8 @@ class Daemon:
     def _look(self) -> AttemptExit | None:
         """Return how the program ended, None while it runs; runs in a thread."""
         ended = self.executor.poll(self._handle)
-        if ended is not None and ended.code is None:
-            self.executor.stop(self._handle, 0.0)  # the wrapper is gone; nothing may live on beside the next one
+        if ended is not None and ended.reason != STOPPED:
+            self.executor.stop(self._handle, 0.0)  # its program is gone; nothing may live on beside the next one
         return ended
 
     def _start(self, port: int) -> None:
