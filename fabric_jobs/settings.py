@@ -24,6 +24,11 @@ def _number(name: str, default: float, what: str) -> float:
     return value
 
 
+def definition_bytes() -> int:
+    """Return how long a definition may be, as a file and as JSON."""
+    return int(_number("FABRIC_JOBS_DEFINITION_BYTES", 1 << 20, "a number of bytes"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What an owner process runs with."""
@@ -40,6 +45,7 @@ class Settings:
     project_id: str = "local"
     record_bytes: int = 16 << 20
     body_bytes: int = 64 << 20
+    definition_bytes: int = field(default_factory=definition_bytes)  # of a skill or an agent
     header_bytes: int = 64 << 10  # request line and headers
     connections: int = field(
         default_factory=lambda: int(_number("FABRIC_JOBS_CONNECTIONS", 512, "a number"))

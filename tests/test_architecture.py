@@ -22,6 +22,7 @@ FLOORS: dict[str, int] = {
     "shipped": 1,
     "state_dir": 1,
     "config_files": 1,
+    "user_files": 1,
     "documents": 2,
     "routing": 2,
     "settings": 2,

@@ -9,6 +9,7 @@ from fabric_jobs.client.remote import Remote
 from fabric_jobs.config_files import config_dir, quoted, write_config
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.names import nearest
+from fabric_jobs.user_files import read_text
 
 KEYS = {"url", "token", "project"}
 
@@ -22,7 +23,7 @@ def read_profiles() -> dict[str, Remote]:
     """Return all profiles by name; raise InvalidInput when the file is not what it should be."""
     path = profiles_file()
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8")).get("profiles", {})
+        found = tomllib.loads(read_text(path)).get("profiles", {})
         return {name: _remote(values) for name, values in found.items()}
     except FileNotFoundError:
         return {}

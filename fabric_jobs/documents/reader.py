@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from fabric_jobs.documents.nodes import Document, Node, Place, step_path
@@ -24,6 +25,7 @@ BOOKKEEPING = frozenset(
         "updatedBy",
     }
 )
+MAX_PROBLEMS = 200  # that are shown of a file; a million of them would be an answer of many megabytes
 TRUTH = {"true": True, "false": False}
 KIND_WORDS = {dict: "a mapping", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
 
@@ -75,7 +77,7 @@ class Reader:
         """Return the warnings in the order of the file; raise InvalidDefinition with all if one is an error."""
         problems = tuple(sorted(self._problems, key=lambda problem: (problem.line, problem.column)))
         if any(problem.level == "error" for problem in problems):
-            raise InvalidDefinition(problems)
+            raise InvalidDefinition(_first(problems))
         return problems
 
     # -- mappings and lists ---------------------------------------------------------------------
@@ -237,6 +239,15 @@ NAME_RULE = (
 def is_name(name: str) -> bool:
     """Tell whether a definition may use this name; one that climbs out of its directory, like `a/../b`, may not."""
     return DEFINED_NAME.fullmatch(name) is not None and not {"", ".", ".."} & set(name.split("/"))
+
+
+def _first(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """Return what people can read of the problems: all, or of very many the first, errors before warnings."""
+    if len(problems) <= MAX_PROBLEMS:
+        return problems
+    first = sorted(problems, key=lambda problem: problem.level != "error")[:MAX_PROBLEMS]
+    message = f"{len(problems) - MAX_PROBLEMS:,} more problems are not shown; correct these first"
+    return (*first, replace(first[-1], path="", message=message))
 
 
 def distinct(readers: Sequence[Reader], names: Iterable[str], what: str, *, key: str = "name") -> None:

@@ -10,8 +10,10 @@ from posixpath import basename, dirname, join, normpath
 from types import MappingProxyType
 from typing import NamedTuple
 
+from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import dockerfile_run
 from fabric_jobs.executors.dockerfile_text import Instruction, expand, flags_and_rest, instructions, listed, split
+from fabric_jobs.user_files import decoded, read_bytes
 
 SCUTTLE = "scuttle"  # waits for a service mesh; a local job has none
 SHELL = ("/bin/sh", "-c")
@@ -114,6 +116,16 @@ def _quoted(before: str, after: str) -> str:
     import shlex  # late: only the shell form needs it
 
     return shlex.quote(after)
+
+
+def read_file(path: Path) -> Dockerfile | None:
+    """Parse a Dockerfile; None when it is not there. Raise InvalidInput for one that Docker could not read either."""
+    try:
+        return read(decoded(read_bytes(path), errors="replace"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from error
 
 
 @lru_cache(maxsize=256)

@@ -21,7 +21,7 @@ class Instruction(NamedTuple):
 
 def instructions(text: str) -> Iterator[Instruction]:
     """Yield the instructions of a Dockerfile, without comments; a line that ends with a backslash goes on."""
-    lines = enumerate(text.splitlines(), start=1)
+    lines = enumerate((line.removesuffix("\r") for line in text.split("\n")), start=1)
     for number, line in lines:
         if _is_empty(line):
             continue

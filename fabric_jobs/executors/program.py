@@ -44,7 +44,7 @@ def find(spec: ProcessSpec) -> Program:
             "the skill was saved without its files, so there is no program to run here.",
             hint="Invoke it from its workspace, or run it from its image with --executor docker.",
         )
-    file = _dockerfile(directory)
+    file = dockerfile.read_file(directory / "Dockerfile")
     words = file.local_words(spec.command, directory) if file and spec.command else spec.command
     words = words or _from_dockerfile(file, directory)
     python = interpreter(spec.python or os.environ.get("FABRIC_JOBS_PYTHON", ""), directory)
@@ -90,13 +90,6 @@ def _is_own(version: str) -> bool:
     return version.split(".") == own[: version.count(".") + 1]
 
 
-def _dockerfile(directory: Path) -> Dockerfile | None:
-    try:
-        return dockerfile.read((directory / "Dockerfile").read_text(errors="replace"))
-    except FileNotFoundError:
-        return None
-
-
 def _from_dockerfile(file: Dockerfile | None, directory: Path) -> tuple[str, ...]:
     path = directory / "Dockerfile"
     if file is None:
@@ -115,13 +108,10 @@ def _from_dockerfile(file: Dockerfile | None, directory: Path) -> tuple[str, ...
 
 def _environment(directory: Path, variables: Mapping[str, str], python: str) -> Environment | None:
     path = directory / "requirements.txt"
-    try:
-        text = path.read_text(errors="replace")
-    except FileNotFoundError:
-        return None
-    if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
+    if not path.exists():
         return None
     from fabric_jobs.executors.environments import environment_of  # late: most actions ask for nothing
     from fabric_jobs.executors.requirements import read
 
-    return environment_of(python, read(path, variables))
+    requirements = read(path, variables)
+    return environment_of(python, requirements) if requirements.text else None

@@ -1,17 +1,22 @@
-"""Reads a requirements.txt: all that decides what pip will install because of it."""
+"""Reads a requirements.txt as pip does: all that decides what pip will install because of it."""
 
 from __future__ import annotations
 
+import codecs
+import errno
+import locale
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from fabric_jobs.errors import InvalidInput
+from fabric_jobs.user_files import UTF_8, mark_of, read_bytes
 
+ENCODING = re.compile(rb"coding[:=]\s*([-\w.]+)")  # in a comment on one of the first two lines
 COMMENT = re.compile(r"(^|\s+)#.*$")
-CONTINUED = re.compile(r"\\\n")
 REFERENCE = re.compile(r"(-r|-c|--requirement|--constraint)(?:\s*=\s*|\s+|(?<=-[rc]))(?P<path>\S.*)")
 EDITABLE = re.compile(r"(-e|--editable)[\s=]+(?P<path>\S+)")
 VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
@@ -37,17 +42,72 @@ def read(path: Path, variables: Mapping[str, str]) -> Requirements:
 
     Raises InvalidInput when one of them cannot be read.
     """
+    lines = _lines_of(path, ())
     text = "\n".join(_resolved(path, path.parent, variables, ()))
-    return Requirements(path=path, summary=_summary(path.read_text(errors="replace")), text=text)
+    return Requirements(path=path, summary=_summary(lines), text=text)
+
+
+def _lines_of(path: Path, above: tuple[Path, ...]) -> list[str]:
+    try:
+        return _lines(_decoded(read_bytes(path)))
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be read: {error.strerror}" + (f"; {above[-1]} refers to it." if above else "."),
+            hint="Correct the line that begins with -r or -c." if above else "",
+        ) from error
+
+
+def _decoded(data: bytes) -> str:
+    """Return the text of a file as pip decodes it; raise OSError that names the encoding where pip would fail."""
+    mark, encoding = mark_of(data)
+    declared = None if mark else next(filter(None, map(ENCODING.search, _first_comments(data))), None)
+    if declared is not None:
+        encoding = declared[1].decode("ascii")
+    elif mark and encoding != UTF_8:
+        mark = b""  # the decoders of UTF-16 and UTF-32 want to see it
+    try:
+        text = _as_utf8_or_locale(data) if not encoding else data[len(mark) :].decode(encoding)
+    except LookupError:
+        raise OSError(errno.EILSEQ, f"it says that it is in {encoding}, which Python does not know") from None
+    except UnicodeDecodeError as error:
+        raise OSError(errno.EILSEQ, f"it is not text in {error.encoding}, from byte {error.start:,} on") from None
+    if "\0" in text:
+        raise OSError(errno.EILSEQ, "it is in UTF-16 without a byte order mark, or no text at all; save it as UTF-8")
+    return text
+
+
+def _first_comments(data: bytes) -> list[bytes]:
+    return [line for line in data.split(b"\n", 2)[:2] if line.startswith(b"#")]
+
+
+def _as_utf8_or_locale(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        other = locale.getencoding()
+        if codecs.lookup(other).name == "utf-8":
+            raise
+        return data.decode(other)
 
 
 def _lines(text: str) -> list[str]:
-    lines = (COMMENT.sub("", line).strip() for line in CONTINUED.sub(" ", text).splitlines())
-    return [line for line in lines if line]
+    """Return the lines that say something: comments are taken out, and what ends with a backslash goes on."""
+    lines: list[str] = []
+    begun = ""
+    for line in text.splitlines():
+        is_comment = COMMENT.match(line) is not None
+        if line.endswith("\\") and not is_comment:
+            begun += line.strip("\\")
+            continue
+        # A comment ends what was begun: it is separated, so that it is seen to be one.
+        lines.append(begun + (f" {line}" if is_comment else line))
+        begun = ""
+    lines.append(begun)
+    return [line for line in (COMMENT.sub("", line).strip() for line in lines) if line]
 
 
-def _summary(text: str) -> str:
-    words = ", ".join(ADDRESS.sub("…", line) for line in _lines(text) if not line.startswith("--"))
+def _summary(lines: list[str]) -> str:
+    words = ", ".join(ADDRESS.sub("…", line) for line in lines if not line.startswith("--"))
     return words if len(words) <= SUMMARY_LENGTH else f"{words[: SUMMARY_LENGTH - 1]}…"
 
 
@@ -55,25 +115,26 @@ def _resolved(path: Path, directory: Path, variables: Mapping[str, str], above: 
     """Yield the lines of a file with what stands behind their references. pip runs in `directory`."""
     if path in above:
         return
-    try:
-        lines = _lines(path.read_text(errors="replace"))
-    except OSError as error:
-        raise InvalidInput(
-            f"{path} cannot be read: {error.strerror}" + (f"; {above[-1]} refers to it." if above else "."),
-            hint="Correct the line that begins with -r or -c.",
-        ) from error
-    for line in lines:
+    for line in _lines_of(path, above):
         line = VARIABLE.sub(lambda found: variables.get(found[1], found[0]), line)
         yield line
         reference = REFERENCE.fullmatch(line)
-        if reference and "://" not in line:
-            inner = Path(os.path.normpath(path.parent / reference["path"].strip("\"'")))
+        inner = _inner(path, reference["path"].strip("\"'")) if reference else None
+        if inner is not None:
             yield from _resolved(inner, directory, variables, (*above, path))
             yield "end"
         elif editable := EDITABLE.match(line):
             yield from _editable(directory / EXTRAS.sub("", editable["path"]))
         else:
             yield from _local(line, {path.parent, directory})
+
+
+def _inner(path: Path, reference: str) -> Path | None:
+    """Return the file that a line of another refers to; None when it is not on this machine."""
+    parts = urlsplit(reference)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Path(unquote(parts.path))
+    return None if "://" in reference else Path(os.path.normpath(path.parent / reference))
 
 
 def _editable(package: Path) -> Iterator[str]:

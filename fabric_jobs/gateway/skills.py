@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fabric_jobs.documents import agent_from_json, skill_from_json
-from fabric_jobs.errors import InUse, InvalidInput, NotFound
+from fabric_jobs.errors import InUse, InvalidInput, NotFound, RecordTooLarge
 from fabric_jobs.gateway.json_response import Json, object_of
 from fabric_jobs.gateway.parts import milliseconds, owners_own, parts_of, project_of
 from fabric_jobs.names import nearest
@@ -70,7 +70,7 @@ async def list_agent_versions(request: Request) -> Response:
 
 async def deploy_skill(request: Request) -> Response:
     """Start the daemons of a skill; the rest can be invoked since it was saved."""
-    count = parts_of(request).engine.deploy(_find(request, "skill"))
+    count = await asyncio.to_thread(parts_of(request).engine.deploy, _find(request, "skill"))
     daemons = "its daemon starts" if count == 1 else f"its {count} daemons start"
     return _deployed(request, "skill", f"is deployed, and {daemons}" if count else DEPLOYED)
 
@@ -102,8 +102,9 @@ async def delete_agent(request: Request) -> Response:
 
 async def _save(request: Request, kind: str) -> Response:
     parts, project_id = parts_of(request), project_of(request)
-    body = await object_of(request, parts.settings.body_bytes)
-    name = (skill_from_json(body) if kind == "skill" else agent_from_json(body)).name
+    body = await _definition(request, kind, parts.settings.definition_bytes)
+    # Not in the loop's thread: reading a long one takes a second, in which nobody else would be answered.
+    name = await asyncio.to_thread(_name_of, kind, body)
     programs = definitions.Programs(source=unquote(owners_own(request, SOURCE_HEADER)), images=_images(request))
     version = await asyncio.wrap_future(
         parts.store.write(
@@ -111,6 +112,20 @@ async def _save(request: Request, kind: str) -> Response:
         )
     )
     return Json({"success": True, "version": version, "message": f"{kind} '{name}' is saved as version {version}."})
+
+
+async def _definition(request: Request, kind: str, limit: int) -> dict[str, Any]:
+    try:
+        return await object_of(request, limit)
+    except RecordTooLarge as error:
+        raise RecordTooLarge(
+            f"the {kind} is over the limit of {limit:,} bytes for a definition.",
+            hint="FABRIC_JOBS_DEFINITION_BYTES of the owner or of `serve` is another limit.",
+        ) from error
+
+
+def _name_of(kind: str, body: dict[str, Any]) -> str:
+    return (skill_from_json(body) if kind == "skill" else agent_from_json(body)).name
 
 
 def _images(request: Request) -> dict[str, str]:

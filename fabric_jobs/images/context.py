@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fabric_jobs.errors import InvalidDefinition, Problem
 from fabric_jobs.images.ignore import Ignore, Matched, read_ignore
+from fabric_jobs.user_files import read_bytes
 
 DOCKERFILE = "Dockerfile"
 HASH_LENGTH = 12  # hex digits
@@ -30,7 +31,7 @@ def content_hash(directory: Path) -> str:
     """
     from hashlib import sha256  # late: it loads a large library
 
-    whole = sha256(_digest(directory / DOCKERFILE))
+    whole = sha256(_digest_of_dockerfile(directory / DOCKERFILE))
     for path in context_paths(directory):
         if NOT_HASHED in path.split("/"):
             continue
@@ -66,6 +67,15 @@ def _what(path: Path) -> bytes:
     if stat.S_ISREG(mode):
         return (b"x" if mode & stat.S_IXUSR else b"f") + _digest(path)
     return b"d" if stat.S_ISDIR(mode) else b"o"  # a pipe must not be opened: nobody writes to it
+
+
+def _digest_of_dockerfile(path: Path) -> bytes:
+    from hashlib import sha256
+
+    try:
+        return sha256(read_bytes(path)).digest()
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
 def _digest(path: Path) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from posixpath import normpath
 
 from fabric_jobs.errors import InvalidDefinition, Problem
+from fabric_jobs.user_files import decoded, read_bytes
 
 Matched = tuple[bool, ...]  # which of the patterns matched a directory; what is in it is judged by that
 
@@ -52,7 +53,7 @@ def read_ignore(directory: Path) -> Ignore:
     for name in ("Dockerfile.dockerignore", ".dockerignore"):
         path = directory / name
         try:
-            text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+            text = decoded(read_bytes(path), errors="surrogateescape")
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:

@@ -11,6 +11,7 @@ from typing import Any
 from fabric_jobs.config_files import config_dir, quoted, write_config
 from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound
 from fabric_jobs.names import check_new_name, nearest
+from fabric_jobs.user_files import read_text
 
 KEYS = {"url", "namespace"}
 URL_HINT = "Write it as HOST[:PORT][/PATH], such as registry.example.org or localhost:5000."
@@ -115,7 +116,7 @@ def read_registries() -> Registries:
     """Return all registries; raise InvalidInput when the file is not what it should be."""
     path = registries_file()
     try:
-        value = tomllib.loads(path.read_text(encoding="utf-8"))
+        value = tomllib.loads(read_text(path))
         known = {name: _registry(name, values) for name, values in value.get("registries", {}).items()}
         return Registries(active=_active(value, known), known=known)
     except FileNotFoundError:

@@ -16,6 +16,7 @@ from fabric_jobs.scaffold import git
 from fabric_jobs.scaffold.files import disk_errors, write_new
 from fabric_jobs.scaffold.rendering import HOOKS, NAME, rendered
 from fabric_jobs.scaffold.sources import SHIPPED, Source, opened, source_of
+from fabric_jobs.user_files import read_text
 
 DESCRIPTION = "cookiecutter.json"
 OLD_DESCRIPTIONS = ("metadata.json", "_metadata.json")  # of the discontinued platform
@@ -183,7 +184,9 @@ def _extensions(fields: dict[str, Any]) -> tuple[str, ...]:
 def _fields(directory: Path) -> dict[str, Any]:
     path = directory / DESCRIPTION
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(read_text(path))
+    except OSError as error:
+        raise InvalidInput(f"{directory.name}/{DESCRIPTION} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{directory.name}/{DESCRIPTION} is not JSON: {error}.") from error
     if not isinstance(fields, dict) or NAME not in fields:

@@ -46,7 +46,7 @@ class Case:
 
     def expectation(self) -> Expectation | None:
         """Return what should come of it; None when nothing is said. Raise InvalidInput for a file that is wrong."""
-        if not self.expected.is_file():
+        if not self.expected.exists():
             return None
         return read_expectation(read_json(self.expected), shown(self.expected))
 
@@ -118,6 +118,6 @@ def _problem(directory: Path, kind: str, entry: str, entries: list[str]) -> str:
         return (
             f"the {kind} has no {word} '{entry}', which {shown(directory)} is for. {nearest(entry, entries)}".rstrip()
         )
-    if not (directory / MESSAGE).is_file():
+    if not (directory / MESSAGE).exists():
         return f"{shown(directory / EXPECTED)} has no {MESSAGE} beside it."
     return ""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fabric_jobs.errors import InvalidInput, Problem
+from fabric_jobs.user_files import read_text
 from fabric_jobs.workspace.cases import Case
 from fabric_jobs.workspace.tree import shown
 
@@ -25,10 +26,12 @@ def case_problems(found: Iterable[Case]) -> Iterator[Problem]:
 def _message_problems(path: Path) -> Iterator[Problem]:
     """Yield what is wrong with a message.json: it has to be a JSON object that has a payload."""
     try:
-        message = json.loads(path.read_text(encoding="utf-8"))
+        message = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         yield _problem(path, f"the file is not JSON: {error.msg}", line=error.lineno, column=error.colno)
-    except (OSError, UnicodeDecodeError, RecursionError):
+    except OSError as error:
+        yield _problem(path, f"the file cannot be read: {error.strerror}")
+    except RecursionError:
         yield _problem(path, "the file cannot be read as JSON")
     else:
         if not isinstance(message, dict) or "payload" not in message:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from fabric_jobs.definitions import Action, Resources, Skill
 from fabric_jobs.errors import InvalidInput, Problem
-from fabric_jobs.executors.dockerfile import read as read_dockerfile
+from fabric_jobs.executors.dockerfile import read_file
 from fabric_jobs.executors.program import interpreter
 from fabric_jobs.executors.requirements import read as read_requirements
+from fabric_jobs.user_files import read_text
 from fabric_jobs.workspace.cases import INVOKE, MESSAGE, Case, cases_of_skill
 from fabric_jobs.workspace.checked import Checked
 from fabric_jobs.workspace.lint_case import case_problems
@@ -51,7 +52,7 @@ def _check_programs(checked: Checked[Skill], skill: Skill) -> None:
     used = {target.action for port in skill.inputs for target in port.routing.targets()}
     for index, action in enumerate(skill.actions):
         dockerfile = checked.path.parent / "actions" / action.name / "Dockerfile"
-        if not action.command and not dockerfile.is_file():
+        if not action.command and not dockerfile.exists():
             message = f"the action has no program: write {shown(dockerfile)}, or give the action a 'command'"
             checked.error(message, "actions", index, "name")
         if action.resources != Resources():
@@ -63,15 +64,19 @@ def _check_programs(checked: Checked[Skill], skill: Skill) -> None:
 
 def _check_places(checked: Checked[Skill], index: int, action: Action, dockerfile: Path) -> None:
     """Note what of an action's Dockerfile, Python and requirements a run on this machine will not find."""
-    if dockerfile.is_file():
-        for note in read_dockerfile(dockerfile.read_text(errors="replace")).notes:
+    try:
+        found = read_file(dockerfile)
+    except InvalidInput as error:
+        checked.problems.append(_problem(dockerfile, error.message))
+    else:
+        for note in found.notes if found else ():
             checked.problems.append(_problem(dockerfile, note.text, line=note.line, level="warning"))
     try:
         interpreter(action.python, dockerfile.parent)
     except InvalidInput as error:
         checked.warn(error.message, "actions", index, "python")
     path = dockerfile.parent / "requirements.txt"
-    if path.is_file():
+    if path.exists():
         try:
             read_requirements(path, os.environ)
         except InvalidInput as error:
@@ -101,7 +106,7 @@ def _missing_parameters(case: Case, skill: Skill) -> Iterator[Problem]:
     if case.problem or port is None:
         return
     try:
-        payload = json.loads(case.message.read_text(encoding="utf-8"))["payload"]
+        payload = json.loads(read_text(case.message))["payload"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return  # what is wrong with it is said elsewhere
     for parameter in port.parameters.listed:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fabric_jobs.config_files import replace_file
 from fabric_jobs.errors import InvalidDefinition, PlaceUnavailable, Problem
+from fabric_jobs.user_files import read_text
 from fabric_jobs.workspace.tree import shown
 
 LOCK_FILE = "fabric-jobs.lock"
@@ -64,15 +65,15 @@ def read_lock(root: Path) -> Lock:
     """Return what was pushed; nothing when there is no file. Raise InvalidDefinition when it is not what it should be."""
     path = lock_file(root)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path))
     except FileNotFoundError:
         return Lock()
     except OSError as error:
         raise _invalid(path, f"the file cannot be read: {error.strerror}") from None
     except json.JSONDecodeError as error:
         raise _invalid(path, f"this is not JSON: {error.msg}. {RESTORE}", error.lineno, error.colno) from None
-    except (UnicodeDecodeError, RecursionError):
-        raise _invalid(path, f"this is not JSON in UTF-8. {RESTORE}") from None
+    except RecursionError:
+        raise _invalid(path, f"this is not JSON. {RESTORE}") from None
     if isinstance(value, dict) and isinstance(value.get("version"), int) and value["version"] > VERSION:
         newer = (
             f"the file is of version {value['version']}, and this fabric-jobs knows version {VERSION}; use a newer one"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fabric_jobs.errors import InvalidInput, NotFound
+from fabric_jobs.user_files import decoded, read_bytes, read_some
 from fabric_jobs.workspace.tree import shown
 
 EXAMPLE = 'It looks like {"payload": {"message": "hello"}}; with --payload you give the inner part alone.'
@@ -24,30 +26,35 @@ def read_params(params_file: str | None, params: str | None, payload: str | None
         return {"payload": _json(payload, "--payload")}
     if params is not None:
         return _checked(_json(params, "--params"), "--params")
-    return _checked(_json(_read(str(params_file)), str(params_file)), str(params_file))
+    return _checked(_json(_read(str(params_file), _named), str(params_file)), str(params_file))
 
 
 def read_message(path: Path) -> dict[str, Any]:
     """Return the parameters in a message.json, for a run of its own: an `activationId` in it would name an earlier run."""
-    params = read_params(shown(path), None, None)
+    params = _checked(_json(_read(shown(path), read_bytes), shown(path)), shown(path))
     return {key: value for key, value in params.items() if key != "activationId"}
 
 
 def read_json(path: Path) -> Any:
     """Return the JSON value in a file; raise InvalidInput or NotFound as `read_params` does."""
-    return _json(_read(shown(path)), shown(path), example="")
+    return _json(_read(shown(path), read_bytes), shown(path), example="")
 
 
-def _read(path: str) -> str:
-    if path == "-" and sys.stdin is None:
+def _named(path: Path) -> bytes:
+    """Return what is in a file that was named on the command line, where it may be a pipe; `-` is standard input."""
+    if str(path) != "-":
+        with path.open("rb") as file:
+            return read_some(file)
+    if sys.stdin is None:
         raise InvalidInput("standard input is closed.", hint="Pipe the parameters in, or name a file.")
+    return read_some(sys.stdin.buffer)
+
+
+def _read(path: str, read: Callable[[Path], bytes]) -> str:
     try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        return data.decode("utf-8-sig")
+        return decoded(read(Path(path)))
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}.", hint="Name a file that holds the parameters as JSON.") from None
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path} is not text in UTF-8: {error}.", hint="Save it in that encoding.") from error
     except OSError as error:
         raise InvalidInput(
             f"{path} cannot be read: {error.strerror}.", hint="Name a file that you may read."

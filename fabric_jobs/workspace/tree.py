@@ -12,6 +12,8 @@ from fabric_jobs.definitions import Agent, Skill
 from fabric_jobs.documents import Document, agent_of, is_name, read, skill_of
 from fabric_jobs.errors import InvalidDefinition, NotFound, Problem
 from fabric_jobs.names import nearest
+from fabric_jobs.settings import definition_bytes
+from fabric_jobs.user_files import read_text
 
 STATE_DIRECTORY = ".fabric-jobs"
 SKILL_FILE = "skill.yaml"
@@ -61,7 +63,7 @@ class Workspace:
         """Return every agents/*.yaml, *.yml and *.json, and every agents/**/agent.yaml, sorted."""
         agents = self.root / "agents"
         found = {path / AGENT_FILE for path, files in _walk(agents) if AGENT_FILE in files}
-        found |= {path for path in _children(agents) if path.suffix in AGENT_SUFFIXES and path.is_file()}
+        found |= {path for path in _children(agents) if path.suffix in AGENT_SUFFIXES and not path.is_dir()}
         return tuple(sorted(found))
 
     def skill(self, name: str) -> SkillFile:
@@ -70,7 +72,7 @@ class Workspace:
         Raise NotFound, with the nearest name, or InvalidDefinition when its file is wrong.
         """
         likely = self.root / "skills" / name / SKILL_FILE
-        document = read_file(likely) if is_name(name) and likely.is_file() else None
+        document = read_file(likely) if is_name(name) and os.path.lexists(likely) else None
         if document is not None and name_of(document) in (name, ""):
             return _load_skill(likely, document)
         found = _find(self.skill_paths(), name)
@@ -163,13 +165,14 @@ def find_root(start: Path, given: Path | None) -> Path:
 
 def read_file(path: Path) -> Document:
     """Return the document in a file; raise InvalidDefinition when it cannot be read or is not YAML."""
+    return read(_text_of(path), shown(path))
+
+
+def _text_of(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return read_text(path, limit=definition_bytes())
     except OSError as error:
         raise _unreadable(path, f"the file cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise _unreadable(path, "the file is not text in UTF-8; save it in that encoding") from None
-    return read(text, shown(path))
 
 
 def name_of(document: Document) -> str:
@@ -203,11 +206,10 @@ def _find(paths: Iterable[Path], name: str) -> tuple[Path, Document] | None:
     """
     for path in paths:
         try:
-            if name.encode() not in path.read_bytes():
+            text = _text_of(path)
+            if name not in text:
                 continue  # much faster than parsing every definition of a large workspace
-            document = read_file(path)
-        except OSError:
-            continue
+            document = read(text, shown(path))
         except InvalidDefinition:
             if name in (path.stem, path.parent.name):
                 raise

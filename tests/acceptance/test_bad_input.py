@@ -127,7 +127,7 @@ def test_an_agent_with_an_unknown_output_says_so(live: Live) -> None:
         (("--params", '{"payload": 1, "properties": [2]}'), "'properties' is not an object"),
         (("--params", '{"payload": 1, "activationId": "../../../etc"}'), "'activationId'"),
         (("--params-file", "broken.json"), "broken.json is not JSON"),
-        (("--params-file", "binary.json"), "binary.json is not text in UTF-8"),
+        (("--params-file", "binary.json"), "binary.json cannot be read: it is not text in UTF-8"),
         (("--params-file", "skills"), "skills cannot be read: Is a directory"),
         ((), "give one of --params-file, --params and --payload"),
         (("--payload", "1", "--params", "{}"), "give one of --params-file, --params and --payload"),

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import environments, install, program
 from fabric_jobs.executors.base import STOPPED, UNPREPARED, AttemptExit, AttemptSpec, Note, ProcessSpec
 from fabric_jobs.executors.environments import Environment
@@ -329,6 +330,43 @@ def test_comments_and_spaces_make_no_other_environment(action: Path) -> None:
     assert key(action) == before
     path.write_text(path.read_text().replace("needed==1.0", "needed == 1.0 \\\n  ; python_version > '3'"))
     assert key(action) != before
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: text.encode("utf-16"),
+        lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
+        lambda text: text.encode("utf-32"),
+        lambda text: f"# -*- coding: latin-1 -*- \xe9\n{text}".encode("latin-1"),
+        lambda text: text.replace(" ", " \\\r\n").encode(),
+        lambda text: text.replace("more.txt", "file://{}/more.txt").encode(),
+    ],
+    ids=["utf-8 with a mark", "utf-16", "utf-16-be", "utf-32", "declared", "continued", "url"],
+)
+def test_a_file_is_read_as_pip_reads_it(action: Path, encoded: Callable[[str], bytes]) -> None:
+    (action / "requirements.txt").write_bytes(encoded("-r more.txt\n").replace(b"{}", bytes(action)))
+    (action / "more.txt").write_bytes(encoded("a==1\n"))
+    before = key(action)
+    (action / "more.txt").write_bytes(encoded("a==2\n"))
+    assert key(action) != before
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("a==1".encode("utf-16-le"), "UTF-16 without a byte order mark"),
+        (b"\xff\xfea", "not text in utf-16"),
+        (b"# coding: klingon\n", "in klingon, which Python does not know"),
+        (b"# coding: ascii\n\xe9", "not text in ascii, from byte 16 on"),
+    ],
+)
+def test_a_file_that_pip_could_not_read_is_named_with_its_encoding(action: Path, data: bytes, words: str) -> None:
+    (action / "requirements.txt").write_text("-c more.txt")
+    (action / "more.txt").write_bytes(data)
+    with pytest.raises(InvalidInput, match=rf"more\.txt cannot be read: .*{words}.*; .*requirements\.txt refers to it"):
+        key(action)
 
 
 @pytest.mark.parametrize("line", ["-r {}", "-r{}", "--requirement={}", "-c {}", "--constraint {}"])

@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -216,3 +218,23 @@ def test_a_signal_lets_what_is_under_way_be_answered(live: Live) -> None:
     for connection in polls:
         connection.close()
     live.ok("activations", "cancel", activation)
+
+
+def test_a_definition_has_a_limit_and_a_long_one_keeps_nobody_waiting(live: Live) -> None:
+    caller = Caller(live)
+    document = {"name": "long", "tags": [{"label": "a", "value": "b"}] * 50_000}
+    answer = caller.call("POST", f"{PROJECT}/skills", json.dumps(document).encode())
+    assert answer.status == 413
+    assert "the skill is over the limit of 1,048,576 bytes" in json.loads(answer.body)["message"]
+    slow = json.dumps({"name": "slow", "actions": [{}] * 20_000}).encode()
+    with ThreadPoolExecutor(1) as pool:
+        began = time.monotonic()
+        posted = pool.submit(lambda: (Caller(live).call("POST", f"{PROJECT}/skills", slow), time.monotonic() - began))
+        longest = 0.0
+        while not posted.done():
+            asked = time.monotonic()
+            caller.get("/skills")
+            longest = max(longest, time.monotonic() - asked)
+        answer, seconds = posted.result()
+    assert answer.status == 400
+    assert longest < seconds / 2, f"somebody waited {longest:.2f} s of {seconds:.2f} s"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from fabric_jobs.errors import InvalidDefinition
-from fabric_jobs.images.context import context_paths
+from fabric_jobs.images.context import content_hash, context_paths
 from tests.images.contexts import ALL, NEWEST, TABLE, write_context
 
 
@@ -25,6 +26,15 @@ def test_what_is_left_out(tmp_path: Path, text: str, left_out: set[str]) -> None
 def test_a_byte_order_mark_belongs_to_no_pattern(tmp_path: Path) -> None:
     (write_context(tmp_path) / ".dockerignore").write_bytes(b"\xef\xbb\xbfx.py\r\n")
     assert files_of(tmp_path) == ALL - {"x.py"}
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", ".dockerignore"])
+def test_a_pipe_is_an_error_and_no_hang(tmp_path: Path, name: str) -> None:
+    write_context(tmp_path)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InvalidDefinition, match=rf"{name}: error: the file cannot be read.*: it is a pipe, not a file"):
+        content_hash(tmp_path)
 
 
 def test_that_of_the_dockerfile_wins(tmp_path: Path) -> None:

@@ -334,3 +334,10 @@ def test_problems_of_json_have_no_place() -> None:
         "error: actons: unknown key 'actons'. Did you mean 'actions'?",
         f"error: outputs[1].name: a second output is called 'X'. {CASE}",
     ]
+
+
+def test_of_very_many_problems_the_first_are_shown_and_the_rest_is_counted() -> None:
+    with pytest.raises(InvalidDefinition) as caught:
+        skill_from_json({"name": "x", "actions": [{"naem": 1}] * 1000})
+    assert len(caught.value.problems) == 201
+    assert "more problems are not shown" in caught.value.problems[-1].message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,25 @@ def found(root: Path) -> list[str]:
     return [str(problem) for problem in lint(Workspace(root))]
 
 
+FILES = (  # that people write, of what `add_whole` writes
+    "skills/one/skill.yaml",
+    "skills/one/actions/one/Dockerfile",
+    "skills/one/actions/one/requirements.txt",
+    "skills/one/invoke/request/message.json",
+    "skills/one/invoke/request/expected.json",
+    "agents/flow.yaml",
+)
+
+
+def add_whole() -> None:
+    """Write a workspace with nothing wrong, and a file of each kind in it."""
+    add_skill("one")
+    write("skills/one/actions/one/requirements.txt", "-r more.txt")
+    write("skills/one/actions/one/more.txt", "needed==1")
+    write("skills/one/invoke/request/expected.json", '{"response": 1}')
+    add_agent("from: input, to: one", "from: one, to: output", skills="one")
+
+
 CHAIN = ("from: input, to: one", "from: one, to: two", "from: two, to: output")
 
 
@@ -55,6 +75,46 @@ def test_nothing_is_wrong_with_a_good_workspace(root: Path) -> None:
     add_agent(*CHAIN)
     assert found(root) == []
     assert lint(Workspace(root / "skills")) == ()
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_file_is_read_with_its_byte_order_mark_and_refused_in_another_encoding(root: Path, path: str) -> None:
+    add_whole()
+    text = Path(path).read_text()
+    Path(path).write_text(f"\ufeff{text}")
+    assert found(root) == []
+    Path(path).write_bytes(text.encode("utf-16"))
+    takes_it = path.endswith("requirements.txt")  # so does pip
+    assert [problem for problem in found(root) if path in problem and "it is in UTF-16" in problem] or takes_it
+    assert (found(root) == []) == takes_it
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_what_is_no_file_or_leads_out_of_the_workspace_is_an_error_and_no_hang(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, path: str
+) -> None:
+    add_whole()
+    text = Path(path).read_text()
+    inside, outside = root / "skills" / "kept", tmp_path_factory.mktemp("elsewhere") / "kept"
+    inside.write_text(text)
+    outside.write_text(text)
+    Path(path).unlink()
+    os.mkfifo(path)
+    assert [problem for problem in found(root) if path in problem and "error: " in problem and "is a pipe" in problem]
+    for target in (Path("/dev/zero"), outside, inside):
+        Path(path).unlink()
+        Path(path).symlink_to(target)
+        wrong = [problem for problem in found(root) if path in problem and "error: " in problem]
+        assert any("a device" in problem or "outside of the workspace" in problem for problem in wrong) == (
+            target != inside
+        )
+    assert found(root) == []
+
+
+def test_a_definition_has_a_limit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_whole()
+    monkeypatch.setenv("FABRIC_JOBS_DEFINITION_BYTES", "20")
+    assert any("skill.yaml: error: the file cannot be read: it is longer than 20 bytes" in line for line in found(root))
 
 
 def test_problems_of_all_files_come_together(root: Path) -> None:

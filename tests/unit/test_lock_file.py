@@ -73,7 +73,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ("", r"fabric-jobs\.lock:1:1: error: this is not JSON"),
         ('{\n "version": 1,,', r"fabric-jobs\.lock:2:15: error: this is not JSON"),
         ("<<<<<<< HEAD\n", "Take the file from version control"),
-        ("\udcff", "not JSON in UTF-8"),
+        ("\udcff", "not text in UTF-8"),
         ("[" * 100_000, "not JSON"),
         ("[]", "'the file' is no mapping"),
         ("{}", 'has to say "version": 1'),

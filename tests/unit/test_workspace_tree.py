@@ -137,7 +137,11 @@ def test_a_broken_skill_in_its_usual_place_is_invalid(tmp_path: Path, text: str)
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"name: \xff", "the file is not text in UTF-8"), (None, "the file cannot be read")]
+    ("content", "message"),
+    [
+        (b"name: \xff", "the file cannot be read: it is not text in UTF-8, from byte 6 on"),
+        (None, "the file cannot be read"),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "skill.yaml"

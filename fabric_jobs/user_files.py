@@ -1,0 +1,102 @@
+"""Reads the files that people write: regular files of a bounded size, as text without its byte order mark.
+
+What is wrong with a file is an OSError whose `strerror` says it, like that of a file which is not there.
+"""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import os
+import stat
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+FILE_BYTES = 64 << 20  # of a file, where nothing smaller is said
+WORKSPACE_SIGNS = ("skills", ".fabric-jobs")  # the root of a workspace holds one of them
+HELD = ("skills", "agents")  # what is below these directories of a root belongs to the workspace
+
+UTF_8 = "UTF-8"
+# Longest first: the mark of UTF-32 begins with that of UTF-16.
+MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF8, UTF_8),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def read_text(path: Path, *, limit: int = FILE_BYTES) -> str:
+    """Return the text of a file in UTF-8, with or without a byte order mark; raise OSError as `read_bytes` does."""
+    return decoded(read_bytes(path, limit=limit))
+
+
+def read_bytes(path: Path, *, limit: int = FILE_BYTES) -> bytes:
+    """Return what is in a file.
+
+    Raise OSError also for a pipe or a device, which would block; for more than `limit` bytes; and for a link that leads
+    out of its workspace.
+    """
+    _check_kind(os.stat(path), path)  # before it is opened: opening a device can have effects
+    _check_link(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        _check_kind(os.fstat(descriptor), path)  # another may have taken its place
+        return read_some(file, limit=limit)
+
+
+def read_some(file: BinaryIO, *, limit: int = FILE_BYTES) -> bytes:
+    """Return all that an open file holds; raise OSError when that is more than `limit` bytes."""
+    data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it is longer than {limit:,} bytes")
+    return data
+
+
+def decoded(data: bytes, *, errors: str = "strict") -> str:
+    """Return the text of bytes in UTF-8 without their byte order mark; raise OSError that names another encoding."""
+    mark, encoding = mark_of(data)
+    if encoding not in ("", UTF_8):
+        raise OSError(errno.EILSEQ, f"it is in {encoding}; save it as {UTF_8}")
+    try:
+        return data[len(mark) :].decode(errors=errors)
+    except UnicodeDecodeError as error:
+        raise OSError(errno.EILSEQ, f"it is not text in {UTF_8}, from byte {error.start:,} on; save it so") from None
+
+
+def mark_of(data: bytes) -> tuple[bytes, str]:
+    """Return the byte order mark that a text begins with, and the encoding that it stands for; empty when there is none."""
+    return next((found for found in MARKS if data.startswith(found[0])), (b"", ""))
+
+
+def _check_kind(status: os.stat_result, path: Path) -> None:
+    kind = next((words for is_kind, words in KINDS if is_kind(status.st_mode)), "")
+    if kind:
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+
+
+def _check_link(path: Path) -> None:
+    """Raise OSError for a file that is a link out of its workspace; a linked directory is where its owner keeps it."""
+    if not path.is_symlink():
+        return
+    real, home, root = Path(os.path.realpath(path)), os.path.realpath(path.parent), _workspace_of(path)
+    if root is not None and not real.is_relative_to(home) and not real.is_relative_to(os.path.realpath(root)):
+        raise OSError(errno.EPERM, f"it is a link to {real}, which is outside of the workspace", str(path))
+
+
+def _workspace_of(path: Path) -> Path | None:
+    """Return the root of the workspace that a file of a skill or an agent is in."""
+    for inner, directory in pairwise(path.absolute().parents):
+        is_root = any((directory / sign).is_dir() for sign in WORKSPACE_SIGNS)
+        if inner.name in HELD and is_root:
+            return directory
+    return None
