@@ -148,6 +148,8 @@ class Task:
     started_at: float | None
     ended_at: float | None
     exit_code: int | None
+    sender: str = ""  # the process of the current attempt that committed last
+    sender_open: bool = False  # it has not said goodbye
 
     @classmethod
     def from_row(cls, row: Row) -> Task:
@@ -155,6 +157,7 @@ class Task:
         values = _columns(row)
         values["state"] = TaskState(values["state"])
         values["cancel_requested"] = bool(values["cancel_requested"])
+        values["sender_open"] = bool(values["sender_open"])
         return cls(**values)
 
     @property

@@ -35,6 +35,11 @@ class Told:
         found: list[list[int]] = self.head["acks"]
         return found
 
+    @property
+    def is_goodbye(self) -> bool:
+        """Whether it has nothing but the word that nothing is under way any more."""
+        return not (self.acks or self.outputs or self.head.get("left") or self.head["open"])
+
     def records(self, output: str = "out") -> list[Any]:
         """Return what it has for an output."""
         return self.outputs.get(output, [])

@@ -14,6 +14,10 @@ from fabric_jobs.store.tasks import Again
 
 GAVE_UP = 75  # the runtime layer's exit code when its gateway is away, or says that the attempt is over
 DO_NOT_RETRY = 65  # a program's exit code that says: another try would fail too (EX_DATAERR of sysexits.h)
+NO_GOODBYE = (
+    "exit code 0, but it ended while records could still be under way, and they may be lost: by os._exit or exec "
+    "without flush(), or before a process that sends for it"
+)
 SIGNALS = {
     1: "SIGHUP",
     2: "SIGINT",
@@ -69,6 +73,8 @@ def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
         return refused(task, action, task.cause)
     if ended.exit.reason == FAULT:
         return refused(task, action, ended.exit.cause)
+    if ended.exit.code == 0 and task.sender_open:
+        return _failed(task, action, ended, TaskState.FAILED, NO_GOODBYE)
     if ended.exit.code == 0:
         return Outcome(state=TaskState.COMPLETE)
     if ended.exit.reason == LOST or ended.exit.code in (None, GAVE_UP):

@@ -49,6 +49,16 @@ async def commit(request: Request) -> Response:
 async def pull(request: Request) -> Response:
     """Answer with records of whichever input has some; wait for them when there are none."""
     parts, task = _attempt(request)
+    if task.receives != "stream":
+        raise InvalidInput(
+            f"the program of action '{task.action_name}' calls messages(), but the action is no stream.",
+            hint=f"Write 'receives: stream' under action '{task.action_name}' in skill.yaml, or use message().",
+        )
+    sender = request.query_params.get("sender", "")
+    if sender:
+        await asyncio.wrap_future(
+            parts.store.write(lambda tx: commits.open_sender(tx, task.task_id, task.attempt, sender))
+        )
     positions = _positions(request.query_params.get("at", ""))
     at_end = request.query_params.get("acknowledge") == "end"
     deadline = asyncio.get_running_loop().time() + PULL_SECONDS
@@ -162,6 +172,8 @@ def _parse(body: bytes, record_bytes: int) -> Commit:
         _check_lengths(sent, record_bytes)
         return Commit(
             sequence=_whole(head["sequence"]),
+            sender=str(head.get("sender", "")),
+            open=bool(head.get("open")),
             sent=sent,
             acks=tuple(Acked(channel_id=_whole(c), first=_whole(f), next=_whole(n)) for c, f, n in head["acks"]),
             hand=_record(head["hand"]),

@@ -32,6 +32,8 @@ class Commit:
     """One commit of an attempt."""
 
     sequence: int  # grows by one; a resend has the number of the first try
+    sender: str = ""  # which process of the attempt it is; empty: an older runtime layer, which does not say
+    open: bool = False  # more may be under way: the program has to say goodbye before it exits 0
     sent: tuple[Sent, ...] = ()
     acks: tuple[Acked, ...] = ()
     hand: tuple[int, int] | None = None  # channel and offset of the record whose outputs are committed in part
@@ -49,7 +51,7 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
     before it, InvalidInput when it acknowledges what it cannot.
     """
     current = _current(tx, task_id, attempt)
-    if commit.sequence <= current["sequence"]:
+    if commit.sequence <= _sequence(current, commit.sender):
         return
     sends, repeated, count = _Tally.read(current["sends"]), _Tally.read(current["repeated"]), 0
     if commit.hold:
@@ -70,11 +72,19 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
         "note_commit",
         task_id=task_id,
         sequence=commit.sequence,
+        sender=commit.sender,
+        sender_open=int(commit.open),
         count=count,
         hand=current["hand"] if commit.left and not commit.acks else json.dumps(commit.hand) if commit.hand else None,
         sends=sends.text(),
         repeated=repeated.text(),
     )
+
+
+def open_sender(tx: Tx, task_id: int, attempt: int, sender: str) -> None:
+    """A process of an attempt begins to read: it has to say goodbye before it exits 0. Raises as `apply` does."""
+    current = _current(tx, task_id, attempt)
+    tx.run("open_sender", task_id=task_id, sender=sender, sequence=_sequence(current, sender))
 
 
 def pass_record(tx: Tx, task: Task, channel_id: int, offset: int) -> None:
@@ -160,6 +170,18 @@ def _current(tx: Tx, task_id: int, attempt: int) -> Row:
     return current
 
 
+def _sequence(current: Row, sender: str) -> int:
+    """Return the number of the last commit of a sender; raise InvalidInput while another one may send more."""
+    if sender == current["sender"]:
+        return int(current["sequence"])
+    if current["sender_open"]:
+        raise InvalidInput(
+            "another process of this program reads or sends, or was replaced before it had said goodbye.",
+            hint="Let one process send all records, or call flush() in one before the next begins.",
+        )
+    return 0
+
+
 def _hold(tx: Tx, task_id: int, parts: tuple[Sent, ...]) -> None:
     for sent in parts:
         tx.insert("insert_held", task_id=task_id, output=sent.output, count=sent.count, bytes=sent.bytes)
@@ -216,8 +238,9 @@ def _ack(tx: Tx, current: Row, acked: Acked) -> bool:
 
 
 def _input(tx: Tx, current: Row, channel_id: int) -> Channel:
-    """Return a channel that the task reads; the records of another are none of its business."""
+    """Return a channel that the task reads as a stream; the records of another task are none of its business."""
     channel = channels.find(tx, channel_id)
-    if channel is None or (channel.activation_id, channel.node) != (current["activation_id"], current["node"]):
+    place = (current["activation_id"], current["node"])
+    if channel is None or (channel.activation_id, channel.node) != place or current["receives"] != "stream":
         raise InvalidInput(f"channel {channel_id} is not an input of this task.")
     return channel

@@ -55,6 +55,15 @@ def test_how_an_attempt_ended_says_what_becomes_of_the_task(ended: AttemptExit, 
     assert (found.state, found.cause) == (STATES[expected], cause)
 
 
+@pytest.mark.parametrize("receives", ["message", "stream"])
+def test_exit_0_before_a_goodbye_is_a_failure_that_is_tried_again(receives: str) -> None:
+    (live,) = running(1, receives=receives, sender_open=True)
+    found = ended_at(live, AttemptExit(0), at_record(limit=1), 1000.0)
+    assert (found.state, found.again.failures) == (TaskState.QUEUED, 1)
+    assert "records could still be under way" in found.cause
+    assert ended_at(live, AttemptExit(0), at_record(), 1000.0).state is TaskState.FAILED
+
+
 @pytest.mark.parametrize("ended", [AttemptExit(0), AttemptExit(1), AttemptExit(None, LOST), AttemptExit(143, STOPPED)])
 def test_a_task_that_was_to_be_cancelled_is_cancelled_however_it_ended(ended: AttemptExit) -> None:
     (live,) = running(1, cancel_requested=True, cause="enough")

@@ -128,6 +128,42 @@ def test_a_resend_does_nothing(bench: Bench) -> None:
     assert bench.everything() == before
 
 
+def test_the_store_knows_whether_more_is_under_way(bench: Bench) -> None:
+    def is_open() -> bool:
+        return found(bench.store, bench.task.task_id).sender_open
+
+    assert not is_open()
+    apply(bench.store, bench.task, Commit(sequence=1, sender="p", open=True, sent=(sent("x", 1),)))
+    assert is_open()
+    apply(bench.store, bench.task, Commit(sequence=2, sender="p"))
+    assert not is_open()
+    bench.store.write(lambda tx: commits.open_sender(tx, bench.task.task_id, 1, "p")).result()
+    assert is_open()
+    assert not next_attempt(bench.store, bench.task).sender_open
+
+
+def test_a_process_may_send_when_the_one_before_it_has_said_goodbye(bench: Bench) -> None:
+    first, second = Commit(sequence=1, sender="p", open=True), Commit(sequence=1, sender="q", sent=(sent("x", 2),))
+    apply(bench.store, bench.task, first)
+    with pytest.raises(InvalidInput, match="another process"):
+        apply(bench.store, bench.task, second)
+    with pytest.raises(InvalidInput, match="another process"):
+        bench.store.write(lambda tx: commits.open_sender(tx, bench.task.task_id, 1, "q")).result()
+    apply(bench.store, bench.task, replace(first, sequence=2, open=False, sent=(sent("x", 1),)))
+    for _ in range(2):  # the second time it is a resend
+        apply(bench.store, bench.task, second)
+    assert bench.received()["x"] == [[1, 2], [1, 2]]
+
+
+def test_a_task_that_is_no_stream_acknowledges_nothing(store: Store) -> None:
+    bench = Bench.build(store, [[10, 11]])
+    task = started(store, add_task(store, name="m", activation_id=bench.activation_id, receives="message"))
+    for commit in (Commit(sequence=1, acks=(ack(bench, 0, 0, 1),)), Commit(sequence=1, hand=(bench.inputs[0], 0))):
+        with pytest.raises(InvalidInput, match="not an input of this task"):
+            apply(store, task, commit)
+    assert bench.acked() == [0]
+
+
 def test_a_commit_that_is_refused_changes_nothing_and_can_be_corrected(bench: Bench) -> None:
     before = bench.everything()
     with pytest.raises(InvalidInput):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.small_gateway import SmallGateway, ends, go_on, says
 
 IMPORT = "from fabric_skill import flush, logger, message, messages, send_message\n"
 WAIT = "sys.stdin.readline()\n"
+OPEN = "send_message(0)\nsend_message(1)\n"  # what follows is sent while the program works on
 ECHO = f"{IMPORT}for record in messages():\n    send_message(record)\n"
 
 
@@ -43,42 +45,48 @@ def test_each_record_goes_to_the_output_that_it_names(gateway: SmallGateway) -> 
 
 
 def test_what_gathers_while_one_commit_is_under_way_is_the_next_commit(gateway: SmallGateway) -> None:
-    gateway.state.set(hold=True)
-    code = f"send_message(0)\n{WAIT}for n in range(1, 501): send_message(n)\nprint('sent')\n"
+    code = f"{OPEN}{WAIT}send_message(2)\n{WAIT}for n in range(3, 501): send_message(n)\nprint('sent')\n"
     program = gateway.run(IMPORT + code)
-    gateway.state.until(lambda: gateway.state.arrived == 1)
+    holds_from_now_on(gateway, program)
     go_on(program)
     says(program, "sent")
     gateway.state.set(hold=False)
     ends(program)
-    assert [told.records() for told in gateway.state.told] == [[0], list(range(1, 501))]
+    commits = [told.records() for told in gateway.state.told if not told.is_goodbye]
+    assert commits == [[0], [1], [2], list(range(3, 501))]
+
+
+def holds_from_now_on(gateway: SmallGateway, program: Popen[str]) -> None:
+    """Let a program send its third record, whose commit and those after it are not answered."""
+    gateway.state.until(lambda: len(gateway.state.told) == 2)
+    gateway.state.set(hold=True)
+    go_on(program)
+    gateway.state.until(lambda: gateway.state.arrived == 3)
 
 
 def test_a_sender_waits_when_so_many_records_are_under_way(gateway: SmallGateway) -> None:
-    gateway.state.set(hold=True)
-    code = f"send_message(0)\n{WAIT}for n in range(1, 2000):\n    if n == 1024: print('full')\n    send_message(n)\n"
+    code = f"{OPEN}{WAIT}send_message(2)\n{WAIT}for n in range(3, 2000):\n    if n == 1026: print('full')\n    send_message(n)\n"
     program = gateway.run(IMPORT + code)
-    gateway.state.until(lambda: gateway.state.arrived == 1)
+    holds_from_now_on(gateway, program)
     go_on(program)
     says(program, "full")
     gateway.state.set(hold=False)
     ends(program)
     assert gateway.state.records() == list(range(2000))
-    assert [len(told.records()) for told in gateway.state.told[:2]] == [1, 1023]
+    assert [len(told.records()) for told in gateway.state.told[2:4]] == [1, 1023]
 
 
 def test_a_sender_waits_when_so_many_bytes_are_under_way(gateway: SmallGateway) -> None:
-    gateway.state.set(hold=True)
-    code = f"text = 'x' * 300_000\nsend_message(text)\n{WAIT}"
+    code = f"{OPEN}text = 'x' * 300_000\n{WAIT}send_message(text)\n{WAIT}"
     code += "for n in range(5):\n    if n == 2: print('full')\n    send_message(text)\n"
     program = gateway.run(IMPORT + code)
-    gateway.state.until(lambda: gateway.state.arrived == 1)
+    holds_from_now_on(gateway, program)
     go_on(program)
     says(program, "full")
     gateway.state.set(hold=False)
     ends(program)
-    assert [len(told.records()) for told in gateway.state.told[:2]] == [1, 2]
-    assert len(gateway.state.records()) == 6
+    assert [len(told.records()) for told in gateway.state.told[2:4]] == [1, 2]
+    assert len(gateway.state.records()) == 2 + 6
 
 
 def test_one_record_larger_than_the_window_goes_through(gateway: SmallGateway) -> None:
@@ -128,6 +136,8 @@ def test_outputs_and_acknowledgement_of_a_record_are_in_one_commit(gateway: Smal
     code = "for record in messages():\n    send_message(record)\n    send_message(record, 'second')\n"
     ends(gateway.run(IMPORT + code))
     for told in gateway.state.told:
+        if told.is_goodbye:
+            continue
         assert told.head["hand"] is None
         ((_, first, after),) = told.acks
         assert told.records() == told.records("second") == list(range(first, after))
@@ -146,7 +156,7 @@ def test_a_record_arrives_when_it_comes_and_not_when_the_input_ends(gateway: Sma
 
 def test_an_input_without_records_ends_at_once(gateway: SmallGateway) -> None:
     ends(gateway.run(ECHO))
-    assert gateway.state.told == []
+    assert [told.is_goodbye for told in gateway.state.told] == [True]
 
 
 def test_a_record_that_causes_nothing_is_acknowledged_soon(gateway: SmallGateway) -> None:
@@ -264,7 +274,8 @@ def test_an_aggregator_acknowledges_nothing_and_holds_what_it_sends(gateway: Sma
 def test_what_was_sent_before_the_aggregation_is_not_held(gateway: SmallGateway) -> None:
     gateway.state.set(inputs={5: [1]})
     ends(gateway.run(f"{IMPORT}send_message('early')\nfor record in messages('end'): send_message(record)"))
-    assert [(told.records(), told.head["hold"]) for told in gateway.state.told] == [(["early"], False), ([1], True)]
+    told = [(told.records(), told.head["hold"]) for told in gateway.state.told if not told.is_goodbye]
+    assert told == [(["early"], False), ([1], True)]
 
 
 # A gateway that is away, or says no
@@ -314,9 +325,9 @@ def test_an_attempt_that_is_refused_ends_and_says_why(
 
 
 def test_a_sender_that_waits_for_room_is_told_too(gateway: SmallGateway) -> None:
-    gateway.state.set(hold=True)
-    program = gateway.run(f"{IMPORT}send_message(0)\n{WAIT}print('on')\nwhile True: send_message('x' * 1000)")
-    gateway.state.until(lambda: gateway.state.arrived == 1)
+    code = f"{OPEN}{WAIT}send_message(2)\n{WAIT}print('on')\nwhile True: send_message('x' * 1000)"
+    program = gateway.run(IMPORT + code)
+    holds_from_now_on(gateway, program)
     gateway.state.set(statuses=[409])
     go_on(program)
     says(program, "on")
@@ -398,6 +409,73 @@ def test_the_input_is_read_once_and_acknowledged_in_a_way_that_exists(gateway: S
     assert stdout == (
         "acknowledge is 'record' or 'end', not 'later'\nmessages() was called before; the input can be read once\n"
     )
+
+
+# Goodbye
+
+
+def opens(gateway: SmallGateway) -> list[bool]:
+    return [told.head["open"] for told in gateway.state.told]
+
+
+def test_one_record_needs_one_commit(gateway: SmallGateway) -> None:
+    ends(gateway.run(f"{IMPORT}send_message(0)"))
+    assert opens(gateway) == [False]
+
+
+def test_a_program_that_sends_more_says_goodbye(gateway: SmallGateway) -> None:
+    ends(gateway.run(f"{IMPORT}for n in range(3): send_message(n)"))
+    assert opens(gateway)[:2] == [False, True]
+    assert opens(gateway)[-1] is False
+
+
+@pytest.mark.parametrize("count", [1, 2, 500])
+@pytest.mark.parametrize("end", ["os._exit(0)", "os.execlp('true', 'true')"])
+def test_a_program_that_ends_without_a_word_leaves_its_sender_open_or_has_lost_nothing(
+    gateway: SmallGateway, count: int, end: str
+) -> None:
+    ends(gateway.run(f"{IMPORT}import os\nfor n in range({count}): send_message(n)\n{end}"))
+    assert opens(gateway)[-1] is (count > 1)
+    assert gateway.state.records()[:2] == [0, 1][:count]
+
+
+@pytest.mark.parametrize("last", ["flush()", "send_message(9, wait=True)"])
+def test_who_has_flushed_may_end_as_he_likes(gateway: SmallGateway, last: str) -> None:
+    ends(gateway.run(f"{IMPORT}import os\nfor n in range(9): send_message(n)\n{last}\nos._exit(0)"))
+    assert opens(gateway)[-1] is False
+    assert gateway.state.records()[:9] == list(range(9))
+
+
+def test_a_reader_is_open_until_its_input_has_ended(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: [1, 2]})
+    ends(
+        gateway.run(
+            f"{IMPORT}import os\nfor n in messages():\n    send_message(n)\n    flush()\n    if n == 2: os._exit(0)"
+        )
+    )
+    assert opens(gateway)[-1] is True
+    assert "sender=" in gateway.state.pulls[0]
+
+
+def test_a_reader_that_flushes_at_the_end_has_said_goodbye(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: [1, 2]})
+    ends(gateway.run(f"{ECHO}import os\nflush()\nos._exit(0)"))
+    assert opens(gateway)[-1] is False
+    assert gateway.state.acked == {5: 2}
+
+
+def test_a_thread_that_sends_while_the_program_ends_makes_it_fail(gateway: SmallGateway) -> None:
+    code = "import threading\ndef work():\n    while True: send_message(1)\n"
+    code += "threading.Thread(target=work, daemon=True).start()\nsend_message(0)\nsend_message(0)\n"
+    _, stderr = ends(gateway.run(IMPORT + code), 1)
+    assert "a thread sends while the program ends" in stderr
+
+
+def test_what_is_sent_by_a_handler_of_the_end_is_stored(gateway: SmallGateway) -> None:
+    code = "import atexit\natexit.register(lambda: [send_message(n) for n in (2, 3)])\n" + OPEN
+    ends(gateway.run(IMPORT + code))
+    assert gateway.state.records() == [0, 1, 2, 3]
+    assert opens(gateway)[-1] is False
 
 
 # Without a Unix socket

@@ -3,11 +3,15 @@
 While one commit is in flight the next one gathers: one record when idle, thousands when busy. What a record of `messages`
 caused is held until the record is finished, so that outputs and acknowledgement are one commit; if that takes longer than
 HOLD_SECONDS or fills the window, the outputs go ahead, and the gateway knows whose they are.
+
+Each commit says whether more may follow (`open`). A program that ends while its sender is open has lost records, so
+`send` returns only when the gateway knows that the sender is open, or when the record is stored.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -20,6 +24,7 @@ from . import gateway
 WINDOW_RECORDS = 1024
 WINDOW_BYTES = 1 << 20
 HOLD_SECONDS = 0.1  # outputs of an unfinished record wait this long for its end
+LAST_SECONDS = 0.02  # at the end of a program: a thread that goes on sending does so within this time
 ACK_SECONDS = 0.05  # acknowledgements without outputs wait this long for company
 
 IDLE, COOLING, BUSY = range(3)
@@ -47,6 +52,47 @@ def runs(origins: Sequence[tuple[int, int, int]], count: int, *, one_channel: bo
     return found
 
 
+class Word:
+    """What the gateway is told of a sender: whether more may be under way. Used with the lock of the sender."""
+
+    def __init__(self) -> None:
+        self.reading = False  # there may be input that is not finished: the program is not done though all is stored
+        self.open = False  # more may follow the next commit
+        self.told = False  # the gateway knows that more may follow
+        self.closing = False  # the commit after which nothing is left closes the sender
+        self.leaving: int | None = None  # the thread in which the program ends
+        self._sent_one = False  # since it was closed: a program with a single record has no need to open
+        self._threads: set[int] = set()  # those that have sent
+
+    def must_wait(self, *, close: bool) -> bool:
+        """Whether a record has to be stored before its program goes on, since the gateway does not know of more to come."""
+        me = threading.get_ident()
+        self._threads.add(me)
+        if self.leaving is not None:
+            if me != self.leaving:
+                reason = "a thread sends while the program ends, and its records would be lost; join it before"
+                gateway.give_up(reason, gateway.REFUSED)
+            return True
+        if close or (self.open and self.told):
+            return close
+        self.open, self._sent_one = self._sent_one, True
+        return True
+
+    def read(self) -> None:
+        """The gateway knows that this program reads and sends."""
+        self.reading = self.open = self.told = True
+
+    def close(self) -> None:
+        """The next commit says goodbye."""
+        self.open = self.closing = self._sent_one = False
+
+    def leave(self) -> bool:
+        """The program ends in this thread; return whether another one that has sent still lives."""
+        self.leaving, self.reading = threading.get_ident(), False
+        others = self._threads - {self.leaving}
+        return any(thread.ident in others for thread in threading.enumerate())
+
+
 class Sender:
     """What is under way to the gateway. One thread sends records; a second one, of this class, commits them."""
 
@@ -57,6 +103,7 @@ class Sender:
         """
         self.output = output
         self.hold = hold
+        self.name = os.urandom(6).hex()  # tells the processes of an attempt apart
         self.prologue = True  # nothing has been read yet
         self.hand: tuple[int, int] | None = None  # channel and offset of the record that is being handled
         self.acks: dict[int, int] = {}  # channel -> every record below is finished
@@ -68,6 +115,7 @@ class Sender:
         self._size = 0  # their bytes
         self._hand_since = 0.0
         self._release = False  # the outputs in hand are to go ahead
+        self.word = Word()
         self._sequence = 0
         self._state = IDLE
         self._lock = threading.Lock()
@@ -92,6 +140,7 @@ class Sender:
                 self._release = self._release or bool(self._in_hand)
                 self._kick()
                 self._room.wait()
+            must_wait = self.word.must_wait(close=wait)
             held = self.hand is not None
             if held and not self._in_hand:
                 self._hand_since = time.monotonic()
@@ -101,10 +150,10 @@ class Sender:
                 self._origins.setdefault(output, []).append((0, 0, 1))
             self._count += 1
             self._size += len(record)
-            if not wait and (self._state == IDLE or (self._state == COOLING and not held)):
+            if not must_wait and (self._state == IDLE or (self._state == COOLING and not held)):
                 self._kick()
-        if wait:
-            self.flush()  # in this thread: handing it to the other one takes longer than a commit
+        if must_wait:
+            self.flush(close=wait)  # in this thread: handing it to the other one takes longer than a commit
 
     def finish(self, channel: int, next_offset: int) -> None:
         """The record in hand is finished: its outputs and its acknowledgement may be committed."""
@@ -123,11 +172,14 @@ class Sender:
             if self._state != BUSY:
                 self._kick()
 
-    def flush(self) -> None:
-        """Return when all that was sent and finished is committed."""
+    def flush(self, *, close: bool = False) -> None:
+        """Return when all that was sent and finished is committed. `close`: the gateway knows then that nothing is under way."""
         while True:
             with self._lock:
-                if not self._count and (self.hold or self.acks == self._acked):
+                word = self.word
+                word.closing = close and not word.reading
+                if not self._count and (self.hold or self.acks == self._acked) and not (word.closing and word.open):
+                    word.closing = False
                     return
                 self._release = bool(self._in_hand)
             with self._line:
@@ -142,13 +194,15 @@ class Sender:
             self._in_hand = {}
 
     def leave(self) -> None:
-        """The program ends: say at which record it is, if it is at one. Whether it failed there, its exit code tells."""
+        """Commit what is left, say goodbye, and at which record the program ends. Whether it failed there, its exit code tells."""
+        with self._lock:
+            others = self.word.leave()
+        if others:
+            time.sleep(LAST_SECONDS)
+        self.flush(close=True)
         if self.hand is not None:
             with self._line:
-                self._sequence += 1
-                head: dict[str, Any] = {"acks": [], "hand": None, "hold": self.hold, "left": self.hand, "outputs": []}
-                body = json.dumps({"sequence": self._sequence, **head}).encode() + b"\n"
-                gateway.ask(self._connection, "POST", self._path, body)
+                gateway.ask(self._connection, "POST", self._path, self._head(left=self.hand))
 
     def _kick(self) -> None:
         self._state = BUSY
@@ -192,10 +246,12 @@ class Sender:
     def _commit(self) -> None:
         with self._lock:
             body, count, size, acks = self._take()
+            is_open = self.word.open
         if body is None:
             return
         gateway.ask(self._connection, "POST", self._path, body)
         with self._lock:
+            self.word.told = is_open
             self._acked.update(acks)
             self._count -= count
             self._size -= size
@@ -212,20 +268,25 @@ class Sender:
             origins = {name: [(*(self.hand or (0, 0)), len(records))] for name, records in outputs.items()}
             hand = None if self.hold else self.hand
             self._release = False
-        else:
+        elif not (self.word.closing and self.word.open):
             return None, 0, 0, {}
         parts = [(name, len(records), b"".join(records)) for name, records in outputs.items()]
-        self._sequence += 1
-        head = {
-            "sequence": self._sequence,
-            "acks": [[key, self._acked[key], value] for key, value in acks.items()],
-            "hand": hand,
-            "hold": self.hold,
-            "prologue": self.prologue,
-            "outputs": [[name, count, len(data)] for name, count, data in parts],
-            "parents": []
+        if self.word.closing and not self._in_hand:
+            self.word.close()
+        head = self._head(
+            acks=[[key, self._acked[key], value] for key, value in acks.items()],
+            hand=hand,
+            prologue=self.prologue,
+            outputs=[[name, count, len(data)] for name, count, data in parts],
+            parents=[]
             if self.prologue or self.hold
             else [runs(origins.get(name, ()), count, one_channel=len(self.acks) == 1) for name, count, _ in parts],
-        }
-        body = json.dumps(head).encode() + b"\n" + b"".join(data for _, _, data in parts)
+        )
+        body = head + b"".join(data for _, _, data in parts)
         return body, sum(count for _, count, _ in parts), sum(len(data) for _, _, data in parts), acks
+
+    def _head(self, **parts: Any) -> bytes:
+        """Return the first line of the next commit."""
+        self._sequence += 1
+        head = {"sequence": self._sequence, "sender": self.name, "open": self.word.open, "hold": self.hold}
+        return json.dumps({**head, "acks": [], "hand": None, "outputs": [], **parts}).encode() + b"\n"

@@ -41,9 +41,12 @@ def send_message(payload: Any, output_name: str | None = None, *, wait: bool = F
 
 
 def flush() -> None:
-    """Return when every record that was sent is stored, and every record that was finished is acknowledged."""
+    """Return when every record that was sent is stored, and every record that was finished is acknowledged.
+
+    Call it before `os._exit` or `os.exec…`, which end a program without a word: otherwise its task fails.
+    """
     if _sender is not None:
-        _sender.flush()
+        _sender.flush(close=True)
     elif not gateway.attempt_id():
         sys.stdout.flush()
 
@@ -70,7 +73,7 @@ def messages(acknowledge: str = "record") -> Iterator[Any]:
 def _records(sender: Sender, acknowledge: str) -> Iterator[Any]:
     sender.flush()  # what was sent before is no record's doing, and is committed by itself
     sender.prologue = False
-    for channel, first, text, careful in _chunks(acknowledge):
+    for channel, first, text, careful in _chunks(sender, acknowledge):
         sender.starts_at(channel, first)
         for offset, record in enumerate(decode(text), start=first):
             sender.hand = (channel, offset)
@@ -79,19 +82,22 @@ def _records(sender: Sender, acknowledge: str) -> Iterator[Any]:
             sender.hand = None
         if careful:
             sender.flush()
+    sender.word.reading = False
 
 
-def _chunks(acknowledge: str) -> Iterator[tuple[int, int, str, bool]]:
+def _chunks(sender: Sender, acknowledge: str) -> Iterator[tuple[int, int, str, bool]]:
     """Yield the channel, the first offset, the NDJSON of what arrives, and whether it is suspected to kill this program.
 
     The next chunk is asked for meanwhile.
     """
     connection = gateway.connect()
     positions: dict[int, int] = {}
-    target = _target(positions, acknowledge)
+    target = _target(positions, acknowledge) + f"&sender={sender.name}"
     _start(connection, target)
     while True:
         answer = _answer(connection, target)
+        if not positions:
+            sender.word.read()
         if answer.status == 204:
             if answer.headers.get("x-fabric-end"):
                 return
@@ -160,7 +166,6 @@ def _at_exit(sender: Sender) -> None:
         return  # a forked child: the records are its parent's
     if getattr(sys, "last_value", None) is not None:
         sender.drop_hand()  # an uncaught exception: the record in hand failed
-    sender.flush()
     sender.leave()
 
 

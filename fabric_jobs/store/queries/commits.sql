@@ -1,12 +1,16 @@
 -- name: current_attempt
 -- The attempt that may speak for a task, with what a commit needs to know.
-select task_id, activation_id, node, hops, sequence, hand, sends, repeated from tasks
+select task_id, activation_id, node, receives, hops, sequence, sender, sender_open, hand, sends, repeated from tasks
 where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE') and cancel_requested = 0;
 
 -- name: note_commit
 -- What a commit changes of its task.
-update tasks set sequence = :sequence, sent = sent + :count, hand = :hand, sends = :sends, repeated = :repeated
+update tasks set sequence = :sequence, sender = :sender, sender_open = :sender_open, sent = sent + :count, hand = :hand, sends = :sends, repeated = :repeated
 where task_id = :task_id;
+
+-- name: open_sender
+-- A process of the current attempt reads and sends; it has not said goodbye.
+update tasks set sender = :sender, sender_open = 1, sequence = :sequence where task_id = :task_id;
 
 -- name: insert_held
 -- Outputs that wait for the task's exit 0.

@@ -59,7 +59,7 @@ select count(*) as count from tasks where state in ('STARTING', 'ACTIVE') and re
 
 -- name: start_task
 -- QUEUED to STARTING, with a new attempt; refused when somebody wants it to end. `moment` is of the clock for waits.
-update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', sequence = 0, repeated = '{}', left_at = null, not_before_at = :moment, started_at = coalesce(started_at, :at)
+update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', sequence = 0, sender = '', sender_open = 0, repeated = '{}', left_at = null, not_before_at = :moment, started_at = coalesce(started_at, :at)
 where task_id = :task_id and state = 'QUEUED' and cancel_requested = 0;
 
 -- name: activate_task
