@@ -34,7 +34,6 @@ class Activation:
     correlation_id: str
     username: str
     workspace: str
-    payload: bytes  # JSON text
     properties: dict[str, Any]
     headers: dict[str, str]
     retry_of: str | None
@@ -201,7 +200,6 @@ class DeadLetter:
     record_offset: int
     task_id: int
     skill_name: str
-    payload: bytes  # JSON text
     error: dict[str, Any]
     on_error: str  # continue | complete
     attempts: int

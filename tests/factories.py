@@ -43,7 +43,6 @@ def activation(**changes: Any) -> Activation:
         "correlation_id": "a1",
         "username": "local",
         "workspace": "",
-        "payload": b"null",
         "properties": {},
         "headers": {},
         "retry_of": None,

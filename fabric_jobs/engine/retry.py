@@ -55,7 +55,7 @@ def _retry(
         name=before.name,
         entry=before.entry,
         pins=before.pins,
-        payload=before.payload,
+        payload=activations.payload(sql, activation_id),
         properties=before.properties,
         headers=before.headers,
         session_id=before.session_id,
@@ -72,7 +72,7 @@ def _retry(
 def retry(store: Store, plans: Plans, wanted: Retry, begin: Begin) -> str:
     """Start the activation of a retry and return its id; raise InvalidInput when another one tries one of the letters."""
     plans.keep(wanted.new.activation_id, wanted.plan)
-    payloads = b"".join(letter.payload + b"\n" for letter in wanted.letters)
+    payloads = b"".join(dead_letters.payload(store.read, letter.dead_letter_id) + b"\n" for letter in wanted.letters)
     records = Sent(output="", count=len(wanted.letters), bytes=payloads)
     return store.write(lambda tx: _start(tx, wanted, records, begin)).result()
 

@@ -137,13 +137,14 @@ async def wait_for_end(parts: Parts, activation_id: str) -> dict[str, Any]:
         assert activation is not None
         if activation.ended or parts.live.closing:
             return record_of(parts, activation)
-        await parts.live.wait([("activation", activation_id)], FOLLOW_SECONDS)
+        await parts.live.wait([("over", activation_id)], FOLLOW_SECONDS)
 
 
 def record_of(parts: Parts, activation: Activation) -> dict[str, Any]:
     """Return the activation record; a response over the limits is {count, href}."""
     dead = sum(dead_letters.counts(parts.store.read, activation.activation_id).values())
-    return activation_json(activation, _response(parts, activation) if activation.ended else None, dead)
+    payload = activations.payload(parts.store.read, activation.activation_id)
+    return activation_json(activation, payload, _response(parts, activation) if activation.ended else None, dead)
 
 
 def _oldest_first(text: str) -> bool:

@@ -42,7 +42,8 @@ async def list_dead_letters(request: Request) -> Response:
 async def show_dead_letter(request: Request) -> Response:
     """Show a dead letter with its payload."""
     letter = _find(request, project_of(request), _named(request))
-    return Json({"success": True, "deadLetter": {**letter_json(letter), "payload": orjson.Fragment(letter.payload)}})
+    payload = dead_letters.payload(parts_of(request).store.read, letter.dead_letter_id)
+    return Json({"success": True, "deadLetter": {**letter_json(letter), "payload": orjson.Fragment(payload)}})
 
 
 async def edit_dead_letter(request: Request) -> Response:

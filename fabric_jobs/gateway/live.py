@@ -43,7 +43,7 @@ class Credit:
 class Known(Generic[K, V]):
     """A bounded memory of what never changes: when it is full it forgets everything, and is filled again."""
 
-    def __init__(self, size: int = 10_000) -> None:
+    def __init__(self, size: int = 1024) -> None:
         self._size = size
         self._values: dict[K, V] = {}
 

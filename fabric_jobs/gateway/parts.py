@@ -169,7 +169,7 @@ def milliseconds(at: float | None) -> int | None:
     return None if at is None else round(at * 1000)
 
 
-def activation_json(activation: Activation, response: Any, dead_letters: int = 0) -> dict[str, Any]:
+def activation_json(activation: Activation, payload: bytes, response: Any, dead_letters: int = 0) -> dict[str, Any]:
     """Return the activation record of reference/fabric.md 3.2."""
     agent = activation.kind == "agent"
     record = {
@@ -182,7 +182,7 @@ def activation_json(activation: Activation, response: Any, dead_letters: int = 0
         "sessionId": activation.session_id,
         "projectId": activation.project_id,
         "username": activation.username,
-        "payload": orjson.Fragment(activation.payload),  # as it came
+        "payload": orjson.Fragment(payload),  # as it came
         "properties": activation.properties,
         "headers": activation.headers,
         "start": milliseconds(activation.started_at),

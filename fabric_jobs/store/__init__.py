@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from fabric_jobs.store.writer import Effects, Listener, Tx, Writer
 __all__ = ["Effects", "Store", "Tx"]
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -107,4 +110,7 @@ class Store:
         for channel_id, acked in effects.acked.items():
             self._tail.forget(channel_id, acked)
         for listener in self._listeners:
-            listener(effects)
+            try:
+                listener(effects)
+            except Exception:  # it serves one part, the writer's thread all of them; what it missed can be read
+                log.exception("a listener could not take in what was committed")

@@ -58,6 +58,12 @@ def find(sql: Sql, activation_id: str) -> Activation | None:
     return None if row is None else Activation.from_row(row)
 
 
+def payload(sql: Sql, activation_id: str) -> bytes:
+    """Return what an activation was invoked with, as JSON text of up to 16 MiB; empty when there is no such activation."""
+    row = sql.one("activation_payload", activation_id=activation_id)
+    return b"" if row is None else bytes(row["body"])
+
+
 def is_pending(sql: Sql, activation_id: str) -> bool:
     """Return whether an activation has not ended."""
     return sql.one("pending_activation", activation_id=activation_id) is not None

@@ -55,6 +55,12 @@ def find(sql: Sql, project_id: str, dead_letter_id: int) -> DeadLetter | None:
     return None if row is None else DeadLetter.from_row(row)
 
 
+def payload(sql: Sql, dead_letter_id: int) -> bytes:
+    """Return the record of a dead letter, as JSON text of up to 16 MiB; empty when there is no such letter."""
+    row = sql.one("dead_letter_payload", dead_letter_id=dead_letter_id)
+    return b"" if row is None else bytes(row["body"])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Filter:
     """Which dead letters to list; None takes all."""

@@ -10,6 +10,7 @@ from fabric_jobs.store.writer import Appended
 
 CHANNEL_BYTES = 4 << 20
 TOTAL_BYTES = 32 << 20
+CHANNELS = 1024  # those of activations that have ended are the first to go
 
 
 class Tail:
@@ -36,7 +37,7 @@ class Tail:
             self._total += len(segment.bytes)
             while self._sizes.get(appended.channel_id, 0) > self._channel_bytes:
                 self._pop(appended.channel_id)
-            while self._total > self._total_bytes:
+            while self._total > self._total_bytes or len(self._segments) > CHANNELS:
                 self._pop(next(iter(self._segments)))  # nobody has written to it for the longest time
 
     def forget(self, channel_id: int, below: int | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -17,8 +16,6 @@ from fabric_jobs.store.connection import open_writer, translated
 from fabric_jobs.store.sql import Sql
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 GROUP_LIMIT = 256  # operations in one transaction
 CHECKPOINT_BYTES = 16 << 20  # written to the WAL, about, between two checkpoints
@@ -182,18 +179,12 @@ class Writer:
             for _, future in group:
                 future.set_exception(error)
             return
-        self._tell(effects)
+        self._listener(effects)
         for future, value, failure in outcomes:
             if failure is None:
                 future.set_result(value)
             else:
                 future.set_exception(failure)
-
-    def _tell(self, effects: Effects) -> None:
-        try:
-            self._listener(effects)
-        except Exception:  # it serves one activation, and this thread all of them; what it missed can be read
-            log.exception("a listener could not take in what was committed")
 
     def _apply(self, operation: Operation, effects: Effects, *, alone: bool) -> tuple[Any, BaseException | None]:
         tx = Tx(self._connection)

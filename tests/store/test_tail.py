@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabric_jobs.store.tail import Tail
+from fabric_jobs.store.tail import CHANNELS, Tail
 from fabric_jobs.store.writer import Appended
 
 
@@ -34,6 +34,25 @@ def test_what_is_not_here_is_for_sqlite() -> None:
     assert tail.read(1, 4, max_bytes=100) is None  # before
     assert tail.read(1, 7, max_bytes=100) is None  # not yet
     assert tail.read(2, 5, max_bytes=100) is None  # another channel
+
+
+def test_the_channel_that_nobody_writes_to_goes_first() -> None:
+    tail = Tail(total_bytes=20)
+    tail.add(appended(1, 0, 8))
+    tail.add(appended(2, 0, 8))
+    tail.add(appended(1, 1, 2))
+    tail.add(appended(3, 0, 8))
+    assert tail.read(2, 0, max_bytes=100) is None
+    assert tail.read(1, 0, max_bytes=100) is not None
+
+
+def test_ended_activations_leave_a_bounded_number_of_channels() -> None:
+    tail = Tail()
+    for channel_id in range(CHANNELS + 100):
+        tail.add(appended(channel_id, 0, 2))
+    assert len(tail._segments) == len(tail._sizes) == CHANNELS
+    assert tail.read(99, 0, max_bytes=100) is None
+    assert tail.read(100, 0, max_bytes=100) is not None
 
 
 def test_the_oldest_records_of_a_channel_go_first() -> None:

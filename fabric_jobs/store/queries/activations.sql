@@ -1,13 +1,17 @@
 -- name: insert_activation
 -- PENDING from the start.
 insert into activations (activation_id, project_id, kind, name, entry, pins, state, session_id, correlation_id, username,
-  workspace, payload, properties, headers, retry_of, start_node, executor, started_at)
+  workspace, payload, body, properties, headers, retry_of, start_node, executor, started_at)
 values (:activation_id, :project_id, :kind, :name, :entry, :pins, 'PENDING', :session_id, :correlation_id, :username,
-  :workspace, :payload, :properties, :headers, :retry_of, :start_node, :executor, :started_at);
+  :workspace, x'', :payload, :properties, :headers, :retry_of, :start_node, :executor, :started_at);
 
 -- name: activation
 -- One activation.
-select * from activations where activation_id = :activation_id;
+select * from activation_rows where activation_id = :activation_id;
+
+-- name: activation_payload
+-- What it was invoked with.
+select body from activations where activation_id = :activation_id;
 
 -- name: pending_activation
 -- Is it still running?
@@ -15,7 +19,7 @@ select 1 from activations where activation_id = :activation_id and state = 'PEND
 
 -- name: activations
 -- The newest activations, filtered; null takes all.
-select * from activations
+select * from activation_rows
 where project_id = :project_id
   and (:state is null or state = :state)
   and (:agent is null or (kind = 'agent' and name = :agent))
@@ -27,7 +31,7 @@ order by started_at desc, activation_id limit :limit offset :skip;
 
 -- name: activations_oldest
 -- The same, the oldest first.
-select * from activations
+select * from activation_rows
 where project_id = :project_id
   and (:state is null or state = :state)
   and (:agent is null or (kind = 'agent' and name = :agent))

@@ -1,17 +1,22 @@
 -- name: insert_dead_letter
 -- Once per record.
-insert into dead_letters (project_id, activation_id, channel_id, record_offset, task_id, skill_name, payload, error, on_error, attempts,
-  dead_at)
-values (:project_id, :activation_id, :channel_id, :record_offset, :task_id, :skill_name, :payload, :error, :on_error, :attempts, :dead_at)
+insert into dead_letters (project_id, activation_id, channel_id, record_offset, task_id, skill_name, payload, body, error, on_error,
+  attempts, dead_at)
+values (:project_id, :activation_id, :channel_id, :record_offset, :task_id, :skill_name, x'', :payload, :error, :on_error,
+  :attempts, :dead_at)
 on conflict (channel_id, record_offset) do nothing;
 
 -- name: dead_letter
 -- One dead letter.
-select * from dead_letters where dead_letter_id = :dead_letter_id and project_id = :project_id;
+select * from dead_letter_rows where dead_letter_id = :dead_letter_id and project_id = :project_id;
+
+-- name: dead_letter_payload
+-- The record.
+select body from dead_letters where dead_letter_id = :dead_letter_id;
 
 -- name: dead_letters
 -- The oldest first, filtered; null takes all.
-select * from dead_letters
+select * from dead_letter_rows
 where project_id = :project_id
   and (:activation_id is null or activation_id = :activation_id)
   and (:skill_name is null or skill_name = :skill_name)
@@ -30,7 +35,7 @@ where d.activation_id = :activation_id group by c.node;
 
 -- name: first_dead_letter
 -- What an activation tells of them.
-select * from dead_letters where activation_id = :activation_id and on_error = :on_error order by dead_letter_id limit 1;
+select * from dead_letter_rows where activation_id = :activation_id and on_error = :on_error order by dead_letter_id limit 1;
 
 -- name: dead_offsets
 -- What a consumer is not handed again.
@@ -38,7 +43,7 @@ select record_offset from dead_letters where channel_id = :channel_id and record
 
 -- name: edit_dead_letter
 -- Another payload.
-update dead_letters set payload = :payload where dead_letter_id = :dead_letter_id;
+update dead_letters set body = :payload where dead_letter_id = :dead_letter_id;
 
 -- name: retry_dead_letter
 -- One retry at a time.

@@ -114,10 +114,10 @@ select
 -- name: activation_bytes
 -- What each activation has in the database, about: its records, its payload, its events, what is held or dead.
 select activation_id, sum(size) as size from (
-  select activation_id, length(payload) as size from activations
+  select activation_id, length(body) as size from activations
   union all select c.activation_id, length(s.bytes) from segments s join channels c on c.channel_id = s.channel_id
   union all select t.activation_id, length(h.bytes) from held h join tasks t on t.task_id = h.task_id
-  union all select activation_id, length(payload) from dead_letters
+  union all select activation_id, length(body) from dead_letters
   union all select activation_id, length(body) from events where activation_id is not null)
 where activation_id is not null group by activation_id;
 

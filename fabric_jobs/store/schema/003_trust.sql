@@ -1,3 +1,23 @@
 -- Which process of the current attempt committed last, and whether it may send more: an exit 0 is no success while it may.
 alter table tasks add column sender text not null default '';
 alter table tasks add column sender_open integer not null default 0;
+
+-- Each look costs what is live, not what has ended: an index for every question that is asked often.
+create index tasks_busy on tasks (task_id) where state in ('STARTING', 'ACTIVE') and receives = 'message' and kind = 'job';
+create index tasks_stream on tasks (activation_id) where receives = 'stream';
+create index tasks_unfinished on tasks (channel_id, record_offset) where state in ('QUEUED', 'STARTING', 'ACTIVE');
+create index tasks_live_daemons on tasks (task_id) where kind = 'daemon' and state in ('QUEUED', 'STARTING', 'ACTIVE');
+
+-- Payloads are up to 16 MiB long, and a row is read from its beginning: they are its last column, and only who wants them reads them.
+alter table activations add column body blob; -- the payload; `payload` is empty
+update activations set body = payload, payload = x'';
+create view activation_rows as
+  select activation_id, project_id, kind, name, entry, pins, state, cancel_requested, cause, error, session_id, correlation_id, username,
+    workspace, properties, headers, retry_of, start_node, started_at, ended_at, executor
+  from activations;
+alter table dead_letters add column body blob;
+update dead_letters set body = payload, payload = x'';
+create view dead_letter_rows as
+  select dead_letter_id, project_id, activation_id, channel_id, record_offset, task_id, skill_name, error, on_error, attempts, dead_at,
+    retried_as
+  from dead_letters;
