@@ -128,6 +128,7 @@ class Action:
     pod_spec: tuple[dict[str, Any], ...] = ()  # RFC 6902 adds: {path, value}
     k8s_resources: tuple[str, ...] = ()  # JSON strings
     receives: str = "message"  # message | stream
+    message: str = "argv"  # argv | file: where a job's payload is
     response: str = "combined"  # combined | stdout | json
     workers: int | None = None  # message tasks at a time; None is the number of CPUs
     retries: Retries = Retries()

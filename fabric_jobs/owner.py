@@ -37,8 +37,9 @@ from fabric_jobs.upkeep import Upkeep
 # threads, and with Python's own 5 ms one of them waits often.
 SWITCH_SECONDS = 0.0005
 
-log = logging.getLogger(__name__)
+LOOK_SECONDS = 1.0  # between two looks whether the state directory is where it was
 
+log = logging.getLogger(__name__)
 
 Ready = Callable[[Address], None]
 
@@ -48,10 +49,15 @@ def run(settings: Settings, ready: Ready) -> None:
 
     Raises AlreadyExists when another process is the owner, PlaceUnavailable when the directory or the port cannot be used.
     """
+    with places.private_files():
+        _run(settings, ready)
+
+
+def _run(settings: Settings, ready: Ready) -> None:
     directory = settings.state_dir
     try:
         places.make(directory)
-        lock = os.open(places.lock_file(directory), os.O_RDWR | os.O_CREAT, 0o600)
+        lock = places.private_opener(str(places.lock_file(directory)), os.O_RDWR | os.O_CREAT)
     except OSError as error:
         reason = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
         raise PlaceUnavailable(
@@ -87,9 +93,11 @@ def _take(lock: int) -> bool:
 
 async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
     keys = store.write(_keys).result()
-    unix = _bind_unix(places.socket_path(settings.state_dir))
+    home = places.identity(settings.state_dir)
+    path = places.make_socket_path(settings.state_dir)
+    unix = _bind_unix(path)
     tcp = _bind_tcp(settings, store)
-    doors = Doors(tcp, places.socket_path(settings.state_dir), advertised=settings.advertise)
+    doors = Doors(tcp, path, advertised=settings.advertise)
     issuing = Issuing(key=bytes.fromhex(keys["key"]), argv_bytes=settings.argv_bytes)
     attempts = places.attempts_dir(settings.state_dir).absolute()
     executors = Executors(attempts, doors)
@@ -118,12 +126,15 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         executor=settings.executor,
         engine=places.engine_named(),
     )
+    watch = asyncio.create_task(_watch_directory(settings.state_dir, home, server))
     try:
         await server.run(lambda: _publish(settings, address, ready))
     finally:
-        places.forget_address(settings.state_dir)
-        Path(doors.socket).unlink(missing_ok=True)
-        doors.close()
+        watch.cancel()
+        if places.identity(settings.state_dir) == home:
+            places.forget_address(settings.state_dir)
+            path.unlink(missing_ok=True)
+            doors.close()
         await asyncio.to_thread(parts.upkeep.close)
         await asyncio.to_thread(engine.close)
 
@@ -131,6 +142,16 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
 def _publish(settings: Settings, address: Address, ready: Ready) -> None:
     places.write_address(settings.state_dir, address)
     ready(address)
+
+
+async def _watch_directory(state_dir: Path, home: places.Identity | None, server: Server) -> None:
+    """End the owner of a directory that was moved, deleted or replaced: its path leads to another one, or to none."""
+    while places.identity(state_dir) == home:
+        await asyncio.sleep(LOOK_SECONDS)
+    log.error(
+        "%s was moved, deleted or replaced, so this owner ends; the next command there starts another.", state_dir
+    )
+    server.stop()
 
 
 def _keys(tx: Tx) -> dict[str, str]:
@@ -144,9 +165,6 @@ def _keys(tx: Tx) -> dict[str, str]:
 
 
 def _bind_unix(path: Path) -> socket.socket:
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    if path.parent.stat().st_uid != os.getuid():
-        raise PlaceUnavailable(f"{path.parent} belongs to somebody else.", hint="Name a shorter --state-dir.")
     path.unlink(missing_ok=True)  # the lock says that its owner is gone
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     bound.bind(str(path))

@@ -8,18 +8,21 @@ from pathlib import Path
 
 from fabric_jobs.errors import InvalidInput
 
+ARGV_MOST = 131_000  # Linux starts no program with a longer argument
+ARGV_RANGE = f"a number of bytes up to {ARGV_MOST:,}"
+
 
 def _seconds(name: str, default: float) -> float:
     return _number(name, default, "a number of seconds")
 
 
-def _number(name: str, default: float, what: str) -> float:
+def _number(name: str, default: float, what: str, *, high: float = 1e9 - 1) -> float:
     text = os.environ.get(name) or str(default)
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value < 1e9:
+    if not 0 <= value <= high:
         raise InvalidInput(f"{name} is {what}, not '{text}'.", hint="Correct the variable, or unset it.")
     return value
 
@@ -53,7 +56,9 @@ class Settings:
     head_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_HEAD_SECONDS", 20.0))
     body_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_BODY_SECONDS", 30.0))
     read_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_READ_SECONDS", 60.0))
-    argv_bytes: int = 100_000  # argv and CORTEX_PAYLOAD; above it the payload is in a file
+    argv_bytes: int = field(
+        default_factory=lambda: int(_number("FABRIC_JOBS_ARGV_BYTES", 100_000, ARGV_RANGE, high=ARGV_MOST))
+    )  # argv and CORTEX_PAYLOAD; above it the payload is in a file
     credit_records: int = 65_536  # unconsumed records of a channel after which its sender waits
     credit_bytes: int = 64 << 20
     response_records: int = 1000  # a longer response is {count, href}

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from dataclasses import asdict, dataclass
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 ATTEMPT_VARIABLE = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # in the environment of whatever an attempt has started here
+SOCKET, SOCKETS = "owner.sock", "sockets"  # the file that tells in which directory the first one is
 SOCKET_PATH_LIMIT = 100  # bytes; the kernel's limit is 108, on some systems 104
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+MINE = 0o600
+Identity = tuple[int, int]  # device and inode
+
+_programs_umask: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +32,8 @@ class Address:
     version: str
     executor: str = "local"  # of invocations that name none
     engine: str = ""  # which Docker engine its environment names: see `engine_named`
+    directory: str = ""  # where the state directory was, and
+    identity: list[int] | None = None  # which directory that was: the file may be in a copy of it now
 
 
 def engine_named() -> str:
@@ -30,8 +42,73 @@ def engine_named() -> str:
 
 
 def make(state_dir: Path) -> None:
-    """Make a state directory that its user only can look into: tokens, keys and payloads are in it."""
+    """Make a state directory that its user only can look into: tokens, keys and payloads are in it.
+
+    One that is there is closed to others, with the files in it. Raises PermissionError when it cannot be.
+    """
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = state_dir.stat()
+    if found.st_mode & stat.S_ISVTX and found.st_mode & stat.S_IWOTH:
+        raise PermissionError(errno.EPERM, "it is a directory that all users share")
+    if found.st_mode & OTHERS:
+        _close(state_dir, found)
+    with os.scandir(state_dir) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode) and status.st_mode & OTHERS:
+                os.chmod(entry.path, MINE)
+
+
+def _close(state_dir: Path, found: os.stat_result) -> None:
+    try:
+        state_dir.chmod(0o700)
+    except PermissionError:
+        # A volume of a cluster is root's, and its user comes in as one of its group; what is in it is for that user only.
+        if found.st_uid not in (0, os.getuid()) or found.st_mode & stat.S_IWOTH:
+            raise PermissionError(errno.EPERM, "others may look into it, and only its owner can change that") from None
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Let what this process creates meanwhile be for its user only, whatever the umask; SQLite and others ask for more."""
+    global _programs_umask
+    before = os.umask(OTHERS)
+    _programs_umask = before
+    try:
+        yield
+    finally:
+        _programs_umask = None
+        os.umask(before)
+
+
+def programs_umask() -> int:
+    """Return the umask that programs are started with: what this process had before `private_files`."""
+    if _programs_umask is not None:
+        return _programs_umask
+    mask = os.umask(OTHERS)
+    os.umask(mask)
+    return mask
+
+
+def private_opener(path: str, flags: int) -> int:
+    """Open a file that is for its user only; for `open(…, opener=…)`. A link is not followed."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, MINE)
+    try:
+        if os.fstat(descriptor).st_mode & OTHERS:
+            os.fchmod(descriptor, MINE)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def identity(path: Path | str) -> Identity | None:
+    """Return which directory is at a path now; None when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def database_file(state_dir: Path) -> Path:
@@ -55,32 +132,93 @@ def attempts_dir(state_dir: Path) -> Path:
 
 
 def socket_path(state_dir: Path) -> Path:
-    """Return the path of the Unix socket: in the state directory, or under the temporary directory where it would be too long."""
-    path = state_dir.absolute() / "owner.sock"
+    """Return the path of the Unix socket: in the state directory, or elsewhere where that would be too long."""
+    path = state_dir.absolute() / SOCKET
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
         return path
-    import tempfile  # late, like the next one: most paths are short, and the first command of a workspace waits for us
+    return next(_short(state_dir)) / SOCKET
+
+
+def make_socket_path(state_dir: Path) -> Path:
+    """Return the same, in a directory that nobody else can use; it is made where it is not there.
+
+    A directory of that name under the temporary directory may be somebody else's: then there is one of another name, which
+    is written down, since programs that run keep the path.
+    """
+    path = socket_path(state_dir)
+    if path.parent == state_dir.absolute():
+        return path
+    for directory in _short(state_dir):
+        with suppress(OSError):
+            directory.mkdir(mode=0o700)
+        if is_private(directory):
+            break
+    else:
+        import tempfile
+
+        directory = Path(tempfile.mkdtemp(prefix=f"{_name(state_dir)}-", dir=_temporary()))
+    with open(state_dir / SOCKETS, "w", opener=private_opener) as file:
+        file.write(str(directory))
+    return directory / SOCKET
+
+
+def is_private(directory: Path) -> bool:
+    """Tell whether a directory is one that its user only can use, and not a link."""
+    try:
+        found = directory.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & OTHERS
+
+
+def _short(state_dir: Path) -> Iterator[Path]:
+    """Yield the directories that may be there for a socket: the one that was used last, and the usual one."""
+    name = _name(state_dir)
+    with suppress(OSError, ValueError):
+        kept = Path((state_dir / SOCKETS).read_text())
+        if kept.name.startswith(name):  # of this state directory, and not of the one that it is a copy of
+            yield kept
+    yield _temporary() / name
+
+
+def _name(state_dir: Path) -> str:
+    # Late, like tempfile: most paths are short, and the first command of a workspace waits for us.
     from hashlib import blake2b
 
-    digest = blake2b(os.fsencode(state_dir.resolve()), digest_size=8).hexdigest()
-    return Path(tempfile.gettempdir()) / f"fabric-jobs-{os.getuid()}-{digest}" / "owner.sock"
+    return f"fabric-jobs-{os.getuid()}-{blake2b(repr(identity(state_dir)).encode(), digest_size=8).hexdigest()}"
+
+
+def _temporary() -> Path:
+    import tempfile
+
+    path = Path(tempfile.gettempdir())
+    return path if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT // 3 else Path("/tmp")
 
 
 def write_address(state_dir: Path, address: Address) -> None:
     """Publish an address, whole or not at all."""
+    found = identity(state_dir)
+    address = replace(address, directory=str(state_dir.absolute()), identity=list(found) if found else None)
     partial = state_dir / f"owner.json.{os.getpid()}"
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    with open(partial, "w", opener=private_opener) as file:
         json.dump(asdict(address), file)
     partial.rename(state_dir / "owner.json")
 
 
 def read_address(state_dir: Path) -> Address | None:
-    """Return the address that was published last; its owner may be gone. None when there is none."""
+    """Return the address that was published last; its owner may be gone. None when there is none.
+
+    One that was published in another directory is none: this one may be a copy of that, or have taken its place.
+    """
     try:
-        return Address(**json.loads((state_dir / "owner.json").read_text()))
+        address = Address(**json.loads((state_dir / "owner.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
+    here = identity(state_dir)
+    if here is None or address.identity != list(here) or identity(address.directory) != here:
+        return None
+    where = Path(address.socket).parent
+    return address if where == Path(address.directory) or is_private(where) else None
 
 
 def forget_address(state_dir: Path) -> None:

@@ -42,7 +42,7 @@ class Starting:
         state_dir = self._state_dir
         try:
             places.make(state_dir)
-            log = open(places.log_file(state_dir), "ab")  # noqa: SIM115 - closed below, after the process has it
+            log = open(places.log_file(state_dir), "ab", opener=places.private_opener)  # noqa: SIM115 - closed below, after the process has it
         except OSError as error:
             reason = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
             raise PlaceUnavailable(

@@ -12,9 +12,10 @@ from fabric_jobs.documents.reader import Reader
 
 JOB, DAEMON = TYPES = ("job", "daemon")
 RECEIVES = ("message", "stream")
+MESSAGES = ("argv", "file")
 RESPONSES = ("combined", "stdout", "json")
 ON_ERROR = ("fail", "continue", "complete")
-JOB_KEYS = ("jobTimeout", "timeout", "receives", "response", "workers", "preload")
+JOB_KEYS = ("jobTimeout", "timeout", "receives", "message", "response", "workers", "preload")
 DAEMON_KEYS = ("port", "scaleCount", "concurrency")
 ACTION_KEYS = (
     *("name", "type", "description", "image", "command", "python", "environmentVariables", "podSpec", "k8sResources"),
@@ -49,6 +50,7 @@ def read_action(reader: Reader) -> Action | None:
         pod_spec=_pod_spec(reader),
         k8s_resources=_k8s_resources(reader),
         receives=reader.choice("receives", RECEIVES, "message"),
+        message=reader.choice("message", MESSAGES, "argv"),
         response=reader.choice("response", RESPONSES, "combined"),
         workers=reader.whole("workers", None, low=1, high=1000),
         retries=_retries(reader),
@@ -68,6 +70,10 @@ def _check_keys_fit(reader: Reader, action: Action) -> None:
     if action.receives == "stream" and reader.has("workers"):
         reader.at_key(
             "a stream is read by one task, so it has no workers; remove this key or 'receives: stream'", "workers"
+        )
+    if action.receives == "stream" and reader.has("message"):
+        reader.at_key(
+            "'message' has no effect here: a stream has no payload in its message", "message", level="warning"
         )
     for module in _texts(reader, "preload"):
         if not MODULE.fullmatch(module):

@@ -56,9 +56,9 @@ def attempt_spec(
     envelope = message(activation, task, node, inside.api_endpoint, issued.token)
     body = with_payload(envelope, payload or b"null")
     files: Mapping[str, bytes] = {}
-    if len(body.encode()) > issued.argv_bytes:
+    if payload is not None and (node.action.message == "file" or len(body.encode()) > issued.argv_bytes):
         body = json.dumps({**envelope, "payloadFile": f"{inside.files}/{PAYLOAD_FILE}"})
-        files = {PAYLOAD_FILE: payload or b"null"}
+        files = {PAYLOAD_FILE: payload}
     environment = {
         **node.action.environment,
         "CORTEX_PAYLOAD": body,

@@ -22,6 +22,7 @@ from typing import NoReturn
 
 from fabric_jobs.executors import environments
 from fabric_jobs.executors.environments import Environment
+from fabric_jobs.state_dir import MINE, private_opener
 
 LOG = "install.log"
 NOTE = "note"  # what the attempt is doing
@@ -49,7 +50,8 @@ def say(attempt: Path, text: str) -> None:
         note.unlink(missing_ok=True)
         return
     partial = attempt / f"{NOTE}.new"
-    partial.write_text(text)
+    with open(partial, "w", opener=private_opener) as file:
+        file.write(text)
     partial.rename(note)
 
 
@@ -113,7 +115,7 @@ def _run(attempt: Path, building: int, what: str, program: list[str], arguments:
     kept = {
         key: value for key, value in os.environ.items() if key != "PYTHONPATH"
     }  # packages there are not in the environment
-    with open(attempt / LOG, "ab") as log:
+    with open(attempt / LOG, "ab", opener=private_opener) as log:
         ended = subprocess.run(
             [*program, *arguments],
             env={**kept, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"},
@@ -128,7 +130,7 @@ def _run(attempt: Path, building: int, what: str, program: list[str], arguments:
 
 
 def _give_up(attempt: Path, code: int, why: str) -> NoReturn:
-    (attempt / FAILED).touch()
+    (attempt / FAILED).touch(MINE)
     last = b""
     with suppress(FileNotFoundError):
         text = (attempt / LOG).read_bytes()[-LAST_BYTES:].strip()

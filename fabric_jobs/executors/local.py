@@ -41,12 +41,14 @@ from fabric_jobs.executors.base import (
     Note,
 )
 from fabric_jobs.executors.log_index import LogIndex
+from fabric_jobs.state_dir import programs_umask
 
 # Standard input is the lock, so that the program, which gets another one, does not hold it. The traps keep the shell alive
 # until the program has ended; a trapped signal has its default meaning again in the program. What the shell itself says,
 # such as "Terminated", is not part of the program's log.
 WRAPPER = (
-    'trap : TERM INT HUP; echo $$ >"$0/pid"; exec 3>&2 2>/dev/null; (%s"$@") </dev/null 2>&3 3>&-; echo $? >"$0/exit"'
+    'trap : TERM INT HUP; umask 077; echo $$ >"$0/pid"; exec 3>&2 2>/dev/null; '
+    '(%s"$@") </dev/null 2>&3 3>&-; echo $? >"$0/exit"'
 )
 
 START_SECONDS = 0.05  # a wrapper as old as this has started the program
@@ -228,7 +230,7 @@ class LocalExecutor:
 
 def _wrapper() -> str:
     limit = descriptors.of_programs()
-    return WRAPPER % ("" if limit is None else f"ulimit -Sn {limit}; ")
+    return WRAPPER % (f"umask {programs_umask():04o}; " + ("" if limit is None else f"ulimit -Sn {limit}; "))
 
 
 def _look_back(directory: Path) -> None:

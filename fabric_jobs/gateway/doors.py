@@ -70,7 +70,8 @@ class Doors:
         with self._opening:
             if self._shared is None:
                 directory = Path(self.socket).with_name("door")
-                directory.mkdir(mode=0o755, exist_ok=True)
+                directory.mkdir(exist_ok=True)
+                directory.chmod(0o755)
                 path = directory / SHARED_SOCKET
                 path.unlink(missing_ok=True)  # of an owner that is gone
                 bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

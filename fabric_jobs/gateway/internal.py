@@ -89,7 +89,7 @@ async def send_message(request: Request) -> Response:
     """Take one record of a plain HTTP sender: exactly 200 with JSON (reference/fabric.md 6.2)."""
     parts = parts_of(request)
     claims = task_claims(request)
-    task = _task(parts, claims["task"], claims["attempt"])  # the transaction checks that the attempt is the current one
+    task = _task(parts, claims)  # the transaction checks that the attempt is the current one
     activation_id, channel = request.path_params["activation"], request.path_params["channel"]
     if activation_id != task.activation_id or channel != sending_id(activation_id, task.node):
         raise NotAllowed("the token is good for the outputs of its own task only.")
@@ -117,16 +117,19 @@ def _attempt(request: Request) -> tuple[Parts, Task]:
     name = request.path_params["attempt"]
     if name != f"{claims['task']}-{claims['attempt']}":
         raise NotAllowed("the token is good for its own attempt only.")
-    return parts, _task(parts, claims["task"], claims["attempt"])
+    return parts, _task(parts, claims)
 
 
-def _task(parts: Parts, task_id: int, attempt: int) -> Task:
+def _task(parts: Parts, claims: dict[str, Any]) -> Task:
+    task_id, attempt = claims["task"], claims["attempt"]
     task = parts.live.tasks.get((task_id, attempt))
     if task is None:
         task = tasks.find(parts.store.read, task_id)
         if task is None or task.attempt != attempt:
             raise StaleAttempt(OVER)
         parts.live.tasks.put((task_id, attempt), task)
+    if task.activation_id != claims["activation"]:
+        raise StaleAttempt(OVER)  # it was deleted, and another task has its number now
     return task
 
 

@@ -104,12 +104,17 @@ def time_of(request: Request, name: str) -> float | None:
 
 
 def task_claims(request: Request) -> dict[str, Any]:
-    """Return the claims of a task's token; raise NotAllowed when it is not one of ours."""
+    """Return the claims of a task's token; raise NotAllowed when it is not one of ours, or another user shows it."""
     parts, token = parts_of(request), bearer(request)
     claims = parts.live.claims.get(token)
     if claims is None or claims["exp"] < time.time():
         claims = tokens.verify(token, parts.key)
         parts.live.claims.put(token, claims)
+    if not request.scope["state"]["peer"].may_act_for_tasks:
+        raise NotAllowed(
+            "the token of a task is taken from programs of this gateway's own user only.",
+            hint="Run the program as that user, or in a container that fabric-jobs starts.",
+        )
     return claims
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from fabric_jobs.gateway.peer import Peer
 from fabric_jobs.gateway.traffic import Traffic
 from fabric_jobs.settings import Settings
 
@@ -50,10 +51,12 @@ class GuardedProtocol(HttpToolsProtocol):
 
     limits: Limits
     traffic: Traffic
+    is_door = False  # see `Peer`
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse one connection too many."""
         super().connection_made(transport)
+        self._peer = Peer(transport.get_extra_info("socket"), is_door=self.is_door)
         self._in_head, self._in_body = True, False
         self._since = self.loop.time()  # of the head, or of the body
         self._messages = 0
@@ -89,6 +92,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self.scope["state"]["peer"] = self._peer
         self._messages += 1
         self._in_head, self._in_body = True, False
         self._head_bytes = self._wire_bytes = self._body_bytes = 0

@@ -62,7 +62,7 @@ class Server:
         self._server.lifespan = self._server.config.lifespan_class(self._server.config)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self.stop)
         await self._server.startup(sockets=self._sockets)
         self._started.set()
         started()
@@ -76,14 +76,17 @@ class Server:
         await self._server.shutdown(sockets=self._sockets)
 
     async def listen(self, bound: socket.socket) -> None:
-        """Answer on one more socket, as on those that were there from the start."""
+        """Answer on one more socket, as on those that were there from the start; one more Unix socket is for containers."""
         await self._started.wait()
         if bound.family in (socket.AF_INET, socket.AF_INET6):
             guard(bound)
         config, state = self._server.config, self._server.server_state
 
         def protocol() -> asyncio.Protocol:
-            return config.http_protocol_class(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
+            made = config.http_protocol_class(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
+            if isinstance(made, GuardedProtocol):
+                made.is_door = bound.family == socket.AF_UNIX
+            return made
 
         self._server.servers.append(await asyncio.get_running_loop().create_server(protocol, sock=bound))
 
@@ -97,7 +100,7 @@ class Server:
             traffic.in_flight -= 1
             self._last_busy = time.monotonic()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """End: long polls return, what is under way is answered, and nobody new is let in."""
         self._parts.live.close()
         self._parts.upkeep.stop()
@@ -118,7 +121,7 @@ class Server:
             if self._is_busy():
                 self._last_busy = time.monotonic()
             elif time.monotonic() - self._last_busy >= idle:
-                self._stop()
+                self.stop()
 
     async def _retain(self) -> None:
         """Delete what is too old or too much, now and from time to time; at least what an earlier owner has begun to delete."""

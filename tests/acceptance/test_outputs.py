@@ -109,6 +109,20 @@ def test_payloads_of_any_size_reach_the_program(live: Live, size: int) -> None:
     assert live.ok("skills", "invoke", "measure", "--params-file", "m.json").out == f"{size} y\n"
 
 
+def test_a_payload_that_is_to_stay_private_is_in_a_file(live: Live) -> None:
+    program = """
+    words = Path("/proc/self/cmdline").read_text() + os.environ["CORTEX_PAYLOAD"]
+    print("sec" + "ret" in words, message()["payload"], end="")
+    """
+    live.skill("private", program, message="file")
+    live.skill("public", program)
+    assert live.invoke("private", "secret")["response"] == "False secret"
+    assert live.invoke("public", "secret")["response"] == "True secret"
+    live.kill_owner()
+    live.environment["FABRIC_JOBS_ARGV_BYTES"] = "0"
+    assert live.invoke("public", "secret")["response"] == "False secret"
+
+
 def test_a_large_payload_passes_from_skill_to_skill(live: Live) -> None:
     live.skill("grow", "send_message('z' * 10_000_000)")
     live.skill("weigh", "print(len(message()['payload']), end='')")

@@ -137,6 +137,16 @@ def test_a_payload_too_long_for_a_command_line_comes_in_a_file(bench: Bench) -> 
     assert json.loads(spec.files["payload.json"]) == "x" * 200_000
 
 
+def test_a_payload_may_be_kept_out_of_the_command_line(bench: Bench) -> None:
+    save_skill(bench.store, skill_document("a", message="file"))
+    bench.invoke("skill", "a", "secret")
+    spec = bench.place.specs[bench.running("a.in").attempt_name]
+    (process,) = spec.processes
+    assert "secret" not in str((process.arguments, process.environment))
+    assert json.loads(process.arguments[-1])["payloadFile"] == f"/{spec.name}/payload.json"
+    assert spec.files == {"payload.json": b'"secret"'}
+
+
 # Failures
 
 

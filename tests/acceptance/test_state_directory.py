@@ -1,0 +1,85 @@
+"""State directories that were copied, moved or restored while their owner lives, and some that were there beforehand."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.live import Live, names
+from tests.acceptance.live import live_fixture as live_fixture
+
+ECHO = "print(message()['payload'], end='')"
+
+
+@pytest.fixture
+def elsewhere(live: Live) -> Iterator[Live]:
+    """Where a copy goes, or what is moved."""
+    other = Live(live.root.with_name(f"{live.root.name}-else"))
+    live.environment["FABRIC_JOBS_IDLE_SECONDS"] = other.environment["FABRIC_JOBS_IDLE_SECONDS"] = "60"
+    (other.root / "skills").rmdir()
+    other.root.rmdir()
+    yield other
+    other.close()
+
+
+def activations(live: Live) -> list[str]:
+    return names(live.ok("activations", "list", "-o", "json").value, "activationId")
+
+
+def copy(source: Live, target: Live) -> None:
+    subprocess.run(["cp", "-r", source.root, target.root], check=True, capture_output=True)
+
+
+def test_a_copy_of_a_workspace_leaves_the_original_alone(live: Live, elsewhere: Live) -> None:
+    live.skill("echo", ECHO)
+    ran = [live.invoke("echo")["activationId"] for _ in range(2)]
+    copy(live, elsewhere)
+    said = elsewhere.ok("state", "prune", "--older-than", "0s", "--yes")
+    assert "Deleted" in said.err
+    assert len(activations(elsewhere)) < len(ran)
+    assert activations(live) == ran[::-1]
+    assert elsewhere.owner() != live.owner()
+    other = elsewhere.invoke("echo")["activationId"]
+    assert other in activations(elsewhere)
+    assert activations(live) == ran[::-1]
+
+
+def test_a_workspace_that_was_moved_takes_its_owner_along_or_leaves_it(live: Live, elsewhere: Live) -> None:
+    live.skill("echo", ECHO)
+    first = live.invoke("echo")["activationId"]
+    before = live.owner()
+    live.root.rename(elsewhere.root)
+    copy(elsewhere, live)  # something like it is in its old place
+    assert activations(live) == [first]
+    second = elsewhere.invoke("echo")["activationId"]
+    assert activations(elsewhere) == [second, first]
+    assert activations(live) == [first]
+    assert before not in (live.owner(), elsewhere.owner())
+
+
+def test_what_is_in_a_directory_that_was_open_is_the_users_own(live: Live) -> None:
+    live.state.mkdir()
+    live.state.chmod(0o755)
+    live.skill("umask", "os.umask(mask := os.umask(0)); print(mask, end='')")
+    before = os.umask(0o002)
+    try:
+        assert live.invoke("umask")["response"] == str(0o002)  # of a program it is what it was
+        live.ok("state", "backup", live.root / "backup")
+    finally:
+        os.umask(before)
+    open_to_others = [path for path in _below(live.state) + _below(live.root / "backup") if _is_open(path)]
+    assert open_to_others == []
+    assert (live.state / "state.db-wal") in _below(live.state)
+
+
+def _below(place: Path) -> list[Path]:
+    return [place, *place.rglob("*")]
+
+
+def _is_open(path: Path) -> bool:
+    return bool(path.lstat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
