@@ -41,7 +41,6 @@ from fabric_jobs.executors.base import (
     Note,
 )
 from fabric_jobs.executors.log_index import LogIndex
-from fabric_jobs.state_dir import programs_umask
 
 # Standard input is the lock, so that the program, which gets another one, does not hold it. The traps keep the shell alive
 # until the program has ended; a trapped signal has its default meaning again in the program. What the shell itself says,
@@ -230,7 +229,7 @@ class LocalExecutor:
 
 def _wrapper() -> str:
     limit = descriptors.of_programs()
-    return WRAPPER % (f"umask {programs_umask():04o}; " + ("" if limit is None else f"ulimit -Sn {limit}; "))
+    return WRAPPER % (f"umask {processes.umask()}; " + ("" if limit is None else f"ulimit -Sn {limit}; "))
 
 
 def _look_back(directory: Path) -> None:

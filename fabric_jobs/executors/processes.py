@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from fabric_jobs.state_dir import ATTEMPT_VARIABLE
+from fabric_jobs.state_dir import ATTEMPT_VARIABLE, programs_umask
 
 OWN = ATTEMPT_VARIABLE
 PROC = Path("/proc")
@@ -19,6 +19,11 @@ SCAN_SECONDS = 0.05  # between two looks at all processes of the machine
 KILL_SECONDS = 10.0  # what is killed is gone by then
 NAME_LENGTH = 60  # of a command line that is shown
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+def umask() -> str:
+    """Return the umask of programs, as a shell takes it: the user's, which is not that of this process."""
+    return f"{programs_umask():04o}"
 
 
 def end(directory: Path, is_running: Callable[[], bool], grace: float) -> bool:
