@@ -10,6 +10,7 @@
     ├── RunFailed             an activation ended other than COMPLETE
     ├── StaleAttempt          an attempt that is no longer the current one spoke (409)
     ├── ReplayDiffers         a new attempt sent something else than the one before
+    ├── NotThereYet           Fabric has it, and this version does not
     ├── NotAllowed            the token does not allow this
     └── PlaceUnavailable      the owner, the disk or an executor cannot be reached
         └── ExecutorUnavailable  "cannot tell": the place did not answer
@@ -93,6 +94,10 @@ class StaleAttempt(FabricJobsError):
 
 class ReplayDiffers(FabricJobsError):
     """The records that a new attempt sent first are not those that the attempt before it had sent."""
+
+
+class NotThereYet(FabricJobsError):
+    """Fabric has it, and this version does not: what cannot be carried out is refused, and never ignored."""
 
 
 class NotAllowed(FabricJobsError):

@@ -30,6 +30,7 @@ def list_agents(output: str, workspace: Path | None) -> None:
     Examples:
       fabric-jobs agents list
     """
+    options.check_workspace()
     place = options.remote_given()
     if place is not None:
         show_saved(place, "agent", output)

@@ -47,7 +47,7 @@ def command(destination: Path, executor: str | None) -> None:
 
         build_workspace(root)
         click.echo()
-    gateway = options.gateway_of(root, None)
+    gateway = options.gateway_at(root, None)
     click.echo("read-flights ─▶ score-delays ─▶ delayed, cancelled, diverted ─▶ summarise\n")
     started = time.monotonic()
     target = verbs.save_agent(gateway, Workspace(root), "flights", None, executor=executor or "")

@@ -93,7 +93,7 @@ class _Session:
         watched = self._loop.watched
         while True:
             # The owner may have ended meanwhile; a new one starts while the files settle.
-            gateway = options.gateway_of(self._root, self._state_dir)
+            gateway = options.gateway_at(self._root, self._state_dir)
             watched.settle()
             if changed:
                 _say(f"changed: {', '.join(changed)}", colour="cyan")

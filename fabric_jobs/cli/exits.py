@@ -10,6 +10,7 @@ from fabric_jobs.errors import (
     InvalidInput,
     NotAllowed,
     NotFound,
+    NotThereYet,
     PlaceUnavailable,
     RunFailed,
 )
@@ -20,6 +21,7 @@ EXIT_CODES: tuple[tuple[type[FabricJobsError], int], ...] = (
     (InvalidInput, 2),
     (AlreadyExists, 2),
     (InUse, 2),
+    (NotThereYet, 2),
     (NotFound, 3),
     (NotAllowed, 5),
     (PlaceUnavailable, 5),

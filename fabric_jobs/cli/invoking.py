@@ -64,7 +64,7 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
     """Invoke a skill or an agent of the workspace, and print the result; `given` holds the options."""
     _check_save(given)
     root = _root_of(given["workspace"])
-    gateway = options.gateway_of(root, given["state_dir"])  # an owner that has to start does so while we read the files
+    gateway = options.gateway_at(root, given["state_dir"])  # an owner that has to start does so while we read the files
 
     from fabric_jobs.workspace import run as verbs
     from fabric_jobs.workspace.payload import read_params

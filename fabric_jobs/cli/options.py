@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -109,6 +110,12 @@ def state_dir_of(given: Path | None, root: Path) -> Path:
 
 
 def gateway_of(workspace_given: Path | None, state_given: Path | None) -> Gateway:
+    """Return the gateway that is meant, for a command that needs a workspace for nothing else; see `gateway_at`."""
+    check_workspace()
+    return gateway_at(workspace_given, state_given)
+
+
+def gateway_at(workspace_given: Path | None, state_given: Path | None) -> Gateway:
     """Return the remote gateway that is named, else that of a workspace; its owner is started when there is none."""
     from fabric_jobs.client.gateway import Gateway
 
@@ -118,6 +125,16 @@ def gateway_of(workspace_given: Path | None, state_given: Path | None) -> Gatewa
     if state_given is not None:
         return Gateway(state_given.absolute())
     return Gateway(state_dir_of(None, root_of(workspace_given)))
+
+
+def check_workspace() -> None:
+    """Raise UsageError for a --workspace that decides nothing, since another option says which gateway is meant."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or not _is_typed(ctx, "workspace"):
+        return
+    other = next((name for name in ("url", "profile", "state_dir") if _is_typed(ctx, name)), None)
+    if other is not None:
+        raise click.UsageError(f"--workspace has no effect beside --{other.replace('_', '-')}; leave one of them.")
 
 
 def gateway_of_tests(root: Path, state_given: Path | None) -> tuple[Gateway, Path | None]:
@@ -134,7 +151,12 @@ def gateway_of_tests(root: Path, state_given: Path | None) -> tuple[Gateway, Pat
 def remote_given() -> Remote | None:
     """Return the remote gateway that the options or the variables name; what is typed wins over variables."""
     ctx = click.get_current_context(silent=True)
-    if ctx is None or not (_given(ctx, "url") or _given(ctx, "profile")):
+    if ctx is None:
+        return None
+    token = _given(ctx, "token") if _is_typed(ctx, "token") else None
+    if not (_given(ctx, "url") or _given(ctx, "profile")):
+        if token is not None:
+            raise click.UsageError("--token is for a remote gateway; name it with --url or --profile.")
         return None
     typed = [name for name in ("url", "profile", "state_dir") if _is_typed(ctx, name)]
     if len(typed) > 1:
@@ -146,7 +168,8 @@ def remote_given() -> Remote | None:
     from fabric_jobs.client.remote import Remote
 
     if typed == ["profile"] or not _given(ctx, "url"):
-        return find_profile(str(_given(ctx, "profile")))
+        found = find_profile(str(_given(ctx, "profile")))
+        return found if token is None else replace(found, token=token)
     return Remote(url=str(_given(ctx, "url")), token=_given(ctx, "token") or "")
 
 

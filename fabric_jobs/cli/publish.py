@@ -54,7 +54,7 @@ def command(
       fabric-jobs workspaces publish --skip-push --output json
     """
     root = options.root_of(folder)
-    gateway = options.gateway_of(root, state_dir)  # an owner that has to start does so while we read the files
+    gateway = options.gateway_at(root, state_dir)  # an owner that has to start does so while we read the files
 
     from fabric_jobs.workspace.publish import compare, plan_publish, save
 

@@ -32,6 +32,7 @@ def list_skills(output: str, workspace: Path | None) -> None:
       fabric-jobs skills list
       fabric-jobs skills list --output json
     """
+    options.check_workspace()
     place = options.remote_given()
     if place is not None:
         show_saved(place, "skill", output)

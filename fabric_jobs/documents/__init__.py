@@ -26,6 +26,7 @@ __all__ = [
     "skill_from_json",
     "skill_of",
     "to_json",
+    "to_yaml",
 ]
 
 
@@ -71,3 +72,10 @@ def agent_from_json(value: Any) -> Agent:
 def to_json(text: str, file: str) -> Any:
     """Return the JSON value of YAML text; raise InvalidDefinition for what JSON cannot hold, such as a date."""
     return read(text, file).plain()
+
+
+def to_yaml(value: Any) -> str:
+    """Return a JSON value as YAML text."""
+    import yaml  # late: most documents are only read
+
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fabric_jobs.errors import InvalidInput
 from fabric_jobs.gateway.events import FOLLOW_SECONDS, event_json
 from fabric_jobs.gateway.json_response import Json
+from fabric_jobs.gateway.listing import oldest_first, wanted_of
 from fabric_jobs.gateway.parts import (
     Parts,
     activation_json,
@@ -44,18 +44,18 @@ VERBOSE_TASKS = 1000  # of them are in a verbose record
 async def list_activations(request: Request) -> Response:
     """List the newest activations first, or with `sort=asc` the oldest."""
     project_id = project_of(request)
-    query = request.query_params
+    said = wanted_of(request, ("status", "agentName", "skillName", "correlationId"))
     wanted = Filter(
         project_id=project_id,
-        state=query["status"].upper() if query.get("status") else None,
-        agent=query.get("agentName") or None,
-        skill=query.get("skillName") or None,
-        correlation_id=query.get("correlationId") or None,
+        state=said["status"].upper() if said["status"] else None,
+        agent=said["agentName"],
+        skill=said["skillName"],
+        correlation_id=said["correlationId"],
         start_before=time_of(request, "startBefore"),
         start_after=time_of(request, "startAfter"),
         end_before=time_of(request, "endBefore"),
         end_after=time_of(request, "endAfter"),
-        oldest_first=_oldest_first(query.get("sort", "")),
+        oldest_first=oldest_first(request, "start", "startTime"),
         limit=whole_of(request, "limit", 20, low=1, high=10_000),
         skip=whole_of(request, "skip", 0),
     )
@@ -145,19 +145,6 @@ def record_of(parts: Parts, activation: Activation) -> dict[str, Any]:
     dead = sum(dead_letters.counts(parts.store.read, activation.activation_id).values())
     payload = activations.payload(parts.store.read, activation.activation_id)
     return activation_json(activation, payload, _response(parts, activation) if activation.ended else None, dead)
-
-
-def _oldest_first(text: str) -> bool:
-    """Tell whether a `sort` asks for the oldest first: asc, desc, or {"start": 1} as Fabric's own command sends it."""
-    if text.lower() in ("", "asc", "desc"):
-        return text.lower() == "asc"
-    try:
-        ((key, direction),) = orjson.loads(text).items()
-    except (ValueError, AttributeError):
-        key, direction = "", 0
-    if key not in ("start", "startTime") or direction not in (1, -1):
-        raise InvalidInput(f"'sort' is asc or desc, not '{text}': activations are in the order of their start.")
-    return bool(direction == 1)
 
 
 def _summary(activation: Activation) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from fabric_jobs.gateway import (
     internal,
     invoke,
     metrics,
+    not_yet,
     skills,
     state,
     task_verbs,
@@ -53,7 +54,7 @@ ROUTES: tuple[Route, ...] = (
 
 def make_app(parts: Parts) -> ASGIApp:
     """Return the ASGI application of an owner."""
-    app = Starlette(routes=list(ROUTES), exception_handlers=ERROR_HANDLERS)
+    app = Starlette(routes=[*not_yet.ROUTES, *ROUTES], exception_handlers=ERROR_HANDLERS)
     app.router.redirect_slashes = False  # a name may end in anything, and no client of Fabric follows redirects
     app.state.parts = parts
 

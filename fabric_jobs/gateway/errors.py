@@ -18,6 +18,7 @@ from fabric_jobs.errors import (
     InvalidInput,
     NotAllowed,
     NotFound,
+    NotThereYet,
     PlaceUnavailable,
     RecordTooLarge,
     ReplayDiffers,
@@ -35,6 +36,7 @@ STATUS: tuple[tuple[type[FabricJobsError], int], ...] = (
     (StaleAttempt, 409),
     (ReplayDiffers, 409),
     (NotAllowed, 401),
+    (NotThereYet, 501),
     (PlaceUnavailable, 503),
 )
 

@@ -16,12 +16,15 @@ from fabric_jobs.engine.invoke import Invocation
 from fabric_jobs.errors import InvalidInput, RecordTooLarge
 from fabric_jobs.gateway.activations import wait_for_end
 from fabric_jobs.gateway.json_response import Json, compact, dumps, object_of
+from fabric_jobs.gateway.not_yet import refuse, refuse_query
 from fabric_jobs.gateway.parts import flag_of, owners_own, parts_of, project_of
 from fabric_jobs.names import nearest
 
 # The directory of the caller's workspace, percent-encoded; only the owner's socket takes it.
 WORKSPACE_HEADER = "x-fabric-workspace"
 ACTIVATION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+CALLBACK = "callbackUrl"  # also a property: there Fabric looks for it
+LATER = ("scheduleName", "scheduleCron", CALLBACK)
 HEARTBEAT_SECONDS = 0.4  # Fabric's own command gives up after a second of silence
 
 
@@ -39,6 +42,8 @@ async def _invoke(request: Request, kind: str) -> Response:
     parts, project_id = parts_of(request), project_of(request)
     sync = flag_of(request, "sync")
     body = await object_of(request, parts.settings.body_bytes)
+    refuse_query(request, *LATER)
+    refuse(body, *LATER)
     activation_id = await asyncio.wrap_future(parts.engine.invoke(_invocation(request, kind, project_id, body)))
     if sync:
         waiting = asyncio.create_task(wait_for_end(parts, activation_id))
@@ -75,6 +80,7 @@ def _invocation(request: Request, kind: str, project_id: str, body: dict[str, An
     properties = {} if body.get("properties") is None else body["properties"]
     if not isinstance(properties, dict):
         raise InvalidInput("'properties' is not an object.")
+    refuse(properties, CALLBACK)
     return Invocation(
         project_id=project_id,
         kind=kind,

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, NotFound
 from fabric_jobs.executors.base import STREAMS, Executor, LogPage, LogPart, LogQuery
 from fabric_jobs.gateway.json_response import Json
+from fabric_jobs.gateway.not_yet import refuse_query
 from fabric_jobs.gateway.parts import (
     Parts,
     find_task,
@@ -59,6 +60,7 @@ async def task_logs(request: Request) -> Response:
     """Answer with a log as text, with raw bytes from an `offset` on when a `stream` is named, or with `follow` live."""
     parts = parts_of(request)
     task = find_task(request, project_of(request))
+    refuse_query(request, "verbose")
     log = _log_of(parts, task, whole_of(request, "attempt", task.attempt))
     streams, offset = _streams(request), whole_of(request, "offset", 0)
     if flag_of(request, "follow") and request.method == "GET":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fabric_jobs.documents import agent_from_json, skill_from_json
-from fabric_jobs.errors import InUse, InvalidInput, NotFound, RecordTooLarge
+from fabric_jobs.documents import agent_from_json, skill_from_json, to_yaml
+from fabric_jobs.errors import InUse, InvalidInput, NotFound, NotThereYet, RecordTooLarge
 from fabric_jobs.gateway.json_response import Json, object_of
-from fabric_jobs.gateway.parts import milliseconds, owners_own, parts_of, project_of
+from fabric_jobs.gateway.listing import page_of
+from fabric_jobs.gateway.not_yet import refuse_query
+from fabric_jobs.gateway.parts import flag_of, milliseconds, owners_own, parts_of, project_of
 from fabric_jobs.names import nearest
 from fabric_jobs.records import SavedDefinition
 from fabric_jobs.store import Tx, definitions
@@ -25,6 +28,8 @@ SOURCE_HEADER = "x-fabric-source"
 # The images that these files were built into, by action: percent-encoded JSON.
 IMAGES_HEADER = "x-fabric-images"
 DEPLOYED = "is deployed: saving it did that"
+SORTED_BY = ("name", "title", "updatedAt", "_version")
+DEPLOYING = ("verbose", "stereotypes")
 IDLE = "has nothing to undeploy: it runs when it is invoked; delete it to take it out of use"
 
 
@@ -50,12 +55,12 @@ async def list_agents(request: Request) -> Response:
 
 async def show_skill(request: Request) -> Response:
     """Show the document of a skill."""
-    return _show(request, "skill")
+    return await _show(request, "skill")
 
 
 async def show_agent(request: Request) -> Response:
     """Show the document of an agent."""
-    return _show(request, "agent")
+    return await _show(request, "agent")
 
 
 async def list_skill_versions(request: Request) -> Response:
@@ -69,24 +74,35 @@ async def list_agent_versions(request: Request) -> Response:
 
 
 async def deploy_skill(request: Request) -> Response:
-    """Start the daemons of a skill; the rest can be invoked since it was saved."""
-    count = await asyncio.to_thread(parts_of(request).engine.deploy, _find(request, "skill"))
+    """Start the daemons of a skill; the rest can be invoked since it was saved. With `dryrun` say only what would start."""
+    refuse_query(request, *DEPLOYING)
+    saved = _find(request, "skill")
+    if flag_of(request, "dryrun"):
+        skill = await asyncio.to_thread(skill_from_json, saved.body)
+        names = [action.name for action in skill.actions if action.type == "daemon"]
+        what = f"would start its daemons: {', '.join(names)}" if names else "would start nothing: it has no daemon"
+        return _deployed(request, "skill", f"is not deployed by a dry run. It {what}")
+    count = await asyncio.to_thread(parts_of(request).engine.deploy, saved)
     daemons = "its daemon starts" if count == 1 else f"its {count} daemons start"
     return _deployed(request, "skill", f"is deployed, and {daemons}" if count else DEPLOYED)
 
 
 async def deploy_agent(request: Request) -> Response:
     """Say that a saved agent is deployed: here that is the same."""
+    refuse_query(request, *DEPLOYING)
+    flag_of(request, "dryrun")  # nothing is done either way
     return _deployed(request, "agent", DEPLOYED)
 
 
 async def undeploy_skill(request: Request) -> Response:
     """Say that a skill takes nothing while nobody invokes it."""
+    refuse_query(request, *DEPLOYING)
     return _deployed(request, "skill", IDLE)
 
 
 async def undeploy_agent(request: Request) -> Response:
     """Say that an agent takes nothing while nobody invokes it."""
+    refuse_query(request, *DEPLOYING)
     return _deployed(request, "agent", IDLE)
 
 
@@ -138,9 +154,10 @@ def _images(request: Request) -> dict[str, str]:
     return found
 
 
-def _listed(request: Request, kind: str) -> list[dict[str, Any]]:
+def _listed(request: Request, kind: str) -> list[Mapping[str, Any]]:
     project_id = project_of(request)
-    return [_summary(saved) for saved in definitions.newest(parts_of(request).store.read, project_id, kind)]
+    rows = [_summary(saved) for saved in definitions.newest(parts_of(request).store.read, project_id, kind)]
+    return page_of(request, rows, SORTED_BY)
 
 
 def _summary(saved: SavedDefinition) -> dict[str, Any]:
@@ -153,9 +170,19 @@ def _summary(saved: SavedDefinition) -> dict[str, Any]:
     }
 
 
-def _show(request: Request, kind: str) -> Response:
+async def _show(request: Request, kind: str) -> Response:
+    refuse_query(request, "verbose")
+    output = request.query_params.get("output") or "json"
+    if output in ("k8s", "openapi"):
+        raise NotThereYet(f"'output={output}' is not there yet.", hint="There is json and yaml.")
+    if output not in ("json", "yaml"):
+        raise InvalidInput(f"'output' is json or yaml, not '{output}'.")
     saved = _find(request, kind)
-    return Json({**saved.body, "_version": saved.version, "updatedAt": milliseconds(saved.saved_at)})
+    shown = {**saved.body, "_version": saved.version, "updatedAt": milliseconds(saved.saved_at)}
+    if output == "json":
+        return Json(shown)
+    text = await asyncio.to_thread(to_yaml, shown)  # slow for a long one
+    return Response(text, media_type="application/yaml")
 
 
 def _find(request: Request, kind: str) -> SavedDefinition:

@@ -10,6 +10,8 @@ from starlette.routing import Route
 
 from fabric_jobs.gateway import logs, notes
 from fabric_jobs.gateway.json_response import Json
+from fabric_jobs.gateway.listing import oldest_first, wanted_of
+from fabric_jobs.gateway.not_yet import refuse_query
 from fabric_jobs.gateway.parts import find_task, milliseconds, parts_of, project_of, task_json, whole_of
 from fabric_jobs.records import Attempt
 from fabric_jobs.store import activations, tasks
@@ -19,14 +21,17 @@ from fabric_jobs.store.activations import Filter
 async def list_tasks(request: Request) -> Response:
     """List the newest tasks first; unknown query keys are ignored (reference/fabric.md 6.3 i)."""
     project_id = project_of(request)
-    query = request.query_params
+    refuse_query(request, "scheduled")
+    said = wanted_of(request, ("state", "agentName", "skillName", "actionName", "activationId"))
     sql = parts_of(request).store.read
     wanted = Filter(
         project_id=project_id,
-        state=query["state"].upper() if query.get("state") else None,
-        skill=query.get("skillName") or None,
-        action=query.get("actionName") or None,
-        activation_id=query.get("activationId") or None,
+        state=said["state"].upper() if said["state"] else None,
+        agent=said["agentName"],
+        skill=said["skillName"],
+        action=said["actionName"],
+        activation_id=said["activationId"],
+        oldest_first=oldest_first(request, "start", "startTime"),
         limit=whole_of(request, "limit", 20, low=1, high=10_000),
         skip=whole_of(request, "skip", 0),
     )
@@ -41,6 +46,7 @@ async def list_tasks(request: Request) -> Response:
 
 async def show_task(request: Request) -> Response:
     """Show a task with its attempts."""
+    refuse_query(request, "k8s")
     task = find_task(request, project_of(request))
     sql = parts_of(request).store.read
     owner = activations.find(sql, task.activation_id) if task.activation_id else None

@@ -51,10 +51,11 @@ def by_name(sql: Sql, project_id: str, name: str) -> Task | None:
 
 
 def listed(sql: Sql, wanted: Filter) -> list[Task]:
-    """Return the newest tasks first."""
+    """Return the newest tasks first, or the oldest."""
     rows = sql.all(
-        "tasks",
+        "tasks_oldest" if wanted.oldest_first else "tasks",
         project_id=wanted.project_id,
+        agent=wanted.agent,
         activation_id=wanted.activation_id,
         skill_name=wanted.skill,
         action_name=wanted.action,

@@ -60,6 +60,17 @@ def test_a_typed_state_directory_wins_over_variables(live: Live, laptop: Live) -
     assert "--url and --state-dir" in said
 
 
+def test_options_that_decide_nothing_are_refused(live: Live, laptop: Live) -> None:
+    address = live.published()
+    laptop.ok("profiles", "set", "lab", "--url", address.url, "--token", "old")
+    assert laptop.ok("activations", "list", "--profile", "lab", "--token", address.token, "-o", "json").value
+    assert "--url or --profile" in laptop.fails(2, "activations", "list", "--token", "x")
+    for words in (("activations", "list"), ("skills", "list"), ("state", "size")):
+        assert "no effect" in laptop.fails(2, *words, "--workspace", ".", "--profile", "lab")
+    assert "no effect" in laptop.fails(2, "tasks", "list", "--workspace", ".", "--state-dir", live.state)
+    assert not laptop.state.exists()
+
+
 @pytest.mark.parametrize("url", ["nowhere", "ftp://x", "http://", "http://x:99999", "http://x y", "http://[x"])
 def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(InvalidInput, match="address"):

@@ -8,6 +8,7 @@ from fabric_jobs.gateway.openapi.parts import (
     DONE,
     NAME,
     PROJECT,
+    SKIP,
     Answer,
     Body,
     Operation,
@@ -26,7 +27,6 @@ def _paths(kind: str) -> dict[str, Any]:
     title = kind.capitalize()
     every: dict[str, Any] = {"tag": "definitions", "parameters": (PROJECT,)}
     one: dict[str, Any] = {"tag": "definitions", "parameters": (PROJECT, NAME), "errors": ("404",)}
-    versions = listed(kind, ref("Summary"))
     use = ("403", "404") if kind == "skill" else ("404",)
     return {
         f"{P}/{kind}s": paths(
@@ -34,7 +34,8 @@ def _paths(kind: str) -> dict[str, Any]:
                 name=f"list{title}s",
                 meaning=f"List the newest version of every {kind}.",
                 answer=listed(f"{kind}s", ref("Summary")),
-                **every,
+                **{**every, "parameters": (PROJECT, FILTER, SORT, in_query("limit", "At most so many.", **MANY), SKIP)},
+                errors=("501",),
             ),
             post=Operation(
                 name=f"save{title}",
@@ -48,8 +49,8 @@ def _paths(kind: str) -> dict[str, Any]:
             get=Operation(
                 name=f"show{title}",
                 meaning=f"Show a {kind} as it was saved.",
-                answer=Answer(schema=ref(f"Saved{title}")),
-                **one,
+                answer=Answer(schema=ref(f"Saved{title}"), others={"application/yaml": {"type": "string"}}),
+                **{**one, "parameters": (PROJECT, NAME, OUTPUT), "errors": ("404", "501")},
             ),
             delete=Operation(
                 name=f"delete{title}",
@@ -58,18 +59,32 @@ def _paths(kind: str) -> dict[str, Any]:
                 **{**one, "errors": use},
             ),
         ),
+        **_verbs(kind),
+        **_invoke(kind),
+    }
+
+
+def _verbs(kind: str) -> dict[str, Any]:
+    title = kind.capitalize()
+    named = (PROJECT, NAME)
+    every: dict[str, Any] = {"tag": "definitions", "answer": DONE, "errors": ("404", "501")}
+    return {
         f"{P}/{kind}s/{{name}}/versions": paths(
             get=Operation(
-                name=f"list{title}Versions", meaning=f"List all versions of a {kind}.", answer=versions, **one
+                name=f"list{title}Versions",
+                meaning=f"List all versions of a {kind}.",
+                tag="definitions",
+                parameters=named,
+                answer=listed(kind, ref("Summary")),
+                errors=("404",),
             )
         ),
         f"{P}/{kind}s/{{name}}/deploy": paths(
-            get=Operation(name=f"deploy{title}", meaning=DEPLOYING[kind], answer=DONE, **one)
+            get=Operation(name=f"deploy{title}", meaning=DEPLOYING[kind], parameters=(*named, DRY_RUN), **every)
         ),
         f"{P}/{kind}s/{{name}}/undeploy": paths(
-            get=Operation(name=f"undeploy{title}", meaning="There is nothing to undo.", answer=DONE, **one)
+            get=Operation(name=f"undeploy{title}", meaning="There is nothing to undo.", parameters=named, **every)
         ),
-        **_invoke(kind),
     }
 
 
@@ -90,11 +105,16 @@ def _invoke(kind: str) -> dict[str, Any]:
         parameters=(PROJECT, NAME, entry, flag("sync", "Wait for the end; white space comes meanwhile."), EXECUTOR),
         body=Body(schema=ref("Invocation"), example={"payload": {"text": "to be or not"}}),
         answer=Answer(schema={"anyOf": [ref("Activation"), started]}),
-        errors=("404", "409"),
+        errors=("404", "409", "501"),
     )
     return {f"{P}/{prefix}/{{name}}/{ports}/{{entry}}": paths(post=operation)}
 
 
+DRY_RUN = flag("dryrun", "Only say what would start.")
+OUTPUT = in_query("output", "As what.", enum=["json", "yaml"], default="json")
+FILTER = in_query("filter", 'A JSON object such as {"name": "word-count"}.', enum=['{"name":"echo"}', "{}"])
+SORT = in_query("sort", "A JSON object of a key and 1 or -1.", enum=['{"updatedAt":-1}', '{"name":1}'])
+MANY: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 2**53}
 EXECUTOR = in_query("executor", "Where it runs; without it where the owner runs things.", enum=["local", "docker"])
 # What only the Unix socket takes: over TCP each of them is refused, unless it is empty.
 FILES: dict[str, tuple[dict[str, Any], ...]] = {

@@ -51,7 +51,7 @@ PATHS: dict[str, Any] = {
                     ("x-fabric-attempts", "Of one stream: how many attempts there have been."),
                 ),
             ),
-            errors=("404",),
+            errors=("404", "501"),
         )
     ),
     f"{P}/tasks/{{task}}/logs/page": paths(

@@ -18,6 +18,7 @@ REASONS = {
     "409": "It is there already, or the attempt that spoke is over.",
     "413": "The body, or a record in it, is over its limit.",
     "431": "Request line and headers are over their limit.",
+    "501": "Fabric has it, and this version does not.",
     "503": "The gateway is ending, or its disk cannot be used now.",
 }
 COMMON = ("400", "401", "405", "408", "431", "503")

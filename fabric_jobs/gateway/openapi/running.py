@@ -35,6 +35,7 @@ TIMES = tuple(
     for edge in ("start", "end")
     for side in ("Before", "After")
 )
+STARTED = in_query("sort", "The order of their start.", enum=["asc", "desc", '{"start":1}', '{"start":-1}'])
 POSITIONS = "^([0-9]+:[0-9]+(,[0-9]+:[0-9]+)*)?$"
 CANCELLED = {
     "type": "object",
@@ -55,11 +56,15 @@ ACTIVATIONS: dict[str, Any] = {
                 in_query("skillName", "Only of this skill, invoked by itself."),
                 in_query("correlationId", "Only with this one."),
                 *TIMES,
-                in_query("sort", "The order of their start.", enum=["asc", "desc", '{"start":1}', '{"start":-1}']),
+                in_query(
+                    "filter", "The same as the first four, as a JSON object.", enum=['{"status":"COMPLETE"}', "{}"]
+                ),
+                STARTED,
                 LIMIT,
                 SKIP,
             ),
             answer=listed("activations", ref("ActivationSummary")),
+            errors=("501",),
         )
     ),
     f"{P}/activations/{{activation}}": paths(
@@ -143,11 +148,15 @@ TASKS: dict[str, Any] = {
                 in_query("activationId", "Only of this activation."),
                 in_query("skillName", "Only of this skill."),
                 in_query("actionName", "Only of this action."),
+                in_query("agentName", "Only of activations of this agent."),
                 in_query("state", "Only in this state, in any case."),
+                in_query("filter", "The same as the others, as a JSON object.", enum=['{"state":"COMPLETE"}', "{}"]),
+                STARTED,
                 LIMIT,
                 SKIP,
             ),
             answer=TASK_LIST,
+            errors=("501",),
         )
     ),
     f"{P}/tasks/{{task}}": paths(
@@ -163,7 +172,7 @@ TASKS: dict[str, Any] = {
                     "required": ["success", "task"],
                 }
             ),
-            errors=("404",),
+            errors=("404", "501"),
         ),
         delete=Operation(
             name="deleteTask",

@@ -21,7 +21,21 @@ where project_id = :project_id
   and (:skill_name is null or skill_name = :skill_name)
   and (:action_name is null or action_name = :action_name)
   and (:state is null or state = :state)
+  and (:agent is null or exists (select 1 from activations
+    where activations.activation_id = tasks.activation_id and kind = 'agent' and name = :agent))
 order by task_id desc limit :limit offset :skip;
+
+-- name: tasks_oldest
+-- The same, the oldest first.
+select * from tasks
+where project_id = :project_id
+  and (:activation_id is null or activation_id = :activation_id)
+  and (:skill_name is null or skill_name = :skill_name)
+  and (:action_name is null or action_name = :action_name)
+  and (:state is null or state = :state)
+  and (:agent is null or exists (select 1 from activations
+    where activations.activation_id = tasks.activation_id and kind = 'agent' and name = :agent))
+order by task_id limit :limit offset :skip;
 
 -- name: live_tasks
 -- The tasks of an activation that have not ended.

@@ -1,0 +1,93 @@
+"""What Fabric has and this version does not (reference/fabric.md 6.2): it is refused with 501 and a sentence, and never ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fabric_jobs.errors import NotThereYet
+from fabric_jobs.gateway.parts import user_of
+
+SCHEDULES = "this version has no schedules yet, so nothing would run later"
+CALLBACKS = "this version does not call back when an activation has ended"
+KUBERNETES = "this version does not run anything in Kubernetes yet"
+DETAILS = "there is no more to show than without it"
+# What a query or a body may ask for.
+REASONS: Mapping[str, str] = {
+    "scheduleName": SCHEDULES,
+    "scheduleCron": SCHEDULES,
+    "scheduled": SCHEDULES,
+    "callbackUrl": CALLBACKS,
+    "stereotypes": KUBERNETES,
+    "k8s": KUBERNETES,
+    "verbose": DETAILS,
+}
+HINTS: Mapping[str, str] = {
+    SCHEDULES: "Leave it out, and let cron invoke it.",
+    CALLBACKS: "Leave it out, and ask for the end with ?sync=true or GET /activations/{id}.",
+}
+FLAGS = ("scheduled", "k8s", "verbose")
+# What Fabric keeps: the first part of a path below the project.
+RESOURCES: Mapping[str, str] = {
+    "snapshots": "snapshots of agents",
+    "content": "managed content",
+    "secrets": "secrets",
+    "sessions": "sessions",
+    "connections": "connections",
+    "types": "types",
+    "models": "models",
+    "experiments": "experiments",
+    "actions": "actions without a skill",
+}
+METHODS = ["GET", "POST", "PUT", "DELETE"]
+
+
+def refuse(given: Mapping[str, Any], *names: str) -> None:
+    """Raise NotThereYet when a query or a body asks for what is not there; null, false or an empty text asks for nothing."""
+    for name in names:
+        values = [value for key, value in given.items() if key.partition("[")[0] == name]  # stereotypes[0]=a
+        nothing = ("false",) if name in FLAGS else ("false", "")  # `?verbose` alone is a yes
+        if any(value not in (None, False) and str(value).lower() not in nothing for value in values):
+            reason = REASONS[name]
+            raise NotThereYet(f"'{name}' has no effect: {reason}.", hint=HINTS.get(reason, "Leave it out."))
+
+
+def refuse_query(request: Request, *names: str) -> None:
+    """Do so for the query of a request by the owner's user; raise NotAllowed for anybody else."""
+    user_of(request)
+    refuse(request.query_params, *names)
+
+
+async def refuse_resource(request: Request) -> Response:
+    """Refuse a kind of thing that is not kept here."""
+    user_of(request)
+    path = request.url.path
+    kind = next((meaning for name, meaning in RESOURCES.items() if f"/{name}" in path), "")
+    if not kind:
+        kind = "GraphQL" if path.endswith("/graphql") else "types of connections"
+    raise NotThereYet(f"{request.method} {path}: this version does not have {kind} yet.")
+
+
+async def refuse_pause(request: Request) -> Response:
+    """Refuse to pause a task, or to let it go on."""
+    user_of(request)
+    raise NotThereYet(
+        f"{request.method} {request.url.path}: tasks cannot be paused yet.", hint="Cancel it, and invoke it again."
+    )
+
+
+P = "/fabric/v4/projects/{project}"
+# Not part of the API, so `gateway.openapi` does not describe them.
+ROUTES: tuple[Route, ...] = (
+    Route("/fabric/v4/graphql", refuse_resource, methods=["POST"]),
+    Route("/fabric/v4/connectiontypes", refuse_resource, methods=["GET"]),
+    Route(P + "/agents/{name:path}/snapshots", refuse_resource, methods=["GET", "POST"]),
+    Route(P + "/tasks/{task:path}/pause", refuse_pause, methods=["POST"]),
+    Route(P + "/tasks/{task:path}/resume", refuse_pause, methods=["POST"]),
+    *(Route(f"{P}/{kind}", refuse_resource, methods=METHODS) for kind in RESOURCES),
+    *(Route(f"{P}/{kind}/{{rest:path}}", refuse_resource, methods=METHODS) for kind in RESOURCES),
+)
