@@ -53,9 +53,8 @@ class Asking:
             daemon.calls += 1
             try:
                 async with daemon.slots:
-                    return target.response(
-                        await self._ask(daemon, target.port, lambda host: request_to(host).encode(body))
-                    )
+                    answer = await self._ask(daemon, target.port, lambda host: request_to(host).encode(body))
+                    return target.response(answer, self._place.settings.record_bytes)
             finally:
                 daemon.calls -= 1
                 daemon.last_used = time.monotonic()
@@ -118,6 +117,6 @@ class Asking:
                     answer = await pool.ask(target.request.encode(target.body(record)), seconds)
             except CallFailed as error:
                 raise Unusable(str(error)) from error
-            return target.response(answer)
+            return target.response(answer, self._place.settings.record_bytes)
 
         return call

@@ -9,6 +9,8 @@ from functools import cached_property
 
 import httptools
 
+from fabric_jobs.engine.calls.encoding import codings_of
+
 BODY_BYTES = 64 << 20  # of an answer; what becomes a record has a limit of its own
 
 
@@ -46,7 +48,10 @@ class Answer:
     """What a server said."""
 
     status: int
-    body: bytes
+    body: bytes  # as it came over the wire, but for its chunks
+    codings: tuple[str, ...] = ()  # what was done to the body
+    content_type: str = ""
+    location: str = ""  # of a redirect
 
 
 class Connection(asyncio.Protocol):
@@ -59,6 +64,9 @@ class Connection(asyncio.Protocol):
         self._waiting: asyncio.Future[Answer] | None = None
         self._parts: list[bytes] = []
         self._size = 0
+        self._headers: list[tuple[str, str]] = []
+        self._is_head = False  # what answers a HEAD has the headers of a body, and none
+        self._begun = False  # its headers are there
         self._framed = False  # the answer says how long it is; else it ends with the connection
 
     async def ask(self, data: bytes, seconds: float) -> Answer:
@@ -66,6 +74,7 @@ class Connection(asyncio.Protocol):
         if self.closed or self._transport is None:
             raise CallFailed("the connection is closed")
         self._waiting = asyncio.get_running_loop().create_future()
+        self._is_head, self._begun = data.startswith(b"HEAD "), False
         self._transport.write(data)
         try:
             async with asyncio.timeout(seconds):
@@ -92,26 +101,39 @@ class Connection(asyncio.Protocol):
         self.closed = True
         if self._waiting is None or self._waiting.done():
             return
-        if self._parts and not self._framed and exc is None:
+        if self._begun and not self._framed and exc is None:
             self.on_message_complete()
         else:
             self._waiting.set_exception(CallFailed(f"the connection was lost ({exc or 'closed by the other side'})"))
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        if self._waiting is None or self._waiting.done():
+            self.close()  # nobody asked: it would be taken for the answer to what is asked next
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(f"the answer is not HTTP: {error}")
+        except httptools.HttpParserUpgrade:
+            self._fail("the server speaks no HTTP any more, which nobody asked for")
 
     def on_message_begin(self) -> None:
         """An answer begins."""
-        self._parts, self._size, self._framed = [], 0, False
+        self._parts, self._size, self._headers, self._begun = [], 0, [], False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header of the answer."""
-        if name.lower() in (b"content-length", b"transfer-encoding"):
-            self._framed = True
+        self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1").strip()))
+
+    def on_headers_complete(self) -> None:
+        """The headers are there, and say how the answer ends."""
+        self._begun = self._is_final
+        transfer = ",".join(self._values("transfer-encoding")).lower()
+        self._framed = transfer.endswith("chunked") if transfer else bool(self._values("content-length"))
+        if self._is_head and self._begun:
+            self.close()  # the parser would wait for the body
+            self._give()
 
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
@@ -123,11 +145,32 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The answer is whole."""
+        if not self._is_final:
+            return  # another one follows
         if not self._parser.should_keep_alive():
             self.close()
-        status = self._parser.get_status_code()
-        if self._waiting is not None and not self._waiting.done() and status >= 200:
-            self._waiting.set_result(Answer(status, b"".join(self._parts)))
+        self._give()
+
+    @property
+    def _is_final(self) -> bool:
+        """Whether no other answer follows: it is none of those such as 100, on whose way nobody left HTTP."""
+        status: int = self._parser.get_status_code()
+        return status >= 200 or status == 101
+
+    def _give(self) -> None:
+        if self._waiting is None or self._waiting.done():
+            return
+        answer = Answer(
+            status=self._parser.get_status_code(),
+            body=b"".join(self._parts),
+            codings=codings_of([*self._values("content-encoding"), *self._values("transfer-encoding")]),
+            content_type="".join(self._values("content-type")[:1]),
+            location="".join(self._values("location")[:1]),
+        )
+        self._waiting.set_result(answer)
+
+    def _values(self, name: str) -> list[str]:
+        return [value for found, value in self._headers if found == name]
 
     def _fail(self, reason: str) -> None:
         if self._waiting is not None and not self._waiting.done():

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from fabric_jobs.definitions import Action
 from fabric_jobs.engine.calls.connection import Answer, Request, Server
+from fabric_jobs.engine.calls.encoding import ACCEPTED, Undecodable, decoded, text_of
 from fabric_jobs.engine.launch import with_payload
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.routing import Node
 
 DAEMON_PORT = 5000  # of a daemon that declares none (reference/fabric.md 2.4)
 HEADERS = "headers."  # a property of this name adds a request header
-NOT_AGAIN = frozenset(range(400, 500)) - {408, 425, 429}  # another try would be answered in the same way
+ENVELOPE_BYTES = 4096  # what is around the payload in the answer of a daemon, at most
+SHOWN_LENGTH = 300  # of an address
+NOT_AGAIN = frozenset(range(300, 500)) - {408, 425, 429}  # another try would be answered in the same way
 
 
 def port_of(properties: Mapping[str, Any], action: Action) -> int:
@@ -68,10 +71,10 @@ class DaemonTarget:
         """The message up to its payload: it is written once, and a payload goes in as it came."""
         return with_payload(self.envelope, b"").encode()[:-1]
 
-    def response(self, answer: Answer) -> tuple[str, bytes]:
-        """Return the output and the payload of an answer; raise Unusable."""
-        _check_status("the daemon", answer)
-        found = _json_of("the daemon", answer)
+    def response(self, answer: Answer, limit: int) -> tuple[str, bytes]:
+        """Return the output and the payload of an answer, which a record of `limit` bytes can hold; raise Unusable."""
+        answer = _usable("the daemon", answer, limit)
+        found = _json_of("the daemon", answer) if answer.status != 204 else {}
         if not isinstance(found, dict):
             raise Unusable("the daemon answered JSON that is not an object", _lines(answer))
         output = str(found.get("outputName") or self.node.output)
@@ -122,6 +125,8 @@ class ExternalTarget:
     def request(self) -> Request:
         """The request, which is the same for all records."""
         headers = {"Accept": "application/json", **self.headers}
+        if not any(name.lower() == "accept-encoding" for name in headers):
+            headers["Accept-Encoding"] = ACCEPTED
         if self._sends and not any(name.lower() == "content-type" for name in headers):
             headers["Content-Type"] = "application/json"
         return Request(method=self._method, path=self.base, host=self.host, headers=headers)
@@ -138,23 +143,45 @@ class ExternalTarget:
     def _sends(self) -> bool:
         return self._method not in ("GET", "HEAD", "DELETE")
 
-    def response(self, answer: Answer) -> tuple[str, bytes]:
-        """Return the output and the payload of an answer; raise Unusable. What is not JSON becomes a text."""
-        _check_status("the external API", answer)
+    def response(self, answer: Answer, limit: int) -> tuple[str, bytes]:
+        """Return the output and the payload of an answer as a daemon's does. What is not JSON becomes a text."""
+        scheme = "https" if self.server.secure else "http"
+        answer = _usable("the external API", answer, limit, f"{scheme}://{self.host}{self.base}")
         try:
             payload = json.loads(answer.body) if answer.body else None
         except ValueError:
-            payload = answer.body.decode(errors="replace")
+            payload = _text_or_json(answer)
         return self.node.output, _dump(payload)
 
 
 Target = DaemonTarget | ExternalTarget
 
 
-def _check_status(who: str, answer: Answer) -> None:
-    if not 200 <= answer.status < 300:
-        again = answer.status not in NOT_AGAIN
-        raise Unusable(f"{who} answered {answer.status}", _lines(answer), again=again)
+def _usable(who: str, answer: Answer, limit: int, url: str = "") -> Answer:
+    """Return an answer of success with its body decoded; raise Unusable."""
+    try:
+        answer = replace(answer, body=decoded(answer.body, answer.codings, limit + ENVELOPE_BYTES), codings=())
+    except Undecodable as error:
+        raise Unusable(f"{who} answered {answer.status}, and {error.cause}", again=error.again) from error
+    if 200 <= answer.status < 300:
+        return answer
+    cause, again = f"{who} answered {answer.status}", answer.status not in NOT_AGAIN
+    if answer.location:
+        where = "".join(char if char.isprintable() else "?" for char in urljoin(url, answer.location)[:SHOWN_LENGTH])
+        cause += f" and points to {where}; redirects are not followed"
+    raise Unusable(cause, _lines(answer), again=again)
+
+
+def _text_or_json(answer: Answer) -> Any:
+    """Return what a body says that is not JSON in UTF-8: JSON in the declared charset, or a text."""
+    try:
+        text = text_of(answer.body, answer.content_type)
+    except Undecodable as error:
+        raise Unusable(f"the external API answered {answer.status}, and {error.cause}", again=error.again) from error
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _json_of(who: str, answer: Answer) -> Any:

@@ -1,0 +1,87 @@
+"""Decodes the body of an answer: Content-Encoding and transfer codings, and the characters of a text."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import zlib
+from collections.abc import Iterable
+
+ACCEPTED = "gzip, deflate"
+GZIP, ZLIB, RAW = 31, 15, -15  # how zlib is told the form of what it reads
+PLAIN = frozenset({"", "identity", "chunked"})  # chunks are taken apart by the parser
+FORMS = {"gzip": (GZIP,), "x-gzip": (GZIP,), "deflate": (ZLIB, RAW)}  # many servers mean the raw form by deflate
+CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
+MEMBERS = 256  # of a gzip file; what is behind each is copied
+
+
+class Undecodable(Exception):
+    """A body is not what its headers declare, or is in an encoding that is not known here."""
+
+    def __init__(self, cause: str, *, again: bool) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.again = again  # another answer may be better
+
+
+def codings_of(headers: Iterable[str]) -> tuple[str, ...]:
+    """Return what was done to a body, in that order, by the values of its headers."""
+    names = (name.strip().lower() for value in headers for name in value.split(","))
+    return tuple(name for name in names if name not in PLAIN)
+
+
+def decoded(body: bytes, codings: tuple[str, ...], limit: int) -> bytes:
+    """Return a body as it was before it was encoded, of at most `limit` bytes; raise Undecodable."""
+    for coding in reversed(codings if body else ()):
+        if coding not in FORMS:
+            raise Undecodable(f"it is encoded as '{coding}', and only {ACCEPTED} can be decoded", again=False)
+        body = _decoded(body, coding, limit)
+    return body
+
+
+def _decoded(body: bytes, coding: str, limit: int) -> bytes:
+    failure: zlib.error | None = None
+    for form in FORMS[coding]:
+        try:
+            return _inflated(body, form, limit)
+        except zlib.error as error:
+            failure = failure or error
+    raise Undecodable(f"it says that it is encoded as {coding}, and is not: {failure}", again=True) from failure
+
+
+def _inflated(body: bytes, form: int, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    for _ in range(MEMBERS):
+        stream = zlib.decompressobj(form)
+        parts.append(stream.decompress(body, limit + 1 - size))
+        size += len(parts[-1])
+        if size > limit:
+            raise Undecodable(f"it is longer than {limit:,} bytes once it is decoded", again=False)
+        if not stream.eof:
+            raise zlib.error("it ends too early")
+        body = stream.unused_data.lstrip(b"\0")  # some pad it
+        if not body:
+            return b"".join(parts)
+    raise Undecodable(f"it has more than {MEMBERS} compressed parts", again=False)
+
+
+def text_of(body: bytes, content_type: str) -> str:
+    """Return a body as text in the declared charset, else in UTF-8; raise Undecodable where that would lose something."""
+    charset = charset_of(content_type)
+    try:
+        return body.decode(charset)
+    except UnicodeDecodeError as error:
+        kind = f" of the type {content_type}" if content_type else ""
+        raise Undecodable(f"its body{kind} is neither JSON nor text in {charset}", again=False) from error
+
+
+def charset_of(content_type: str) -> str:
+    """Return the charset that a Content-Type declares; utf-8 when it names none that is known."""
+    found = CHARSET.search(content_type)
+    charset = found[1] if found else "utf-8"
+    try:
+        "".encode(charset)  # LookupError also for what is a codec, but not one of text
+    except LookupError:
+        return "utf-8"
+    return codecs.lookup(charset).name
