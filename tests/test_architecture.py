@@ -73,6 +73,7 @@ BROAD_EXCEPTS = {
     "engine/dispatcher.py": 1,
     "engine/engine.py": 1,
     "executors/docker/life.py": 1,
+    "executors/docker/patience.py": 1,
     "store/connection.py": 1,
     "store/__init__.py": 1,
     "store/writer.py": 1,

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from fabric_jobs.errors import ExecutorUnavailable
+
+
+@contextmanager
+def used(directory: Path) -> Iterator[None]:
+    """Turn an OSError into ExecutorUnavailable: out of descriptors, or with a bad disk, nobody can tell how an attempt is."""
+    try:
+        yield
+    except OSError as error:
+        raise ExecutorUnavailable(f"attempt {directory.name} cannot be looked at: {error}.") from error
 
 
 def write(path: Path, text: str) -> None:

@@ -101,7 +101,7 @@ class LocalExecutor:
             self._watch(handle)
             return None
         stopped = STOPPED if (directory / "stopped").exists() else ""
-        with _readable(directory):
+        with attempt_files.used(directory):
             if stopped and (directory.name in self._ending or processes.members(directory)):
                 return None  # its program has ended; what it has started has not, and the next attempt must not meet it
             code = _exit_code(directory)
@@ -114,7 +114,7 @@ class LocalExecutor:
     def stop(self, handle: str, grace: float) -> None:
         """TERM, a wait, KILL; to everything that the attempt has started, also when its program has ended."""
         directory = self._directory(handle)
-        with _readable(directory):
+        with attempt_files.used(directory):
             if _is_locked(directory):
                 attempt_files.mark(directory / "stopped")
                 _await_program(directory)
@@ -129,11 +129,13 @@ class LocalExecutor:
     def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
         """Read the file that the program writes to."""
         assert stream in STREAMS
-        return log_pages.part(self._directory(handle) / stream, offset, limit)
+        with attempt_files.used(self._directory(handle)):
+            return log_pages.part(self._directory(handle) / stream, offset, limit)
 
     def merged(self, handle: str, limit: int) -> bytes:
         """Merge by the index of sizes over time."""
-        return log_index.merged(self._directory(handle), limit)
+        with attempt_files.used(self._directory(handle)):
+            return log_index.merged(self._directory(handle), limit)
 
     def address(self, handle: str) -> tuple[str, int]:
         """Read the port that was given to the program."""
@@ -278,14 +280,6 @@ def _translated() -> Iterator[None]:
         raise InvalidInput(f"the program cannot be started: {what}.") from error
     except ValueError as error:  # a null byte in an argument or a variable
         raise InvalidInput(f"the program cannot be started: {error}.") from error
-
-
-@contextmanager
-def _readable(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ExecutorUnavailable(f"attempt {directory.name} cannot be looked at: {error}.") from error
 
 
 def _take(lock: int) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.executors import EXECUTORS
-from fabric_jobs.executors.base import NOT_STARTED, OUT_OF_MEMORY, STOPPED, AttemptExit, Limits
-from fabric_jobs.executors.docker import DockerExecutor
+from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.executors import EXECUTORS, attempt_files
+from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, AttemptExit, Limits
+from fabric_jobs.executors.docker import DockerExecutor, life
 from tests.acceptance.live import until
 from tests.docker_place import needs_docker
 from tests.executors.contract import Contract, Driver, Running, ended
@@ -215,3 +218,63 @@ def test_a_command_that_is_no_program_ends_as_in_a_shell(
 def test_the_next_attempt_is_not_spoilt_by_the_one_before(driver: DockerDriver) -> None:
     assert driver.run(spec_of("true", image="fabric-jobs-tests/never-built:1"))[0].reason == NOT_STARTED
     assert driver.run(spec_of("echo", "here", name="attempt-2"))[:2] == (AttemptExit(0), b"here\n")
+
+
+# What the disk does to it
+
+
+def test_an_emptied_spec_is_a_lost_attempt_and_its_container_goes(driver: DockerDriver, running: Running) -> None:
+    driver.say(running, stdout=b"runs\n")
+    driver.executor.close()
+    (Path(running.handle) / "spec.json").write_text("")
+    other = driver.anew()
+    assert ended(other, running.handle) == AttemptExit(None, LOST)
+    until(lambda: not driver.containers(), "its container is gone")
+
+
+def test_an_emptied_exit_is_a_lost_attempt_and_a_stop_takes_its_container(
+    driver: DockerDriver, running: Running
+) -> None:
+    driver.say(running, stdout=b"runs\n")
+    driver.executor.close()
+    (Path(running.handle) / "exit").write_text("")
+    other = driver.anew()
+    assert other.poll(running.handle) == AttemptExit(None, LOST)
+    other.stop(running.handle, 0)
+    assert not driver.containers()
+
+
+def test_a_stop_that_cannot_write_is_to_be_tried_again(
+    driver: DockerDriver, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.say(running, stdout=b"runs\n")
+
+    def full(path: Path) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attempt_files, "mark", full)
+        with pytest.raises(ExecutorUnavailable, match="Too many open files"):
+            driver.executor.stop(running.handle, 0)
+    assert driver.executor.poll(running.handle) is None
+    driver.executor.stop(running.handle, 0)
+    assert driver.executor.poll(running.handle) == AttemptExit(137, STOPPED)
+
+
+def test_used_up_descriptors_do_not_end_the_thread_that_watches(
+    driver: DockerDriver, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.say(running, stdout=b"runs\n")
+    driver.executor.close()
+    monkeypatch.setattr(life, "AGAIN_SECONDS", 0.01)
+    other = driver.anew()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        watching = other._life(Path(running.handle))
+        until(lambda: watching.trouble, "it cannot open a file")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    until(lambda: watching.trouble is None, "it looks after the container again")
+    driver.end(running, 4)
+    assert ended(other, running.handle) == AttemptExit(4)

@@ -5,21 +5,27 @@ from __future__ import annotations
 import shutil
 import socket
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors import log_index, log_pages
+from fabric_jobs.executors import attempt_files, descriptors, log_index, log_pages
 from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec, Doors, Inside, LogPage, LogQuery, Note
 from fabric_jobs.executors.docker import describe, specs
 from fabric_jobs.executors.docker.engine import Engine, Gone
 from fabric_jobs.executors.docker.life import Life
+from fabric_jobs.executors.docker.patience import Patience
 from fabric_jobs.executors.docker.reach import Reach
-from fabric_jobs.executors.docker.steps import Steps, read_exit
+from fabric_jobs.executors.docker.steps import Steps, container_of, read_exit
 from fabric_jobs.executors.log_index import LogIndex
 
 NOTE_LENGTH = 100
+JOIN_SECONDS = 1.0  # for all threads together; a call that does not return is left alone
+DESCRIPTORS = (
+    8  # of this process, for one attempt: its lock, logs, what it prints, its end, its connections to the gateway
+)
 PROXY_SECONDS = 0.1  # a call that is not ended after so long was taken by the program
 
 
@@ -32,6 +38,7 @@ class DockerExecutor:
         """Keep what is known of the attempts in directories under `root`; without `doors` the programs know no gateway."""
         self._root = root
         self._engine = Engine()
+        self._patience = Patience()
         self._reach = Reach(self._engine, root, doors)
         self._index = LogIndex()
         self._lives: dict[str, Life] = {}
@@ -41,56 +48,63 @@ class DockerExecutor:
 
     def inside(self, name: str) -> Inside:
         """The runtime layer, the files and the gateway's socket are mounted; the gateway listens on the network's own address."""
-        return self._reach.inside
+        return self._patience.ask("reach", lambda: self._reach.inside)
 
     def start(self, spec: AttemptSpec) -> str:
         """Accept the attempt; its image is fetched and its container made while the caller goes on."""
         directory = self._root / spec.name
-        self._engine.ping()
-        try:
+        self._ping()
+        with attempt_files.used(directory):
             if not (directory / specs.FILE).exists():
+                descriptors.admit(self._live_count(), DESCRIPTORS)
                 directory.mkdir(parents=True, exist_ok=True)
                 specs.write_spec(directory, spec)
-        except OSError as error:
-            raise ExecutorUnavailable(f"attempt {spec.name} could not be accepted: {error}") from error
         self._life(directory)
         return str(directory)
 
     def poll(self, handle: str) -> AttemptExit | None:
         """Look at what is written down, and whether the engine answers."""
         directory = self._directory(handle)
-        ended = read_exit(directory)
-        if ended is not None:
-            return ended
-        if not (directory / specs.FILE).exists():
-            return AttemptExit(None, LOST)
-        life = self._life(directory)
-        self._engine.ping()
-        if life.trouble is not None and not life.over.is_set():
-            raise life.trouble
-        return read_exit(directory)
+        with attempt_files.used(directory):
+            ended = read_exit(directory)
+            if ended is not None:
+                return ended
+            if not (directory / specs.FILE).exists():
+                return AttemptExit(None, LOST)
+            life = self._life(directory)
+            self._ping()
+            if life.trouble is not None and not life.over.is_set():
+                raise life.trouble
+            return read_exit(directory)
 
     def stop(self, handle: str, grace: float) -> None:
         """The image's stop signal, a wait, KILL; then everything in the container is gone."""
         directory = self._directory(handle)
-        if read_exit(directory) is None and (directory / specs.FILE).exists():
-            self._life(directory).stop(grace)
+        with attempt_files.used(directory):
+            ended = read_exit(directory)
+            if ended is None and (directory / specs.FILE).exists():
+                self._life(directory).stop(grace)
+            elif ended is None or ended.reason == LOST:  # nobody looks after its container, if there is one
+                container = container_of(self._reach, directory)
+                self._patience.ask(f"remove-{container}", lambda: self._engine.remove(container))
 
     def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
         """Read the file that the output is copied to."""
-        return log_pages.part(self._directory(handle) / stream, offset, limit)
+        with attempt_files.used(self._directory(handle)):
+            return log_pages.part(self._directory(handle) / stream, offset, limit)
 
     def merged(self, handle: str, limit: int) -> bytes:
         """Merge by the index of sizes over time."""
-        return log_index.merged(self._directory(handle), limit)
+        with attempt_files.used(self._directory(handle)):
+            return log_index.merged(self._directory(handle), limit)
 
     def address(self, handle: str) -> tuple[str, int]:
         """Look at the container: where this machine reaches its network, it is the container's own address."""
         directory = self._directory(handle)
-        port = specs.read_spec(directory).processes[0].port
         try:
+            port = specs.read_spec(directory).processes[0].port
             found = self._engine.container(self._life(directory).container)
-        except Gone as error:
+        except (Gone, OSError, specs.Unreadable) as error:
             raise ExecutorUnavailable(f"{directory.name} has no container yet") from error
         if self._reach.around.reaches_network and found.runs and found.address:
             return found.address, port
@@ -129,8 +143,9 @@ class DockerExecutor:
             lives = list(self._lives.values())
         for life in lives:
             life.let_go()
+        until = time.monotonic() + JOIN_SECONDS
         for life in lives:
-            life.join()
+            life.join(max(0.0, until - time.monotonic()))
         self._engine.close()
         self._index.close()
         self._changed.put(None)
@@ -139,13 +154,23 @@ class DockerExecutor:
         """Return what looks after an attempt that is accepted."""
         name = directory.name
         with self._lock:
-            if not self._is_swept:
-                self._is_swept = True
-                threading.Thread(target=self._sweep, name="docker-sweep", daemon=True).start()
-            if name not in self._lives:
-                steps = Steps(directory, self._engine, self._reach, self._index)
-                self._lives[name] = Life(directory, self._engine, steps, lambda: self._over(directory))
+            try:
+                if not self._is_swept:
+                    threading.Thread(target=self._sweep, name="docker-sweep", daemon=True).start()
+                    self._is_swept = True
+                if name not in self._lives:
+                    steps = Steps(directory, self._engine, self._reach, self._index)
+                    self._lives[name] = Life(directory, self._engine, steps, lambda: self._over(directory))
+            except RuntimeError as error:  # there are too many threads
+                raise ExecutorUnavailable(f"nothing can look after attempt {name}: {error}.") from error
             return self._lives[name]
+
+    def _live_count(self) -> int:
+        with self._lock:
+            return sum(not life.over.is_set() for life in self._lives.values())
+
+    def _ping(self) -> None:
+        self._patience.ask("ping", self._engine.ping)
 
     def _over(self, directory: Path) -> None:
         self._changed.put(str(directory))
@@ -156,7 +181,7 @@ class DockerExecutor:
 
     def _sweep(self) -> None:
         """Delete the containers that an earlier owner has left when it was killed: of attempts that are over, or gone."""
-        with suppress(ExecutorUnavailable):  # the next owner will
+        with suppress(ExecutorUnavailable, OSError):  # the next owner will
             for labels in self._engine.labelled(f"{describe.OWNER}={self._reach.owner}"):
                 if describe.ATTEMPT not in labels:
                     continue  # one that only tries something

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.docker.engine import Engine
 from fabric_jobs.executors.docker.making import stop_signal
 from fabric_jobs.executors.docker.steps import Steps
@@ -18,7 +19,6 @@ from fabric_jobs.executors.docker.steps import Steps
 AGAIN_SECONDS = 1.0  # after the engine did not answer
 OTHERS_SECONDS = 0.05  # between two looks whether another process still looks after it
 SETTLED_SECONDS = 0.1  # a program as old as this hears a signal
-JOIN_SECONDS = 5.0  # a call that does not return is left alone: every step can be done again
 KILL_SECONDS = 30.0  # what is killed is over by then
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Life:
 
     def stop(self, grace: float) -> None:
         """Ask, wait, force; return when it is over. Raises ExecutorUnavailable when it is not."""
-        (self._directory / "stopped").touch()
+        attempt_files.mark(self._directory / "stopped")
         if not self._signal_and_wait(stop_signal(self._directory, self._engine), grace):
             self._signal_and_wait("SIGKILL", KILL_SECONDS)
         if not self.over.is_set():
@@ -63,9 +63,9 @@ class Life:
         if stream is not None:
             stream.interrupt()
 
-    def join(self) -> None:
-        """Wait until nobody here looks after it."""
-        self._thread.join(JOIN_SECONDS)
+    def join(self, seconds: float) -> None:
+        """Wait until nobody here looks after it, up to so long: every step can be done again."""
+        self._thread.join(seconds)
 
     def _signal_and_wait(self, signal: str, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -81,9 +81,14 @@ class Life:
         return True
 
     def _run(self) -> None:
-        with open(self._directory / "lock", "a") as lock:
-            if self._own(lock.fileno()):
-                self._carry_on()
+        while not self._steps.closing.is_set() and not self._has_ended():
+            try:
+                with open(self._directory / "lock", "a") as lock:
+                    if self._own(lock.fileno()):
+                        self._carry_on()
+            except OSError as error:  # out of descriptors, or of locks: an attempt must not end with its thread
+                self._note(error)
+                self._steps.closing.wait(AGAIN_SECONDS)
         if self._has_ended():
             self.over.set()
             self._on_end()
@@ -107,12 +112,15 @@ class Life:
             except ExecutorUnavailable as error:
                 self.trouble = error
             except OSError as error:  # such as a full disk
-                self.trouble = ExecutorUnavailable(f"{self._directory} cannot be written: {error.strerror}.")
+                self._note(error)
             except Exception as error:  # the attempt must not end with its thread; the log tells
                 log.exception("%s is looked at again", self._directory.name)
                 self.trouble = ExecutorUnavailable(f"{self._directory.name}: {error}")
             if not self._has_ended():
                 closing.wait(AGAIN_SECONDS)
+
+    def _note(self, error: OSError) -> None:
+        self.trouble = ExecutorUnavailable(f"{self._directory} cannot be used: {error.strerror}.")
 
     def _is_well(self) -> None:
         self.trouble = None

@@ -11,7 +11,7 @@ from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.docker import describe
 from fabric_jobs.executors.docker.engine import Engine, Gone, Image, Refused
 from fabric_jobs.executors.docker.reach import Reach
-from fabric_jobs.executors.docker.specs import read_spec
+from fabric_jobs.executors.docker.specs import Unreadable, read_spec
 
 PULL_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before each try
 LOOK_SECONDS = 0.05  # between two looks whether the container is still wanted
@@ -56,7 +56,7 @@ def stop_signal(directory: Path, engine: Engine) -> str:
     """Return the signal by which the program of an attempt is asked to end."""
     try:
         return engine.image(read_spec(directory).processes[0].image).stop_signal
-    except (Gone, Refused):
+    except (Gone, Refused, Unreadable):
         return "SIGTERM"
 
 

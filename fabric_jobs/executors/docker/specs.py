@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.base import STREAMS, AttemptSpec, Limits, ProcessSpec
 
 FILE = "spec.json"
+
+
+class Unreadable(Exception):
+    """The file is there, and it is not what was written: the power went, or the disk is bad."""
 
 
 def write_spec(directory: Path, spec: AttemptSpec) -> None:
@@ -24,20 +28,25 @@ def write_spec(directory: Path, spec: AttemptSpec) -> None:
     for name, content in spec.files.items():
         (files / name).write_bytes(content)
         (files / name).chmod(0o644)
+        attempt_files.sync(files / name, files)
     process = asdict(spec.processes[0])
     process["directory"] = str(process["directory"] or "")
     process["environment"] = dict(process["environment"])
     text = json.dumps({"name": spec.name, "process": process, "files": list(spec.files)})
-    partial = directory / f"{FILE}.{os.getpid()}"
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    partial.rename(directory / FILE)
+    attempt_files.write(directory / FILE, text)
+    attempt_files.sync(directory.parent)
 
 
 def read_spec(directory: Path) -> AttemptSpec:
-    """Return what was asked for, with the names of its files only."""
-    found: dict[str, Any] = json.loads((directory / FILE).read_text())
+    """Return what was asked for, with the names of its files only; raise Unreadable."""
+    text = (directory / FILE).read_text(errors="replace")
+    try:
+        return _spec(json.loads(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unreadable(f"{directory / FILE}: {error}") from error
+
+
+def _spec(found: dict[str, Any]) -> AttemptSpec:
     process = found["process"]
     for key in ("command", "arguments"):
         process[key] = tuple(process[key])

@@ -20,12 +20,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fabric_jobs.errors import InvalidInput
-from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, AttemptExit
+from fabric_jobs.executors import attempt_files
+from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, STREAMS, AttemptExit
 from fabric_jobs.executors.docker.copying import copy, sizes
 from fabric_jobs.executors.docker.engine import Container, Engine, Gone, Refused, Stream
 from fabric_jobs.executors.docker.frames import Unlogged, after, frames
 from fabric_jobs.executors.docker.making import Unwanted, furnish, make, say
 from fabric_jobs.executors.docker.reach import Reach
+from fabric_jobs.executors.docker.specs import Unreadable, read_spec
 from fabric_jobs.executors.log_index import LogIndex
 
 CUT_SECONDS = 2.0  # a container that runs on so long after its output was cut off is listened to anew
@@ -49,7 +51,7 @@ class Steps:
     @property
     def container(self) -> str:
         """The name of the container."""
-        return f"fabric-jobs-{self._reach.owner}-{self._directory.name}"
+        return container_of(self._reach, self._directory)
 
     def carry_on(self, on_contact: Callable[[], None]) -> None:
         """Look how it is, and go on from there, to the end if nothing comes between. `on_contact()`: the engine has answered.
@@ -58,6 +60,11 @@ class Steps:
         """
         found = self._look()
         on_contact()
+        try:
+            read_spec(self._directory)
+        except Unreadable:  # nobody knows what was asked for; its container goes
+            self._end(AttemptExit(None, LOST))
+            return
         if found is None and (self._directory / "made").exists():
             self._end(AttemptExit(None, LOST))
             return
@@ -75,7 +82,7 @@ class Steps:
         except Gone:
             return None
         if found.status in ("removing", "dead"):  # somebody deletes it: nobody will know how it ended
-            (self._directory / "made").touch()
+            attempt_files.mark(self._directory / "made")
             return None
         return found
 
@@ -88,7 +95,7 @@ class Steps:
             if not is_made:
                 make(self.container, self._directory, self._engine, self._reach, self._is_unwanted)
             furnish(self.container, self._directory, self._engine, self._reach)
-            (self._directory / "made").touch()
+            attempt_files.mark(self._directory / "made")
             if (self._directory / "stopped").exists():
                 self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
                 return False
@@ -168,9 +175,9 @@ class Steps:
     def _end(self, ended: AttemptExit) -> None:
         reason = STOPPED if (self._directory / "stopped").exists() and ended.reason != LOST else ended.reason
         self._index.forget(self._directory)
-        partial = self._directory / "exit.partial"
-        partial.write_text(json.dumps({"code": ended.code, "reason": reason}))
-        partial.rename(self._directory / "exit")
+        # The container goes when its exit is written down, and with it what it has printed.
+        attempt_files.sync(*(path for stream in STREAMS if (path := self._directory / stream).exists()))
+        attempt_files.write(self._directory / "exit", json.dumps({"code": ended.code, "reason": reason}))
         say(self._directory, "")
 
     def _reading(self, stream: Stream) -> Stream:
@@ -180,10 +187,19 @@ class Steps:
         return stream
 
 
+def container_of(reach: Reach, directory: Path) -> str:
+    """Return the name of the container of an attempt."""
+    return f"fabric-jobs-{reach.owner}-{directory.name}"
+
+
 def read_exit(directory: Path) -> AttemptExit | None:
-    """Return how an attempt ended, as it was written down; None when it was not."""
+    """Return how an attempt ended, as it was written down; None when it was not, lost when what was written is not there."""
     try:
-        found = json.loads((directory / "exit").read_text())
+        text = (directory / "exit").read_text(errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return AttemptExit(found["code"], found["reason"])
+    try:
+        found = json.loads(text)
+        return AttemptExit(found["code"], found["reason"])
+    except (ValueError, KeyError, TypeError):
+        return AttemptExit(None, LOST)
