@@ -92,8 +92,8 @@ def _take(lock: int) -> bool:
 
 
 async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
-    keys = store.write(_keys).result()
     home = places.identity(settings.state_dir)
+    keys = store.write(lambda tx: _keys(tx, home)).result()
     path = places.make_socket_path(settings.state_dir)
     unix = _bind_unix(path)
     tcp = _bind_tcp(settings, store)
@@ -131,12 +131,21 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         await server.run(lambda: _publish(settings, address, ready))
     finally:
         watch.cancel()
-        if places.identity(settings.state_dir) == home:
-            places.forget_address(settings.state_dir)
-            path.unlink(missing_ok=True)
-            doors.close()
+        is_home = places.is_at(settings.state_dir, home)
+        if is_home:
+            _leave(settings.state_dir, doors)
         await asyncio.to_thread(parts.upkeep.close)
         await asyncio.to_thread(engine.close)
+    if not is_home:
+        what = f"{settings.state_dir} was moved, deleted or replaced, so its owner has ended; jobs go on."
+        raise PlaceUnavailable(what, hint="The next command where it is now starts another owner.")
+
+
+def _leave(state_dir: Path, doors: Doors) -> None:
+    """Take back what leads to this owner; in another directory at the same path it would be another owner's."""
+    places.forget_address(state_dir)
+    Path(doors.socket).unlink(missing_ok=True)
+    doors.close()
 
 
 def _publish(settings: Settings, address: Address, ready: Ready) -> None:
@@ -146,20 +155,24 @@ def _publish(settings: Settings, address: Address, ready: Ready) -> None:
 
 async def _watch_directory(state_dir: Path, home: places.Identity | None, server: Server) -> None:
     """End the owner of a directory that was moved, deleted or replaced: its path leads to another one, or to none."""
-    while places.identity(state_dir) == home:
+    while places.is_at(state_dir, home):
         await asyncio.sleep(LOOK_SECONDS)
-    log.error(
-        "%s was moved, deleted or replaced, so this owner ends; the next command there starts another.", state_dir
-    )
     server.stop()
 
 
-def _keys(tx: Tx) -> dict[str, str]:
-    """Return the owner's token and the key that signs the tokens of tasks; both outlast the process."""
-    found = {}
+def _keys(tx: Tx, home: places.Identity | None) -> dict[str, str]:
+    """Return the owner's token and the key that signs the tokens of tasks; both outlast the process.
+
+    A copy of a state directory, also a restored one, has a key of its own: tasks of the original have nothing to say there.
+    """
+    found = {"home": repr(home)}
+    row = tx.one("setting", key="home")
+    is_copy = row is not None and row["value"] != found["home"]
     for name in ("token", "key"):
         row = tx.one("setting", key=name)
-        found[name] = row["value"] if row is not None else secrets.token_hex(32)
+        is_stale = is_copy and name == "key"
+        found[name] = secrets.token_hex(32) if row is None or is_stale else row["value"]
+    for name in found:
         tx.run("put_setting", key=name, value=found[name])
     return found
 
@@ -213,10 +226,12 @@ def main() -> None:
     directory, descriptor = Path(sys.argv[1]), int(sys.argv[2])
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
 
+    starter = os.fdopen(descriptor, "wb", buffering=0)
+
     def say(text: str) -> None:
-        with contextlib.suppress(OSError):
-            os.write(descriptor, text.encode())
-            os.close(descriptor)
+        with contextlib.suppress(OSError, ValueError):  # nobody listens; or it has been said how the start went
+            starter.write(text.encode())
+            starter.close()
 
     try:
         run(Settings(state_dir=directory, until_idle=True), lambda address: say("ready"))

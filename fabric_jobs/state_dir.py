@@ -131,6 +131,17 @@ def attempts_dir(state_dir: Path) -> Path:
     return state_dir / "attempts"
 
 
+def is_at(path: Path, known: Identity | None) -> bool:
+    """Tell whether a directory is still at its path; where that cannot be told, it is."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return (found.st_dev, found.st_ino) == known
+
+
 def socket_path(state_dir: Path) -> Path:
     """Return the path of the Unix socket: in the state directory, or elsewhere where that would be too long."""
     path = state_dir.absolute() / SOCKET

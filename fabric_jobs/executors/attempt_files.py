@@ -33,7 +33,7 @@ def write(path: Path, text: str) -> None:
 
 def mark(path: Path) -> None:
     """Make an empty file, durably."""
-    path.touch()
+    path.touch(0o600)
     sync(path.parent)
 
 

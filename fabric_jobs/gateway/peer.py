@@ -53,6 +53,7 @@ class Peer:
         user = user_of(theirs, ours)
         if user is not None:
             return _is_trusted(user)
+        # Docker gives connections from here to its network another source address: then nobody can tell, and that means no.
         return not PROC_NET.is_dir() or not _is_of_this_machine(theirs[0])
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,26 @@ def test_a_workspace_that_was_moved_takes_its_owner_along_or_leaves_it(live: Liv
     assert before not in (live.owner(), elsewhere.owner())
 
 
+def test_tokens_of_tasks_are_good_in_the_original_only(live: Live, elsewhere: Live) -> None:
+    activations(live)
+    key = _setting(live, "key")
+    copy(live, elsewhere)
+    activations(elsewhere)
+    live.kill_owner()
+    activations(live)
+    assert _setting(live, "key") == key != _setting(elsewhere, "key")
+    assert _setting(live, "token") == _setting(elsewhere, "token")  # people have it in their profiles
+
+
+def test_an_owner_whose_directory_was_moved_ends_with_an_error(live: Live, elsewhere: Live) -> None:
+    owner = live.start("serve")
+    owner.wait_for("Serving")
+    live.root.rename(elsewhere.root)
+    ran = owner.finish()
+    assert ran.code == 5
+    assert "was moved, deleted or replaced" in ran.err
+
+
 def test_what_is_in_a_directory_that_was_open_is_the_users_own(live: Live) -> None:
     live.state.mkdir()
     live.state.chmod(0o755)
@@ -75,6 +97,12 @@ def test_what_is_in_a_directory_that_was_open_is_the_users_own(live: Live) -> No
     open_to_others = [path for path in _below(live.state) + _below(live.root / "backup") if _is_open(path)]
     assert open_to_others == []
     assert (live.state / "state.db-wal") in _below(live.state)
+
+
+def _setting(live: Live, name: str) -> str:
+    with closing(sqlite3.connect(live.state / "state.db")) as database:
+        (value,) = database.execute("select value from settings where key = ?", (name,)).fetchone()
+    return str(value)
 
 
 def _below(place: Path) -> list[Path]:
