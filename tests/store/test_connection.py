@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
+import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -128,3 +132,36 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader.execute("delete from settings")
     reader.close()
+
+
+def open_files(path: Path) -> int:
+    """Return how many descriptors of this process are open on a file or on what SQLite keeps beside it."""
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found += os.readlink(descriptor).startswith(str(path))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
+def test_a_database_that_cannot_be_opened_is_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"SQLite format 3\0" * 99)
+    for opens in (open_writer, open_reader):
+        with suppress(PlaceUnavailable):
+            opens(path).close()
+    assert open_files(path) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
+def test_the_reader_of_a_thread_that_has_ended_is_closed_when_the_next_one_is_opened(store: Store) -> None:
+    def read_in_a_thread() -> None:
+        reader = threading.Thread(target=lambda: store.read.one("setting", key="token"))
+        reader.start()
+        reader.join(30)
+
+    read_in_a_thread()
+    before = open_files(store.path)
+    for _ in range(20):
+        read_in_a_thread()
+    assert open_files(store.path) <= before + 1
