@@ -29,6 +29,7 @@ def test_a_published_skill_runs_from_the_image_that_was_pushed(shop: Shop, tmp_p
     (directory / "main.py").write_text(PROGRAM)
     path = live.root / "skills" / "one" / "skill.yaml"
     path.write_text(path.read_text().replace('"type": "job"', '"type": "job", "response": "stdout"'))
+    live.agent("whole", ("input", "one"), ("one", "output"))
     shop.build()
     shop.publish()
     pinned = shop.pinned("one")
@@ -43,11 +44,14 @@ def test_a_published_skill_runs_from_the_image_that_was_pushed(shop: Shop, tmp_p
     assert not away.state.exists()
     away.close()
 
-    again = live.ok(*words, "-q", *place)  # from the workspace that it was published from
+    next_command = live.ok("workspaces", "publish", "--quiet", *place).err.splitlines()[-1]
+    assert next_command == f"Next: fabric-jobs agents invoke whole --url {address.url}"
+    agent = ("agents", "invoke", "whole", *words[3:], "-q")  # from the workspace that it was published from
+    again = live.ok(*agent, *place)
     assert (again.value["executor"], again.err) == ("docker", "")
     (directory / "main.py").write_text("print('changed since')")
-    changed = live.ok(*words, "-q", *place)
+    changed = live.ok(*agent, *place)
     assert changed.value["response"] == "from afar"
     assert "skill 'one' runs another program for action 'one' there" in changed.err
     assert shop.pinned("one") == pinned
-    assert shop.version("skill", "one") == 1
+    assert (shop.version("skill", "one"), shop.version("agent", "whole")) == (1, 1)
