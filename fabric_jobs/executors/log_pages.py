@@ -223,6 +223,11 @@ def _parse(text: str) -> _Cursor:
     return _Cursor(index, dict(zip(STREAMS, offsets, strict=True)))
 
 
+def offsets(cursor: str) -> tuple[int, ...]:
+    """Return how many bytes of each stream are before a cursor."""
+    return tuple(_parse(cursor).offsets.values()) if cursor else (0,) * len(STREAMS)
+
+
 def opened(path: Path, stack: ExitStack) -> BinaryIO | None:
     """Open a file for as long as `stack` lasts; None when it is not there."""
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import codecs
 import json
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import orjson
@@ -16,7 +16,9 @@ from starlette.routing import Route
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, NotFound
 from fabric_jobs.executors.base import STREAMS, Executor, LogPage, LogPart, LogQuery
+from fabric_jobs.gateway.followers import AGAIN_SECONDS, WAKING, AttemptLog, News
 from fabric_jobs.gateway.json_response import Json
+from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.not_yet import refuse_query
 from fabric_jobs.gateway.parts import (
     Parts,
@@ -34,9 +36,6 @@ from fabric_jobs.store.activations import Filter
 
 LOG_BYTES = 1 << 20  # at most this much of a log in one answer
 WAIT_SECONDS = 60.0
-LOOK_SECONDS = 0.05  # between two looks for somebody who waits; a file tells nobody that it has grown
-AGAIN_SECONDS = 1.0  # after a place did not answer
-QUIET_LOOKS = 10  # after so many a line without an end is sent as it is
 
 # The parser of the old CLI fails on an event that comes in two reads, and a read takes at most 64 KiB of what has gathered.
 # So events are small, and so many go out at a time that the CLI may sleep for some of these spans.
@@ -46,14 +45,41 @@ BURST_SECONDS = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Log:
-    """The log of one attempt."""
+class _Looking:
+    """How the gateway looks at a log for a caller."""
 
-    task: Task
-    attempt: int  # 0: none has begun
-    executor: str
-    handle: str | None
-    ended: bool  # the attempt is over
+    parts: Parts
+    task_id: int
+    attempt: int
+    streams: tuple[str, ...] = STREAMS
+    since: float = 0.0
+    whole: bool = False
+    patient: bool = False
+    is_one_of_many: bool = False  # another attempt may follow, and is waited for
+    limit: int = LOG_BYTES
+
+    @property
+    def live(self) -> Live:
+        """Who wakes those who wait when the owner ends."""
+        return self.parts.live
+
+    @property
+    def key(self) -> Hashable:
+        """Which log it is, and what of it is wanted."""
+        shown = (self.streams, self.whole, self.patient, self.limit)
+        return self.task_id, self.attempt, self.is_one_of_many, *shown
+
+    async def look(self, cursor: str, *, whole: bool) -> News:
+        """Return what there is now after a cursor; raise ExecutorUnavailable or NotFound."""
+        task = tasks.find(self.parts.store.read, self.task_id)
+        if task is None:
+            raise NotFound("the task has been deleted.")
+        log = _log_of(self.parts, task, self.attempt)
+        since = 0.0 if cursor else self.since
+        query = LogQuery(cursor=cursor, streams=self.streams, since=since, whole=whole, limit=self.limit)
+        page = await _page(self.parts, log, query)
+        ended = task.ended or self.attempt < task.attempt if self.is_one_of_many else log.ended
+        return News(log=log, page=page, over=ended or self.live.closing)
 
 
 async def task_logs(request: Request) -> Response:
@@ -82,30 +108,32 @@ async def task_logs(request: Request) -> Response:
 
 async def task_log_page(request: Request) -> Response:
     """Answer with a page of a log: a line of JSON that says what its parts are, then their bytes; wait for some if wanted."""
-    parts, project_id = parts_of(request), project_of(request)
-    query = LogQuery(
-        cursor=request.query_params.get("cursor", ""),
+    parts = parts_of(request)
+    task = find_task(request, project_of(request))
+    looking = _Looking(
+        parts=parts,
+        task_id=task.task_id,
+        attempt=_log_of(parts, task, whole_of(request, "attempt", 0) or task.attempt).attempt,
         streams=_streams(request),
         since=number_of(request, "since", 0) / 1000,
         whole=flag_of(request, "whole"),
     )
-    deadline = time.monotonic() + number_of(request, "wait", 0, high=WAIT_SECONDS)
-    wanted = whole_of(request, "attempt", 0)
-    while True:
-        task = find_task(request, project_id)
-        log = _log_of(parts, task, wanted or task.attempt)
-        wanted = log.attempt  # a later one is asked for by its number
-        left = deadline - time.monotonic()
-        try:
-            page = await _page(parts, log, query)
-        except ExecutorUnavailable:
-            if left <= 0 or parts.live.closing:
-                raise
-        else:
-            query = replace(query, cursor=page.cursor)
-            if page.parts or page.more or log.ended or left <= 0 or parts.live.closing:
-                return Response(_body(log, page), media_type="application/octet-stream")
-        await parts.live.wait([("log", task.name)], min(left, LOOK_SECONDS))
+    news = await _within(
+        looking, request.query_params.get("cursor", ""), number_of(request, "wait", 0, high=WAIT_SECONDS)
+    )
+    return Response(_body(news.log, news.page), media_type="application/octet-stream")
+
+
+async def _within(looking: _Looking, cursor: str, seconds: float) -> News:
+    """Return what comes after a cursor within some seconds, and else what is there then."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while seconds and not looking.live.closing:
+                try:
+                    return await looking.parts.followers.news(looking, cursor)
+                except ExecutorUnavailable:
+                    await looking.live.wait([WAKING], AGAIN_SECONDS)
+    return await looking.look(cursor, whole=looking.whole)
 
 
 async def skill_logs(request: Request) -> Response:
@@ -124,12 +152,12 @@ async def skill_logs(request: Request) -> Response:
     return await _text(parts, log)
 
 
-def _log_of(parts: Parts, task: Task, number: int) -> _Log:
+def _log_of(parts: Parts, task: Task, number: int) -> AttemptLog:
     """Return the log of an attempt of a task; raise NotFound."""
     attempt = tasks.attempt(parts.store.read, task.task_id, number)
     if attempt is None and number:
         raise NotFound(f"task '{task.name}' has no attempt {number}.", hint=f"It has had {task.attempt}.")
-    return _Log(
+    return AttemptLog(
         task=task,
         attempt=number,
         executor=attempt.executor if attempt is not None else "",
@@ -145,7 +173,7 @@ def _streams(request: Request) -> tuple[str, ...]:
     return (stream,) if stream else STREAMS
 
 
-async def _text(parts: Parts, log: _Log) -> Response:
+async def _text(parts: Parts, log: AttemptLog) -> Response:
     """Return a log as Fabric has it, of each stream its first LOG_BYTES."""
     executor = parts.executors[log.executor] if log.handle else None
     text, truncated = await asyncio.to_thread(_begin, executor, log.handle or "") if executor else (b"", False)
@@ -161,7 +189,7 @@ def _begin(executor: Executor, handle: str) -> tuple[bytes, bool]:
     return executor.merged(handle, LOG_BYTES), truncated
 
 
-async def _page(parts: Parts, log: _Log, query: LogQuery) -> LogPage:
+async def _page(parts: Parts, log: AttemptLog, query: LogQuery) -> LogPage:
     """Return a page; of what is over the last line comes too, whether it has an end or not."""
     if not log.handle:
         return LogPage((), query.cursor, more=False)
@@ -170,7 +198,7 @@ async def _page(parts: Parts, log: _Log, query: LogQuery) -> LogPage:
     )  # not in the loop's thread: the disk may be slow, and others wait
 
 
-def _body(log: _Log, page: LogPage) -> bytes:
+def _body(log: AttemptLog, page: LogPage) -> bytes:
     head = {
         "task": log.task.name,
         "skill": log.task.skill_name,
@@ -185,7 +213,7 @@ def _body(log: _Log, page: LogPage) -> bytes:
     return b"\n".join([orjson.dumps(head), b"".join(part.bytes for part in page.parts)])
 
 
-async def _bytes(parts: Parts, log: _Log) -> AsyncIterator[bytes]:
+async def _bytes(parts: Parts, log: AttemptLog) -> AsyncIterator[bytes]:
     query = LogQuery()
     more = True
     while more and not parts.live.closing:
@@ -197,30 +225,32 @@ async def _bytes(parts: Parts, log: _Log) -> AsyncIterator[bytes]:
 
 async def _followed(parts: Parts, task: Task, only: int | None) -> AsyncIterator[LogPart]:
     """Yield the parts of a log as they come, by whole lines where there are some, until the task or the attempt has ended."""
-    number, quiet = only or task.attempt, 0
-    query = LogQuery(whole=True, limit=LOG_BYTES // 16)
+    number, cursor = only or task.attempt, ""
     while not parts.live.closing:
-        now = tasks.find(parts.store.read, task.task_id)
-        if now is None:
-            return
-        log = _log_of(parts, now, number)
+        looking = _Looking(
+            parts=parts,
+            task_id=task.task_id,
+            attempt=number,
+            whole=True,
+            patient=True,
+            is_one_of_many=only is None,
+            limit=LOG_BYTES // 16,
+        )
         try:
-            page = await _page(parts, log, replace(query, whole=quiet < QUIET_LOOKS))
+            news = await parts.followers.news(looking, cursor)
         except ExecutorUnavailable:  # it is asked again: what it has is not lost
-            await parts.live.wait([("log", now.name)], AGAIN_SECONDS)
+            await parts.live.wait([WAKING], AGAIN_SECONDS)
             continue
-        query = replace(query, cursor=page.cursor)
-        quiet = 0 if page.parts else quiet + 1
-        for part in page.parts:
-            yield part
-        if page.more:
-            continue
-        if only is None and number < now.attempt:
-            number, query = number + 1, replace(query, cursor="")
-        elif now.ended or (only is not None and log.ended):
+        except NotFound:
             return
-        else:
-            await parts.live.wait([("log", now.name)], LOOK_SECONDS)
+        cursor = news.page.cursor
+        for part in news.page.parts:
+            yield part
+        if news.page.more or not news.over:
+            continue
+        if only is not None or number >= news.log.task.attempt:
+            return
+        number, cursor = number + 1, ""
 
 
 async def _events(followed: AsyncIterator[LogPart]) -> AsyncIterator[bytes]:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from fabric_jobs.engine import Engine, tokens
 from fabric_jobs.errors import InvalidInput, NotAllowed, NotFound
 from fabric_jobs.executors.base import Executor
+from fabric_jobs.gateway.followers import Followers
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.traffic import Traffic
 from fabric_jobs.records import Activation, Task
@@ -40,6 +41,7 @@ class Parts:
     token: str  # of the owner's user
     key: bytes  # signs the tokens of tasks
     traffic: Traffic = field(default_factory=Traffic)
+    followers: Followers = field(default_factory=Followers)  # of logs
 
 
 def parts_of(request: Request) -> Parts:
