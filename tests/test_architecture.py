@@ -16,6 +16,7 @@ FLOORS: dict[str, int] = {
     "clock": 0,
     "runtime": 0,
     "definitions": 1,
+    "json_text": 1,
     "names": 1,
     "conditions": 1,
     "records": 1,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fabric_jobs import json_text
 from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.printing import show, show_rows
@@ -116,7 +117,7 @@ def edit(letter: int, payload: str | None, payload_file: Any, workspace: Path | 
             click.echo("Nothing was changed.", err=True)
             return
     try:
-        value = json.loads(text)
+        value = json_text.loads(text)
     except ValueError as error:
         raise InvalidInput(f"the payload is not JSON: {error}.", hint="Nothing was changed; try again.") from error
     click.echo(gateway.put(f"/deadletters/{letter}", {"payload": value})["message"])

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from fabric_jobs import json_text
 from fabric_jobs.definitions import Action
 from fabric_jobs.engine.outcome import Outcome
 from fabric_jobs.engine.settle import settle
@@ -56,13 +57,9 @@ def response_of(executor: Executor, handle: str, action: Action, *, is_stream: b
     if action.response != "json":
         return json.dumps(text.decode(errors="replace")).encode()
     try:
-        return json.dumps(json.loads(text, parse_constant=_refuse), separators=(",", ":"), allow_nan=False).encode()
-    except (ValueError, RecursionError) as error:
+        return json.dumps(json_text.loads(text), separators=(",", ":"), allow_nan=False).encode()
+    except ValueError as error:
         raise InvalidInput(f"'response: json' wants one JSON value on stdout: {error}.") from error
-
-
-def _refuse(word: str) -> Any:
-    raise ValueError(f"{word} is not JSON")
 
 
 def last_lines(executor: Executor, handle: str) -> tuple[str, ...]:

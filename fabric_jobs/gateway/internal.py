@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fabric_jobs.errors import InvalidInput, NotAllowed, PlaceUnavailable, RecordTooLarge, ReplayDiffers, StaleAttempt
-from fabric_jobs.gateway import replay
+from fabric_jobs.gateway import record_text, replay
 from fabric_jobs.gateway.json_response import Json, body_of
 from fabric_jobs.gateway.parts import Parts, parts_of, task_claims
 from fabric_jobs.gateway.replay import answer_with
@@ -95,8 +95,8 @@ async def send_message(request: Request) -> Response:
         raise NotAllowed("the token is good for the outputs of its own task only.")
     body = await body_of(request, parts.settings.record_bytes)
     try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        record_text.check(body)
+    except ValueError as error:
         raise InvalidInput(f"the record is not JSON: {error}.") from error
     # One line, and otherwise as it came: a line break in JSON text is white space.
     record = body.replace(b"\n", b" ").replace(b"\r", b" ").strip() + b"\n"
@@ -207,6 +207,10 @@ def _cut(body: bytes, start: int, outputs: list[Any], parents: Sequence[Any]) ->
         part = body[start : start + size]
         if len(part) != size or part.count(b"\n") != count or not part.endswith(b"\n"):
             raise ValueError(f"output '{name}' is not {count} records of {size} bytes in all")
+        try:
+            record_text.check_lines(part)
+        except ValueError as error:
+            raise ValueError(f"a record for output '{name}' is not JSON: {error}") from error
         if runs and count_of(runs) != count:
             raise ValueError(f"output '{name}' has {count} records, and the origins of {count_of(runs)}")
         text = orjson.dumps(runs).decode() if runs else ""

@@ -9,6 +9,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fabric_jobs import json_text
 from fabric_jobs.errors import InvalidInput, RecordTooLarge
 
 
@@ -23,7 +24,7 @@ class Json(Response):
 
 
 def dumps(value: Any) -> bytes:
-    """Return a value as JSON; whole numbers of any length stay what they are, which orjson does not write."""
+    """Return a value as JSON, also long whole numbers and deep values, which orjson does not write."""
     try:
         return orjson.dumps(value)
     except TypeError:
@@ -31,12 +32,13 @@ def dumps(value: Any) -> bytes:
 
 
 def _spelled(value: Any) -> Any:
+    try:
+        return orjson.Fragment(json.dumps(value, separators=(",", ":"), allow_nan=False).encode())
+    except TypeError:  # it holds what only orjson writes, such as a fragment
+        pass
     if isinstance(value, dict):
         return {key: _spelled(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_spelled(item) for item in value]
-    is_long = isinstance(value, int) and not -(1 << 63) <= value < 1 << 64
-    return orjson.Fragment(str(value).encode()) if is_long else value
+    return [_spelled(item) for item in value] if isinstance(value, list) else value
 
 
 async def body_of(request: Request, limit: int) -> bytes:
@@ -56,8 +58,8 @@ async def body_of(request: Request, limit: int) -> bytes:
 async def json_of(request: Request, limit: int) -> Any:
     """Return the JSON value of a request's body; whole numbers of any length stay what they are, which orjson's do not."""
     try:
-        return json.loads(await body_of(request, limit), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        return json_text.loads(await body_of(request, limit), levels=json_text.DEPTH + 1)
+    except ValueError as error:
         raise InvalidInput(f"the body is not JSON: {error}.") from error
 
 
@@ -84,7 +86,3 @@ def compact(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
     except ValueError as error:
         raise InvalidInput(f"a number is too large: {error}.") from error
-
-
-def _refuse(word: str) -> Any:
-    raise ValueError(f"{word} is not JSON")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from fabric_jobs import json_text
 from fabric_jobs.errors import InvalidInput, Problem
 from fabric_jobs.user_files import read_text
 from fabric_jobs.workspace.cases import Case
@@ -26,13 +27,13 @@ def case_problems(found: Iterable[Case]) -> Iterator[Problem]:
 def _message_problems(path: Path) -> Iterator[Problem]:
     """Yield what is wrong with a message.json: it has to be a JSON object that has a payload."""
     try:
-        message = json.loads(read_text(path))
+        message = json_text.loads(read_text(path), levels=json_text.DEPTH + 1)
     except json.JSONDecodeError as error:
         yield _problem(path, f"the file is not JSON: {error.msg}", line=error.lineno, column=error.colno)
     except OSError as error:
         yield _problem(path, f"the file cannot be read: {error.strerror}")
-    except RecursionError:
-        yield _problem(path, "the file cannot be read as JSON")
+    except ValueError as error:
+        yield _problem(path, f"the file is not a message: {error}")
     else:
         if not isinstance(message, dict) or "payload" not in message:
             yield _problem(path, "the message has no 'payload'; write {\"payload\": …}", line=1, column=1)

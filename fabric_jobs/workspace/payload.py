@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fabric_jobs import json_text
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.user_files import decoded, read_bytes, read_some
 from fabric_jobs.workspace.tree import shown
@@ -23,7 +23,7 @@ def read_params(params_file: str | None, params: str | None, payload: str | None
     if sum(value is not None for value in (params_file, params, payload)) != 1:
         raise InvalidInput("give one of --params-file, --params and --payload.", hint=EXAMPLE)
     if payload is not None:
-        return {"payload": _json(payload, "--payload")}
+        return {"payload": _json(payload, "--payload", levels=json_text.DEPTH)}
     if params is not None:
         return _checked(_json(params, "--params"), "--params")
     return _checked(_json(_read(str(params_file), _named), str(params_file)), str(params_file))
@@ -61,17 +61,11 @@ def _read(path: str, read: Callable[[Path], bytes]) -> str:
         ) from error
 
 
-def _json(text: str, where: str, *, example: str = EXAMPLE) -> Any:
+def _json(text: str, where: str, *, example: str = EXAMPLE, levels: int = json_text.DEPTH + 1) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json_text.loads(text, levels=levels)
     except ValueError as error:
         raise InvalidInput(f"{where} is not JSON: {error}.", hint=example) from error
-    except RecursionError:
-        raise InvalidInput(f"{where} is nested too deeply.") from None
-
-
-def _refuse(word: str) -> Any:
-    raise ValueError(f"it has no {word}")
 
 
 def _checked(value: Any, where: str) -> dict[str, Any]:

@@ -171,7 +171,7 @@ def test_an_action_that_no_input_leads_to(root: Path) -> None:
         ("{\n  x", ":2:3: error: the file is not JSON: Expecting property name enclosed in double quotes"),
         ("{}", ":1:1: error: the message has no 'payload'; write {\"payload\": …}"),
         ("[1]", ":1:1: error: the message has no 'payload'; write {\"payload\": …}"),
-        ("[" * 100_000, ": error: the file cannot be read as JSON"),
+        ("[" * 100_000, ": error: the file is not a message: it is nested deeper than 513 levels"),
     ],
 )
 def test_a_message_is_json_with_a_payload(root: Path, text: str, problem: str) -> None:

@@ -14,7 +14,7 @@ from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Pl
 from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
 from fabric_jobs.engine.launch import Issuing, message, process_of
-from fabric_jobs.errors import FabricJobsError
+from fabric_jobs.errors import FabricJobsError, InvalidInput
 from fabric_jobs.executors.base import ProcessSpec
 
 
@@ -43,7 +43,10 @@ class Asking:
         program = cache(lambda: self._program_of(work))  # looked at once, and again when its daemon is gone
 
         async def call(record: bytes) -> tuple[str, bytes]:
-            target = target_()
+            try:
+                target = target_()
+            except InvalidInput as error:
+                raise Unusable(str(error), again=False) from error
             daemon, body = self._daemons.find(program()[0]), target.body(record)
             if daemon is None:
                 # An older activation goes on with the daemon of a newer one: two that each bring back their own would alternate.
@@ -82,7 +85,9 @@ class Asking:
         inside = self._place.executors[activation.executor].inside(work.task.attempt_name)
         issued = self._issuing.to(activation, work.task, inside)
         envelope = message(activation, work.task, node, inside.api_endpoint, issued.token)
-        return DaemonTarget(node=node, envelope=envelope, headers=activation.headers)
+        target = DaemonTarget(node=node, envelope=envelope, headers=activation.headers)
+        target.request("")  # what is wrong with its properties is said before a daemon starts
+        return target
 
     def _program_of(self, work: Work) -> tuple[DaemonKey, ProcessSpec]:
         """Return which daemon the records of a node are for, and its program as its files are now."""
@@ -104,7 +109,9 @@ class Asking:
 
         @cache
         def target_() -> ExternalTarget:
-            return ExternalTarget.of(work.node, work.activation.headers)
+            target = ExternalTarget.of(work.node, work.activation.headers)
+            assert target.request.method  # what is wrong with its properties is said here
+            return target
 
         async def call(record: bytes) -> tuple[str, bytes]:
             try:

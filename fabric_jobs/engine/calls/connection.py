@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,8 +11,12 @@ from functools import cached_property
 import httptools
 
 from fabric_jobs.engine.calls.encoding import codings_of
+from fabric_jobs.errors import InvalidInput
 
 BODY_BYTES = 64 << 20  # of an answer; what becomes a record has a limit of its own
+
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # of a method, or the name of a header
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class CallFailed(Exception):
@@ -26,6 +31,18 @@ class Request:
     path: str  # with its query
     host: str  # as in the header Host
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise InvalidInput for what would be more than one line of the request; values may be secret, and are not shown."""
+        lines = {"method": self.method, "path": self.path, "host": self.host}
+        lines |= {f"value of the header {name!r}": value for name, value in self.headers.items()}
+        wrong = [what for what, value in lines.items() if CONTROL.search(value)]
+        wrong += [f"name of the header {name!r}" for name in self.headers if not TOKEN.fullmatch(name)]
+        if wrong or not TOKEN.fullmatch(self.method):
+            raise InvalidInput(
+                f"the {(wrong or ['method'])[0]} of the request has a line break or another character that HTTP does not take.",
+                hint="Correct the property that it comes from; a block of YAML that begins with '|' ends in a line break.",
+            )
 
     def encode(self, body: bytes) -> bytes:
         """Return the request as it goes over the wire."""

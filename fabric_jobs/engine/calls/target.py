@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from fabric_jobs import json_text
 from fabric_jobs.definitions import Action
 from fabric_jobs.engine.calls.connection import Answer, Request, Server
 from fabric_jobs.engine.calls.encoding import ACCEPTED, Undecodable, decoded, text_of
@@ -148,7 +149,7 @@ class ExternalTarget:
         scheme = "https" if self.server.secure else "http"
         answer = _usable("the external API", answer, limit, f"{scheme}://{self.host}{self.base}")
         try:
-            payload = json.loads(answer.body) if answer.body else None
+            payload = _record_of(answer.body, answer) if answer.body else None
         except ValueError:
             payload = _text_or_json(answer)
         return self.node.output, _dump(payload)
@@ -179,14 +180,24 @@ def _text_or_json(answer: Answer) -> Any:
     except Undecodable as error:
         raise Unusable(f"the external API answered {answer.status}, and {error.cause}", again=error.again) from error
     try:
-        return json.loads(text)
+        return _record_of(text, answer)
     except ValueError:
         return text
 
 
+def _record_of(text: str | bytes, answer: Answer) -> Any:
+    """Return the value of JSON; raise ValueError for what is not JSON, Unusable for JSON that is no record."""
+    try:
+        return json_text.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError as error:
+        raise Unusable(f"the external API answered JSON that is no record: {error}", _lines(answer)) from error
+
+
 def _json_of(who: str, answer: Answer) -> Any:
     try:
-        return json.loads(answer.body)
+        return json_text.loads(answer.body, levels=json_text.DEPTH + 1)
     except ValueError as error:
         raise Unusable(f"{who} answered what is not JSON: {error}", _lines(answer)) from error
 

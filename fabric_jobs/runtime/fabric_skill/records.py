@@ -7,15 +7,20 @@ from collections.abc import Iterator
 from json import encoder
 from typing import Any
 
+DEPTH = 512  # levels of arrays and objects of a record
+
 _scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 def encode(payload: Any) -> bytes:
     """Return one line of NDJSON; raise TypeError or ValueError for what is not JSON."""
     try:
-        return f"{''.join(_chunks(payload, 0))}\n".encode()
+        text = "".join(_chunks(payload, 0))
     except RecursionError:
-        raise ValueError("the record holds itself, or is nested too deeply") from None
+        raise ValueError(f"the record holds itself, or is nested deeper than {DEPTH} levels") from None
+    if len(text) > 2 * DEPTH and text.count("[") + text.count("{") > DEPTH and _is_deep(payload):
+        raise ValueError(f"the record is nested deeper than {DEPTH} levels")
+    return f"{text}\n".encode()
 
 
 def decode(text: str) -> Iterator[Any]:
@@ -31,6 +36,14 @@ def decode(text: str) -> Iterator[Any]:
             record = json.loads(text[position:end])
         yield record
         position = end + 1
+
+
+def _is_deep(payload: Any) -> bool:
+    level = [payload]
+    for _ in range(DEPTH):
+        inner = [item for item in level if isinstance(item, (dict, list, tuple))]
+        level = [child for item in inner for child in (item.values() if isinstance(item, dict) else item)]
+    return any(isinstance(item, (dict, list, tuple)) for item in level)
 
 
 def _refuse(value: Any) -> Any:
