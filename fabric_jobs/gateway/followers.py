@@ -115,6 +115,7 @@ class _Kept:
 
     @property
     def size(self) -> int:
+        """Return how many bytes of the log it has."""
         return sum(len(part.bytes) for part in self.news.page.parts)
 
 
