@@ -57,6 +57,17 @@ def make(state_dir: Path) -> None:
             status = entry.stat(follow_symlinks=False)
             if stat.S_ISREG(status.st_mode) and status.st_mode & OTHERS:
                 os.chmod(entry.path, MINE)
+    if _is_open(attempts_dir(state_dir)):
+        attempts_dir(state_dir).chmod(0o700)
+
+
+def _is_open(path: Path) -> bool:
+    """Tell whether there is a directory, and not a link, that others may look into."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and bool(found.st_mode & OTHERS)
 
 
 def _close(state_dir: Path, found: os.stat_result) -> None:

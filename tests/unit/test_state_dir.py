@@ -31,11 +31,13 @@ def test_a_directory_that_was_made_beforehand_is_closed_with_its_files(tmp_path:
         (tmp_path / name).touch(0o644)
     (tmp_path / "door").mkdir()
     (tmp_path / "door").chmod(0o755)
+    (tmp_path / "attempts").mkdir(0o755)
     (tmp_path / "else").symlink_to("/etc/passwd")
     before = mode(Path("/etc/passwd"))
     places.make(tmp_path)
     assert mode(tmp_path) == 0o700
     assert [mode(tmp_path / name) for name in ("state.db", "state.db-wal", "owner.log")] == [0o600] * 3
+    assert mode(tmp_path / "attempts") == 0o700
     assert (mode(tmp_path / "door"), mode(Path("/etc/passwd"))) == (0o755, before)
 
 
