@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+UNFORESEEN = "an error that nobody foresaw"  # in the owner's log, where the doctor looks for it
+
 
 class FabricJobsError(Exception):
     """The base of all. `message` says what, where and why; `hint` says what to do next (may be empty)."""

@@ -14,11 +14,13 @@ from urllib.parse import urlsplit
 import fabric_jobs
 from fabric_jobs import state_dir as places
 from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding, Place, repaired
+from fabric_jobs.errors import UNFORESEEN
 from fabric_jobs.runtime.fabric_skill.http import Connection, Disconnected
 from fabric_jobs.state_dir import Address
 from fabric_jobs.store.audit import setting
 
 ANSWER_SECONDS = 5.0
+LOG_BYTES = 1 << 20  # of the end of the owner's log
 
 
 def lock(place: Place) -> Iterator[Finding]:
@@ -80,6 +82,23 @@ def _look(state_dir: Path) -> Finding:
         message = f"{address.url} answers, but is version {address.version}, not {fabric_jobs.__version__}."
         return Finding(check="gateway", level=WARNING, message=message, hint=again)
     return Finding(check="gateway", level=OK, message=f"{address.url} answers, and takes the token")
+
+
+def errors(place: Place) -> Iterator[Finding]:
+    """No owner has met an error of its own; its log tells of the last ones."""
+    path = places.log_file(_state_dir(place))
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LOG_BYTES))
+        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.endswith(UNFORESEEN)]
+    if lines:
+        yield Finding(
+            check="errors",
+            level=WARNING,
+            message=f"The owner met {len(lines)} errors of its own; the last: {lines[-1]}.",
+            hint=f"See the traceback in {path}, and report it; once you have read it, remove the file.",
+        )
 
 
 def port(place: Place) -> Iterator[Finding]:

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Hashable
 from threading import Lock
 
+from fabric_jobs.errors import UNFORESEEN
+
 log = logging.getLogger(__name__)
 
 
@@ -27,7 +29,7 @@ class Faults:
             count = self._counts[key] = self._counts.get(key, 0) + 1
             if count > self._limit:
                 del self._counts[key]
-        log.error("%s: an error that nobody foresaw", what, exc_info=error)
+        log.error("%s: %s", what, UNFORESEEN, exc_info=error)
         return f"{_words(error)} ({count} times; the owner's log has the traceback)" if count > self._limit else ""
 
     def forget(self, key: Hashable) -> None:

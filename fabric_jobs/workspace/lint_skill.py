@@ -16,6 +16,7 @@ from fabric_jobs.user_files import read_text
 from fabric_jobs.workspace.cases import INVOKE, MESSAGE, Case, cases_of_skill
 from fabric_jobs.workspace.checked import Checked
 from fabric_jobs.workspace.lint_case import case_problems
+from fabric_jobs.workspace.lint_program import reads_stream
 from fabric_jobs.workspace.lint_values import lint_defaults
 from fabric_jobs.workspace.tree import SkillFile, shown
 
@@ -60,6 +61,12 @@ def _check_programs(checked: Checked[Skill], skill: Skill) -> None:
         if action.name not in used:
             checked.warn(f"no input leads to the action '{action.name}'", "actions", index, "name")
         _check_places(checked, index, action, dockerfile)
+        found = reads_stream(dockerfile.parent) if action.type == "job" and action.receives != "stream" else None
+        if found is not None:
+            message = (
+                f"{shown(found[0])}:{found[1]} calls messages(), but the action is no stream; write 'receives: stream'"
+            )
+            checked.warn(message, "actions", index, "name")
 
 
 def _check_places(checked: Checked[Skill], index: int, action: Action, dockerfile: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fabric_jobs.errors import UNFORESEEN
 from tests.acceptance.live import Live
 
 ECHO = "print(message()['payload'], end='')"
@@ -140,3 +141,13 @@ def test_a_full_disk_is_a_problem(live: Live, tmp_path: Path) -> None:
         assert (found["disk"], found["file system"]) == ("problem", "problem")
     finally:
         os.system(f"umount {full}")
+
+
+def test_errors_of_the_owner_itself_are_told(live: Live) -> None:
+    live.state.mkdir(mode=0o700)
+    log = live.state / "owner.log"
+    log.write_text(f"2026-01-01 00:00:00,000 ERROR fabric_jobs: task local-a-1: {UNFORESEEN}\nTraceback\n")
+    assert levels(live)["errors"] == "warning"
+    assert "task local-a-1" in live.run("doctor").out
+    log.write_text("nothing\n")
+    assert "errors" not in levels(live)

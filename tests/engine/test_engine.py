@@ -625,3 +625,33 @@ def test_an_invocation_that_cannot_run_here_stores_nothing(bench: Bench) -> None
     with pytest.raises(InvalidInput, match="#SECURE"):
         bench.engine.invoke(invocation("skill", "a"))
     assert activations.unsettled(bench.store.read) == []
+
+
+# A state of version 0.2.0, in which a message task had acknowledged the records of others
+
+
+def hole(bench: Bench, on_error: str, *, cancel: bool = False) -> str:
+    """Make an activation whose record is acknowledged before its task has been handed over, and start another engine."""
+    bench.place.unreachable = True
+    activation_id = bench.agent([("input", "a.in"), ("a.out", "output")], a={"onError": on_error})
+    bench.until(lambda: bench.tasks("a.in"))
+    bench.engine.close()
+    (channel,) = channels.inbound(bench.store.read, activation_id, "a.in")
+    bench.store.write(lambda tx: channels.ack(tx, channel.channel_id, 1)).result()
+    if cancel:
+        bench.store.write(lambda tx: activations.ask_cancel(tx, activation_id, PROJECT, "enough")).result()
+    bench.restart()
+    return activation_id
+
+
+@pytest.mark.parametrize("on_error", ["fail", "continue"])
+def test_a_task_whose_record_has_gone_fails(bench: Bench, on_error: str) -> None:
+    activation_id = hole(bench, on_error)
+    ended = bench.ended(activation_id)
+    assert ended.state is ActivationState.ERROR
+    assert "its record is not there any more" in ended.cause
+
+
+def test_an_activation_whose_record_has_gone_can_be_cancelled(bench: Bench) -> None:
+    activation_id = hole(bench, "continue", cancel=True)
+    assert bench.ended(activation_id).state is ActivationState.CANCELLED

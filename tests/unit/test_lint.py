@@ -372,3 +372,30 @@ def test_messages_and_expectations_of_cases_are_checked(root: Path) -> None:
         "has no message.json beside it",
     ):
         assert part in said, said
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from fabric_skill import messages, send_message\n\nfor n in messages(): send_message(n)\n",
+        "from fabric_skill import messages as read\n\ndef main(): return list(read('end'))\n",
+        "import fabric_skill as fs\n\nall = [n for n in fs.messages()]\n",
+    ],
+)
+def test_a_program_that_reads_a_stream_wants_the_line_that_says_so(root: Path, program: str) -> None:
+    add_skill("one")
+    write("skills/one/actions/one/main.py", program)
+    (problem,) = found(root)
+    assert "warning" in problem
+    assert "skills/one/actions/one/main.py:3 calls messages(), but the action is no stream" in problem
+    add_skill("one", receives="stream")
+    assert found(root) == []
+
+
+@pytest.mark.parametrize(
+    "program", ["messages()", "def messages(): ...\nmessages()", "no python (", "from fabric_skill import messages"]
+)
+def test_other_programs_want_no_line(root: Path, program: str) -> None:
+    add_skill("one")
+    write("skills/one/actions/one/main.py", program)
+    assert found(root) == []

@@ -1,0 +1,43 @@
+"""What the Python source of a program says that its skill.yaml does not: it reads a stream."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+LARGEST = 1 << 20  # bytes of a file that is looked at
+
+
+def reads_stream(directory: Path) -> tuple[Path, int] | None:
+    """Return the file and the line that calls `messages()` of fabric_skill, of an action's directory; None when none does."""
+    for path in sorted(directory.glob("*.py")):
+        try:
+            if not path.is_file() or path.stat().st_size > LARGEST:
+                continue
+            tree = ast.parse(path.read_bytes())
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            continue  # it is the program's own trouble
+        if line := min(_calls(tree), default=0):
+            return path, line
+    return None
+
+
+def _calls(tree: ast.AST) -> Iterator[int]:
+    """Yield the lines of calls of `messages`, whatever name it was imported by."""
+    names, modules = set(), set()
+    nodes = list(ast.walk(tree))
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module == "fabric_skill":
+            names |= {item.asname or item.name for item in node.names if item.name == "messages"}
+        elif isinstance(node, ast.Import):
+            modules |= {item.asname or item.name for item in node.names if item.name == "fabric_skill"}
+    for node in nodes:
+        called = node.func if isinstance(node, ast.Call) else None
+        if (isinstance(called, ast.Name) and called.id in names) or (
+            isinstance(called, ast.Attribute)
+            and called.attr == "messages"
+            and isinstance(called.value, ast.Name)
+            and called.value.id in modules
+        ):
+            yield called.lineno
