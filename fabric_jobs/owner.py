@@ -13,6 +13,7 @@ import os
 import secrets
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from fabric_jobs import state_dir as places
 from fabric_jobs.engine import Engine
 from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, PlaceUnavailable
-from fabric_jobs.executors import Executors
+from fabric_jobs.executors import Executors, descriptors
 from fabric_jobs.executors.dispositions import unignore
 from fabric_jobs.gateway.doors import Doors
 from fabric_jobs.gateway.live import Live
@@ -38,6 +39,11 @@ from fabric_jobs.upkeep import Upkeep
 SWITCH_SECONDS = 0.0005
 
 LOOK_SECONDS = 1.0  # between two looks whether the state directory is where it was
+
+# So long after a signal the owner is gone, whatever a place does that it waits for: all that it does may be cut off at any time.
+END_SECONDS = 4.5
+QUIET_SECONDS = 60.0  # the same line of the log is written once in so long
+LINES = 1000  # that are remembered
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +77,9 @@ def _run(settings: Settings, ready: Ready) -> None:
             hint="If a command has started it, it ends some seconds after the last command and activation: then try again.",
         )
     sys.setswitchinterval(SWITCH_SECONDS)
+    descriptors.raise_limit()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Repeats())
     unignore()  # before the first thread, which has this one's mask
     store = Store(places.database_file(directory))
     try:
@@ -115,6 +124,7 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         key=issuing.key,
     )
     server = Server(parts, [unix, tcp])
+    server.on_stop = _end_soon
     doors.serve(server, asyncio.get_running_loop())
     engine.start()
     address = Address(
@@ -146,6 +156,37 @@ def _leave(state_dir: Path, doors: Doors) -> None:
     places.forget_address(state_dir)
     Path(doors.socket).unlink(missing_ok=True)
     doors.close()
+
+
+class Repeats(logging.Filter):
+    """Leaves out what was said a moment ago: what goes wrong for hundreds of attempts each second is said once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a line is to be written."""
+        error = record.exc_info[1] if record.exc_info else None
+        line, now = f"{record.name} {record.getMessage()} {error!r}", time.monotonic()
+        if now - self._said.get(line, -QUIET_SECONDS) < QUIET_SECONDS:
+            return False
+        if len(self._said) >= LINES:
+            self._said.clear()
+        self._said[line] = now
+        return True
+
+
+def _end_soon() -> None:
+    """See to it that this process ends, also when a thread waits for a place that does not answer."""
+
+    def end() -> None:
+        log.warning("something does not answer, and is not waited for; what was under way goes on with the next owner.")
+        os._exit(0)
+
+    timer = threading.Timer(END_SECONDS, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _publish(settings: Settings, address: Address, ready: Ready) -> None:

@@ -36,7 +36,7 @@ class Attempts:
         self._troubles: dict[int, tuple[Task, str]] = {}  # by task: why its place cannot be asked
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._stoppers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="attempt-stop")
+        self._stoppers: dict[str, ThreadPoolExecutor] = {}  # by place: one that does not answer keeps its threads
 
     def executor(self, name: str) -> Executor:
         """Return the executor of that name; from its first use on we are told what changed there."""
@@ -47,6 +47,8 @@ class Attempts:
         executor = self._executors[name]
         with self._lock:
             is_first = name not in self._used
+            if is_first:
+                self._stoppers[name] = ThreadPoolExecutor(max_workers=16, thread_name_prefix=f"{name}-stop")
             self._used[name] = executor
         if is_first:
             threading.Thread(target=self._forward, args=(executor,), name=f"{name}-changed", daemon=True).start()
@@ -163,7 +165,7 @@ class Attempts:
             if handle in self._stopping:
                 return True
             self._stopping.add(handle)
-        self._stoppers.submit(self._stop, executor, handle, grace, task)
+        self._stoppers[executor.name].submit(self._stop, executor, handle, grace, task)
         return True
 
     def close(self) -> None:
@@ -171,7 +173,8 @@ class Attempts:
         self._closing.set()
         for executor in self._used.values():
             executor.close()
-        self._stoppers.shutdown(wait=False, cancel_futures=True)
+        for stoppers in self._stoppers.values():
+            stoppers.shutdown(wait=False, cancel_futures=True)
 
     def _stop(self, executor: Executor, handle: str, grace: float, task: Task) -> None:
         try:

@@ -35,6 +35,7 @@ class Server:
         self._sockets = sockets
         self._last_busy = time.monotonic()
         self._started = asyncio.Event()
+        self.on_stop: Callable[[], None] = lambda: None  # called once it is to end
         self._app = make_app(parts)
         for bound in sockets:
             if bound.family in (socket.AF_INET, socket.AF_INET6):
@@ -102,6 +103,8 @@ class Server:
 
     def stop(self) -> None:
         """End: long polls return, what is under way is answered, and nobody new is let in."""
+        if not self._server.should_exit:
+            self.on_stop()
         self._parts.live.close()
         self._parts.upkeep.stop()
         self._server.should_exit = True

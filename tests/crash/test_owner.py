@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import socket
+import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from fabric_jobs import state_dir as places
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.runtime.fabric_skill.http import Connection
-from tests.acceptance.live import PROJECT, Live, names, until
+from tests.acceptance.live import COMMAND, PROJECT, Live, names, until
 
 ECHO = "print(message()['payload'], end='')"
 HELD = "(ROOT / 'began').touch()\nopen(ROOT / 'gate').read()\nprint('through', end='')"
@@ -250,3 +254,53 @@ def test_an_owner_that_hangs_is_an_error_that_names_the_lock(live: Live, monkeyp
         with pytest.raises(PlaceUnavailable, match="does not answer") as raised:
             Gateway(live.state).get("/tasks")
     assert "owner.lock" in raised.value.hint
+
+
+def post(live: Live, skill: str, query: str = "") -> str:
+    connection = Connection(live.published().socket, live.published().token)
+    path = f"{PROJECT}/skillinvoke/{skill}/inputs/request{query}"
+    answer = connection.request("POST", path, json.dumps({"payload": 1}).encode(), timeout=60)
+    connection.close()
+    return str(json.loads(answer.body)["activationId"])
+
+
+def test_a_silent_engine_holds_up_neither_local_jobs_nor_the_end_of_the_owner(tmp_path: Path) -> None:
+    """It takes connections and never answers."""
+    live = Live(tmp_path / "w", idle_seconds=600)
+    try:
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(str(tmp_path / "silent"))
+            silent.listen(64)
+            live.skill("echo", ECHO)
+            live.ok("skills", "invoke", "echo", "--payload", "1", DOCKER_HOST=f"unix://{tmp_path / 'silent'}")
+            held = post(live, "echo", "?executor=docker")
+            until(
+                lambda: "is silent" in live.progress(held)["echo"]["note"],
+                "it is told that the place is silent",
+            )
+            began = time.monotonic()
+            for _ in range(3):
+                assert live.wait(post(live, "echo"))["response"] == "1"
+            assert time.monotonic() - began < 30, "it was held up by the other place"
+            began = time.monotonic()
+            end(live.owner())
+            assert time.monotonic() - began < 5.5
+    finally:
+        live.close()
+
+
+def test_where_open_files_are_few_attempts_start_later(tmp_path: Path) -> None:
+    """The limit of the owner is said once, and every stream completes."""
+    live = Live(tmp_path / "w", idle_seconds=600)
+    try:
+        live.skill("reads", "for n in messages(): send_message(n)", receives="stream")
+        words = [str(COMMAND), "skills", "invoke", "reads", "--payload", "1"]
+        limited = ["/bin/sh", "-c", 'ulimit -n 48; exec "$@"', "sh", *words]
+        environment = {**os.environ, "FABRIC_JOBS_IDLE_SECONDS": "600"}
+        subprocess.run(limited, cwd=live.root, env=environment, check=True, capture_output=True)
+        started = [post(live, "reads") for _ in range(12)]
+        assert {live.wait(activation)["status"] for activation in started} == {"COMPLETE"}
+        said = places.log_file(live.root / ".fabric-jobs").read_text().splitlines()
+        assert sum("files that one process may open" in line for line in said) == len(said) <= 8
+    finally:
+        live.close()
