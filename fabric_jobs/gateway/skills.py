@@ -136,7 +136,7 @@ async def _definition(request: Request, kind: str, limit: int) -> dict[str, Any]
     except RecordTooLarge as error:
         raise RecordTooLarge(
             f"the {kind} is over the limit of {limit:,} bytes for a definition.",
-            hint="FABRIC_JOBS_DEFINITION_BYTES of the owner or of `serve` is another limit.",
+            hint="FABRIC_JOBS_DEFINITION_BYTES of the owner sets another limit.",
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -172,7 +173,8 @@ def _text_of(path: Path) -> str:
     try:
         return read_text(path, limit=definition_bytes())
     except OSError as error:
-        raise _unreadable(path, f"the file cannot be read: {error.strerror}") from None
+        more = "; FABRIC_JOBS_DEFINITION_BYTES sets another limit" if error.errno == errno.EFBIG else ""
+        raise _unreadable(path, f"the file cannot be read: {error.strerror}{more}") from None
 
 
 def name_of(document: Document) -> str:

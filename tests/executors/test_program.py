@@ -134,7 +134,7 @@ def test_a_dockerfile_that_is_no_text_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_bytes(b"\xff\xfe\0")
     with pytest.raises(InvalidInput, match=r"Dockerfile cannot be read: it is in UTF-16; save it as UTF-8"):
         program.find(ProcessSpec(directory=tmp_path))
-    (tmp_path / "Dockerfile").write_bytes('\ufeffENV A=1\x85B\r\nCMD ["python", "x.py"]\r\n'.encode())
+    (tmp_path / "Dockerfile").write_bytes('\ufeff# one\x85CMD other\r\nCMD ["python", "x.py"]\r\n'.encode())
     assert program.find(ProcessSpec(directory=tmp_path)).words[1:] == ("x.py",)
 
 

@@ -34,7 +34,7 @@ def decoded(body: bytes, codings: tuple[str, ...], limit: int) -> bytes:
     """Return a body as it was before it was encoded, of at most `limit` bytes; raise Undecodable."""
     for coding in reversed(codings if body else ()):
         if coding not in FORMS:
-            raise Undecodable(f"it is encoded as '{coding}', and only {ACCEPTED} can be decoded", again=False)
+            raise Undecodable(f"its body is encoded as '{coding}'; only gzip and deflate can be decoded", again=False)
         body = _decoded(body, coding, limit)
     return body
 
@@ -46,7 +46,7 @@ def _decoded(body: bytes, coding: str, limit: int) -> bytes:
             return _inflated(body, form, limit)
         except zlib.error as error:
             failure = failure or error
-    raise Undecodable(f"it says that it is encoded as {coding}, and is not: {failure}", again=True) from failure
+    raise Undecodable(f"its body is not the {coding} that its headers declare: {failure}", again=True) from failure
 
 
 def _inflated(body: bytes, form: int, limit: int) -> bytes:
@@ -57,13 +57,13 @@ def _inflated(body: bytes, form: int, limit: int) -> bytes:
         parts.append(stream.decompress(body, limit + 1 - size))
         size += len(parts[-1])
         if size > limit:
-            raise Undecodable(f"it is longer than {limit:,} bytes once it is decoded", again=False)
+            raise Undecodable(f"its body is longer than {limit:,} bytes once it is decoded", again=False)
         if not stream.eof:
             raise zlib.error("it ends too early")
         body = stream.unused_data.lstrip(b"\0")  # some pad it
         if not body:
             return b"".join(parts)
-    raise Undecodable(f"it has more than {MEMBERS} compressed parts", again=False)
+    raise Undecodable(f"its body has more than {MEMBERS} compressed parts", again=False)
 
 
 def text_of(body: bytes, content_type: str) -> str:
