@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "daemon": (">= 0.6", ("--pairs", "3")),
     "logs": (">= 0.8", ("--pairs", "3")),
     "cold": ("<= 3", ()),
+    "poison": ("<= 6", ("--pairs", "3")),
     "build": ("<= 1.1", ()),
 }
 # The same for those that need a Docker engine, and FABRIC_JOBS_TEST_BASE_IMAGE; unnamed, they run where that is set.

@@ -177,8 +177,9 @@ def _record(tx: Tx, finish: Finish) -> dict[str, Any] | None:
     if task.channel_id is not None:
         exact = (task.channel_id, task.record_offset)
     if exact is not None:
-        wire = plan.wires[inbound[exact[0]].wire]
-        return {"channel": exact[0], "offset": exact[1], "mapping": str(wire)}
+        channel_id, offset, *step = exact
+        later = {"orLater": True} if step else {}
+        return {"channel": channel_id, "offset": offset, **later, "mapping": str(plan.wires[inbound[channel_id].wire])}
     unfinished = [channel for channel in inbound.values() if channel.acked < channel.next_offset]
     if len(unfinished) != 1:
         return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fabric_jobs.definitions import Action, Retries
+from fabric_jobs.engine.suspects import after_death, read
 from fabric_jobs.executors.base import FAULT, LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, UNPREPARED, AttemptExit
 from fabric_jobs.records import Task
 from fabric_jobs.states import TaskState
@@ -102,30 +103,27 @@ def _failed(task: Task, action: Action, ended: Ended, state: TaskState, cause: s
 
 
 def _failed_stream(task: Task, action: Action, ended: Ended, state: TaskState, cause: str) -> Outcome:
-    """A stream fails at a record: the one that it named, or that it was handed alone; else nobody knows at which.
+    """A stream fails at a record: the one that it named, or that its deaths have singled out; else nobody knows at which.
 
     `failures` counts the attempts that got no further than the last one did.
     """
+    found = after_death(task.careful, task.left_at, ended.progress)
     place = task.left_at or json.dumps({key: acked for key, (acked, _) in ended.progress.items()})
-    failures = task.failures + 1 if place == task.failed_at else 1
-    careful = task.careful
-    if task.left_at is None:
-        # The next attempt is handed one record at a time, as far as this one may have come.
-        careful = json.dumps({str(key): end for key, (acked, end) in ended.progress.items() if acked < end})
-    not_before_at = ended.now + backoff(action.retries, failures)
+    singled_out = task.left_at is not None and any(suspects.step for suspects in read(task.careful).values())
+    failures = task.failures + 1 if singled_out or place == task.failed_at else 1
+    again = Again(failures=failures, failed_at=place, careful=found.careful, not_before_at=ended.now)
     if _may_retry(action.retries, failures, ended.exit):
-        again = Again(failures=failures, failed_at=place, careful=careful, not_before_at=not_before_at)
+        again = replace(again, not_before_at=ended.now + backoff(action.retries, failures))
+        return Outcome(state=TaskState.QUEUED, cause=cause, again=again)
+    is_wanted = action.on_error != "fail" or action.retries.limit > 0
+    if found.is_narrowing and is_wanted and state is not TaskState.TIMEOUT and ended.exit.code != DO_NOT_RETRY:
         return Outcome(state=TaskState.QUEUED, cause=cause, again=again)
     if action.on_error == "fail" or state is TaskState.TIMEOUT:
         return Outcome(state=state, cause=cause)
-    if task.left_at is not None:
-        channel, offset = json.loads(task.left_at)
+    if found.record is not None:
         # Behind the record everything is as before: a second bad one is found in the same way.
         again = Again(not_before_at=ended.now)
-        return Outcome(state=TaskState.QUEUED, cause=cause, again=again, dead=(channel, offset), attempts=failures)
-    if task.careful == "{}" and careful != "{}":
-        again = Again(failed_at=place, careful=careful, not_before_at=ended.now)
-        return Outcome(state=TaskState.QUEUED, cause=cause, again=again)
+        return Outcome(state=TaskState.QUEUED, cause=cause, again=again, dead=found.record, attempts=failures)
     return Outcome(state=state, cause=f"{cause}, and no record is at fault")
 
 

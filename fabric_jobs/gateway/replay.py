@@ -1,7 +1,7 @@
-"""What an attempt is handed after another one has failed: the record in hand first, no dead ones, suspects one at a time.
+"""What an attempt is handed after another one has failed: the record in hand first, no dead ones, suspects in steps.
 
-After an attempt died without saying at which record, the next one gets single records up to where the first may have been, and
-each is noted before it is handed out: when this attempt dies too, the record is known (DESIGN section 6).
+After two attempts died without saying at which record, the next one gets the suspects some at a time, and each step is noted before
+it is handed out: when this attempt dies too, what it died of is among them (`fabric_jobs.engine.suspects`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import orjson
 from starlette.responses import Response
 
+from fabric_jobs.engine.suspects import Suspects, read
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.records import Channel, Segment, Task
 from fabric_jobs.store import dead_letters, tasks
@@ -31,11 +32,14 @@ async def records(parts: Parts, task: Task, found: list[Channel], positions: dic
 
     `positions` is brought up to date: it passes over dead records.
     """
-    careful = {int(key): end for key, end in orjson.loads(task.careful).items()}
+    suspects = {key: each for key, each in read(task.careful).items() if each.step}
     if task.hand and not positions:
         channel_id, offset = orjson.loads(task.hand)  # its outputs are there in part
         segment = parts.store.records(channel_id, offset, max_bytes=1)
-        return await _hand_out(parts, task, channel_id, segment.part(offset, 1) if segment else None, bool(careful))
+        if segment is None:
+            return None
+        await _note(parts, task, f"[{channel_id}, {offset}]" if suspects else task.left_at)
+        return answer_with(channel_id, segment.part(offset, 1), careful=bool(suspects))
     for channel in found:
         key = channel.channel_id
         offset = max(positions.get(key, 0), channel.acked)
@@ -51,21 +55,29 @@ async def records(parts: Parts, task: Task, found: list[Channel], positions: dic
             continue
         if dead:
             segment = segment.part(offset, dead[0] - offset)
-        suspect = offset < careful.get(key, 0)
-        return await _hand_out(parts, task, key, segment.part(offset, 1) if suspect else segment, suspect)
-    if careful:
+        return (
+            await _hand_out(parts, task, key, segment.part(offset), suspects.get(key))
+            if suspects
+            else answer_with(key, segment)
+        )
+    if suspects:
         await _note(parts, task, None)
     return None
 
 
-async def _hand_out(
-    parts: Parts, task: Task, channel_id: int, segment: Segment | None, suspect: bool
-) -> Response | None:
-    if segment is None:
-        return None
-    if orjson.loads(task.careful):
-        await _note(parts, task, f"[{channel_id}, {segment.first_offset}]" if suspect else None)
-    return answer_with(channel_id, segment, careful=suspect)
+async def _hand_out(parts: Parts, task: Task, channel_id: int, segment: Segment, suspects: Suspects | None) -> Response:
+    """Answer with records of a task that has suspects: one step of them, noted before, or what is around them."""
+    offset = segment.first_offset
+    if suspects is None or offset >= suspects.end:
+        await _note(parts, task, None)
+        return answer_with(channel_id, segment)
+    if offset < suspects.first:
+        # Careful, or the step that comes next would be noted while these are in work.
+        await _note(parts, task, None)
+        return answer_with(channel_id, segment.part(offset, suspects.first - offset), careful=True)
+    step = segment.part(offset, min(suspects.step, suspects.end - offset))
+    await _note(parts, task, f"[{channel_id}, {offset}, {step.end}]" if step.count > 1 else f"[{channel_id}, {offset}]")
+    return answer_with(channel_id, step, careful=True)
 
 
 async def _note(parts: Parts, task: Task, left_at: str | None) -> None:

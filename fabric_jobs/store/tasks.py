@@ -144,7 +144,7 @@ class Again:
     lost: bool = False
     failures: int = 0  # that got no further than `failed_at`
     failed_at: str = ""
-    careful: str = "{}"  # {channel: offset}: below it, one record at a time
+    careful: str = "{}"  # {channel: [first, end, step]}: what may have killed it, see engine/suspects
     not_before_at: float = 0.0
 
 
@@ -160,7 +160,7 @@ def requeue(tx: Tx, task: Task, ending: Ending, again: Again, *, cause: str = ""
 
 
 def note_left(tx: Tx, task_id: int, number: int, left_at: str | None) -> None:
-    """Note the record that an attempt is at, [channel, offset] as JSON; None: at none."""
+    """Note the record that an attempt is at, [channel, offset] as JSON, or [channel, first, end] of several; None: at none."""
     tx.run("note_left", task_id=task_id, attempt=number, left_at=left_at)
 
 

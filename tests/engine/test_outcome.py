@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fabric_jobs.definitions import Action, Retries
 from fabric_jobs.engine.outcome import Ended, Outcome, backoff, describe_exit, outcome
+from fabric_jobs.engine.suspects import after_death, read
 from fabric_jobs.executors.base import LOST, STOPPED, UNPREPARED, AttemptExit
 from fabric_jobs.records import Task
 from fabric_jobs.states import TaskState
@@ -147,12 +150,50 @@ def test_the_record_of_a_cancelled_message_task_is_kept() -> None:
 # Streams
 
 
-def test_a_stream_that_died_without_a_word_is_handed_one_record_at_a_time_as_far_as_it_may_have_come() -> None:
-    found = ended_at(stream(), AttemptExit(137), at_record(limit=1), 1000.0)
-    assert found.state is TaskState.QUEUED
-    assert json.loads(found.again.careful) == {"5": 9}
-    found = ended_at(stream(), AttemptExit(137), at_record(on_error="continue"), 1000.0)
-    assert (found.state, found.dead, json.loads(found.again.careful)) == (TaskState.QUEUED, None, {"5": 9})
+@pytest.mark.parametrize("action", [at_record(limit=1), at_record(on_error="continue")])
+def test_a_stream_that_died_without_a_word_is_tried_at_full_speed_first(action: Action) -> None:
+    found = ended_at(stream(), AttemptExit(137), action, 1000.0)
+    assert (found.state, found.dead) == (TaskState.QUEUED, None)
+    assert json.loads(found.again.careful) == {"5": [3, 9, 0]}
+
+
+@pytest.mark.parametrize("action", [at_record(limit=1), at_record(on_error="continue")])
+def test_a_second_death_narrows_the_suspects_whatever_tries_are_left(action: Action) -> None:
+    once = stream(careful='{"5": [3, 9, 0]}', failures=1, failed_at='{"5": 3}')
+    second = ended_at(once, AttemptExit(137), action, 1000.0)
+    assert second.state is TaskState.QUEUED
+    assert json.loads(second.again.careful) == {"5": [3, 9, 2]}
+    third = ended_at(stream(careful=second.again.careful, left_at="[5, 5, 7]"), AttemptExit(137), action, 1000.0)
+    assert third.state is TaskState.QUEUED
+    assert json.loads(third.again.careful) == {"5": [5, 7, 1]}
+    last = stream(careful=third.again.careful, left_at="[5, 6]", failures=3)
+    assert ended_at(last, AttemptExit(137), at_record(on_error="continue"), 1000.0).dead == (5, 6)
+
+
+def test_a_stream_that_has_got_further_is_not_suspected_of_what_it_has_passed() -> None:
+    passed = stream(careful='{"5": [0, 3, 0]}', failures=1, failed_at='{"5": 0}')
+    found = ended_at(passed, AttemptExit(137), at_record(limit=1), 1000.0)
+    assert json.loads(found.again.careful) == {"5": [3, 9, 0]}
+
+
+@given(count=st.integers(1, 100_000), at=st.floats(0, 1, exclude_max=True))
+def test_two_reads_after_the_second_death_find_a_record_among_any_number(count: int, at: float) -> None:
+    culprit, progress = int(count * at), {5: (0, count)}
+    careful = after_death("{}", None, progress).careful
+    careful = after_death(careful, None, progress).careful
+    reads = 0
+    while True:
+        suspects = read(careful)[5]
+        first = suspects.first + (culprit - suspects.first) // suspects.step * suspects.step
+        end = min(first + suspects.step, suspects.end)
+        left_at = f"[5, {first}, {end}]" if end - first > 1 else f"[5, {first}]"
+        found = after_death(careful, left_at, progress)
+        reads += 1
+        if found.record is not None:
+            break
+        careful = found.careful
+    assert found.record == (5, culprit)
+    assert reads <= 2
 
 
 def test_without_tries_a_stream_fails_at_once_when_the_activation_is_to_fail() -> None:
@@ -176,7 +217,7 @@ def test_getting_further_begins_to_count_anew() -> None:
 
 
 def test_a_stream_that_fails_at_no_record_fails_the_activation_whatever_on_error_says() -> None:
-    careful = stream(careful='{"5": 9}', failed_at="x")
+    careful = stream(careful='{"5": [3, 9, 2]}', failed_at="x")
     found = ended_at(careful, AttemptExit(1), at_record(on_error="continue"), 1000.0)
     assert (found.state, found.dead) == (TaskState.FAILED, None)
     assert "no record is at fault" in found.cause

@@ -107,11 +107,14 @@ def _chunks(sender: Sender, acknowledge: str) -> Iterator[tuple[int, int, str, b
         count = answer.body.count(b"\n")
         positions[channel] = first + count
         target = _target(positions, acknowledge)
-        if count > 1:
+        # A single record is somebody waiting, and is handled first; so is what is suspected.
+        is_careful = "x-fabric-careful" in answer.headers
+        is_ahead = count > 1 and not is_careful
+        if is_ahead:
             _start(connection, target)
-        yield channel, first, answer.body.decode(), "x-fabric-careful" in answer.headers
-        if count == 1:
-            _start(connection, target)  # a single record is somebody waiting: it is handled first
+        yield channel, first, answer.body.decode(), is_careful
+        if not is_ahead:
+            _start(connection, target)
 
 
 def _target(positions: dict[int, int], acknowledge: str) -> str:
