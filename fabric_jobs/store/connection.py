@@ -77,3 +77,5 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         )
     for number, step in enumerate(steps[version:], start=version + 1):
         connection.executescript(f"begin immediate;\n{step.read_text()}\npragma user_version = {number};\ncommit;")
+    if version < len(steps):
+        connection.execute("pragma wal_checkpoint(truncate)")  # the log of a new database is larger than the database
