@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "daemon": (">= 0.6", ("--pairs", "3")),
     "logs": (">= 0.8", ("--pairs", "3")),
     "cold": ("<= 3", ()),
+    "growth": ("<= 1.1", ("--activations", "5000")),
     "poison": ("<= 6", ("--pairs", "3")),
     "build": ("<= 1.1", ()),
 }

@@ -65,7 +65,11 @@ def main() -> None:
         with owner(root) as gateway:
             cases = (
                 ("killed once", "once", "wanted <= 2: everything is read twice"),
-                ("a poison record", str(wanted.records * 5 // 8), "wanted <= 6: two deaths, two more reads, the last one"),
+                (
+                    "a poison record",
+                    str(wanted.records * 5 // 8),
+                    "wanted <= 6: two deaths, two more reads, the last one",
+                ),
             )
             for name, poison, goal in cases:
                 pairs = measure(
