@@ -76,7 +76,7 @@ def main() -> None:
     """Measure and print."""
     wanted = arguments(__doc__ or "", activations=20_000)
     with workspace() as root:
-        keys = {"type": "job", "receives": "message", "response": "stdout", "command": ["/bin/true"]}
+        keys: dict[str, object] = {"type": "job", "receives": "message", "response": "stdout", "command": ["/bin/true"]}
         write_action(root, "nothing", "", keys)
         write_daemon(root, "listens", DAEMON)
         with owner(root) as gateway:
