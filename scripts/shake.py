@@ -36,7 +36,7 @@ def main() -> int:
     order = ["--random-order", "--random-order-bucket=global", f"--random-order-seed={seed}"]
     command = [sys.executable, "-m", "pytest", "-n", "2", *order, *sys.argv[1:]]
     with load(os.cpu_count() or 1):
-        code = subprocess.run(command, check=False).returncode
+        code = subprocess.run(command, env={"FABRIC_JOBS_CRASH_SEED": seed, **os.environ}, check=False).returncode
     print(f"shake: SEED={seed} ended with {code}", flush=True)
     return code
 

@@ -88,6 +88,15 @@ def steps_of(text: str) -> Iterator[Step]:
             yield from console_steps(found["text"], line)
 
 
+def missing_in(text: str) -> list[str]:
+    """Return what blocks of a page need and is not there, each with the lines of its blocks."""
+    lines: dict[str, list[str]] = {}
+    for found in BLOCK.finditer(text):
+        if found["mark"] == "needs" and not is_there(found["value"]):
+            lines.setdefault(found["value"], []).append(str(text[: found.start("text")].count("\n") + 1))
+    return [f"{what} (lines {', '.join(where)})" for what, where in lines.items()]
+
+
 def is_there(what: str) -> bool:
     """Tell whether there is what a block needs: a Docker engine, a registry, else a command."""
     if what == "docker":
@@ -148,6 +157,9 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
         where = f"{name_of(page)}:{step.line}: $ {step.command}\n{output}"
         assert step.pattern.fullmatch(output), where
         assert code == 0 or step.may_fail, f"{where}exit code {code}"
+    missing = missing_in(page.read_text())
+    if missing:
+        pytest.skip(f"{name_of(page)}: all of it was run but what needs {'; '.join(missing)}")
 
 
 def docker_environment(place: Path) -> dict[str, str]:
@@ -156,6 +168,14 @@ def docker_environment(place: Path) -> dict[str, str]:
     own["FABRIC_JOBS_BUILD_ARGS"] = f"BASE_IMAGE={BASE_IMAGE} SCUTTLE_IMAGE={SCUTTLE_IMAGE}"
     own["REGISTRY"], own["REGISTRY_USER"] = REGISTRY, REGISTRY_USER
     return {**own, "PASSWORD_FILE": os.environ.get("FABRIC_JOBS_TEST_REGISTRY_PASSWORD_FILE", "")}
+
+
+def test_blocks_whose_need_is_absent_are_named() -> None:
+    block = "```console\n$ true\n```\n"
+    needy = f"<!-- needs: no-such-command -->\n{block}"
+    assert missing_in(f"{block}<!-- needs: sh -->\n{block}") == []
+    assert missing_in(f"{block}{needy}\n{needy}") == ["no-such-command (lines 6, 11)"]
+    assert len(list(steps_of(f"{block}{needy}\n{needy}"))) == 1
 
 
 def test_an_ellipsis_stands_for_anything_and_nothing_else_does() -> None:

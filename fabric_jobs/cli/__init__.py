@@ -11,7 +11,7 @@ from io import TextIOWrapper
 import click
 
 import fabric_jobs
-from fabric_jobs.cli.groups import Group
+from fabric_jobs.cli.groups import Group, with_help
 from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
 
 # Name, module, attribute, and the line that --help shows: reading it from the command would load every module.
@@ -51,7 +51,7 @@ class LazyGroup(Group):
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(f"fabric_jobs.cli.{module}"), attribute)
-        return command
+        return with_help(command)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; click itself would make a reader that went away a failure."""
@@ -98,7 +98,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # None when it is closed
             stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show is no reason to fail
     try:
-        code = cli.main(standalone_mode=False)  # that of `ctx.exit`, else None
+        code = with_help(cli).main(standalone_mode=False)  # that of `ctx.exit`, else None
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         sys.exit(130)

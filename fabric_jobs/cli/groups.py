@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 WHOLE = 1_000  # longer than any first sentence
@@ -21,9 +23,26 @@ class Group(click.Group):
             ctx.fail(f"No such command '{name}'. {nearest(name, self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command with its help; None when there is none."""
+        command = super().get_command(ctx, cmd_name)
+        return command and with_help(command)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         rows = [(name, f"{command.get_short_help_str(WHOLE).rstrip('.')}.") for name, command in commands if command]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def with_help(command: click.Command) -> click.Command:
+    """Return a command with its help, which is read from the source where PYTHONOPTIMIZE=2 has left out docstrings."""
+    if command.help is None and sys.flags.optimize >= 2 and command.callback is not None:
+        import ast
+        import inspect
+        import textwrap
+
+        (function,) = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(command.callback)))).body
+        command.help = ast.get_docstring(function) if isinstance(function, ast.FunctionDef) else None
+    return command

@@ -1,7 +1,7 @@
 """kill -9 of the owner and of tasks, at moments that a seed chooses: the answer is that of the undisturbed run.
 
-The seed is printed, and is taken from FABRIC_JOBS_CRASH_SEED when that is set: the same seed kills the same victims after
-the same numbers of records.
+The same seed kills the same victims after the same numbers of records. It is SEED, or FABRIC_JOBS_CRASH_SEED when that is set,
+and is printed when pytest begins and by every test that uses it; `make shake` sets its own.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from tests.acceptance.live import Live, Started, kill_attempt, program_of, records, until
+from tests.seeds import CRASH_SEED as SEED
 
 RECORDS = 4000
-SEED = int(os.environ.get("FABRIC_JOBS_CRASH_SEED") or random.SystemRandom().randrange(10**6))
 RUNS = 6
 
 # `doubled` sends two records for each odd one, `total` is an aggregator, `echo` answers record by record. The work of

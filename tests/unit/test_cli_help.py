@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import click
 import pytest
 
@@ -21,3 +25,17 @@ def test_the_list_of_commands_has_whole_sentences(name: str) -> None:
         assert f"{command} " in listed
     assert "..." not in listed
     assert listed.endswith(".")
+
+
+@pytest.mark.parametrize("words", [(), ("workspaces",), ("state", "prune")], ids=" ".join)
+def test_the_help_does_not_depend_on_docstrings(words: tuple[str, ...]) -> None:
+    said = [
+        subprocess.run(
+            [sys.executable, "-m", "fabric_jobs", *words, "--help"],
+            env={**os.environ, "PYTHONOPTIMIZE": level},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for level in ("", "2")
+    ]
+    assert said[0] == said[1]
