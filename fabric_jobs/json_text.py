@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from fabric_jobs.runtime.fabric_skill.records import no_number
+
 DEPTH = 512  # levels of arrays and objects of a record; an envelope around it has one more
 SHORTEST = 2 * DEPTH  # bytes: no shorter text is deeper, since each level has two brackets
 
@@ -15,13 +17,20 @@ def loads(text: str | bytes, *, levels: int = DEPTH) -> Any:
         value = json.loads(text, parse_constant=_refuse)
     except RecursionError:
         raise _too_deep(levels) from None
+    except _Constant:
+        value = json.loads(text, parse_constant=_Constant)
+        raise ValueError(no_number(value, lambda item: isinstance(item, _Constant))) from None
     if len(text) > SHORTEST and _depth(value) > levels:
         raise _too_deep(levels)
     return value
 
 
+class _Constant(Exception):
+    """NaN, Infinity or -Infinity, which Python's parser would take for numbers."""
+
+
 def _refuse(word: str) -> Any:
-    raise ValueError(f"{word} is not JSON")
+    raise _Constant(word)
 
 
 def _too_deep(levels: int) -> ValueError:

@@ -14,7 +14,8 @@ NOT_PRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00
 PLAIN_WORDS = (
     ("mapping values are not allowed", "a ':' stands where no key can be; put text that holds ': ' in quotes"),
     ("tab character", "a tab indents this line; indent with spaces"),
-    ("'\\t'", "a tab indents this line; indent with spaces"),
+    ("'\\t'", "a tab stands here; write spaces"),
+    ("block sequence entries", "a list cannot begin on the line of its key; begin it on the next one"),
     ("cannot start any token", "a value cannot start with this character; put the value in quotes"),
     ("could not find expected ':'", "this line has no ':' after its key"),
     ("found unexpected end of stream", "a quote is opened and never closed"),
@@ -42,7 +43,7 @@ def read(text: str, file: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
-        raise broken(file, place, _in_plain_words(error.problem or "")) from None
+        raise broken(file, place, _tab_at(text, place) or _in_plain_words(error.problem or "")) from None
     except ValueError as error:  # the parser without libyaml, for an escape that is no character
         raise broken(file, Place(1, 1), _in_plain_words(str(error))) from None
 
@@ -57,6 +58,15 @@ def _json_as_yaml(text: str) -> str:
 def _join_surrogates(match: re.Match[str]) -> str:
     pair = chr(int(match[2], 16)) + chr(int(match[3], 16))
     return match[1] + pair.encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+def _tab_at(text: str, place: Place) -> str:
+    """Return what to say where a tab is at a place, of which the parsers speak in different words; nothing where none is."""
+    line = "".join(text.splitlines()[place.line - 1 : place.line])
+    if line[place.column - 1 : place.column] != "\t" and "\t" not in line[: len(line) - len(line.lstrip())]:
+        return ""
+    is_indent = not line[: place.column - 1].strip()
+    return _in_plain_words("tab character" if is_indent else "'\\t'")
 
 
 def _in_plain_words(problem: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fabric_jobs import json_text
 from fabric_jobs.runtime.fabric_skill.records import decode, encode
 
 JSON = st.recursive(
@@ -60,6 +62,45 @@ def test_the_records_before_one_that_is_none_are_read() -> None:
 def test_numbers_that_json_has_not_are_refused(value: object) -> None:
     with pytest.raises(ValueError):
         encode(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (math.nan, "it is nan, which JSON does not have"),
+        ({"a": [1, {"b": math.nan}], "c": math.inf}, r"'a\[1\].b' is nan, which JSON does not have"),
+        ({"": {"c": -math.inf}}, "'.c' is -inf, which JSON does not have"),
+        ({"a": (1, b"x")}, r"'a\[1\]': an object of type bytes is not JSON"),
+        ({"a": {(1,): 1}}, "'a': keys must be "),
+    ],
+)
+def test_a_refusal_names_the_key(value: object, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        encode(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("NaN", "it is NaN, which JSON does not have"),
+        ('{"payload": {"a": [1, NaN]}}', "'payload.a[1]' is NaN, which JSON does not have"),
+        ('{"a": "NaN", "b": -Infinity}', "'b' is -Infinity, which JSON does not have"),
+    ],
+)
+def test_a_text_with_a_number_that_json_has_not_names_its_key(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        json_text.loads(text)
+
+
+def test_scalars_of_numpy_are_numbers_and_truth_values() -> None:
+    numpy = pytest.importorskip("numpy")
+    kinds = [numpy.int8, numpy.uint64, numpy.float16, numpy.float32, numpy.float64, numpy.bool_]
+    assert json.loads(encode([kind(1) for kind in kinds])) == [1, 1, 1, 1, 1, True]
+    with pytest.raises(ValueError, match="'a' is nan"):
+        encode({"a": numpy.float32("nan")})
+    for value in (numpy.datetime64("NaT"), numpy.timedelta64(1, "ns"), numpy.complex64(1), numpy.array([1])):
+        with pytest.raises(TypeError, match="is not JSON"):
+            encode(value)
 
 
 @pytest.mark.parametrize("value", [object(), b"x", {1, 2}, {(1, 2): 3}, [object()]])
