@@ -24,7 +24,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection.execute(
             "pragma secure_delete = off"
         )  # on in some builds: every deleted record would be written twice
-        connection.execute("pragma cache_size = -16384")
+        connection.execute("pragma cache_size = -4096")
         _migrate(connection, path)
     return connection
 
@@ -33,7 +33,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """Open the database for reading only; raise PlaceUnavailable when it cannot be read."""
     with _opened(path) as connection:
         connection.execute("pragma query_only = on")
-        connection.execute("pragma cache_size = -4096")
+        connection.execute("pragma cache_size = -1024")
     return connection
 
 

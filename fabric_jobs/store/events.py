@@ -37,5 +37,6 @@ def after(
     sql: Sql, number: int, *, project_id: str, activation_id: str | None = None, limit: int = 1000
 ) -> list[Event]:
     """Return what happened after event `number`, oldest first."""
-    rows = sql.all("events_after", after=number, project_id=project_id, activation_id=activation_id, limit=limit)
+    query = "events_after" if activation_id is None else "events_of_activation"
+    rows = sql.all(query, after=number, project_id=project_id, activation_id=activation_id, limit=limit)
     return [Event.from_row(row) for row in rows]
