@@ -80,7 +80,8 @@ class Composer:
                 value = resolve(event.value)
             except ValueError as error:
                 self._problem(_place(event), str(error))
-        return Node(value=value, place=_place(event))
+        written = event.value if isinstance(value, (bool, int, float)) else ""
+        return Node(value=value, place=_place(event), written=written)
 
     def _sequence(self, event: Any, depth: int) -> Node:
         items = []

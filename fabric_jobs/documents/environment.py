@@ -29,7 +29,19 @@ def read_environment(reader: Reader) -> dict[str, str]:
     for name, _ in inner.entries():
         if not NAME.fullmatch(name):
             inner.at_key(_bad_name(name), name)
-    return {name: "" if value.node.value is None else value.as_text() for name, value in inner.entries()}
+    return {name: _value(name, value) for name, value in inner.entries()}
+
+
+def _value(name: str, reader: Reader) -> str:
+    """Return the value of a variable; JSON that was posted may have numbers, a file may not: 1.10 would become 1.1."""
+    if reader.node.value is None:
+        return ""
+    written = reader.node.written
+    if written:
+        kind = "a boolean" if isinstance(reader.node.value, bool) else "a number"
+        reader.error(f'{written} is {kind}, and a variable is text; put it in quotes: {name}: "{written}"')
+        return written
+    return reader.as_text()
 
 
 def _from_text(reader: Reader, text: str) -> dict[str, str]:

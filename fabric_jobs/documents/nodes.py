@@ -29,6 +29,7 @@ class Node:
     value: dict[str, Node] | list[Node] | Scalar
     place: Place = NO_PLACE
     keys: dict[str, Place] = field(default_factory=dict)  # of a mapping from text: where each key stands
+    written: str = ""  # of a number or a boolean from text: its spelling, such as 1.10
 
     def plain(self) -> Any:
         """Return the JSON value without positions."""

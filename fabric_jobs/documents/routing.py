@@ -42,7 +42,7 @@ def _rule(reader: Reader) -> Rule:
     target = _target(reader, RULE_KEYS)
     if isinstance(reader.node.value, dict):
         reader.require("match", "say which value takes this rule")
-    return Rule(match=reader.loose_text("match"), target=target)
+    return Rule(match=_match(reader), target=target)
 
 
 def _target(reader: Reader | None, keys: tuple[str, ...]) -> Target:
@@ -66,3 +66,13 @@ def target_readers(reader: Reader) -> tuple[Reader, ...]:
     """Return the readers of a routing's targets, in the order of `Routing.targets()`."""
     default = reader.inner("all") or reader.inner("default")
     return (default, *reader.items("rules")) if default else ()
+
+
+def _match(reader: Reader) -> str:
+    """Return what a rule compares with; warn of a number whose text is another one, such as 1.10."""
+    text = reader.loose_text("match")
+    node = reader.node.child("match")
+    if node is not None and isinstance(node.value, float) and node.written not in ("", text):
+        message = f'{node.written} is the number {text} here; put it in quotes if that is not meant: "{node.written}"'
+        reader.warn(message, "match")
+    return text

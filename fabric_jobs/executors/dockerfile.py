@@ -19,6 +19,9 @@ SCUTTLE = "scuttle"  # waits for a service mesh; a local job has none
 SHELL = ("/bin/sh", "-c")
 # Patterns, compiled when they are first used: most files need none of them.
 PATH_IN_TEXT = r"(?<![\w.~$}/-])/[\w.@%+,/-]*"
+# The libraries of an image are not on this machine: what makes the loader look for them would break every program here.
+LOADER = ("LD_", "DYLD_", "GLIBC_TUNABLES", "GCONV_PATH", "PYTHONHOME")
+ELSEWHERE = "the libraries that it names are in the image only"
 SCUTTLE_IN_TEXT = r"^((?:exec\s+)?)(?:\S*/)?scuttle\s+"
 
 
@@ -82,10 +85,11 @@ class Dockerfile(NamedTuple):
         return tuple(self._local_word(word, directory) for word in words)
 
     def variables(self, directory: Path) -> dict[str, str]:
-        """Return the variables of ENV; image paths in them, also in lists such as PYTHONPATH, are those of `directory`."""
+        """Return the variables of ENV, but for those of the loader; image paths in them are those of `directory`."""
         return {
             name: ":".join(self._local(part, directory) for part in value.split(":"))
             for name, value in self.environment.items()
+            if not name.startswith(LOADER)
         }
 
     def directory(self, directory: Path) -> Path:
@@ -216,7 +220,9 @@ def _env(found: Dockerfile, instruction: Instruction) -> Dockerfile:
         pairs = {name: value for name, _, value in (word.partition("=") for word in split(instruction.rest, known))}
     else:
         pairs = {first: expand(rest.strip(), known)} if first else {}
-    return found._replace(environment={**found.environment, **pairs})
+    loader = (name for name in pairs if name.startswith(LOADER))
+    notes = (Note(line=instruction.line, text=f"'{name}' is not set on this machine: {ELSEWHERE}") for name in loader)
+    return found._replace(environment={**found.environment, **pairs}, notes=(*found.notes, *notes))
 
 
 def _workdir(found: Dockerfile, instruction: Instruction) -> Dockerfile:

@@ -24,10 +24,10 @@ def context_paths(directory: Path) -> Iterator[str]:
 
 
 def content_hash(directory: Path) -> str:
-    """Return the hash of what an image is built from: names, executable bits, links and bytes, and the Dockerfile.
+    """Return the hash of what an image is built from: names, permissions, links and bytes, and the Dockerfile.
 
-    It is the same on every machine: owners, times and the other permissions do not count. Raise InvalidDefinition for
-    what cannot be read.
+    Docker keeps the permissions of files and directories; owners and times do not count. Raise InvalidDefinition for what
+    cannot be read.
     """
     from hashlib import sha256  # late: it loads a large library
 
@@ -57,7 +57,7 @@ def _sent(directory: Path, below: str, ignore: Ignore, above: Matched) -> Iterat
 
 
 def _what(path: Path) -> bytes:
-    """Return a letter for the kind of file, and what it holds."""
+    """Return a letter for the kind of file, its permissions, and what it holds."""
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
@@ -65,8 +65,10 @@ def _what(path: Path) -> bytes:
     except OSError as error:
         raise _unreadable(path, error) from None
     if stat.S_ISREG(mode):
-        return (b"x" if mode & stat.S_IXUSR else b"f") + _digest(path)
-    return b"d" if stat.S_ISDIR(mode) else b"o"  # a pipe must not be opened: nobody writes to it
+        return b"f%04o " % stat.S_IMODE(mode) + _digest(path)
+    return (
+        b"d%04o" % stat.S_IMODE(mode) if stat.S_ISDIR(mode) else b"o"
+    )  # a pipe must not be opened: nobody writes to it
 
 
 def _digest_of_dockerfile(path: Path) -> bytes:

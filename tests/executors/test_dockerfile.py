@@ -190,6 +190,14 @@ def test_the_default_of_an_argument_before_the_first_stage(here: Path) -> None:
     assert dockerfile.read("ARG V=3.12\nFROM python:$V\nENV A=$V").variables(here) == {"A": ""}
 
 
+@pytest.mark.parametrize("name", ["LD_PRELOAD", "LD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "PYTHONHOME"])
+def test_a_variable_of_the_loader_is_not_set_here_and_remarked(here: Path, name: str) -> None:
+    found = dockerfile.read(f"FROM python:3\nENV A=1 {name}=/usr/lib/libjemalloc.so.2\nENV OLD_{name}=2")
+    assert found.variables(here) == {"A": "1", f"OLD_{name}": "2"}
+    (note,) = found.notes
+    assert str(note).startswith(f"Dockerfile line 2: '{name}' is not set on this machine")
+
+
 def test_the_shell_form(here: Path) -> None:
     text = "COPY . /app\nENTRYPOINT scuttle cd /app/src && python work.py --to=/app/out > /dev/null\nCMD ignored"
     shell, option, script, name = dockerfile.read(text).program(here)

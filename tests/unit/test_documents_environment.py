@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabric_jobs.documents import skill_from_json
+from fabric_jobs.documents import parse_skill, skill_from_json
 from fabric_jobs.documents.environment import format_environment, parse_environment
 from fabric_jobs.errors import InvalidDefinition
 
@@ -56,6 +56,31 @@ def test_what_is_no_environment(value: object, message: str) -> None:
     with pytest.raises(InvalidDefinition) as caught:
         environment(value)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [("1.10", "a number"), ("1", "a number"), ("0x1F", "a number"), ("1e3", "a number"), ("True", "a boolean")],
+)
+def test_a_file_has_to_quote_what_is_no_text(value: str, kind: str) -> None:
+    text = f"name: a\nactions:\n- name: a\n  environmentVariables:\n    VERSION: {value}\n"
+    with pytest.raises(InvalidDefinition) as caught:
+        parse_skill(text, "skill.yaml")
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line, problem.column) == ("skill.yaml", 5, 14)
+    assert problem.message == f'{value} is {kind}, and a variable is text; put it in quotes: VERSION: "{value}"'
+    quoted, _ = parse_skill(text.replace(value, f'"{value}"'), "skill.yaml")
+    assert quoted.actions[0].environment == {"VERSION": value}
+
+
+def test_a_rule_that_matches_a_number_with_another_spelling_is_a_warning() -> None:
+    target = "{action: a, runtime: cortex/jobs, output: o}"
+    rules = f"{{field: v, default: {target}, rules: [{{match: 1.10, action: a, runtime: cortex/jobs, output: o}}]}}"
+    text = f"name: a\nactions: [{{name: a}}]\noutputs: [{{name: o}}]\ninputs:\n- name: i\n  routing: {rules}\n"
+    _, problems = parse_skill(text, "skill.yaml")
+    assert '1.10 is the number 1.1 here; put it in quotes if that is not meant: "1.10"' in [p.message for p in problems]
+    _, problems = parse_skill(text.replace("1.10", "1.5"), "skill.yaml")
+    assert not [p.message for p in problems if "1.5" in p.message]
 
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True)

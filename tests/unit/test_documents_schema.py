@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import fabric_jobs
-from fabric_jobs.documents import action, agent, agent_from_json, mapping, ports, routing, skill, skill_from_json
+from fabric_jobs.documents import action, agent, mapping, parse_agent, parse_skill, ports, routing, skill
 from fabric_jobs.documents.reader import BOOKKEEPING
 from fabric_jobs.errors import InvalidDefinition
 
@@ -47,7 +47,7 @@ GOOD_ACTIONS: tuple[dict[str, Any], ...] = (
     {"command": ["python", "main.py"], "image": "x", "jobTimeout": 5, "timeout": 5},
     {"environmentVariables": '"A"="1, 2",B=x y'},
     {"environmentVariables": ""},
-    {"environmentVariables": {"A": 1, "B": None, "C.d": True}},
+    {"environmentVariables": {"A": "1", "B": None, "C.d": "true"}},
     {"podSpec": [{"path": "/a", "value": None}], "k8sResources": ["{}"]},
     {"receives": "stream", "message": "file", "response": "stdout", "onError": "complete", "workers": None},
     {"workers": 1, "retries": {"limit": 2, "backoff_seconds": 0.5, "max_backoff_seconds": 9}},
@@ -98,6 +98,8 @@ BAD_ACTIONS: tuple[dict[str, Any], ...] = (
     {"environmentVariables": '"1A"="x"'},
     {"environmentVariables": {"1A": "x"}},
     {"environmentVariables": {"A": []}},
+    {"environmentVariables": {"A": 1}},
+    {"environmentVariables": {"A": True}},
     {"environmentVariables": ["A=1"]},
     {"podSpec": [{"path": "a", "value": 1}]},
     {"podSpec": [{"path": "/a"}]},
@@ -189,7 +191,8 @@ def with_action(changes: dict[str, Any]) -> dict[str, Any]:
 
 def is_read(kind: str, document: Any) -> bool:
     try:
-        skill_from_json(document) if kind == "skill" else agent_from_json(document)
+        text = json.dumps(document)  # an editor checks files, and JSON that is posted may have a little more
+        parse_skill(text, "") if kind == "skill" else parse_agent(text, "")
     except InvalidDefinition:
         return False
     return True
