@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import fabric_jobs
+from fabric_jobs import shipped
 from fabric_jobs import state_dir as places
 from fabric_jobs.engine import Engine
 from fabric_jobs.engine.launch import Issuing
@@ -76,6 +77,8 @@ def _run(settings: Settings, ready: Ready) -> None:
             f"another process already serves {directory}; commands here use it, and owner.json there names it.",
             hint="If a command has started it, it ends some seconds after the last command and activation: then try again.",
         )
+    if directory.name == places.USUAL:
+        shipped.put_schemas(directory)
     sys.setswitchinterval(SWITCH_SECONDS)
     descriptors.raise_limit()
     for handler in logging.getLogger().handlers:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from fabric_jobs.errors import NotFound
 
 PACKAGE = Path(__file__).resolve().parent
+USUAL, SCHEMAS = ".fabric-jobs", "schemas"  # the state directory of a workspace, and a directory in it
+UPWARDS = {"skill": "../../", "agent": "../"}  # from skills/NAME/skill.yaml and agents/NAME.yaml to their workspace
 
 
 def templates_dir() -> Path:
@@ -20,10 +24,24 @@ def examples_dir() -> Path:
 
 
 def schema_address(kind: str) -> str:
-    """Return what an editor needs to find the JSON Schema of a `kind` (skill or agent) of this installation."""
-    path = schema_file(kind)
-    # Editors read the address up to the first blank; only the URI form can write a blank otherwise.
-    return path.as_uri() if any(character.isspace() for character in str(path)) else str(path)
+    """Return how a definition of a `kind` (skill or agent) names its JSON Schema: the same on every machine.
+
+    The path begins where the definition is. `put_schemas` puts there what it leads to.
+    """
+    return f"{UPWARDS[kind]}{USUAL}/{SCHEMAS}/{kind}.schema.json"
+
+
+def put_schemas(state_dir: Path) -> None:
+    """Copy the JSON Schemas of this installation to where definitions name them. Editors use them, and nothing else does."""
+    directory = state_dir / SCHEMAS
+    with suppress(OSError):
+        directory.mkdir(mode=0o700, exist_ok=True)
+        for kind in UPWARDS:
+            target, content = directory / schema_file(kind).name, schema_file(kind).read_bytes()
+            if not target.is_file() or target.read_bytes() != content:
+                partial = target.with_name(f"{target.name}.{os.getpid()}")
+                partial.write_bytes(content)
+                partial.replace(target)
 
 
 def schema_file(kind: str) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 ATTEMPT_VARIABLE = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # in the environment of whatever an attempt has started here
 SOCKET, SOCKETS = "owner.sock", "sockets"  # the file that tells in which directory the first one is
 SOCKET_PATH_LIMIT = 100  # bytes; the kernel's limit is 108, on some systems 104
+USUAL = ".fabric-jobs"  # in the root of a workspace
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 MINE = 0o600
 Identity = tuple[int, int]  # device and inode
@@ -52,13 +53,22 @@ def make(state_dir: Path) -> None:
         raise PermissionError(errno.EPERM, "it is a directory that all users share")
     if found.st_mode & OTHERS:
         _close(state_dir, found)
-    with os.scandir(state_dir) as entries:
+    with os.scandir(state_dir) as found_there:
+        entries = list(found_there)
         for entry in entries:
             status = entry.stat(follow_symlinks=False)
             if stat.S_ISREG(status.st_mode) and status.st_mode & OTHERS:
                 os.chmod(entry.path, MINE)
     if _is_open(attempts_dir(state_dir)):
         attempts_dir(state_dir).chmod(0o700)
+    if state_dir.name == USUAL or not entries:  # else there may be files of its user's in it
+        ignore_in_git(state_dir)
+
+
+def ignore_in_git(directory: Path) -> None:
+    """Let git ignore a directory with all that is in it, the token and the database; a file that is there stays."""
+    with suppress(FileExistsError), open(directory / ".gitignore", "x", opener=private_opener) as file:
+        file.write("*\n")
 
 
 def _is_open(path: Path) -> bool:

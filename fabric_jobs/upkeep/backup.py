@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, InvalidInput, PlaceUnavailable
+from fabric_jobs.state_dir import ignore_in_git
 from fabric_jobs.store.audit import Stop
 from fabric_jobs.store.copy import copy
 
@@ -106,6 +107,7 @@ class Backup:
             self._pack(partial, whole, mode)
         else:
             whole = partial
+            ignore_in_git(partial)
             for source, name in self._files():
                 self._copy_file(source, partial / name)
         _sync(whole)

@@ -9,6 +9,7 @@ from fabric_jobs import shipped
 from fabric_jobs.errors import AlreadyExists, NotFound
 from fabric_jobs.names import nearest
 from fabric_jobs.scaffold.files import disk_errors, read_tree, write_new
+from fabric_jobs.workspace.schemas import put_schemas
 
 SCHEMA_LINE = re.compile(rb"(# yaml-language-server: \$schema=)\S*?(skill|agent)\.schema\.json(?=\r?\n)")
 
@@ -30,11 +31,12 @@ def copy_example(name: str, destination: Path) -> Path:
             )
         files = read_tree(examples[name])
     write_new({path: _with_schema(path, content) for path, content in files.items()}, destination)
+    put_schemas(destination)
     return destination
 
 
 def _with_schema(path: str, content: bytes) -> bytes:
-    # In the example the first line leads to the schema of the checkout; a copy needs that of the installation.
+    # In the example the first line leads to the schema of the checkout; a copy has its own.
     found = SCHEMA_LINE.match(content) if path.endswith(".yaml") else None
     if not found:
         return content

@@ -15,6 +15,7 @@ from fabric_jobs.scaffold.files import disk_errors, write_new
 from fabric_jobs.scaffold.git import Progress
 from fabric_jobs.scaffold.templates import ignore, render
 from fabric_jobs.scaffold.yaml_text import scalar
+from fabric_jobs.workspace.schemas import put_schemas
 from fabric_jobs.workspace.tree import AGENT_SUFFIXES, SkillFile, Workspace
 
 AGENT_PORTS = ("input", "output")  # what an agent's ports are called where it names none
@@ -41,6 +42,7 @@ def generate_skill(
     """
     check_new_name(name, "skill")
     paths = render(template, name, destination, trust=trust, progress=progress)
+    put_schemas(destination)
     messages = (path.relative_to(destination) for path in paths if path.name == "message.json")
     message = next((path.as_posix() for path in messages if path.parts[:3] == ("skills", name, "invoke")), None)
     payload = ["--params-file", message] if message else ["--payload", "{}"]
@@ -62,6 +64,7 @@ def generate_agent(name: str, skills: tuple[str, ...], root: Path) -> Generated:
     text = agent_text(name, tuple(link.skill for link in chain))
     _check_no_agent(name, root)
     paths = write_new({f"agents/{name}.yaml": text.encode()}, root)
+    put_schemas(root)
     return Generated(paths=paths, root=root, next_command=_invoke_agent(name, chain[0], root))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -35,6 +36,20 @@ def activations(live: Live) -> list[str]:
 
 def copy(source: Live, target: Live) -> None:
     subprocess.run(["cp", "-r", source.root, target.root], check=True, capture_output=True)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_git_sees_neither_token_nor_database(live: Live) -> None:
+    live.skill("echo", ECHO)
+    live.ok("skills", "invoke", "echo", "--payload", "1")
+    backup = live.root / "kept"
+    live.ok("state", "backup", backup)
+    subprocess.run(["git", "init", "-q"], cwd=live.root, check=True)
+    listed = subprocess.run(["git", "status", "--short", "-uall"], cwd=live.root, check=True, capture_output=True)
+    files = [line[3:] for line in listed.stdout.decode().splitlines()]
+    assert (backup / "state.db").is_file()
+    assert [name for name in files if name.startswith((".fabric-jobs", "kept"))] == []
+    assert "skills/echo/skill.yaml" in files
 
 
 def test_a_copy_of_a_workspace_leaves_the_original_alone(live: Live, elsewhere: Live) -> None:

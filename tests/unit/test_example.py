@@ -66,7 +66,7 @@ def run(skill: str, message: object, stub: Path, *, stdin: str = "") -> subproce
 # -- copying -----------------------------------------------------------------------------------------
 
 
-def test_a_copy_has_every_file_and_leads_editors_to_the_installed_schema(tmp_path: Path) -> None:
+def test_a_copy_has_every_file_and_leads_editors_to_schemas_of_its_own(tmp_path: Path) -> None:
     destination = tmp_path / "new/flights-demo"
     assert copy_example("flights", destination) == destination
     original, copied = read_tree(FLIGHTS), read_tree(destination)
@@ -78,6 +78,8 @@ def test_a_copy_has_every_file_and_leads_editors_to_the_installed_schema(tmp_pat
         first, rest = copied[path].split(b"\n", 1)
         assert first.decode() == f"# yaml-language-server: $schema={shipped.schema_address(kind)}"
         assert rest == original[path].split(b"\n", 1)[1]
+        address = first.decode().partition("$schema=")[2]
+        assert ((destination / path).parent / address).read_bytes() == shipped.schema_file(kind).read_bytes()
 
 
 def test_the_first_line_of_the_original_leads_to_the_schema_of_the_checkout() -> None:
@@ -106,7 +108,8 @@ def test_what_a_run_left_is_not_copied(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(shipped, "examples_dir", lambda: tmp_path / "examples")
     copy_example("used", tmp_path / "copy")
     assert list(read_tree(tmp_path / "copy")) == ["skills/a/skill.yaml"]
-    assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == ["skills"]
+    assert not (tmp_path / "copy/.fabric-jobs/token").exists()
+    assert not (tmp_path / "copy/skills/a/__pycache__").exists()
 
 
 def test_a_directory_that_is_not_empty_is_refused(tmp_path: Path) -> None:

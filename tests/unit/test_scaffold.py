@@ -359,10 +359,3 @@ def test_a_wheel_has_them_inside_the_package(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "agents").mkdir()
     monkeypatch.setattr(shipped, "PACKAGE", tmp_path / "fabric_jobs")
     assert shipped.examples_dir() == tmp_path / "fabric_jobs/_shipped/agents"
-
-
-def test_the_address_of_a_schema_has_no_blanks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shipped, "PACKAGE", Path("/opt/fabric_jobs"))
-    assert shipped.schema_address("agent") == "/opt/fabric_jobs/schemas/agent.schema.json"
-    monkeypatch.setattr(shipped, "PACKAGE", Path("/opt/my tools"))
-    assert shipped.schema_address("skill") == "file:///opt/my%20tools/schemas/skill.schema.json"

@@ -41,6 +41,34 @@ def test_a_directory_that_was_made_beforehand_is_closed_with_its_files(tmp_path:
     assert (mode(tmp_path / "door"), mode(Path("/etc/passwd"))) == (0o755, before)
 
 
+def test_a_new_directory_ignores_itself_in_git(tmp_path: Path) -> None:
+    for name in ("new", ".fabric-jobs"):
+        places.make(tmp_path / name)
+        assert (tmp_path / name / ".gitignore").read_text() == "*\n"
+
+
+def test_one_that_was_made_by_an_older_version_does_too(tmp_path: Path) -> None:
+    usual = tmp_path / ".fabric-jobs"
+    usual.mkdir()
+    (usual / "state.db").touch()
+    places.make(usual)
+    assert (usual / ".gitignore").read_text() == "*\n"
+
+
+def test_a_directory_with_files_of_its_user_is_not_ignored(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    places.make(tmp_path)
+    assert not (tmp_path / ".gitignore").exists()
+
+
+def test_a_gitignore_that_is_there_stays(tmp_path: Path) -> None:
+    usual = tmp_path / ".fabric-jobs"
+    usual.mkdir()
+    (usual / ".gitignore").write_text("state.db\n")
+    places.make(usual)
+    assert (usual / ".gitignore").read_text() == "state.db\n"
+
+
 def test_a_directory_that_all_share_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
     with pytest.raises(PermissionError, match="all users share"):
