@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from fabric_jobs.executors import environments
+from fabric_jobs.executors import attempt_files, environments
 from fabric_jobs.executors.environments import Environment
 from fabric_jobs.state_dir import MINE, private_opener
 
@@ -106,8 +106,8 @@ def _build(environment: Environment, attempt: Path, building: int) -> None:
     (directory / "about").write_text(json.dumps({"python": version, "requirements": environment.summary}))
     pip = [sys.executable, "-P", "-m", "pip", "--python", inner]
     _run(attempt, building, "the requirements could not be installed", pip, [*PIP, "-r", str(environment.requirements)])
-    (directory / "complete.new").write_text(str(directory))
-    (directory / "complete.new").rename(directory / "complete")
+    os.sync()  # `complete` says that every file is there, also after a loss of power
+    attempt_files.write(directory / "complete", str(directory))
 
 
 def _run(attempt: Path, building: int, what: str, program: list[str], arguments: list[str]) -> None:

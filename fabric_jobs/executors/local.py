@@ -316,9 +316,12 @@ def _wait_unlocked(directory: Path) -> None:
 def _await_program(directory: Path) -> None:
     """Wait until the program has been started: a signal before that reaches the wrapper only, which does not pass it on."""
     deadline = time.monotonic() + PROGRAM_SECONDS
+    seen: float | None = None
     while _is_locked(directory) and time.monotonic() < deadline:
         with suppress(FileNotFoundError):
-            if time.time() - (directory / "pid").stat().st_mtime >= START_SECONDS:
+            age = time.time() - (directory / "pid").stat().st_mtime  # wrong where the time of day was changed meanwhile
+            seen = time.monotonic() if seen is None else seen
+            if age >= START_SECONDS or time.monotonic() - seen >= START_SECONDS:
                 return
         time.sleep(0.01)
 
