@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from fabric_jobs.errors import InvalidInput
 
 NEW_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,61}[A-Za-z0-9]")
+LONGEST_WORDS = 200  # of a task's name: a file system takes 255 bytes, and more is put after it
 DEFINED_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/.-]{0,252}[A-Za-z0-9]|[A-Za-z]")
 
 
@@ -21,6 +22,14 @@ def check_new_name(name: str, what: str) -> str:
         "ends with a letter or a digit, and has 2 to 63 characters.",
         hint="Choose another name, for example 'word-count'.",
     )
+
+
+def task_name(project_id: str, skill: str, action: str) -> str:
+    """Return a new name for a task; its directories and containers have it too, so what a path cannot have becomes '-'."""
+    import secrets  # late: commands that make no task do without it
+
+    words = re.sub(r"[^A-Za-z0-9_.-]", "-", f"{project_id}-{skill}-{action}")
+    return f"{words[:LONGEST_WORDS]}-{secrets.token_hex(4)}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

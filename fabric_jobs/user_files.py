@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 FILE_BYTES = 64 << 20  # of a file, where nothing smaller is said
-WORKSPACE_SIGNS = ("skills", ".fabric-jobs")  # the root of a workspace holds one of them
+STATE_DIRECTORY = ".fabric-jobs"
+WORKSPACE_SIGNS = ("skills", STATE_DIRECTORY)  # the root of a workspace holds one of them
+DOCKERFILE = "Dockerfile"
 HELD = ("skills", "agents")  # what is below these directories of a root belongs to the workspace
 
 UTF_8 = "UTF-8"
@@ -78,6 +80,18 @@ def mark_of(data: bytes) -> tuple[bytes, str]:
     return next((found for found in MARKS if data.startswith(found[0])), (b"", ""))
 
 
+def program_directory(source: Path, action: str) -> Path:
+    """Return where an action's program runs: actions/<name> of its skill, or its skill's directory when there is none."""
+    directory = source / "actions" / action
+    return directory if directory.is_dir() else source
+
+
+def built_from(source: Path, action: str) -> Path:
+    """Return what the image of an action is built from: actions/<name>, there or not, or in older skills that of skill.yaml."""
+    directory = source / "actions" / action
+    return source if not directory.is_dir() and (source / DOCKERFILE).is_file() else directory
+
+
 def _check_kind(status: os.stat_result, path: Path) -> None:
     kind = next((words for is_kind, words in KINDS if is_kind(status.st_mode)), "")
     if kind:
@@ -95,6 +109,8 @@ def _check_link(path: Path) -> None:
 
 def _workspace_of(path: Path) -> Path | None:
     """Return the root of the workspace that a file of a skill or an agent is in."""
+    if any((path.parent / sign).is_dir() for sign in WORKSPACE_SIGNS):
+        return path.parent  # of an agent.yaml or a skill.yaml in the root
     for inner, directory in pairwise(path.absolute().parents):
         is_root = any((directory / sign).is_dir() for sign in WORKSPACE_SIGNS)
         if inner.name in HELD and is_root:

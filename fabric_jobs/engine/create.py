@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, replace
 
 from fabric_jobs.clock import steady
 from fabric_jobs.engine.decide import AwaitSlot, CreateTasks, StartTask, decide
 from fabric_jobs.engine.snapshot import Snapshot, take
+from fabric_jobs.names import task_name
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import Node, Plan
 from fabric_jobs.settings import Settings, cpu_count
@@ -77,10 +77,9 @@ def _with_record(tx: Tx, snapshot: Snapshot, wanted: CreateTasks, offset: int | 
 
 def new_task(activation: Activation, node: Node) -> tasks.NewTask:
     """Return what a task of a node starts with: a job that reads no record yet."""
-    skill = node.skill_name.replace("/", "-")
     return tasks.NewTask(
         project_id=activation.project_id,
-        name=f"{activation.project_id}-{skill}-{node.action.name}-{secrets.token_hex(4)}",
+        name=task_name(activation.project_id, node.skill_name, node.action.name),
         activation_id=activation.activation_id,
         node=node.key,
         skill_name=node.skill_name,

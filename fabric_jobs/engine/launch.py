@@ -15,6 +15,7 @@ from fabric_jobs.records import Activation, SavedDefinition, Task
 from fabric_jobs.routing import Node, sending_id
 from fabric_jobs.store import definitions
 from fabric_jobs.store.sql import Sql
+from fabric_jobs.user_files import program_directory
 
 PAYLOAD_FILE = "payload.json"
 # Suffixes of quantities, as Kubernetes writes them.
@@ -103,19 +104,13 @@ def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "
     source = saved.source if saved is not None else ""
     images = saved.images if saved is not None else {}
     return ProcessSpec(
-        directory=_directory(Path(source), action.name) if source else None,
+        directory=program_directory(Path(source), action.name) if source else None,
         command=action.command,
         image=images.get(action.name, action.image),
         python=action.python,
         workspace=workspace,
         limits=limits_of(action.resources),
     )
-
-
-def _directory(source: Path, action: str) -> Path:
-    """Return where an action's program runs: its directory, or that of the skill when it has none."""
-    directory = source / "actions" / action
-    return directory if directory.is_dir() else source
 
 
 def limits_of(resources: Resources) -> Limits:

@@ -7,9 +7,12 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fabric_jobs.images.build_output import BuildOutput
 from fabric_jobs.images.docker_command import Builder, Process
+from fabric_jobs.images.ignore import IGNORE_FILES
+from fabric_jobs.user_files import DOCKERFILE, STATE_DIRECTORY, read_bytes
 
 TICK_SECONDS = 0.1  # between two looks at what is going on
 
@@ -26,8 +29,8 @@ class ImageBuild:
     use_cache: bool = True
 
 
-def build_command(build: ImageBuild, builder: Builder) -> list[str]:
-    """Return the command that builds an image."""
+def build_command(build: ImageBuild, builder: Builder, dockerfile: Path | None = None) -> list[str]:
+    """Return the command that builds an image; `dockerfile` is one that stands elsewhere."""
     words = list(builder.words)
     words += ["--progress=plain"] if builder.is_buildkit else []
     words += [] if build.use_cache else ["--no-cache"]
@@ -38,7 +41,23 @@ def build_command(build: ImageBuild, builder: Builder) -> list[str]:
         words += ["--label", f"{name}={value}"]
     for name in build.names:
         words += ["--tag", name]
+    words += ["--file", str(dockerfile)] if dockerfile else []
     return [*words, str(build.directory)]
+
+
+def holds_state(build: ImageBuild) -> bool:
+    """Tell whether the state of a workspace is in a build context: a skill can be a workspace of its own."""
+    return (build.directory / STATE_DIRECTORY).is_dir()
+
+
+def _dockerfile_without_state(build: ImageBuild, place: Path) -> Path:
+    """Write what BuildKit reads in place of the Dockerfile and the .dockerignore: the state, with its token, stays out."""
+    copied = place / DOCKERFILE
+    copied.write_bytes(read_bytes(build.directory / DOCKERFILE))
+    ignores = (build.directory / name for name in IGNORE_FILES)
+    ignored = next((read_bytes(path) for path in ignores if path.exists()), b"")
+    (place / IGNORE_FILES[0]).write_bytes(ignored + f"\n{STATE_DIRECTORY}\n".encode())
+    return copied
 
 
 class Running:
@@ -48,7 +67,9 @@ class Running:
         self.build = build
         self.output = BuildOutput(is_buildkit=builder.is_buildkit)
         self.code: int | None = None  # the exit code, once it has ended
-        self.process = Process(build_command(build, builder), builder.environment)
+        self._place = TemporaryDirectory(prefix="fabric-jobs-build-") if holds_state(build) else None
+        dockerfile = _dockerfile_without_state(build, Path(self._place.name)) if self._place else None
+        self.process = Process(build_command(build, builder, dockerfile), builder.environment)
         self._started = time.monotonic()
         self._took: float | None = None
 
@@ -65,6 +86,8 @@ class Running:
         if lines is not None:
             return True
         self.code = self.process.wait()
+        if self._place is not None:
+            self._place.cleanup()
         self._took = time.monotonic() - self._started
         return False
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from fabric_jobs.errors import InvalidDefinition, Problem
 from fabric_jobs.images.ignore import Ignore, Matched, read_ignore
-from fabric_jobs.user_files import read_bytes
+from fabric_jobs.user_files import DOCKERFILE, STATE_DIRECTORY, read_bytes
 
-DOCKERFILE = "Dockerfile"
 HASH_LENGTH = 12  # hex digits
 # Python writes it beside what it imports; it says nothing that the source does not say, and a local run must not be a change.
 NOT_HASHED = "__pycache__"
@@ -49,6 +48,8 @@ def _sent(directory: Path, below: str, ignore: Ignore, above: Matched) -> Iterat
         raise _unreadable(directory / below, error) from None
     for entry in entries:
         path = f"{below}/{entry.name}" if below else entry.name
+        if path == STATE_DIRECTORY:
+            continue  # a skill that is a workspace of its own: the state has a token in it
         ignored, matched = ignore.match(path, above)
         if not ignored:
             yield path

@@ -11,6 +11,7 @@ from posixpath import normpath
 from fabric_jobs.errors import InvalidDefinition, Problem
 from fabric_jobs.user_files import decoded, read_bytes
 
+IGNORE_FILES = ("Dockerfile.dockerignore", ".dockerignore")  # the first that is there
 Matched = tuple[bool, ...]  # which of the patterns matched a directory; what is in it is judged by that
 
 
@@ -50,7 +51,7 @@ def read_ignore(directory: Path) -> Ignore:
 
     Raise InvalidDefinition, with the line, for a pattern that Docker would refuse.
     """
-    for name in ("Dockerfile.dockerignore", ".dockerignore"):
+    for name in IGNORE_FILES:
         path = directory / name
         try:
             text = decoded(read_bytes(path), errors="surrogateescape")

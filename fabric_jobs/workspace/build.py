@@ -11,12 +11,13 @@ from pathlib import Path
 from fabric_jobs.definitions import Action
 from fabric_jobs.errors import InvalidDefinition, InvalidInput, NotFound, PlaceUnavailable, Problem
 from fabric_jobs.images import docker_command
-from fabric_jobs.images.building import ImageBuild, Running, build_all
+from fabric_jobs.images.building import ImageBuild, Running, build_all, holds_state
 from fabric_jobs.images.context import HASH_LENGTH, content_hash
 from fabric_jobs.images.docker_command import Builder
 from fabric_jobs.images.inspect import Image, inspect
 from fabric_jobs.images.registries import Registry, active
 from fabric_jobs.settings import cpu_count
+from fabric_jobs.user_files import built_from
 from fabric_jobs.workspace.images import (
     LABEL_ACTION,
     LABEL_CONTENT,
@@ -144,8 +145,18 @@ def carry_out(
         with_what = builder()
         if not with_what.is_buildkit:
             warn(OLD_BUILDER)
+            _check_without_buildkit(group[0].target for group in groups.values())
         _build(groups, with_what, lambda: watch(rows))
     return rows
+
+
+def _check_without_buildkit(targets: Iterable[Target]) -> None:
+    for target in targets:
+        if holds_state(target.build):
+            raise PlaceUnavailable(
+                f"Docker's old builder would put the state of this workspace into the image of '{target.action}'.",
+                hint="Install the plugin 'buildx', or move the skill to skills/NAME/ of a workspace.",
+            )
 
 
 def _build(groups: dict[str, list[Row]], builder: Builder, watch: Callable[[], None]) -> None:
@@ -205,7 +216,7 @@ def _target(found: SkillFile, action: Action, registry: Registry | None, options
 
 def _is_from_elsewhere(found: SkillFile, action: Action) -> bool:
     """Tell whether an action has no files here and names an image of somebody else, which is used as it is."""
-    return "/" in image_of(found, action) and not (found.directory / "actions" / action.name).exists()
+    return "/" in image_of(found, action) and not built_from(found.directory, action.name).exists()
 
 
 def _same_names(targets: Sequence[Target]) -> list[Problem]:

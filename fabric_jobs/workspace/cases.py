@@ -82,10 +82,10 @@ def cases_of_agent(found: AgentFile, workspace: Workspace) -> Iterator[Case]:
 def agent_cases(path: Path, workspace: Workspace) -> Path:
     """Return where the cases of an agent lie: agents/invoke/<file name without suffix>, or invoke/ beside an agent.yaml.
 
-    The second is for an agent that has a directory of its own.
+    The second is for an agent that has a directory of its own below agents/.
     """
     agents = workspace.root / "agents"
-    return agents / INVOKE / path.stem if path.parent == agents else path.parent / INVOKE
+    return agents / INVOKE / path.stem if path.parent in (agents, workspace.root) else path.parent / INVOKE
 
 
 def _cases_of(workspace: Workspace, kind: str, name: str) -> Iterator[Case]:

@@ -38,11 +38,15 @@ class Checked(Generic[T]):
         self.error(message, *steps, level="warning")
 
 
-def check_file(path: Path, define: Callable[[Document], tuple[T, tuple[Problem, ...]]]) -> Checked[T]:
+def check_file(
+    path: Path,
+    define: Callable[[Document], tuple[T, tuple[Problem, ...]]],
+    read: Callable[[Path], Document] = read_file,
+) -> Checked[T]:
     """Return a file with all that is wrong with it alone."""
     node = Node(value=None)
     try:
-        document = read_file(path)
+        document = read(path)
         node = document.node
         definition, warnings = define(document)
     except InvalidDefinition as error:

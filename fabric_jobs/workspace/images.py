@@ -7,9 +7,10 @@ from pathlib import Path
 from fabric_jobs.definitions import Action
 from fabric_jobs.errors import InvalidDefinition, NotFound, Problem
 from fabric_jobs.images import names
-from fabric_jobs.images.context import DOCKERFILE, content_hash
+from fabric_jobs.images.context import content_hash
 from fabric_jobs.images.inspect import inspect
 from fabric_jobs.images.registries import Registry, active
+from fabric_jobs.user_files import DOCKERFILE, built_from
 from fabric_jobs.workspace.tree import SkillFile, shown
 
 LABEL_SKILL = "fabric-jobs.skill"
@@ -26,7 +27,7 @@ def images_of(found: SkillFile) -> dict[str, str]:
     """
     registry = active()
     actions = {
-        action.name: action for action in found.skill.actions if (found.directory / "actions" / action.name).is_dir()
+        action.name: action for action in found.skill.actions if built_from(found.directory, action.name).is_dir()
     }
     wanted = {name: reference_of(found, action, registry) for name, action in actions.items()}
     latest = {name: other_name_of(found, action, registry) for name, action in actions.items()}
@@ -55,7 +56,7 @@ def other_name_of(found: SkillFile, action: Action, registry: Registry | None) -
 
 def context_of(found: SkillFile, action: Action) -> Path:
     """Return the directory that the image of an action is built from; raise InvalidDefinition when it has no Dockerfile."""
-    directory = found.directory / "actions" / action.name
+    directory = built_from(found.directory, action.name)
     if (directory / DOCKERFILE).is_file():
         return directory
     message = f"the action '{action.name}' of the skill '{found.skill.name}' has no Dockerfile; write this file"

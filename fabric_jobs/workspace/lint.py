@@ -12,7 +12,7 @@ from fabric_jobs.workspace.checked import Checked, check_file
 from fabric_jobs.workspace.lint_agent import lint_agent
 from fabric_jobs.workspace.lint_case import case_problems
 from fabric_jobs.workspace.lint_skill import lint_skill
-from fabric_jobs.workspace.tree import AgentFile, Workspace, shown
+from fabric_jobs.workspace.tree import AgentFile, Workspace, read_skill_file, shown
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def lint(workspace: Workspace) -> tuple[Problem, ...]:
 
     An error is what an invocation would refuse or could not end; a warning is what has no effect or will surprise.
     """
-    skills = [check_file(path, skill_of) for path in workspace.skill_paths()]
+    skills = [check_file(path, skill_of, read_skill_file) for path in workspace.skill_paths()]
     agents = [check_file(path, agent_of) for path in workspace.agent_paths()]
     known = {_name(checked): checked.definition for checked in reversed(skills)}
     for skill in skills:

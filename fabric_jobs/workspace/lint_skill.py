@@ -12,7 +12,7 @@ from fabric_jobs.errors import InvalidInput, Problem
 from fabric_jobs.executors.dockerfile import read_file
 from fabric_jobs.executors.program import interpreter
 from fabric_jobs.executors.requirements import read as read_requirements
-from fabric_jobs.user_files import read_text
+from fabric_jobs.user_files import built_from, read_text
 from fabric_jobs.workspace.cases import INVOKE, MESSAGE, Case, cases_of_skill
 from fabric_jobs.workspace.checked import Checked
 from fabric_jobs.workspace.lint_case import case_problems
@@ -52,7 +52,7 @@ def _check_cases(checked: Checked[Skill], skill: Skill) -> None:
 def _check_programs(checked: Checked[Skill], skill: Skill) -> None:
     used = {target.action for port in skill.inputs for target in port.routing.targets()}
     for index, action in enumerate(skill.actions):
-        dockerfile = checked.path.parent / "actions" / action.name / "Dockerfile"
+        dockerfile = built_from(checked.path.parent, action.name) / "Dockerfile"
         if not action.command and not dockerfile.exists():
             message = f"the action has no program: write {shown(dockerfile)}, or give the action a 'command'"
             checked.error(message, "actions", index, "name")

@@ -7,7 +7,7 @@ from typing import Any
 
 from fabric_jobs.documents import agent_of, skill_of
 from fabric_jobs.errors import InvalidDefinition
-from fabric_jobs.workspace.tree import Workspace, read_file, shown
+from fabric_jobs.workspace.tree import Workspace, read_file, read_skill_file, shown
 
 
 def listing(root: Path, kind: str) -> list[dict[str, Any]]:
@@ -19,8 +19,7 @@ def listing(root: Path, kind: str) -> list[dict[str, Any]]:
 
 def _entry(path: Path, kind: str) -> dict[str, Any]:
     try:
-        document = read_file(path)
-        found = skill_of(document)[0] if kind == "skill" else agent_of(document)[0]
+        found = skill_of(read_skill_file(path))[0] if kind == "skill" else agent_of(read_file(path))[0]
     except InvalidDefinition as error:
         stem = path.parent.name if path.stem in ("skill", "agent") else path.stem
         return {"name": stem, "title": "", "ports": [], "file": shown(path), "problems": len(error.problems)}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fabric_jobs.errors import NotFound
 from fabric_jobs.images.registries import Registry
+from fabric_jobs.user_files import built_from
 from fabric_jobs.workspace.images import image_of, other_name_of, reference_of
 from fabric_jobs.workspace.lock_file import Lock, LockedImage
 from fabric_jobs.workspace.tree import SkillFile, shown
@@ -52,7 +53,7 @@ def planned_images(found: SkillFile, registry: Registry | None) -> tuple[Planned
     """
     images = []
     for action in found.skill.actions:
-        if "/" in image_of(found, action) and not (found.directory / "actions" / action.name).exists():
+        if "/" in image_of(found, action) and not built_from(found.directory, action.name).exists():
             continue
         repository, _, tag = reference_of(found, action, registry).rpartition(":")
         other_tag = other_name_of(found, action, registry).rpartition(":")[2]

@@ -14,12 +14,13 @@ from fabric_jobs.documents import Document, agent_of, is_name, read, skill_of
 from fabric_jobs.errors import InvalidDefinition, NotFound, Problem
 from fabric_jobs.names import nearest
 from fabric_jobs.settings import definition_bytes
-from fabric_jobs.user_files import read_text
+from fabric_jobs.user_files import HELD, STATE_DIRECTORY, read_text
+from fabric_jobs.workspace.older import completed
 
-STATE_DIRECTORY = ".fabric-jobs"
 SKILL_FILE = "skill.yaml"
 AGENT_FILE = "agent.yaml"
 AGENT_SUFFIXES = (".yaml", ".yml", ".json")
+ROOT_AGENTS = tuple(f"agent{suffix}" for suffix in AGENT_SUFFIXES)  # as published skills of Fabric have theirs
 # Below a skill's own directory these hold programs and messages, never skills; a virtual environment there is large.
 NOT_SEARCHED_IN_SKILL = frozenset({"actions", "invoke"})
 
@@ -57,14 +58,20 @@ class Workspace:
     root: Path
 
     def skill_paths(self) -> tuple[Path, ...]:
-        """Return every skills/**/skill.yaml, sorted; a directory that is reached twice through links counts once."""
-        return tuple(sorted(path / SKILL_FILE for path, files in _walk(self.root / "skills") if SKILL_FILE in files))
+        """Return every skills/**/skill.yaml, sorted; a directory that is reached twice through links counts once.
+
+        The root may be a skill itself.
+        """
+        found = [path / SKILL_FILE for path, files in _walk(self.root / "skills") if SKILL_FILE in files]
+        own = self.root / SKILL_FILE
+        return tuple(sorted([*found, own] if own.is_file() else found))
 
     def agent_paths(self) -> tuple[Path, ...]:
-        """Return every agents/*.yaml, *.yml and *.json, and every agents/**/agent.yaml, sorted."""
+        """Return every agents/*.yaml, *.yml and *.json, every agents/**/agent.yaml, and the agent.yaml of the root, sorted."""
         agents = self.root / "agents"
         found = {path / AGENT_FILE for path, files in _walk(agents) if AGENT_FILE in files}
         found |= {path for path in _children(agents) if path.suffix in AGENT_SUFFIXES and not path.is_dir()}
+        found |= {self.root / name for name in ROOT_AGENTS if (self.root / name).is_file()}
         return tuple(sorted(found))
 
     def skill(self, name: str) -> SkillFile:
@@ -73,13 +80,14 @@ class Workspace:
         Raise NotFound, with the nearest name, or InvalidDefinition when its file is wrong.
         """
         likely = self.root / "skills" / name / SKILL_FILE
-        document = read_file(likely) if is_name(name) and os.path.lexists(likely) else None
+        document = read_skill_file(likely) if is_name(name) and os.path.lexists(likely) else None
         if document is not None and name_of(document) in (name, ""):
             return _load_skill(likely, document)
         found = _find(self.skill_paths(), name)
         if found is None:
             raise self._no_such("skill", name, self.skill_paths())
-        return _load_skill(*found)
+        path, document = found
+        return _load_skill(path, completed(document, path.parent))
 
     def skills(self) -> tuple[SkillFile, ...]:
         """Return all skills, by their paths; raise InvalidDefinition with the problems of every file that is wrong."""
@@ -87,7 +95,7 @@ class Workspace:
         problems: list[Problem] = []
         for path in self.skill_paths():
             try:
-                found.append(_load_skill(path, read_file(path)))
+                found.append(_load_skill(path, read_skill_file(path)))
             except InvalidDefinition as error:
                 problems += error.problems
         if problems:
@@ -148,18 +156,25 @@ class Workspace:
 def find_root(start: Path, given: Path | None) -> Path:
     """Return the root of the workspace: `given`, else the nearest directory from `start` upwards that is one.
 
-    A workspace holds skills/ or .fabric-jobs/. Raise NotFound when `given` is no directory, or none is found.
+    A workspace holds skills/ or .fabric-jobs/, or is one skill or agent that belongs to no other workspace. Raise NotFound
+    when `given` is no directory, or none is found.
     """
     if given is not None:
         if given.is_dir():
             return given.absolute()
         raise NotFound(f"the workspace {given} is not a directory.", hint="Name a directory that holds skills/.")
     origin = start.absolute()
+    single: Path | None = None
     for directory in (origin, *origin.parents):
         if (directory / "skills").is_dir() or (directory / STATE_DIRECTORY).is_dir():
-            return directory
+            is_apart = single and not any(single.is_relative_to(directory / held) for held in HELD)
+            return single if single and is_apart else directory
+        if single is None and any((directory / name).is_file() for name in (SKILL_FILE, *ROOT_AGENTS)):
+            single = directory
+    if single is not None:
+        return single
     raise NotFound(
-        f"{origin} is not in a workspace: neither it nor a directory above it holds skills/.",
+        f"{origin} is not in a workspace: neither it nor a directory above it holds skills/ or skill.yaml.",
         hint="Go to your workspace, name it with --workspace, or begin one with 'fabric-jobs workspaces generate'.",
     )
 
@@ -167,6 +182,11 @@ def find_root(start: Path, given: Path | None) -> Path:
 def read_file(path: Path) -> Document:
     """Return the document in a file; raise InvalidDefinition when it cannot be read or is not YAML."""
     return read(_text_of(path), shown(path))
+
+
+def read_skill_file(path: Path) -> Document:
+    """Return the document of a skill as `read_file` does, with its actions where the older layout leaves them out."""
+    return completed(read_file(path), path.parent)
 
 
 def _text_of(path: Path) -> str:
@@ -234,6 +254,8 @@ def _walk(top: Path) -> Iterator[tuple[Path, list[str]]]:
             inner.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
+        if "pyvenv.cfg" in files:  # a virtual environment, beside the program of an older skill
+            inner.clear()
         skipped = NOT_SEARCHED_IN_SKILL if SKILL_FILE in files else frozenset()
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name not in skipped)
         yield Path(directory), files

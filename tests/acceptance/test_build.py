@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -251,3 +252,18 @@ def test_a_platform_is_handed_on(live: Live, name: str) -> None:
     (row,) = live.ok("workspaces", "build", "--platform", "linux/arm64", "--output", "json").value
     assert row["platform"] == "linux/arm64"
     assert docker("image", "inspect", "--format", "{{.Architecture}}", row["image"]).stdout.strip() == "arm64"
+
+
+def test_the_state_of_a_skill_that_is_a_workspace_stays_out_of_its_image(live: Live, name: str) -> None:
+    (live.root / "skills").rmdir()
+    target = {"action": name, "runtime": "cortex/jobs", "output": "o"}
+    document = {"name": name, "inputs": [{"name": "i", "routing": {"all": target}}], "outputs": [{"name": "o"}]}
+    (live.root / "skill.yaml").write_text(json.dumps(document))
+    (live.root / "Dockerfile").write_text(ON_PYTHON + 'ENTRYPOINT ["ls", "-A", "/app"]\n')
+    (live.root / ".dockerignore").write_text("left-out")
+    (live.root / "left-out").touch()
+    live.state.mkdir(exist_ok=True)
+    (live.state / "owner.json").write_text("a token")
+    live.ok("workspaces", "build")
+    listed = docker("run", "--rm", "--network", "none", f"{name}:latest").stdout.split()
+    assert sorted(listed) == [".dockerignore", "Dockerfile", "skill.yaml"]

@@ -7,11 +7,12 @@ those of any other program; what is here is only how to reach it.
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 
 from fabric_jobs.definitions import Action
@@ -20,6 +21,7 @@ from fabric_jobs.engine.finish import last_lines
 from fabric_jobs.engine.outcome import describe_exit
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.base import STOPPED, AttemptExit, AttemptSpec, Executor, ProcessSpec
+from fabric_jobs.names import task_name
 from fabric_jobs.records import Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.states import TaskState
@@ -43,13 +45,20 @@ def fingerprint(process: ProcessSpec, executor: str) -> str:
         found.update(process.image.encode())
         return found.hexdigest()
     named = {Path(word).name for word in process.command} | {"requirements.txt", "Dockerfile"}
-    for path in sorted(directory.rglob("*"))[:FILES_LIMIT]:
+    for path in islice(_files(directory), FILES_LIMIT):
         if (path.suffix == ".py" or path.name in named) and path.is_file():
             stat = path.stat()
             found.update(
                 f"{path.relative_to(directory)}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape")
             )
     return found.hexdigest()
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Yield the files below a directory but for hidden directories, in an order that stays."""
+    for top, inner, files in os.walk(directory):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))  # .fabric-jobs/ changes with each run
+        yield from (Path(top, name) for name in sorted(files))
 
 
 class DaemonFailed(Exception):
@@ -292,10 +301,9 @@ def spec_of(daemon: Daemon, task: Task, port: int) -> AttemptSpec:
 
 
 def _new_task(key: DaemonKey) -> NewTask:
-    skill = key.skill_name.replace("/", "-")
     return NewTask(
         project_id=key.project_id,
-        name=f"{key.project_id}-{skill}-{key.action}-{secrets.token_hex(4)}",
+        name=task_name(key.project_id, key.skill_name, key.action),
         activation_id=None,
         node=key.node,
         skill_name=key.skill_name,
