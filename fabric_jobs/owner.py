@@ -75,7 +75,7 @@ def _run(settings: Settings, ready: Ready) -> None:
         os.close(lock)
         raise AlreadyExists(
             f"another process already serves {directory}; commands here use it, and owner.json there names it.",
-            hint="If a command has started it, it ends some seconds after the last command and activation: then try again.",
+            hint="If a command has started it, it gives way once its activations have ended: then try again.",
         )
     if directory.name == places.USUAL:
         shipped.put_schemas(directory)

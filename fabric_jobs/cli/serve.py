@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fabric_jobs.cli import options, quantities
+
+if TYPE_CHECKING:
+    from fabric_jobs.settings import Settings
+    from fabric_jobs.state_dir import Address
 
 
 @click.command("serve")
@@ -64,18 +69,12 @@ def command(
       fabric-jobs serve --retain-days 30 --retain-size 10GB
       fabric-jobs serve --until-idle
     """
-    from fabric_jobs.owner import run
     from fabric_jobs.settings import Settings
-    from fabric_jobs.state_dir import Address
 
     directory = (
         state_dir.absolute() if state_dir is not None else options.state_dir_of(None, options.root_of(workspace))
     )
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-
-    def ready(address: Address) -> None:
-        click.echo(f"Serving {directory} at {address.url}; the token is in {directory / 'owner.json'}.", err=True)
-        click.echo("Ctrl-C ends it; jobs go on.", err=True)
 
     settings = Settings(
         state_dir=directory,
@@ -87,4 +86,26 @@ def command(
         retain_days=retain_days,
         retain_bytes=retain_size,
     )
-    run(settings, ready)
+    _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
+    """Be the owner; one that a command has started, and that has nothing to do, makes room."""
+    from fabric_jobs.client.owner import retire
+    from fabric_jobs.errors import AlreadyExists
+    from fabric_jobs.owner import run
+
+    directory = settings.state_dir
+
+    def ready(address: Address) -> None:
+        click.echo(f"Serving {directory} at {address.url}; the token is in {directory / 'owner.json'}.", err=True)
+        click.echo("Ctrl-C ends it; jobs go on.", err=True)
+
+    while True:
+        try:
+            run(settings, ready)
+        except AlreadyExists:
+            if not retire(directory):
+                raise
+        else:
+            return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.runtime.fabric_skill.http import Connection, Disconnected
 
 PATIENCE_SECONDS = 15.0
+RETIRE = "/fabric/v4/projects/local/state/retire"
 ANSWER_SECONDS = 10.0  # an owner that holds the lock and does not answer for so long is an error
 
 
@@ -86,6 +88,27 @@ def running(state_dir: Path) -> places.Address | None:
     except Disconnected:
         return None
     return address
+
+
+def retire(state_dir: Path) -> bool:
+    """End the owner that a command has started, unless something runs; return whether there is none any more."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while _is_locked(state_dir):
+        address = places.read_address(state_dir)
+        if time.monotonic() > deadline or (address is not None and not _gives_way(address)):
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _gives_way(address: places.Address) -> bool:
+    try:
+        connection = Connection(address.socket, address.token)
+        answer = connection.request("POST", RETIRE, b"{}", timeout=ANSWER_SECONDS)
+        connection.close()
+    except Disconnected:
+        return True  # it is on its way out
+    return answer.status == 200 and bool(json.loads(answer.body)["ending"])
 
 
 def _await_owner(state_dir: Path, deadline: float) -> places.Address | None:

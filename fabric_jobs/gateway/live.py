@@ -76,6 +76,7 @@ class Live:
         self.targets: Known[tuple[str, str, str], list[Channel]] = Known()  # by activation, node and output
         self.claims: Known[str, dict[str, Any]] = Known()  # by token
         self.closing = False
+        self.retiring = asyncio.Event()  # another owner wants to take over
         store.listen(self._committed)
 
     async def wait(self, keys: list[Key], seconds: float) -> bool:

@@ -70,6 +70,7 @@ class Server:
         watches = [asyncio.create_task(self._watch_connections()), asyncio.create_task(self._retain())]
         if self._parts.settings.until_idle:
             watches.append(asyncio.create_task(self._watch_idle()))
+            watches.append(asyncio.create_task(self._watch_retiring()))
         await self._server.main_loop()
         for watch in watches:
             watch.cancel()
@@ -125,6 +126,10 @@ class Server:
                 self._last_busy = time.monotonic()
             elif time.monotonic() - self._last_busy >= idle:
                 self.stop()
+
+    async def _watch_retiring(self) -> None:
+        await self._parts.live.retiring.wait()
+        self.stop()
 
     async def _retain(self) -> None:
         """Delete what is too old or too much, now and from time to time; at least what an earlier owner has begun to delete."""

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.gateway.json_response import Json, object_of
 from fabric_jobs.gateway.parts import flag_of, milliseconds, number_of, over_tcp, parts_of, project_of, whole_of
+from fabric_jobs.store import activations
 from fabric_jobs.upkeep import Backup, BackupWanted, Choice, Wanted
 
 SLICE_SECONDS = 2.0  # a call deletes for so long; who wants more calls again
@@ -49,6 +50,17 @@ async def show_size(request: Request) -> Response:
         ],
     }
     return Json(body)
+
+
+async def retire_owner(request: Request) -> Response:
+    """End an owner that a command has started, for `serve` to take its place, unless something runs or this came from elsewhere."""
+    parts = parts_of(request)
+    project_of(request)
+    is_busy = parts.upkeep.busy or parts.traffic.in_flight > 1 or bool(activations.unsettled(parts.store.read))
+    is_ending = parts.settings.until_idle and not is_busy and not over_tcp(request)
+    if is_ending:
+        parts.live.retiring.set()
+    return Json({"success": True, "ending": is_ending})
 
 
 async def check_state(request: Request) -> Response:
@@ -169,6 +181,7 @@ ROUTES = [
     Route(P + "/check", check_state, methods=["GET"]),
     Route(P + "/prune", choose_prunable, methods=["GET"]),
     Route(P + "/prune", prune_state, methods=["POST"]),
+    Route(P + "/retire", retire_owner, methods=["POST"]),
     Route(P + "/compact", compact_state, methods=["POST"]),
     Route(P + "/backup", start_backup, methods=["POST"]),
     Route(P + "/backup", show_backup, methods=["GET"]),

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -132,6 +133,46 @@ def test_a_second_serve_says_who_serves(live: Live) -> None:
     assert f"another process already serves {live.state}" in said
     assert live.owner() == serving.pid
     assert live.get("/skills")["success"] is True
+
+
+def test_serve_takes_over_from_an_idle_owner(tmp_path: Path) -> None:
+    live = Live(tmp_path / "w", idle_seconds=600)  # it would not end by itself
+    try:
+        live.skill("echo", ECHO)
+        assert live.invoke("echo", 1)["response"] == "1"
+        idle = live.owner()
+        serving = live.start("serve")
+        serving.wait_for("Serving")
+        assert live.owner() == serving.pid != idle
+        assert live.invoke("echo", 2)["response"] == "2"
+    finally:
+        live.close()
+
+
+def test_serve_does_not_take_over_while_an_activation_runs(live: Live) -> None:
+    gate = live.gate("gate")
+    live.skill("held", HELD)
+    activation = live.detach("held")
+    until((live.root / "began").exists, "the job runs")
+    owner = live.owner()
+    assert "gives way once its activations have ended" in live.fails(2, "serve")
+    assert live.owner() == owner
+    live.release(gate)
+    assert live.wait(activation)["status"] == "COMPLETE"
+
+
+def test_an_owner_is_not_retired_over_tcp(live: Live) -> None:
+    live.ok("tasks", "list")
+    address = live.address()
+    assert address is not None
+    request = urllib.request.Request(
+        f"{address.url}/fabric/v4/projects/local/state/retire",
+        data=b"{}",
+        headers={"Authorization": f"Bearer {address.token}"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert json.load(answer) == {"success": True, "ending": False}
+    assert live.owner() == address.pid
 
 
 def test_jobs_go_on_when_serve_ends_and_the_next_owner_completes_them(live: Live) -> None:

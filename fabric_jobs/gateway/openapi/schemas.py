@@ -69,6 +69,7 @@ STATE: dict[str, Any] = {
         {"activationId": TEXT, "name": TEXT, "status": ACTIVATION_STATE, "end": MILLISECONDS, "bytes": COUNT}
     ),
     "Pruned": record({"success": {"const": True}, "seen": COUNT, "count": COUNT, "finished": {"type": "boolean"}}),
+    "Retired": record({"success": {"const": True}, "ending": {"type": "boolean"}}),
     "Compacted": record({"success": {"const": True}, "compacted": {"type": "boolean"}, "reason": TEXT}),
     "Backup": record(
         {

@@ -71,6 +71,15 @@ PATHS: dict[str, Any] = {
             answer=Answer(schema=ref("Pruned")),
         ),
     ),
+    f"{P}/state/retire": paths(
+        post=Operation(
+            name="retireOwner",
+            meaning="End an owner that a command has started, unless something runs; over its Unix socket only.",
+            tag=TAG,
+            parameters=(PROJECT,),
+            answer=Answer(schema=ref("Retired")),
+        )
+    ),
     f"{P}/state/compact": paths(
         post=Operation(
             name="compactState",
