@@ -24,6 +24,7 @@ FLOORS: dict[str, int] = {
     "state_dir": 1,
     "config_files": 1,
     "user_files": 1,
+    "shell": 2,
     "documents": 2,
     "routing": 2,
     "settings": 2,

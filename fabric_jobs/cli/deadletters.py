@@ -144,7 +144,11 @@ def retry(letters: tuple[int, ...], every: bool, detach: bool, output: str, **gi
     if not ids:
         click.echo("There is no such dead letter to try again.", err=True)
         return
-    body = {"ids": ids, "requestId": secrets.token_hex(12)}
+    body: dict[str, Any] = {"ids": ids, "requestId": secrets.token_hex(12)}
+    if gateway.is_local:
+        from fabric_jobs.shell import SHELL, own_shell
+
+        body[SHELL] = own_shell().document()
     started = [entry["activationId"] for entry in gateway.post("/deadletters/retry", body)["activations"]]
     if detach:
         _print_started(started, output)

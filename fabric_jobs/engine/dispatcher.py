@@ -143,6 +143,7 @@ class Dispatcher:
         executor = self._attempts.executor(activation.executor)
         try:
             process = process_of(self._store.read, activation, task.skill_name, node.action)
+            process = replace(process, shell=self._issuing.shells.of(activation.activation_id))
             issued = self._issuing.to(activation, task, executor.inside(task.attempt_name))
             spec = attempt_spec(activation, task, node, self._payload(task), process, issued)
             handle = executor.start(spec)

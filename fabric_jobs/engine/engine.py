@@ -30,6 +30,7 @@ from fabric_jobs.executors.base import Executor
 from fabric_jobs.records import DeadLetter, SavedDefinition, Task
 from fabric_jobs.routing import Plan
 from fabric_jobs.settings import Settings, cpu_count
+from fabric_jobs.shell import Shell
 from fabric_jobs.store import Effects, Store, Tx, activations, tasks
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Engine:
         self._store = store
         self._settings = settings
         self._wakes = Wakes()
+        self._shells = issuing.shells
         self._faults = Faults(settings.lost_limit)
         self._attempts = Attempts(executors, self._wakes.put, self._faults)
         self._calls: Calls | None = None
@@ -92,13 +94,15 @@ class Engine:
 
     def invoke(self, wanted: Invocation) -> Future[str]:
         """Start an activation; see `fabric_jobs.engine.invoke.invoke`."""
-        return invoke(self._store, self.plans, wanted, self._begin)
+        return invoke(self._store, self.plans, wanted, partial(self._begin, wanted.shell))
 
-    def retry(self, letters: Sequence[DeadLetter], request_id: str) -> dict[str, list[int]]:
+    def retry(self, letters: Sequence[DeadLetter], request_id: str, shell: Shell | None) -> dict[str, list[int]]:
         """Try dead letters again; return the new activations with the letters that each tries. See `engine.retry`."""
         wanted = retries_of(self._store.read, self.plans, letters, request_id)
         return {
-            retry(self._store, self.plans, one, self._begin): [letter.dead_letter_id for letter in one.letters]
+            retry(self._store, self.plans, one, partial(self._begin, shell)): [
+                letter.dead_letter_id for letter in one.letters
+            ]
             for one in wanted
         }
 
@@ -125,7 +129,8 @@ class Engine:
                 self._calls = self._make_calls()
             return self._calls
 
-    def _begin(self, tx: Tx, activation_id: str, plan: Plan) -> None:
+    def _begin(self, shell: Shell | None, tx: Tx, activation_id: str, plan: Plan) -> None:
+        self._shells.keep(activation_id, shell)
         advance(tx, activation_id, plan, self._settings)  # in the transaction that starts it: one commit less
 
     def _committed(self, effects: Effects) -> None:
@@ -135,6 +140,7 @@ class Engine:
         for activation_id in effects.completed:
             self._feeds.forget(activation_id)
             self._looked_at.discard(activation_id)
+            self._shells.forget(activation_id)
             if self._calls is not None:
                 self._calls.forget(activation_id)
 

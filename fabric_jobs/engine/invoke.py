@@ -13,6 +13,7 @@ from fabric_jobs.engine.plans import Plans
 from fabric_jobs.engine.settle import settle
 from fabric_jobs.errors import AlreadyExists
 from fabric_jobs.routing import JOIN, SOURCE, Plan, sending_id
+from fabric_jobs.shell import Shell
 from fabric_jobs.store import Store, Tx, activations, channels
 from fabric_jobs.store.activations import NewActivation
 from fabric_jobs.store.channels import NewChannel, Sender
@@ -38,6 +39,7 @@ class Invocation:
     username: str = "local"
     workspace: str = ""
     executor: str = "local"  # the kind of place where its attempts run
+    shell: Shell | None = field(default=None, repr=False)  # of the command that invokes; kept in memory only
     is_placed: bool = True  # the caller has named the place; else what was published runs from its images
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fabric_jobs.definitions import Action, Resources
@@ -13,6 +13,7 @@ from fabric_jobs.engine import tokens
 from fabric_jobs.executors.base import AttemptSpec, Inside, Limits, ProcessSpec
 from fabric_jobs.records import Activation, SavedDefinition, Task
 from fabric_jobs.routing import Node, sending_id
+from fabric_jobs.shell import Shells
 from fabric_jobs.store import definitions
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.user_files import program_directory
@@ -30,6 +31,7 @@ class Issuing:
 
     key: bytes  # signs tokens
     argv_bytes: int  # longest message that goes into argv
+    shells: Shells = field(default_factory=Shells, repr=False)
 
     def to(self, activation: Activation, task: Task, inside: Inside) -> Issued:
         """Return what the message to one attempt is made with."""

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from fabric_jobs.shell import Shell
+
 LOST = "lost"
 STOPPED = "stopped"
 UNPREPARED = "unprepared"  # what the program needs could not be installed; the program was not started
@@ -57,6 +59,9 @@ class ProcessSpec:
     image: str = ""
     python: str = ""  # the interpreter of a place that has no images: a version, a name or a path; empty: its own
     environment: Mapping[str, str] = field(default_factory=dict)
+    shell: Shell | None = (
+        None  # of the command that invoked it, where programs are this machine's; None: this process's
+    )
     workspace: str = ""  # a directory that the program can use, by the same path; empty: none
     limits: Limits = Limits()
     port: int = (

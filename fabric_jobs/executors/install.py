@@ -8,7 +8,6 @@ is in the file `install.log` of the attempt's directory, and no part of the prog
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fabric_jobs.executors import attempt_files, environments
+from fabric_jobs.executors.become import become
 from fabric_jobs.executors.environments import Environment
 from fabric_jobs.state_dir import MINE, private_opener
 
@@ -68,7 +68,7 @@ def main() -> NoReturn:
         _give_up(attempt, 1, f"the environment cannot be built in {directory}: {error}")
     say(attempt, "")
     os.set_inheritable(held, True)  # as long as the program runs, nobody removes its environment
-    _become(words)
+    become(words)
 
 
 def _prepare(environment: Environment, attempt: Path) -> int:
@@ -139,14 +139,6 @@ def _give_up(attempt: Path, code: int, why: str) -> NoReturn:
     sys.stderr.flush()
     os.write(sys.stderr.fileno(), last)
     sys.exit(code)
-
-
-def _become(words: list[str]) -> NoReturn:
-    try:
-        os.execvp(words[0], words)
-    except OSError as error:
-        sys.stderr.write(f"fabric-jobs: {words[0]}: {error.strerror}\n")
-        sys.exit(127 if error.errno == errno.ENOENT else 126)
 
 
 if __name__ == "__main__":

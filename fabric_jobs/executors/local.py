@@ -26,7 +26,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
-from fabric_jobs.executors import attempt_files, descriptors, log_index, log_pages, ports, processes, program
+from fabric_jobs.executors import attempt_files, become, descriptors, log_index, log_pages, ports, processes, program
 from fabric_jobs.executors.base import (
     LOST,
     STOPPED,
@@ -39,6 +39,7 @@ from fabric_jobs.executors.base import (
     LogPage,
     LogQuery,
     Note,
+    ProcessSpec,
 )
 from fabric_jobs.executors.log_index import LogIndex
 
@@ -182,16 +183,19 @@ class LocalExecutor:
         own = dict(process.environment)
         if process.port:
             found, own = ports.give(found, own, process.port, directory)
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **found.variables, **own, processes.OWN: str(directory)}
-        paths = [str(program.RUNTIME), *(each.get("PYTHONPATH") for each in (os.environ, found.variables, own))]
+        given = program.given(process)
+        environment = {**given, "PYTHONUNBUFFERED": "1", **found.variables, **own, processes.OWN: str(directory)}
+        paths = [str(program.RUNTIME), *(each.get("PYTHONPATH") for each in (given, found.variables, own))]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        words, environment = become.carried(found.words, environment)
         with ExitStack() as stack:
-            words, held = _ready(found, directory)
+            words, held = _ready(found._replace(words=words), directory)
             for descriptor in held:
                 stack.callback(os.close, descriptor)
             child = subprocess.Popen(
-                ["/bin/sh", "-c", _wrapper(), str(directory), *words],
+                ["/bin/sh", "-c", _wrapper(process), str(directory), *words],
                 cwd=found.directory,
-                env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+                env=environment,
                 stdin=lock,
                 stdout=stack.enter_context(open(directory / "stdout", "ab")),
                 stderr=stack.enter_context(open(directory / "stderr", "ab")),
@@ -229,9 +233,9 @@ class LocalExecutor:
         self._changed.put(handle)
 
 
-def _wrapper() -> str:
+def _wrapper(process: ProcessSpec) -> str:
     limit = descriptors.of_programs()
-    return WRAPPER % (f"umask {processes.umask()}; " + ("" if limit is None else f"ulimit -Sn {limit}; "))
+    return WRAPPER % (f"umask {processes.umask(process)}; " + ("" if limit is None else f"ulimit -Sn {limit}; "))
 
 
 def _look_back(directory: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from fabric_jobs.executors.base import ProcessSpec
 from fabric_jobs.state_dir import ATTEMPT_VARIABLE, programs_umask
 
 OWN = ATTEMPT_VARIABLE
@@ -21,9 +22,9 @@ NAME_LENGTH = 60  # of a command line that is shown
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
-def umask() -> str:
-    """Return the umask of programs, as a shell takes it: the user's, which is not that of this process."""
-    return f"{programs_umask():04o}"
+def umask(process: ProcessSpec) -> str:
+    """Return the umask of programs, as a shell takes it: that of their command, else the user's, which is not this process's."""
+    return f"{programs_umask() if process.shell is None else process.shell.umask:04o}"
 
 
 def end(directory: Path, is_running: Callable[[], bool], grace: float) -> bool:

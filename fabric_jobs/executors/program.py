@@ -47,15 +47,16 @@ def find(spec: ProcessSpec) -> Program:
     file = dockerfile.read_file(directory / "Dockerfile")
     words = file.local_words(spec.command, directory) if file and spec.command else spec.command
     words = words or _from_dockerfile(file, directory)
-    python = interpreter(spec.python or os.environ.get("FABRIC_JOBS_PYTHON", ""), directory)
+    surroundings = given(spec)
+    python = interpreter(spec.python or surroundings.get("FABRIC_JOBS_PYTHON", ""), directory, surroundings)
     variables = file.variables(directory) if file else {}
-    environment = _environment(directory, {**os.environ, **variables, **spec.environment}, python)
+    environment = _environment(directory, {**surroundings, **variables, **spec.environment}, python)
     binaries = os.path.dirname(python)
     if environment is not None:
         binaries = str(environment.binaries)
         python = str(environment.binaries / "python")
         variables["VIRTUAL_ENV"] = str(environment.venv)
-    ways = [binaries, *variables.get("PATH", "").split(os.pathsep), os.environ.get("PATH", os.defpath)]
+    ways = [binaries, *variables.get("PATH", "").split(os.pathsep), surroundings.get("PATH", os.defpath)]
     variables["PATH"] = os.pathsep.join(filter(None, ways))
     program = (python, *words[1:]) if words[0] in PYTHONS else words
     return Program(
@@ -67,7 +68,12 @@ def find(spec: ProcessSpec) -> Program:
     )
 
 
-def interpreter(wanted: str, directory: Path) -> str:
+def given(spec: ProcessSpec) -> Mapping[str, str]:
+    """Return the environment that a program begins with: that of the command that invoked it, else that of this process."""
+    return os.environ if spec.shell is None else spec.shell.environment
+
+
+def interpreter(wanted: str, directory: Path, surroundings: Mapping[str, str] = os.environ) -> str:
     """Return the path of a Python: a version, the name of a program, or a path, from `directory` on when it is relative.
 
     Raises InvalidInput when there is none; without a wish it is the Python of this process.
@@ -76,7 +82,7 @@ def interpreter(wanted: str, directory: Path) -> str:
         return sys.executable
     name = f"python{wanted}" if re.fullmatch(VERSION, wanted) else wanted
     name = os.path.expanduser(name)
-    found = shutil.which(directory / name if "/" in name else name)
+    found = shutil.which(directory / name if "/" in name else name, path=surroundings.get("PATH"))
     if found is None:
         raise InvalidInput(
             f"there is no Python '{wanted}' here: '{name}' is not a program that can be run.",

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from fabric_jobs.errors import InvalidInput, NotFound, RecordTooLarge
 from fabric_jobs.gateway.json_response import Json, compact, object_of
-from fabric_jobs.gateway.parts import flag_of, milliseconds, parts_of, project_of, whole_of
+from fabric_jobs.gateway.parts import flag_of, handed_over, milliseconds, parts_of, project_of, whole_of
 from fabric_jobs.records import DeadLetter
 from fabric_jobs.store import dead_letters
 from fabric_jobs.store.dead_letters import Filter
@@ -74,7 +74,7 @@ async def retry_dead_letters(request: Request) -> Response:
             "'ids' has something in it that is no whole number.", hint='Give a list such as "ids": [1, 2].'
         )
     letters = [_find(request, project_id, str(item)) for item in dict.fromkeys(ids)]
-    started = await asyncio.to_thread(parts.engine.retry, letters, request_id)
+    started = await asyncio.to_thread(parts.engine.retry, letters, request_id, handed_over(request, body))
     answers = [{"activationId": key, "deadLetters": numbers} for key, numbers in started.items()]
     return Json({"success": True, "activations": answers})
 

@@ -17,7 +17,7 @@ from fabric_jobs.errors import InvalidInput, RecordTooLarge
 from fabric_jobs.gateway.activations import wait_for_end
 from fabric_jobs.gateway.json_response import Json, compact, dumps, object_of
 from fabric_jobs.gateway.not_yet import refuse, refuse_query
-from fabric_jobs.gateway.parts import flag_of, owners_own, parts_of, project_of
+from fabric_jobs.gateway.parts import flag_of, handed_over, owners_own, parts_of, project_of
 from fabric_jobs.names import nearest
 
 # The directory of the caller's workspace, percent-encoded; only the owner's socket takes it.
@@ -93,6 +93,7 @@ def _invocation(request: Request, kind: str, project_id: str, body: dict[str, An
         correlation_id=_text(body, "correlationId"),
         headers=dict(request.headers),
         workspace=unquote(owners_own(request, WORKSPACE_HEADER)),
+        shell=handed_over(request, body),
         executor=_executor(request),
         is_placed=bool(request.query_params.get("executor")),
     )

@@ -21,6 +21,7 @@ from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.traffic import Traffic
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.settings import Settings
+from fabric_jobs.shell import SHELL, Shell, shell_of
 from fabric_jobs.store import Store, activations, tasks
 from fabric_jobs.upkeep import Upkeep
 
@@ -79,6 +80,18 @@ def owners_own(request: Request, header: str) -> str:
             hint="Leave the header out; a skill that is saved without its files runs from its image.",
         )
     return value
+
+
+def handed_over(request: Request, body: Mapping[str, Any]) -> Shell | None:
+    """Return the shell of the command that calls; raise InvalidInput when it did not come over the owner's socket."""
+    if body.get(SHELL) is None:
+        return None
+    if over_tcp(request):
+        raise InvalidInput(
+            f"'{SHELL}' is taken over the gateway's Unix socket only.",
+            hint="Leave it out; programs then have the environment of the gateway.",
+        )
+    return shell_of(body[SHELL])
 
 
 def flag_of(request: Request, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from urllib.parse import quote
 from fabric_jobs.client.gateway import Gateway, segment
 from fabric_jobs.errors import NotFound, RunFailed
 from fabric_jobs.names import nearest
+from fabric_jobs.shell import SHELL, own_shell
 from fabric_jobs.states import FINAL_TASK_STATES
 from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace
 
@@ -92,10 +94,11 @@ def start(
     kind, ports = ("skillinvoke", "inputs") if target.kind == "skill" else ("agentinvoke", "services")
     query = f"?executor={segment(target.executor)}" if target.executor else ""
     path = f"/{kind}/{segment(target.name)}/{ports}/{segment(target.entry)}{query}"
-    body = {**params, "activationId": params.get("activationId") or secrets.token_hex(12)}
+    body: dict[str, Any] = {**params, "activationId": params.get("activationId") or secrets.token_hex(12)}
     given = dict(headers or {})
     if gateway.is_local:
-        given["x-fabric-workspace"] = quote(str(root))
+        given["x-fabric-workspace"] = quote(os.fsencode(root or ""))
+        body[SHELL] = own_shell().document()
     answer = gateway.post(path, body, headers=given)
     return str(answer["activationId"])
 

@@ -414,3 +414,22 @@ def test_variables_and_the_python_count(action: Path, tmp_path: Path, monkeypatc
     (tmp_path / "other").chmod(0o755)
     monkeypatch.setenv("FABRIC_JOBS_PYTHON", str(tmp_path / "other"))
     assert key(action) != before
+
+
+STATE = """\
+grep -E "Sig(Ign|Blk|Cgt)" /proc/self/status; nice; umask; cat /proc/self/limits
+ls /proc/self/fd | wc -l; tr "\\0" "\\n" </proc/self/environ | grep -v ATTEMPT_DIRECTORY | sort
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="there is no /proc")
+def test_the_program_of_the_run_that_installs_is_started_like_those_of_later_runs(
+    executor: LocalExecutor, action: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LANG", "LC_ALL", "LC_CTYPE"):
+        monkeypatch.delenv(name, raising=False)  # a Python would choose a locale for what it becomes
+    # A variable that no shell passes on takes part.
+    process = ProcessSpec(directory=action, command=("/bin/sh", "-c", STATE), environment={"spring.mode": "dot"})
+    first, later = (run(executor, AttemptSpec(name=name, processes=(process,)))[1] for name in ("first", "later"))
+    assert "SigIgn:\t0000000000000000" in first
+    assert first == later

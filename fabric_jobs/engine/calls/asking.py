@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -93,6 +94,7 @@ class Asking:
         """Return which daemon the records of a node are for, and its program as its files are now."""
         activation, node = work.activation, work.node
         process = process_of(self._place.store.read, activation, node.skill_name, node.action)
+        process = replace(process, shell=self._issuing.shells.of(activation.activation_id))
         key = DaemonKey(
             executor=activation.executor,
             project_id=activation.project_id,

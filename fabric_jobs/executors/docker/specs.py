@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ def write_spec(directory: Path, spec: AttemptSpec) -> None:
         (files / name).write_bytes(content)
         (files / name).chmod(0o644)
         attempt_files.sync(files / name, files)
-    process = asdict(spec.processes[0])
+    process = asdict(replace(spec.processes[0], shell=None))
+    del process["shell"]  # a container does not have it, and it must not be on a disk
     process["directory"] = str(process["directory"] or "")
     process["environment"] = dict(process["environment"])
     text = json.dumps({"name": spec.name, "process": process, "files": list(spec.files)})

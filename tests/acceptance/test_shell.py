@@ -1,0 +1,94 @@
+"""What the user has in the shell: programs get the environment and the umask of the command that invokes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from http.client import HTTPConnection
+from pathlib import Path
+
+from tests.acceptance.live import COMMAND, PROJECT, Live
+
+SECRET = "only-in-memory-4711"
+SHOW = """
+mask = os.umask(0)
+names = ("MODE", "spring.mode", "x-y", "IFS", "GREETING", "CORTEX_PROJECT")
+print(json.dumps({"umask": mask, **{name: os.environ[name] for name in names if name in os.environ}}))
+"""
+
+
+def test_each_command_hands_its_environment_and_umask_to_the_programs(live: Live) -> None:
+    live.skill("show", SHOW)
+    odd = {"spring.mode": "dot", "x-y": "dash", "IFS": ":", "GREETING": "two\nlines", "CORTEX_PROJECT": "not mine"}
+    words = [str(COMMAND), "skills", "invoke", "show", "--payload", "1", "-q"]
+    found = []
+    for mask, own in ((0o022, {"MODE": "one", **odd}), (0o027, {"MODE": SECRET})):
+        said = subprocess.check_output(words, cwd=live.root, env={**live.environment, **own}, umask=mask)
+        found.append(json.loads(said))
+    assert found[0] == {"umask": 0o022, "MODE": "one", **odd, "CORTEX_PROJECT": "local"}
+    assert found[1] == {"umask": 0o027, "MODE": SECRET, "CORTEX_PROJECT": "local"}
+
+
+def test_the_environment_is_on_no_disk_and_in_no_answer(live: Live) -> None:
+    live.skill("show", "assert os.environ['MODE']\nprint(1)")
+    live.skill("fails", "assert os.environ['MODE']\nsys.exit(3)")
+    for skill in ("show", "fails"):
+        ran = live.run("skills", "invoke", skill, "--payload", "1", "-o", "json", MODE=SECRET, OTHER=SECRET)
+        task = live.ok("tasks", "list", "--activation", ran.value["activationId"], "-o", "json").out
+        shown = live.ok("activations", "show", ran.value["activationId"], "-o", "json").out
+        assert SECRET not in ran.out + ran.err + task + shown
+    kept = [path for path in live.state.rglob("*") if path.is_file()]
+    assert {"state.db", "stdout", "owner.log"} <= {path.name for path in kept}
+    assert not [path for path in kept if SECRET.encode() in path.read_bytes()]
+
+
+def test_a_program_is_found_on_the_path_of_the_command(live: Live, tmp_path: Path) -> None:
+    live.skill("tool", "", command=["our-tool"])
+    for name in ("one", "two"):
+        tool = tmp_path / name / "our-tool"
+        tool.parent.mkdir()
+        tool.write_text(f"#!/bin/sh\necho {name}\n")
+        tool.chmod(0o755)
+        path = f"{tool.parent}{os.pathsep}{live.environment['PATH']}"
+        assert live.ok("skills", "invoke", "tool", "--payload", "1", "-q", PATH=path).out == f"{name}\n"
+
+
+def test_after_the_death_of_an_owner_it_is_that_of_the_next_command(live: Live) -> None:
+    gate = live.gate("gate")
+    live.skill("first", f"open({str(gate)!r}).read()\nprint(os.environ['MODE'])")
+    live.skill("second", "print(message()['payload'].strip(), os.environ['MODE'])")
+    live.agent("pair", ("input", "first"), ("first", "second"), ("second", "output"))
+    started = live.ok("agents", "invoke", "pair", "--payload", "1", "--detach", MODE="old").out.strip()
+    live.kill_owner()
+    waiting = live.start("activations", "wait", started, MODE="new")
+    live.release(gate)
+    assert waiting.finish().out == "old new\n"
+
+
+def test_a_dead_letter_is_tried_again_in_the_environment_of_the_retry(live: Live) -> None:
+    live.skill("choosy", "assert os.environ['MODE'] == 'good'\nprint('went')", onError="continue")
+    assert live.run("skills", "invoke", "choosy", "--payload", "1", MODE="bad").code == 1
+    assert live.ok("deadletters", "retry", "--all", MODE="good").out == "went\n"
+
+
+def test_what_serve_runs_for_remote_callers_has_the_environment_of_serve(live: Live) -> None:
+    live.skill("show", "print(os.environ['MODE'])")
+    live.start("serve", MODE="served")
+    address = live.published()
+    assert live.ok("skills", "invoke", "show", "--payload", "1", "-q", MODE="mine").out == "mine\n"
+    host, port = address.url.removeprefix("http://").split(":")
+    remote = HTTPConnection(host, int(port))
+
+    def post(body: object) -> tuple[int, dict[str, object]]:
+        path = f"{PROJECT}/skillinvoke/show/inputs/request?sync=true"
+        headers = {"Authorization": f"Bearer {address.token}", "Content-Type": "application/json"}
+        remote.request("POST", path, json.dumps(body), headers)
+        answer = remote.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    assert post({"payload": 1})[1]["response"] == "served\n"
+    status, said = post({"payload": 1, "shell": {"environment": "", "umask": 0}})
+    assert status == 400
+    assert "over the gateway's Unix socket only" in str(said["message"])
+    remote.close()
