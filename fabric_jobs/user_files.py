@@ -102,12 +102,12 @@ def _check_link(path: Path) -> None:
     """Raise OSError for a file that is a link out of its workspace; a linked directory is where its owner keeps it."""
     if not path.is_symlink():
         return
-    real, home, root = Path(os.path.realpath(path)), os.path.realpath(path.parent), _workspace_of(path)
+    real, home, root = Path(os.path.realpath(path)), os.path.realpath(path.parent), workspace_of(path)
     if root is not None and not real.is_relative_to(home) and not real.is_relative_to(os.path.realpath(root)):
         raise OSError(errno.EPERM, f"it is a link to {real}, which is outside of the workspace", str(path))
 
 
-def _workspace_of(path: Path) -> Path | None:
+def workspace_of(path: Path) -> Path | None:
     """Return the root of the workspace that a file of a skill or an agent is in."""
     if any((path.parent / sign).is_dir() for sign in WORKSPACE_SIGNS):
         return path.parent  # of an agent.yaml or a skill.yaml in the root

@@ -96,7 +96,8 @@ def show_task(task: str, activation: str | None, output: str, workspace: Path | 
 def logs(task: str, activation: str | None, workspace: Path | None, state_dir: Path | None, **given: Any) -> None:
     """Print what TASK has printed: its stdout to stdout, its stderr to stderr.
 
-    TASK may be the name of a skill that has one task (in the activation).
+    TASK may be the name of a skill that has one task (in the activation). With --follow it is the newest one that
+    runs, or else the newest one, when the skill has several.
 
     \b
     Examples:
@@ -105,11 +106,14 @@ def logs(task: str, activation: str | None, workspace: Path | None, state_dir: P
       fabric-jobs tasks logs score-delays --since 10m --timestamps
     """
     gateway = options.gateway_of(workspace, state_dir)
-    print_task(gateway, _find(gateway, task, activation)["name"], given)
+    print_task(gateway, _find(gateway, task, activation, newest=given["follow"])["name"], given)
 
 
-def _find(gateway: Gateway, name: str, activation: str | None) -> dict[str, Any]:
-    """Return a task by its name, or by the name of a skill that has one task; raise NotFound or InvalidInput."""
+def _find(gateway: Gateway, name: str, activation: str | None, *, newest: bool = False) -> dict[str, Any]:
+    """Return a task by its name, or by the name of a skill that has one task; raise NotFound or InvalidInput.
+
+    `newest`: of several tasks the newest that runs, or else the newest.
+    """
     from fabric_jobs.client.gateway import segment
     from fabric_jobs.errors import InvalidInput, NotFound
 
@@ -121,6 +125,9 @@ def _find(gateway: Gateway, name: str, activation: str | None) -> dict[str, Any]
     if not tasks:
         hint = "List the tasks with `fabric-jobs tasks list`."
         raise NotFound(f"there is no task '{name}', and no skill of that name has run here.", hint=hint)
+    if len(tasks) > 1 and newest:
+        running = gateway.get("/tasks", skillName=name, activationId=activation, state=TaskState.ACTIVE, limit=1)
+        return (running["tasks"] or tasks)[0]  # type: ignore[no-any-return]
     if len(tasks) > 1:
         names = "\n".join(f"  {task['name']}  {task['state']}  activation {task['activationId']}" for task in tasks)
         raise InvalidInput(f"skill '{name}' has several tasks; name one of them, or its --activation:\n{names}")

@@ -27,6 +27,7 @@ from fabric_jobs.engine.decide import (
 )
 from fabric_jobs.engine.finish import Finish
 from fabric_jobs.engine.launch import Issuing, attempt_spec, process_of
+from fabric_jobs.engine.misplaced import hint as misplaced
 from fabric_jobs.engine.outcome import Ended, Outcome, deadline_of, outcome, refused
 from fabric_jobs.engine.slots import Slots
 from fabric_jobs.engine.snapshot import Snapshot
@@ -185,15 +186,18 @@ class Dispatcher:
         is_job = task.kind == "job"
         place = self._attempts.handle(self._store.read, task) if task.attempt and is_job else None
         failed = decided.state is not TaskState.COMPLETE and place is not None
+        node = snapshot.plan.nodes[task.node]
+        lines = ends.last_lines(*place) if failed and place is not None else ()
         wanted = Finish(
             activation=snapshot.activation,
             task=task,
-            node=snapshot.plan.nodes[task.node],
+            node=node,
             plan=snapshot.plan,
             ending=ends.ending_of(ended),
             outcome=decided,
             payload=payload,
-            last_lines=ends.last_lines(*place) if failed and place is not None else (),
+            last_lines=lines,
+            hint=misplaced(lines, lambda: self._workspace(snapshot, task)),
         )
         if failed and place is not None and ended.reason != STOPPED:
             place[0].stop(place[1], 0)  # its program is gone; nothing of the attempt may live on beside the next one
@@ -203,9 +207,12 @@ class Dispatcher:
             ReplayDiffers,
             InvalidInput,
         ) as error:  # InvalidInput: what it printed cannot go on, as in an endless cycle
-            action = snapshot.plan.nodes[task.node].action
-            started = self._write_end(replace(wanted, outcome=refused(task, action, error.message)))
+            started = self._write_end(replace(wanted, outcome=refused(task, node.action, error.message)))
         return started
+
+    def _workspace(self, snapshot: Snapshot, task: Task) -> str:
+        action = snapshot.plan.nodes[task.node].action
+        return process_of(self._store.read, snapshot.activation, task.skill_name, action).workspace
 
     def _write_end(self, wanted: Finish) -> list[Task]:
         """Write the end of a task and what follows from it; return the tasks that were started."""

@@ -36,6 +36,7 @@ class Finish:
     outcome: Outcome
     payload: bytes | None = None  # JSON text: sent to the node's output when the task sent nothing itself
     last_lines: tuple[str, ...] = ()
+    hint: str = ""  # what to do about it
 
 
 def response_of(executor: Executor, handle: str, action: Action, *, is_stream: bool, limit: int) -> bytes | None:
@@ -158,6 +159,7 @@ def _error(tx: Tx, finish: Finish) -> dict[str, Any]:
         "exitCode": finish.ending.exit_code,
         "reason": finish.outcome.cause,
         "lastLines": list(finish.last_lines),
+        **({"hint": finish.hint} if finish.hint else {}),
     }
 
 

@@ -16,7 +16,7 @@ from fabric_jobs.routing import Node, sending_id
 from fabric_jobs.shell import Shells
 from fabric_jobs.store import definitions
 from fabric_jobs.store.sql import Sql
-from fabric_jobs.user_files import program_directory
+from fabric_jobs.user_files import program_directory, workspace_of
 
 PAYLOAD_FILE = "payload.json"
 # Suffixes of quantities, as Kubernetes writes them.
@@ -69,7 +69,7 @@ def attempt_spec(
         "CORTEX_PROJECT": activation.project_id,
         "FABRIC_JOBS_SOCKET": inside.socket,
         "FABRIC_JOBS_ATTEMPT": f"{task.task_id}-{task.attempt}",
-        "FABRIC_JOBS_WORKSPACE": activation.workspace,
+        "FABRIC_JOBS_WORKSPACE": process.workspace,
     }
     wanted = replace(process, arguments=(body,), environment=environment)
     return AttemptSpec(name=task.attempt_name, processes=(wanted,), files=files)
@@ -95,10 +95,16 @@ def message(activation: Activation, task: Task, node: Node, api_endpoint: str, t
 
 
 def process_of(sql: Sql, activation: Activation, skill_name: str, action: Action) -> ProcessSpec:
-    """Return the program of an action, as the version of its skill has it that an activation pins; without a message to it."""
+    """Return the program of an action, as the version of its skill has it that an activation pins; without a message to it.
+
+    A caller from elsewhere has no workspace: then it is the one that the files of the skill are in.
+    """
     version = activation.pins["skills"][skill_name]
     saved = definitions.find(sql, activation.project_id, "skill", skill_name, version)
-    return program_of(saved, action, activation.workspace)
+    workspace = activation.workspace
+    if not workspace and saved is not None and saved.source:
+        workspace = str(workspace_of(Path(saved.source, "skill.yaml")) or "")
+    return program_of(saved, action, workspace)
 
 
 def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "") -> ProcessSpec:

@@ -170,6 +170,8 @@ def failure(record: Mapping[str, Any], *, last_lines: bool = True) -> RunFailed:
     if error.get("lastLines") and last_lines:
         lines += ["  its last lines:", *(f"    {line}" for line in error["lastLines"])]
     hint = f"Read its log: fabric-jobs tasks logs {error['task']}" if error.get("task") else ""
+    if error.get("hint"):
+        hint = f"{error['hint']}\n{hint}".rstrip()
     if error.get("deadLetters"):
         hint = next_for_dead_letters(record)
     return RunFailed("\n".join(lines), hint=hint)

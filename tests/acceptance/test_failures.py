@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.live import COMMAND, Live, Ran, until
+from tests.acceptance.live import COMMAND, PROJECT, Live, Ran, until
 
 COUNT = "for n in range(message()['payload']): send_message(n)"
 ENDLESS = "(ROOT / 'began').touch()\nopen(ROOT / 'gate').read()"
@@ -34,6 +35,31 @@ def test_a_failing_job_says_which_where_and_why(live: Live) -> None:
     assert (task["state"], task["exitCode"]) == ("FAILED", 3)
     assert "exit code 3" in live.ok("activations", "list").out
     assert live.run("activations", "wait", record["activationId"]).code == 1
+
+
+def test_a_file_of_the_workspace_is_not_found_by_its_relative_path_and_that_is_said(live: Live) -> None:
+    live.skill("reads", "open('data/a.csv')", prelude="")
+    (live.root / "data").mkdir()
+    (live.root / "data" / "a.csv").touch()
+    record, said = live.fail("reads", 1)
+    hint = "The workspace has data/a.csv, but a program's working directory is that of its action"
+    assert hint in record["error"]["hint"]
+    assert hint in said
+    assert "FABRIC_JOBS_WORKSPACE" in said
+
+
+def test_a_caller_over_http_has_the_workspace_that_the_skill_is_in(live: Live) -> None:
+    live.skill("where", "print(os.environ['FABRIC_JOBS_WORKSPACE'], end='')", prelude="import os\n")
+    assert live.invoke("where", 1)["response"] == str(live.root)
+    address = live.address()
+    assert address is not None
+    request = urllib.request.Request(
+        f"{address.url}{PROJECT}/skillinvoke/where/inputs/request?sync=true",
+        data=b'{"payload": 1}',
+        headers={"Authorization": f"Bearer {address.token}"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert json.load(answer)["response"] == str(live.root)
 
 
 def test_only_the_last_lines_are_shown(live: Live) -> None:

@@ -221,6 +221,22 @@ def test_the_log_of_a_skill_is_that_of_its_newest_task_and_is_waited_for(served:
     assert live.get("/tasks?actionName=other")["tasks"] == []
 
 
+def test_following_a_skill_with_several_tasks_takes_the_one_that_runs_else_the_newest(served: Live) -> None:
+    live = served
+    live.skill("many", "print(message()['payload'])\nif message()['payload'] == 'slow': open(ROOT / 'gate').read()")
+    gate = live.gate("gate")
+    slow = live.detach("many", "slow")
+    until(lambda: live.glance(slow) and live.attempts("many"), "the slow task")
+    live.invoke("many", "quick")
+    assert "has several tasks" in live.fails(2, "tasks", "logs", "many")
+    follower = live.start("tasks", "logs", "many", "--follow")
+    follower.wait_for("slow")
+    live.release(gate)
+    assert follower.finish().out == "slow\n"
+    live.wait(slow)
+    assert live.ok("tasks", "logs", "many", "--follow").out == "quick\n"
+
+
 def test_following_outlasts_the_death_of_the_owner(live: Live) -> None:
     gate = live.gate("gate")
     live.skill("stays", "print('before'); open(ROOT / 'gate').read(); print('after')")
