@@ -127,7 +127,7 @@ def cancel(activation: str, workspace: Path | None, state_dir: Path | None) -> N
 
     gateway = options.gateway_of(workspace, state_dir)
     click.echo(gateway.post(f"/activations/{segment(activation)}/cancel")["message"])
-    click.echo(f"Next: fabric-jobs activations show {activation}", err=True)
+    click.echo(f"Next: {options.next_command('activations', 'show', activation)}", err=True)
 
 
 @group.command()

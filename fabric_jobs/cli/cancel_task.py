@@ -24,4 +24,4 @@ def cancel(task: str, workspace: Path | None, state_dir: Path | None) -> None:
 
     gateway = options.gateway_of(workspace, state_dir)
     click.echo(gateway.post(f"/tasks/{segment(task)}/cancel")["message"])
-    click.echo(f"Next: fabric-jobs tasks show {task}", err=True)
+    click.echo(f"Next: {options.next_command('tasks', 'show', task)}", err=True)

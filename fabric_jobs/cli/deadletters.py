@@ -86,7 +86,7 @@ def show_letter(letter: int, output: str, workspace: Path | None, state_dir: Pat
     found = options.gateway_of(workspace, state_dir).get(f"/deadletters/{letter}")["deadLetter"]
     show(found, "yaml" if output == "table" else output)
     if not found["retriedAs"]:
-        click.echo(f"Next: fabric-jobs deadletters retry {letter}", err=True)
+        click.echo(f"Next: {options.next_command('deadletters', 'retry', str(letter))}", err=True)
 
 
 @group.command()
@@ -121,7 +121,7 @@ def edit(letter: int, payload: str | None, payload_file: Any, workspace: Path | 
     except ValueError as error:
         raise InvalidInput(f"the payload is not JSON: {error}.", hint="Nothing was changed; try again.") from error
     click.echo(gateway.put(f"/deadletters/{letter}", {"payload": value})["message"])
-    click.echo(f"Next: fabric-jobs deadletters retry {letter}", err=True)
+    click.echo(f"Next: {options.next_command('deadletters', 'retry', str(letter))}", err=True)
 
 
 @group.command()
@@ -225,6 +225,6 @@ def _counted(count: int) -> str:
 def _print_started(started: list[str], output: str) -> None:
     if output == "table":
         click.echo("\n".join(started))
-        click.echo(f"Next: fabric-jobs activations wait {started[0]}", err=True)
+        click.echo(f"Next: {options.next_command('activations', 'wait', started[0])}", err=True)
     else:
         show([{"activationId": activation_id} for activation_id in started], output)

@@ -27,6 +27,7 @@ COLORS = {"ok": "green", "fixed": "green", "warning": "yellow", "problem": "red"
 def command(ctx: click.Context, fix: bool, output: str, workspace: Path | None, state_dir: Path | None) -> None:
     """Look at Python, the installation, the state directory, its disk and its owner, Docker and Kubernetes.
 
+    With --profile or --url it looks at that gateway, too: whether it answers, takes the token, and is of this version.
     Every line is ok, a note, a warning or a problem, and says what to do. It starts nothing, and changes nothing without
     --fix. Its exit code is 5 when there is a problem.
 
@@ -34,6 +35,7 @@ def command(ctx: click.Context, fix: bool, output: str, workspace: Path | None, 
     Examples:
       fabric-jobs doctor
       fabric-jobs doctor --fix
+      fabric-jobs doctor --profile lab
       fabric-jobs doctor --state-dir /var/lib/fabric-jobs --output json
     """
     from fabric_jobs.doctor import examine
@@ -63,7 +65,7 @@ def _place(workspace: Path | None, state_dir: Path | None, fix: bool) -> Place:
     state = state_dir.absolute() if state_dir is not None else None
     if state is None and root is not None:
         state = options.state_dir_of(None, root)
-    return Place(workspace=root, state_dir=state, missing=missing, fix=fix)
+    return Place(workspace=root, state_dir=state, missing=missing, remote=options.remote_given(), fix=fix)
 
 
 def _print(finding: Finding) -> None:

@@ -183,7 +183,7 @@ def _cancel(gateway: Gateway, activation_id: str) -> dict[str, Any]:
         gateway.post(f"/activations/{activation_id}/cancel")
         status = follow(gateway, activation_id, lambda nodes: PATIENCE_SECONDS)["status"]
     except KeyboardInterrupt:
-        click.echo(f"Left as it is. Next: fabric-jobs activations wait {activation_id}", err=True)
+        click.echo(f"Left as it is. Next: {options.next_command('activations', 'wait', activation_id)}", err=True)
         raise
     what = "is cancelled" if status == "CANCELLED" else f"had ended before: {status}"
     click.echo(f"Activation {activation_id} {what}.", err=True)
@@ -193,7 +193,7 @@ def _cancel(gateway: Gateway, activation_id: str) -> dict[str, Any]:
 def _print_detached(activation_id: str, output: str) -> None:
     if output == "table":
         click.echo(activation_id)
-        click.echo(f"Next: fabric-jobs activations wait {activation_id}", err=True)
+        click.echo(f"Next: {options.next_command('activations', 'wait', activation_id)}", err=True)
     else:
         show({"activationId": activation_id}, output)
 
@@ -205,7 +205,7 @@ def print_response(record: dict[str, Any]) -> None:
         click.echo(response, nl=not response.endswith("\n"))
     elif isinstance(response, dict) and set(response) == {"count", "href"}:
         click.echo(f"{response['count']:,} records")
-        click.echo(f"Next: fabric-jobs activations response {record['activationId']}", err=True)
+        click.echo(f"Next: {options.next_command('activations', 'response', record['activationId'])}", err=True)
     elif response is not None:
         show(response, "json")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -173,11 +174,14 @@ def remote_given() -> Remote | None:
     return Remote(url=str(_given(ctx, "url")), token=_given(ctx, "token") or "")
 
 
-def remote_words() -> list[str]:
-    """Return the words that name the remote gateway in the next command: those that were typed, but never a token."""
+def next_command(*words: str) -> str:
+    """Return a command to type next, with the options that named the gateway of this one, but never a token."""
     ctx = click.get_current_context()
-    typed = [name for name in ("url", "profile") if _is_typed(ctx, name)]
-    return [word for name in typed for word in (f"--{name}", str(_given(ctx, name)))]
+    names = [name for name in ("url", "profile", "state_dir", "workspace") if _is_typed(ctx, name)]
+    if names and names[0] != "workspace":
+        names = [name for name in names if name != "workspace"]  # it would decide nothing
+    place = [(f"--{name.replace('_', '-')}", str(_given(ctx, name) or ctx.params.get(name))) for name in names]
+    return shlex.join(["fabric-jobs", *words, *(word for pair in place for word in pair)])
 
 
 def _given(ctx: click.Context, name: str) -> str | None:

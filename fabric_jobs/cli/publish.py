@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -146,6 +145,7 @@ def _has_changed(plan: Plan, pushed: Plan, published: Sequence[Published]) -> bo
 
 def _conclude(plan: Plan, pushed: Plan, published: Sequence[Published], folder: Path | None) -> None:
     from fabric_jobs.workspace.lock_file import lock_file
+    from fabric_jobs.workspace.payload import sample_of
 
     if not _has_changed(plan, pushed, published):
         click.echo("Nothing has changed, so nothing was pushed or saved.", err=True)
@@ -155,15 +155,15 @@ def _conclude(plan: Plan, pushed: Plan, published: Sequence[Published], folder: 
     if pushed.new_lock() != plan.lock:
         click.echo(f"What was pushed is recorded in {lock_file(plan.root)}; commit it.", err=True)
     last = published[-1].planned  # an agent, where there is one
-    words = ["fabric-jobs", f"{last.kind}s", "invoke", last.name]
+    words = [f"{last.kind}s", "invoke", last.name, *sample_of(plan.root, last.kind, last.name)]
     # An owner on this machine would run the files; a remote gateway runs what was published.
-    words += ["--executor", "docker"] if options.remote_given() is None else options.remote_words()
+    words += ["--executor", "docker"] if options.remote_given() is None else []
     words += ["--workspace", str(folder)] if folder is not None else []
-    click.echo(f"Next: {shlex.join(words)}", err=True)
+    click.echo(f"Next: {options.next_command(*words)}", err=True)
 
 
 def _command(folder: Path | None, skill: str | None, *, skip_push: bool) -> str:
-    words = ["fabric-jobs", "workspaces", "publish"]
+    words = ["workspaces", "publish"]
     words += [str(folder)] if folder is not None else []
     words += ["--skill", skill] if skill is not None else []
-    return shlex.join([*words, *(["--skip-push"] if skip_push else [])])
+    return options.next_command(*words, *(["--skip-push"] if skip_push else []))

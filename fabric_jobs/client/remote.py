@@ -40,12 +40,12 @@ class Remote:
 class RemoteConnection:
     """One keep-alive connection to it."""
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: Remote, *, seconds: float = ANSWER_SECONDS) -> None:
         parts = urlsplit(remote.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._prefix = parts.path.rstrip("/")
         self._token = remote.token
-        self._connection = kind(str(parts.hostname), parts.port, timeout=ANSWER_SECONDS)
+        self._connection = kind(str(parts.hostname), parts.port, timeout=seconds)
 
     def request(self, method: str, path: str, body: bytes = b"", *, headers: dict[str, str] | None = None) -> Answer:
         """Send a request and return its response; raise Disconnected when there is none."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fabric_jobs.client.remote import Remote
+
 OK = "ok"
 NOTE = "note"  # nothing is wrong, but it is good to know
 FIXED = "fixed"  # was wrong until now
@@ -30,6 +32,7 @@ class Place:
     workspace: Path | None  # None: there is none here
     state_dir: Path | None  # None: no workspace, and none was named
     missing: str = ""  # why there is no workspace
+    remote: Remote | None = None  # the gateway that the options name
     fix: bool = False  # do what can be done
 
 

@@ -35,6 +35,13 @@ def read_message(path: Path) -> dict[str, Any]:
     return {key: value for key, value in params.items() if key != "activationId"}
 
 
+def sample_of(root: Path, kind: str, name: str) -> list[str]:
+    """Return the options that give a skill or an agent a message: one that lies beside it, or an empty one."""
+    place = root / "skills" / name / "invoke" if kind == "skill" else root / "agents" / "invoke" / name
+    messages = sorted(place.glob("*/message.json"))
+    return ["--params-file", shown(messages[0])] if messages else ["--payload", "{}"]
+
+
 def read_json(path: Path) -> Any:
     """Return the JSON value in a file; raise InvalidInput or NotFound as `read_params` does."""
     return _json(_read(shown(path), read_bytes), shown(path), example="")

@@ -151,3 +151,31 @@ def test_errors_of_the_owner_itself_are_told(live: Live) -> None:
     assert "task local-a-1" in live.run("doctor").out
     log.write_text("nothing\n")
     assert "errors" not in levels(live)
+
+
+def test_a_remote_gateway_is_looked_at(live: Live) -> None:
+    live.ok("tasks", "list")
+    address = live.address()
+    assert address is not None
+    closed = "http://127.0.0.1:1"
+    assert "remote gateway" not in levels(live)
+    assert levels(live, "--url", address.url, "--token", address.token)["remote gateway"] == "ok"
+    assert levels(live, "--url", address.url, "--token", "wrong", code=5)["remote gateway"] == "problem"
+    assert levels(live, "--url", closed, "--token", "any", code=5)["remote gateway"] == "problem"
+    live.environment["FABRIC_JOBS_CONFIG_DIR"] = str(live.root / "config")
+    live.ok("profiles", "set", "lab", "--url", address.url, "--token", address.token)
+    said = live.ok("doctor", "--profile", "lab").out
+    assert f"{address.url} answers, and takes the token for project 'local'" in said
+
+
+def test_the_next_command_names_the_gateway_of_this_one(live: Live) -> None:
+    live.skill("echo", ECHO)
+    live.invoke("echo", 1)
+    address = live.address()
+    assert address is not None
+    invoke = ("skills", "invoke", "echo", "--payload", "1", "--detach")
+    for words in (("--url", address.url), ("--state-dir", str(live.state)), ("--workspace", str(live.root))):
+        token = ("--token", address.token) if words[0] == "--url" else ()
+        ran = live.ok(*invoke, *words, *token)
+        assert f"Next: fabric-jobs activations wait {ran.out.strip()} {' '.join(words)}\n" in ran.err
+        assert address.token not in ran.err

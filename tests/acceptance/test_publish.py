@@ -50,7 +50,7 @@ def test_images_are_pushed_recorded_and_pinned_and_agents_follow(shop: Shop) -> 
     assert "one more" in ran.err
     assert "pushed" in ran.err
     assert "skill 'one' is deployed" in ran.err
-    assert "Next: fabric-jobs agents invoke both --executor docker" in ran.err
+    assert "Next: fabric-jobs agents invoke both --payload '{}' --executor docker" in ran.err
     assert shop.lock()["version"] == 1
     recorded = shop.lock()["skills"]["one"]["actions"]
     for action, image in (("one", "one"), ("more", "one-more")):

@@ -45,7 +45,7 @@ def test_a_published_skill_runs_from_the_image_that_was_pushed(shop: Shop, tmp_p
     away.close()
 
     next_command = live.ok("workspaces", "publish", "--quiet", *place).err.splitlines()[-1]
-    assert next_command == f"Next: fabric-jobs agents invoke whole --url {address.url}"
+    assert next_command == f"Next: fabric-jobs agents invoke whole --payload '{{}}' --url {address.url}"
     agent = ("agents", "invoke", "whole", *words[3:], "-q")  # from the workspace that it was published from
     again = live.ok(*agent, *place)
     assert (again.value["executor"], again.err) == ("docker", "")

@@ -1,0 +1,56 @@
+"""A gateway somewhere else: it answers, takes the token, and is of this version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import fabric_jobs
+from fabric_jobs.client.remote import RemoteConnection
+from fabric_jobs.doctor.finding import OK, PROBLEM, WARNING, Finding, Place
+from fabric_jobs.runtime.fabric_skill.http import Disconnected
+
+CHECK = "remote gateway"
+SECONDS = 5.0
+ADDRESS = "Check the address; on its machine `fabric-jobs serve` has to run."
+TOKEN = "Give its token with --token or in the profile; it is in owner.json of the gateway's state directory."
+
+
+def gateway(place: Place) -> Iterator[Finding]:
+    """The gateway that --profile or --url names can be used; nothing is said where none is named."""
+    remote = place.remote
+    if remote is None:
+        return
+    remote.check()
+    connection = RemoteConnection(remote, seconds=SECONDS)
+    try:
+        info = connection.request("GET", "/fabric/v4/info")
+        tasks = connection.request("GET", f"/fabric/v4/projects/{quote(remote.project_id, safe='')}/tasks?limit=1")
+    except Disconnected as error:
+        message = f"{remote.url} cannot be reached: {error}."
+        yield Finding(check=CHECK, level=PROBLEM, message=message, hint=ADDRESS)
+        return
+    finally:
+        connection.close()
+    version = _version(info.body) if info.status == 200 else ""
+    if not version:
+        message = f"{remote.url} answered {info.status} to /fabric/v4/info, as no gateway of fabric-jobs does."
+        yield Finding(check=CHECK, level=PROBLEM, message=message, hint=ADDRESS)
+    elif tasks.status != 200:
+        message = f"{remote.url} answered {tasks.status} to the token, for project '{remote.project_id}'."
+        yield Finding(check=CHECK, level=PROBLEM, message=message, hint=TOKEN)
+    elif version != fabric_jobs.__version__:
+        message = f"{remote.url} answers, but is version {version}, not {fabric_jobs.__version__}."
+        hint = "Use the same version here and there."
+        yield Finding(check=CHECK, level=WARNING, message=message, hint=hint)
+    else:
+        message = f"{remote.url} answers, and takes the token for project '{remote.project_id}'"
+        yield Finding(check=CHECK, level=OK, message=message)
+
+
+def _version(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["version"])
+    except (ValueError, KeyError, TypeError):
+        return ""
