@@ -1,4 +1,4 @@
-"""Conditions on a payload: what `when:` of a mapping and routing by a field ask. Data, never evaluated as code (DESIGN section 5).
+"""Conditions on a payload: what `when:` of a mapping and routing by a field ask. Data, never evaluated as code.
 
     status: ok                        the field equals
     country: [DE, FR]                 the field is one of these; also {in: [...]}, {not_in: [...]}

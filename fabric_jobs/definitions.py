@@ -1,4 +1,4 @@
-"""What an author writes: skills and agents, as values (reference/fabric.md sections 2 and 3, DESIGN section 5)."""
+"""What an author writes: skills and agents, as values (docs/reference/skill-yaml.md, docs/reference/agent-yaml.md)."""
 
 from __future__ import annotations
 

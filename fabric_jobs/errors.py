@@ -42,7 +42,7 @@ class InvalidInput(FabricJobsError):
 
 
 class RecordTooLarge(InvalidInput):
-    """A record or a request body is over its limit (DESIGN section 6, Limits)."""
+    """A record or a request body is over its limit (docs/reference/settings.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What may be a name (DESIGN section 5)."""
+"""What may be a name."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Plan:
     nodes: Mapping[str, Node]
     wires: tuple[Wire, ...]
     response: str  # the agent's output that answers
-    headers: tuple[str, ...] = ()  # of the invocation, that are passed on (reference/fabric.md 3.1, allowedHeaders)
+    headers: tuple[str, ...] = ()  # of the invocation, that are passed on (allowedHeaders)
 
     @property
     def joins(self) -> tuple[str, ...]:

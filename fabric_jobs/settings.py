@@ -1,4 +1,4 @@
-"""The numbers and addresses that may be set, with their defaults (DESIGN section 6, Limits)."""
+"""The numbers and addresses that may be set, with their defaults (docs/reference/settings.md)."""
 
 from __future__ import annotations
 

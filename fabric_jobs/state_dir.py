@@ -1,4 +1,4 @@
-"""Where an owner keeps its state, and how others find it (DESIGN section 7, Owner)."""
+"""Where an owner keeps its state, and how others find it (docs/explanation/architecture.md)."""
 
 from __future__ import annotations
 

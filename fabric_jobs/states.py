@@ -1,4 +1,4 @@
-"""The states of activations and tasks, and the moves that are allowed (DESIGN section 7)."""
+"""The states of activations and tasks, and the moves that are allowed (docs/reference/settings.md)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TaskState(StrEnum):
 
 
 class ActivationState(StrEnum):
-    """Where an activation is (reference/fabric.md 3.2, plus CANCELLED)."""
+    """Where an activation is: Fabric's states, and CANCELLED."""
 
     PENDING = "PENDING"
     COMPLETE = "COMPLETE"

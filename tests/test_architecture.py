@@ -1,4 +1,4 @@
-"""The floors, the sizes and the places of foreign libraries (DESIGN section 3, STYLE section 2)."""
+"""The floors, the sizes and the places of foreign libraries (docs/explanation/architecture.md)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ NEIGHBOURS = {("cli", "owner"), ("__main__", "cli"), ("documents", "documents"),
 
 FILE_LINES, FUNCTION_LINES, PARAMETERS, CLASS_LINES = 400, 50, 6, 200
 
-# Each of these is known by one file or one folder; what it raises stops there (STYLE principle 14).
+# Each of these is known by one file or one folder; what it raises stops there.
 FOREIGN: dict[str, str | tuple[str, ...]] = {
     "sqlite3": "store/",
     "uvicorn": ("gateway/server.py", "gateway/protocol.py"),

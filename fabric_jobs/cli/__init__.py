@@ -91,7 +91,7 @@ class _OutputFailed(Exception):
 
 
 def main() -> None:
-    """Run the command line; every error becomes a message and an exit code (DESIGN section 8)."""
+    """Run the command line; every error becomes a message and an exit code (docs/reference/settings.md)."""
     from fabric_jobs.cli.exits import exit_code_of
 
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""Which exit code an error has (DESIGN section 8): 1 run failed, 2 usage, 3 not found, 4 invalid file, 5 place unavailable."""
+"""Which exit code an error has (docs/reference/settings.md): 1 failed, 2 usage, 3 not found, 4 invalid, 5 unavailable."""
 
 from __future__ import annotations
 

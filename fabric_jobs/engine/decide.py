@@ -1,4 +1,4 @@
-"""What happens next: a pure function of a snapshot (DESIGN section 7)."""
+"""What happens next: a pure function of a snapshot (docs/explanation/architecture.md)."""
 
 from __future__ import annotations
 

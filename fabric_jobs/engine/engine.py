@@ -1,4 +1,4 @@
-"""The loop: look at an activation, decide, carry it out. A wake-up only says *look again* (DESIGN section 7)."""
+"""The loop: look at an activation, decide, carry it out. A wake-up only says *look again* (docs/explanation/architecture.md)."""
 
 from __future__ import annotations
 

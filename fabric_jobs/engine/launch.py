@@ -1,4 +1,4 @@
-"""Describes an attempt: the message, the variables, the files (reference/fabric.md section 4). Pure, but for `process_of`."""
+"""Describes an attempt: the message, the variables, the files (docs/reference/runtime.md). Pure, but for `process_of`."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _quantity(text: str) -> float:
 
 
 def claims(activation: Activation, task: Task) -> dict[str, object]:
-    """Return what the token of a task says (reference/fabric.md 4.4)."""
+    """Return what the token of a task says."""
     return {
         "sub": activation.username,
         "aud": activation.project_id,

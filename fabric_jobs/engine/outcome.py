@@ -1,4 +1,4 @@
-"""What becomes of a task whose attempt ended: tries, backoff, and the record that is at fault (DESIGN sections 6 and 7). Pure."""
+"""What becomes of a task whose attempt ended: tries, backoff, and the record that is at fault. Pure."""
 
 from __future__ import annotations
 

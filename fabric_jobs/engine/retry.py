@@ -1,4 +1,4 @@
-"""Tries dead letters again: a new activation that begins at the input where they died, with `retry_of` (DESIGN section 7)."""
+"""Tries dead letters again: a new activation that begins at the input where they died, with `retry_of`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens of tasks: three-part JWTs, HS256 (reference/fabric.md 4.4).
+"""Tokens of tasks: three-part JWTs, HS256.
 
 PyJWT would do this too; importing it costs a third of what a cold `skills invoke` may take in all.
 """

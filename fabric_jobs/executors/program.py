@@ -1,4 +1,4 @@
-"""Finds the program of an action for the local executor, and all that it runs with (DESIGN section 7)."""
+"""Finds the program of an action for the local executor, and all that it runs with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Activations: list, show, follow, cancel, and the records of a response (reference/fabric.md 6.2)."""
+"""Activations: list, show, follow, cancel, and the records of a response (docs/reference/http.md)."""
 
 from __future__ import annotations
 

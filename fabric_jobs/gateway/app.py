@@ -1,4 +1,4 @@
-"""The application: joins the routes; jobs come in under /px, also with a port after it (reference/fabric.md 6.3 a)."""
+"""The application: joins the routes; jobs come in under /px, also with a port after it (docs/reference/http.md)."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ CLIENTS = ">=2.0.0"  # versions of Fabric's own command that may call; it refuse
 
 
 async def info(request: Request) -> Response:
-    """Answer without a token (reference/fabric.md 6.2, Bootstrapping)."""
+    """Answer without a token."""
     return Json(
         {
             "serverTs": round(time.time() * 1000),

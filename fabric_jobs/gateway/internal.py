@@ -1,4 +1,4 @@
-"""What jobs call: commit, pull, and Fabric's send_message (DESIGN section 6, reference/fabric.md 6.2)."""
+"""What jobs call: commit, pull, and Fabric's send_message (docs/reference/http.md)."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def pull(request: Request) -> Response:
 
 
 async def send_message(request: Request) -> Response:
-    """Take one record of a plain HTTP sender: exactly 200 with JSON (reference/fabric.md 6.2)."""
+    """Take one record of a plain HTTP sender: exactly 200 with JSON."""
     parts = parts_of(request)
     claims = task_claims(request)
     task = _task(parts, claims)  # the transaction checks that the attempt is the current one

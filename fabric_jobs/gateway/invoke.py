@@ -1,4 +1,4 @@
-"""Invokes a skill or an agent; `?sync=true` answers with the record of the activation (reference/fabric.md 6.2, 6.3 b)."""
+"""Invokes a skill or an agent; `?sync=true` answers with the record of the activation (docs/reference/http.md)."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _activation_id(body: dict[str, Any]) -> str:
     return given
 
 
-# Names contain slashes, escaped by some clients and not by others: the paths match greedily (reference/fabric.md 6.3 h).
+# Names contain slashes, escaped by some clients and not by others: the paths match greedily.
 P = "/fabric/v4/projects/{project}"
 ROUTES = [
     Route(P + "/skillinvoke/{name:path}/inputs/{entry}", invoke_skill, methods=["POST"]),

@@ -1,4 +1,4 @@
-"""What lists share: `filter`, `sort`, `limit` and `skip`, as Fabric's own command sends them (reference/fabric.md 6.2)."""
+"""What lists share: `filter`, `sort`, `limit` and `skip`, as Fabric's own command sends them (docs/reference/http.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logs: as one text, as bytes by offset, page by page with times, live as server-sent events (reference/fabric.md section 5)."""
+"""Logs: as one text, as bytes by offset, page by page with times, live as server-sent events (docs/reference/http.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Fabric has and this version does not (reference/fabric.md 6.2): it is refused with 501 and a sentence, and never ignored."""
+"""What Fabric has and this version does not (docs/reference/http.md): it is refused with 501 and a sentence, and never ignored."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ def milliseconds(at: float | None) -> int | None:
 
 
 def activation_json(activation: Activation, payload: bytes, response: Any, dead_letters: int = 0) -> dict[str, Any]:
-    """Return the activation record of reference/fabric.md 3.2."""
+    """Return the activation record, as docs/reference/http.md has it."""
     agent = activation.kind == "agent"
     record = {
         "success": True,
@@ -224,7 +224,7 @@ def activation_json(activation: Activation, payload: bytes, response: Any, dead_
 
 
 def task_json(task: Task, activation: Activation | None) -> dict[str, Any]:
-    """Return a task as reference/fabric.md section 5 has it, with our additions."""
+    """Return a task as docs/reference/http.md has it."""
     return {
         "name": task.name,
         "activationId": task.activation_id,

@@ -1,4 +1,4 @@
-"""Skills and agents: save, list, show, versions, deploy, delete (reference/fabric.md 6.2)."""
+"""Skills and agents: save, list, show, versions, deploy, delete (docs/reference/http.md)."""
 
 from __future__ import annotations
 

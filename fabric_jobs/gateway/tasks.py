@@ -1,4 +1,4 @@
-"""Tasks: list and show (reference/fabric.md section 5)."""
+"""Tasks: list and show (docs/reference/http.md)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fabric_jobs.store.activations import Filter
 
 
 async def list_tasks(request: Request) -> Response:
-    """List the newest tasks first; unknown query keys are ignored (reference/fabric.md 6.3 i)."""
+    """List the newest tasks first; unknown query keys are ignored."""
     project_id = project_of(request)
     refuse_query(request, "scheduled")
     said = wanted_of(request, ("state", "agentName", "skillName", "actionName", "activationId"))

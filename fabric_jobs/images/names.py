@@ -1,4 +1,4 @@
-"""What an image is called: repository and tags (reference/fabric.md section 1.6)."""
+"""What an image is called: repository and tags (docs/howto/build-images.md)."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Sender:
 
 
 def append(tx: Tx, sender: Sender, sent: Sent) -> None:
-    """Append records to every channel of an output; an output that nobody takes drops them (reference/fabric.md 2.3).
+    """Append records to every channel of an output; an output that nobody takes drops them.
 
     Raises InvalidInput when they have passed more than HOP_LIMIT mappings.
     """

@@ -1,4 +1,4 @@
-"""The commit call: what a task sent and what it acknowledges, in one transaction (DESIGN section 6)."""
+"""The commit call: what a task sent and what it acknowledges, in one transaction (docs/explanation/channels.md)."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def pass_record(tx: Tx, task: Task, channel_id: int, offset: int) -> None:
 
 
 def message(tx: Tx, task_id: int, attempt: int, sent: Sent, *, key: str | None = None) -> None:
-    """Append one record of a plain HTTP sender (reference/fabric.md 6.2): at-least-once, once per `key` when it gives one."""
+    """Append one record of a plain HTTP sender: at-least-once, once per `key` when it gives one."""
     current = _current(tx, task_id, attempt)
     if key is not None and not tx.run("insert_message_key", task_id=task_id, key=key):
         return

@@ -1,4 +1,4 @@
-"""Dead letters: records that used up their attempts, kept with payload, error and attempts (DESIGN section 2)."""
+"""Dead letters: records that used up their attempts, kept with payload, error and attempts."""
 
 from __future__ import annotations
 

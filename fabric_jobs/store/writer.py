@@ -1,4 +1,4 @@
-"""The one writer: what gathers while a transaction runs goes into the next one (DESIGN section 6, Group commit)."""
+"""The one writer: what gathers while a transaction runs goes into the next one (docs/explanation/channels.md)."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,8 @@ from fabric_jobs.scaffold.templates import list_templates
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "fabric_jobs"
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+PAGE = re.compile(r"(?<![\w/.-])(?:\.\./)*(?:docs/)?(?:explanation|howto|reference|seeds)/[\w./-]*\.md\b")
+ELSEWHERE = re.compile(r"\b(?:DESIGN|STYLE)(?:\.md| sections? \d| principle \d)")
 MODULE = re.compile(r"\b(fabric_jobs(?:\.[a-z_]+)+)")
 
 
@@ -76,3 +79,21 @@ def _is_there(name: str) -> bool:
         return hasattr(import_module(parent), last)
     except ModuleNotFoundError:
         return False
+
+
+def test_no_text_points_out_of_the_repository() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    names = listed.stdout.decode().split("\0")[:-1] or [str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py")]
+    wrong = []
+    for name in names:
+        path = ROOT / name
+        if path.suffix in (".py", ".sql", ".md", ".toml", ".yaml") and path.is_file():
+            text = path.read_text(encoding="utf-8")
+            wrong += [f"{name}: {page}" for page in PAGE.findall(text) if not _is_page(path, page)]
+            wrong += [f"{name}: {found}" for found in ELSEWHERE.findall(text)]
+    assert wrong == []
+
+
+def _is_page(path: Path, page: str) -> bool:
+    """Tell whether a page is there: seen from the repository, from docs/, or from the text that names it."""
+    return any((place / page).is_file() for place in (ROOT, ROOT / "docs", path.parent))

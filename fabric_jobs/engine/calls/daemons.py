@@ -1,6 +1,6 @@
 """Daemons: programs that listen. Each runs once, is found ready by its port, is started again when it dies, and stopped when idle.
 
-A daemon is a task of kind `daemon` outside any activation (DESIGN section 7), so that its state, attempts and logs are kept as
+A daemon is a task of kind `daemon` outside any activation, so that its state, attempts and logs are kept as
 those of any other program; what is here is only how to reach it.
 """
 

@@ -1,4 +1,4 @@
-"""What is called for a record: a daemon with the whole message, or an external API with the payload (reference/fabric.md 4.3)."""
+"""What is called for a record: a daemon with the whole message, or an external API with the payload."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fabric_jobs.engine.launch import with_payload
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.routing import Node
 
-DAEMON_PORT = 5000  # of a daemon that declares none (reference/fabric.md 2.4)
+DAEMON_PORT = 5000  # of a daemon that declares none
 HEADERS = "headers."  # a property of this name adds a request header
 ENVELOPE_BYTES = 4096  # what is around the payload in the answer of a daemon, at most
 SHOWN_LENGTH = 300  # of an address
@@ -81,7 +81,7 @@ class DaemonTarget:
         output = str(found.get("outputName") or self.node.output)
         if output != self.node.output and output not in self.node.outputs:
             raise Unusable(f"the daemon named the output '{output}', which the skill does not have", _lines(answer))
-        return output, _dump(found.get("payload", {}))  # a body without a payload gives {} (reference/fabric.md 3.3)
+        return output, _dump(found.get("payload", {}))  # a body without a payload gives {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ class ExternalTarget:
                 hint="Give it in skill.yaml, in the agent, or when you invoke, like https://example.org.",
             )
         own = {key.removeprefix(HEADERS): str(value) for key, value in properties.items() if key.startswith(HEADERS)}
-        given = {name.lower() for name in headers}  # a header of the invocation wins (reference/fabric.md 2.4)
+        given = {name.lower() for name in headers}  # a header of the invocation wins
         return cls(
             node=node,
             server=Server(host=parts.hostname, port=port, secure=parts.scheme == "https"),

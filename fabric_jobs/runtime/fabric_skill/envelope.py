@@ -1,4 +1,4 @@
-"""The message that the program was started with (reference/fabric.md 4.1)."""
+"""The message that the program was started with (docs/reference/runtime.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway of this attempt: commits and pulls that outlast a restart of it (DESIGN sections 6 and 7)."""
+"""The gateway of this attempt: commits and pulls that outlast a restart of it (docs/explanation/channels.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commits what the program sends and acknowledges, while the program works on (DESIGN section 6).
+"""Commits what the program sends and acknowledges, while the program works on (docs/explanation/channels.md).
 
 While one commit is in flight the next one gathers: one record when idle, thousands when busy. What a record of `messages`
 caused is held until the record is finished, so that outputs and acknowledgement are one commit; if that takes longer than
