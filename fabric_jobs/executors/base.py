@@ -176,9 +176,10 @@ class Executor(Protocol):
         """
 
     def address(self, handle: str) -> tuple[str, int]:
-        """Return where a program that listens can be reached: host and port; whether it does listen is not looked at.
+        """Return where a program that listens can be reached: host and port, also when it does not listen yet.
 
-        Raises ExecutorUnavailable as long as that is not known.
+        One that listens elsewhere than it was told may be found there, once it does.
+        Raises ExecutorUnavailable as long as it is not known.
         """
 
     def page(self, handle: str, query: LogQuery) -> LogPage:

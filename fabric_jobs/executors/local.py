@@ -139,7 +139,7 @@ class LocalExecutor:
             return log_index.merged(self._directory(handle), limit)
 
     def address(self, handle: str) -> tuple[str, int]:
-        """Read the port that was given to the program."""
+        """Read the port that was given to the program, and look what it listens on."""
         return ports.address(self._directory(handle))
 
     def page(self, handle: str, query: LogQuery) -> LogPage:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.executors import listening, processes
 from fabric_jobs.executors.program import Program
 
 LOCALHOST = "127.0.0.1"
@@ -22,7 +23,7 @@ def give(
 
     What would listen on all addresses, as it has to in a container, listens on this machine's own: nobody else is to reach it.
     """
-    port = _note_free_port(directory)
+    port = _note_free_port(directory, declared)
     number = re.compile(rf"(?<![\w.]){declared}(?![\w.])")
 
     def own(values: Mapping[str, str]) -> dict[str, str]:
@@ -34,17 +35,26 @@ def give(
 
 
 def address(directory: Path) -> tuple[str, int]:
-    """Return where the program of an attempt listens, if it does; raise ExecutorUnavailable when it was given no port."""
+    """Return where the program of an attempt listens, if it does; raise ExecutorUnavailable when it was given no port.
+
+    That is the port that it was given; if it does not listen there, the declared one, or else the only one that it listens on.
+    """
     try:
-        return LOCALHOST, int((directory / FILE).read_text())
+        given, *declared = map(int, (directory / FILE).read_text().split())
     except (OSError, ValueError) as error:
         raise ExecutorUnavailable(f"{directory} has no port: {error}") from error
+    found = listening.ends(processes.members(directory))
+    for port in (given, *declared):
+        for end in found:
+            if end[1] == port:
+                return end
+    return found[0] if len(found) == 1 else (LOCALHOST, given)
 
 
-def _note_free_port(directory: Path) -> int:
+def _note_free_port(directory: Path, declared: int) -> int:
     # Two attempts of one daemon can run beside each other, and beside other programs.
     with socket.socket() as probe:
         probe.bind((LOCALHOST, 0))
         port = int(probe.getsockname()[1])
-    (directory / FILE).write_text(str(port))
+    (directory / FILE).write_text(f"{port} {declared}")
     return port

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.acceptance.live import Live
 
@@ -79,3 +82,23 @@ def test_a_directory_may_be_one_skill_with_an_action_json(live: Live, tmp_path: 
         )  # one daemon for both: what a run writes into .fabric-jobs is no change of the program
     finally:
         only.close()
+
+
+@pytest.mark.parametrize("has_own", [False, True], ids=["declared", "own"])
+def test_a_daemon_that_ignores_PORT_is_found_by_what_it_listens_on(live: Live, has_own: bool) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        declared = probe.getsockname()[1]
+    where = '"127.0.0.1", 0' if has_own else f'"0.0.0.0", {declared}'
+    properties = {"daemon.port": declared, "headers.X-Flavour": "sour"}
+    older_skill(
+        live.root / "skills" / "fixed",
+        "fixed",
+        LISTENER + f"HTTPServer(({where}), Handler).serve_forever()",
+        runtime="cortex/daemons",
+        properties=[{"name": name, "defaultValue": value} for name, value in properties.items()],
+    )
+    assert live.invoke("fixed-skill", 1)["response"] == [None, 1, "sour"]
+    live.kill_owner()
+    assert live.invoke("fixed-skill", 2)["response"] == [None, 2, "sour"]  # the next owner finds it, too
+    assert len(live.attempts("fixed-skill")) == 1

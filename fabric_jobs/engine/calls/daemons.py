@@ -30,6 +30,10 @@ from fabric_jobs.store.tasks import Again, Ending, NewTask
 
 LOCAL = "local"  # where a program runs from its files, not from its image
 FILES_LIMIT = 10_000  # of a directory are looked at
+ELSEWHERE_SECONDS = 0.25  # between two looks whether a program listens elsewhere than it was told
+SETTLED_SECONDS = (
+    1.0  # one that has a single port of its own for so long is called there; before, that may be another than for calls
+)
 LOOK_SECONDS = 0.02  # between two looks whether a port is open
 DEATHS = 3  # starts in a row that end before the port is open
 REMEMBERED_SECONDS = 10.0  # for so long a daemon that cannot be started is not started again
@@ -92,6 +96,29 @@ class DaemonKey:
         return self.project_id, self.skill_name, self.action, self.executor
 
 
+class Elsewhere:
+    """Where a program is tried that ignores its port: on the declared one, or on the only one that it has for a while."""
+
+    def __init__(self, told: Server, declared: int) -> None:
+        self._told = told
+        self._declared = declared
+        self._seen = told
+        self._since = time.monotonic()
+        self._looked = self._since
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether it is time to look again."""
+        return now - self._looked >= ELSEWHERE_SECONDS
+
+    def look(self, found: Server, now: float) -> Server:
+        """Return where to try, after `found` was looked up."""
+        self._looked = now
+        if found != self._seen:
+            self._seen, self._since = found, now
+        is_sure = found.port == self._declared or now - self._since >= SETTLED_SECONDS
+        return found if is_sure else self._told
+
+
 class Daemon:
     """One program that listens. All of it runs in the loop of the calls."""
 
@@ -139,13 +166,16 @@ class Daemon:
             if self._pool is not pool:
                 return
             try:
-                ended = await self._ready(pool.server)
+                found = await self._ready(pool.server, 0)
             except DaemonFailed:
                 self._forget(pool)
                 raise
-            if ended is not None:
+            if isinstance(found, AttemptExit):
                 self._forget(pool)
-                await self._ended(ended)
+                await self._ended(found)
+            elif found != pool.server:
+                self._forget(pool)
+                self._pool = Pool(found)
 
     def _forget(self, pool: Pool) -> None:
         pool.close()
@@ -178,21 +208,21 @@ class Daemon:
             raise self._failed[1]
         for start in range(1, DEATHS + 1):
             await self._begin(port)
-            found = await self._address()
-            ended = await self._ready(found) if isinstance(found, Server) else found
-            if ended is None:
-                assert isinstance(found, Server)
+            told = await self._address()
+            found = await self._ready(told, port) if isinstance(told, Server) else told
+            if isinstance(found, Server):
                 self._failed = None
                 return Pool(found)
+            ended = found
             lines = last_lines(self.executor, self._handle)
-            given = found.port if isinstance(found, Server) else port
+            given = told.port if isinstance(told, Server) else port
             failure = DaemonFailed(
                 f"the daemon ended before it listened on port {given} (PORT): {describe_exit(ended)}", lines
             )
             if start < DEATHS:
                 await self._ended(ended)
         self._failed = (time.monotonic(), failure)
-        await self._end(TaskState.FAILED, ended or AttemptExit(None), failure.cause)
+        await self._end(TaskState.FAILED, ended, failure.cause)
         raise failure
 
     async def _address(self) -> Server | AttemptExit:
@@ -220,9 +250,10 @@ class Daemon:
             await asyncio.gather(beginning, return_exceptions=True)
             raise
 
-    async def _ready(self, server: Server) -> AttemptExit | None:
-        """Wait for the port; return how the program ended when it did before."""
+    async def _ready(self, server: Server, declared: int) -> Server | AttemptExit:
+        """Wait until the program listens; return where it does, or how it ended when it did before."""
         deadline = time.monotonic() + self._place.settings.daemon_start_seconds
+        elsewhere = Elsewhere(server, declared)
         while True:
             try:
                 (await server.connect(1.0)).close()
@@ -230,6 +261,9 @@ class Daemon:
                 ended = await asyncio.to_thread(self._look)
                 if ended is not None:
                     return ended
+                if self.key.executor == LOCAL and elsewhere.is_due(now := time.monotonic()):
+                    host, port = await asyncio.to_thread(self.executor.address, self._handle)
+                    server = elsewhere.look(Server(host=host, port=port), now)
                 if time.monotonic() > deadline:
                     await asyncio.to_thread(self.executor.stop, self._handle, 0.0)
                     seconds = self._place.settings.daemon_start_seconds
@@ -240,7 +274,7 @@ class Daemon:
                     raise DaemonFailed(cause, lines) from None
                 await asyncio.sleep(LOOK_SECONDS)
             else:
-                return None
+                return server
 
     def _look(self) -> AttemptExit | None:
         """Return how the program ended, None while it runs; runs in a thread."""

@@ -19,6 +19,9 @@ from fabric_jobs.routing import Node
 
 DAEMON_PORT = 5000  # of a daemon that declares none
 HEADERS = "headers."  # a property of this name adds a request header
+FRAMING = frozenset(
+    {"connection", "content-length", "transfer-encoding"}
+)  # these are of one request, and never passed on
 ENVELOPE_BYTES = 4096  # what is around the payload in the answer of a daemon, at most
 SHOWN_LENGTH = 300  # of an address
 NOT_AGAIN = frozenset(range(300, 500)) - {408, 425, 429}  # another try would be answered in the same way
@@ -60,7 +63,7 @@ class DaemonTarget:
             method=str(properties.get("daemon.method") or "POST").upper(),
             path=path,
             host=host,
-            headers={**self.headers, "Content-Type": "application/json"},
+            headers=_with_type(_headers(properties, self.headers)),
         )
 
     def body(self, record: bytes) -> bytes:
@@ -112,13 +115,11 @@ class ExternalTarget:
                 f"skill '{node.skill_name}': its property 'url' is '{url}', which is no http address.",
                 hint="Give it in skill.yaml, in the agent, or when you invoke, like https://example.org.",
             )
-        own = {key.removeprefix(HEADERS): str(value) for key, value in properties.items() if key.startswith(HEADERS)}
-        given = {name.lower() for name in headers}  # a header of the invocation wins
         return cls(
             node=node,
             server=Server(host=parts.hostname, port=port, secure=parts.scheme == "https"),
             base=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-            headers={**{name: value for name, value in own.items() if name.lower() not in given}, **headers},
+            headers=_headers(properties, headers),
             host=parts.netloc.rpartition("@")[2],
         )
 
@@ -128,8 +129,7 @@ class ExternalTarget:
         headers = {"Accept": "application/json", **self.headers}
         if not any(name.lower() == "accept-encoding" for name in headers):
             headers["Accept-Encoding"] = ACCEPTED
-        if self._sends and not any(name.lower() == "content-type" for name in headers):
-            headers["Content-Type"] = "application/json"
+        headers = _with_type(headers) if self._sends else headers
         return Request(method=self._method, path=self.base, host=self.host, headers=headers)
 
     def body(self, record: bytes) -> bytes:
@@ -156,6 +156,21 @@ class ExternalTarget:
 
 
 Target = DaemonTarget | ExternalTarget
+
+
+def _headers(properties: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of the properties `headers.*` and those of the invocation, which win."""
+    own = {key.removeprefix(HEADERS): str(value) for key, value in properties.items() if key.startswith(HEADERS)}
+    names = {name.lower() for name in given} | FRAMING
+    return {
+        **{name: value for name, value in own.items() if name.lower() not in names},
+        **{name: value for name, value in given.items() if name.lower() not in FRAMING},
+    }
+
+
+def _with_type(headers: Mapping[str, str]) -> dict[str, str]:
+    is_typed = any(name.lower() == "content-type" for name in headers)
+    return {**headers} if is_typed else {**headers, "Content-Type": "application/json"}
 
 
 def _usable(who: str, answer: Answer, limit: int, url: str = "") -> Answer:
