@@ -160,6 +160,14 @@ class Skill:
         """Return the output of that name."""
         return next((port for port in self.outputs if port.name == name), None)
 
+    def wired_input(self, name: str) -> SkillInput | None:
+        """Return the input that a wire to `name` leads to: the only one has any name, as in Fabric."""
+        return self.input(name) or (self.inputs[0] if len(self.inputs) == 1 else None)
+
+    def wired_output(self, name: str) -> SkillOutput | None:
+        """Return the output that a wire from `name` begins at: the only one has any name, as in Fabric."""
+        return self.output(name) or (self.outputs[0] if len(self.outputs) == 1 else None)
+
     def action(self, name: str) -> Action | None:
         """Return the action of that name."""
         return next((action for action in self.actions if action.name == name), None)

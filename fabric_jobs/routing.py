@@ -21,7 +21,6 @@ SECRET = "#SECURE."
 SOURCE = ""  # stands for the caller as a sender, and for the response as a consumer
 JOIN = "!join"  # ends the key of a join; no name has the character
 EXTERNAL = Action(name="external-api", type="external-api")
-RUNTIMES = {"cortex/jobs": "job", "cortex/daemons": "daemon"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,12 +234,13 @@ class _AgentCompiler:
         if port.kind != "skill" or port.ref != node.ref_id:
             return None
         skill = self.skills[node.skill_name]
-        if port.port and skill.output(port.port) is None:
+        output = skill.wired_output(port.port)
+        if port.port and output is None:
             raise NotFound(
                 f"agent '{self.agent.name}': skill '{skill.name}' has no output '{port.port}'.",
                 hint=nearest(port.port, [output.name for output in skill.outputs]),
             )
-        return port.port or node.output
+        return output.name if output is not None and port.port else node.output
 
     def _wires(self, source: str, output: str, target: Port, asked: tuple[Condition, ...]) -> list[Wire]:
         if target.kind == "output":
@@ -264,7 +264,8 @@ class _AgentCompiler:
                 f"agent '{self.agent.name}' uses skill '{reference.skill_name}', which does not exist.",
                 hint=nearest(reference.skill_name, self.skills),
             )
-        input_name = port.port or (skill.inputs[0].name if skill.inputs else "")
+        found = skill.wired_input(port.port) if port.port else next(iter(skill.inputs), None)
+        input_name = found.name if found else port.port
         key = f"{reference.ref_id}.{input_name}"
         if key not in self._entries:
             self._entries[key] = _entries(reference, skill, input_name, self.properties)
@@ -298,11 +299,10 @@ def _action_of(skill: Skill, input_name: str, target: Target) -> Action:
     if target.runtime == "cortex/external-api":
         return EXTERNAL
     action = skill.action(target.action)
-    if action is None or RUNTIMES.get(target.runtime) != action.type:
+    if action is None:
         raise InvalidInput(
-            f"skill '{skill.name}': input '{input_name}' goes to '{target.action}' in {target.runtime}, "
-            "which is no action of that kind.",
-            hint="Jobs run in cortex/jobs, daemons in cortex/daemons; `fabric-jobs workspaces lint` shows the place.",
+            f"skill '{skill.name}': input '{input_name}' goes to '{target.action}', which is no action of the skill.",
+            hint="Write it in 'actions', or its program beside skill.yaml; `fabric-jobs workspaces lint` shows the place.",
         )
     return action
 

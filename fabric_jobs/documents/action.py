@@ -65,7 +65,9 @@ def read_action(reader: Reader) -> Action | None:
 def _check_keys_fit(reader: Reader, action: Action) -> None:
     wrong, other = (DAEMON_KEYS, DAEMON) if action.type == JOB else (JOB_KEYS, JOB)
     for key in wrong:
-        if reader.has(key):
+        if reader.has(key) and key == "scaleCount":
+            reader.at_key("'scaleCount' has no effect on a job, which ends", key, level="warning")
+        elif reader.has(key):
             reader.at_key(f"'{key}' is for an action of type {other}, and this one is a {action.type}; remove it", key)
     if action.receives == "stream" and reader.has("workers"):
         reader.at_key(

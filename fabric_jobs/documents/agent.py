@@ -120,7 +120,7 @@ def _properties(reader: Reader) -> dict[str, Any]:
     items = [item for item in reader.items("properties") if item.is_mapping(PROPERTY_KEYS)]
     for item in items:
         item.require("name", "name the property")
-    distinct(items, [item.text("name") for item in items], "property")
+    distinct(items, [item.text("name") for item in items], "property", last_wins=True)
     values = ((item.text("name"), item.inner("value")) for item in items)
     return {name: value.node.plain() if value else None for name, value in values}
 

@@ -250,15 +250,24 @@ def _first(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
     return (*first, replace(first[-1], path="", message=message))
 
 
-def distinct(readers: Sequence[Reader], names: Iterable[str], what: str, *, key: str = "name") -> None:
-    """Note each name that is there a second time, whatever its case, with the place of the first."""
+def distinct(
+    readers: Sequence[Reader], names: Iterable[str], what: str, *, key: str = "name", last_wins: bool = False
+) -> None:
+    """Note each name that is there a second time, whatever its case, with the place of the first.
+
+    With `last_wins` the very same name is a warning.
+    """
     seen: dict[str, Reader] = {}
     for reader, name in zip(readers, names, strict=True):
         first = seen.setdefault(name.lower(), reader)
         if name and first is not reader:
             place = first.node.locate(key)
             where = f"; the first is at {place.line}:{place.column}" if place.line else ""
-            reader.error(f"a second {what} is called '{name}'{where}. Names have to differ in more than case", key)
+            said = f"a second {what} is called '{name}'{where}"
+            if last_wins and name == first.text(key):
+                reader.warn(f"{said}. The last one counts", key)
+            else:
+                reader.error(f"{said}. Names have to differ in more than case", key)
 
 
 def read_all(readers: Iterable[Reader], read: Callable[[Reader], T | None]) -> tuple[T, ...]:

@@ -37,7 +37,7 @@ def read_skill(reader: Reader) -> Skill:
         tags=read_tags(reader),
         inputs=read_all(reader.items("inputs"), _input),
         outputs=read_all(reader.items("outputs"), _output),
-        properties=read_all(reader.items("properties"), _property),
+        properties=_properties(reader),
         actions=read_all(reader.items("actions"), read_action),
         datasets=tuple(item.node.plain() for item in reader.items("datasets") if _is_dataset(item)),
     )
@@ -72,6 +72,11 @@ def _output(reader: Reader) -> SkillOutput | None:
     )
 
 
+def _properties(reader: Reader) -> tuple[Property, ...]:
+    """Return the properties; of those of one name the last counts."""
+    return tuple({item.name: item for item in read_all(reader.items("properties"), _property)}.values())
+
+
 def _property(reader: Reader) -> Property | None:
     if not reader.is_mapping(PROPERTY_KEYS):
         return None
@@ -99,7 +104,7 @@ def _is_dataset(reader: Reader) -> bool:
 
 def _check_distinct(reader: Reader, key: str, what: str) -> None:
     items = reader.items(key)
-    distinct(items, [item.text("name") for item in items], what)
+    distinct(items, [item.text("name") for item in items], what, last_wins=key == "properties")
 
 
 def _check_routing(port: Reader, skill: Skill, *, has_actions: bool) -> None:
@@ -131,4 +136,4 @@ def _check_action(reader: Reader, skill: Skill, *, has_actions: bool) -> None:
         _check_known(reader, "action", (item.name for item in skill.actions), "is no action of this skill", level=level)
     elif runtime in TYPE_OF_RUNTIME and action.type != TYPE_OF_RUNTIME[runtime]:
         message = f"{runtime} runs a {TYPE_OF_RUNTIME[runtime]}, and the action '{name}' is a {action.type}"
-        reader.error(message, "runtime")
+        reader.warn(f"{message}; it runs as a {action.type}", "runtime")

@@ -178,11 +178,18 @@ async def _show(request: Request, kind: str) -> Response:
     if output not in ("json", "yaml"):
         raise InvalidInput(f"'output' is json or yaml, not '{output}'.")
     saved = _find(request, kind)
-    shown = {**saved.body, "_version": saved.version, "updatedAt": milliseconds(saved.saved_at)}
+    shown = {**with_parameters(saved.body), "_version": saved.version, "updatedAt": milliseconds(saved.saved_at)}
     if output == "json":
         return Json(shown)
     text = await asyncio.to_thread(to_yaml, shown)  # slow for a long one
     return Response(text, media_type="application/yaml")
+
+
+def with_parameters(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a definition whose inputs all have `parameters`: Fabric's clients read them unasked."""
+    if not body.get("inputs"):
+        return body
+    return {**body, "inputs": [{**port, "parameters": port.get("parameters") or []} for port in body["inputs"]]}
 
 
 def _find(request: Request, kind: str) -> SavedDefinition:

@@ -80,10 +80,16 @@ def _of_document(
     if theirs is None:
         yield f"the gateway has no {kind} '{name}', which is in {path}"
         return
-    found = differences(json.loads(json.dumps(document)), theirs, root="")
+    found = differences(_compared(json.loads(json.dumps(document))), _compared(theirs), root="")
     if found:
         where = ", ".join(sorted({difference.path.lstrip(".") or "all of it" for difference in found[:3]}))
         yield f"{kind} '{name}' is another one there than in {path}: {where}"
+
+
+def _compared(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a definition as a gateway shows it: there every input has its parameters, and may have none of them."""
+    ports = document.get("inputs") or ()
+    return {**document, "inputs": [{**port, "parameters": port.get("parameters") or []} for port in ports]}
 
 
 def _there(gateway: Gateway, kind: str, name: str) -> dict[str, Any] | None:

@@ -39,7 +39,11 @@ def _check_wire(checked: Checked[Agent], index: int, wire: Wire, used: Mapping[s
         ports = skill.outputs if kind == "output" else skill.inputs
         names = [item.name for item in ports]
         steps = ("mappings", index, key, "skill", kind)
-        if port.port and port.port not in names:
+        if port.port and port.port not in names and len(names) == 1:
+            checked.warn(
+                f"the skill '{skill.name}' has no {kind} '{port.port}'; its only one, '{names[0]}', is taken", *steps
+            )
+        elif port.port and port.port not in names:
             message = f"the skill '{skill.name}' has no {kind} '{port.port}'. {nearest(port.port, names)}".rstrip()
             checked.error(message, *steps)
         elif not names:
@@ -86,6 +90,7 @@ def _check_taken(checked: Checked[Agent], agent: Agent, used: Mapping[str, Skill
         if skill is None:
             continue
         taken = {wire.source.port for wire in agent.mappings if _end(wire.source) == ("skill", reference.ref_id)}
+        taken |= {found.name for name in taken if name and (found := skill.wired_output(name))}
         if "" in taken:  # the default output: that of the routing which the message took
             taken |= {target.output for port in skill.inputs for target in port.routing.targets()}
         for output in skill.outputs:
@@ -111,6 +116,6 @@ def _check_cycles(checked: Checked[Agent], agent: Agent, used: Mapping[str, Skil
 def _is_stream(skill: Skill | None, name: str) -> bool:
     if skill is None or not skill.inputs:
         return False
-    port = skill.input(name) if name else skill.inputs[0]
+    port = skill.wired_input(name) if name else skill.inputs[0]
     actions = [skill.action(target.action) for target in port.routing.targets()] if port else []
     return any(action is not None and action.receives == "stream" for action in actions)

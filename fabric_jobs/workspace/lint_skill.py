@@ -93,7 +93,8 @@ def _check_places(checked: Checked[Skill], index: int, action: Action, dockerfil
 def _check_effects(checked: Checked[Skill]) -> None:
     for section, reasons in WITHOUT_LOCAL_EFFECT.items():
         for index, key in _keys_of_items(checked, section):
-            if key in reasons:
+            is_said = key == "scaleCount" and checked.definition and checked.definition.actions[index].type == "job"
+            if key in reasons and not is_said:
                 checked.warn(f"'{key}' is {reasons[key]}", section, index, key)
     if checked.definition and checked.definition.datasets:
         checked.warn(f"'datasets' is {DATASETS}", "datasets")

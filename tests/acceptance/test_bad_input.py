@@ -107,7 +107,7 @@ def test_an_agent_with_an_unknown_skill_names_its_file(live: Live) -> None:
 
 
 def test_an_agent_with_an_unknown_output_says_so(live: Live) -> None:
-    live.skill("echo", ECHO)
+    live.skill("echo", ECHO, outputs=("response", "other"))
     live.agent("chain", ("input", "echo"), ("echo.respons", "output"))
     said = live.fails(3, "agents", "invoke", "chain", "--payload", "1")
     assert "has no output 'respons'" in said

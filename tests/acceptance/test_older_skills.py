@@ -52,6 +52,7 @@ def test_older_skills_and_an_agent_at_the_root_run(live: Live) -> None:
     failed = live.run("agents", "invoke", "cortex/chain", "--payload", "1")
     assert "can only concatenate str" in failed.err  # what is printed is a text
     assert live.invoke("cortex/generator-skill", 1)["response"] == "2\n"
+    assert live.get("/skills/cortex%2Fgenerator-skill")["inputs"][0]["parameters"] == []
     assert "0 errors" in live.ok("workspaces", "lint").err
     attempts = sorted(path.name for path in (live.state / "attempts").iterdir())
     assert [name[: len("local-cortex-generator-skill-cortex-generator")] for name in attempts][1:] == [

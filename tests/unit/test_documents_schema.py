@@ -76,7 +76,6 @@ BAD_ACTIONS: tuple[dict[str, Any], ...] = (
     {"command": []},
     {"command": [1]},
     {"port": 80},
-    {"scaleCount": 1},
     {"concurrency": 1},
     {"timeout": 0},
     {"timeout": "5"},

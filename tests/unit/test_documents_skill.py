@@ -168,11 +168,6 @@ def test_all_problems_of_a_file_come_at_once_and_in_order() -> None:
             "4:5: error: actions[0].port",
             "'port' is for an action of type daemon, and this one is a job; remove it",
         ),
-        (
-            "scaleCount: 1",
-            "4:5: error: actions[0].scaleCount",
-            "'scaleCount' is for an action of type daemon, and this one is a job; remove it",
-        ),
         ("image: 5", "4:12: error: actions[0].image", "this is a number, but has to be text; put it in quotes"),
         (
             "command: python main.py",
@@ -257,13 +252,13 @@ def test_a_port_is_a_number_of_sixteen_bits(port: str) -> None:
         ),
         (
             "{all: {action: work, runtime: cortex/daemons, output: response}}",
-            "6:44: error: inputs[0].routing.all.runtime",
-            "cortex/daemons runs a daemon, and the action 'work' is a job",
+            "6:44: warning: inputs[0].routing.all.runtime",
+            "cortex/daemons runs a daemon, and the action 'work' is a job; it runs as a job",
         ),
         (
             "{all: {action: listen, runtime: cortex/jobs, output: response}}",
-            "6:46: error: inputs[0].routing.all.runtime",
-            "cortex/jobs runs a job, and the action 'listen' is a daemon",
+            "6:46: warning: inputs[0].routing.all.runtime",
+            "cortex/jobs runs a job, and the action 'listen' is a daemon; it runs as a daemon",
         ),
         (
             "{all: {action: work, runtime: cortex/external-api, output: response}}",

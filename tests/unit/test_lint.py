@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from fabric_jobs.routing import compile_agent
 from fabric_jobs.workspace.lint import lint
 from fabric_jobs.workspace.tree import Workspace
 
 MESSAGE = '{"payload": 1}'
+RUNS_AS_A_JOB = "cortex/daemons runs a daemon, and the action 'one' is a job; it runs as a job"
 
 
 @pytest.fixture
@@ -25,16 +27,24 @@ def write(path: str, text: str) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def add_skill(name: str, *, receives: str = "message", outputs: str = "[{name: response}]", more: str = "") -> None:
+def add_skill(
+    name: str,
+    *,
+    receives: str = "message",
+    outputs: str = "[{name: response}]",
+    more: str = "",
+    second_input: bool = False,
+) -> None:
     """Write a skill with nothing wrong: an input `request`, a job with a Dockerfile, a message."""
     text = f"name: {name}\noutputs: {outputs}\n"
-    text += (
-        f"inputs: [{{name: request, routing: {{all: {{action: {name}, runtime: cortex/jobs, output: response}}}}}}]\n"
-    )
+    routing = f"{{all: {{action: {name}, runtime: cortex/jobs, output: response}}}}"
+    names = ("request", "again") if second_input else ("request",)
+    text += f"inputs: [{', '.join(f'{{name: {each}, routing: {routing}}}' for each in names)}]\n"
     text += f"actions:\n  - name: {name}\n    receives: {receives}\n{more}"
     write(f"skills/{name}/skill.yaml", text)
     write(f"skills/{name}/actions/{name}/Dockerfile", "FROM python")
-    write(f"skills/{name}/invoke/request/message.json", MESSAGE)
+    for each in names:
+        write(f"skills/{name}/invoke/{each}/message.json", MESSAGE)
 
 
 def add_agent(*mappings: str, skills: str = "one two", name: str = "flow", more: str = "") -> None:
@@ -219,7 +229,7 @@ def test_an_agent_uses_skills_that_are_there(root: Path) -> None:
 
 
 def test_a_mapping_joins_ports_that_are_there(root: Path) -> None:
-    add_skill("one", outputs="[{name: response}, {name: failed}]")
+    add_skill("one", outputs="[{name: response}, {name: failed}]", second_input=True)
     add_skill("two")
     add_agent("from: input, to: one.reqest", "from: one.faild, to: two", "from: one, to: two", "from: two, to: output")
     assert found(root) == [
@@ -229,11 +239,34 @@ def test_a_mapping_joins_ports_that_are_there(root: Path) -> None:
     ]
 
 
+def test_what_fabric_took_is_a_warning(root: Path) -> None:
+    add_skill("one", more="    scaleCount: 2\nproperties: [{name: p, defaultValue: 1}, {name: p, defaultValue: 2}]\n")
+    uses = "properties: [{name: p, value: 3}, {name: p, value: 4}]"
+    add_agent("from: input, to: one.reqest", "from: one.respons, to: output", skills="one", more=uses)
+    text = Path("skills/one/skill.yaml").read_text(encoding="utf-8").replace("cortex/jobs", "cortex/daemons")
+    Path("skills/one/skill.yaml").write_text(text, encoding="utf-8")
+    second = "a second property is called 'p'; the first is at"
+    assert [problem.partition(": warning: ")[2] for problem in found(root)] == [
+        f"inputs[0].routing.all.runtime: {RUNS_AS_A_JOB}",
+        "actions[0].scaleCount: 'scaleCount' has no effect on a job, which ends",
+        f"properties[1].name: {second} 8:21. The last one counts",
+        "mappings[0].to: the skill 'one' has no input 'reqest'; its only one, 'request', is taken",
+        "mappings[1].from: the skill 'one' has no output 'respons'; its only one, 'response', is taken",
+        f"properties[1].name: {second} 7:21. The last one counts",
+    ]
+    workspace = Workspace(root)
+    skill, agent = workspace.skill("one").skill, workspace.agent("flow").agent
+    assert (skill.defaults(), agent.properties) == ({"p": 2}, {"p": 4})
+    plan = compile_agent(agent, {"one": skill}, "input", {})
+    assert [str(wire) for wire in plan.wires] == ["input → one", "one.response → output"]
+    assert plan.nodes["one.request"].action.type == "job"
+
+
 def test_the_long_form_is_checked_at_its_port(root: Path) -> None:
-    add_skill("one")
+    add_skill("one", second_input=True)
     add_agent("from: input, to: {skill: {refId: one, input: x}}", "from: one, to: output", skills="one")
     assert found(root) == [
-        "agents/flow.yaml:5:51: error: mappings[0].to.skill.input: the skill 'one' has no input 'x'. Known: request."
+        "agents/flow.yaml:5:51: error: mappings[0].to.skill.input: the skill 'one' has no input 'x'. Known: again, request."
     ]
 
 

@@ -116,7 +116,6 @@ def test_one_skill_used_twice_is_two_nodes() -> None:
 
 @pytest.mark.parametrize(("wires", "message", "near"), [
     ([("input", "oen")], "no skill reference 'oen'", "one"),
-    ([("input", "one.inn")], "skill 'one' has no input 'inn'", "in"),
     ([("input", "two"), ("two.dne", "output")], "skill 'two' has no output 'dne'", "done"),
 ])  # fmt: skip
 def test_an_unknown_port_is_said_with_the_nearest_name(wires: list[tuple[str, str]], message: str, near: str) -> None:
@@ -124,6 +123,18 @@ def test_an_unknown_port_is_said_with_the_nearest_name(wires: list[tuple[str, st
     assert isinstance(found, NotFound)
     assert message in found.message
     assert f"'{near}'" in found.hint
+
+
+def test_the_only_port_of_a_skill_is_meant_by_any_name() -> None:
+    assert paths(compiled([("input", "one.inn"), ("one.oot", "output")])) == [":>one.in", "one.in:out>"]
+
+
+def test_an_unknown_input_of_several_is_said() -> None:
+    ports = (TWO["one"].inputs[0], replace(TWO["one"].inputs[0], name="again"))
+    assert (
+        "skill 'one' has no input 'inn'"
+        in refusal([("input", "one.inn")], {"one": replace(TWO["one"], inputs=ports)}).message
+    )
 
 
 def test_an_unknown_service_is_said_with_the_nearest_name() -> None:
@@ -272,7 +283,7 @@ def test_daemons_and_external_apis_are_called(runtime: str) -> None:
 
 
 def test_an_action_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="in cortex/jobs, which is no action of that kind") as caught:
+    with pytest.raises(InvalidInput, match="which is no action of the skill") as caught:
         compile_skill(replace(TWO["one"], actions=()), "in", {})
     assert caught.value.hint
 

@@ -266,9 +266,7 @@ class Daemon:
                     server = elsewhere.look(Server(host=host, port=port), now)
                 if time.monotonic() > deadline:
                     await asyncio.to_thread(self.executor.stop, self._handle, 0.0)
-                    seconds = self._place.settings.daemon_start_seconds
-                    where = "" if self.key.executor == LOCAL else f" of {server.host}, where 127.0.0.1 is not enough,"
-                    cause = f"the daemon did not listen on port {server.port} (PORT){where} within {seconds:g} s"
+                    cause = _silent(server, self._place.settings.daemon_start_seconds, self.key.executor)
                     lines = last_lines(self.executor, self._handle)
                     await self._end(TaskState.FAILED, AttemptExit(None), cause)
                     raise DaemonFailed(cause, lines) from None
@@ -345,6 +343,11 @@ def _new_task(key: DaemonKey) -> NewTask:
         kind="daemon",
         receives="message",
     )
+
+
+def _silent(server: Server, seconds: float, executor: str) -> str:
+    where = "" if executor == LOCAL else f" of {server.host}, where 127.0.0.1 is not enough,"
+    return f"the daemon did not listen on port {server.port} (PORT){where} within {seconds:g} s"
 
 
 def _look_at(coming: asyncio.Task[Pool]) -> None:
