@@ -262,7 +262,7 @@ def command_words(context: click.Context) -> Iterator[str]:
 def test_every_state_exit_code_and_error_is_documented() -> None:
     page = reference("settings.md")
     words = [state.value for state in (*TaskState, *ActivationState)]
-    words += [str(code) for code in {0, 1, 75, 130, *(code for _, code in EXIT_CODES)}]
+    words += [str(code) for code in {0, 1, 75, 129, 130, 143, *(code for _, code in EXIT_CODES)}]
     words += [kind.__name__ for kind in all_errors(errors.FabricJobsError)]
     assert [word for word in words if not re.search(rf"^\| `{word}` \|", page, re.M)] == []
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 
 import click
 
 import fabric_jobs
+from fabric_jobs.cli import signals
 from fabric_jobs.cli.groups import Group, with_help
 from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
 
@@ -57,6 +59,8 @@ class LazyGroup(Group):
         """Run the command; click itself would make a reader that went away a failure."""
         try:
             return super().invoke(ctx)
+        except signals.Stopped as stopped:
+            raise _Interrupted from stopped  # click would write to a terminal that may be gone
         except OSError as error:
             if error.errno in OUTPUT_ERRORS and error.filename is None:
                 raise _OutputFailed(error) from error
@@ -82,6 +86,10 @@ def cli() -> None:
     """
 
 
+class _Interrupted(Exception):
+    """A signal has ended the command."""
+
+
 class _OutputFailed(Exception):
     """What was printed went nowhere."""
 
@@ -94,14 +102,16 @@ def main() -> None:
     """Run the command line; every error becomes a message and an exit code (docs/reference/settings.md)."""
     from fabric_jobs.cli.exits import exit_code_of
 
+    signals.stop_like_ctrl_c()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # None when it is closed
             stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show is no reason to fail
     try:
         code = with_help(cli).main(standalone_mode=False)  # that of `ctx.exit`, else None
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        sys.exit(130)
+    except (_Interrupted, click.Abort, KeyboardInterrupt) as interrupt:
+        with suppress(OSError):  # a terminal that has closed
+            click.echo("Interrupted.", err=True)
+        sys.exit(signals.exit_code_of(interrupt))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,11 +104,9 @@ def _build(targets: Sequence[Target], builder: Callable[[], Builder], *, quiet: 
     from fabric_jobs.workspace.build import carry_out
 
     progress = BuildProgress(quiet=quiet)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is stopped then, too
     try:
         return carry_out(targets, builder, progress.update, progress.warn)
     finally:
-        signal.signal(signal.SIGTERM, before)
         progress.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -137,7 +138,7 @@ def _root_of(given: Path | None) -> Path | None:
 
 
 def attend(gateway: Gateway, activation_id: str, *, quiet: bool) -> dict[str, Any]:
-    """Follow an activation with progress; Ctrl-C cancels it, a second one leaves it running."""
+    """Follow an activation with progress; Ctrl-C, SIGTERM and SIGHUP cancel it, a second one leaves it running."""
     from fabric_jobs.cli.progress import Progress
     from fabric_jobs.workspace.run import follow
 
@@ -150,10 +151,13 @@ def attend(gateway: Gateway, activation_id: str, *, quiet: bool) -> dict[str, An
     try:
         return follow(gateway, activation_id, watch)
     except KeyboardInterrupt:
-        progress.close()  # what is said now stays below it
-        return _cancel(gateway, activation_id)
+        with suppress(OSError):  # the terminal may be gone
+            progress.close()  # what is said now stays below it
+        _cancel(gateway, activation_id)
+        raise
     finally:
-        progress.close()
+        with suppress(OSError):
+            progress.close()
 
 
 def print_result(record: dict[str, Any], output: str) -> None:
@@ -174,20 +178,24 @@ def print_result(record: dict[str, Any], output: str) -> None:
     check_ended_well(record)
 
 
-def _cancel(gateway: Gateway, activation_id: str) -> dict[str, Any]:
+def _cancel(gateway: Gateway, activation_id: str) -> None:
     from fabric_jobs.workspace.run import follow
 
-    click.echo("\nCancelling; press Ctrl-C again now to leave it running.", err=True)
     try:
+        _tell("\nCancelling; press Ctrl-C again now to leave it running.")
         time.sleep(SECOND_THOUGHT_SECONDS)
         gateway.post(f"/activations/{activation_id}/cancel")
         status = follow(gateway, activation_id, lambda nodes: PATIENCE_SECONDS)["status"]
     except KeyboardInterrupt:
-        click.echo(f"Left as it is. Next: {options.next_command('activations', 'wait', activation_id)}", err=True)
+        _tell(f"Left as it is. Next: {options.next_command('activations', 'wait', activation_id)}")
         raise
     what = "is cancelled" if status == "CANCELLED" else f"had ended before: {status}"
-    click.echo(f"Activation {activation_id} {what}.", err=True)
-    raise KeyboardInterrupt
+    _tell(f"Activation {activation_id} {what}.")
+
+
+def _tell(text: str) -> None:
+    with suppress(OSError):  # the terminal may have closed, which is why the activation is cancelled
+        click.echo(text, err=True)
 
 
 def _print_detached(activation_id: str, output: str) -> None:

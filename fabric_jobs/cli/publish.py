@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,11 +75,9 @@ def _push(plan: Plan, *, quiet: bool) -> Plan:
     from fabric_jobs.workspace.publish import push_images
 
     progress = PushProgress(plan.images, quiet=quiet)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is stopped then, too
     try:
         return push_images(plan, progress.update)
     finally:
-        signal.signal(signal.SIGTERM, before)
         progress.close()
 
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from typing import NoReturn
 
-CARRIER = "FABRIC_JOBS_CARRIED_"  # and a number; the value is NAME=VALUE
+CARRIER = "_FJ_CARRIED_"  # and a number; the value is NAME=VALUE
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OF_THE_SHELL = frozenset({"IFS", "OPTIND", "PPID"})  # it sets its own
 SET_BY_PYTHON = b"LC_CTYPE"  # where the locale is C

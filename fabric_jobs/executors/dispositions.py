@@ -19,5 +19,10 @@ def unignore() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+def is_ignored(number: int) -> bool:
+    """Tell whether this process ignores a signal, also after `unignore`."""
+    return signal.getsignal(number) in (signal.SIG_IGN, _ignored)
+
+
 def _ignored(number: int, frame: FrameType | None) -> None:
     """Do nothing."""

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from fabric_jobs.errors import FabricJobsError
+from fabric_jobs.executors.dispositions import is_ignored
 from fabric_jobs.gateway.app import make_app
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.protocol import GuardedProtocol, Limits, guard, guarded
@@ -62,7 +63,8 @@ class Server:
         self._server.config.load()
         self._server.lifespan = self._server.config.lifespan_class(self._server.config)
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        ends = [signal.SIGINT, signal.SIGTERM, *([] if is_ignored(signal.SIGHUP) else [signal.SIGHUP])]
+        for number in ends:
             loop.add_signal_handler(number, self.stop)
         await self._server.startup(sockets=self._sockets)
         self._started.set()

@@ -176,7 +176,7 @@ def test_an_interrupt_ends_the_builds_and_leaves_no_name(live: Live, name: str, 
     until(lambda: builds_of(directory), "a docker command builds")
     started.signal(number)
     ran = started.finish()
-    assert (ran.code, ran.err.splitlines()[-1]) == (130, "Interrupted.")
+    assert (ran.code, ran.err.splitlines()[-1]) == (128 + number, "Interrupted.")
     assert builds_of(directory) == []
     assert named(name) == []
 

@@ -177,14 +177,15 @@ def test_programs_have_the_default_signals_whoever_started_the_owner(live: Live,
     assert "killed by SIGHUP" in ended.err
 
 
-def test_ctrl_c_cancels(live: Live) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_cancel(live: Live, number: signal.Signals) -> None:
     live.gate("gate")
     live.skill("long", ENDLESS)
     process = live.start("skills", "invoke", "long", "--payload", "1")
     until((live.root / "began").exists, "the job runs")
-    process.signal(signal.SIGINT)
+    process.signal(number)
     ran = process.finish()
-    assert ran.code == 130
+    assert ran.code == 128 + number
     assert "is cancelled" in ran.err
     assert ran.out == ""
     assert live.ok("activations", "list", "-o", "json").value[0]["status"] == "CANCELLED"

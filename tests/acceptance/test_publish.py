@@ -247,7 +247,7 @@ def test_an_interrupted_push_ends_the_docker_command_and_records_nothing(shop: S
         assert pushing(shop.namespace)
         started.signal(number)
         ran = started.finish()
-        assert (ran.code, ran.err.splitlines()[-1]) == (130, "Interrupted.")
+        assert (ran.code, ran.err.splitlines()[-1]) == (128 + number, "Interrupted.")
         assert pushing(shop.namespace) == []
         assert shop.lock() is None
         assert shop.live.get("/skills")["skills"] == []

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import signal
 import subprocess
+import sys
 from http.client import HTTPConnection
 from pathlib import Path
 
-from tests.acceptance.live import COMMAND, PROJECT, Live
+from tests.acceptance.live import COMMAND, PROJECT, Live, until
 
 SECRET = "only-in-memory-4711"
 SHOW = """
@@ -92,3 +95,40 @@ def test_what_serve_runs_for_remote_callers_has_the_environment_of_serve(live: L
     assert status == 400
     assert "over the gateway's Unix socket only" in str(said["message"])
     remote.close()
+
+
+def test_a_terminal_that_closes_cancels(live: Live) -> None:
+    gate = live.gate("gate")
+    live.skill("long", f"open({str(gate)!r}).read()")
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(live.root)
+        os.execve(COMMAND, [str(COMMAND), "skills", "invoke", "long", "--payload", "1"], live.environment)
+    found = until(lambda: live.get("/activations")["activations"], "it is invoked")
+    until(lambda: live.progress(found[0]["activationId"])["long"]["tasks"].get("ACTIVE"), "the job runs")
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+    assert live.wait(found[0]["activationId"])["status"] == "CANCELLED"
+
+
+def test_a_second_signal_leaves_it_running_and_an_ignored_one_is_none(live: Live) -> None:
+    gate = live.gate("gate")
+    live.skill("long", f"open({str(gate)!r}).read()\nprint('finished', end='')")
+    script = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    words = [sys.executable, "-c", script, str(COMMAND), "skills", "invoke", "long", "--payload", "1"]
+    process = subprocess.Popen(words, cwd=live.root, env=live.environment, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    activation = until(lambda: live.get("/activations")["activations"], "it is invoked")[0]["activationId"]
+    until(lambda: live.progress(activation)["long"]["tasks"].get("ACTIVE"), "the job runs")
+    process.send_signal(signal.SIGHUP)  # nothing happens, as below nohup
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)  # `timeout` sends it twice
+    assert process.stderr.readline() == b"\n"
+    assert b"Cancelling" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 128 + signal.SIGINT
+    assert b"Left as it is" in process.stderr.read()
+    process.stderr.close()
+    live.release(gate)
+    assert live.wait(activation)["response"] == "finished"
