@@ -62,7 +62,7 @@ def test_a_stream_that_ends_in_the_middle_passes_on_no_part(live: Live) -> None:
 @pytest.mark.parametrize("acknowledge", ["record", "end"])
 def test_messages_in_a_program_that_is_no_stream_names_the_missing_line(live: Live, acknowledge: str) -> None:
     live.skill("source", "for n in range(50): send_message(n)")
-    live.skill("even", f"for n in messages('{acknowledge}'): send_message(n)")
+    live.skill("even", f"for n in messages('{acknowledge}'): send_message(n)", workers=1)
     live.agent("pair", ("input", "source"), ("source", "even"), ("even", "output"))
     record, said = live.fail("pair", kind="agents")
     assert record["error"]["record"]["offset"] == 0

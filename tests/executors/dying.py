@@ -8,9 +8,11 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.base import AttemptSpec
 from fabric_jobs.executors.docker import DockerExecutor, copying, steps
 from fabric_jobs.executors.docker.engine import Engine
@@ -74,5 +76,9 @@ def start_and_die(root: Path, spec: AttemptSpec, step: str) -> multiprocessing.p
 
 def _run(root: Path, spec: AttemptSpec, step: str) -> None:
     STEPS[step]()
-    DockerExecutor(root).start(spec)
+    executor = DockerExecutor(root)
+    while True:  # a busy engine may answer later than anybody waits for it; an owner asks again, and so does this
+        with suppress(ExecutorUnavailable):
+            executor.start(spec)
+            break
     threading.Event().wait()  # for the end
