@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cold": ("<= 3", ()),
     "growth": ("<= 1.1", ("--activations", "5000")),
     "poison": ("<= 6", ("--pairs", "3")),
+    "rejects": (">= 0.9", ()),
     "build": ("<= 1.1", ()),
 }
 # The same for those that need a Docker engine, and FABRIC_JOBS_TEST_BASE_IMAGE; unnamed, they run where that is set.

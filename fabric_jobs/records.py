@@ -149,6 +149,8 @@ class Task:
     exit_code: int | None
     sender: str = ""  # the process of the current attempt that committed last
     sender_open: bool = False  # it has not said goodbye
+    raised: str = ""  # the exception that the current attempt ends with
+    rejected: str = ""  # details, JSON: the program has rejected its record, or one that it fails with
 
     @classmethod
     def from_row(cls, row: Row) -> Task:

@@ -172,7 +172,7 @@ class Dispatcher:
         decided = outcome(task, action, facts)
         place = self._attempts.handle(self._store.read, task) if task.attempt else None
         payload = None
-        if decided.state is TaskState.COMPLETE and place is not None and task.sent == 0:
+        if decided.state is TaskState.COMPLETE and place is not None and not (task.sent or task.rejected):
             is_stream = action.receives == "stream"
             try:
                 payload = ends.response_of(*place, action, is_stream=is_stream, limit=self._settings.record_bytes)

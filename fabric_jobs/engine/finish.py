@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,7 @@ from fabric_jobs.store.tasks import Ending
 
 LAST_BYTES = 8192
 LAST_LINES = 20
+FRAME = re.compile(r'  File "[^"]*", line \d+')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,8 @@ def complete(tx: Tx, finish: Finish) -> None:
     Raises ReplayDiffers when the attempt left out what the one before it had sent.
     """
     task, activation_id = finish.task, finish.activation.activation_id
-    commits.check_repeated(task)
+    if not task.rejected:
+        commits.check_repeated(task)
     if not tasks.end(tx, task, TaskState.COMPLETE, finish.ending):
         return
     commits.release_held(tx, task)
@@ -135,11 +139,26 @@ def keep_dead(tx: Tx, finish: Finish) -> None:
         record_offset=dead[1],
         task_id=task.task_id,
         skill_name=task.skill_name,
-        error=_error(tx, finish),
+        error={**_error(tx, finish), "reason": _said(finish)},
         on_error="complete" if on_error == "complete" else "continue",
         attempts=finish.outcome.attempts,
     )
     dead_letters.keep(tx, new)
+
+
+def _said(finish: Finish) -> str:
+    """Return why a record is dead: the exception that its program ended with, else what was found."""
+    cause = finish.outcome.cause
+    if cause != f"exit code {finish.ending.exit_code}":
+        return cause
+    return finish.task.raised or exception_in(finish.last_lines) or cause
+
+
+def exception_in(lines: Sequence[str]) -> str:
+    """Return the exception of the last traceback of Python in some lines, which may begin in the middle of it."""
+    frames = [number for number, line in enumerate(lines) if FRAME.match(line)]
+    after = lines[frames[-1] + 1 :] if frames else ()
+    return next((line.strip()[:LAST_BYTES] for line in after if line[:1].strip()), "")
 
 
 def _acknowledge(tx: Tx, finish: Finish) -> None:
@@ -160,6 +179,7 @@ def _error(tx: Tx, finish: Finish) -> dict[str, Any]:
         "reason": finish.outcome.cause,
         "lastLines": list(finish.last_lines),
         **({"hint": finish.hint} if finish.hint else {}),
+        **({"details": json.loads(task.rejected)} if task.rejected not in ("", "{}") else {}),
     }
 
 

@@ -64,6 +64,8 @@ def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
     """Return what becomes of a task whose attempt ended."""
     if task.cancel_requested:
         return Outcome(state=TaskState.CANCELLED, cause=task.cause, dead=_own_record(task))
+    if task.rejected and ended.exit.code != 0:
+        return refused(task, action, task.cause or describe_exit(ended.exit))  # nothing is left to try
     deadline = deadline_of(task, action)
     if ended.exit.reason == STOPPED and deadline is not None and ended.now >= deadline:
         cause = f"it ran longer than its timeout of {action.timeout:g} s"

@@ -22,6 +22,7 @@ from fabric_jobs.errors import (
     PlaceUnavailable,
     RecordTooLarge,
     ReplayDiffers,
+    RunFailed,
     StaleAttempt,
 )
 from fabric_jobs.gateway.json_response import Json
@@ -35,6 +36,7 @@ STATUS: tuple[tuple[type[FabricJobsError], int], ...] = (
     (InUse, 403),
     (StaleAttempt, 409),
     (ReplayDiffers, 409),
+    (RunFailed, 422),
     (NotAllowed, 401),
     (NotThereYet, 501),
     (PlaceUnavailable, 503),

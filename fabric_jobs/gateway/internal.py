@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fabric_jobs.errors import InvalidInput, NotAllowed, PlaceUnavailable, RecordTooLarge, ReplayDiffers, StaleAttempt
-from fabric_jobs.gateway import record_text, replay
+from fabric_jobs.gateway import record_text, rejects, replay
 from fabric_jobs.gateway.json_response import Json, body_of
 from fabric_jobs.gateway.parts import Parts, parts_of, task_claims
 from fabric_jobs.gateway.replay import answer_with
@@ -21,10 +22,12 @@ from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import sending_id
 from fabric_jobs.store import activations, channels, commits, tasks
 from fabric_jobs.store.commits import Acked, Commit
+from fabric_jobs.store.dead_letters import NewDeadLetter
 from fabric_jobs.store.sent import Sent, count_of
 
 PULL_SECONDS = 20.0  # how long a pull waits for records
 PULL_BYTES = 256 << 10  # about as many bytes of records answer a pull
+RAISED_CHARACTERS = 1000  # of an exception are kept
 OVER = "this attempt is over: another is the current one, or the task has ended or been cancelled"
 
 
@@ -32,7 +35,7 @@ async def commit(request: Request) -> Response:
     """Take what an attempt sent and acknowledges; answered after one transaction holds all of it."""
     parts, task = _attempt(request)
     body = await body_of(request, parts.settings.body_bytes)
-    wanted = _parse(body, parts.settings.record_bytes)
+    wanted = _parse(body, parts.settings.record_bytes, partial(rejects.letters, parts, task))
     outputs = {sent.output for sent in wanted.sent}
     found = [channel for output in outputs for channel in _targets(parts, task, output)]
     if not wanted.hold:
@@ -43,6 +46,7 @@ async def commit(request: Request) -> Response:
         cause = error.message
         await asyncio.wrap_future(parts.store.write(lambda tx: tasks.condemn(tx, task.task_id, task.attempt, cause)))
         raise
+    rejects.check_goes_on(wanted.rejected)
     return Response(b"{}", media_type="application/json")
 
 
@@ -167,7 +171,7 @@ async def _await_credit(parts: Parts, task: Task, found: list[Channel]) -> None:
         _check_current(parts, task)
 
 
-def _parse(body: bytes, record_bytes: int) -> Commit:
+def _parse(body: bytes, record_bytes: int, letters: Callable[[Sequence[Any]], tuple[NewDeadLetter, ...]]) -> Commit:
     end = body.find(b"\n")
     try:
         head: dict[str, Any] = orjson.loads(body[:end])
@@ -181,6 +185,8 @@ def _parse(body: bytes, record_bytes: int) -> Commit:
             acks=tuple(Acked(channel_id=_whole(c), first=_whole(f), next=_whole(n)) for c, f, n in head["acks"]),
             hand=_record(head["hand"]),
             left=_record(head.get("left")),
+            raised=str(head.get("raised", ""))[:RAISED_CHARACTERS],
+            rejected=letters(head["rejects"]) if head.get("rejects") else (),
             hold=bool(head["hold"]),
             prologue=bool(head.get("prologue")),
         )

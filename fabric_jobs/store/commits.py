@@ -9,8 +9,9 @@ from zlib import crc32
 from fabric_jobs.errors import InvalidInput, ReplayDiffers, StaleAttempt
 from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import sending_id
-from fabric_jobs.store import channels, tasks
+from fabric_jobs.store import channels, dead_letters, tasks
 from fabric_jobs.store.channels import Sender
+from fabric_jobs.store.dead_letters import NewDeadLetter
 from fabric_jobs.store.sent import ALL, Sent
 from fabric_jobs.store.sql import Row
 from fabric_jobs.store.writer import Tx
@@ -38,6 +39,8 @@ class Commit:
     acks: tuple[Acked, ...] = ()
     hand: tuple[int, int] | None = None  # channel and offset of the record whose outputs are committed in part
     left: tuple[int, int] | None = None  # channel and offset of the record that the program is about to end at
+    raised: str = ""  # the exception that it ends with
+    rejected: tuple[NewDeadLetter, ...] = ()  # records that the program cannot handle, and goes on behind
     hold: bool = False  # release the records when the task exits 0
     prologue: bool = (
         False  # sent before the first record was read: every attempt sends it again, whatever is acknowledged
@@ -54,6 +57,12 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
     if commit.sequence <= _sequence(current, commit.sender):
         return
     sends, repeated, count = _Tally.read(current["sends"]), _Tally.read(current["repeated"]), 0
+    for letter in commit.rejected:
+        _reject(tx, current, letter)
+        if current["hand"] == json.dumps([letter.channel_id, letter.record_offset]):
+            sends, repeated = sends.prologue(), repeated.prologue()  # what it had sent need not be sent again
+    # Before anything is acknowledged: a record is there as long as it is not.
+    dead_letters.keep(tx, *(letter for letter in commit.rejected if letter.on_error != "fail"))
     if commit.hold:
         _hold(tx, task_id, commit.sent)
     else:
@@ -63,8 +72,10 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
     for record in filter(None, (commit.hand, commit.left)):
         _input(tx, current, record[0])
     if commit.left is not None:
-        tasks.note_left(tx, task_id, attempt, json.dumps(commit.left))
+        tasks.note_left(tx, task_id, attempt, json.dumps(commit.left), raised=commit.raised)
     advanced = [_ack(tx, current, acked) for acked in commit.acks]
+    for letter in () if commit.hold else commit.rejected:
+        _pass(tx, letter.channel_id, letter.record_offset)
     if any(advanced):
         _check_repeated(sends, repeated)
         sends, repeated = sends.prologue(), repeated.prologue()
@@ -91,9 +102,7 @@ def pass_record(tx: Tx, task: Task, channel_id: int, offset: int) -> None:
     """A record is finished though its task could not handle it: the next attempt goes on behind it."""
     if task.hand == json.dumps([channel_id, offset]):
         tx.run("record_passed", task_id=task.task_id, sends=_Tally.read(task.sends).prologue().text())
-    channel = channels.find(tx, channel_id)
-    if channel is not None and channel.acked == offset:
-        channels.ack(tx, channel_id, offset + 1)
+    _pass(tx, channel_id, offset)
 
 
 def message(tx: Tx, task_id: int, attempt: int, sent: Sent, *, key: str | None = None) -> None:
@@ -215,7 +224,30 @@ def _check_repeated(sends: _Tally, repeated: _Tally) -> None:
             )
 
 
+def _reject(tx: Tx, current: Row, letter: NewDeadLetter) -> None:
+    """Note a record that the program itself could not handle; under `onError: fail` the task fails with it, however it exits."""
+    is_own = (letter.channel_id, letter.record_offset) == (current["channel_id"], current["record_offset"])
+    if not is_own:
+        _input(tx, current, letter.channel_id)
+    fails = letter.on_error == "fail"
+    if not (fails or is_own):
+        return
+    details = json.dumps(letter.error.get("details", {}))
+    if tx.run("note_rejected", task_id=letter.task_id, rejected=details) and fails:
+        attempt, place = current["attempt"], json.dumps([letter.channel_id, letter.record_offset])
+        tasks.note_left(tx, letter.task_id, attempt, place)
+        tasks.condemn(tx, letter.task_id, attempt, letter.error["reason"])
+
+
+def _pass(tx: Tx, channel_id: int, offset: int) -> None:
+    channel = channels.find(tx, channel_id)
+    if channel is not None and channel.acked == offset:
+        channels.ack(tx, channel_id, offset + 1)
+
+
 def _append(tx: Tx, current: Row, sent: Sent) -> int:
+    if current["rejected"]:
+        return 0  # its record is a dead letter, and has no output
     activation_id = current["activation_id"]
     sender = Sender(
         activation_id=activation_id,

@@ -7,10 +7,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from fabric_jobs.errors import InvalidInput
 from fabric_jobs.records import DeadLetter
 from fabric_jobs.store import channels, events
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
+
+TOGETHER_BYTES = 256 << 10  # of records are read at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +31,21 @@ class NewDeadLetter:
     attempts: int
 
 
-def keep(tx: Tx, new: NewDeadLetter) -> None:
-    """Keep a record that is not acknowledged yet; once is enough."""
-    segment = channels.read(tx, new.channel_id, new.record_offset, max_bytes=1)
-    assert segment is not None, "a record is kept until it is acknowledged"
-    payload = segment.part(new.record_offset, 1).bytes.rstrip(b"\n")
+def keep(tx: Tx, *letters: NewDeadLetter) -> None:
+    """Keep records that are not acknowledged yet; once is enough. Those of one channel and one commit are read together."""
+    place, lines = (0, 0), list[bytes]()  # channel and offset of the first of these records
+    for new in letters:
+        if new.channel_id != place[0] or not 0 <= new.record_offset - place[1] < len(lines):
+            segment = channels.read(
+                tx, new.channel_id, new.record_offset, max_bytes=TOGETHER_BYTES if letters[1:] else 1
+            )
+            if segment is None or segment.first_offset != new.record_offset:
+                raise InvalidInput(f"record {new.record_offset} is not there, or is finished.")
+            place, lines = (new.channel_id, new.record_offset), segment.bytes.split(b"\n")[: segment.count]
+        _keep(tx, new, lines[new.record_offset - place[1]])
+
+
+def _keep(tx: Tx, new: NewDeadLetter, payload: bytes) -> None:
     values: dict[str, Any] = {**vars(new), "error": json.dumps(new.error), "payload": payload}
     if not tx.run("insert_dead_letter", dead_at=time.time(), **values):
         return

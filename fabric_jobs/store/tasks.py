@@ -159,9 +159,12 @@ def requeue(tx: Tx, task: Task, ending: Ending, again: Again, *, cause: str = ""
     return True
 
 
-def note_left(tx: Tx, task_id: int, number: int, left_at: str | None) -> None:
-    """Note the record that an attempt is at, [channel, offset] as JSON, or [channel, first, end] of several; None: at none."""
-    tx.run("note_left", task_id=task_id, attempt=number, left_at=left_at)
+def note_left(tx: Tx, task_id: int, number: int, left_at: str | None, *, raised: str = "") -> None:
+    """Note the record that an attempt is at, [channel, offset] as JSON, or [channel, first, end] of several; None: at none.
+
+    `raised` is the exception that it ends with there.
+    """
+    tx.run("note_left", task_id=task_id, attempt=number, left_at=left_at, raised=raised)
 
 
 def end_calls(tx: Tx, activation_id: str) -> None:

@@ -36,6 +36,18 @@ TOTAL = """
 seen = [record["n"] for record in messages(acknowledge="end")]
 send_message({"count": len(seen), "sum": sum(n * n for n in seen), "first": seen[:3], "last": seen[-3:]})
 """
+PICKY = """
+import time
+from fabric_skill import reject
+for n in messages():
+    time.sleep(0.0002)
+    send_message(n)
+    if n % 10 == 3:
+        reject(n, "three")
+    if n % 10 == 7:
+        send_message(-n, wait=True)  # committed, with what was sent before it
+        reject(n, "seven")
+"""
 ECHO = "for record in messages():\n    send_message(record['n'])"
 SKILLS = ("source", "doubled", "total", "echo")
 
@@ -188,6 +200,29 @@ def test_what_is_sent_before_and_after_the_records_is_not_doubled(live: Live, ac
     record = live.wait(activation)
     assert record["status"] == "COMPLETE", record
     assert record["response"] == ["header", 0, 1, 2, 3, 4, "footer"]
+
+
+@pytest.mark.parametrize("victims", [("picky",), ("owner",), ("owner", "picky")], ids="+".join)
+def test_a_rejected_record_is_one_dead_letter_and_what_it_sent_is_not_doubled(
+    live: Live, victims: tuple[str, ...]
+) -> None:
+    live.skill("source", "for n in range(message()['payload']): send_message(n)")
+    live.skill("picky", PICKY, receives="stream", onError="complete")
+    live.agent("flow", ("input", "source"), ("source", "picky"), ("picky", "output"))
+    activation = live.detach("flow", 1000, kind="agents")
+    waiting = live.start("activations", "wait", activation, "-q")
+    chance = random.Random(SEED)
+    points = sorted(chance.sample(range(1, 900), 3))
+    print(f"FABRIC_JOBS_CRASH_SEED={SEED}: {victims} after {points} records")
+    for after in points:
+        if reached(live, waiting, activation, "picky", after):
+            strike(live, victims)
+    assert waiting.finish().code == 0
+    sent = [[n, -n] if n % 10 == 7 else [n] for n in range(1000) if n % 10 != 3]
+    assert answer(live, activation) == [value for values in sent for value in values]
+    letters = live.ok("deadletters", "list", "--limit", 1000, "-o", "json").value
+    assert sorted(letter["record"]["offset"] for letter in letters) == [n for n in range(1000) if n % 10 in (3, 7)]
+    assert {letter["cause"] for letter in letters} == {"three", "seven"}
 
 
 def test_a_task_that_is_lost_again_and_again_fails_in_words(live: Live) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabric_jobs.runtime.fabric_skill.sender import runs
+from fabric_jobs.runtime.fabric_skill.pile import runs
 from fabric_jobs.store.sent import Sent, count_of, parents_of, runs_of
 
 ORIGINS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 50)), max_size=30)

@@ -1,4 +1,4 @@
-"""What a skill's program uses: `message`, `messages`, `send_message`, `flush`, `logger`.
+"""What a skill's program uses: `message`, `messages`, `send_message`, `reject`, `flush`, `logger`.
 
     from fabric_skill import messages, send_message
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from .envelope import message
     from .json_log import logger
     from .refusal import DO_NOT_RETRY, DoNotRetry
+    from .rejection import reject
     from .stream import flush, messages, send_message
 
-__all__ = ["DO_NOT_RETRY", "DoNotRetry", "flush", "logger", "message", "messages", "send_message"]
+__all__ = ["DO_NOT_RETRY", "DoNotRetry", "flush", "logger", "message", "messages", "reject", "send_message"]
 
 # Loaded when it is first used: a job that only reads its message starts faster than one that streams or logs.
 _PLACES = {
@@ -27,6 +28,7 @@ _PLACES = {
     "logger": "json_log",
     "DoNotRetry": "refusal",
     "DO_NOT_RETRY": "refusal",
+    "reject": "rejection",
     "flush": "stream",
     "messages": "stream",
     "send_message": "stream",

@@ -11,6 +11,8 @@ DO_NOT_RETRY = 65  # exit code; EX_DATAERR of sysexits.h
 class DoNotRetry(Exception):
     """Raise it when a record can never be handled: the program ends with exit code 65, and the record is not tried again."""
 
+    __module__ = "fabric_skill"  # where programs find it, and what a traceback shows
+
 
 def _hook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
     _before(kind, value, trace)

@@ -14,12 +14,10 @@ import json
 import os
 import threading
 import time
-from collections.abc import Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from . import gateway
+from .pile import Pile, Window
 
 WINDOW_RECORDS = 1024
 WINDOW_BYTES = 1 << 20
@@ -28,28 +26,8 @@ LAST_SECONDS = 0.02  # at the end of a program: a thread that goes on sending do
 ACK_SECONDS = 0.05  # acknowledgements without outputs wait this long for company
 
 IDLE, COOLING, BUSY = range(3)
-
-Run = tuple[int, int, "int | list[int]"]
-
-
-def runs(origins: Sequence[tuple[int, int, int]], count: int, *, one_channel: bool) -> list[Run]:
-    """Return what `count` records were made from, as `fabric_jobs.store.sent` has it: short where one made one after the other."""
-    if not origins:
-        return []
-    first, last = origins[0], origins[-1]
-    if one_channel and len(origins) == count and last[1] - first[1] == count - 1:
-        return [(first[0], first[1], count)]
-    found: list[Run] = []
-    for channel, group in groupby(origins, key=itemgetter(0)):
-        steps: list[int] = []
-        before = begin = -1
-        for _, offset, made in group:
-            begin = offset if begin < 0 else begin
-            steps.append(offset - before if before >= 0 else 0)
-            steps += [0] * (made - 1)
-            before = offset
-        found.append((channel, begin, steps))
-    return found
+NO_OUTPUT = "this record was rejected, so it has no output; send for it before reject(), and nothing after"
+OWN = ()  # stands for the record of a task that has one message
 
 
 class Word:
@@ -93,6 +71,27 @@ class Word:
         return any(thread.ident in others for thread in threading.enumerate())
 
 
+class Line:
+    """The way to the gateway: one commit after the other, each with the next number."""
+
+    def __init__(self, name: str) -> None:
+        self.lock = threading.Lock()  # held from the making of a commit to its answer
+        self._name = name
+        self._sequence = 0
+        self._connection = gateway.connect()
+        self._path = gateway.path("commit")
+
+    def head(self, **parts: Any) -> bytes:
+        """Return the first line of the next commit."""
+        self._sequence += 1
+        head = {"sequence": self._sequence, "sender": self._name, "acks": [], "hand": None, "outputs": []}
+        return json.dumps({**head, **parts}).encode() + b"\n"
+
+    def post(self, body: bytes) -> None:
+        """Send a commit, and return when it is stored."""
+        gateway.ask(self._connection, "POST", self._path, body)
+
+
 class Sender:
     """What is under way to the gateway. One thread sends records; a second one, of this class, commits them."""
 
@@ -106,24 +105,21 @@ class Sender:
         self.name = os.urandom(6).hex()  # tells the processes of an attempt apart
         self.prologue = True  # nothing has been read yet
         self.hand: tuple[int, int] | None = None  # channel and offset of the record that is being handled
+        self.record: Any = None  # that record
         self.acks: dict[int, int] = {}  # channel -> every record below is finished
         self._acked: dict[int, int] = {}
-        self._finished: dict[str, list[bytes]] = {}  # may be committed
-        self._in_hand: dict[str, list[bytes]] = {}  # outputs of the record that is being handled
-        self._origins: dict[str, list[tuple[int, int, int]]] = {}  # of what may be committed: channel, offset, records
-        self._count = 0  # records that are not committed yet
-        self._size = 0  # their bytes
+        self._finished = Pile()  # may be committed
+        self._in_hand = Pile()  # outputs of the record that is being handled
+        self._rejected: tuple[int, ...] | None = None  # the record that was rejected last: it has no output
+        self._window = Window(WINDOW_RECORDS, WINDOW_BYTES)  # what is not committed yet
         self._hand_since = 0.0
         self._release = False  # the outputs in hand are to go ahead
         self.word = Word()
-        self._sequence = 0
         self._state = IDLE
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)  # for the committing thread
         self._room = threading.Condition(self._lock)  # for the sending thread
-        self._line = threading.Lock()  # one commit at a time
-        self._connection = gateway.connect()
-        self._path = gateway.path("commit")
+        self._line = Line(self.name)
         self._thread = threading.Thread(target=self._run, name="fabric-skill-sender", daemon=True)
         self._thread.start()
 
@@ -136,24 +132,41 @@ class Sender:
     def send(self, output: str, record: bytes, *, wait: bool = False) -> None:
         """Take a record; wait while too much is under way. `wait`: return when it is stored."""
         with self._lock:
-            while self._count >= WINDOW_RECORDS or (self._count and self._size + len(record) > WINDOW_BYTES):
-                self._release = self._release or bool(self._in_hand)
-                self._kick()
-                self._room.wait()
+            if self._rejected is not None and self._rejected == (self.hand or OWN):
+                raise RuntimeError(NO_OUTPUT)
+            self._make_room(len(record))
             must_wait = self.word.must_wait(close=wait)
             held = self.hand is not None
             if held and not self._in_hand:
                 self._hand_since = time.monotonic()
-            target = self._in_hand if held else self._finished
-            target.setdefault(output, []).append(record)
-            if not held and not self.prologue:
-                self._origins.setdefault(output, []).append((0, 0, 1))
-            self._count += 1
-            self._size += len(record)
+            pile = self._in_hand if held else self._finished
+            pile.add(output, record, None if held or self.prologue else (0, 0, 1))
+            self._window.add(len(record))
             if not must_wait and (self._state == IDLE or (self._state == COOLING and not held)):
                 self._kick()
         if must_wait:
             self.flush(close=wait)  # in this thread: handing it to the other one takes longer than a commit
+
+    def reject(self, reason: str, details: Any) -> None:
+        """The next commit makes the record in hand a dead letter; what it caused is dropped, as far as it is not committed."""
+        whose = self.hand or OWN
+        if self._rejected == whose:
+            return  # the first reason holds
+        entry = [*(whose or (None, None)), reason, details]
+        size = len(json.dumps(entry))
+        with self._lock:
+            self._rejected = whose
+            if not whose:  # all that is not committed was sent for it
+                self._in_hand, self._finished = self._finished, Pile()
+            self._drop_in_hand()
+            self._make_room(size)
+            self._finished.reject(entry, size)
+            self._window.add(size)
+            if whose and self._state == IDLE:
+                self._kick()
+        if not whose:
+            self.word.must_wait(close=True)
+            self.flush(close=True)
 
     def finish(self, channel: int, next_offset: int) -> None:
         """The record in hand is finished: its outputs and its acknowledgement may be committed."""
@@ -164,10 +177,8 @@ class Sender:
                     self._kick()
             return
         with self._lock:
-            for output, records in self._in_hand.items():
-                self._finished.setdefault(output, []).extend(records)
-                self._origins.setdefault(output, []).append((channel, next_offset - 1, len(records)))
-            self._in_hand = {}
+            self._finished.extend(self._in_hand, channel, next_offset - 1)
+            self._in_hand = Pile()
             self.acks[channel] = next_offset
             if self._state != BUSY:
                 self._kick()
@@ -178,31 +189,36 @@ class Sender:
             with self._lock:
                 word = self.word
                 word.closing = close and not word.reading
-                if not self._count and (self.hold or self.acks == self._acked) and not (word.closing and word.open):
+                if not self._window and (self.hold or self.acks == self._acked) and not (word.closing and word.open):
                     word.closing = False
                     return
                 self._release = bool(self._in_hand)
-            with self._line:
+            with self._line.lock:
                 self._commit()
 
-    def drop_hand(self) -> None:
-        """The record in hand failed: what it caused is not sent."""
+    def leave(self, raised: str = "") -> None:
+        """Commit what is left, without what the record in hand caused when the program `raised`; say where it ends, and goodbye."""
         with self._lock:
-            records = [record for part in self._in_hand.values() for record in part]
-            self._count -= len(records)
-            self._size -= sum(map(len, records))
-            self._in_hand = {}
-
-    def leave(self) -> None:
-        """Commit what is left, say goodbye, and at which record the program ends. Whether it failed there, its exit code tells."""
-        with self._lock:
+            if raised:
+                self._drop_in_hand()
             others = self.word.leave()
         if others:
             time.sleep(LAST_SECONDS)
         self.flush(close=True)
         if self.hand is not None:
-            with self._line:
-                gateway.ask(self._connection, "POST", self._path, self._head(left=self.hand))
+            with self._line.lock:
+                self._line.post(self._line.head(open=self.word.open, hold=self.hold, left=self.hand, raised=raised))
+
+    def _make_room(self, size: int) -> None:
+        """Wait while too much is under way; called and returns with the lock held."""
+        while self._window.is_full(size):
+            self._release = self._release or bool(self._in_hand)
+            self._kick()
+            self._room.wait()
+
+    def _drop_in_hand(self) -> None:
+        self._window.remove(self._in_hand)
+        self._in_hand = Pile()
 
     def _kick(self) -> None:
         self._state = BUSY
@@ -212,7 +228,7 @@ class Sender:
         while True:
             with self._lock:
                 self._rest()
-            with self._line:
+            with self._line.lock:
                 self._commit()
 
     def _rest(self) -> None:
@@ -245,48 +261,34 @@ class Sender:
 
     def _commit(self) -> None:
         with self._lock:
-            body, count, size, acks = self._take()
+            body, pile, acks = self._take()
             is_open = self.word.open
         if body is None:
             return
-        gateway.ask(self._connection, "POST", self._path, body)
+        self._line.post(body)
         with self._lock:
             self.word.told = is_open
             self._acked.update(acks)
-            self._count -= count
-            self._size -= size
+            self._window.remove(pile)
             self._room.notify()
 
-    def _take(self) -> tuple[bytes | None, int, int, dict[int, int]]:
-        """Return the body of the next commit with the count and the bytes of its records, and its acknowledgements."""
+    def _take(self) -> tuple[bytes | None, Pile, dict[int, int]]:
+        """Return the body of the next commit, what it carries, and its acknowledgements."""
         acks = {} if self.hold else {key: value for key, value in self.acks.items() if value != self._acked[key]}
-        outputs, origins, hand = self._finished, self._origins, None
-        if outputs or acks:
-            self._finished, self._origins = {}, {}
+        pile, hand = self._finished, None
+        if pile or acks:
+            self._finished = Pile()
         elif self._release and self._in_hand:
-            outputs, self._in_hand = self._in_hand, {}
-            origins = {name: [(*(self.hand or (0, 0)), len(records))] for name, records in outputs.items()}
+            pile, self._in_hand = self._in_hand, Pile()
+            pile.made_from(*(self.hand or (0, 0)))
             hand = None if self.hold else self.hand
             self._release = False
         elif not (self.word.closing and self.word.open):
-            return None, 0, 0, {}
-        parts = [(name, len(records), b"".join(records)) for name, records in outputs.items()]
+            return None, pile, {}
         if self.word.closing and not self._in_hand:
             self.word.close()
-        head = self._head(
-            acks=[[key, self._acked[key], value] for key, value in acks.items()],
-            hand=hand,
-            prologue=self.prologue,
-            outputs=[[name, count, len(data)] for name, count, data in parts],
-            parents=[]
-            if self.prologue or self.hold
-            else [runs(origins.get(name, ()), count, one_channel=len(self.acks) == 1) for name, count, _ in parts],
-        )
-        body = head + b"".join(data for _, _, data in parts)
-        return body, sum(count for _, count, _ in parts), sum(len(data) for _, _, data in parts), acks
-
-    def _head(self, **parts: Any) -> bytes:
-        """Return the first line of the next commit."""
-        self._sequence += 1
-        head = {"sequence": self._sequence, "sender": self.name, "open": self.word.open, "hold": self.hold}
-        return json.dumps({**head, "acks": [], "hand": None, "outputs": [], **parts}).encode() + b"\n"
+        has_parents = not (self.prologue or self.hold)
+        parts, records = pile.encoded(parents=has_parents, one_channel=len(self.acks) == 1)
+        ranges = [[key, self._acked[key], value] for key, value in acks.items()]
+        state = {"open": self.word.open, "hold": self.hold, "prologue": self.prologue}
+        return self._line.head(**state, acks=ranges, hand=hand, **parts) + records, pile, acks

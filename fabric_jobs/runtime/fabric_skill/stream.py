@@ -12,6 +12,7 @@ from typing import Any
 
 from . import gateway
 from .envelope import message
+from .failure import words
 from .http import Answer, Connection, Disconnected
 from .records import decode, encode
 from .sender import Sender
@@ -70,16 +71,26 @@ def messages(acknowledge: str = "record") -> Iterator[Any]:
     return _records(sender, acknowledge)
 
 
+def at_hand() -> tuple[Sender | None, Any]:
+    """Return the sender of this program and the record that it handles; raise RuntimeError when there is none."""
+    sender = _the_sender()
+    if sender is None or not _reading:
+        return sender, None if sender is None else message().get("payload")
+    if sender.hand is None:
+        raise RuntimeError("there is no record at hand: messages() has not given one, or has come to its end")
+    return sender, sender.record
+
+
 def _records(sender: Sender, acknowledge: str) -> Iterator[Any]:
     sender.flush()  # what was sent before is no record's doing, and is committed by itself
     sender.prologue = False
     for channel, first, text, careful in _chunks(sender, acknowledge):
         sender.starts_at(channel, first)
         for offset, record in enumerate(decode(text), start=first):
-            sender.hand = (channel, offset)
+            sender.hand, sender.record = (channel, offset), record
             yield record
             sender.finish(channel, offset + 1)
-            sender.hand = None
+            sender.hand = sender.record = None
         if careful:
             sender.flush()
     sender.word.reading = False
@@ -167,9 +178,8 @@ def _claim() -> None:
 def _at_exit(sender: Sender) -> None:
     if _sender is not sender:
         return  # a forked child: the records are its parent's
-    if getattr(sys, "last_value", None) is not None:
-        sender.drop_hand()  # an uncaught exception: the record in hand failed
-    sender.leave()
+    raised = getattr(sys, "last_value", None)
+    sender.leave(words(raised) or "exception" if raised is not None else "")
 
 
 def _forget() -> None:

@@ -73,7 +73,7 @@ select count(*) as count from tasks where state in ('STARTING', 'ACTIVE') and re
 
 -- name: start_task
 -- QUEUED to STARTING, with a new attempt; refused when somebody wants it to end. `moment` is of the clock for waits.
-update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', sequence = 0, sender = '', sender_open = 0, repeated = '{}', left_at = null, not_before_at = :moment, started_at = coalesce(started_at, :at)
+update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', sequence = 0, sender = '', sender_open = 0, repeated = '{}', left_at = null, raised = '', not_before_at = :moment, started_at = coalesce(started_at, :at)
 where task_id = :task_id and state = 'QUEUED' and cancel_requested = 0;
 
 -- name: activate_task
@@ -94,7 +94,11 @@ where task_id = :task_id and attempt = :attempt
 
 -- name: note_left
 -- The record that an attempt is at.
-update tasks set left_at = :left_at where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE');
+update tasks set left_at = :left_at, raised = :raised where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE');
+
+-- name: note_rejected
+-- The program has rejected the record of its task, or one that the activation fails with; refused when it had done so before.
+update tasks set rejected = :rejected where task_id = :task_id and rejected = '';
 
 -- name: record_passed
 -- The record in hand is finished, and not by its task: what is sent from here on follows the next one.

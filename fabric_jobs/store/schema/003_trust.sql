@@ -21,3 +21,7 @@ create view dead_letter_rows as
   select dead_letter_id, project_id, activation_id, channel_id, record_offset, task_id, skill_name, error, on_error, attempts, dead_at,
     retried_as
   from dead_letters;
+
+-- What the program itself said of a record that it could not handle.
+alter table tasks add column raised text not null default ''; -- the exception that the current attempt ends with
+alter table tasks add column rejected text not null default ''; -- details, JSON: the task's record is rejected, or the task fails with one

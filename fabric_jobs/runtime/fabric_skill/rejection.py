@@ -1,0 +1,34 @@
+"""`reject`: a record that cannot be handled becomes a dead letter, and the program goes on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from . import stream
+from .envelope import message
+from .failure import bounded, one_line, words
+
+
+def reject(record: Any, reason: object, /, **details: Any) -> None:
+    """Make the record at hand a dead letter with a reason, in the next commit; the program goes on with the next one.
+
+    `record` is what `messages()` gave last, or the message or its payload; the dead letter keeps it as it came. `reason` is a
+    text or an exception. `details` are kept beside it: JSON, or its text, and up to 8,000 characters.
+
+    A rejected record has no output: what was sent for it and is not committed is dropped, and sending more raises
+    RuntimeError. Raises ValueError for another record, or without a reason.
+    """
+    text = words(reason) if isinstance(reason, BaseException) else one_line(str(reason))
+    if not text:
+        raise ValueError("reject() needs a reason, which the dead letter shows")
+    kept = bounded(details)
+    sender, hand = stream.at_hand()
+    if sender is None:
+        shown = json.dumps(record, default=str)
+        print(f"fabric_skill: rejected: {text}: {shown}", *[json.dumps(kept)] * bool(kept), file=sys.stderr, flush=True)
+        return
+    if not (record is hand or record == hand or (sender.hand is None and record is message())):
+        raise ValueError("reject() takes the record at hand, as messages() or message() gave it")
+    sender.reject(text, kept)
