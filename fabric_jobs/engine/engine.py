@@ -135,12 +135,13 @@ class Engine:
 
     def _committed(self, effects: Effects) -> None:
         """Runs in the writer's thread."""
+        for activation_id in effects.over:
+            self._shells.forget(activation_id)  # whatever came of it: nothing more is started in it
         for activation_id in (effects.look | self._feeds.fed(effects.news)) - effects.completed:
             self._wakes.put(activation_id)
         for activation_id in effects.completed:
             self._feeds.forget(activation_id)
             self._looked_at.discard(activation_id)
-            self._shells.forget(activation_id)
             if self._calls is not None:
                 self._calls.forget(activation_id)
 
