@@ -13,7 +13,7 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.printing import show, show_rows
-from fabric_jobs.errors import InvalidInput
+from fabric_jobs.errors import InvalidInput, RunFailed
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
@@ -174,8 +174,12 @@ def print_result(record: dict[str, Any], output: str) -> None:
             if record["deadLetters"] == 1
             else f"{record['deadLetters']:,} records are dead letters"
         )
-        click.echo(f"{what}. {next_for_dead_letters(record)}", err=True)
-    check_ended_well(record)
+        click.echo(f"{what}. {options.placed(next_for_dead_letters(record))}", err=True)
+    try:
+        check_ended_well(record)
+    except RunFailed as error:
+        error.hint = options.placed(error.hint)
+        raise
 
 
 def _cancel(gateway: Gateway, activation_id: str) -> None:

@@ -176,12 +176,23 @@ def remote_given() -> Remote | None:
 
 def next_command(*words: str) -> str:
     """Return a command to type next, with the options that named the gateway of this one, but never a token."""
+    return shlex.join(["fabric-jobs", *words, *_place_words()])
+
+
+def placed(text: str) -> str:
+    """Return a text whose lines end in commands to type next, with the same options behind each of them."""
+    place = shlex.join(_place_words())
+    lines = (f"{line} {place}" if "fabric-jobs " in line else line for line in text.split("\n"))
+    return "\n".join(lines) if place else text
+
+
+def _place_words() -> list[str]:
     ctx = click.get_current_context()
     names = [name for name in ("url", "profile", "state_dir", "workspace") if _is_typed(ctx, name)]
     if names and names[0] != "workspace":
         names = [name for name in names if name != "workspace"]  # it would decide nothing
     place = [(f"--{name.replace('_', '-')}", str(_given(ctx, name) or ctx.params.get(name))) for name in names]
-    return shlex.join(["fabric-jobs", *words, *(word for pair in place for word in pair)])
+    return [word for pair in place for word in pair]
 
 
 def _given(ctx: click.Context, name: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -179,3 +180,8 @@ def test_the_next_command_names_the_gateway_of_this_one(live: Live) -> None:
         ran = live.ok(*invoke, *words, *token)
         assert f"Next: fabric-jobs activations wait {ran.out.strip()} {' '.join(words)}\n" in ran.err
         assert address.token not in ran.err
+    live.skill("broken", "1 / 0")
+    said = live.run("skills", "invoke", "broken", "--payload", "1", "--state-dir", str(live.state)).err
+    assert re.search(
+        rf"^Read its log: fabric-jobs tasks logs \S+ --state-dir {re.escape(str(live.state))}$", said, re.M
+    )
