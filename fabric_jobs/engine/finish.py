@@ -14,6 +14,7 @@ from fabric_jobs.engine.outcome import Outcome
 from fabric_jobs.engine.settle import settle
 from fabric_jobs.errors import InvalidInput, RecordTooLarge
 from fabric_jobs.executors.base import AttemptExit, Executor
+from fabric_jobs.executors.masking import masked
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import Node, Plan
 from fabric_jobs.states import ActivationState, TaskState
@@ -67,9 +68,10 @@ def response_of(executor: Executor, handle: str, action: Action, *, is_stream: b
 
 
 def last_lines(executor: Executor, handle: str) -> tuple[str, ...]:
-    """Return the last lines of stderr, or of stdout when there are none."""
+    """Return the last lines of stderr, or of stdout when there are none; without tokens."""
     for stream in ("stderr", "stdout"):
-        text = executor.logs(handle, stream, -LAST_BYTES, LAST_BYTES).decode(errors="replace").strip()
+        end = executor.logs(handle, stream, -LAST_BYTES, LAST_BYTES)
+        text = masked(end.decode(errors="replace"), is_cut=len(end) == LAST_BYTES).strip()
         if text:
             return tuple(text.splitlines()[-LAST_LINES:])
     return ()

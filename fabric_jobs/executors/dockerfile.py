@@ -243,8 +243,7 @@ def _words(found: Dockerfile, instruction: Instruction) -> tuple[str, ...]:
     words = listed(instruction.rest)
     if words is not None:
         return words
-    # The shell form gets the message as "$0 …" in Docker and loses it; here it is the last argument, as everywhere.
-    return (*found.shell, f'{instruction.rest} "$@"', "sh") if instruction.rest else ()
+    return (*found.shell, instruction.rest) if instruction.rest else ()
 
 
 def _shell(found: Dockerfile, instruction: Instruction) -> Dockerfile:

@@ -143,7 +143,7 @@ def _environment(pid: int) -> bytes:
 def _name(pid: int) -> str:
     """Return program and first word, such as `python3 child.py`; further words may be long, or secret."""
     words = _read(pid, "cmdline").decode(errors="replace").split("\0")[:2]
-    names = (word.rsplit("/", 1)[-1] for word in words)
+    names = (word.rsplit("/", 1)[-1] for word in words if not word.startswith("{"))  # a message has a token
     return " ".join(" ".join(names).split())[:NAME_LENGTH] or "?"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fabric_jobs.errors import InvalidInput
-from fabric_jobs.executors import dockerfile
+from fabric_jobs.executors import dockerfile, shell_form
 from fabric_jobs.executors.base import ProcessSpec
 from fabric_jobs.executors.dockerfile import Dockerfile
 
@@ -46,7 +46,13 @@ def find(spec: ProcessSpec) -> Program:
         )
     file = dockerfile.read_file(directory / "Dockerfile")
     words = file.local_words(spec.command, directory) if file and spec.command else spec.command
-    words = words or _from_dockerfile(file, directory)
+    remarks = tuple(map(str, file.notes)) if file else ()
+    if words:
+        words = (*words, *spec.arguments)
+    else:
+        words = _from_dockerfile(file, directory)
+        remarks += (shell_form.LOST,) if spec.arguments and shell_form.loses_arguments(words) else ()
+        words = shell_form.with_arguments(words, spec.arguments)
     surroundings = given(spec)
     python = interpreter(spec.python or surroundings.get("FABRIC_JOBS_PYTHON", ""), directory, surroundings)
     variables = file.variables(directory) if file else {}
@@ -60,11 +66,11 @@ def find(spec: ProcessSpec) -> Program:
     variables["PATH"] = os.pathsep.join(filter(None, ways))
     program = (python, *words[1:]) if words[0] in PYTHONS else words
     return Program(
-        words=(*program, *spec.arguments),
+        words=program,
         directory=file.directory(directory) if file else directory,
         variables=variables,
         environment=environment,
-        remarks=tuple(map(str, file.notes)) if file else (),
+        remarks=remarks,
     )
 
 

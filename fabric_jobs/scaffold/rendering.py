@@ -50,9 +50,21 @@ def rendered(directory: Path, title: str, fields: dict[str, Any], name: str) -> 
         except Exception as error:  # what an extension of a template raises can be anything
             if isinstance(error, OSError) and error.errno:  # the disk, not the template
                 raise
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = _undecoded(error, directory) or " ".join(str(error).split()) or type(error).__name__
             raise InvalidInput(f"the template '{title}' cannot be rendered: {reason}") from error
         return _read(made, title)
+
+
+def _undecoded(error: Exception, directory: Path) -> str:
+    """Return which file of a template is no UTF-8, and what to do; empty when that is not what went wrong."""
+    if not isinstance(error, UnicodeDecodeError):
+        return ""
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and path.read_bytes() == error.object:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            name = path.relative_to(directory)
+            return f"{name}, line {line}, is not UTF-8. Save it as UTF-8, or name it in '_copy_without_render'."
+    return ""
 
 
 def _generate(directory: Path, fields: dict[str, Any], output: Path) -> Path:

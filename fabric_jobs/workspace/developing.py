@@ -11,6 +11,7 @@ from typing import Any
 
 from fabric_jobs.client.gateway import Gateway, segment
 from fabric_jobs.errors import InvalidDefinition, NotFound
+from fabric_jobs.executors.masking import masked
 from fabric_jobs.workspace import run as verbs
 from fabric_jobs.workspace.cases import INVOKE, MESSAGE
 from fabric_jobs.workspace.payload import read_message
@@ -89,4 +90,4 @@ def stderr_of(gateway: Gateway, record: Mapping[str, Any]) -> str:
         offset += len(part)
         kept = (kept + part)[-LOG_BYTES:]
     cut = kept if offset <= LOG_BYTES else kept.partition(b"\n")[2]
-    return cut.decode(errors="replace")
+    return masked(cut.decode(errors="replace"))

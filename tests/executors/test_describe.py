@@ -59,8 +59,22 @@ SHELL_FORM = ("/bin/sh", "-c", "exec python main.py")
         ((), (), SHELL_FORM, ("/bin/sh", "-c", 'exec python main.py "$@"', "sh", "M")),
         (("/bin/sh", "-c", "echo $0"), (), (), ("/bin/sh", "-c", "echo $0", "M")),
         ((), ("/bin/sh", "-c", "echo $1", "sh"), (), ("/bin/sh", "-c", "echo $1", "sh", "M")),
+        ((), ("/bin/sh", "-c", 'echo "$0" | cat'), ("ignored",), ("/bin/sh", "-c", 'echo "$0" | cat', "M")),
+        ((), ("scuttle",), ("/bin/sh", "-c", "a; b"), ("scuttle", "/bin/sh", "-c", "a; b", "sh", "M")),
     ],
-    ids=["command", "command first", "entrypoint", "cmd", "both", "shell", "cmd shell", "own shell", "own name"],
+    ids=[
+        "command",
+        "command first",
+        "entrypoint",
+        "cmd",
+        "both",
+        "shell",
+        "cmd shell",
+        "own shell",
+        "own name",
+        "as docker run",
+        "scuttle",
+    ],
 )
 def test_the_message_is_the_last_argument(
     command: tuple[str, ...], entrypoint: tuple[str, ...], default: tuple[str, ...], words: tuple[str, ...]

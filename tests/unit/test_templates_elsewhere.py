@@ -200,6 +200,24 @@ def test_what_jinja_cannot_render_is_bad_input(content: str, said: str, tmp_path
     assert said in message
 
 
+@pytest.mark.parametrize(
+    "path", [f"{{{{cookiecutter.name}}}}/{Path(SKILL).parent}/main.py", "hooks/pre_gen_project.sh"]
+)
+def test_a_file_that_is_no_utf_8_is_named(path: str, tmp_path: Path) -> None:
+    directory = add_template(tmp_path / "etl")
+    write(directory / path, "").write_bytes("# first\nname = 'Müller' # {{cookiecutter.name}}\n".encode("latin-1"))
+    message = refused(InvalidInput, str(directory), tmp_path)
+    assert f"{path}, line 2, is not UTF-8. Save it as UTF-8, or name it in '_copy_without_render'." in message
+
+
+def test_a_file_that_is_not_rendered_may_have_any_bytes(tmp_path: Path) -> None:
+    directory = add_template(tmp_path / "etl", _copy_without_render=["*.csv"])
+    content = "name;Müller\n".encode("latin-1")
+    write(directory / "{{cookiecutter.name}}" / Path(SKILL).parent / "names.csv", "").write_bytes(content)
+    render(str(directory), "made", tmp_path / "workspace", trust=True)
+    assert (tmp_path / "workspace" / "skills" / "made" / "names.csv").read_bytes() == content
+
+
 @pytest.mark.parametrize("hook", ["pre_gen_project.sh", "post_gen_project.sh"])
 def test_a_hook_that_fails_leaves_nothing(hook: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     directory = add_template(tmp_path / "etl")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fabric_jobs.executors import shell_form
 from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
 from fabric_jobs.executors.docker.engine import Image
 from fabric_jobs.executors.program import RUNTIME
@@ -21,7 +22,6 @@ FILES_INSIDE = "/run/fabric-jobs/files"
 DOOR_INSIDE = "/run/fabric-jobs/door"
 HOME_INSIDE = "/tmp"  # of a user that the image does not know
 
-SHELL = ("/bin/sh", "-c")
 ROOT = ("", "0", "root")
 # Outside of a mesh scuttle waits for nobody; and what it says is no part of a job's response.
 VARIABLES = {"PYTHONUNBUFFERED": "1", "START_WITHOUT_ENVOY": "true", "SCUTTLE_LOGGING": "false"}
@@ -70,13 +70,11 @@ def container(spec: AttemptSpec, image: Image, files: Path, around: Surroundings
 
 def program(process: ProcessSpec, image: Image) -> tuple[str, ...]:
     """Return what is run: `command`, else the image's ENTRYPOINT and CMD, and the arguments; empty when there is nothing."""
-    words = process.command or (*image.entrypoint, *image.command)
-    if not words:
-        return ()  # a message is no program
-    if not process.command and words[:2] == SHELL and len(words) == 3 and process.arguments:
-        # The shell form would get the message as "$0", and lose it; it is the last argument, in every place.
-        words = (*SHELL, f'{words[2]} "$@"', "sh")
-    return (*words, *process.arguments)
+    if process.command:
+        return (*process.command, *process.arguments)
+    is_shell = shell_form.text_at(image.entrypoint) == len(image.entrypoint) - 1
+    words = image.entrypoint if is_shell else (*image.entrypoint, *image.command)
+    return shell_form.with_arguments(words, process.arguments) if words else ()  # a message is no program
 
 
 def variables(process: ProcessSpec, image: Image) -> dict[str, str]:

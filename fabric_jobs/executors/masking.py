@@ -1,0 +1,13 @@
+"""Hides tokens in what is shown of a program's output: a shell begins its errors with "$0", which may be the message."""
+
+from __future__ import annotations
+
+import re
+
+TOKEN = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]+)?")
+REST = re.compile(r"\A[\w.-]{16,}")  # of a token that begins before what is shown
+
+
+def masked(text: str, *, is_cut: bool = False) -> str:
+    """Return a text without tokens; `is_cut`: its beginning is missing, and may have been that of a token."""
+    return TOKEN.sub("***", REST.sub("", text) if is_cut else text)
