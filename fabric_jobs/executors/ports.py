@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import listening, processes
+from fabric_jobs.executors.port_exchange import Exchange
 from fabric_jobs.executors.program import Program
 
 LOCALHOST = "127.0.0.1"
@@ -24,14 +25,14 @@ def give(
     What would listen on all addresses, as it has to in a container, listens on this machine's own: nobody else is to reach it.
     """
     port = _note_free_port(directory, declared)
-    number = re.compile(rf"(?<![\w.]){declared}(?![\w.])")
-
-    def own(values: Mapping[str, str]) -> dict[str, str]:
-        ports = {key: str(port) if value == str(declared) else value for key, value in values.items()}
-        return {key: ANYWHERE.sub(LOCALHOST, value) for key, value in ports.items()}
-
-    words = tuple(ANYWHERE.sub(LOCALHOST, number.sub(str(port), word)) for word in found.words)
-    return found._replace(words=words, variables=own(found.variables)), {**own(environment), "PORT": str(port)}
+    exchange = Exchange(str(declared), str(port))
+    words = tuple(ANYWHERE.sub(LOCALHOST, word) for word in exchange.words(found.words))
+    variables, own = (
+        {key: ANYWHERE.sub(LOCALHOST, value) for key, value in exchange.variables(values).items()}
+        for values in (found.variables, environment)
+    )
+    given = found._replace(words=words, variables=variables, remarks=(*found.remarks, *exchange.remarks()))
+    return given, {**own, "PORT": str(port)}
 
 
 def address(directory: Path) -> tuple[str, int]:

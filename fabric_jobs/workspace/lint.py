@@ -27,7 +27,7 @@ def lint(workspace: Workspace) -> tuple[Problem, ...]:
     known = {_name(checked): checked.definition for checked in reversed(skills)}
     for skill in skills:
         if skill.definition is not None:
-            lint_skill(skill, skill.definition)
+            lint_skill(skill, skill.definition, workspace.root)
     for agent in agents:
         if agent.definition is not None:
             lint_agent(agent, agent.definition, known)

@@ -29,9 +29,10 @@ WITHOUT_LOCAL_EFFECT = {
 DATASETS = "kept, but no action can read a dataset"
 
 
-def lint_skill(checked: Checked[Skill], skill: Skill) -> None:
-    """Note what is wrong with the directory of a skill whose file is right."""
+def lint_skill(checked: Checked[Skill], skill: Skill, root: Path) -> None:
+    """Note what is wrong with the directory of a skill whose file is right; `root` is that of its workspace."""
     _check_programs(checked, skill)
+    _check_mounts(checked, skill, root)
     _check_effects(checked)
     lint_defaults(checked, skill)
     _check_cases(checked, skill)
@@ -88,6 +89,20 @@ def _check_places(checked: Checked[Skill], index: int, action: Action, dockerfil
             read_requirements(path, os.environ)
         except InvalidInput as error:
             checked.problems.append(_problem(path, error.message))
+
+
+def _check_mounts(checked: Checked[Skill], skill: Skill, root: Path) -> None:
+    """Note images that have their program where the workspace is mounted."""
+    for action in skill.actions:
+        dockerfile = checked.path.parent / "actions" / action.name / "Dockerfile"
+        try:
+            found = read_file(dockerfile)
+        except InvalidInput:
+            continue  # it is said elsewhere
+        places = (found.working_directory, *(copied.target for copied in found.copied)) if found else ()
+        for path in [place for place in places if place and Path(place).is_relative_to(os.path.abspath(root))][:1]:
+            message = f"the image has its program at {path}, where containers have this workspace; they get it at another path"
+            checked.problems.append(_problem(dockerfile, message, level="warning"))
 
 
 def _check_effects(checked: Checked[Skill]) -> None:

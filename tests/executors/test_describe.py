@@ -158,6 +158,55 @@ def test_mounts_are_read_only_but_the_workspace_whose_state_is_hidden() -> None:
     }
 
 
+def test_the_state_is_hidden_by_whatever_path_it_and_the_workspace_are_named(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    (real / "deep" / "state").mkdir(parents=True)
+    (real / ".fabric-jobs").mkdir()  # of another owner: this one's is elsewhere
+    (tmp_path / "link").symlink_to(real)
+    (real / "state-link").symlink_to("deep/state")
+    for workspace in (real, tmp_path / "link"):
+        for state in (real / "deep" / "state", tmp_path / "link" / "deep" / "state", tmp_path / "link" / "state-link"):
+            found = container(replace(AROUND, state=state), workspace=str(workspace))["HostConfig"]["Mounts"]
+            hidden = {mount["Target"] for mount in found if mount["Type"] == "tmpfs"}
+            assert hidden == {f"{workspace}/deep/state", f"{workspace}/.fabric-jobs"}
+
+
+def test_a_workspace_that_is_the_state_itself_is_not_mounted(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    found = container(replace(AROUND, state=tmp_path), workspace=str(tmp_path / "link"))["HostConfig"]["Mounts"]
+    assert [mount["Target"] for mount in found] == ["/opt/fabric-jobs/runtime", "/run/fabric-jobs/door"]
+
+
+@pytest.mark.parametrize(
+    ("image", "command", "is_hidden"),
+    [
+        ({"directory": "/app"}, (), True),
+        ({"directory": "/app/src"}, (), True),
+        ({"directory": "/application"}, (), False),
+        ({"directory": "/"}, ("python", "/app/main.py"), True),
+        ({}, ("python", "main.py", "--out=/app/out.json"), False),
+        ({"command": ("python", "--file=/app/main.py")}, (), True),
+        ({"entrypoint": ("/app/run",), "command": ()}, (), True),
+        ({"command": ("/bin/sh", "-c", "exec python /app/main.py | cat")}, (), True),
+        ({"environment": {"PATH": "/app/bin:/bin"}}, (), True),
+        ({"environment": {"PYTHONPATH": "/app/lib"}}, (), True),
+        ({}, ("python", "main.py", "/etc/app"), False),
+    ],
+)
+def test_a_workspace_does_not_hide_the_program_of_the_image(
+    image: dict[str, Any], command: tuple[str, ...], is_hidden: bool
+) -> None:
+    environment = {"FABRIC_JOBS_WORKSPACE": "/app"}
+    around = replace(AROUND, state=Path("/app/.fabric-jobs"))
+    made = container(around, replace(IMAGE, **image), workspace="/app", command=command, environment=environment)
+    inside = "/run/fabric-jobs/workspace" if is_hidden else "/app"
+    targets = {mount["Target"]: mount.get("Source") for mount in made["HostConfig"]["Mounts"]}
+    assert targets[inside] == "/app"
+    assert f"{inside}/.fabric-jobs" in targets
+    assert ("/app" in targets) is not is_hidden
+    assert variables(made)["FABRIC_JOBS_WORKSPACE"] == inside
+
+
 def test_what_is_not_there_is_not_mounted() -> None:
     made = container(replace(AROUND, door=None))["HostConfig"]["Mounts"]
     assert [mount["Target"] for mount in made] == ["/opt/fabric-jobs/runtime"]

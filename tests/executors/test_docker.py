@@ -128,10 +128,12 @@ def test_a_program_has_no_rights_beside_those_of_its_files(driver: DockerDriver)
 # What a program sees
 
 
-def test_the_state_directory_is_hidden_from_programs(driver: DockerDriver, tmp_path: Path) -> None:
-    workspace = tmp_path / "workspace"
-    state = workspace / ".fabric-jobs"
+@pytest.mark.parametrize("name", ["workspace", "link"])
+def test_the_state_directory_is_hidden_from_programs(driver: DockerDriver, tmp_path: Path, name: str) -> None:
+    state = tmp_path / "workspace" / ".fabric-jobs"
     state.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "workspace")
+    workspace = tmp_path / name
     (state / "owner.json").write_text("secret")
     (workspace / "input").write_text("visible")
     executor = DockerExecutor(state / "attempts")

@@ -74,6 +74,30 @@ def test_the_message_is_the_last_argument_of_the_program(
     assert driver.run(of_image(image)) == (AttemptExit(0), f"3 {MESSAGE}\n".encode(), b"")
 
 
+def test_a_workspace_at_the_path_of_the_program_does_not_hide_it(
+    driver: DockerDriver, namespace: str, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "input").write_text("of the workspace")
+    code = "import os; print(open(os.environ['FABRIC_JOBS_WORKSPACE'] + '/input').read())"
+    lines = (f"WORKDIR {workspace}", f'RUN echo "{code}" > main.py', 'ENTRYPOINT ["python3", "main.py"]')
+    image = build(f"{namespace}:1", *lines)
+    variables = {"FABRIC_JOBS_WORKSPACE": str(workspace)}
+    spec = spec_of(image=image, workspace=str(workspace), environment=variables)
+    assert driver.run(spec) == (AttemptExit(0), b"of the workspace\n", b"")
+    (remark,) = driver.executor.note(str(driver.root / spec.name)).remarks
+    assert f"the image has its program at {workspace}" in remark
+    assert "/run/fabric-jobs/workspace" in remark
+
+
+def test_a_shell_of_several_commands_gets_the_message_as_docker_run_gives_it(
+    driver: DockerDriver, namespace: str
+) -> None:
+    image = build(f"{namespace}:1", "ENTRYPOINT printf '%s' \"$0\" | cat # all of it")
+    assert driver.run(of_image(image)) == (AttemptExit(0), MESSAGE.encode(), b"")
+
+
 def test_an_image_keeps_its_user_its_directory_and_its_variables(driver: DockerDriver, namespace: str) -> None:
     image = build(f"{namespace}:1", "USER 1234:5678", "WORKDIR /srv", "ENV ONE=1 PYTHONPATH=/mine")
     code = (

@@ -142,11 +142,52 @@ def test_a_program_that_listens_gets_a_free_port_and_listens_on_this_machine_onl
     found = program.Program(
         words=("serve", "--host", "0.0.0.0", "--port=5000", "0.0.0.0:5000", "15000", "10.0.0.0"),
         directory=tmp_path,
-        variables={"UVICORN_HOST": "0.0.0.0", "OTHER": "5000"},
+        variables={"UVICORN_HOST": "0.0.0.0", "UVICORN_PORT": "5000"},
     )
-    given, environment = ports.give(found, {"MINE": "5000", "LEVEL": "50"}, 5000, tmp_path)
+    given, environment = ports.give(found, {"LISTEN": "0.0.0.0:5000", "LEVEL": "50"}, 5000, tmp_path)
     host, port = ports.address(tmp_path)
     assert given.words == ("serve", "--host", host, f"--port={port}", f"{host}:{port}", "15000", "10.0.0.0")
-    assert given.variables == {"UVICORN_HOST": host, "OTHER": str(port)}
-    assert environment == {"MINE": str(port), "LEVEL": "50", "PORT": str(port)}
+    assert given.variables == {"UVICORN_HOST": host, "UVICORN_PORT": str(port)}
+    assert environment == {"LISTEN": f"{host}:{port}", "LEVEL": "50", "PORT": str(port)}
     assert host == "127.0.0.1"
+    assert given.remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "left"),
+    [
+        ("serve 8000", "serve 9", 0),
+        ("python -m http.server 8000", "python -m http.server 9", 0),
+        ("serve --port 8000 --workers 8000", "serve --port 9 --workers 8000", 1),
+        ("serve -p8000 8000", "serve -p9 8000", 1),
+        ("serve --http-port=8000 --db-port=8000", "serve --http-port=9 --db-port=8000", 1),
+        ("serve --max-requests 8000", "serve --max-requests 8000", 1),
+        ("serve --bind 0.0.0.0:8000", "serve --bind 127.0.0.1:9", 0),
+        ("serve --bind=[::]:8000 -b :8000", "serve --bind=[::]:9 -b :9", 0),
+        ("serve tcp://127.0.0.1:8000/x http://localhost:8000", "serve tcp://127.0.0.1:9/x http://localhost:9", 0),
+        ("serve redis://db:8000 10.0.0.0:8000 x.0.0.0.0:8000", "serve redis://db:8000 10.0.0.0:8000 x.0.0.0.0:8000", 0),
+        ("serve 8000.5 v8000 :80001 a:8000 fe80::8000", "serve 8000.5 v8000 :80001 a:8000 fe80::8000", 0),
+    ],
+)
+def test_only_the_port_of_the_program_is_another_one(tmp_path: Path, command: str, given: str, left: int) -> None:
+    for words, expected in (
+        (tuple(command.split()), tuple(given.split())),
+        (("sh", "-c", f'a; exec {command} "x y"'), ("sh", "-c", f'a; exec {given} "x y"')),
+    ):
+        found, _ = ports.give(program.Program(words=words, directory=tmp_path, variables={}), {}, 8000, tmp_path)
+        port = str(ports.address(tmp_path)[1])
+        assert tuple(word.replace(port, "9") for word in found.words) == expected
+        assert len(found.remarks) == left
+
+
+def test_a_variable_that_may_be_another_number_stays_and_is_remarked(tmp_path: Path) -> None:
+    found = program.Program(words=("serve",), directory=tmp_path, variables={"HTTP_PORT": "8000", "BATCH": "8000"})
+    environment = {"REDIS_PORT": "8000", "REDIS": "redis://db:8000", "TWICE": "8000,8000"}
+    given, own = ports.give(found, environment, 8000, tmp_path)
+    port = str(ports.address(tmp_path)[1])
+    assert given.variables == {"HTTP_PORT": port, "BATCH": "8000"}
+    assert own == {**environment, "PORT": port}
+    assert [remark.partition(" keeps 8000")[0] for remark in given.remarks] == [
+        "the variable BATCH",
+        "the variable REDIS_PORT",
+    ]

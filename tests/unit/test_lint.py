@@ -432,3 +432,12 @@ def test_other_programs_want_no_line(root: Path, program: str) -> None:
     add_skill("one")
     write("skills/one/actions/one/main.py", program)
     assert found(root) == []
+
+
+@pytest.mark.parametrize("lines", ["WORKDIR {root}/x", "COPY . {root}"])
+def test_an_image_with_its_program_where_the_workspace_is_mounted(root: Path, lines: str) -> None:
+    add_skill("one")
+    write("skills/one/actions/one/Dockerfile", f"FROM python\n{lines.format(root=root)}\nCMD x\n")
+    (problem,) = found(root)
+    assert problem.startswith("skills/one/actions/one/Dockerfile: warning: the image has its program at")
+    assert "they get it at another path" in problem

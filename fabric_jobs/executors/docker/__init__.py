@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import attempt_files, descriptors, log_index, log_pages
 from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec, Doors, Inside, LogPage, LogQuery, Note
-from fabric_jobs.executors.docker import describe, specs
+from fabric_jobs.executors.docker import describe, making, specs
 from fabric_jobs.executors.docker.engine import Engine, Gone
 from fabric_jobs.executors.docker.life import Life
 from fabric_jobs.executors.docker.patience import Patience
@@ -120,11 +120,10 @@ class DockerExecutor:
             raise ExecutorUnavailable(f"the log in {handle} cannot be read: {error}") from error
 
     def note(self, handle: str) -> Note:
-        """Read what keeps the program from running yet."""
-        try:
-            return Note(doing=(self._directory(handle) / "note").read_text(errors="replace")[:NOTE_LENGTH])
-        except OSError:  # it says nothing, or it is gone
-            return Note()
+        """Read what keeps the program from running yet, and where its workspace is when not at its own path."""
+        directory = self._directory(handle)
+        doing, remarks = (_text(directory / name) for name in (making.NOTE, making.REMARKS))
+        return Note(doing=doing[:NOTE_LENGTH], remarks=tuple(remarks.splitlines()))
 
     def remove(self, handle: str) -> None:
         """Delete the directory of an ended attempt; its container went when it ended."""
@@ -204,3 +203,10 @@ def _listens(host: str, port: int) -> bool:
         return True
     except OSError:
         return False
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # it says nothing, or it is gone
+        return ""

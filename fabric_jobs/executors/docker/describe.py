@@ -1,4 +1,4 @@
-"""What a container of an attempt is made of, as the engine's API wants it. Pure."""
+"""What a container of an attempt is made of, as the engine's API wants it. Pure, but for which directory is at a path."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from fabric_jobs.executors import shell_form
 from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
+from fabric_jobs.executors.docker import mounts
 from fabric_jobs.executors.docker.engine import Image
 from fabric_jobs.executors.program import RUNTIME
 
@@ -22,6 +23,7 @@ FILES_INSIDE = "/run/fabric-jobs/files"
 DOOR_INSIDE = "/run/fabric-jobs/door"
 HOME_INSIDE = "/tmp"  # of a user that the image does not know
 
+WORKSPACE = "FABRIC_JOBS_WORKSPACE"
 ROOT = ("", "0", "root")
 # Outside of a mesh scuttle waits for nobody; and what it says is no part of a job's response.
 VARIABLES = {"PYTHONUNBUFFERED": "1", "START_WITHOUT_ENVOY": "true", "SCUTTLE_LOGGING": "false"}
@@ -59,7 +61,7 @@ def container(spec: AttemptSpec, image: Image, files: Path, around: Surroundings
         "Cmd": list(words[1:]),
         "Env": [f"{name}={value}" for name, value in environment.items()],
         "Labels": {ATTEMPT: spec.name, OWNER: around.owner},
-        "HostConfig": _host_config(spec, files, around),
+        "HostConfig": _host_config(spec, image, files, around),
     }
     if user:
         config["User"] = user
@@ -82,6 +84,8 @@ def variables(process: ProcessSpec, image: Image) -> dict[str, str]:
     own = {**VARIABLES, **process.environment}
     if process.port:
         own["PORT"] = str(process.port)
+    if own.get(WORKSPACE):
+        own[WORKSPACE] = mounts.workspace_inside(process, image)
     paths = (RUNTIME_INSIDE, process.environment.get("PYTHONPATH") or image.environment.get("PYTHONPATH", ""))
     return {**own, "PYTHONPATH": ":".join(filter(None, paths))}
 
@@ -93,7 +97,7 @@ def user_of(image: Image, around: Surroundings) -> str:
     return f"{around.uid}:{around.gid}"
 
 
-def _host_config(spec: AttemptSpec, files: Path, around: Surroundings) -> dict[str, Any]:
+def _host_config(spec: AttemptSpec, image: Image, files: Path, around: Surroundings) -> dict[str, Any]:
     process = spec.processes[0]
     config: dict[str, Any] = {
         "NetworkMode": around.network,
@@ -105,7 +109,7 @@ def _host_config(spec: AttemptSpec, files: Path, around: Surroundings) -> dict[s
         **_limits(process.limits),
     }
     if around.shares_files:
-        config["Mounts"] = _mounts(spec, files, around)
+        config["Mounts"] = _mounts(spec, image, files, around)
     if process.port and not around.reaches_network:
         config["PortBindings"] = {f"{process.port}/tcp": [{"HostIp": _listening(around), "HostPort": ""}]}
     return config
@@ -115,22 +119,14 @@ def _listening(around: Surroundings) -> str:
     return "127.0.0.1" if around.shares_files else ""
 
 
-def _mounts(spec: AttemptSpec, files: Path, around: Surroundings) -> list[dict[str, Any]]:
-    workspace = spec.processes[0].workspace
-    mounts = [_bind(RUNTIME, RUNTIME_INSIDE)]
+def _mounts(spec: AttemptSpec, image: Image, files: Path, around: Surroundings) -> list[dict[str, Any]]:
+    process = spec.processes[0]
+    found = [mounts.bind(RUNTIME, RUNTIME_INSIDE)]
     if spec.files:
-        mounts.append(_bind(files, FILES_INSIDE))
+        found.append(mounts.bind(files, FILES_INSIDE))
     if around.door is not None:
-        mounts.append(_bind(around.door, DOOR_INSIDE))
-    if workspace:
-        mounts.append(_bind(Path(workspace), workspace, read_only=False))
-        if around.state.is_relative_to(workspace) and around.state != Path(workspace):
-            mounts.append({"Type": "tmpfs", "Target": str(around.state), "ReadOnly": True})
-    return mounts
-
-
-def _bind(source: Path, target: str, *, read_only: bool = True) -> dict[str, Any]:
-    return {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": read_only}
+        found.append(mounts.bind(around.door, DOOR_INSIDE))
+    return found + mounts.workspace_mounts(process.workspace, mounts.workspace_inside(process, image), around.state)
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

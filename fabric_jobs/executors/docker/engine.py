@@ -34,6 +34,7 @@ class Image:
     environment: Mapping[str, str]
     user: str
     stop_signal: str
+    directory: str = ""  # where its program runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +143,7 @@ class Engine:
             environment=dict(pair.split("=", 1) for pair in said.get("Env") or () if "=" in pair),
             user=said.get("User") or "",
             stop_signal=said.get("StopSignal") or "SIGTERM",
+            directory=said.get("WorkingDir") or "",
         )
 
     def pull(self, reference: str) -> Iterator[str]:

@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
-from fabric_jobs.executors.docker import describe
+from fabric_jobs.executors import attempt_files
+from fabric_jobs.executors.docker import describe, mounts
 from fabric_jobs.executors.docker.engine import Engine, Gone, Image, Refused
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import Unreadable, read_spec
@@ -16,6 +17,8 @@ from fabric_jobs.executors.docker.specs import Unreadable, read_spec
 PULL_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before each try
 LOOK_SECONDS = 0.05  # between two looks whether the container is still wanted
 NOTE = "note"  # the file that says what keeps the program from running yet
+REMARKS = "remarks"  # the file that says what is otherwise than expected
+MOVED = "the image has its program at {hidden}, so the workspace is not at {path} but at {inside}: see FABRIC_JOBS_WORKSPACE"
 
 
 class Unwanted(Exception):
@@ -33,6 +36,10 @@ def make(name: str, directory: Path, engine: Engine, reach: Reach, is_unwanted: 
     if not describe.program(process, image):
         raise InvalidInput(f"the image {process.image} has no program, and the action has no 'command'.")
     reach.prove(process.image)
+    hidden = mounts.hides(process, image) if around.shares_files else ""
+    if hidden:
+        moved = MOVED.format(hidden=hidden, path=process.workspace, inside=mounts.WORKSPACE_INSIDE)
+        attempt_files.write(directory / REMARKS, moved)
     engine.create(name, describe.container(spec, image, directory / "files", around))
 
 
