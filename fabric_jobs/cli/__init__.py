@@ -12,7 +12,7 @@ from io import TextIOWrapper
 import click
 
 import fabric_jobs
-from fabric_jobs.cli import signals
+from fabric_jobs.cli import signals, surroundings
 from fabric_jobs.cli.groups import Group, with_help
 from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
 
@@ -64,7 +64,9 @@ class LazyGroup(Group):
         except OSError as error:
             if error.errno in OUTPUT_ERRORS and error.filename is None:
                 raise _OutputFailed(error) from error
-            raise
+            raise surroundings.explained(error) from error
+        except (RuntimeError, UnicodeError) as error:
+            raise surroundings.explained(error) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without loading them."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.errors import InvalidInput, PlaceUnavailable
 from fabric_jobs.executors.requirements import Requirements
 
 FORMAT = "1"  # another one when environments are built in another way
@@ -66,7 +66,11 @@ def root() -> Path:
     cache = os.environ.get("FABRIC_JOBS_CACHE")
     if cache:
         return Path(cache).absolute() / "environments"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fabric-jobs" / "environments"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fabric-jobs" / "environments"
+    except RuntimeError as error:
+        hint = "Set HOME, XDG_CACHE_HOME or FABRIC_JOBS_CACHE."
+        raise InvalidInput("there is no home directory for the environments of skills.", hint=hint) from error
 
 
 def environment_of(python: str, requirements: Requirements) -> Environment:

@@ -261,7 +261,7 @@ def _exit_code(directory: Path) -> int | None:
 def _ready(found: program.Program, directory: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return the words to run, and the descriptors that have to stay open as long as they run."""
     if found.remarks:
-        (directory / "remarks").write_text("\n".join(found.remarks))
+        (directory / "remarks").write_text("\n".join(found.remarks), encoding="utf-8")
     if found.environment is None:
         return found.words, ()
     from fabric_jobs.executors import environments, install  # late: most actions need no environment
@@ -332,7 +332,7 @@ def _await_program(directory: Path) -> None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:  # it says nothing, or it is gone
         return ""
 

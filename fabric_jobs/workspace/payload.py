@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,15 +19,28 @@ EXAMPLE = 'It looks like {"payload": {"message": "hello"}}; with --payload you g
 def read_params(params_file: str | None, params: str | None, payload: str | None) -> dict[str, Any]:
     """Return the parameters of an invocation; exactly one of the three is given (`-` is standard input).
 
-    Raises InvalidInput for what is not JSON, is no object, or has no `payload`; NotFound for a file that is not there.
+    Raises InvalidInput for what is not JSON, is no object, or has no `payload`; NotFound for a file that is not there;
+    UnicodeEncodeError for bytes of the command line that are not UTF-8.
     """
     if sum(value is not None for value in (params_file, params, payload)) != 1:
         raise InvalidInput("give one of --params-file, --params and --payload.", hint=EXAMPLE)
     if payload is not None:
-        return {"payload": _json(payload, "--payload", levels=json_text.DEPTH)}
+        return {"payload": _json(_typed(payload), "--payload", levels=json_text.DEPTH)}
     if params is not None:
-        return _checked(_json(params, "--params"), "--params")
+        return _checked(_json(_typed(params), "--params"), "--params")
     return _checked(_json(_read(str(params_file), _named), str(params_file)), str(params_file))
+
+
+def _typed(text: str) -> str:
+    """Return a text of the command line; JSON would take what of it is not UTF-8 for halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        try:
+            return os.fsencode(text).decode()  # the locale, such as C, has other characters than the text
+        except UnicodeDecodeError:
+            raise error from None
+    return text
 
 
 def read_message(path: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +96,7 @@ def start(
     body: dict[str, Any] = {**params, "activationId": params.get("activationId") or secrets.token_hex(12)}
     given = dict(headers or {})
     if gateway.is_local:
-        given["x-fabric-workspace"] = quote(os.fsencode(root or ""))
+        given["x-fabric-workspace"] = quote(str(root))
         body[SHELL] = own_shell().document()
     answer = gateway.post(path, body, headers=given)
     return str(answer["activationId"])

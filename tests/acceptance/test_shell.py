@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
+import pytest
+from click.testing import CliRunner
+
+from fabric_jobs.cli import cli
+from fabric_jobs.errors import InvalidInput, PlaceUnavailable
+from fabric_jobs.executors import environments
 from tests.acceptance.live import COMMAND, PROJECT, Live, until
 
 SECRET = "only-in-memory-4711"
@@ -132,3 +140,54 @@ def test_a_second_signal_leaves_it_running_and_an_ignored_one_is_none(live: Live
     process.stderr.close()
     live.release(gate)
     assert live.wait(activation)["response"] == "finished"
+
+
+def test_what_is_wrong_around_a_command_is_one_error_in_words(live: Live, tmp_path: Path) -> None:
+    live.skill("show", "print('fine', end='')")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.argv[1], sys.argv[1:])"
+    words = [sys.executable, "-c", script, str(COMMAND), "skills", "list"]
+    done = subprocess.run(words, cwd=gone, env=live.environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        5,
+        "Error: the working directory is gone: it was deleted or moved.",
+    )
+    for option in ("--payload", "--params"):
+        assert "'\"\\udcff' has bytes that are not UTF-8" in live.fails(
+            2, "skills", "invoke", "show", option, '"\udcff"', LC_ALL="C.UTF-8"
+        )
+    odd = Path(f"{live.root}\udcff")
+    shutil.copytree(live.root / "skills", odd / "skills")
+    ran = live.run("skills", "invoke", "show", "--payload", "1", cwd=odd, LC_ALL="C.UTF-8")
+    assert ran.code == 2
+    assert "has bytes that are not UTF-8" in ran.err
+
+
+def test_a_command_without_a_home_directory_works_or_says_so(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(user: int) -> None:
+        raise KeyError(user)
+
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "FABRIC_JOBS_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr("pwd.getpwnam", unknown)
+    found = CliRunner().invoke(cli, ["profiles", "list"])
+    assert isinstance(found.exception, PlaceUnavailable)
+    assert "no home directory" in str(found.exception)
+    with pytest.raises(InvalidInput, match="no home directory"):
+        environments.root()
+
+
+def test_a_locale_of_one_byte_and_half_a_surrogate_are_no_reason_to_fail(live: Live, tmp_path: Path) -> None:
+    live.skill("show", 'sys.stdout.write(json.dumps({"a": "\\ud800", "b": "→"}))', response="json")
+    latin: dict[str, Any] = {
+        "LC_ALL": "C",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONUTF8": "0",
+        "PYTHONIOENCODING": "latin-1",
+    }
+    (tmp_path / ("t" * 120)).mkdir()
+    ran = live.run("skills", "invoke", "show", "--payload", '"ü"', "-q", TMPDIR=str(tmp_path / ("t" * 120)), **latin)
+    assert ran.code == 0, ran
+    assert ran.value == {"a": "\ud800", "b": "→"}

@@ -1,0 +1,40 @@
+"""What may be wrong around a command, wherever it meets that: no home, no working directory, bytes that are not UTF-8."""
+
+from __future__ import annotations
+
+import os
+
+from fabric_jobs.errors import InvalidInput, PlaceUnavailable
+
+SHOWN_LENGTH = 40
+
+
+def explained(error: Exception) -> Exception:
+    """Return the error that says so to a user; any other error as it is."""
+    if isinstance(error, UnicodeEncodeError) and any(map(_is_surrogate, error.object[error.start : error.end])):
+        around = error.object[max(0, error.start - SHOWN_LENGTH) : error.start + 1]
+        return InvalidInput(
+            f"{around!a} has bytes that are not UTF-8.",
+            hint="Give what you type in UTF-8; rename a file or a directory that has such a name.",
+        )
+    if isinstance(error, FileNotFoundError) and error.filename is None and _is_lost():
+        return PlaceUnavailable(
+            "the working directory is gone: it was deleted or moved.", hint="Go to another one: cd ~"
+        )
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # that is all that pathlib says
+        return PlaceUnavailable(
+            "your user has no home directory.", hint="Set HOME, or XDG_CONFIG_HOME and XDG_CACHE_HOME."
+        )
+    return error
+
+
+def _is_surrogate(char: str) -> bool:
+    return "\ud800" <= char <= "\udfff"
+
+
+def _is_lost() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
