@@ -14,7 +14,7 @@ from fabric_jobs import json_text
 from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.printing import show, show_rows
-from fabric_jobs.errors import InvalidInput
+from fabric_jobs.errors import InvalidInput, RunFailed
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
@@ -65,10 +65,13 @@ def list_letters(output: str, limit: int, retried: bool | None, **given: Any) ->
       fabric-jobs deadletters list --not-retried
       fabric-jobs deadletters list --skill parse --contains "exit code 1" --output json
     """
-    found = _listed(options.gateway_of(given["workspace"], given["state_dir"]), given, retried=retried, limit=limit)
+    gateway = options.gateway_of(given["workspace"], given["state_dir"])
+    found, count = _listed(gateway, given, retried=retried, limit=limit)
     rows = [{**letter, "offset": (letter["record"] or {}).get("offset")} for letter in found]
     chosen = _is_filtered(given) or retried is not None
     show_rows(found if output != "table" else rows, COLUMNS, output, empty=_none(chosen=chosen))
+    if count > len(found):
+        click.echo(f"{count - len(found):,} more: add --limit {min(count, TOGETHER)}, or a filter.", err=True)
 
 
 @group.command("show")
@@ -133,6 +136,9 @@ def edit(letter: int, payload: str | None, payload_file: Any, workspace: Path | 
 def retry(letters: tuple[int, ...], every: bool, detach: bool, output: str, **given: Any) -> None:
     """Try LETTERS again: a new activation begins at the input where they died.
 
+    The exit code is 1 when one of them dies again. With --output json one LETTER gives the record of its activation, and everything
+    else a list of such records.
+
     \b
     Examples:
       fabric-jobs deadletters retry 3 4
@@ -142,6 +148,8 @@ def retry(letters: tuple[int, ...], every: bool, detach: bool, output: str, **gi
     gateway = options.gateway_of(given["workspace"], given["state_dir"])
     ids = _chosen(gateway, letters, every, given, retried=False)
     if not ids:
+        if output != "table":
+            show([], output)
         click.echo("There is no such dead letter to try again.", err=True)
         return
     body: dict[str, Any] = {"ids": ids, "requestId": secrets.token_hex(12)}
@@ -153,11 +161,10 @@ def retry(letters: tuple[int, ...], every: bool, detach: bool, output: str, **gi
     if detach:
         _print_started(started, output)
         return
-    from fabric_jobs.cli.invoking import attend, print_result
+    from fabric_jobs.cli.invoking import attend
 
     records = [attend(gateway, activation_id, quiet=False) for activation_id in started]
-    for record in sorted(records, key=lambda record: record["status"] != "COMPLETE"):
-        print_result(record, output)
+    _print_results(records, output, is_one=len(letters) == 1)
 
 
 @group.command()
@@ -189,11 +196,34 @@ def drop(letters: tuple[int, ...], every: bool, yes: bool, **given: Any) -> None
         click.echo(f"Not dropped, since there is none with this number: {', '.join(missing)}.", err=True)
 
 
-def _listed(gateway: Gateway, given: dict[str, Any], *, retried: bool | None, limit: int) -> list[dict[str, Any]]:
+def _print_results(records: list[dict[str, Any]], output: str, *, is_one: bool) -> None:
+    """Print what became of the new activations, those that went well first; raise RunFailed when a record is dead again."""
+    from fabric_jobs.cli.invoking import check_result, print_answer
+
+    if output != "table":
+        show(records[0] if is_one else records, output)
+    failures = []
+    for record in sorted(records, key=lambda record: record["status"] != "COMPLETE"):
+        if output == "table":
+            print_answer(record)
+        try:
+            check_result(record)
+        except RunFailed as error:
+            failures.append(error)
+        if record["status"] == "COMPLETE" and record.get("deadLetters"):
+            failures.append(RunFailed(f"activation {record['activationId']} has left a dead letter again"))
+    if failures:
+        raise RunFailed("\n".join(error.message for error in failures), hint=failures[0].hint)
+
+
+def _listed(
+    gateway: Gateway, given: dict[str, Any], *, retried: bool | None, limit: int
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the first dead letters that were chosen, and how many there are."""
     query = {"activationId": given["activation"], "skillName": given["skill"], "contains": given["contains"]}
     wanted = None if retried is None else str(retried).lower()
-    found: list[dict[str, Any]] = gateway.get("/deadletters", **query, retried=wanted, limit=limit)["deadLetters"]
-    return found
+    answer = gateway.get("/deadletters", **query, retried=wanted, limit=limit)
+    return answer["deadLetters"], answer["count"]
 
 
 def _chosen(
@@ -207,7 +237,7 @@ def _chosen(
         )
     if letters:
         return list(letters)
-    return [letter["id"] for letter in _listed(gateway, given, retried=retried, limit=TOGETHER)]
+    return [letter["id"] for letter in _listed(gateway, given, retried=retried, limit=TOGETHER)[0]]
 
 
 def _is_filtered(given: dict[str, Any]) -> bool:

@@ -162,12 +162,23 @@ def attend(gateway: Gateway, activation_id: str, *, quiet: bool) -> dict[str, An
 
 def print_result(record: dict[str, Any], output: str) -> None:
     """Print the response, or the whole record; raise RunFailed when the activation did not end well."""
-    from fabric_jobs.workspace.run import check_ended_well, next_for_dead_letters
-
     if output != "table":
         show(record, output)
-    elif record["status"] == "COMPLETE" or (record.get("deadLetters") and record["response"] is not None):
-        print_response(record)  # the other records were handled
+    else:
+        print_answer(record)
+    check_result(record)
+
+
+def print_answer(record: dict[str, Any]) -> None:
+    """Print the response of an activation that has handled its records, or some of them."""
+    if record["status"] == "COMPLETE" or (record.get("deadLetters") and record["response"] is not None):
+        print_response(record)
+
+
+def check_result(record: dict[str, Any]) -> None:
+    """Say how many records are dead; raise RunFailed when the activation did not end well."""
+    from fabric_jobs.workspace.run import check_ended_well, next_for_dead_letters
+
     if record["status"] == "COMPLETE" and record.get("deadLetters"):
         what = (
             "1 record is a dead letter"

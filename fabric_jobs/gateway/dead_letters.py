@@ -35,8 +35,9 @@ async def list_dead_letters(request: Request) -> Response:
         limit=whole_of(request, "limit", 100, low=1, high=TOGETHER),
         skip=whole_of(request, "skip", 0),
     )
-    found = dead_letters.listed(parts_of(request).store.read, wanted)
-    return Json({"success": True, "deadLetters": [letter_json(letter) for letter in found]})
+    sql = parts_of(request).store.read
+    found = [letter_json(letter) for letter in dead_letters.listed(sql, wanted)]
+    return Json({"success": True, "deadLetters": found, "count": dead_letters.count(sql, wanted)})
 
 
 async def show_dead_letter(request: Request) -> Response:

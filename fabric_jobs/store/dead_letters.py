@@ -92,6 +92,13 @@ def listed(sql: Sql, wanted: Filter) -> list[DeadLetter]:
     return [DeadLetter.from_row(row) for row in sql.all("dead_letters", **vars(wanted))]
 
 
+def count(sql: Sql, wanted: Filter) -> int:
+    """Return how many dead letters meet a filter, whatever its limit."""
+    values = {key: value for key, value in vars(wanted).items() if key not in ("limit", "skip")}
+    row = sql.one("dead_letters_count", **values)
+    return 0 if row is None else int(row["count"])
+
+
 def counts(sql: Sql, activation_id: str) -> dict[str, int]:
     """Return how many records of an activation are dead, by what `onError` said."""
     return {row["on_error"]: row["count"] for row in sql.all("dead_letter_counts", activation_id=activation_id)}

@@ -186,7 +186,7 @@ def test_many_dead_letters_are_retried_together_and_begin_where_they_died(live: 
     stream(live, "sys.exit(2) if not (ROOT / 'good').exists() else None", 3, 5, onError="continue")
     first = live.run("agents", "invoke", "line", "--payload", 8, "-o", "json").value
     (live.root / "good").touch()
-    record = live.ok("deadletters", "retry", "--activation", first["activationId"], "-o", "json").value
+    (record,) = live.ok("deadletters", "retry", "--activation", first["activationId"], "-o", "json").value
     assert record["response"] == [30, 50]
     skills = {
         task["skillName"]
@@ -205,3 +205,31 @@ def test_a_payload_that_is_not_json_changes_nothing(live: Live) -> None:
     assert live.run("skills", "invoke", "each", "--payload", '"a"').code == 1
     assert "not JSON" in live.fails(2, "deadletters", "edit", 1, "--payload", "{")
     assert live.ok("deadletters", "show", 1, "-o", "json").value["payload"] == "a"
+
+
+def test_a_list_says_how_many_more_there_are_and_all_of_them_are_retried_with_one_json_value(live: Live) -> None:
+    live.skill(
+        "picky", "sys.exit(0 if (ROOT / 'good').exists() or message()['payload'] == 'x' else 3)", onError="continue"
+    )
+    for payload in (1, 2, 3):
+        live.run("skills", "invoke", "picky", "--payload", payload)
+    listed = live.ok("deadletters", "list", "--limit", 2)
+    assert len(listed.out.splitlines()) == 3
+    assert listed.err == "1 more: add --limit 3, or a filter.\n"
+    assert live.get("/deadletters?limit=1")["count"] == 3
+    again = live.run("deadletters", "retry", "--all", "-o", "json")
+    assert again.code == 1
+    assert [record["status"] for record in again.value] == ["ERROR"] * 3
+    (live.root / "good").touch()
+    assert [record["status"] for record in live.ok("deadletters", "retry", "--all", "-o", "json").value] == [
+        "COMPLETE"
+    ] * 3
+    assert live.ok("deadletters", "retry", "--all", "-o", "json").value == []
+
+
+def test_a_record_that_dies_again_is_a_failure_of_the_retry_also_under_complete(live: Live) -> None:
+    live.skill("picky", "raise ValueError('no')", onError="complete")
+    assert live.run("skills", "invoke", "picky", "--payload", 1).code == 0
+    ran = live.run("deadletters", "retry", 1)
+    assert ran.code == 1
+    assert "has left a dead letter again" in ran.err

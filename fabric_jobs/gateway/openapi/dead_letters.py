@@ -48,7 +48,7 @@ PATHS: dict[str, Any] = {
                 TOGETHER,
                 SKIP,
             ),
-            answer=listed("deadLetters", ref("DeadLetter")),
+            answer=listed("deadLetters", ref("DeadLetter"), "count"),
         )
     ),
     f"{P}/deadletters/retry": paths(

@@ -24,6 +24,15 @@ where project_id = :project_id
   and (:contains is null or instr(error ->> 'reason', :contains) > 0)
 order by dead_letter_id limit :limit offset :skip;
 
+-- name: dead_letters_count
+-- How many there are, filtered in the same way.
+select count(*) as count from dead_letter_rows
+where project_id = :project_id
+  and (:activation_id is null or activation_id = :activation_id)
+  and (:skill_name is null or skill_name = :skill_name)
+  and (:retried is null or (retried_as is not null) = :retried)
+  and (:contains is null or instr(error ->> 'reason', :contains) > 0);
+
 -- name: dead_letter_counts
 -- How many records of an activation are dead.
 select on_error, count(*) as count from dead_letters where activation_id = :activation_id group by on_error;
