@@ -94,7 +94,7 @@ def _check_places(checked: Checked[Skill], index: int, action: Action, dockerfil
 def _check_mounts(checked: Checked[Skill], skill: Skill, root: Path) -> None:
     """Note images that have their program where the workspace is mounted."""
     for action in skill.actions:
-        dockerfile = checked.path.parent / "actions" / action.name / "Dockerfile"
+        dockerfile = built_from(checked.path.parent, action.name) / "Dockerfile"
         try:
             found = read_file(dockerfile)
         except InvalidInput:

@@ -441,3 +441,8 @@ def test_an_image_with_its_program_where_the_workspace_is_mounted(root: Path, li
     (problem,) = found(root)
     assert problem.startswith("skills/one/actions/one/Dockerfile: warning: the image has its program at")
     assert "they get it at another path" in problem
+    Path("skills/one/actions/one/Dockerfile").rename("skills/one/Dockerfile")  # as in older skills
+    Path("skills/one/actions/one").rmdir()
+    assert [
+        each for each in found(root) if each.startswith("skills/one/Dockerfile: warning: the image has its program")
+    ]
