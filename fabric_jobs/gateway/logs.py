@@ -75,7 +75,8 @@ class _Looking:
         if task is None:
             raise NotFound("the task has been deleted.")
         log = _log_of(self.parts, task, self.attempt)
-        since = 0.0 if cursor else self.since
+        begin = task.started_at or 0.0 if task.kind == "calls" else 0.0  # its daemon may have run before
+        since = 0.0 if cursor else max(self.since, begin)
         query = LogQuery(cursor=cursor, streams=self.streams, since=since, whole=whole, limit=self.limit)
         page = await _page(self.parts, log, query)
         ended = task.ended or self.attempt < task.attempt if self.is_one_of_many else log.ended
@@ -153,8 +154,10 @@ async def skill_logs(request: Request) -> Response:
 
 
 def _log_of(parts: Parts, task: Task, number: int) -> AttemptLog:
-    """Return the log of an attempt of a task; raise NotFound."""
-    attempt = tasks.attempt(parts.store.read, task.task_id, number)
+    """Return the log of an attempt of a task; of calls it is that of their daemon. Raises NotFound."""
+    daemon = tasks.newest_daemon(parts.store.read, task) if task.kind == "calls" else None
+    whose, which = (task.task_id, number) if daemon is None else (daemon.task_id, daemon.attempt)
+    attempt = tasks.attempt(parts.store.read, whose, which)
     if attempt is None and number:
         raise NotFound(f"task '{task.name}' has no attempt {number}.", hint=f"It has had {task.attempt}.")
     return AttemptLog(

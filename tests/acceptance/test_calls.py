@@ -341,3 +341,29 @@ def test_the_log_that_a_failure_names_is_that_of_the_daemon(live: Live) -> None:
     record, said = live.fail("each", 1)
     assert record["error"]["task"] in said
     assert "I said no" in live.ok("tasks", "logs", record["error"]["task"]).out
+
+
+def test_a_failure_of_a_daemon_shows_what_it_printed_and_so_do_the_logs_of_the_activation(live: Live) -> None:
+    program = """
+def handle(envelope, request):
+    print(f"at {envelope['payload']}", file=sys.stderr, flush=True)
+    return (500, b"Internal Server Error") if envelope["payload"] == 2 else (200, {"payload": 1})
+serve()
+"""
+    daemon(live, "each", program)
+    assert live.invoke("each", 1)["response"] == 1
+    record = live.run("skills", "invoke", "each", "--payload", 2, "-o", "json").value
+    assert record["error"]["lastLines"][0] == "Internal Server Error"
+    assert record["error"]["lastLines"][-1] == "at 2"
+    log = live.run("activations", "logs", record["activationId"])
+    assert "at 2" in log.out + log.err
+
+
+def test_a_daemon_that_dies_at_a_call_shows_what_it_printed(live: Live) -> None:
+    daemon(
+        live,
+        "each",
+        "def handle(envelope, request):\n    print('no more', file=sys.stderr, flush=True)\n    os._exit(3)\nserve()",
+    )
+    record = live.run("skills", "invoke", "each", "--payload", 1, "-o", "json").value
+    assert "no more" in record["error"]["lastLines"]

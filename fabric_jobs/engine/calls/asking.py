@@ -58,7 +58,13 @@ class Asking:
             try:
                 async with daemon.slots:
                     answer = await self._ask(daemon, target.port, lambda host: request_to(host).encode(body))
+                try:
                     return target.response(answer, self._place.settings.record_bytes)
+                except Unusable as error:
+                    if not error.again:
+                        raise  # it refuses the record; what it has printed is of others
+                    lines = (*error.lines, *await daemon.last_lines())
+                    raise Unusable(error.cause, lines) from error
             finally:
                 daemon.calls -= 1
                 daemon.last_used = time.monotonic()
@@ -79,7 +85,7 @@ class Asking:
             except DaemonFailed as error:
                 raise Unusable(error.cause, error.lines) from error
         times = 1 + self._place.settings.lost_limit
-        raise Unusable(f"the daemon gave no answer {times} times: {failure}") from failure
+        raise Unusable(f"the daemon gave no answer {times} times: {failure}", await daemon.last_lines()) from failure
 
     def _target_of(self, work: Work) -> DaemonTarget:
         activation, node = work.activation, work.node

@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import islice
@@ -156,6 +157,12 @@ class Daemon:
             if self._pool is None:
                 self._pool = await self._come_up(port)
             return self._pool
+
+    async def last_lines(self) -> tuple[str, ...]:
+        """Return the last lines that the program has printed; nothing where its place does not answer."""
+        with suppress(ExecutorUnavailable):
+            return await asyncio.to_thread(last_lines, self.executor, self._handle)
+        return ()
 
     async def lost(self, pool: Pool) -> None:
         """A call had no answer: when the program has ended, the next call starts it again.
