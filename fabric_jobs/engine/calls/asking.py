@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -14,8 +15,9 @@ from fabric_jobs.engine.calls.connection import Answer, CallFailed, Pool
 from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Place, fingerprint
 from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
+from fabric_jobs.engine.finish import last_lines
 from fabric_jobs.engine.launch import Issuing, message, process_of
-from fabric_jobs.errors import FabricJobsError, InvalidInput
+from fabric_jobs.errors import ExecutorUnavailable, FabricJobsError, InvalidInput
 from fabric_jobs.executors.base import ProcessSpec
 
 
@@ -63,7 +65,7 @@ class Asking:
                 except Unusable as error:
                     if not error.again:
                         raise  # it refuses the record; what it has printed is of others
-                    lines = (*error.lines, *await daemon.last_lines())
+                    lines = (*error.lines, *await _printed(daemon))
                     raise Unusable(error.cause, lines) from error
             finally:
                 daemon.calls -= 1
@@ -85,7 +87,7 @@ class Asking:
             except DaemonFailed as error:
                 raise Unusable(error.cause, error.lines) from error
         times = 1 + self._place.settings.lost_limit
-        raise Unusable(f"the daemon gave no answer {times} times: {failure}", await daemon.last_lines()) from failure
+        raise Unusable(f"the daemon gave no answer {times} times: {failure}", await _printed(daemon)) from failure
 
     def _target_of(self, work: Work) -> DaemonTarget:
         activation, node = work.activation, work.node
@@ -135,3 +137,10 @@ class Asking:
             return target.response(answer, self._place.settings.record_bytes)
 
         return call
+
+
+async def _printed(daemon: Daemon) -> tuple[str, ...]:
+    """Return the last lines that a daemon has printed; nothing where its place does not answer."""
+    with suppress(ExecutorUnavailable):
+        return await asyncio.to_thread(last_lines, daemon.executor, daemon.handle)
+    return ()

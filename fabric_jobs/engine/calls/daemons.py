@@ -10,7 +10,6 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import islice
@@ -135,7 +134,7 @@ class Daemon:
         self._starting = asyncio.Lock()
         self._pool: Pool | None = None
         self._task: Task | None = None
-        self._handle = ""
+        self.handle = ""  # of the newest attempt
         self._failed: tuple[float, DaemonFailed] | None = None
         self._coming: asyncio.Task[Pool] | None = None
 
@@ -157,12 +156,6 @@ class Daemon:
             if self._pool is None:
                 self._pool = await self._come_up(port)
             return self._pool
-
-    async def last_lines(self) -> tuple[str, ...]:
-        """Return the last lines that the program has printed; nothing where its place does not answer."""
-        with suppress(ExecutorUnavailable):
-            return await asyncio.to_thread(last_lines, self.executor, self._handle)
-        return ()
 
     async def lost(self, pool: Pool) -> None:
         """A call had no answer: when the program has ended, the next call starts it again.
@@ -190,7 +183,7 @@ class Daemon:
 
     def adopt(self, task: Task, handle: str) -> None:
         """Take over a program that another owner had started."""
-        self._task, self._handle = task, handle
+        self._task, self.handle = task, handle
         host, port = self.executor.address(handle)
         self._pool = Pool(Server(host=host, port=port))
 
@@ -206,8 +199,8 @@ class Daemon:
             if self._task is None:
                 return
             grace = self._place.settings.grace_seconds
-            await asyncio.to_thread(self.executor.stop, self._handle, grace)
-            ended = await asyncio.to_thread(self.executor.poll, self._handle)
+            await asyncio.to_thread(self.executor.stop, self.handle, grace)
+            ended = await asyncio.to_thread(self.executor.poll, self.handle)
             await self._end(TaskState.COMPLETE, ended or AttemptExit(None), cause)
 
     async def _come_up(self, port: int) -> Pool:
@@ -221,7 +214,7 @@ class Daemon:
                 self._failed = None
                 return Pool(found)
             ended = found
-            lines = last_lines(self.executor, self._handle)
+            lines = last_lines(self.executor, self.handle)
             given = told.port if isinstance(told, Server) else port
             failure = DaemonFailed(
                 f"the daemon ended before it listened on port {given} (PORT): {describe_exit(ended)}", lines
@@ -237,7 +230,7 @@ class Daemon:
         deadline = time.monotonic() + self._place.settings.daemon_start_seconds
         while True:
             try:
-                host, port = await asyncio.to_thread(self.executor.address, self._handle)
+                host, port = await asyncio.to_thread(self.executor.address, self.handle)
             except ExecutorUnavailable:
                 ended = await asyncio.to_thread(self._look)
                 if ended is not None:
@@ -269,12 +262,12 @@ class Daemon:
                 if ended is not None:
                     return ended
                 if self.key.executor == LOCAL and elsewhere.is_due(now := time.monotonic()):
-                    host, port = await asyncio.to_thread(self.executor.address, self._handle)
+                    host, port = await asyncio.to_thread(self.executor.address, self.handle)
                     server = elsewhere.look(Server(host=host, port=port), now)
                 if time.monotonic() > deadline:
-                    await asyncio.to_thread(self.executor.stop, self._handle, 0.0)
+                    await asyncio.to_thread(self.executor.stop, self.handle, 0.0)
                     cause = _silent(server, self._place.settings.daemon_start_seconds, self.key.executor)
-                    lines = last_lines(self.executor, self._handle)
+                    lines = last_lines(self.executor, self.handle)
                     await self._end(TaskState.FAILED, AttemptExit(None), cause)
                     raise DaemonFailed(cause, lines) from None
                 await asyncio.sleep(LOOK_SECONDS)
@@ -283,9 +276,9 @@ class Daemon:
 
     def _look(self) -> AttemptExit | None:
         """Return how the program ended, None while it runs; runs in a thread."""
-        ended = self.executor.poll(self._handle)
+        ended = self.executor.poll(self.handle)
         if ended is not None and ended.reason != STOPPED:
-            self.executor.stop(self._handle, 0.0)  # its program is gone; nothing may live on beside the next one
+            self.executor.stop(self.handle, 0.0)  # its program is gone; nothing may live on beside the next one
         return ended
 
     def _start(self, port: int) -> None:
@@ -302,13 +295,13 @@ class Daemon:
             raise DaemonFailed("the daemon was cancelled")
         self._task = started
         try:
-            self._handle = executor.start(spec_of(self, started, port))
+            self.handle = executor.start(spec_of(self, started, port))
         except (InvalidInput, ExecutorUnavailable) as error:
             cause, ending = str(error), Ending(exit_code=None, reason=error.message)
             store.write(lambda tx: tasks.end(tx, started, TaskState.FAILED, ending, cause=cause)).result()
             self._task = None
             raise DaemonFailed(str(error)) from error
-        store.write(lambda tx: tasks.activate(tx, started, self._handle)).result()
+        store.write(lambda tx: tasks.activate(tx, started, self.handle)).result()
 
     async def _ended(self, ended: AttemptExit) -> None:
         """The program ended by itself: its task waits for the next start."""
