@@ -63,7 +63,7 @@ def list_letters(output: str, limit: int, retried: bool | None, **given: Any) ->
     \b
     Examples:
       fabric-jobs deadletters list --not-retried
-      fabric-jobs deadletters list --skill parse --contains "exit code 1" --output json
+      fabric-jobs deadletters list --skill parse --contains ValueError --output json
     """
     gateway = options.gateway_of(given["workspace"], given["state_dir"])
     found, count = _listed(gateway, given, retried=retried, limit=limit)

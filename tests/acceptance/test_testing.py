@@ -136,7 +136,9 @@ def test_a_dead_letter_is_a_failure_unless_it_is_expected(live: Live) -> None:
     unexpected = case(live, f"{place}/surprise", 0)
     case(live, f"{place}/null", 0, None)
     case(live, f"{place}/counted", 0, {"$deadLetters": 1})
-    case(live, f"{place}/named", 0, {"$deadLetters": [{"skill": "divide", "reason": "exit code 1", "payload": 0}]})
+    case(
+        live, f"{place}/named", 0, {"$deadLetters": [{"skill": "divide", "reason": "ZeroDivisionError", "payload": 0}]}
+    )
     case(live, f"{place}/another", 0, {"$deadLetters": [{"payload": 5}]})
     case(live, f"{place}/none", 1, {"$deadLetters": 1, "$exact": 100})
 
@@ -150,7 +152,7 @@ def test_a_dead_letter_is_a_failure_unless_it_is_expected(live: Live) -> None:
         "another": "failed",
         "none": "failed",
     }
-    assert "divide: exit code 1" in found["divide/request/surprise"]["message"]
+    assert "divide: ZeroDivisionError: " in found["divide/request/surprise"]["message"]
     assert not (unexpected / "expected.json").exists()
     assert found["divide/request/none"]["differences"] == [{"path": "deadLetters", "expected": 1, "actual": 0}]
 
