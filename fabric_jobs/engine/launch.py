@@ -71,7 +71,7 @@ def attempt_spec(
         "FABRIC_JOBS_ATTEMPT": f"{task.task_id}-{task.attempt}",
         "FABRIC_JOBS_WORKSPACE": process.workspace,
     }
-    wanted = replace(process, arguments=(body,), environment=environment)
+    wanted = replace(process, arguments=(body,), environment=environment, gateway=inside.gateway)
     return AttemptSpec(name=task.attempt_name, processes=(wanted,), files=files)
 
 

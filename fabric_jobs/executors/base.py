@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from fabric_jobs.shell import Shell
 
@@ -38,6 +39,11 @@ class Inside:
     files: str  # the directory of the attempt's files
     api_endpoint: str  # of the gateway: http://HOST:PORT/px
     socket: str = ""  # path of the gateway's Unix socket; empty where it cannot be reached that way
+
+    @property
+    def gateway(self) -> str:
+        """The host of the gateway."""
+        return urlsplit(self.api_endpoint).hostname or ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +69,7 @@ class ProcessSpec:
         None  # of the command that invoked it, where programs are this machine's; None: this process's
     )
     workspace: str = ""  # a directory that the program can use, by the same path; empty: none
+    gateway: str = ""  # its host, which the program reaches without a proxy
     limits: Limits = Limits()
     port: int = (
         0  # on which it is expected to listen; a place may give it another one, in the variable PORT; 0: on none

@@ -26,7 +26,17 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
-from fabric_jobs.executors import attempt_files, become, descriptors, log_index, log_pages, ports, processes, program
+from fabric_jobs.executors import (
+    attempt_files,
+    become,
+    descriptors,
+    log_index,
+    log_pages,
+    ports,
+    processes,
+    program,
+    proxies,
+)
 from fabric_jobs.executors.base import (
     LOST,
     STOPPED,
@@ -187,6 +197,7 @@ class LocalExecutor:
         environment = {**given, "PYTHONUNBUFFERED": "1", **found.variables, **own, processes.OWN: str(directory)}
         paths = [str(program.RUNTIME), *(each.get("PYTHONPATH") for each in (given, found.variables, own))]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        environment |= proxies.direct(environment, process.gateway)
         words, environment = become.carried(found.words, environment)
         with ExitStack() as stack:
             words, held = _ready(found._replace(words=words), directory)

@@ -105,6 +105,17 @@ def test_what_serve_runs_for_remote_callers_has_the_environment_of_serve(live: L
     remote.close()
 
 
+def test_a_program_reaches_the_gateway_without_the_proxy_of_the_shell(live: Live) -> None:
+    program = (
+        "from urllib.request import urlopen\nprint(urlopen(message()['apiEndpoint'][:-3] + '/healthz').status, end='')"
+    )
+    live.skill("plain", program)
+    proxy = "http://127.0.0.1:9"  # nobody is there
+    assert (
+        live.ok("skills", "invoke", "plain", "--payload", "1", "-q", http_proxy=proxy, NO_PROXY="a.test").out == "200\n"
+    )
+
+
 def test_a_terminal_that_closes_cancels(live: Live) -> None:
     gate = live.gate("gate")
     live.skill("long", f"open({str(gate)!r}).read()")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -119,7 +120,9 @@ class Asking:
 
         @cache
         def target_() -> ExternalTarget:
-            target = ExternalTarget.of(work.node, work.activation.headers)
+            shell = self._issuing.shells.of(work.activation.activation_id)
+            environment = os.environ if shell is None else shell.environment
+            target = ExternalTarget.of(work.node, work.activation.headers).through_proxy(environment)
             assert target.request.method  # what is wrong with its properties is said here
             return target
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,9 +13,11 @@ import httptools
 
 from fabric_jobs.engine.calls.encoding import codings_of
 from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors.proxies import Proxy
 
 BODY_BYTES = 64 << 20  # of an answer; what becomes a record has a limit of its own
 
+HEAD_BYTES = 64 << 10  # of what a proxy answers to CONNECT
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # of a method, or the name of a header
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -202,17 +205,62 @@ class Server:
     host: str
     port: int
     secure: bool = False
+    proxy: Proxy | None = None
 
     async def connect(self, seconds: float = 10.0) -> Connection:
         """Open a connection; raise CallFailed when that is not possible."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
-                _, connection = await loop.create_connection(Connection, self.host, self.port, ssl=self.secure or None)
+                if self.proxy is not None and self.secure:
+                    return await self._tunnel(self.proxy)
+                way = self.proxy or self
+                _, connection = await loop.create_connection(Connection, way.host, way.port, ssl=self.secure or None)
         except (OSError, TimeoutError) as error:
             reason = "no connection in time" if isinstance(error, TimeoutError) else str(error)
-            raise CallFailed(f"{self.host}:{self.port} cannot be reached: {reason}") from error
+            by = f" through the proxy {self.proxy.host}:{self.proxy.port}" if self.proxy is not None else ""
+            raise CallFailed(f"{self.host}:{self.port} cannot be reached{by}: {reason}") from error
         return connection
+
+    async def _tunnel(self, proxy: Proxy) -> Connection:
+        """Open a connection by CONNECT; the proxy sees no more of it than the host."""
+        loop = asyncio.get_running_loop()
+        plain, asked = await loop.create_connection(Asked, proxy.host, proxy.port)
+        made = None
+        try:
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            own = f"Proxy-Authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
+            plain.write(f"CONNECT {host}:{self.port} HTTP/1.1\r\nHost: {host}:{self.port}\r\n{own}\r\n".encode())
+            line = await asked.answer
+            if not re.match(r"HTTP/1\.\d 2", line):
+                raise OSError(f"it answered {line!r}")
+            connection, trust = Connection(), ssl.create_default_context()
+            made = await loop.start_tls(plain, connection, trust, server_hostname=self.host)
+        finally:
+            if made is None:
+                plain.close()
+        assert made is not None
+        connection.connection_made(made)
+        return connection
+
+
+class Asked(asyncio.Protocol):
+    """Hears what a proxy answers to CONNECT: its first line."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._head = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        self._head += data
+        if not self.answer.done() and (b"\r\n\r\n" in self._head or len(self._head) > HEAD_BYTES):
+            self.answer.set_result(self._head.splitlines()[0].decode("latin-1"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The proxy or the network ended it."""
+        if not self.answer.done():
+            self.answer.set_exception(OSError("it closed the connection"))
 
 
 class Pool:

@@ -323,12 +323,13 @@ class Daemon:
 
 def spec_of(daemon: Daemon, task: Task, port: int) -> AttemptSpec:
     """Return what an executor needs to start a daemon; `port` is the declared one."""
+    inside = daemon.executor.inside(task.attempt_name)
     environment = {
         **daemon.action.environment,
         "CORTEX_PROJECT": daemon.key.project_id,
-        "FABRIC_JOBS_SOCKET": daemon.executor.inside(task.attempt_name).socket,
+        "FABRIC_JOBS_SOCKET": inside.socket,
     }
-    process = replace(daemon.process, environment=environment, port=port)
+    process = replace(daemon.process, environment=environment, port=port, gateway=inside.gateway)
     return AttemptSpec(name=task.attempt_name, processes=(process,))
 
 

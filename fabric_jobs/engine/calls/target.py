@@ -15,6 +15,7 @@ from fabric_jobs.engine.calls.connection import Answer, Request, Server
 from fabric_jobs.engine.calls.encoding import ACCEPTED, Undecodable, decoded, text_of
 from fabric_jobs.engine.launch import with_payload
 from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors.proxies import proxy_of
 from fabric_jobs.routing import Node
 
 DAEMON_PORT = 5000  # of a daemon that declares none
@@ -123,6 +124,15 @@ class ExternalTarget:
             host=parts.netloc.rpartition("@")[2],
         )
 
+    def through_proxy(self, environment: Mapping[str, str]) -> ExternalTarget:
+        """Return the same, by the proxy that an environment names for it; raise InvalidInput when that is none."""
+        server = self.server
+        try:
+            proxy = proxy_of(environment, server.host, server.port, secure=server.secure)
+        except ValueError as error:
+            raise InvalidInput(f"{error}.", hint="Correct HTTP_PROXY and its family, or unset them.") from error
+        return replace(self, server=replace(server, proxy=proxy))
+
     @cached_property
     def request(self) -> Request:
         """The request, which is the same for all records."""
@@ -130,7 +140,11 @@ class ExternalTarget:
         if not any(name.lower() == "accept-encoding" for name in headers):
             headers["Accept-Encoding"] = ACCEPTED
         headers = _with_type(headers) if self._sends else headers
-        return Request(method=self._method, path=self.base, host=self.host, headers=headers)
+        proxy, path = self.server.proxy, self.base
+        if proxy is not None and not self.server.secure:  # else it is a tunnel, and the server's own form
+            path = f"http://{self.host}{path}"
+            headers |= {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+        return Request(method=self._method, path=path, host=self.host, headers=headers)
 
     def body(self, record: bytes) -> bytes:
         """Return what is sent for one record."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.executors import shell_form
+from fabric_jobs.executors import proxies, shell_form
 from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
 from fabric_jobs.executors.docker import mounts
 from fabric_jobs.executors.docker.engine import Image
@@ -86,6 +86,7 @@ def variables(process: ProcessSpec, image: Image) -> dict[str, str]:
         own["PORT"] = str(process.port)
     if own.get(WORKSPACE):
         own[WORKSPACE] = mounts.workspace_inside(process, image)
+    own |= proxies.direct({**image.environment, **own}, process.gateway)
     paths = (RUNTIME_INSIDE, process.environment.get("PYTHONPATH") or image.environment.get("PYTHONPATH", ""))
     return {**own, "PYTHONPATH": ":".join(filter(None, paths))}
 
