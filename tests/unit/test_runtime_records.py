@@ -98,7 +98,7 @@ def test_scalars_of_numpy_are_numbers_and_truth_values() -> None:
     assert json.loads(encode([kind(1) for kind in kinds])) == [1, 1, 1, 1, 1, True]
     with pytest.raises(ValueError, match="'a' is nan"):
         encode({"a": numpy.float32("nan")})
-    for value in (numpy.datetime64("NaT"), numpy.timedelta64(1, "ns"), numpy.complex64(1), numpy.array([1])):
+    for value in (numpy.datetime64("NaT", "s"), numpy.timedelta64(1, "ns"), numpy.complex64(1), numpy.array([1])):
         with pytest.raises(TypeError, match="is not JSON"):
             encode(value)
 
