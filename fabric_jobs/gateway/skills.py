@@ -121,6 +121,7 @@ async def _save(request: Request, kind: str) -> Response:
     body = await _definition(request, kind, parts.settings.definition_bytes)
     # Not in the loop's thread: reading a long one takes a second, in which nobody else would be answered.
     name = await asyncio.to_thread(_name_of, kind, body)
+    body = without_empty_parameters(body)
     programs = definitions.Programs(source=unquote(owners_own(request, SOURCE_HEADER)), images=_images(request))
     version = await asyncio.wrap_future(
         parts.store.write(
@@ -190,6 +191,16 @@ def with_parameters(body: Mapping[str, Any]) -> Mapping[str, Any]:
     if not body.get("inputs"):
         return body
     return {**body, "inputs": [{**port, "parameters": port.get("parameters") or []} for port in body["inputs"]]}
+
+
+def without_empty_parameters(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a definition without what `with_parameters` adds: one that is posted as it was shown is no other version."""
+    if not body.get("inputs"):
+        return body
+    ports = [
+        {key: value for key, value in port.items() if (key, value) != ("parameters", [])} for port in body["inputs"]
+    ]
+    return {**body, "inputs": ports}
 
 
 def _find(request: Request, kind: str) -> SavedDefinition:
