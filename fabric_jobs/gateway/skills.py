@@ -193,7 +193,7 @@ def with_parameters(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**body, "inputs": [{**port, "parameters": port.get("parameters") or []} for port in body["inputs"]]}
 
 
-def without_empty_parameters(body: Mapping[str, Any]) -> Mapping[str, Any]:
+def without_empty_parameters(body: dict[str, Any]) -> dict[str, Any]:
     """Return a definition without what `with_parameters` adds: one that is posted as it was shown is no other version."""
     if not body.get("inputs"):
         return body
