@@ -80,13 +80,13 @@ def _of_document(
     if theirs is None:
         yield f"the gateway has no {kind} '{name}', which is in {path}"
         return
-    found = differences(_compared(json.loads(json.dumps(document))), _compared(theirs), root="")
+    found = differences(as_shown(json.loads(json.dumps(document))), as_shown(theirs), root="")
     if found:
         where = ", ".join(sorted({difference.path.lstrip(".") or "all of it" for difference in found[:3]}))
         yield f"{kind} '{name}' is another one there than in {path}: {where}"
 
 
-def _compared(document: dict[str, Any]) -> dict[str, Any]:
+def as_shown(document: dict[str, Any]) -> dict[str, Any]:
     """Return a definition as a gateway shows it: there every input has its parameters, and may have none of them."""
     ports = document.get("inputs") or ()
     return {**document, "inputs": [{**port, "parameters": port.get("parameters") or []} for port in ports]}

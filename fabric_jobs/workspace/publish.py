@@ -17,7 +17,7 @@ from fabric_jobs.errors import FabricJobsError, InvalidDefinition, InvalidInput,
 from fabric_jobs.images.digests import digests
 from fabric_jobs.images.push import Pushing, push, tag
 from fabric_jobs.images.registries import active
-from fabric_jobs.workspace.elsewhere import without_own_keys
+from fabric_jobs.workspace.elsewhere import as_shown, without_own_keys
 from fabric_jobs.workspace.lock_file import read_lock, write_lock
 from fabric_jobs.workspace.planned_images import PlannedImage
 from fabric_jobs.workspace.publication import Plan, Planned, make_plan
@@ -89,7 +89,7 @@ def _compared(planned: Planned, gateway: Gateway) -> Published:
     found = _document(gateway, planned)
     if found is None:
         return Published(planned=planned, state=NEW)
-    is_same = without_own_keys(found) == planned.pinned_document() and not any(
+    is_same = as_shown(without_own_keys(found)) == as_shown(planned.pinned_document()) and not any(
         image.push and not image.digest for image in planned.images
     )
     return Published(planned=planned, state=UNCHANGED if is_same else CHANGED, version=found.get("_version"))
