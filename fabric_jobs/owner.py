@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import fabric_jobs
 from fabric_jobs import shipped
@@ -34,6 +35,9 @@ from fabric_jobs.settings import Settings
 from fabric_jobs.state_dir import Address
 from fabric_jobs.store import Store, Tx
 from fabric_jobs.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from fabric_jobs.workspace.registering import Registration
 
 # A thread that was woken waits so long for one that computes, at most: between a job's end and the next one's start there are five
 # threads, and with Python's own 5 ms one of them waits often.
@@ -125,6 +129,7 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         upkeep=upkeep,
         token=keys["token"],
         key=issuing.key,
+        registration=await _registration(settings, store),
     )
     server = Server(parts, [unix, tcp])
     server.on_stop = _end_soon
@@ -152,6 +157,18 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
     if not is_home:
         what = f"{settings.state_dir} was moved, deleted or replaced, so its owner has ended; jobs go on."
         raise PlaceUnavailable(what, hint="The next command where it is now starts another owner.")
+
+
+async def _registration(settings: Settings, store: Store) -> Registration | None:
+    """Return what registers the files of the workspace, after its first look."""
+    root = settings.workspace
+    if root is None:
+        return None
+    from fabric_jobs.workspace.registering import Registration  # late: an owner that a command starts needs none
+
+    registration = Registration(root, store, settings.project_id, settings.executor)
+    await asyncio.to_thread(registration.look)
+    return registration
 
 
 def _leave(state_dir: Path, doors: Doors) -> None:

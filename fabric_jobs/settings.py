@@ -37,6 +37,7 @@ class Settings:
     """What an owner process runs with."""
 
     state_dir: Path
+    workspace: Path | None = None  # whose definitions are registered without being asked for; None: of none
     host: str = "127.0.0.1"
     port: int | None = None  # None: the persisted one, else a free one
     advertise: str = field(

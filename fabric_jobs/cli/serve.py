@@ -58,6 +58,7 @@ def command(
 ) -> None:
     """Serve the workspace until Ctrl-C: commands here use this process, and other programs its HTTP address.
 
+    The skills and agents of the workspace are registered when it starts, and those that have changed at the next call.
     Jobs that run when it ends go on; the next command or the next `serve` finds them. Without --retain-days and
     --retain-size everything is kept; what they leave alone is the same as for `state prune`.
 
@@ -71,13 +72,13 @@ def command(
     """
     from fabric_jobs.settings import Settings
 
-    directory = (
-        state_dir.absolute() if state_dir is not None else options.state_dir_of(None, options.root_of(workspace))
-    )
+    root = _root_of(workspace, is_needed=state_dir is None)
+    directory = options.state_dir_of(state_dir, root or Path())
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
 
     settings = Settings(
         state_dir=directory,
+        workspace=root,
         host=host,
         port=port,
         executor=executor,
@@ -87,6 +88,18 @@ def command(
         retain_bytes=retain_size,
     )
     _serve(settings)
+
+
+def _root_of(workspace: Path | None, *, is_needed: bool) -> Path | None:
+    """Return the root of the workspace; None where there is none, and a state directory that is named will do."""
+    from fabric_jobs.errors import NotFound
+
+    try:
+        return options.root_of(workspace)
+    except NotFound:
+        if is_needed or workspace is not None:
+            raise
+        return None
 
 
 def _serve(settings: Settings) -> None:

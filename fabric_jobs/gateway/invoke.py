@@ -17,8 +17,9 @@ from fabric_jobs.errors import InvalidInput, RecordTooLarge
 from fabric_jobs.gateway.activations import wait_for_end
 from fabric_jobs.gateway.json_response import Json, compact, dumps, object_of
 from fabric_jobs.gateway.not_yet import refuse, refuse_query
-from fabric_jobs.gateway.parts import flag_of, handed_over, owners_own, parts_of, project_of
+from fabric_jobs.gateway.parts import Parts, flag_of, handed_over, owners_own, parts_of, project_of, registered
 from fabric_jobs.names import nearest
+from fabric_jobs.store import definitions
 
 # The directory of the caller's workspace, percent-encoded; only the owner's socket takes it.
 WORKSPACE_HEADER = "x-fabric-workspace"
@@ -44,6 +45,8 @@ async def _invoke(request: Request, kind: str) -> Response:
     body = await object_of(request, parts.settings.body_bytes)
     refuse_query(request, *LATER)
     refuse(body, *LATER)
+    await registered(request)
+    check_file(parts, kind, project_id, request.path_params["name"])
     activation_id = await asyncio.wrap_future(parts.engine.invoke(_invocation(request, kind, project_id, body)))
     if sync:
         waiting = asyncio.create_task(wait_for_end(parts, activation_id))
@@ -52,6 +55,17 @@ async def _invoke(request: Request, kind: str) -> Response:
             return Json(waiting.result())
         return StreamingResponse(_record(waiting), media_type="application/json")
     return Json({"success": True, "activationId": activation_id})
+
+
+def check_file(parts: Parts, kind: str, project_id: str, name: str) -> None:
+    """Raise InvalidDefinition when a file that is needed is wrong now: the last one that was right would be a surprise."""
+    registration = parts.registration
+    if registration is None or project_id != parts.settings.project_id:
+        return
+    registration.check(kind, [name])
+    saved = definitions.find(parts.store.read, project_id, kind, name)
+    if kind == "agent" and saved is not None:
+        registration.check("skill", [str(use.get("skillName")) for use in saved.body.get("skills") or ()])
 
 
 async def _record(waiting: asyncio.Task[dict[str, Any]]) -> AsyncIterator[bytes]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from starlette.requests import Request
@@ -24,6 +25,9 @@ from fabric_jobs.settings import Settings
 from fabric_jobs.shell import SHELL, Shell, shell_of
 from fabric_jobs.store import Store, activations, tasks
 from fabric_jobs.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from fabric_jobs.workspace.registering import Registration
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
@@ -41,6 +45,7 @@ class Parts:
     upkeep: Upkeep
     token: str  # of the owner's user
     key: bytes  # signs the tokens of tasks
+    registration: Registration | None = None  # of the workspace that `serve` serves
     traffic: Traffic = field(default_factory=Traffic)
     followers: Followers = field(default_factory=Followers)  # of logs
 
@@ -64,6 +69,13 @@ def user_of(request: Request) -> None:
         raise NotAllowed(
             "the token is not that of this gateway's user.", hint="It is in owner.json of the state directory."
         )
+
+
+async def registered(request: Request) -> None:
+    """Return once the gateway holds what the files of its workspace are now; that is a few looks at their times, mostly."""
+    registration = parts_of(request).registration
+    if registration is not None:
+        await asyncio.to_thread(registration.look)
 
 
 def over_tcp(request: Request) -> bool:

@@ -17,7 +17,7 @@ from fabric_jobs.errors import InUse, InvalidInput, NotFound, NotThereYet, Recor
 from fabric_jobs.gateway.json_response import Json, object_of
 from fabric_jobs.gateway.listing import page_of
 from fabric_jobs.gateway.not_yet import refuse_query
-from fabric_jobs.gateway.parts import flag_of, milliseconds, owners_own, parts_of, project_of
+from fabric_jobs.gateway.parts import flag_of, milliseconds, owners_own, parts_of, project_of, registered
 from fabric_jobs.names import nearest
 from fabric_jobs.records import SavedDefinition
 from fabric_jobs.store import Tx, definitions
@@ -45,12 +45,12 @@ async def save_agent(request: Request) -> Response:
 
 async def list_skills(request: Request) -> Response:
     """List the newest version of every skill."""
-    return Json({"success": True, "skills": _listed(request, "skill")})
+    return Json({"success": True, "skills": await _listed(request, "skill")})
 
 
 async def list_agents(request: Request) -> Response:
     """List the newest version of every agent."""
-    return Json({"success": True, "agents": _listed(request, "agent")})
+    return Json({"success": True, "agents": await _listed(request, "agent")})
 
 
 async def show_skill(request: Request) -> Response:
@@ -76,6 +76,8 @@ async def list_agent_versions(request: Request) -> Response:
 async def deploy_skill(request: Request) -> Response:
     """Start the daemons of a skill; the rest can be invoked since it was saved. With `dryrun` say only what would start."""
     refuse_query(request, *DEPLOYING)
+    project_of(request)
+    await registered(request)
     saved = _find(request, "skill")
     if flag_of(request, "dryrun"):
         skill = await asyncio.to_thread(skill_from_json, saved.body)
@@ -155,8 +157,9 @@ def _images(request: Request) -> dict[str, str]:
     return found
 
 
-def _listed(request: Request, kind: str) -> list[Mapping[str, Any]]:
+async def _listed(request: Request, kind: str) -> list[Mapping[str, Any]]:
     project_id = project_of(request)
+    await registered(request)
     rows = [_summary(saved) for saved in definitions.newest(parts_of(request).store.read, project_id, kind)]
     return page_of(request, rows, SORTED_BY)
 
@@ -178,6 +181,8 @@ async def _show(request: Request, kind: str) -> Response:
         raise NotThereYet(f"'output={output}' is not there yet.", hint="There is json and yaml.")
     if output not in ("json", "yaml"):
         raise InvalidInput(f"'output' is json or yaml, not '{output}'.")
+    project_of(request)  # who may not call has nothing looked at
+    await registered(request)
     saved = _find(request, kind)
     shown = {**with_parameters(saved.body), "_version": saved.version, "updatedAt": milliseconds(saved.saved_at)}
     if output == "json":

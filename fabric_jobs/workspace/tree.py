@@ -95,7 +95,7 @@ class Workspace:
         problems: list[Problem] = []
         for path in self.skill_paths():
             try:
-                found.append(_load_skill(path, read_skill_file(path)))
+                found.append(load_skill(path))
             except InvalidDefinition as error:
                 problems += error.problems
         if problems:
@@ -210,6 +210,11 @@ def shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def load_skill(path: Path) -> SkillFile:
+    """Return the skill that a file defines; raise InvalidDefinition when it is wrong."""
+    return _load_skill(path, read_skill_file(path))
 
 
 def _load_skill(path: Path, document: Document) -> SkillFile:

@@ -1,0 +1,114 @@
+"""Keeps what a gateway holds as the files of its workspace are: all of them when it starts, and those that have changed since."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fabric_jobs.documents import agent_of
+from fabric_jobs.errors import FabricJobsError, InvalidDefinition
+from fabric_jobs.store import Store, Tx, definitions
+from fabric_jobs.store.definitions import Programs
+from fabric_jobs.workspace.older import ACTION_FILE
+from fabric_jobs.workspace.tree import SKILL_FILE, Workspace, load_skill, name_of, read_file
+
+Stamp = tuple[int, int, int]
+Found = tuple[str, str, Any, Programs]  # kind, name, document, and where its programs are
+LOCAL = "local"
+
+log = logging.getLogger(__name__)
+
+
+class Registration:
+    """The definitions of one workspace at one gateway. Its methods may be called by several threads."""
+
+    def __init__(self, root: Path, store: Store, project_id: str, executor: str) -> None:
+        self._workspace = Workspace(root)
+        self._store = store
+        self._project_id = project_id
+        self._executor = executor  # of what names none: elsewhere than here a skill needs its images
+        self._stamps: dict[Path, tuple[Stamp, ...]] | None = None
+        self._broken: dict[tuple[str, str], tuple[Path, FabricJobsError]] = {}
+        self._lock = threading.Lock()
+
+    def look(self) -> None:
+        """Save the definitions whose files have changed since the last look; what is wrong with one is logged, and kept."""
+        with self._lock:
+            stamps = self._stamped()
+            before = self._stamps
+            if stamps == before:
+                return
+            changed = [path for path, stamp in stamps.items() if before is None or before.get(path) != stamp]
+            self._broken = {
+                what: (path, error)
+                for what, (path, error) in self._broken.items()
+                if path in stamps and path not in changed
+            }
+            found = list(self._read(changed))
+            later = [path for path, error in self._broken.values() if not isinstance(error, InvalidDefinition)]
+            if found:
+                self._store.write(lambda tx: self._save(tx, found, is_first=before is None)).result()
+            self._stamps = {path: stamp for path, stamp in stamps.items() if path not in later}  # an image may be built
+
+    def check(self, kind: str, names: Iterable[str]) -> None:
+        """Raise what is wrong with the file of one of these definitions as it is now."""
+        with self._lock:
+            for name in names:
+                if (kind, name) in self._broken:
+                    raise self._broken[kind, name][1]
+
+    def _stamped(self) -> dict[Path, tuple[Stamp, ...]]:
+        """Return when the files of each definition were changed, by its own."""
+        found = {path: (_stamp(path), _stamp(path.parent / ACTION_FILE)) for path in self._workspace.skill_paths()}
+        return found | {path: (_stamp(path),) for path in self._workspace.agent_paths()}
+
+    def _read(self, paths: Iterable[Path]) -> Iterator[Found]:
+        for path in paths:
+            kind = "skill" if path.name == SKILL_FILE else "agent"
+            name = path.parent.name if path.stem in ("skill", "agent") else path.stem
+            try:
+                name = name_of(read_file(path)) or name
+                yield self._skill(path) if kind == "skill" else _agent(path)
+            except FabricJobsError as error:
+                log.warning("not registered: %s", error)
+                self._broken[kind, name] = path, error
+
+    def _skill(self, path: Path) -> Found:
+        found = load_skill(path)
+        images = {}
+        if self._executor != LOCAL:
+            from fabric_jobs.workspace.images import images_of  # late: most gateways need no images
+
+            images = images_of(found)
+        return (
+            "skill",
+            found.skill.name,
+            found.document,
+            Programs(source=str(found.directory.absolute()), images=images),
+        )
+
+    def _save(self, tx: Tx, found: list[Found], *, is_first: bool) -> None:
+        for kind, name, body, programs in found:
+            saved = definitions.find(tx, self._project_id, kind, name)
+            if is_first and kind == "skill" and saved is not None and not saved.source:
+                continue  # it was published: what its images are is not in the file
+            plain = json.loads(json.dumps(body))
+            definitions.save(tx, project_id=self._project_id, kind=kind, name=name, body=plain, programs=programs)
+
+
+def _agent(path: Path) -> Found:
+    document = read_file(path)
+    return "agent", agent_of(document)[0].name, document.plain(), Programs()
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0, 0, 0
+    return status.st_mtime_ns, status.st_size, status.st_ino
