@@ -10,7 +10,8 @@ from fabric_jobs.records import Event
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
-QUIET = frozenset({"task.STARTING", "task.ACTIVE"})  # what an engine does on its way; it need not look again for it
+# What an engine does on its way, and what changes nothing that it decides: it need not look again for it.
+QUIET = frozenset({"task.STARTING", "task.ACTIVE", "record.dead"})
 
 
 def record(
