@@ -121,7 +121,7 @@ def test_an_agent_with_an_unknown_output_says_so(live: Live) -> None:
         (("--payload", "{not json"), "--payload is not JSON"),
         (("--payload", "NaN"), "--payload is not JSON"),
         (("--payload", "[" * 50_000), "nested deeper than 512 levels"),
-        (("--payload", b"\xff\xfe"), "--payload is not JSON"),
+        (("--payload", b"\xff\xfe"), "bytes that are not UTF-8"),
         (("--params", '{"message": 1}'), "--params has no 'payload'"),
         (("--params", "[1]"), "--params is not a JSON object"),
         (("--params", '{"payload": 1, "properties": [2]}'), "'properties' is not an object"),
