@@ -106,7 +106,6 @@ def _build(environment: Environment, attempt: Path, building: int) -> None:
     (directory / "about").write_text(json.dumps({"python": version, "requirements": environment.summary}))
     pip = [sys.executable, "-P", "-m", "pip", "--python", inner]
     _run(attempt, building, "the requirements could not be installed", pip, [*PIP, "-r", str(environment.requirements)])
-    os.sync()  # `complete` says that every file is there, also after a loss of power
     attempt_files.write(directory / "complete", str(directory))
 
 
