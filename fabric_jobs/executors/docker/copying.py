@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,3 +23,13 @@ def copy(found: Iterable[tuple[str, bytes]], directory: Path) -> None:
 def sizes(directory: Path) -> dict[str, int]:
     """Return how many bytes of each stream are there."""
     return {name: (directory / name).stat().st_size if (directory / name).exists() else 0 for name in STREAMS}
+
+
+def ends_with(path: Path, line: bytes) -> bool:
+    """Return whether a file ends with a line, whether that has an end itself or not."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - len(line) - 1))
+            return file.read().rstrip(b"\n").endswith(line)
+    except FileNotFoundError:
+        return not line

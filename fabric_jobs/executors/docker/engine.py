@@ -190,10 +190,12 @@ class Engine:
             response = api.post(path, params=params, headers=headers, stream=True, timeout=None)
             return Stream(response, api._get_raw_response_socket(response))
 
-    def logs(self, name: str, *, follow: bool) -> Stream:
-        """Return what a container has printed, as frames with times; and what it will print."""
+    def logs(self, name: str, *, follow: bool, newest: int | None = None) -> Stream:
+        """Return what a container has printed, as frames with times, or so many of its newest lines; and what it will print."""
         api = self._api
-        params = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
+        params: dict[str, int | str] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
+        if newest is not None:
+            params["tail"] = str(newest)
         with _translated():
             response = api.get(api._url("/containers/{0}/logs", name), params=params, stream=True, timeout=None)
             api._raise_for_status(response)

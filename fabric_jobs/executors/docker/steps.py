@@ -22,7 +22,7 @@ from pathlib import Path
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, STREAMS, AttemptExit
-from fabric_jobs.executors.docker.copying import copy, sizes
+from fabric_jobs.executors.docker.copying import copy, ends_with, sizes
 from fabric_jobs.executors.docker.engine import Container, Engine, Gone, Refused, Stream
 from fabric_jobs.executors.docker.frames import Unlogged, after, frames
 from fabric_jobs.executors.docker.making import Unwanted, furnish, make, say
@@ -163,9 +163,16 @@ class Steps:
             self._end(AttemptExit(None, LOST))
             return
         # Its output was cut off before it ended: there may be more. An engine far away has a clock of its own.
-        if not is_whole or found.ended_at > cut_at or not self._reach.around.shares_files:
+        is_cut = not is_whole or found.ended_at > cut_at or not self._reach.around.shares_files
+        if is_cut or self._lacks_its_end():  # both may have happened before this thread saw either
             self._catch_up(follow=False)
         self._end(AttemptExit(code, OUT_OF_MEMORY if code and found.out_of_memory else ""))
+
+    def _lacks_its_end(self) -> bool:
+        """Return whether the last line in the engine's log is not the last one of its file here."""
+        with self._reading(self._engine.logs(self.container, follow=False, newest=1)) as log:
+            found = [(stream, frame.partition(b" ")[2].rstrip(b"\n")) for stream, frame in frames(log)]
+        return any(not ends_with(self._directory / stream, text) for stream, text in found[-1:])
 
     def _refuse(self, message: str) -> None:
         with open(self._directory / "stderr", "ab") as file:
