@@ -100,6 +100,7 @@ class Live:
     """A workspace with its state directory, and the command to use them."""
 
     gateway_inside = "http://127.0.0.1:"  # how the URL of the gateway begins for a job
+    brief_seconds = 1.0  # a time limit within which a short program certainly starts and ends, also on a busy machine
 
     def __init__(self, root: Path, *, idle_seconds: float = 2.0) -> None:
         self.root = root

@@ -121,7 +121,7 @@ def test_a_task_that_timed_out_is_tried_again(live: Live) -> None:
             time.sleep(600)
         print("2", end="")
     """
-    live.skill("slow", program, timeout=1, retries={"limit": 1, "backoff_seconds": 0.01})
+    live.skill("slow", program, timeout=live.brief_seconds, retries={"limit": 1, "backoff_seconds": 0.01})
     record = live.invoke("slow", 1)
     assert record["response"] == "2"
 

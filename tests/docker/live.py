@@ -33,6 +33,7 @@ class DockerLive(Live):
     """Skills have a Dockerfile, and run in containers."""
 
     gateway_inside = "http://1"  # the address of their network
+    brief_seconds = 8.0  # a container takes a third of a second, and many times that beside others
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
