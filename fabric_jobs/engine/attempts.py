@@ -179,7 +179,7 @@ class Attempts:
     def _stop(self, executor: Executor, handle: str, grace: float, task: Task) -> None:
         try:
             executor.stop(handle, grace)
-        except Exception as error:  # it is asked for again as long as somebody wants it
+        except Exception as error:  # it is asked for again, until that has failed too often
             if not isinstance(error, ExecutorUnavailable):
                 cause = self.faults.note(handle, error, f"the stop of attempt {handle} of task {task.name}")
                 if cause:

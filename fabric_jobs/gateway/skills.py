@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fabric_jobs.documents import agent_from_json, skill_from_json, to_yaml
+from fabric_jobs.documents.parameters import with_parameters, without_empty_parameters
 from fabric_jobs.errors import InUse, InvalidInput, NotFound, NotThereYet, RecordTooLarge
 from fabric_jobs.gateway.json_response import Json, object_of
 from fabric_jobs.gateway.listing import page_of
@@ -189,23 +190,6 @@ async def _show(request: Request, kind: str) -> Response:
         return Json(shown)
     text = await asyncio.to_thread(to_yaml, shown)  # slow for a long one
     return Response(text, media_type="application/yaml")
-
-
-def with_parameters(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a definition whose inputs all have `parameters`: Fabric's clients read them unasked."""
-    if not body.get("inputs"):
-        return body
-    return {**body, "inputs": [{**port, "parameters": port.get("parameters") or []} for port in body["inputs"]]}
-
-
-def without_empty_parameters(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a definition without what `with_parameters` adds: one that is posted as it was shown is no other version."""
-    if not body.get("inputs"):
-        return body
-    ports = [
-        {key: value for key, value in port.items() if (key, value) != ("parameters", [])} for port in body["inputs"]
-    ]
-    return {**body, "inputs": ports}
 
 
 def _find(request: Request, kind: str) -> SavedDefinition:

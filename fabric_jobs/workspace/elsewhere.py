@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fabric_jobs.client.gateway import Gateway, segment
+from fabric_jobs.documents.parameters import with_parameters
 from fabric_jobs.errors import FabricJobsError, InvalidDefinition, NotFound
 from fabric_jobs.images.registries import active
 from fabric_jobs.workspace.compare import differences
@@ -80,16 +81,10 @@ def _of_document(
     if theirs is None:
         yield f"the gateway has no {kind} '{name}', which is in {path}"
         return
-    found = differences(as_shown(json.loads(json.dumps(document))), as_shown(theirs), root="")
+    found = differences(with_parameters(json.loads(json.dumps(document))), with_parameters(theirs), root="")
     if found:
         where = ", ".join(sorted({difference.path.lstrip(".") or "all of it" for difference in found[:3]}))
         yield f"{kind} '{name}' is another one there than in {path}: {where}"
-
-
-def as_shown(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a definition as a gateway shows it: there every input has its parameters, and may have none of them."""
-    ports = document.get("inputs") or ()
-    return {**document, "inputs": [{**port, "parameters": port.get("parameters") or []} for port in ports]}
 
 
 def _there(gateway: Gateway, kind: str, name: str) -> dict[str, Any] | None:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs.client.gateway import Gateway, segment
+from fabric_jobs.documents.parameters import with_parameters
 from fabric_jobs.errors import FabricJobsError, InvalidDefinition, InvalidInput, NotFound, Problem
 from fabric_jobs.images.digests import digests
 from fabric_jobs.images.push import Pushing, push, tag
 from fabric_jobs.images.registries import active
-from fabric_jobs.workspace.elsewhere import as_shown, without_own_keys
+from fabric_jobs.workspace.elsewhere import without_own_keys
 from fabric_jobs.workspace.lock_file import read_lock, write_lock
 from fabric_jobs.workspace.planned_images import PlannedImage
 from fabric_jobs.workspace.publication import Plan, Planned, make_plan
@@ -89,7 +90,7 @@ def _compared(planned: Planned, gateway: Gateway) -> Published:
     found = _document(gateway, planned)
     if found is None:
         return Published(planned=planned, state=NEW)
-    is_same = as_shown(without_own_keys(found)) == as_shown(planned.pinned_document()) and not any(
+    is_same = with_parameters(without_own_keys(found)) == with_parameters(planned.pinned_document()) and not any(
         image.push and not image.digest for image in planned.images
     )
     return Published(planned=planned, state=UNCHANGED if is_same else CHANGED, version=found.get("_version"))

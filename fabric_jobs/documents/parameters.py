@@ -1,0 +1,22 @@
+"""Inputs without parameters: a gateway shows an empty list, since Fabric's clients read it unasked, and keeps none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def with_parameters(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a definition whose inputs all have `parameters`, as a gateway shows it."""
+    if not document.get("inputs"):
+        return document
+    return {**document, "inputs": [{**port, "parameters": port.get("parameters") or []} for port in document["inputs"]]}
+
+
+def without_empty_parameters(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a definition as it is kept: one that is saved as it was shown is no other version."""
+    if not document.get("inputs"):
+        return document
+    ports = [
+        {key: value for key, value in port.items() if (key, value) != ("parameters", [])} for port in document["inputs"]
+    ]
+    return {**document, "inputs": ports}
