@@ -8,7 +8,7 @@ Nine sentences hold for each of them; `tests/executors/contract.py` has them as 
 4. `poll` changes nothing.
 5. Ended, but nobody knows how, is `AttemptExit(None, "lost")`.
 6. Cannot tell raises `ExecutorUnavailable`.
-7. `stop` asks, waits, forces.
+7. `stop` asks and returns at once; the executor forces what has not ended after the grace.
 8. `logs` and `page` work from the first byte, during and after, until `remove`.
 9. An executor knows no store and no engine, and calls nobody back.
 """
@@ -165,10 +165,17 @@ class Executor(Protocol):
         """
 
     def poll(self, handle: str) -> AttemptExit | None:
-        """Return how the attempt ended, or None while it runs."""
+        """Return how the attempt ended, or None while it runs.
+
+        It has ended with STOPPED when nothing of it lives any more. One that ended with another code than 0 has left nothing
+        running either; what one with code 0 has left running is remarked in its note.
+        """
 
     def stop(self, handle: str, grace: float) -> None:
-        """Ask the attempt to end, wait up to `grace` seconds, then force it; return when it is over. Twice is harmless."""
+        """Ask the attempt to end and return at once; it is forced after `grace` seconds. `changed` tells when it is over.
+
+        Asked again it is harmless, and a shorter grace counts. Of an attempt that has ended it ends what is left.
+        """
 
     def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
         """Return at most `limit` bytes of `stdout` or `stderr` from byte `offset` on; empty when there are no more yet.
@@ -203,10 +210,13 @@ class Executor(Protocol):
         """Delete what is left of an ended attempt, logs included. Twice is harmless."""
 
     def changed(self) -> tuple[str, ...]:
-        """Wait until attempts may have ended and return their handles; an empty tuple when the executor is closed.
+        """Wait until attempts may have ended and return their handles; an empty tuple after `wake` or `close`.
 
-        A handle may come more than once, and only those that this process has started or polled come.
+        A handle may come more than once, and only those that this process has started or polled come. One thread waits.
         """
+
+    def wake(self) -> None:
+        """Let `changed` return, the next time where nobody waits in it; from any thread."""
 
     def close(self) -> None:
         """Let go of everything in this process; attempts run on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable
@@ -20,19 +21,18 @@ class FakeExecutor:
         self.output: dict[tuple[str, str], bytes] = {}
         self.notes: dict[str, Note] = {}
         self.unreachable = False
+        self.deaf: set[str] = set()  # handles of those that do not listen to a request to end
         self._changed: SimpleQueue[str | None] = SimpleQueue()
 
     def finish(self, handle: str, code: int, *, stdout: bytes = b"", stderr: bytes = b"") -> None:
         """The attempt ends with an exit code."""
         self.output[handle, "stdout"] = stdout
         self.output[handle, "stderr"] = stderr
-        self.exits.setdefault(handle, AttemptExit(code))
-        self._changed.put(handle)
+        self._end(handle, AttemptExit(code))
 
     def lose(self, handle: str) -> None:
         """The attempt vanishes."""
-        self.exits.setdefault(handle, AttemptExit(None, LOST))
-        self._changed.put(handle)
+        self._end(handle, AttemptExit(None, LOST))
 
     def inside(self, name: str) -> Inside:
         """Nothing runs there."""
@@ -50,11 +50,16 @@ class FakeExecutor:
         return self.exits.get(handle) or (None if handle in self.specs else AttemptExit(None, LOST))
 
     def stop(self, handle: str, grace: float) -> None:
-        """End it at once."""
+        """End it at once, or after the grace when it does not listen."""
         self._reach()
-        if handle in self.specs and handle not in self.exits:
-            self.exits[handle] = AttemptExit(143, STOPPED)
-            self._changed.put(handle)
+        if handle not in self.specs or handle in self.exits:
+            return
+        if handle not in self.deaf:
+            self._end(handle, AttemptExit(143, STOPPED))
+            return
+        force = threading.Timer(grace, self._end, (handle, AttemptExit(137, STOPPED)))
+        force.daemon = True
+        force.start()
 
     def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
         """Return what the test said."""
@@ -89,9 +94,17 @@ class FakeExecutor:
         handle = self._changed.get()
         return () if handle is None else (handle,)
 
+    def wake(self) -> None:
+        """End one `changed`."""
+        self._changed.put(None)
+
     def close(self) -> None:
         """End `changed`."""
         self._changed.put(None)
+
+    def _end(self, handle: str, ended: AttemptExit) -> None:
+        self.exits.setdefault(handle, ended)
+        self._changed.put(handle)
 
     def _reach(self) -> None:
         if self.unreachable:

@@ -128,14 +128,8 @@ class LocalExecutor:
         with attempt_files.used(directory):
             if _is_locked(directory):
                 attempt_files.mark(directory / "stopped")
-                _await_program(directory)
-            self._ending.add(directory.name)
-            try:
-                is_over = processes.end(directory, lambda: _is_locked(directory), grace)
-            finally:
-                self._ending.discard(directory.name)
-        if not is_over:
-            raise ExecutorUnavailable(f"the processes of attempt {directory.name} do not end.")
+        self._ending.add(directory.name)
+        threading.Thread(target=self._end, args=(handle, grace), name="attempt-stop", daemon=True).start()
 
     def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
         """Read the file that the program writes to."""
@@ -178,12 +172,26 @@ class LocalExecutor:
         handle = self._changed.get()
         return () if handle is None else (handle,)
 
+    def wake(self) -> None:
+        """End one `changed`."""
+        self._changed.put(None)
+
     def close(self) -> None:
         """End `changed`; attempts run on."""
         self._index.close()
         self._changed.put(None)
         for child in self._children.values():
             child.returncode = 0  # it outlives this process on purpose; init will reap it
+
+    def _end(self, handle: str, grace: float) -> None:
+        directory = self._directory(handle)
+        try:
+            with suppress(OSError, ExecutorUnavailable):
+                _await_program(directory)
+                processes.end(directory, lambda: _is_locked(directory), grace)
+        finally:
+            self._ending.discard(directory.name)
+            self._changed.put(handle)
 
     def _spawn(self, spec: AttemptSpec, directory: Path, lock: int) -> None:
         process = spec.processes[0]

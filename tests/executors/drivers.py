@@ -74,6 +74,11 @@ class LocalDriver(Driver):
         """Return the process id of the wrapper; the program has to have been started."""
         return int((Path(running.handle) / "pid").read_text())
 
+    def program(self, running: Running) -> int:
+        """Return the process id of the program."""
+        self.order(running, f"echo $$ >{self.place(running.spec.name)}/program")
+        return int((self.place(running.spec.name) / "program").read_text())
+
     def close(self) -> None:
         """Let go of everything, and leave no process behind."""
         resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)

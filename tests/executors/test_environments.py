@@ -253,7 +253,7 @@ def test_an_installation_is_seen_by_others_and_can_be_stopped(
     assert environments.prune(before=None) == []
     for handle in (second, first):
         restarted.stop(handle, SECONDS)
-        assert restarted.poll(handle) == AttemptExit(143, STOPPED)
+        assert ended(restarted, handle) == AttemptExit(143, STOPPED)
     assert not environments.is_complete(environment_of(action).directory)
     restarted.close()
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -102,7 +101,7 @@ def test_a_program_that_handles_the_request_ends_with_its_own_code(driver: Local
     driver.order(running, "sleep 1000 &", wait=True)
     driver.order(running, "wait", wait=False)
     driver.executor.stop(running.handle, 30)
-    assert driver.executor.poll(running.handle) == AttemptExit(9, STOPPED)
+    assert ended(driver.executor, running.handle) == AttemptExit(9, STOPPED)
     assert driver.executor.logs(running.handle, "stdout", 0, 100) == b"cleaned\n"
 
 
@@ -117,7 +116,7 @@ def test_a_program_that_does_not_listen_is_killed_with_its_children(driver: Loca
     place = driver.place("attempt-1")
     driver.order(running, f"trap '' TERM; sleep 1000 & echo $! >{place}/child")
     driver.executor.stop(running.handle, 0.1)
-    assert driver.executor.poll(running.handle) == AttemptExit(137, STOPPED)
+    assert ended(driver.executor, running.handle) == AttemptExit(137, STOPPED)
     await_death(int((place / "child").read_text()))
 
 
@@ -126,9 +125,7 @@ def test_a_stop_right_after_the_start_is_heard(driver: LocalDriver) -> None:
         spec = driver.spec(f"early-{number}")
         handle = driver.executor.start(spec)
         driver.executor.stop(handle, 5)
-        found = driver.executor.poll(handle)
-        assert found is not None
-        assert found.reason == STOPPED
+        assert ended(driver.executor, handle).reason == STOPPED
 
 
 def test_children_that_outlive_the_program_do_not_keep_it_running(driver: LocalDriver, running: Running) -> None:
@@ -168,20 +165,20 @@ def test_a_stop_ends_what_outlives_the_program_after_the_grace(
 ) -> None:
     child = begin_stubborn(driver, running, kind)
     driver.executor.stop(running.handle, 0.2)
+    assert ended(driver.executor, running.handle) == AttemptExit(143, STOPPED)
     assert not is_alive(child)
-    assert driver.executor.poll(running.handle) == AttemptExit(143, STOPPED)
 
 
 def test_a_stopped_attempt_has_not_ended_while_something_of_it_lives(driver: LocalDriver, running: Running) -> None:
     child = begin_stubborn(driver, running, "own session")
-    with ThreadPoolExecutor(1) as stopping:
-        over = stopping.submit(driver.executor.stop, running.handle, 1.0)
-        assert driver.executor.changed() == (running.handle,), "its program has ended"
-        assert driver.executor.poll(running.handle) is None
-        assert driver.anew().poll(running.handle) is None
-        assert is_alive(child)
-        over.result()
-    assert driver.executor.poll(running.handle) == AttemptExit(143, STOPPED)
+    program = driver.program(running)
+    driver.executor.stop(running.handle, 1.0)
+    await_death(program)
+    assert driver.executor.poll(running.handle) is None
+    assert driver.anew().poll(running.handle) is None
+    assert is_alive(child)
+    assert ended(driver.executor, running.handle) == AttemptExit(143, STOPPED)
+    assert not is_alive(child)
 
 
 @pytest.mark.parametrize("kind", ["own session", "own group"])
@@ -190,7 +187,7 @@ def test_a_stop_after_the_end_takes_what_was_left(driver: LocalDriver, running: 
     driver.end(running, 3)
     assert ended(driver.executor, running.handle) == AttemptExit(3)
     driver.anew().stop(running.handle, 0)
-    assert not is_alive(child)
+    await_death(child)
     assert driver.executor.poll(running.handle) == AttemptExit(3)
 
 
@@ -395,5 +392,7 @@ def test_a_closed_executor_leaves_no_zombie_warning(tmp_path: Path) -> None:
     executor = LocalExecutor(tmp_path / "attempts")
     handle = executor.start(spec_of(tmp_path, "sleep", "1000"))
     executor.close()
-    executor.stop(handle, 30)
-    assert executor.poll(handle) == AttemptExit(143, STOPPED)
+    other = LocalExecutor(tmp_path / "attempts")
+    other.stop(handle, 30)
+    assert ended(other, handle) == AttemptExit(143, STOPPED)
+    other.close()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fabric_jobs.definitions import Action
 from fabric_jobs.engine.calls.connection import CallFailed, Pool, Server
+from fabric_jobs.engine.calls.ending import end
 from fabric_jobs.engine.finish import last_lines
 from fabric_jobs.engine.outcome import describe_exit
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
@@ -199,8 +200,7 @@ class Daemon:
             if self._task is None:
                 return
             grace = self._place.settings.grace_seconds
-            await asyncio.to_thread(self.executor.stop, self.handle, grace)
-            ended = await asyncio.to_thread(self.executor.poll, self.handle)
+            ended = await asyncio.to_thread(end, self.executor, self.handle, grace)
             await self._end(TaskState.COMPLETE, ended or AttemptExit(None), cause)
 
     async def _come_up(self, port: int) -> Pool:
@@ -265,7 +265,7 @@ class Daemon:
                     host, port = await asyncio.to_thread(self.executor.address, self.handle)
                     server = elsewhere.look(Server(host=host, port=port), now)
                 if time.monotonic() > deadline:
-                    await asyncio.to_thread(self.executor.stop, self.handle, 0.0)
+                    await asyncio.to_thread(end, self.executor, self.handle, 0.0)
                     cause = _silent(server, self._place.settings.daemon_start_seconds, self.key.executor)
                     lines = last_lines(self.executor, self.handle)
                     await self._end(TaskState.FAILED, AttemptExit(None), cause)

@@ -12,6 +12,7 @@ from typing import Any
 from fabric_jobs.definitions import Action
 from fabric_jobs.documents import skill_from_json
 from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Place, fingerprint, spec_of
+from fabric_jobs.engine.calls.ending import end
 from fabric_jobs.engine.calls.target import port_of
 from fabric_jobs.engine.launch import program_of
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
@@ -165,7 +166,7 @@ class Daemons:
 
     async def _stop_left(self, task: Task, executor: str, handle: str) -> None:
         grace = self._place.settings.grace_seconds
-        await asyncio.to_thread(self._place.executors[executor].stop, handle, grace)
+        await asyncio.to_thread(end, self._place.executors[executor], handle, grace)
         ending = Ending(exit_code=None, reason="")
         cause = "nobody called it any more"
         write = self._place.store.write(lambda tx: tasks.end(tx, task, TaskState.COMPLETE, ending, cause=cause))

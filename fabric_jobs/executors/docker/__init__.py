@@ -136,6 +136,10 @@ class DockerExecutor:
         handle = self._changed.get()
         return () if handle is None else (handle,)
 
+    def wake(self) -> None:
+        """End one `changed`."""
+        self._changed.put(None)
+
     def close(self) -> None:
         """End `changed`, and let go of the attempts; they run on."""
         with self._lock:
