@@ -135,6 +135,9 @@ class Action:
     on_error: str = "fail"  # fail | continue | complete
     resources: Resources = Resources()
     concurrency: int = 1  # daemons
+    warm: tuple[str, ...] | None = (
+        None  # attempts are forked from a process that has imported these modules; None: cold
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,7 @@ class Activation:
     started_at: float
     ended_at: float | None
     executor: str  # the kind of place where its attempts run
+    cold: bool = False  # no warm starts
 
     @classmethod
     def from_row(cls, row: Row) -> Activation:
@@ -50,7 +51,8 @@ class Activation:
             values[key] = json.loads(values[key])
         values["error"] = json.loads(values["error"]) if values["error"] else None
         values["state"] = ActivationState(values["state"])
-        values["cancel_requested"] = bool(values["cancel_requested"])
+        for key in ("cancel_requested", "cold"):
+            values[key] = bool(values[key])
         return cls(**values)
 
     @property

@@ -199,7 +199,7 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_version_is_that_of_the_newest_entry_of_the_changelog() -> None:
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    newest = re.search(r"^## (\d\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert newest is not None
     assert newest[1] == fabric_jobs.__version__
 

@@ -45,6 +45,9 @@ _OPTIONS = (
         is_flag=True,
         help="Save the definitions of this workspace at the remote gateway first; they replace what was published.",
     ),
+    click.option(
+        "--cold", is_flag=True, help="Start every program anew, also where 'warm' of its action says otherwise."
+    ),
     click.option("--detach", is_flag=True, help="Print the activation's id and return; the activation runs on."),
     click.option("--quiet", "-q", is_flag=True, help="No progress."),
     options.executor,
@@ -85,7 +88,7 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
         warn=warner(),
     )
     target = choice.target(kind, name, entry)
-    activation_id = verbs.start(gateway, target, params, root, headers=headers)
+    activation_id = verbs.start(gateway, target, params, root, headers=headers, cold=given["cold"])
     if given["detach"]:
         _print_detached(activation_id, given["output"])
         return

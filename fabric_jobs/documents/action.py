@@ -15,7 +15,7 @@ RECEIVES = ("message", "stream")
 MESSAGES = ("argv", "file")
 RESPONSES = ("combined", "stdout", "json")
 ON_ERROR = ("fail", "continue", "complete")
-JOB_KEYS = ("jobTimeout", "timeout", "receives", "message", "response", "workers", "preload")
+JOB_KEYS = ("jobTimeout", "timeout", "receives", "message", "response", "workers", "warm", "preload")
 DAEMON_KEYS = ("port", "scaleCount", "concurrency")
 ACTION_KEYS = (
     *("name", "type", "description", "image", "command", "python", "environmentVariables", "podSpec", "k8sResources"),
@@ -23,6 +23,7 @@ ACTION_KEYS = (
 )
 RETRY_KEYS = ("limit", "backoff_seconds", "max_backoff_seconds")
 RESOURCE_KEYS = ("cpu", "memory", "gpu")
+WARM_KEYS = ("preload",)
 POD_SPEC_KEYS = ("path", "value")
 CPU = re.compile(r"[0-9]+(\.[0-9]+)?|[0-9]+m")
 MEMORY = re.compile(r"[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?")
@@ -57,6 +58,7 @@ def read_action(reader: Reader) -> Action | None:
         on_error=reader.choice("onError", ON_ERROR, "fail"),
         resources=_resources(reader),
         concurrency=reader.whole("concurrency", 1, low=1, high=10_000),
+        warm=_warm(reader),
     )
     _check_keys_fit(reader, action)
     return action
@@ -77,11 +79,22 @@ def _check_keys_fit(reader: Reader, action: Action) -> None:
         reader.at_key(
             "'message' has no effect here: a stream has no payload in its message", "message", level="warning"
         )
-    for module in _texts(reader, "preload"):
-        if not MODULE.fullmatch(module):
-            reader.error(f"'{module}' is not the name of a Python module", "preload")
     if reader.has("preload") and action.type == JOB:
-        reader.at_key("'preload' has no effect yet", "preload", level="warning")
+        reader.at_key("'preload' has no effect here; write it below 'warm'", "preload", level="warning")
+
+
+def _warm(reader: Reader) -> tuple[str, ...] | None:
+    """Return the modules that warm starts import ahead; None: the action starts cold."""
+    inner = reader.inner("warm")
+    if inner is None or not isinstance(inner.node.value, dict):
+        return () if reader.flag("warm") else None
+    if not inner.is_mapping(WARM_KEYS):
+        return None
+    modules = _texts(inner, "preload")
+    for index, module in enumerate(modules):
+        if not MODULE.fullmatch(module):
+            inner.error(f"'{module}' is not the name of a Python module", "preload", index)
+    return tuple(dict.fromkeys(modules))
 
 
 def _texts(reader: Reader, key: str) -> tuple[str, ...]:

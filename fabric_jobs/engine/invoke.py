@@ -40,6 +40,7 @@ class Invocation:
     workspace: str = ""
     executor: str = "local"  # the kind of place where its attempts run
     shell: Shell | None = field(default=None, repr=False)  # of the command that invokes; kept in memory only
+    cold: bool = False  # without warm starts, whatever the actions say
     is_placed: bool = True  # the caller has named the place; else what was published runs from its images
 
 
@@ -74,6 +75,7 @@ def invoke(store: Store, plans: Plans, wanted: Invocation, begin: Begin) -> Futu
         username=wanted.username,
         workspace=wanted.workspace,
         executor=executor,
+        cold=wanted.cold,
     )
     first = Sent(output="", count=1, bytes=wanted.payload + b"\n")
     return store.write(lambda tx: start(tx, new, plan, first, begin))

@@ -104,7 +104,7 @@ def process_of(sql: Sql, activation: Activation, skill_name: str, action: Action
     workspace = activation.workspace
     if not workspace and saved is not None and saved.source:
         workspace = str(workspace_of(Path(saved.source, "skill.yaml")) or "")
-    return program_of(saved, action, workspace)
+    return program_of(saved, replace(action, warm=None) if activation.cold else action, workspace)
 
 
 def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "") -> ProcessSpec:
@@ -118,6 +118,7 @@ def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "
         python=action.python,
         workspace=workspace,
         limits=limits_of(action.resources),
+        warm=action.warm,
     )
 
 

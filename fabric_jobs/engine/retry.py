@@ -63,6 +63,7 @@ def _retry(
         username=before.username,
         workspace=before.workspace,
         executor=before.executor,
+        cold=before.cold,
         retry_of=activation_id,
         start_node=node,
     )

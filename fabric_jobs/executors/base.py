@@ -71,6 +71,7 @@ class ProcessSpec:
     workspace: str = ""  # a directory that the program can use, by the same path; empty: none
     gateway: str = ""  # its host, which the program reaches without a proxy
     limits: Limits = Limits()
+    warm: tuple[str, ...] | None = None  # where it can, a place forks it from a process with these modules; None: cold
     port: int = (
         0  # on which it is expected to listen; a place may give it another one, in the variable PORT; 0: on none
     )

@@ -109,6 +109,7 @@ def _invocation(request: Request, kind: str, project_id: str, body: dict[str, An
         workspace=unquote(owners_own(request, WORKSPACE_HEADER)),
         shell=handed_over(request, body),
         executor=_executor(request),
+        cold=flag_of(request, "cold"),
         is_placed=bool(request.query_params.get("executor")),
     )
 

@@ -34,6 +34,7 @@ class NewActivation:
     retry_of: str | None = None
     start_node: str = ""  # a retry begins at this node
     executor: str = "local"
+    cold: bool = False  # no warm starts
 
 
 def create(tx: Tx, new: NewActivation) -> None:

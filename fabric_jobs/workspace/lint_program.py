@@ -1,10 +1,15 @@
-"""What the Python source of a program says that its skill.yaml does not: it reads a stream."""
+"""What a program says that its skill.yaml does not: it reads a stream, or it cannot be started warm."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+
+from fabric_jobs.definitions import Action
+from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors.dockerfile import read_file
+from fabric_jobs.executors.warm import command
 
 LARGEST = 1 << 20  # bytes of a file that is looked at
 
@@ -21,6 +26,17 @@ def reads_stream(directory: Path) -> tuple[Path, int] | None:
         if line := min(_calls(tree), default=0):
             return path, line
     return None
+
+
+def why_cold(action: Action, dockerfile: Path) -> str:
+    """Return why the program of an action cannot be started warm; empty when it can, or is not known."""
+    try:
+        file = read_file(dockerfile)
+    except InvalidInput:
+        return ""  # it is said elsewhere
+    words = action.command or (file.program(dockerfile.parent) if file else ())
+    found = command.read(words) if words else ""
+    return found if isinstance(found, str) else ""
 
 
 def _calls(tree: ast.AST) -> Iterator[int]:

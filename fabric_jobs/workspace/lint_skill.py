@@ -16,7 +16,7 @@ from fabric_jobs.user_files import built_from, read_text
 from fabric_jobs.workspace.cases import INVOKE, MESSAGE, Case, cases_of_skill
 from fabric_jobs.workspace.checked import Checked
 from fabric_jobs.workspace.lint_case import case_problems
-from fabric_jobs.workspace.lint_program import reads_stream
+from fabric_jobs.workspace.lint_program import reads_stream, why_cold
 from fabric_jobs.workspace.lint_values import lint_defaults
 from fabric_jobs.workspace.tree import SkillFile, shown
 
@@ -59,6 +59,8 @@ def _check_programs(checked: Checked[Skill], skill: Skill) -> None:
             checked.error(message, "actions", index, "name")
         if action.resources != Resources():
             checked.warn("'resources' is applied in containers, not to a local process", "actions", index, "resources")
+        if action.warm is not None and (reason := why_cold(action, dockerfile)):
+            checked.warn(f"'warm' has no effect: {reason}", "actions", index, "warm")
         if action.name not in used:
             checked.warn(f"no input leads to the action '{action.name}'", "actions", index, "name")
         _check_places(checked, index, action, dockerfile)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fabric_jobs.client.gateway import Gateway, segment
 from fabric_jobs.errors import NotFound, RunFailed
@@ -85,14 +85,16 @@ def start(
     root: Path | None,
     *,
     headers: Mapping[str, str] | None = None,
+    cold: bool = False,
 ) -> str:
-    """Start an activation and return its id; `headers` may be passed on to its skills.
+    """Start an activation and return its id; `headers` may be passed on to its skills; `cold`: without warm starts.
 
     The id is made here, so that a call which is repeated starts it once.
     """
     kind, ports = ("skillinvoke", "inputs") if target.kind == "skill" else ("agentinvoke", "services")
-    query = f"?executor={segment(target.executor)}" if target.executor else ""
-    path = f"/{kind}/{segment(target.name)}/{ports}/{segment(target.entry)}{query}"
+    query = {"executor": target.executor, "cold": "true" if cold else ""}
+    path = f"/{kind}/{segment(target.name)}/{ports}/{segment(target.entry)}"
+    path += f"?{urlencode({key: value for key, value in query.items() if value})}"
     body: dict[str, Any] = {**params, "activationId": params.get("activationId") or secrets.token_hex(12)}
     given = dict(headers or {})
     if gateway.is_local:

@@ -208,7 +208,13 @@ def test_all_problems_of_a_file_come_at_once_and_in_order() -> None:
             "4:20: error: actions[0].k8sResources[0]",
             "each item is a Kubernetes object as JSON text, and this is not a JSON object",
         ),
-        ("preload: [numpy]", "4:5: warning: actions[0].preload", "'preload' has no effect yet"),
+        ("preload: [numpy]", "4:5: warning: actions[0].preload", "'preload' has no effect here; write it below 'warm'"),
+        (
+            "warm: {preload: [a-b]}",
+            "4:22: error: actions[0].warm.preload[0]",
+            "'a-b' is not the name of a Python module",
+        ),
+        ("warm: [numpy]", "4:11: error: actions[0].warm", "this is a list, but has to be true or false"),
     ],
 )
 def test_what_is_wrong_with_an_action(line: str, place: str, message: str) -> None:

@@ -296,6 +296,30 @@ def test_what_a_local_process_does_not_get_is_a_warning(root: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("[python, main.py]", ""),
+        ("[/usr/bin/python3.12, -O, -m, work]", ""),
+        ("[node, main.js]", "'node' is not a Python"),
+        ("[python, -i, main.py]", "'python -i' cannot be started warm"),
+        ("[sh, -c, exec python main.py]", "'sh' is not a Python"),
+    ],
+)
+def test_warm_is_for_programs_of_python(root: Path, command: str, reason: str) -> None:
+    add_skill("one", more=f"    command: {command}\n    warm: true\n")
+    expected = f"skills/one/skill.yaml:8:11: warning: actions[0].warm: 'warm' has no effect: {reason}"
+    assert found(root) == ([expected] if reason else [])
+
+
+def test_warm_looks_at_the_program_of_the_dockerfile(root: Path) -> None:
+    add_skill("one", more="    warm: {preload: [json]}\n")
+    write("skills/one/actions/one/Dockerfile", 'FROM python\nENTRYPOINT ["python", "/app/main.py"]\n')
+    assert found(root) == []
+    write("skills/one/actions/one/Dockerfile", 'FROM node\nENTRYPOINT ["node", "main.js"]\n')
+    assert "'warm' has no effect: 'node' is not a Python" in found(root)[0]
+
+
 def test_what_a_run_here_will_not_find_is_said(root: Path) -> None:
     add_skill("one", more='    python: "2.1"\n')
     place = Path("skills/one/actions/one")

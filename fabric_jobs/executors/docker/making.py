@@ -20,6 +20,8 @@ NOTE = "note"  # the file that says what keeps the program from running yet
 REMARKS = "remarks"  # the file that says what is otherwise than expected
 MOVED = "the image has its program at {hidden}, so the workspace is not at {path} but at {inside}: see FABRIC_JOBS_WORKSPACE"
 
+COLD = "'warm' has no effect in containers yet: the program starts cold"
+
 
 class Unwanted(Exception):
     """Nobody waits for the container any more."""
@@ -36,10 +38,12 @@ def make(name: str, directory: Path, engine: Engine, reach: Reach, is_unwanted: 
     if not describe.program(process, image):
         raise InvalidInput(f"the image {process.image} has no program, and the action has no 'command'.")
     reach.prove(process.image)
+    remarks = [] if process.warm is None else [COLD]
     hidden = mounts.hides(process, image) if around.shares_files else ""
     if hidden:
-        moved = MOVED.format(hidden=hidden, path=process.workspace, inside=mounts.WORKSPACE_INSIDE)
-        attempt_files.write(directory / REMARKS, moved)
+        remarks.append(MOVED.format(hidden=hidden, path=process.workspace, inside=mounts.WORKSPACE_INSIDE))
+    if remarks:
+        attempt_files.write(directory / REMARKS, "\n".join(remarks))
     engine.create(name, describe.container(spec, image, directory / "files", around))
 
 

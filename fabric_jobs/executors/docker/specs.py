@@ -51,6 +51,7 @@ def _spec(found: dict[str, Any]) -> AttemptSpec:
     process = found["process"]
     for key in ("command", "arguments"):
         process[key] = tuple(process[key])
+    process["warm"] = None if process.get("warm") is None else tuple(process["warm"])
     process["directory"] = Path(process["directory"]) if process["directory"] else None
     process["limits"] = Limits(**process["limits"])
     return AttemptSpec(

@@ -102,7 +102,14 @@ def _invoke(kind: str) -> dict[str, Any]:
         name=f"invoke{kind.capitalize()}",
         meaning=f"Start an activation of a {kind}; with `sync` the answer is its record, once it has ended.",
         tag="activations",
-        parameters=(PROJECT, NAME, entry, flag("sync", "Wait for the end; white space comes meanwhile."), EXECUTOR),
+        parameters=(
+            PROJECT,
+            NAME,
+            entry,
+            flag("sync", "Wait for the end; white space comes meanwhile."),
+            EXECUTOR,
+            COLD,
+        ),
         body=Body(schema=ref("Invocation"), example={"payload": {"text": "to be or not"}}),
         answer=Answer(schema={"anyOf": [ref("Activation"), started]}),
         errors=("404", "409", "501"),
@@ -115,6 +122,7 @@ OUTPUT = in_query("output", "As what.", enum=["json", "yaml"], default="json")
 FILTER = in_query("filter", 'A JSON object such as {"name": "word-count"}.', enum=['{"name":"echo"}', "{}"])
 SORT = in_query("sort", "A JSON object of a key and 1 or -1.", enum=['{"updatedAt":-1}', '{"name":1}'])
 MANY: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 2**53}
+COLD = flag("cold", "Without warm starts, whatever the actions say.")
 EXECUTOR = in_query("executor", "Where it runs; without it where the owner runs things.", enum=["local", "docker"])
 # What only the Unix socket takes: over TCP each of them is refused, unless it is empty.
 FILES: dict[str, tuple[dict[str, Any], ...]] = {

@@ -1,9 +1,9 @@
 -- name: insert_activation
 -- PENDING from the start.
 insert into activations (activation_id, project_id, kind, name, entry, pins, state, session_id, correlation_id, username,
-  workspace, payload, body, properties, headers, retry_of, start_node, executor, started_at)
+  workspace, payload, body, properties, headers, retry_of, start_node, executor, cold, started_at)
 values (:activation_id, :project_id, :kind, :name, :entry, :pins, 'PENDING', :session_id, :correlation_id, :username,
-  :workspace, x'', :payload, :properties, :headers, :retry_of, :start_node, :executor, :started_at);
+  :workspace, x'', :payload, :properties, :headers, :retry_of, :start_node, :executor, :cold, :started_at);
 
 -- name: activation
 -- One activation.
