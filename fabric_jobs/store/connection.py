@@ -17,8 +17,10 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """Open the database for the one writer, and bring its schema up to date; raise PlaceUnavailable when it cannot be."""
     with _opened(path) as connection:
         connection.execute(f"pragma page_size = {PAGE_SIZE}")
+        is_new = not connection.execute("pragma page_count").fetchone()[0]
+        # Nothing of a new database has been promised to anybody: it is synced once, by the checkpoint, with its directory.
+        connection.execute(f"pragma synchronous = {'off' if is_new else 'full'}")
         connection.execute("pragma journal_mode = wal")
-        connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = on")
         connection.execute("pragma wal_autocheckpoint = 0")  # the writer does it between two transactions
         connection.execute(
@@ -68,6 +70,7 @@ def schema_steps() -> list[Path]:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the steps that are missing, all or none, and see to it that they are on the disk."""
     version = connection.execute("pragma user_version").fetchone()[0]
     steps = schema_steps()
     if version > len(steps):
@@ -75,7 +78,9 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             f"the state in {path} was written by a newer fabric-jobs (schema {version}, this one knows {len(steps)}).",
             hint="Upgrade fabric-jobs, or use another --state-dir.",
         )
-    for number, step in enumerate(steps[version:], start=version + 1):
-        connection.executescript(f"begin immediate;\n{step.read_text()}\npragma user_version = {number};\ncommit;")
+    if version < len(steps):
+        missing = "\n".join(step.read_text() for step in steps[version:])
+        connection.executescript(f"begin immediate;\n{missing}\npragma user_version = {len(steps)};\ncommit;")
+    connection.execute("pragma synchronous = full")
     if version < len(steps):
         connection.execute("pragma wal_checkpoint(truncate)")  # the log of a new database is larger than the database

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.errors import PlaceUnavailable
-from fabric_jobs.store import Store, activations, definitions
-from fabric_jobs.store.connection import open_reader, open_writer, schema_steps
+from fabric_jobs.store import Store, activations, connection, definitions
+from fabric_jobs.store.connection import PAGE_SIZE, open_reader, open_writer, schema_steps
 from tests.factories import add_activation
 
 
@@ -165,3 +165,29 @@ def test_the_reader_of_a_thread_that_has_ended_is_closed_when_the_next_one_is_op
     for _ in range(20):
         read_in_a_thread()
     assert open_files(store.path) <= before + 1
+
+
+def test_the_steps_to_a_newer_schema_are_made_all_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "state.db"
+    older = sqlite3.connect(path)
+    older.executescript(schema_steps()[0].read_text() + "pragma user_version = 1;")
+    older.close()
+    broken = tmp_path / "999_broken.sql"
+    broken.write_text("create table never (x integer) strict; select * from absent;")
+    monkeypatch.setattr(connection, "schema_steps", lambda: [*schema_steps(), broken])
+    with pytest.raises(PlaceUnavailable, match="no such table: absent"):
+        open_writer(path)
+    monkeypatch.undo()
+    found = sqlite3.connect(path)
+    assert found.execute("pragma user_version").fetchone() == (1,)
+    found.close()
+    open_writer(path).close()
+
+
+def test_a_new_database_is_on_the_disk_before_anything_is_written_to_it(tmp_path: Path) -> None:
+    opened = open_writer(tmp_path / "state.db")
+    assert (
+        tmp_path / "state.db-wal"
+    ).stat().st_size == 0  # what a power failure may tear has been synced, and is in the file
+    assert (tmp_path / "state.db").stat().st_size == opened.execute("pragma page_count").fetchone()[0] * PAGE_SIZE
+    opened.close()
