@@ -100,7 +100,7 @@ limit = click.option(
 
 def root_of(given: Path | None) -> Path:
     """Return the root of the workspace; raise NotFound when there is none."""
-    from fabric_jobs.workspace.tree import find_root
+    from fabric_jobs.workspace.root import find_root
 
     return find_root(Path.cwd(), given)
 

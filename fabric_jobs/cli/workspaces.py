@@ -94,7 +94,7 @@ def chain_agent(name: str, skills: tuple[str, ...], workspace: Path | None) -> N
       fabric-jobs workspaces generate-agent count-words read-lines word-count
     """
     from fabric_jobs.workspace.generate import generate_agent
-    from fabric_jobs.workspace.tree import find_root
+    from fabric_jobs.workspace.root import find_root
 
     _print_generated(generate_agent(name, skills, find_root(Path.cwd(), workspace)), tree=True)
 
@@ -113,7 +113,8 @@ def lint(workspace: Path | None, output: str) -> None:
       fabric-jobs workspaces lint --workspace flights-demo --output json
     """
     from fabric_jobs.workspace.lint import lint as check
-    from fabric_jobs.workspace.tree import Workspace, find_root
+    from fabric_jobs.workspace.root import find_root
+    from fabric_jobs.workspace.tree import Workspace
 
     problems = check(Workspace(root=find_root(Path.cwd(), workspace)))
     _print_problems(problems, output)

@@ -15,8 +15,9 @@ from fabric_jobs.scaffold.files import disk_errors, write_new
 from fabric_jobs.scaffold.git import Progress
 from fabric_jobs.scaffold.templates import ignore, render
 from fabric_jobs.scaffold.yaml_text import scalar
+from fabric_jobs.workspace.root import AGENT_SUFFIXES
 from fabric_jobs.workspace.schemas import put_schemas
-from fabric_jobs.workspace.tree import AGENT_SUFFIXES, SkillFile, Workspace
+from fabric_jobs.workspace.tree import SkillFile, Workspace
 
 AGENT_PORTS = ("input", "output")  # what an agent's ports are called where it names none
 

@@ -16,7 +16,8 @@ from fabric_jobs.errors import FabricJobsError, InvalidDefinition
 from fabric_jobs.store import Store, Tx, definitions
 from fabric_jobs.store.definitions import Programs
 from fabric_jobs.workspace.older import ACTION_FILE
-from fabric_jobs.workspace.tree import SKILL_FILE, Workspace, load_skill, name_of, read_file
+from fabric_jobs.workspace.root import SKILL_FILE
+from fabric_jobs.workspace.tree import Workspace, load_skill, name_of, read_file
 
 Stamp = tuple[int, int, int]
 Found = tuple[str, str, Any, Programs]  # kind, name, document, and where its programs are

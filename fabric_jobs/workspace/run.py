@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +95,7 @@ def start(
     query = {"executor": target.executor, "cold": "true" if cold else ""}
     path = f"/{kind}/{segment(target.name)}/{ports}/{segment(target.entry)}"
     path += f"?{urlencode({key: value for key, value in query.items() if value})}"
-    body: dict[str, Any] = {**params, "activationId": params.get("activationId") or secrets.token_hex(12)}
+    body: dict[str, Any] = {**params, "activationId": params.get("activationId") or os.urandom(12).hex()}
     given = dict(headers or {})
     if gateway.is_local:
         given["x-fabric-workspace"] = quote(str(root))

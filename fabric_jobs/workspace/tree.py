@@ -1,4 +1,4 @@
-"""A workspace on disk: where it begins, and the definitions that it holds."""
+"""A workspace on disk: the definitions that it holds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from fabric_jobs.documents import Document, agent_of, is_name, read, skill_of
 from fabric_jobs.errors import InvalidDefinition, NotFound, Problem
 from fabric_jobs.names import nearest
 from fabric_jobs.settings import definition_bytes
-from fabric_jobs.user_files import HELD, STATE_DIRECTORY, read_text
+from fabric_jobs.user_files import read_text
 from fabric_jobs.workspace.older import completed
+from fabric_jobs.workspace.root import AGENT_SUFFIXES, ROOT_AGENTS, SKILL_FILE
 
-SKILL_FILE = "skill.yaml"
 AGENT_FILE = "agent.yaml"
-AGENT_SUFFIXES = (".yaml", ".yml", ".json")
-ROOT_AGENTS = tuple(f"agent{suffix}" for suffix in AGENT_SUFFIXES)  # as published skills of Fabric have theirs
 # Below a skill's own directory these hold programs and messages, never skills; a virtual environment there is large.
 NOT_SEARCHED_IN_SKILL = frozenset({"actions", "invoke"})
 
@@ -151,32 +149,6 @@ class Workspace:
         hints += [] if paths else [f"There is no {what} at all; 'fabric-jobs workspaces {command}' makes one."]
         message = f"there is no {what} '{name}' in the workspace {self.root}."
         return NotFound(message, hint=" ".join(filter(None, hints)))
-
-
-def find_root(start: Path, given: Path | None) -> Path:
-    """Return the root of the workspace: `given`, else the nearest directory from `start` upwards that is one.
-
-    A workspace holds skills/ or .fabric-jobs/, or is one skill or agent that belongs to no other workspace. Raise NotFound
-    when `given` is no directory, or none is found.
-    """
-    if given is not None:
-        if given.is_dir():
-            return given.absolute()
-        raise NotFound(f"the workspace {given} is not a directory.", hint="Name a directory that holds skills/.")
-    origin = start.absolute()
-    single: Path | None = None
-    for directory in (origin, *origin.parents):
-        if (directory / "skills").is_dir() or (directory / STATE_DIRECTORY).is_dir():
-            is_apart = single and not any(single.is_relative_to(directory / held) for held in HELD)
-            return single if single and is_apart else directory
-        if single is None and any((directory / name).is_file() for name in (SKILL_FILE, *ROOT_AGENTS)):
-            single = directory
-    if single is not None:
-        return single
-    raise NotFound(
-        f"{origin} is not in a workspace: neither it nor a directory above it holds skills/ or skill.yaml.",
-        hint="Go to your workspace, name it with --workspace, or begin one with 'fabric-jobs workspaces generate'.",
-    )
 
 
 def read_file(path: Path) -> Document:

@@ -12,7 +12,8 @@ from fabric_jobs.images.context import context_paths
 from fabric_jobs.names import task_name
 from fabric_jobs.workspace.build import BuildOptions, plan
 from fabric_jobs.workspace.lint import lint
-from fabric_jobs.workspace.tree import Workspace, find_root
+from fabric_jobs.workspace.root import find_root
+from fabric_jobs.workspace.tree import Workspace
 
 TWO = """\
 name: cortex/both

@@ -9,7 +9,8 @@ import pytest
 from fabric_jobs.documents import Document
 from fabric_jobs.errors import InvalidDefinition, NotFound
 from fabric_jobs.workspace import tree
-from fabric_jobs.workspace.tree import Workspace, find_root
+from fabric_jobs.workspace.root import find_root
+from fabric_jobs.workspace.tree import Workspace
 
 
 def write(root: Path, path: str, text: str) -> Path:

@@ -1,0 +1,38 @@
+"""Where a workspace begins. Every command asks, and most read no definition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fabric_jobs.errors import NotFound
+from fabric_jobs.user_files import HELD, STATE_DIRECTORY
+
+SKILL_FILE = "skill.yaml"
+AGENT_SUFFIXES = (".yaml", ".yml", ".json")
+ROOT_AGENTS = tuple(f"agent{suffix}" for suffix in AGENT_SUFFIXES)  # as published skills of Fabric have theirs
+
+
+def find_root(start: Path, given: Path | None) -> Path:
+    """Return the root of the workspace: `given`, else the nearest directory from `start` upwards that is one.
+
+    A workspace holds skills/ or .fabric-jobs/, or is one skill or agent that belongs to no other workspace. Raise NotFound
+    when `given` is no directory, or none is found.
+    """
+    if given is not None:
+        if given.is_dir():
+            return given.absolute()
+        raise NotFound(f"the workspace {given} is not a directory.", hint="Name a directory that holds skills/.")
+    origin = start.absolute()
+    single: Path | None = None
+    for directory in (origin, *origin.parents):
+        if (directory / "skills").is_dir() or (directory / STATE_DIRECTORY).is_dir():
+            is_apart = single and not any(single.is_relative_to(directory / held) for held in HELD)
+            return single if single and is_apart else directory
+        if single is None and any((directory / name).is_file() for name in (SKILL_FILE, *ROOT_AGENTS)):
+            single = directory
+    if single is not None:
+        return single
+    raise NotFound(
+        f"{origin} is not in a workspace: neither it nor a directory above it holds skills/ or skill.yaml.",
+        hint="Go to your workspace, name it with --workspace, or begin one with 'fabric-jobs workspaces generate'.",
+    )
