@@ -1,7 +1,4 @@
-"""The owner process of a state directory: joins store, executor, engine and gateway. `python -m fabric_jobs.owner DIR`.
-
-It has no click in it: the first command of a workspace waits for it to start.
-"""
+"""The owner process of a state directory: joins store, executor, engine and gateway."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from fabric_jobs import shipped
 from fabric_jobs import state_dir as places
 from fabric_jobs.engine import Engine
 from fabric_jobs.engine.launch import Issuing
-from fabric_jobs.errors import AlreadyExists, FabricJobsError, PlaceUnavailable
+from fabric_jobs.errors import AlreadyExists, PlaceUnavailable
 from fabric_jobs.executors import Executors, descriptors
 from fabric_jobs.executors.dispositions import unignore
 from fabric_jobs.gateway.doors import Doors
@@ -109,10 +106,10 @@ def _take(lock: int) -> bool:
 
 async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
     home = places.identity(settings.state_dir)
-    keys = store.write(lambda tx: _keys(tx, home)).result()
     path = places.make_socket_path(settings.state_dir)
     unix = _bind_unix(path)
     tcp = _bind_tcp(settings, store)
+    keys = store.write(lambda tx: _keys(tx, home, tcp.getsockname()[1])).result()
     doors = Doors(tcp, path, advertised=settings.advertise)
     issuing = Issuing(key=bytes.fromhex(keys["key"]), argv_bytes=settings.argv_bytes)
     attempts = places.attempts_dir(settings.state_dir).absolute()
@@ -221,12 +218,12 @@ async def _watch_directory(state_dir: Path, home: places.Identity | None, server
     server.stop()
 
 
-def _keys(tx: Tx, home: places.Identity | None) -> dict[str, str]:
-    """Return the owner's token and the key that signs the tokens of tasks; both outlast the process.
+def _keys(tx: Tx, home: places.Identity | None, port: int) -> dict[str, str]:
+    """Return the owner's token and the key that signs the tokens of tasks; both outlast the process, like its port.
 
     A copy of a state directory, also a restored one, has a key of its own: tasks of the original have nothing to say there.
     """
-    found = {"home": repr(home)}
+    found = {"home": repr(home), "port": str(port)}
     row = tx.one("setting", key="home")
     is_copy = row is not None and row["value"] != found["home"]
     for name in ("token", "key"):
@@ -258,9 +255,6 @@ def _bind_tcp(settings: Settings, store: Store) -> socket.socket:
                 "%s; jobs that were started with it and use plain HTTP will not reach this owner.", error.message
             )
             bound = _try_bind(settings.host, 0)
-    port = str(bound.getsockname()[1])
-    if row is None or row["value"] != port:
-        store.write(lambda tx: tx.run("put_setting", key="port", value=port)).result()
     return bound
 
 
@@ -277,31 +271,3 @@ def _try_bind(host: str, port: int) -> socket.socket:
             hint="Choose another one with --port, or 0 for a free one.",
         ) from error
     return bound
-
-
-def main() -> None:
-    """`python -m fabric_jobs.owner STATE_DIR READY_FD`: what the first command of a workspace starts.
-
-    Writes one line to the file descriptor: `ready`, `taken`, or why it cannot start.
-    """
-    directory, descriptor = Path(sys.argv[1]), int(sys.argv[2])
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-
-    starter = os.fdopen(descriptor, "wb", buffering=0)
-
-    def say(text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # nobody listens; or it has been said how the start went
-            starter.write(text.encode())
-            starter.close()
-
-    try:
-        run(Settings(state_dir=directory, until_idle=True), lambda address: say("ready"))
-    except AlreadyExists:
-        say("taken")
-    except FabricJobsError as error:
-        say(str(error))
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()

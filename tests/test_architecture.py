@@ -39,11 +39,18 @@ FLOORS: dict[str, int] = {
     "workspace": 4,
     "gateway": 5,
     "owner": 6,
+    "background": 6,
     "cli": 6,
     "__main__": 6,
     "__init__": 0,
 }
-NEIGHBOURS = {("cli", "owner"), ("__main__", "cli"), ("documents", "documents"), ("conditions", "names")}
+NEIGHBOURS = {
+    ("cli", "owner"),
+    ("background", "owner"),
+    ("__main__", "cli"),
+    ("documents", "documents"),
+    ("conditions", "names"),
+}
 
 FILE_LINES, FUNCTION_LINES, PARAMETERS, CLASS_LINES = 400, 50, 6, 200
 

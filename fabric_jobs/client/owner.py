@@ -55,7 +55,15 @@ class Starting:
         # An owner that a job starts is there for others too: it does not end with the attempt.
         environment = {key: value for key, value in os.environ.items() if key != places.ATTEMPT_VARIABLE}
         # Whatever the locale of this command is: others use the owner, too.
-        command = [sys.executable, "-X", "utf8", "-m", "fabric_jobs.owner", str(state_dir.absolute()), str(write_end)]
+        command = [
+            sys.executable,
+            "-X",
+            "utf8",
+            "-m",
+            "fabric_jobs.background",
+            str(state_dir.absolute()),
+            str(write_end),
+        ]
         with log:
             self._process = subprocess.Popen(
                 command,

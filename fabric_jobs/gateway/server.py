@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0  # between two looks at all connections
 KEEP_ALIVE_SECONDS = 600  # a connection is kept between two requests
+SOON_SECONDS = 1.0  # whoever has started the owner waits for something else
 RETAIN_SECONDS = 3600.0  # between two looks at what is too old or too much
 GRACE_SECONDS = 2  # for the requests that are under way when a signal comes
 
@@ -134,12 +135,13 @@ class Server:
         self.stop()
 
     async def _retain(self) -> None:
-        """Delete what is too old or too much, now and from time to time; at least what an earlier owner has begun to delete."""
+        """Delete what is too old or too much, soon and from time to time; at least what an earlier owner has begun to delete."""
         settings = self._parts.settings
         wanted = None
         if settings.retain_days is not None or settings.retain_bytes is not None:
             days = settings.retain_days
             wanted = Wanted(older_than_seconds=None if days is None else days * 86_400, max_bytes=settings.retain_bytes)
+        await asyncio.sleep(SOON_SECONDS)
         while True:
             try:
                 count = await asyncio.to_thread(self._parts.upkeep.retain, wanted)
