@@ -6,6 +6,8 @@ import errno
 import json
 import resource
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,7 +70,7 @@ def test_a_program_that_handles_the_request_ends_with_its_own_code(driver: Docke
     driver.order(running, "sleep 1000 &")
     driver.order(running, "wait", wait=False)
     driver.executor.stop(running.handle, 30)
-    assert driver.executor.poll(running.handle) == AttemptExit(9, STOPPED)
+    assert ended(driver.executor, running.handle) == AttemptExit(9, STOPPED)
     assert driver.output(running.handle) == (b"cleaned\n", b"")
 
 
@@ -77,9 +79,21 @@ def test_a_stop_right_after_the_start_is_heard(driver: DockerDriver) -> None:
         spec = driver.spec(f"early-{number}")
         handle = driver.executor.start(spec)
         driver.executor.stop(handle, 5)
-        found = driver.executor.poll(handle)
-        assert found is not None
-        assert found.reason == STOPPED
+        assert ended(driver.executor, handle).reason == STOPPED
+    until(lambda: not driver.containers(), "no container is left")
+
+
+def test_many_that_do_not_listen_end_together_and_no_thread_waits_for_each(driver: DockerDriver) -> None:
+    many = [Running(spec, driver.executor.start(spec)) for spec in map(driver.spec, map("deaf-{}".format, range(4)))]
+    for running in many:
+        driver.deafen(running)
+    before, began = threading.active_count(), time.monotonic()
+    for running in many:
+        driver.executor.stop(running.handle, 0.5)
+    assert threading.active_count() <= before
+    assert time.monotonic() - began < 0.5, "whoever stops does not wait for the end"
+    for running in many:
+        assert ended(driver.executor, running.handle) == AttemptExit(137, STOPPED)
     until(lambda: not driver.containers(), "no container is left")
 
 
@@ -231,18 +245,15 @@ def test_an_emptied_spec_is_a_lost_attempt_and_its_container_goes(driver: Docker
     (Path(running.handle) / "spec.json").write_text("")
     other = driver.anew()
     assert ended(other, running.handle) == AttemptExit(None, LOST)
-    until(lambda: not driver.containers(), "its container is gone")
+    assert not driver.containers()
 
 
-def test_an_emptied_exit_is_a_lost_attempt_and_a_stop_takes_its_container(
-    driver: DockerDriver, running: Running
-) -> None:
+def test_an_emptied_exit_is_a_lost_attempt_of_which_nothing_is_left(driver: DockerDriver, running: Running) -> None:
     driver.say(running, stdout=b"runs\n")
     driver.executor.close()
     (Path(running.handle) / "exit").write_text("")
     other = driver.anew()
-    assert other.poll(running.handle) == AttemptExit(None, LOST)
-    other.stop(running.handle, 0)
+    assert ended(other, running.handle) == AttemptExit(None, LOST)
     assert not driver.containers()
 
 
@@ -260,7 +271,7 @@ def test_a_stop_that_cannot_write_is_to_be_tried_again(
             driver.executor.stop(running.handle, 0)
     assert driver.executor.poll(running.handle) is None
     driver.executor.stop(running.handle, 0)
-    assert driver.executor.poll(running.handle) == AttemptExit(137, STOPPED)
+    assert ended(driver.executor, running.handle) == AttemptExit(137, STOPPED)
 
 
 def test_used_up_descriptors_do_not_end_the_thread_that_watches(

@@ -76,7 +76,7 @@ def test_an_end_that_nobody_saw_is_known_afterwards(driver: DockerDriver, proxy:
     with pytest.raises(ExecutorUnavailable):
         driver.executor.poll(running.handle)
     proxy.back()
-    assert until(lambda: _poll(driver, running), "an answer") == AttemptExit(7)
+    assert _told(driver, running) == AttemptExit(7)
     assert driver.output(running.handle) == (b"before\nmeanwhile\n", b"before, too\n")
 
 
@@ -109,7 +109,7 @@ def test_nothing_is_accepted_and_nothing_stopped_while_it_is_away(
         driver.executor.stop(running.handle, 5)
     proxy.back()
     driver.executor.stop(running.handle, 5)
-    assert driver.executor.poll(running.handle) == AttemptExit(143, STOPPED)
+    assert _told(driver, running) == AttemptExit(143, STOPPED)
 
 
 def test_what_was_accepted_before_is_started_when_it_is_back(driver: DockerDriver, proxy: DockerProxy) -> None:
@@ -124,11 +124,16 @@ def test_what_was_accepted_before_is_started_when_it_is_back(driver: DockerDrive
     assert driver.starts(running) == 1
 
 
-def _poll(driver: DockerDriver, running: Running) -> AttemptExit | None:
-    try:
-        return driver.executor.poll(running.handle)
-    except ExecutorUnavailable:
-        return None
+def _told(driver: DockerDriver, running: Running) -> AttemptExit:
+    """Return how an attempt ended, as soon as that can be told."""
+
+    def poll() -> AttemptExit | None:
+        try:
+            return driver.executor.poll(running.handle)
+        except ExecutorUnavailable:
+            return None
+
+    return until(poll, "an answer")
 
 
 # An engine on another machine
@@ -212,7 +217,7 @@ with socket.create_server(("", int(os.environ["PORT"]))) as server:
     assert host == "127.0.0.1"
     assert until(lambda: _said((host, port)), "an answer") == b"hello"
     far.executor.stop(handle, 5)
-    assert far.executor.poll(handle) == AttemptExit(143, STOPPED)
+    assert ended(far.executor, handle) == AttemptExit(143, STOPPED)
 
 
 def test_a_remote_engine_that_cannot_reach_the_gateway_is_told_before_a_program_runs(

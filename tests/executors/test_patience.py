@@ -29,10 +29,17 @@ root = Path(sys.argv[1])
 (root / "known" / "spec.json").write_text("{{}}")
 spec = AttemptSpec(name="attempt-1", processes=(ProcessSpec(directory=None, image="some"),))
 executor = DockerExecutor(root)
+asks = (
+    lambda: executor.inside("attempt-1"),
+    lambda: executor.start(spec),
+    lambda: executor.poll("known"),
+    lambda: executor.stop("known", 0.0),
+    lambda: executor.stop("unknown", 0.0),
+)
 said = set()
 began = time.monotonic()
 for _ in range(20):
-    for ask in (lambda: executor.inside("attempt-1"), lambda: executor.start(spec), lambda: executor.poll("known")):
+    for ask in asks:
         try:
             ask()
         except ExecutorUnavailable as error:

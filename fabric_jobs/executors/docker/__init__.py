@@ -19,6 +19,7 @@ from fabric_jobs.executors.docker.life import Life
 from fabric_jobs.executors.docker.patience import Patience
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.steps import Steps, container_of, read_exit
+from fabric_jobs.executors.docker.stops import Stops
 from fabric_jobs.executors.log_index import LogIndex
 
 NOTE_LENGTH = 100
@@ -43,6 +44,7 @@ class DockerExecutor:
         self._index = LogIndex()
         self._lives: dict[str, Life] = {}
         self._lock = threading.Lock()
+        self._stops = Stops(self._engine)
         self._changed: SimpleQueue[str | None] = SimpleQueue()
         self._is_swept = False
 
@@ -78,13 +80,17 @@ class DockerExecutor:
             return read_exit(directory)
 
     def stop(self, handle: str, grace: float) -> None:
-        """The image's stop signal, a wait, KILL; then everything in the container is gone."""
+        """The image's stop signal, a wait, KILL; then everything in the container is gone. One thread sees to all of them."""
         directory = self._directory(handle)
         with attempt_files.used(directory):
-            ended = read_exit(directory)
-            if ended is None and (directory / specs.FILE).exists():
-                self._life(directory).stop(grace)
-            elif ended is None or ended.reason == LOST:  # nobody looks after its container, if there is one
+            if read_exit(directory) is not None:
+                return
+            if (directory / specs.FILE).exists():
+                life = self._life(directory)
+                attempt_files.mark(directory / "stopped")
+                self._stops.ask(life, grace)
+                self._ping()
+            else:  # nobody looks after its container, if there is one
                 container = container_of(self._reach, directory)
                 self._patience.ask(f"remove-{container}", lambda: self._engine.remove(container))
 
@@ -103,7 +109,8 @@ class DockerExecutor:
         directory = self._directory(handle)
         try:
             port = specs.read_spec(directory).processes[0].port
-            found = self._engine.container(self._life(directory).container)
+            container = self._life(directory).container
+            found = self._patience.ask(f"look-{container}", lambda: self._engine.container(container))
         except (Gone, OSError, specs.Unreadable) as error:
             raise ExecutorUnavailable(f"{directory.name} has no container yet") from error
         if self._reach.around.reaches_network and found.runs and found.address:
@@ -142,6 +149,7 @@ class DockerExecutor:
 
     def close(self) -> None:
         """End `changed`, and let go of the attempts; they run on."""
+        self._stops.close()
         with self._lock:
             lives = list(self._lives.values())
         for life in lives:
@@ -159,6 +167,7 @@ class DockerExecutor:
         with self._lock:
             try:
                 if not self._is_swept:
+                    self._stops.start()  # before there are too many threads for it
                     threading.Thread(target=self._sweep, name="docker-sweep", daemon=True).start()
                     self._is_swept = True
                 if name not in self._lives:

@@ -203,18 +203,9 @@ class Engine:
 
     def wait(self, name: str, seconds: float) -> int | None:
         """Return the exit code of a container; None when it has not ended after so long. Raises Gone."""
-        import requests
-
-        api = self._api
         with _translated():
-            try:
-                response = api.post(api._url("/containers/{0}/wait", name), timeout=(TIMEOUT, seconds))
-            except requests.RequestException as error:
-                if not _has_timed_out(error):
-                    raise
-                return None
-            api._raise_for_status(response)
-            return int(response.json()["StatusCode"])
+            response = _post(self._api, f"/containers/{name}/wait", seconds)
+            return None if response is None else int(response.json()["StatusCode"])
 
     def container(self, name: str) -> Container:
         """Look at a container; raise Gone."""
@@ -237,11 +228,14 @@ class Engine:
             ended_at=datetime.fromisoformat(state["FinishedAt"]),
         )
 
-    def kill(self, name: str, signal: str) -> bool:
-        """Send a signal to the program of a container; return False when it does not run."""
+    def kill(self, name: str, signal: str, seconds: float) -> bool:
+        """Send a signal to the program of a container; return False when it does not run.
+
+        It has been sent, or will be, when the engine has not answered after so long.
+        """
         try:
             with _translated():
-                self._api.kill(name, signal)
+                _post(self._api, f"/containers/{name}/kill", seconds, signal=signal)
         except (Gone, Refused):
             return False
         return True
@@ -297,6 +291,20 @@ def _client(url: str) -> Any:
     return APIClient(
         **wanted, version="auto", timeout=TIMEOUT, max_pool_size=CONNECTIONS, use_ssh_client=url.startswith("ssh://")
     )
+
+
+def _post(api: Any, path: str, seconds: float, **parameters: str) -> Any:
+    """Return the response to a request; None when the engine takes longer over it."""
+    import requests
+
+    try:
+        response = api.post(api._url(path), params=parameters, timeout=(TIMEOUT, seconds))
+    except requests.RequestException as error:
+        if not _has_timed_out(error):
+            raise
+        return None
+    api._raise_for_status(response)
+    return response
 
 
 def _context() -> dict[str, Any]:

@@ -11,15 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.docker.engine import Engine
-from fabric_jobs.executors.docker.making import stop_signal
-from fabric_jobs.executors.docker.steps import Steps
+from fabric_jobs.executors.docker.steps import Steps, read_exit
 
 AGAIN_SECONDS = 1.0  # after the engine did not answer
 OTHERS_SECONDS = 0.05  # between two looks whether another process still looks after it
 SETTLED_SECONDS = 0.1  # a program as old as this hears a signal
-KILL_SECONDS = 30.0  # what is killed is over by then
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +28,7 @@ class Life:
         """`on_end()` is called when the attempt is over, by this process or another one."""
         self.over = threading.Event()
         self.trouble: ExecutorUnavailable | None = None  # why nobody can tell what becomes of it
-        self._directory = directory
+        self.directory = directory
         self._engine = engine
         self._steps = steps
         self._on_end = on_end
@@ -48,13 +45,22 @@ class Life:
         """Whether there is nothing left to do, not even to delete the container."""
         return self.over.is_set() and not self._thread.is_alive()
 
-    def stop(self, grace: float) -> None:
-        """Ask, wait, force; return when it is over. Raises ExecutorUnavailable when it is not."""
-        attempt_files.mark(self._directory / "stopped")
-        if not self._signal_and_wait(stop_signal(self._directory, self._engine), grace):
-            self._signal_and_wait("SIGKILL", KILL_SECONDS)
-        if not self.over.is_set():
-            raise self.trouble or ExecutorUnavailable(f"the container {self.container} does not end.")
+    @property
+    def is_settled(self) -> bool:
+        """Whether its program, if it runs, hears a signal."""
+        return time.monotonic() - self._steps.started_at >= SETTLED_SECONDS
+
+    def takes(self, step: Callable[[], None]) -> None:
+        """Take one step, in whatever thread; when that fails, its attempt is in trouble, and nothing else is."""
+        try:
+            step()
+        except ExecutorUnavailable as error:
+            self.trouble = error
+        except OSError as error:  # such as a full disk
+            self._note(error)
+        except Exception as error:  # the attempt must not end with its thread; the log tells
+            log.exception("%s is looked at again", self.directory.name)
+            self.trouble = ExecutorUnavailable(f"{self.directory.name}: {error}")
 
     def let_go(self) -> None:
         """Stop looking after it, soon; it runs on."""
@@ -67,23 +73,10 @@ class Life:
         """Wait until nobody here looks after it, up to so long: every step can be done again."""
         self._thread.join(seconds)
 
-    def _signal_and_wait(self, signal: str, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        heard = False
-        while not self.over.is_set():
-            settled = time.monotonic() - self._steps.started_at >= SETTLED_SECONDS
-            if not heard and (settled or signal == "SIGKILL"):
-                heard = self._engine.kill(self.container, signal)  # not before it runs
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            self.over.wait(left if heard else min(left, 0.02))
-        return True
-
     def _run(self) -> None:
         while not self._steps.closing.is_set() and not self._has_ended():
             try:
-                with open(self._directory / "lock", "a") as lock:
+                with open(self.directory / "lock", "a") as lock:
                     if self._own(lock.fileno()):
                         self._carry_on()
             except OSError as error:  # out of descriptors, or of locks: an attempt must not end with its thread
@@ -107,23 +100,18 @@ class Life:
     def _carry_on(self) -> None:
         closing = self._steps.closing
         while not closing.is_set() and not self._has_ended():
-            try:
-                self._steps.carry_on(self._is_well)
-            except ExecutorUnavailable as error:
-                self.trouble = error
-            except OSError as error:  # such as a full disk
-                self._note(error)
-            except Exception as error:  # the attempt must not end with its thread; the log tells
-                log.exception("%s is looked at again", self._directory.name)
-                self.trouble = ExecutorUnavailable(f"{self._directory.name}: {error}")
+            self.takes(lambda: self._steps.carry_on(self._is_well))
             if not self._has_ended():
                 closing.wait(AGAIN_SECONDS)
 
     def _note(self, error: OSError) -> None:
-        self.trouble = ExecutorUnavailable(f"{self._directory} cannot be used: {error.strerror}.")
+        self.trouble = ExecutorUnavailable(f"{self.directory} cannot be used: {error.strerror}.")
 
     def _is_well(self) -> None:
         self.trouble = None
 
     def _has_ended(self) -> bool:
-        return (self._directory / "exit").exists()
+        try:
+            return read_exit(self.directory) is not None
+        except OSError:  # out of descriptors: nobody can tell yet
+            return False

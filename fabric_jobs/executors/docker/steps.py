@@ -58,11 +58,12 @@ class Steps:
 
         Raises ExecutorUnavailable and OSError: then it is to be called again.
         """
+        if read_exit(self._directory) is not None:
+            return
         found = self._look()
         on_contact()
-        try:
-            read_spec(self._directory)
-        except Unreadable:  # nobody knows what was asked for; its container goes
+        if self._is_unknown():
+            self._engine.remove(self.container)  # nothing of it may live on beside the next one
             self._end(AttemptExit(None, LOST))
             return
         if found is None and (self._directory / "made").exists():
@@ -88,16 +89,14 @@ class Steps:
 
     def _begin(self, *, is_made: bool) -> bool:
         """Make and start the container, and copy what it prints to its end; return False when it does not come to that."""
-        if (self._directory / "stopped").exists():
-            self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
+        if self._has_stopped():
             return False
         try:
             if not is_made:
                 make(self.container, self._directory, self._engine, self._reach, self._is_unwanted)
             furnish(self.container, self._directory, self._engine, self._reach)
             attempt_files.mark(self._directory / "made")
-            if (self._directory / "stopped").exists():
-                self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
+            if self._has_stopped():
                 return False
             with self._reading(self._engine.attach(self.container)) as output:
                 # Who died before us may have asked for its start, which is carried out only now; it may even have ended. What was
@@ -111,8 +110,7 @@ class Steps:
                 self._index.follow(self._directory)
                 copy(frames(output), self._directory)
         except Unwanted:
-            if (self._directory / "stopped").exists():
-                self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
+            self._has_stopped()
             return False
         except (Refused, InvalidInput) as error:
             self._refuse(str(error))
@@ -121,6 +119,22 @@ class Steps:
             self._begin_again(error)
             return False
         return True
+
+    def _has_stopped(self) -> bool:
+        """End it if it was to end before its program has begun."""
+        if not (self._directory / "stopped").exists():
+            return False
+        self._engine.remove(self.container)  # or it starts yet, if who died before us has asked for that
+        self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
+        return True
+
+    def _is_unknown(self) -> bool:
+        """Return whether nobody knows what was asked for, or how it has ended: the power went, or the disk is bad."""
+        try:
+            read_spec(self._directory)
+        except Unreadable:
+            return True
+        return (self._directory / "exit").exists()  # and says nothing, or this would not be asked
 
     def _begin_again(self, error: Gone) -> None:
         if self._has_begun_again:
@@ -200,7 +214,7 @@ def container_of(reach: Reach, directory: Path) -> str:
 
 
 def read_exit(directory: Path) -> AttemptExit | None:
-    """Return how an attempt ended, as it was written down; None when it was not, lost when what was written is not there."""
+    """Return how an attempt ended, as it was written down; None when it was not, or what was written is not there."""
     try:
         text = (directory / "exit").read_text(errors="replace")
     except (FileNotFoundError, NotADirectoryError):
@@ -209,4 +223,4 @@ def read_exit(directory: Path) -> AttemptExit | None:
         found = json.loads(text)
         return AttemptExit(found["code"], found["reason"])
     except (ValueError, KeyError, TypeError):
-        return AttemptExit(None, LOST)
+        return None

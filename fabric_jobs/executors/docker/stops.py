@@ -1,0 +1,110 @@
+"""Ends attempts: asks by the image's signal, and forces after the grace. One thread does so for all attempts of an executor."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.executors.docker.engine import Engine
+from fabric_jobs.executors.docker.life import AGAIN_SECONDS, Life
+from fabric_jobs.executors.docker.making import stop_signal
+
+ASK_SECONDS = 1.0  # an engine that has not answered by then has passed the signal on, or will
+FORCE_SECONDS = 0.05  # an engine answers a KILL when the container has ended; the others do not wait for that
+PAUSE_SECONDS = 0.02  # between two tries to ask what does not run yet; each one doubles it, up to AGAIN_SECONDS
+KILL_SECONDS = 30.0  # what is killed is over by then
+
+
+@dataclass
+class _Stop:
+    life: Life
+    grace: float
+    next_at: float  # when there is something to do, by time.monotonic()
+    pause: float = PAUSE_SECONDS
+    asked_at: float = 0.0  # 0: its program has not heard that it is to end
+    forced_at: float = 0.0
+
+    def shorten(self, grace: float, now: float) -> None:
+        """Take the shorter grace of two: what was wished before, and this from now on."""
+        since = now - self.asked_at if self.asked_at else 0.0
+        self.grace = min(self.grace, since + grace)
+        self.next_at = now
+
+    def press(self, engine: Engine) -> None:
+        """Do what is due. Raises ExecutorUnavailable."""
+        if self.grace <= 0 or (self.asked_at and time.monotonic() >= self.asked_at + self.grace):
+            self._force(engine)
+        elif not self.asked_at:
+            self._ask(engine)
+
+    def after(self, now: float) -> float:
+        """Return when there is more to do, after `press` has done what was due."""
+        if self.forced_at:
+            return now + AGAIN_SECONDS
+        if self.asked_at:
+            return self.asked_at + self.grace
+        self.pause = min(2 * self.pause, AGAIN_SECONDS)
+        return now + self.pause
+
+    def _ask(self, engine: Engine) -> None:
+        signal = stop_signal(self.life.directory, engine)
+        if self.life.is_settled and engine.kill(self.life.container, signal, ASK_SECONDS):
+            self.asked_at = time.monotonic()
+            self.life.trouble = None
+
+    def _force(self, engine: Engine) -> None:
+        self.forced_at = self.forced_at or time.monotonic()
+        engine.kill(self.life.container, "SIGKILL", FORCE_SECONDS)
+        if time.monotonic() > self.forced_at + KILL_SECONDS:
+            raise ExecutorUnavailable(f"the container {self.life.container} does not end.")
+
+
+class Stops:
+    """The attempts that are to end."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._stops: dict[Life, _Stop] = {}
+        self._is_closing = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="docker-stops", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; raise RuntimeError when there are too many."""
+        self._thread.start()
+
+    def ask(self, life: Life, grace: float) -> None:
+        """Let an attempt end, by force after so many seconds; twice is harmless, and the shorter grace counts."""
+        now = time.monotonic()
+        with self._changed:
+            found = self._stops.setdefault(life, _Stop(life, grace, now))
+            found.shorten(grace, now)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Let go; what has not ended yet runs on."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while due := self._due():
+            for stop in due:
+                stop.life.takes(lambda stop=stop: stop.press(self._engine))  # type: ignore[misc]
+                with self._changed:  # the grace may be shortened meanwhile
+                    stop.next_at = stop.after(time.monotonic())
+
+    def _due(self) -> list[_Stop]:
+        """Wait until there is something to do, and return it; nothing at the end."""
+        with self._changed:
+            while not self._is_closing:
+                self._stops = {life: stop for life, stop in self._stops.items() if not life.over.is_set()}
+                now = time.monotonic()
+                due = [stop for stop in self._stops.values() if stop.next_at <= now]
+                if due:
+                    return due
+                first = min((stop.next_at for stop in self._stops.values()), default=None)
+                self._changed.wait(None if first is None else first - now)
+        return []
