@@ -1,0 +1,14 @@
+"""Runs a template process. It is short, since each child frees what Python has parsed of it, page by page."""
+
+import os
+import sys
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import template  # type: ignore[import-not-found]  # beside this file: the package may not be there
+
+    del sys.modules["template"], sys.modules["child"]
+    program = template.main()
+    with program:
+        program.load()
+        program.run(*program.given)  # no function of ours is below the program's frames but this line
