@@ -41,7 +41,8 @@ class Activation:
     started_at: float
     ended_at: float | None
     executor: str  # the kind of place where its attempts run
-    cold: bool = False  # no warm starts
+    admitted: bool = True  # False: it waits for its turn, and has no tasks yet
+    cold: bool = False  # no attempt of it is forked from a template process
 
     @classmethod
     def from_row(cls, row: Row) -> Activation:
@@ -51,7 +52,7 @@ class Activation:
             values[key] = json.loads(values[key])
         values["error"] = json.loads(values["error"]) if values["error"] else None
         values["state"] = ActivationState(values["state"])
-        for key in ("cancel_requested", "cold"):
+        for key in ("cancel_requested", "admitted", "cold"):
             values[key] = bool(values[key])
         return cls(**values)
 
@@ -152,6 +153,7 @@ class Task:
     sender: str = ""  # the process of the current attempt that committed last
     sender_open: bool = False  # it has not said goodbye
     raised: str = ""  # the exception that the current attempt ends with
+    place: str = ""  # where its current attempt runs
     rejected: str = ""  # details, JSON: the program has rejected its record, or one that it fails with
 
     @classmethod

@@ -81,6 +81,10 @@ class Plan:
         """Return the keys of the joins: each waits for the end of what leads to it, and sends one array on."""
         return tuple(dict.fromkeys(wire.target for wire in self.wires if wire.target.endswith(JOIN)))
 
+    def first(self) -> list[str]:
+        """Return the keys of the nodes that the caller's record comes to."""
+        return [wire.target for wire in self.wires if wire.source == SOURCE and wire.target in self.nodes]
+
     def beginning_at(self, node: str) -> Plan:
         """Return the part of the plan that a record takes which comes to `node` straight from the caller."""
         below = self.downstream([node])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,19 +12,20 @@ from fabric_jobs.errors import InvalidInput
 
 ARGV_MOST = 131_000  # Linux starts no program with a longer argument
 ARGV_RANGE = f"a number of bytes up to {ARGV_MOST:,}"
+SLOTS_PER_CPU = {"local": 2, "docker": 4}  # worker slots of a place, for each processor of this machine
 
 
 def _seconds(name: str, default: float) -> float:
     return _number(name, default, "a number of seconds")
 
 
-def _number(name: str, default: float, what: str, *, high: float = 1e9 - 1) -> float:
+def _number(name: str, default: float, what: str, *, low: float = 0, high: float = 1e9 - 1) -> float:
     text = os.environ.get(name) or str(default)
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value <= high:
+    if not low <= value <= high:
         raise InvalidInput(f"{name} is {what}, not '{text}'.", hint="Correct the variable, or unset it.")
     return value
 
@@ -71,7 +74,29 @@ class Settings:
     retain_days: float | None = None  # what ended longer ago is deleted; None keeps it
     retain_bytes: int | None = None  # the oldest is deleted when the state is larger; None keeps it
     lost_limit: int = 3  # tries of an attempt whose place died
-    task_slots: int = field(default_factory=lambda: 2 * cpu_count())  # message tasks at a time, of all activations
+    slots: Mapping[str, int] = field(default_factory=lambda: slots_of(os.environ.get("FABRIC_JOBS_SLOTS", "")))
+    activations: int = field(
+        default_factory=lambda: int(_number("FABRIC_JOBS_ACTIVATIONS", 64, "a number from 1 on", low=1))
+    )  # that run at a time; the others wait in their order
+
+    def slots_in(self, place: str) -> int:
+        """Return how many message tasks run at a time in one kind of place, over all activations."""
+        return self.slots.get(place) or SLOTS_PER_CPU.get(place, 2) * cpu_count()
+
+
+def slots_of(text: str) -> dict[str, int]:
+    """Return worker slots by place, of `local=8,docker=32`; raise InvalidInput."""
+    found = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        place, equals, number = part.partition("=")
+        is_number = re.fullmatch(r"[1-9][0-9]{0,5}", number) is not None
+        if not equals or place not in SLOTS_PER_CPU or not is_number:
+            raise InvalidInput(
+                f"'{part}' is not a place and how many tasks run there at a time.",
+                hint=f"Write such as local=8,docker=32; the places are {', '.join(SLOTS_PER_CPU)}.",
+            )
+        found[place] = int(number)
+    return found
 
 
 def cpu_count() -> int:

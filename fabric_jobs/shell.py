@@ -15,6 +15,8 @@ from fabric_jobs import state_dir as places
 from fabric_jobs.errors import InvalidInput
 
 SHELL = "shell"  # the key in the parameters of an invocation
+# The header by which a command that a job types says so: what a job invokes, and may wait for, does not wait for its turn.
+INVOKER = "x-fabric-attempt"
 LIMIT = 1 << 20  # bytes of an environment
 # Those of an attempt: a command that a program types must not hand its own on.
 OF_ATTEMPTS = frozenset(

@@ -9,7 +9,7 @@ from typing import Any
 
 from fabric_jobs.definitions import Action, Agent, AgentInput, AgentOutput, Mapping, Port, Skill, SkillReference
 from fabric_jobs.documents import skill_from_json
-from fabric_jobs.engine.invoke import Invocation, invoke
+from fabric_jobs.engine.invoke import Beginning, Invocation, invoke
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.records import Activation, Attempt, Channel, Task
 from fabric_jobs.routing import SOURCE, Node, Plan, Wire, sending_id
@@ -228,11 +228,12 @@ def invocation(kind: str, name: str, payload: object = None, **changes: Any) -> 
     return Invocation(**{**values, **changes})
 
 
+AT_ONCE = Beginning(allows=lambda tx: True, begin=lambda tx, activation_id, plan: None)
+
+
 def invoked(store: Store, kind: str, name: str, payload: object = None, **changes: Any) -> str:
     """Start an activation without an engine; return its id."""
-    return invoke(
-        store, Plans(), invocation(kind, name, payload, **changes), lambda tx, activation_id, plan: None
-    ).result()
+    return invoke(store, Plans(), invocation(kind, name, payload, **changes), AT_ONCE).result()
 
 
 def new_activation(activation_id: str = "a1", **changes: Any) -> NewActivation:

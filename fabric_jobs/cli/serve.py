@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,18 @@ from fabric_jobs.cli import options, quantities
 if TYPE_CHECKING:
     from fabric_jobs.settings import Settings
     from fabric_jobs.state_dir import Address
+
+
+def _slots(context: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, int] | None:
+    if value is None:
+        return None
+    from fabric_jobs.errors import InvalidInput
+    from fabric_jobs.settings import slots_of
+
+    try:
+        return slots_of(value)
+    except InvalidInput as error:
+        raise click.BadParameter(f"{error.message} {error.hint}") from error
 
 
 @click.command("serve")
@@ -42,6 +54,19 @@ if TYPE_CHECKING:
     metavar="SIZE",
     help="Delete the oldest that has ended when the state is larger, such as 10GB, every hour.",
 )
+@click.option(
+    "--slots",
+    metavar="PLACE=N",
+    callback=_slots,
+    help="How many tasks with one record run at a time in a place: such as local=8, or local=8,docker=32.  "
+    "[default: two for each processor, in Docker four]",
+)
+@click.option(
+    "--activations",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many activations run at a time; the others wait in their order.  [default: 64]",
+)
 @click.option("--until-idle", is_flag=True, help="End some seconds after the last client and the last activation.")
 @options.workspace
 @options.own_state_dir
@@ -52,6 +77,8 @@ def command(
     advertise: str | None,
     retain_days: float | None,
     retain_size: int | None,
+    slots: dict[str, int] | None,
+    activations: int | None,
     until_idle: bool,
     workspace: Path | None,
     state_dir: Path | None,
@@ -68,6 +95,7 @@ def command(
       fabric-jobs serve --port 8420 --state-dir /var/lib/fabric-jobs
       fabric-jobs serve --executor docker
       fabric-jobs serve --retain-days 30 --retain-size 10GB
+      fabric-jobs serve --slots local=8 --activations 200
       fabric-jobs serve --until-idle
     """
     from fabric_jobs.settings import Settings
@@ -76,6 +104,8 @@ def command(
     directory = options.state_dir_of(state_dir, root or Path())
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
 
+    given: dict[str, Any] = {"slots": slots, "activations": activations}
+    given = {name: value for name, value in given.items() if value is not None}  # else the variables, or the defaults
     settings = Settings(
         state_dir=directory,
         workspace=root,
@@ -86,6 +116,7 @@ def command(
         until_idle=until_idle,
         retain_days=retain_days,
         retain_bytes=retain_size,
+        **given,
     )
     _serve(settings)
 

@@ -43,13 +43,14 @@ class Advanced:
 def advance(tx: Tx, activation_id: str, plan: Plan, settings: Settings) -> Advanced:
     """Make and start what a transaction leads to, in the transaction itself."""
     taken = take(tx, activation_id, plan)
-    if taken is None or taken.activation.ended:
+    if taken is None or taken.activation.ended or not taken.activation.admitted:
         return Advanced()
+    place = taken.activation.executor
     snapshot = replace(
         taken,
         accepted=frozenset(task.task_id for task in taken.live),  # whether they are is not for a transaction to tell
         now=steady(),
-        free_slots=settings.task_slots - tasks.busy_slots(tx),
+        free_slots=settings.slots_in(place) - tasks.busy_slots(tx, place),
         cpus=cpu_count(),
     )
     started: list[Task] = []

@@ -105,6 +105,8 @@ def decide(snapshot: Snapshot) -> list[Decision]:
     """Return what is to be done now; nothing in it may hurt when it is done twice."""
     if snapshot.activation.cancel_requested and not snapshot.activation.ended:
         return [CancelActivation()]
+    if not snapshot.activation.admitted:
+        return []  # it waits for its turn
     decisions = list(chain.from_iterable(_for_task(snapshot, task) for task in snapshot.live))
     if snapshot.activation.ended:
         return [decision for decision in decisions if not isinstance(decision, StartTask | LaunchAttempt)]

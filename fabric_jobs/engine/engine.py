@@ -12,21 +12,25 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fabric_jobs.clock import steady
-from fabric_jobs.engine.attempts import RETRY_SECONDS, Attempts
+from fabric_jobs.engine.admission import Admission
 from fabric_jobs.engine.create import advance
 from fabric_jobs.engine.decide import AwaitSlot, decide
 from fabric_jobs.engine.dispatcher import Dispatcher
 from fabric_jobs.engine.faults import Faults
 from fabric_jobs.engine.feeds import Feeds
-from fabric_jobs.engine.invoke import Invocation, invoke
+from fabric_jobs.engine.invoke import Beginning, Invocation, invoke
+from fabric_jobs.engine.lanes import RETRY_SECONDS, Work
 from fabric_jobs.engine.launch import Issuing
+from fabric_jobs.engine.output import NOTHING
+from fabric_jobs.engine.places import Places
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.engine.retry import retries_of, retry
 from fabric_jobs.engine.settle import abandon
 from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.engine.wakes import Wakes
-from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
-from fabric_jobs.executors.base import Executor
+from fabric_jobs.engine.works import Works
+from fabric_jobs.errors import FabricJobsError, InvalidInput, PlaceUnavailable
+from fabric_jobs.executors.base import AttemptSpec, Executor, Inside
 from fabric_jobs.records import DeadLetter, SavedDefinition, Task
 from fabric_jobs.routing import Plan
 from fabric_jobs.settings import Settings, cpu_count
@@ -35,6 +39,8 @@ from fabric_jobs.store import Effects, Store, Tx, activations, tasks
 
 if TYPE_CHECKING:
     from fabric_jobs.engine.calls import Calls
+
+TURN = ""  # what wakes the engine when it may be the turn of an activation that waits
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +53,10 @@ def _make_calls(store: Store, executors: Mapping[str, Executor], settings: Setti
     return Calls(store, executors, settings, issuing)
 
 
+def _unmakable(inside: Inside) -> AttemptSpec:
+    raise InvalidInput("its activation has been given up")
+
+
 class Engine:
     """One thread that looks after all activations of an owner."""
 
@@ -57,13 +67,14 @@ class Engine:
         self._wakes = Wakes()
         self._shells = issuing.shells
         self._faults = Faults(settings.lost_limit)
-        self._attempts = Attempts(executors, self._wakes.put, self._faults)
+        self._places = Places(executors, self._wakes, self._faults, self._accepted)
         self._calls: Calls | None = None
         self._making_calls = threading.Lock()
         self._make_calls: Callable[[], Calls] = partial(_make_calls, store, executors, settings, issuing)
-        self._dispatcher = Dispatcher(store, self._attempts, settings, issuing, self._the_calls)
-        self._looked_at: set[str] = set()  # activations that have not ended
+        works = Works(store, settings, issuing)
+        self._dispatcher = Dispatcher(store, self._places, settings, works, self._the_calls)
         self._feeds = Feeds()
+        self._admission = Admission(store, settings.activations)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         store.listen(self._committed)
 
@@ -71,6 +82,7 @@ class Engine:
         """Begin with what the store says is under way."""
         for activation_id in activations.unsettled(self._store.read):
             self._wakes.put(activation_id)
+        self._wakes.put(TURN)  # an earlier engine may have left some that wait
         if tasks.daemons(self._store.read):
             self._the_calls().adopt()
         self._thread.start()
@@ -86,7 +98,7 @@ class Engine:
         self._thread.join()
         if self._calls is not None:
             self._calls.close()
-        self._attempts.close()
+        self._places.close()
         with suppress(FabricJobsError):  # a full disk: what is not stored is done again
             self._store.write(
                 lambda tx: None
@@ -94,13 +106,13 @@ class Engine:
 
     def invoke(self, wanted: Invocation) -> Future[str]:
         """Start an activation; see `fabric_jobs.engine.invoke.invoke`."""
-        return invoke(self._store, self.plans, wanted, partial(self._begin, wanted.shell))
+        return invoke(self._store, self.plans, wanted, self._beginning(wanted.shell, wanted.invoker))
 
     def retry(self, letters: Sequence[DeadLetter], request_id: str, shell: Shell | None) -> dict[str, list[int]]:
         """Try dead letters again; return the new activations with the letters that each tries. See `engine.retry`."""
         wanted = retries_of(self._store.read, self.plans, letters, request_id)
         return {
-            retry(self._store, self.plans, one, partial(self._begin, shell)): [
+            retry(self._store, self.plans, one, self._beginning(shell, "")): [
                 letter.dead_letter_id for letter in one.letters
             ]
             for one in wanted
@@ -117,7 +129,7 @@ class Engine:
 
     def troubles(self, activation_id: str) -> dict[str, str]:
         """Return why tasks of an activation do not get on, by node: places that do not answer."""
-        return self._attempts.troubles(activation_id)
+        return self._places.troubles(activation_id)
 
     def look(self, activation_id: str) -> None:
         """Something may have changed for an activation."""
@@ -129,6 +141,10 @@ class Engine:
                 self._calls = self._make_calls()
             return self._calls
 
+    def _beginning(self, shell: Shell | None, invoker: str) -> Beginning:
+        allows = partial(self._admission.allows, invoker=invoker)
+        return Beginning(allows=allows, begin=partial(self._begin, shell))
+
     def _begin(self, shell: Shell | None, tx: Tx, activation_id: str, plan: Plan) -> None:
         self._shells.keep(activation_id, shell)
         advance(tx, activation_id, plan, self._settings)  # in the transaction that starts it: one commit less
@@ -139,26 +155,42 @@ class Engine:
             self._shells.forget(activation_id)  # whatever came of it: nothing more is started in it
         for activation_id in (effects.look | self._feeds.fed(effects.news)) - effects.completed:
             self._wakes.put(activation_id)
+        if effects.over and self._admission.is_wanted:
+            self._wakes.put(TURN)
         for activation_id in effects.completed:
             self._feeds.forget(activation_id)
-            self._looked_at.discard(activation_id)
             if self._calls is not None:
                 self._calls.forget(activation_id)
 
     def _run(self) -> None:
         while (pending := self._wakes.wait()) is not None:
             for activation_id in pending:
-                self._look(activation_id)
+                if activation_id == TURN:
+                    self._let_in()
+                else:
+                    self._look(activation_id)
             if self._dispatcher.slots.freed:
                 self._serve_waiting()
 
+    def _let_in(self) -> None:
+        try:
+            self._admission.let_in()
+        except FabricJobsError as error:
+            log.warning("activations that wait cannot be let in yet: %s", error.message)
+            self._wakes.at(TURN, steady() + RETRY_SECONDS)
+
     def _serve_waiting(self) -> None:
         """Look at activations that wait for a worker slot, in their order, as long as there is one."""
-        for activation_id in self._dispatcher.slots.take():
-            if tasks.busy_slots(self._store.read) >= self._settings.task_slots:
-                return
-            self._dispatcher.slots.served(activation_id)
-            self._look(activation_id)
+        full: set[str] = set()
+        for activation_id, place in self._dispatcher.slots.take():
+            if place not in full and self._free_slots(place) <= 0:
+                full.add(place)
+            if place not in full:
+                self._dispatcher.slots.served(activation_id)
+                self._look(activation_id)
+
+    def _free_slots(self, place: str) -> int:
+        return self._settings.slots_in(place) - tasks.busy_slots(self._store.read, place)
 
     def _look(self, activation_id: str) -> None:
         """Look at an activation; one must not take the others down, nor be looked at in vain for ever."""
@@ -181,7 +213,8 @@ class Engine:
         if snapshot is None:
             return
         decisions = decide(snapshot)
-        self._dispatcher.slots.note(activation_id, waits=AwaitSlot() in decisions)
+        place = snapshot.activation.executor
+        self._dispatcher.slots.note(activation_id, place, waits=AwaitSlot() in decisions)
         for decision in decisions:
             again_at = self._dispatcher.carry_out(snapshot, decision)
             if again_at is not None:
@@ -191,8 +224,11 @@ class Engine:
         """End an activation that cannot be looked at, and what runs in it, by as little as can be read of it."""
         try:
             for task in tasks.live(self._store.read, activation_id):
-                if task.kind == "job":
-                    self._attempts.stop(self._store.read, task, 0)
+                attempt = tasks.attempt(self._store.read, task.task_id, task.attempt)
+                if task.kind == "job" and attempt is not None and attempt.handle:
+                    work = Work(task=task, make=_unmakable, read=lambda *_: NOTHING)
+                    self._places.stop(work, attempt.executor, attempt.handle, 0)
+                self._places.forget(task)
             self._store.write(lambda tx: abandon(tx, activation_id, cause)).result()
         except FabricJobsError as error:
             log.warning("activation %s cannot be ended yet: %s", activation_id, error.message)
@@ -207,27 +243,21 @@ class Engine:
                 return None
             plan = self.plans.of(sql, activation)
         # First the exits, then the rows: what an attempt stored before it ended is in the rows.
-        exits, unavailable = self._attempts.exits(sql, self._jobs(activation_id))
-        if unavailable:
-            self._wakes.at(activation_id, steady() + RETRY_SECONDS)
+        exits = self._places.exits(activation_id)
         taken = take(sql, activation_id, plan)
         if taken is None:
             return None
-        if taken.activation.ended and not taken.live:
-            self._looked_at.discard(activation_id)
         self._feeds.note(taken)
+        now = steady()
         return replace(
             taken,
-            exits=exits,
-            accepted=self._attempts.accepted(taken.live),
-            now=steady(),
-            free_slots=self._settings.task_slots - tasks.busy_slots(sql),
+            exits={task.task_id: exits[key] for task in taken.live if (key := (task.task_id, task.attempt)) in exits},
+            accepted=self._places.in_hand(taken.live, now),
+            now=now,
+            free_slots=self._free_slots(taken.activation.executor),
             cpus=cpu_count(),
         )
 
-    def _jobs(self, activation_id: str) -> list[Task]:
-        """Return the jobs whose attempts may have ended; those that another engine has started are found at the first look."""
-        if activation_id in self._looked_at:
-            return self._attempts.changed(activation_id)
-        self._looked_at.add(activation_id)
-        return [task for task in tasks.live(self._store.read, activation_id) if task.kind == "job"]
+    def _accepted(self, task: Task, handle: str) -> None:
+        """Runs in the thread of a lane."""
+        self._store.write_soon(lambda tx: tasks.activate(tx, task, handle))

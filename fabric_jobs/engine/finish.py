@@ -8,13 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fabric_jobs import json_text
-from fabric_jobs.definitions import Action
 from fabric_jobs.engine.outcome import Outcome
 from fabric_jobs.engine.settle import settle
-from fabric_jobs.errors import InvalidInput, RecordTooLarge
-from fabric_jobs.executors.base import AttemptExit, Executor
-from fabric_jobs.executors.masking import masked
+from fabric_jobs.executors.base import AttemptExit
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import Node, Plan
 from fabric_jobs.states import ActivationState, TaskState
@@ -23,8 +19,7 @@ from fabric_jobs.store.dead_letters import NewDeadLetter
 from fabric_jobs.store.sent import ALL, Sent
 from fabric_jobs.store.tasks import Ending
 
-LAST_BYTES = 8192
-LAST_LINES = 20
+RAISED_LENGTH = 8192  # of the words of an exception
 FRAME = re.compile(r'  File "[^"]*", line \d+')
 
 
@@ -41,40 +36,6 @@ class Finish:
     payload: bytes | None = None  # JSON text: sent to the node's output when the task sent nothing itself
     last_lines: tuple[str, ...] = ()
     hint: str = ""  # what to do about it
-
-
-def response_of(executor: Executor, handle: str, action: Action, *, is_stream: bool, limit: int) -> bytes | None:
-    """Return what the program printed as a JSON value; None when a stream skill printed nothing.
-
-    Raises RecordTooLarge above `limit` bytes, InvalidInput when `response: json` is not JSON.
-    """
-    text = (
-        executor.merged(handle, limit + 1)
-        if action.response == "combined"
-        else executor.logs(handle, "stdout", 0, limit + 1)
-    )
-    if is_stream and not text.strip():
-        return None
-    if len(text) > limit:
-        raise RecordTooLarge(
-            f"its output is longer than a record may be ({limit} bytes); send records with send_message."
-        )
-    if action.response != "json":
-        return json.dumps(text.decode(errors="replace")).encode()
-    try:
-        return json.dumps(json_text.loads(text), separators=(",", ":"), allow_nan=False).encode()
-    except ValueError as error:
-        raise InvalidInput(f"'response: json' wants one JSON value on stdout: {error}.") from error
-
-
-def last_lines(executor: Executor, handle: str) -> tuple[str, ...]:
-    """Return the last lines of stderr, or of stdout when there are none; without tokens."""
-    for stream in ("stderr", "stdout"):
-        end = executor.logs(handle, stream, -LAST_BYTES, LAST_BYTES)
-        text = masked(end.decode(errors="replace"), is_cut=len(end) == LAST_BYTES).strip()
-        if text:
-            return tuple(text.splitlines()[-LAST_LINES:])
-    return ()
 
 
 def ending_of(ended: AttemptExit) -> Ending:
@@ -160,7 +121,7 @@ def exception_in(lines: Sequence[str]) -> str:
     """Return the exception of the last traceback of Python in some lines, which may begin in the middle of it."""
     frames = [number for number, line in enumerate(lines) if FRAME.match(line)]
     after = lines[frames[-1] + 1 :] if frames else ()
-    return next((line.strip()[:LAST_BYTES] for line in after if line[:1].strip()), "")
+    return next((line.strip()[:RAISED_LENGTH] for line in after if line[:1].strip()), "")
 
 
 def _acknowledge(tx: Tx, finish: Finish) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fabric_jobs.engine.place import place_of
@@ -41,14 +41,20 @@ class Invocation:
     executor: str = "local"  # the kind of place where its attempts run
     shell: Shell | None = field(default=None, repr=False)  # of the command that invokes; kept in memory only
     cold: bool = False  # without warm starts, whatever the actions say
+    invoker: str = ""  # the attempt that invokes, `<task_id>-<attempt>`; empty: nobody's
     is_placed: bool = True  # the caller has named the place; else what was published runs from its images
 
 
-Begin = Callable[[Tx, str, Plan], None]
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """What is asked and done in the transaction that starts an activation."""
+
+    allows: Callable[[Tx], bool]  # it runs now; else it waits for its turn
+    begin: Callable[[Tx, str, Plan], None]  # makes its first tasks
 
 
-def invoke(store: Store, plans: Plans, wanted: Invocation, begin: Begin) -> Future[str]:
-    """Start an activation; the future holds its id once it is stored. `begin` makes its first tasks in the transaction.
+def invoke(store: Store, plans: Plans, wanted: Invocation, beginning: Beginning) -> Future[str]:
+    """Start an activation; the future holds its id once it is stored.
 
     Raises NotFound for an unknown skill, agent, service or input, InvalidInput for what this version cannot run.
     """
@@ -78,10 +84,10 @@ def invoke(store: Store, plans: Plans, wanted: Invocation, begin: Begin) -> Futu
         cold=wanted.cold,
     )
     first = Sent(output="", count=1, bytes=wanted.payload + b"\n")
-    return store.write(lambda tx: start(tx, new, plan, first, begin))
+    return store.write(lambda tx: start(tx, new, plan, first, beginning))
 
 
-def start(tx: Tx, new: NewActivation, plan: Plan, records: Sent, begin: Begin) -> str:
+def start(tx: Tx, new: NewActivation, plan: Plan, records: Sent, beginning: Beginning) -> str:
     """Insert an activation with its channels and its first records, and make its first tasks; return its id.
 
     Raises AlreadyExists when the id is that of something else.
@@ -91,7 +97,8 @@ def start(tx: Tx, new: NewActivation, plan: Plan, records: Sent, begin: Begin) -
         if (before.project_id, before.kind, before.name) != (new.project_id, new.kind, new.name):
             raise AlreadyExists(f"there is another activation '{new.activation_id}'.")
         return new.activation_id
-    activations.create(tx, new)
+    admitted = not plan.nodes or beginning.allows(tx)
+    activations.create(tx, replace(new, admitted=admitted))
     for index, wire in enumerate(plan.wires):
         created = NewChannel(
             project_id=new.project_id,
@@ -111,5 +118,5 @@ def start(tx: Tx, new: NewActivation, plan: Plan, records: Sent, begin: Begin) -
     if not plan.nodes or any(wire.conditions for wire in plan.wires if wire.source == SOURCE):
         settle(tx, new.activation_id, plan)  # the input may lead straight to the output, or nowhere
     if plan.nodes:
-        begin(tx, new.activation_id, plan)
+        beginning.begin(tx, new.activation_id, plan)
     return new.activation_id

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field, replace
 
 from fabric_jobs.definitions import Action, Retries
 from fabric_jobs.engine.suspects import after_death, read
-from fabric_jobs.executors.base import FAULT, LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, UNPREPARED, AttemptExit
+from fabric_jobs.executors.base import (
+    FAULT,
+    LOST,
+    NOT_STARTED,
+    OUT_OF_MEMORY,
+    REFUSED,
+    STOPPED,
+    UNPREPARED,
+    AttemptExit,
+)
 from fabric_jobs.records import Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store.tasks import Again
@@ -74,7 +83,7 @@ def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
         return Outcome(state=TaskState.FAILED, cause="it was stopped")
     if task.cause:
         return refused(task, action, task.cause)
-    if ended.exit.reason == FAULT:
+    if ended.exit.reason in (REFUSED, FAULT):
         return refused(task, action, ended.exit.cause)
     if ended.exit.code == 0 and task.sender_open:
         return _failed(task, action, ended, TaskState.FAILED, NO_GOODBYE)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from fabric_jobs.engine.invoke import Begin, start
+from fabric_jobs.engine.invoke import Beginning, start
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.records import DeadLetter
@@ -70,15 +70,15 @@ def _retry(
     return Retry(new=new, plan=plans.of(sql, before).beginning_at(node), letters=letters)
 
 
-def retry(store: Store, plans: Plans, wanted: Retry, begin: Begin) -> str:
+def retry(store: Store, plans: Plans, wanted: Retry, beginning: Beginning) -> str:
     """Start the activation of a retry and return its id; raise InvalidInput when another one tries one of the letters."""
     plans.keep(wanted.new.activation_id, wanted.plan)
     payloads = b"".join(dead_letters.payload(store.read, letter.dead_letter_id) + b"\n" for letter in wanted.letters)
     records = Sent(output="", count=len(wanted.letters), bytes=payloads)
-    return store.write(lambda tx: _start(tx, wanted, records, begin)).result()
+    return store.write(lambda tx: _start(tx, wanted, records, beginning)).result()
 
 
-def _start(tx: Tx, wanted: Retry, records: Sent, begin: Begin) -> str:
+def _start(tx: Tx, wanted: Retry, records: Sent, beginning: Beginning) -> str:
     activation_id = wanted.new.activation_id
     for letter in wanted.letters:
         if not dead_letters.retried(tx, letter, activation_id):
@@ -89,4 +89,4 @@ def _start(tx: Tx, wanted: Retry, records: Sent, begin: Begin) -> str:
                     f"dead letter {letter.dead_letter_id} {other}.",
                     hint="See what became of it with `fabric-jobs activations show`; a second failure is a dead letter there.",
                 )
-    return start(tx, wanted.new, wanted.plan, records, begin)
+    return start(tx, wanted.new, wanted.plan, records, beginning)

@@ -8,15 +8,19 @@ from fabric_jobs.clock import steady
 
 
 class Wakes:
-    """The activations to look at. `put` and `end` may be called from every thread, the rest by the one that waits."""
+    """The activations to look at. `put`, `put_at` and `end` may be called from every thread, the rest by the one that waits."""
 
     def __init__(self) -> None:
-        self._inbox: SimpleQueue[str | None] = SimpleQueue()
+        self._inbox: SimpleQueue[str | tuple[str, float] | None] = SimpleQueue()
         self._timers: dict[str, float] = {}  # activation -> when to look at it, by the steady clock
 
     def put(self, activation_id: str) -> None:
         """Something may have changed for an activation."""
         self._inbox.put(activation_id)
+
+    def put_at(self, activation_id: str, moment: float) -> None:
+        """Look at an activation at a moment of the steady clock."""
+        self._inbox.put((activation_id, moment))
 
     def end(self) -> None:
         """Let `wait` return None."""
@@ -34,7 +38,10 @@ class Wakes:
             while True:
                 if item is None:
                     return None
-                found[item] = None
+                if isinstance(item, tuple):
+                    self.at(*item)
+                else:
+                    found[item] = None
                 item = self._inbox.get_nowait()
         except Empty:
             now = steady()

@@ -26,6 +26,7 @@ from fabric_jobs.shell import Shell
 LOST = "lost"
 STOPPED = "stopped"
 UNPREPARED = "unprepared"  # what the program needs could not be installed; the program was not started
+REFUSED = "refused"  # it cannot be started, whatever one tries
 NOT_STARTED = "not started"  # its last lines say why
 OUT_OF_MEMORY = "oom"  # it wanted more memory than it may use
 FAULT = "fault"  # nobody can look at it, or stop it, and not because its place does not answer
@@ -91,8 +92,8 @@ class AttemptExit:
     """How an attempt ended."""
 
     code: int | None  # 128 + n for signal n; None when nobody knows
-    reason: str = ""  # "", LOST, STOPPED, UNPREPARED, NOT_STARTED, OUT_OF_MEMORY or FAULT
-    cause: str = ""  # of FAULT: the error, in words
+    reason: str = ""  # "", LOST, STOPPED, UNPREPARED, REFUSED, NOT_STARTED, OUT_OF_MEMORY or FAULT
+    cause: str = ""  # of REFUSED and FAULT: the error, in words
 
 
 class Note(NamedTuple):

@@ -100,7 +100,7 @@ class FakeExecutor:
 
     def close(self) -> None:
         """End `changed`."""
-        self._changed.put(None)
+        self.wake()
 
     def _end(self, handle: str, ended: AttemptExit) -> None:
         self.exits.setdefault(handle, ended)

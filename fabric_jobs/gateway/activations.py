@@ -60,7 +60,9 @@ async def list_activations(request: Request) -> Response:
         skip=whole_of(request, "skip", 0),
     )
     found = activations.listed(parts_of(request).store.read, wanted)
-    return Json({"success": True, "activations": [_summary(activation) for activation in found]})
+    parts = parts_of(request)
+    listed = [{**_summary(activation), **waiting_of(parts, activation)} for activation in found]
+    return Json({"success": True, "activations": listed})
 
 
 async def show_activation(request: Request) -> Response:
@@ -144,7 +146,15 @@ def record_of(parts: Parts, activation: Activation) -> dict[str, Any]:
     """Return the activation record; a response over the limits is {count, href}."""
     dead = sum(dead_letters.counts(parts.store.read, activation.activation_id).values())
     payload = activations.payload(parts.store.read, activation.activation_id)
-    return activation_json(activation, payload, _response(parts, activation) if activation.ended else None, dead)
+    response = _response(parts, activation) if activation.ended else None
+    return activation_json(activation, payload, response, dead) | waiting_of(parts, activation)
+
+
+def waiting_of(parts: Parts, activation: Activation) -> dict[str, int]:
+    """Return how many others have their turn before an activation, when it has to wait for its own; else nothing."""
+    if activation.admitted or activation.ended:
+        return {}
+    return {"waitsBehind": activations.waiting_before(parts.store.read, activation.activation_id)}
 
 
 def _summary(activation: Activation) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from starlette.routing import Route
 
 from fabric_jobs.engine.invoke import Invocation
 from fabric_jobs.errors import InvalidInput, RecordTooLarge
-from fabric_jobs.gateway.activations import wait_for_end
+from fabric_jobs.gateway.activations import wait_for_end, waiting_of
 from fabric_jobs.gateway.json_response import Json, compact, dumps, object_of
 from fabric_jobs.gateway.not_yet import refuse, refuse_query
 from fabric_jobs.gateway.parts import Parts, flag_of, handed_over, owners_own, parts_of, project_of, registered
 from fabric_jobs.names import nearest
-from fabric_jobs.store import definitions
+from fabric_jobs.shell import INVOKER
+from fabric_jobs.store import activations, definitions
 
 # The directory of the caller's workspace, percent-encoded; only the owner's socket takes it.
 WORKSPACE_HEADER = "x-fabric-workspace"
@@ -54,7 +55,9 @@ async def _invoke(request: Request, kind: str) -> Response:
         if done:
             return Json(waiting.result())
         return StreamingResponse(_record(waiting), media_type="application/json")
-    return Json({"success": True, "activationId": activation_id})
+    answer: dict[str, Any] = {"success": True, "activationId": activation_id}
+    started = activations.find(parts.store.read, activation_id) if activations.some_wait(parts.store.read) else None
+    return Json(answer if started is None else {**answer, **waiting_of(parts, started)})
 
 
 def check_file(parts: Parts, kind: str, project_id: str, name: str) -> None:
@@ -110,6 +113,7 @@ def _invocation(request: Request, kind: str, project_id: str, body: dict[str, An
         shell=handed_over(request, body),
         executor=_executor(request),
         cold=flag_of(request, "cold"),
+        invoker=request.headers.get(INVOKER, ""),
         is_placed=bool(request.query_params.get("executor")),
     )
 

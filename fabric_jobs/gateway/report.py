@@ -10,7 +10,7 @@ from fabric_jobs.gateway import notes
 from fabric_jobs.gateway.parts import Parts, milliseconds
 from fabric_jobs.records import Activation, Channel
 from fabric_jobs.states import ActivationState
-from fabric_jobs.store import channels, dead_letters, tasks
+from fabric_jobs.store import activations, channels, dead_letters, tasks
 from fabric_jobs.store.totals import Span, spans
 
 
@@ -59,6 +59,8 @@ def progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
     sent = tasks.sent_by_node(sql, activation.activation_id)
     dead = dead_letters.counts_by_node(sql, activation.activation_id)
     noted = notes.by_node(parts, activation.activation_id)
+    if not activation.admitted:
+        noted = dict.fromkeys(plan.first(), Note(doing=_turn(parts, activation)))
     return [
         {
             "skill": node.ref_id,
@@ -73,6 +75,15 @@ def progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
         }
         for node in plan.nodes.values()
     ]
+
+
+def _turn(parts: Parts, activation: Activation) -> str:
+    """Return why an activation does not run yet."""
+    before = activations.waiting_before(parts.store.read, activation.activation_id)
+    return (
+        f"waiting for its turn: {parts.settings.activations} activations run, "
+        f"and {before:,} {'comes' if before == 1 else 'come'} before it"
+    )
 
 
 def _transit(ref_id: str, skill_name: str, span: Span, activation: Activation) -> dict[str, Any]:

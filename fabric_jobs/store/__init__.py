@@ -69,6 +69,10 @@ class Store:
         """Run `operation` in the writer's next transaction; the future is done after the commit."""
         return self._writer.submit(operation)
 
+    def write_soon(self, operation: Callable[[Tx], object]) -> None:
+        """Run `operation` in the next transaction, or in one of its own after a moment. See `Writer.submit_soon`."""
+        self._writer.submit_soon(operation)
+
     def compact(self) -> Future[None]:
         """Give the free pages of the database back to the disk; every write waits meanwhile."""
         return self._writer.compact()

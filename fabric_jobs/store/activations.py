@@ -34,7 +34,8 @@ class NewActivation:
     retry_of: str | None = None
     start_node: str = ""  # a retry begins at this node
     executor: str = "local"
-    cold: bool = False  # no warm starts
+    admitted: bool = True
+    cold: bool = False
 
 
 def create(tx: Tx, new: NewActivation) -> None:
@@ -63,6 +64,34 @@ def payload(sql: Sql, activation_id: str) -> bytes:
     """Return what an activation was invoked with, as JSON text of up to 16 MiB; empty when there is no such activation."""
     row = sql.one("activation_payload", activation_id=activation_id)
     return b"" if row is None else bytes(row["body"])
+
+
+def has_room(sql: Sql, limit: int) -> bool:
+    """Return whether one more activation may run now, and none waits that came before it."""
+    if some_wait(sql):
+        return False
+    row = sql.one("admitted_activation_count")
+    return row is not None and row["count"] < limit
+
+
+def some_wait(sql: Sql) -> bool:
+    """Return whether an activation waits for its turn."""
+    return sql.one("first_waiting_activation") is not None
+
+
+def waiting_before(sql: Sql, activation_id: str) -> int:
+    """Return how many activations have their turn before one that waits."""
+    row = sql.one("waiting_activations_before", activation_id=activation_id)
+    return 0 if row is None else int(row["count"])
+
+
+def admit(tx: Tx, limit: int) -> list[str]:
+    """Let the first of those that wait run, as far as there is room; return their ids."""
+    rows = tx.all("activations_to_admit", limit=limit)
+    for row in rows:
+        tx.run("admit_activation", activation_id=row["activation_id"])
+        events.record(tx, "activation.admitted", project_id=row["project_id"], activation_id=row["activation_id"])
+    return [row["activation_id"] for row in rows]
 
 
 def is_pending(sql: Sql, activation_id: str) -> bool:

@@ -95,9 +95,9 @@ def live_count(sql: Sql) -> int:
     return 0 if row is None else int(row["count"])
 
 
-def busy_slots(sql: Sql) -> int:
-    """Return how many message tasks hold a worker slot, of all activations."""
-    row = sql.one("busy_slots")
+def busy_slots(sql: Sql, place: str) -> int:
+    """Return how many message tasks hold a worker slot of a place, of all activations."""
+    row = sql.one("busy_slots", place=place)
     return 0 if row is None else int(row["count"])
 
 
@@ -114,7 +114,7 @@ def attempt(sql: Sql, task_id: int, number: int) -> Attempt | None:
 
 def start(tx: Tx, task: Task, executor: str) -> Task | None:
     """QUEUED to STARTING with a new attempt; return the task as it is now, or None when another had moved it."""
-    if not tx.run("start_task", task_id=task.task_id, at=time.time(), moment=steady()):
+    if not tx.run("start_task", task_id=task.task_id, place=executor, at=time.time(), moment=steady()):
         return None
     tx.run("delete_held", task_id=task.task_id)
     tx.run("insert_attempt", task_id=task.task_id, attempt=task.attempt + 1, executor=executor, started_at=time.time())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -19,6 +20,7 @@ T = TypeVar("T")
 
 GROUP_LIMIT = 256  # operations in one transaction
 CHECKPOINT_BYTES = 16 << 20  # written to the WAL, about, between two checkpoints
+SOON_SECONDS = 0.05  # until what nobody waits for is committed by itself
 COMMIT_BYTES = 64 << 10  # what a commit writes beside its records, about
 
 
@@ -86,6 +88,8 @@ class Writer:
         self._connection = open_writer(path)
         self._listener = listener
         self._waiting: list[tuple[Operation, Future[Any]]] = []
+        self._soon: list[tuple[Operation, Future[Any]]] = []
+        self._soon_at = 0.0  # when these are due, by time.monotonic()
         self._compactions: list[Future[None]] = []
         self._wake = threading.Condition()
         self._closing = False
@@ -106,6 +110,19 @@ class Writer:
             self._waiting.append((operation, future))
             self._wake.notify()
         return future
+
+    def submit_soon(self, operation: Operation) -> None:
+        """Run `operation` in the next transaction, before what that one is for; one of its own is begun after a moment only.
+
+        It is for what people want to see, and nobody depends on: when the process dies before, it is lost.
+        """
+        with self._wake:
+            if self._closing:
+                return
+            self._soon.append((operation, Future()))
+            if len(self._soon) == 1:
+                self._soon_at = time.monotonic() + SOON_SECONDS
+                self._wake.notify()
 
     def compact(self) -> Future[None]:
         """Write the database anew without its free pages; every other operation waits meanwhile."""
@@ -143,10 +160,14 @@ class Writer:
     def _next_group(self) -> list[tuple[Operation, Future[Any]]] | None:
         """Wait for something to do; None to end."""
         with self._wake:
-            while not self._waiting and not self._compactions and not self._closing:
-                self._wake.wait()
+            while not (self._waiting or self._compactions or self._closing or self._is_soon_due()):
+                self._wake.wait(self._soon_at - time.monotonic() if self._soon else None)
             group, self._waiting = self._waiting[:GROUP_LIMIT], self._waiting[GROUP_LIMIT:]
+            group, self._soon = [*self._soon, *group], []
             return group if group or self._compactions else None
+
+    def _is_soon_due(self) -> bool:
+        return bool(self._soon) and time.monotonic() >= self._soon_at
 
     def _compact(self, future: Future[None]) -> None:
         if self._closing or not future.set_running_or_notify_cancel():

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from fabric_jobs.client.gateway import Gateway, segment
 from fabric_jobs.errors import NotFound, RunFailed
 from fabric_jobs.names import nearest
-from fabric_jobs.shell import SHELL, own_shell
+from fabric_jobs.shell import INVOKER, SHELL, own_shell
 from fabric_jobs.states import FINAL_TASK_STATES
 from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace
 
@@ -97,6 +97,8 @@ def start(
     path += f"?{urlencode({key: value for key, value in query.items() if value})}"
     body: dict[str, Any] = {**params, "activationId": params.get("activationId") or os.urandom(12).hex()}
     given = dict(headers or {})
+    if attempt := os.environ.get("FABRIC_JOBS_ATTEMPT"):  # a job has typed this command
+        given[INVOKER] = attempt
     if gateway.is_local:
         given["x-fabric-workspace"] = quote(str(root))
         body[SHELL] = own_shell().document()

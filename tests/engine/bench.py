@@ -10,7 +10,7 @@ from typing import Any
 from fabric_jobs.engine import Engine
 from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.errors import InvalidInput
-from fabric_jobs.executors.base import AttemptExit, AttemptSpec
+from fabric_jobs.executors.base import AttemptSpec, Executor
 from fabric_jobs.executors.fake import FakeExecutor
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import SOURCE
@@ -35,7 +35,7 @@ ISSUING = Issuing(key=b"k" * 32, argv_bytes=100_000)
 
 
 class Place(FakeExecutor):
-    """The fake, which tells the bench of every call, and can be held up in the middle of one."""
+    """The fake, which tells the bench of every call."""
 
     def __init__(self, told: Callable[[], None]) -> None:
         super().__init__()
@@ -44,7 +44,6 @@ class Place(FakeExecutor):
         self.started: list[str] = []  # every call
         self.refused = 0  # calls while it was unreachable
         self.invalid = ""  # what `start` says is wrong
-        self.during_poll: Callable[[], None] | None = None
 
     def anew(self) -> Place:
         """Return the executor of another process: the same place, nothing remembered."""
@@ -60,12 +59,6 @@ class Place(FakeExecutor):
         self.started.append(handle)
         self.told()
         return handle
-
-    def poll(self, handle: str) -> AttemptExit | None:
-        found = super().poll(handle)
-        if self.during_poll is not None:
-            self.during_poll()
-        return found
 
     def stop(self, handle: str, grace: float) -> None:
         self._reach()
@@ -84,12 +77,14 @@ class Bench:
     """All of it. `until` waits without a clock: it looks again after every commit and every call of the executor."""
 
     def __init__(self, directory: Path, **settings: Any) -> None:
+        """`others` are further places, by name."""
+        self._others: dict[str, Executor] = settings.pop("others", {})
         self._changed = threading.Condition()
         self.settings = Settings(state_dir=directory, **{"grace_seconds": 0.0, **settings})
         self.store = Store(directory / "state.db")
         self.store.listen(self._committed)
         self.place = Place(self._tell)
-        self.engine = Engine(self.store, {"fake": self.place}, self.settings, ISSUING)
+        self.engine = Engine(self.store, {"fake": self.place, **self._others}, self.settings, ISSUING)
         self.engine.start()
 
     def close(self) -> None:
@@ -100,7 +95,7 @@ class Bench:
         """Let go of the engine, and make another one on the same store and the same place."""
         self.engine.close()
         self.place = self.place.anew()
-        self.engine = Engine(self.store, {"fake": self.place}, self.settings, ISSUING)
+        self.engine = Engine(self.store, {"fake": self.place, **self._others}, self.settings, ISSUING)
         self.engine.start()
 
     def _committed(self, effects: Effects) -> None:
@@ -134,8 +129,8 @@ class Bench:
         save_skill(self.store, skill_document(name, **changes))
         return self.invoke("skill", name)
 
-    def invoke(self, kind: str, name: str, payload: object = None) -> str:
-        return self.engine.invoke(invocation(kind, name, payload)).result(SECONDS)
+    def invoke(self, kind: str, name: str, payload: object = None, **changes: Any) -> str:
+        return self.engine.invoke(invocation(kind, name, payload, **changes)).result(SECONDS)
 
     # What programs do
 

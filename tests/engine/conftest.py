@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fabric_jobs.engine import attempts, dispatcher, engine
+from fabric_jobs.engine import engine, places
 from tests.engine.bench import Bench
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (attempts, dispatcher, engine):
+    for module in (engine, places):
         monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
 
 

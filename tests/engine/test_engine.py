@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.engine import engine
+from fabric_jobs.engine.places import Places
 from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound
-from fabric_jobs.executors.base import AttemptSpec
+from fabric_jobs.executors.base import AttemptExit, AttemptSpec
 from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import Plan
 from fabric_jobs.states import ActivationState, TaskState
@@ -176,11 +177,10 @@ def test_a_failure_stops_the_others(bench: Bench) -> None:
     bench.finish("b.in", 1)
     assert bench.ended(activation_id).state is ActivationState.ERROR
     assert bench.task(other).state is TaskState.CANCELLED
-    failed = next(name for name in bench.place.stopped if name != other.attempt_name)
-    assert bench.place.stopped == [failed, other.attempt_name], "first what the failed one has left running"
+    assert bench.place.stopped == [other.attempt_name], "what the failed one has left running is its place's to end"
 
 
-def test_no_task_is_made_in_an_activation_that_has_just_failed(bench: Bench) -> None:
+def test_no_task_is_made_in_an_activation_that_has_just_failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The failure and new records are seen in one look."""
     wires = [("input", "a.in"), ("a.x", "b.in"), ("a.y", "c.in"), ("b.out", "output"), ("c.out", "output")]
     activation_id = bench.agent(wires, a={"outputs": ("x", "y")}, b={}, c={})
@@ -188,15 +188,18 @@ def test_no_task_is_made_in_an_activation_that_has_just_failed(bench: Bench) -> 
     bench.send(source, 1, output="x")
     failing = bench.running("b.in")
     looking, go_on = threading.Event(), threading.Event()
+    exits = Places.exits
 
-    def hold() -> None:
-        looking.set()
-        assert go_on.wait(30)
+    def held(places: Places, of: str) -> dict[tuple[int, int], AttemptExit]:
+        found = exits(places, of)
+        if found and not looking.is_set():
+            looking.set()
+            assert go_on.wait(30)
+        return found
 
-    bench.place.during_poll = hold
+    monkeypatch.setattr(Places, "exits", held)
     bench.place.finish(failing.attempt_name, 1)
     assert looking.wait(30)
-    bench.place.during_poll = None
     bench.send(source, 2, output="y", sequence=2)
     go_on.set()
     bench.ended(activation_id)
@@ -237,15 +240,6 @@ def test_a_lost_attempt_is_tried_three_times_more(bench: Bench) -> None:
     assert ended.cause == "skill 'a' failed: its attempt was lost 4 times"
     (task,) = bench.tasks()
     assert [attempt.reason for attempt in tasks.attempts(bench.store.read, task.task_id)] == ["lost"] * 4
-    assert bench.place.stopped == [f"{task.name}-{attempt}" for attempt in (1, 2, 3, 4)], "nothing of it may live on"
-
-
-def test_what_is_left_of_a_lost_attempt_is_ended_before_the_next_one_starts(bench: Bench) -> None:
-    bench.skill("a")
-    first = bench.running("a.in")
-    bench.place.lose(first.attempt_name)
-    bench.until(lambda: bench.running("a.in").attempt == 2)
-    assert bench.place.stopped == [first.attempt_name]
 
 
 def test_a_replay_that_leaves_something_out_fails_the_task(bench: Bench) -> None:
@@ -434,7 +428,7 @@ def test_a_cycle_ends_when_nothing_goes_round_any_more(bench: Bench) -> None:
 
 
 def test_whoever_waits_for_a_slot_gets_it_when_one_is_free(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, task_slots=1)
+    bench = Bench(tmp_path, slots={"fake": 1})
     first = bench.agent(CHAIN, a={}, b={"workers": 4})
     source = bench.running("a.in")
     bench.send(source, 1, 2, 3)

@@ -16,7 +16,7 @@ STREAMED = [("input", "s.in"), ("s.out", "m.in"), ("m.out", "output")]
 
 @pytest.fixture
 def narrow(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path, task_slots=2)
+    made = Bench(tmp_path, slots={"fake": 2})
     yield made
     made.close()
 

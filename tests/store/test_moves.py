@@ -203,7 +203,7 @@ def test_lists_are_filtered_and_paged(store: Store) -> None:
     assert (ids(), ids(agent="chain"), ids(skill="solo"), ids(agent="solo")) == (["a1", "a2"], ["a1"], ["a2"], [])
     assert (ids(correlation_id="c"), ids(state="ERROR")) == (["a2"], [])
     assert tasks.counts(store.read, "a1") == {"b.in": {"ACTIVE": 1, "QUEUED": 2}, "c.in": {"QUEUED": 1}}
-    assert (tasks.live_count(store.read), tasks.busy_slots(store.read)) == (4, 0)
+    assert (tasks.live_count(store.read), tasks.busy_slots(store.read, "fake")) == (4, 0)
 
 
 def test_only_message_tasks_that_run_hold_a_slot(store: Store) -> None:
@@ -212,7 +212,8 @@ def test_only_message_tasks_that_run_hold_a_slot(store: Store) -> None:
         add_task(store, name=f"t{number}", receives=receives)
     for number in (2, 3):
         started(store, found(store, number))
-    assert tasks.busy_slots(store.read) == 1
+    assert tasks.busy_slots(store.read, "fake") == 1
+    assert tasks.busy_slots(store.read, "elsewhere") == 0
 
 
 def test_the_final_states_are_those_without_a_way_out() -> None:

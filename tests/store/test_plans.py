@@ -13,6 +13,10 @@ from fabric_jobs.store.sql import QUERIES
 HOT = (
     "activation",
     "pending_activation",
+    "first_waiting_activation",
+    "admitted_activation_count",
+    "activations_to_admit",
+    "admit_activation",
     "end_activation",
     "task",
     "live_tasks",
@@ -69,7 +73,7 @@ def is_narrow(detail: str) -> bool:
     """Tell whether a scan is one of an index that has only what is live in it, or of what another step has found."""
     return bool(
         re.search(
-            r"INDEX (tasks_(busy|live|live_daemons|unfinished)|activations_pending)\b|^SCAN (CONSTANT|\(subquery)",
+            r"INDEX (tasks_(busy|live|live_daemons|unfinished)|activations_admitted)\b|^SCAN (CONSTANT|\(subquery)",
             detail,
         )
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.errors import InvalidInput
-from fabric_jobs.settings import Settings, cpu_count
+from fabric_jobs.settings import Settings, cpu_count, slots_of
 
 
 def test_the_idle_time_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,4 +27,25 @@ def test_an_idle_time_that_is_none_is_refused_by_name(monkeypatch: pytest.Monkey
 
 def test_there_is_a_processor_and_a_slot() -> None:
     assert cpu_count() >= 1
-    assert Settings(state_dir=Path()).task_slots == 2 * cpu_count()
+    settings = Settings(state_dir=Path())
+    assert settings.slots_in("local") == 2 * cpu_count()
+    assert settings.slots_in("docker") == 4 * cpu_count()
+
+
+def test_slots_are_set_by_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FABRIC_JOBS_SLOTS", "local=7, docker=100")
+    settings = Settings(state_dir=Path())
+    assert (settings.slots_in("local"), settings.slots_in("docker")) == (7, 100)
+
+
+@pytest.mark.parametrize("text", ["local", "local=", "local=0", "local=-1", "local=many", "moon=3", "local=1;docker=2"])
+def test_slots_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="is not a place and how many tasks run there"):
+        slots_of(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "all"])
+def test_at_least_one_activation_runs(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("FABRIC_JOBS_ACTIVATIONS", text)
+    with pytest.raises(InvalidInput, match="FABRIC_JOBS_ACTIVATIONS"):
+        Settings(state_dir=Path())

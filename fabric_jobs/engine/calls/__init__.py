@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from fabric_jobs.documents import skill_from_json
-from fabric_jobs.engine.attempts import RETRY_SECONDS
 from fabric_jobs.engine.calls.asking import Asking
 from fabric_jobs.engine.calls.caller import Caller, Work
 from fabric_jobs.engine.calls.daemons import Place
@@ -18,6 +17,7 @@ from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import port_of
 from fabric_jobs.engine.create import new_task
 from fabric_jobs.engine.faults import Faults
+from fabric_jobs.engine.lanes import RETRY_SECONDS
 from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.executors.base import Executor

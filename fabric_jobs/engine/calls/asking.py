@@ -16,8 +16,8 @@ from fabric_jobs.engine.calls.connection import Answer, CallFailed, Pool
 from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Place, fingerprint
 from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
-from fabric_jobs.engine.finish import last_lines
 from fabric_jobs.engine.launch import Issuing, message, process_of
+from fabric_jobs.engine.output import last_lines
 from fabric_jobs.errors import ExecutorUnavailable, FabricJobsError, InvalidInput
 from fabric_jobs.executors.base import ProcessSpec
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from fabric_jobs.definitions import Action
 from fabric_jobs.engine.calls.connection import CallFailed, Pool, Server
 from fabric_jobs.engine.calls.ending import end
-from fabric_jobs.engine.finish import last_lines
 from fabric_jobs.engine.outcome import describe_exit
+from fabric_jobs.engine.output import last_lines
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.base import STOPPED, AttemptExit, AttemptSpec, Executor, ProcessSpec
 from fabric_jobs.names import task_name

@@ -68,12 +68,13 @@ order by task_id desc limit 1;
 select count(*) as count from tasks where state in ('QUEUED', 'STARTING', 'ACTIVE') and kind <> 'daemon';
 
 -- name: busy_slots
--- Message tasks that hold a worker slot.
-select count(*) as count from tasks where state in ('STARTING', 'ACTIVE') and receives = 'message' and kind = 'job';
+-- Message tasks that hold a worker slot of a place.
+select count(*) as count from tasks
+where place = :place and state in ('STARTING', 'ACTIVE') and receives = 'message' and kind = 'job';
 
 -- name: start_task
 -- QUEUED to STARTING, with a new attempt; refused when somebody wants it to end. `moment` is of the clock for waits.
-update tasks set state = 'STARTING', attempt = attempt + 1, cause = '', sequence = 0, sender = '', sender_open = 0, repeated = '{}', left_at = null, raised = '', not_before_at = :moment, started_at = coalesce(started_at, :at)
+update tasks set state = 'STARTING', place = :place, attempt = attempt + 1, cause = '', sequence = 0, sender = '', sender_open = 0, repeated = '{}', left_at = null, raised = '', not_before_at = :moment, started_at = coalesce(started_at, :at)
 where task_id = :task_id and state = 'QUEUED' and cancel_requested = 0;
 
 -- name: activate_task

@@ -1,0 +1,185 @@
+"""The lane of a place: the one thread of an engine that talks to its executor (docs/explanation/architecture.md).
+
+The engine posts wishes and goes on; the lane reports facts. So a place that does not answer delays nothing but its own tasks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from fabric_jobs.engine.faults import Faults
+from fabric_jobs.engine.output import NOTHING, Output
+from fabric_jobs.errors import FabricJobsError, InvalidInput
+from fabric_jobs.executors.base import FAULT, REFUSED, AttemptExit, AttemptSpec, Executor, Inside
+from fabric_jobs.records import Task
+
+RETRY_SECONDS = 1.0  # after an executor or the disk did not answer
+TURN = 32  # wishes that are carried out before what has ended is looked at again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One attempt, as its lane needs it. What is called here runs in the lane's thread."""
+
+    task: Task
+    make: Callable[[Inside], AttemptSpec]  # raises InvalidInput when the program cannot be started whatever one tries
+    read: Callable[[Executor, str, AttemptExit], Output]  # what its end needs of its output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Hand an attempt over; one that was handed over before goes on."""
+
+    work: Work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """Ask how an attempt is, and tell of its end from now on."""
+
+    work: Work
+    handle: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Ask, wait, force; an attempt without a handle is handed over first, since only its place knows whether it runs."""
+
+    work: Work
+    handle: str
+    grace: float
+
+
+Wish = Start | Look | Stop
+
+
+class Hearing(Protocol):
+    """Who hears the facts, in the lane's thread."""
+
+    def accepted(self, task: Task, handle: str) -> None:
+        """The attempt is in the hands of its place."""
+
+    def ended(self, task: Task, ended: AttemptExit, output: Output) -> None:
+        """It is over."""
+
+    def in_trouble(self, task: Task, reason: str) -> None:
+        """Nobody can tell, or do anything, now; what was wished is to be wished again."""
+
+
+class Lane:
+    """One place."""
+
+    def __init__(self, name: str, executors: Mapping[str, Executor], hearing: Hearing, faults: Faults) -> None:
+        """The executor is looked up, and perhaps made, in the thread of the lane."""
+        self._name = name
+        self._executors = executors
+        self._executor: Executor | None = None
+        self._hearing = hearing
+        self._faults = faults
+        self._wishes: deque[Wish] = deque()
+        self._held: dict[str, Work] = {}  # by handle
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"lane-{name}", daemon=True)
+        self._thread.start()
+
+    def post(self, wish: Wish) -> None:
+        """Carry out a wish soon, in the order in which they come; safe to call from every thread."""
+        self._wishes.append(wish)
+        self._wake()
+
+    def close(self, seconds: float) -> None:
+        """End the thread, and wait for that so long: a place may not answer. Attempts run on."""
+        self._closing.set()
+        self._wake()
+        self._thread.join(seconds)
+        if self._executor is not None:
+            self._executor.close()
+
+    def _wake(self) -> None:
+        if self._executor is not None:  # else it is being made, and the wishes are looked at after that
+            self._executor.wake()
+
+    def _run(self) -> None:
+        executor = self._open()
+        while executor is not None and not self._closing.is_set():
+            for _ in range(min(TURN, len(self._wishes))):
+                self._carry_out(executor, self._wishes.popleft())
+            if self._wishes:
+                executor.wake()
+            try:
+                handles = executor.changed()
+            except Exception as error:  # this thread serves all attempts of a place
+                self._faults.note(self._name, error, f"what changed in the place '{self._name}'")
+                self._closing.wait(RETRY_SECONDS)
+                continue
+            for handle in handles:
+                work = self._held.get(handle)
+                if work is not None:
+                    self._guarded(work, lambda work=work, handle=handle: self._look(executor, work, handle))  # type: ignore[misc]
+
+    def _open(self) -> Executor | None:
+        while not self._closing.is_set():
+            try:
+                self._executor = self._executors[self._name]
+            except Exception as error:  # such as a broken library: all that was wished waits
+                self._faults.note(self._name, error, f"the place '{self._name}'")
+                self._closing.wait(RETRY_SECONDS)
+            else:
+                return self._executor
+        return None
+
+    def _carry_out(self, executor: Executor, wish: Wish) -> None:
+        match wish:
+            case Start(work=work):
+                self._guarded(work, lambda: self._start(executor, work))
+            case Look(work=work, handle=handle):
+                self._guarded(work, lambda: self._look(executor, work, handle))
+            case Stop(work=work, handle=handle, grace=grace):
+                self._guarded(work, lambda: self._stop(executor, work, handle, grace))
+
+    def _guarded(self, work: Work, step: Callable[[], object]) -> None:
+        """Do something for an attempt; an error that nobody foresaw is tried again a few times, and then it has failed with it."""
+        task = work.task
+        try:
+            step()
+        except FabricJobsError as error:
+            self._hearing.in_trouble(task, error.message)
+        except Exception as error:
+            cause = self._faults.note(task.task_id, error, f"task {task.name}")
+            if cause:
+                self._tell(work, AttemptExit(None, FAULT, cause))
+            else:
+                self._hearing.in_trouble(task, str(error) or type(error).__name__)
+
+    def _start(self, executor: Executor, work: Work) -> str:
+        try:
+            handle = executor.start(work.make(executor.inside(work.task.attempt_name)))
+        except InvalidInput as error:
+            self._tell(work, AttemptExit(None, REFUSED, str(error)))
+            return ""
+        self._held[handle] = work
+        self._hearing.accepted(work.task, handle)
+        return handle
+
+    def _look(self, executor: Executor, work: Work, handle: str) -> None:
+        self._held[handle] = work
+        self._hearing.accepted(work.task, handle)
+        ended = executor.poll(handle)
+        if ended is not None:
+            output = work.read(executor, handle, ended)
+            self._held.pop(handle, None)
+            self._tell(work, ended, output)
+
+    def _stop(self, executor: Executor, work: Work, handle: str, grace: float) -> None:
+        handle = handle or self._start(executor, work)
+        if handle:
+            executor.stop(handle, grace)
+            self._look(executor, work, handle)
+
+    def _tell(self, work: Work, ended: AttemptExit, output: Output = NOTHING) -> None:
+        self._faults.forget(work.task.task_id)
+        self._hearing.ended(work.task, ended, output)

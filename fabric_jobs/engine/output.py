@@ -1,0 +1,78 @@
+"""What an attempt has printed, as far as its end needs it: a payload, or the reason of a failure. Read in the lane of its place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from fabric_jobs import json_text
+from fabric_jobs.definitions import Action
+from fabric_jobs.errors import InvalidInput, RecordTooLarge
+from fabric_jobs.executors.base import AttemptExit, Executor
+from fabric_jobs.executors.masking import masked
+from fabric_jobs.records import Task
+
+LAST_BYTES = 8192
+LAST_LINES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What is left of an attempt's output at its end."""
+
+    payload: bytes | None = None  # JSON text; None where nothing is sent for it
+    refusal: str = ""  # why what it printed cannot be a payload
+    lines: tuple[str, ...] = ()  # the last ones, of one that did not end well
+
+
+NOTHING = Output()
+
+
+def output_of(executor: Executor, handle: str, task: Task, action: Action, *, limit: int) -> Output:
+    """Return the payload of an attempt that exited 0; `task` as it is now, `limit` in bytes."""
+    if task.sent or task.rejected:
+        return NOTHING
+    try:
+        is_stream = action.receives == "stream"
+        return Output(payload=response_of(executor, handle, action, is_stream=is_stream, limit=limit))
+    except InvalidInput as error:
+        return Output(refusal=error.message, lines=last_lines(executor, handle))
+
+
+def ended_well(task: Task, ended: AttemptExit) -> bool:
+    """Tell whether nothing is known against an attempt; `task` as it is now."""
+    return ended.code == 0 and not (ended.reason or task.cause or task.sender_open or task.cancel_requested)
+
+
+def response_of(executor: Executor, handle: str, action: Action, *, is_stream: bool, limit: int) -> bytes | None:
+    """Return what the program printed as a JSON value; None when a stream skill printed nothing.
+
+    Raises RecordTooLarge above `limit` bytes, InvalidInput when `response: json` is not JSON.
+    """
+    text = (
+        executor.merged(handle, limit + 1)
+        if action.response == "combined"
+        else executor.logs(handle, "stdout", 0, limit + 1)
+    )
+    if is_stream and not text.strip():
+        return None
+    if len(text) > limit:
+        raise RecordTooLarge(
+            f"its output is longer than a record may be ({limit} bytes); send records with send_message."
+        )
+    if action.response != "json":
+        return json.dumps(text.decode(errors="replace")).encode()
+    try:
+        return json.dumps(json_text.loads(text), separators=(",", ":"), allow_nan=False).encode()
+    except ValueError as error:
+        raise InvalidInput(f"'response: json' wants one JSON value on stdout: {error}.") from error
+
+
+def last_lines(executor: Executor, handle: str) -> tuple[str, ...]:
+    """Return the last lines of stderr, or of stdout when there are none; without tokens."""
+    for stream in ("stderr", "stdout"):
+        end = executor.logs(handle, stream, -LAST_BYTES, LAST_BYTES)
+        text = masked(end.decode(errors="replace"), is_cut=len(end) == LAST_BYTES).strip()
+        if text:
+            return tuple(text.splitlines()[-LAST_LINES:])
+    return ()

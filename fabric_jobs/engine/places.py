@@ -1,0 +1,182 @@
+"""What the engine knows of attempts: what it has wished for, and what the lanes of their places have said since."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from fabric_jobs.clock import steady
+from fabric_jobs.engine.faults import Faults
+from fabric_jobs.engine.lanes import RETRY_SECONDS, Lane, Look, Start, Stop, Work
+from fabric_jobs.engine.output import NOTHING, Output
+from fabric_jobs.engine.wakes import Wakes
+from fabric_jobs.executors.base import AttemptExit, Executor
+from fabric_jobs.records import Task
+
+CLOSE_SECONDS = 1.5  # for a lane whose place does not answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How an attempt ended, and what it left."""
+
+    exit: AttemptExit
+    output: Output
+
+
+@dataclass(kw_only=True)
+class _Known:
+    task: Task  # as it was when its attempt was begun
+    place: str
+    handle: str = ""  # empty: it is not accepted yet
+    again_at: float | None = (
+        None  # what was wished came to nothing, and is to be wished again then, by the steady clock
+    )
+    trouble: str = ""  # why it came to nothing
+    stopping: float | None = None  # the grace that was given
+    ended: Ended | None = None
+
+
+class Places:
+    """The lanes, each made when it is first needed. Wishes come from the engine's thread, facts from those of the lanes."""
+
+    def __init__(
+        self,
+        executors: Mapping[str, Executor],
+        wakes: Wakes,
+        faults: Faults,
+        on_accepted: Callable[[Task, str], None],
+    ) -> None:
+        """`on_accepted(task, handle)` is called in the thread of a lane when an attempt is in the hands of its place."""
+        self._executors = executors
+        self._wakes = wakes
+        self._faults = faults
+        self._on_accepted = on_accepted
+        self._lanes: dict[str, Lane] = {}
+        self._known: dict[int, _Known] = {}  # by task
+        self._ended: dict[str, dict[int, _Known]] = {}  # those that have ended, by activation and task
+        self._lock = threading.Lock()
+
+    # What the engine wishes
+
+    def start(self, work: Work, place: str) -> None:
+        """Hand an attempt over."""
+        self._keep(work, place, "")
+        self._lane(place).post(Start(work=work))
+
+    def look(self, work: Work, place: str, handle: str) -> None:
+        """Ask how an attempt is that was handed over before."""
+        self._keep(work, place, handle)
+        self._lane(place).post(Look(work=work, handle=handle))
+
+    def stop(self, work: Work, place: str, handle: str, grace: float) -> None:
+        """Let an attempt end; one that is being stopped as quickly is left to that."""
+        known = self._keep(work, place, handle)
+        with self._lock:
+            if known.stopping is not None and known.stopping <= grace:
+                return
+            known.stopping = grace
+        self._lane(place).post(Stop(work=work, handle=handle, grace=grace))
+
+    def forget(self, task: Task) -> None:
+        """The attempt is over and done with."""
+        self._faults.forget(task.task_id)
+        activation_id = str(task.activation_id)
+        with self._lock:
+            self._known.pop(task.task_id, None)
+            ended = self._ended.get(activation_id, {})
+            ended.pop(task.task_id, None)
+            if not ended:
+                self._ended.pop(activation_id, None)
+
+    def close(self) -> None:
+        """Let go of the places; attempts run on."""
+        for lane in self._lanes.values():
+            lane.close(CLOSE_SECONDS)
+
+    # What the engine wants to know
+
+    def in_hand(self, live: Iterable[Task], now: float) -> frozenset[int]:
+        """Return the tasks of whose current attempt a lane has, or will have, something to say."""
+        with self._lock:
+            return frozenset(
+                task.task_id
+                for task in live
+                if (known := self._current(task)) and (known.again_at is None or known.again_at > now)
+            )
+
+    def handle(self, task: Task) -> str:
+        """Return the handle of the current attempt; empty when no place has accepted it, as far as is known here."""
+        with self._lock:
+            known = self._current(task)
+            return known.handle if known is not None else ""
+
+    def exits(self, activation_id: str) -> dict[tuple[int, int], AttemptExit]:
+        """Return how attempts of an activation have ended that nobody has dealt with: {(task_id, attempt): exit}."""
+        with self._lock:
+            found = list(self._ended.get(activation_id, {}).values())
+        return {(known.task.task_id, known.task.attempt): known.ended.exit for known in found if known.ended}
+
+    def output(self, task: Task) -> Output:
+        """Return what the ended attempt of a task has left."""
+        with self._lock:
+            known = self._current(task)
+            return known.ended.output if known is not None and known.ended is not None else NOTHING
+
+    def troubles(self, activation_id: str) -> dict[str, str]:
+        """Return why tasks of an activation do not get on, by node: their places do not answer."""
+        with self._lock:
+            found = [known for known in self._known.values() if known.trouble]
+        return {known.task.node: known.trouble for known in found if known.task.activation_id == activation_id}
+
+    # What lanes say
+
+    def accepted(self, task: Task, handle: str) -> None:
+        """See `lanes.Hearing`."""
+        with self._lock:
+            known = self._current(task)
+            if known is None:
+                return
+            is_new = not known.handle
+            known.handle, known.trouble, known.again_at = handle, "", None
+        if is_new:
+            self._on_accepted(task, handle)
+
+    def ended(self, task: Task, ended: AttemptExit, output: Output = NOTHING) -> None:
+        """See `lanes.Hearing`."""
+        with self._lock:
+            known = self._current(task)
+            if known is None or known.ended is not None:
+                return
+            known.ended, known.trouble, known.again_at = Ended(exit=ended, output=output), "", None
+            self._ended.setdefault(str(task.activation_id), {})[task.task_id] = known
+        self._wakes.put(str(task.activation_id))
+
+    def in_trouble(self, task: Task, reason: str) -> None:
+        """See `lanes.Hearing`."""
+        moment = steady() + RETRY_SECONDS
+        with self._lock:
+            known = self._current(task)
+            if known is None:
+                return
+            known.trouble, known.again_at, known.stopping = reason, moment, None
+        self._wakes.put_at(str(task.activation_id), moment)
+
+    def _current(self, task: Task) -> _Known | None:
+        known = self._known.get(task.task_id)
+        return known if known is not None and known.task.attempt == task.attempt else None
+
+    def _keep(self, work: Work, place: str, handle: str) -> _Known:
+        with self._lock:
+            known = self._current(work.task)
+            if known is None:
+                known = self._known[work.task.task_id] = _Known(task=work.task, place=place)
+            known.handle = known.handle or handle
+            known.again_at = None
+            return known
+
+    def _lane(self, place: str) -> Lane:
+        if place not in self._lanes:
+            self._lanes[place] = Lane(place, self._executors, self, self._faults)
+        return self._lanes[place]

@@ -1,0 +1,59 @@
+"""What a lane needs of an attempt: how it is described to its executor, and what is read of it at its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from fabric_jobs.engine.lanes import Work
+from fabric_jobs.engine.launch import Issuing, attempt_spec, process_of
+from fabric_jobs.engine.output import NOTHING, Output, ended_well, last_lines, output_of
+from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors.base import AttemptExit, AttemptSpec, Executor, Inside
+from fabric_jobs.records import Activation, Task
+from fabric_jobs.routing import Node
+from fabric_jobs.settings import Settings
+from fabric_jobs.store import Store, tasks
+
+
+class Works:
+    """Makes them. What a work does runs in a lane's thread, and reads the store by a connection of that thread."""
+
+    def __init__(self, store: Store, settings: Settings, issuing: Issuing) -> None:
+        self._store = store
+        self._settings = settings
+        self._issuing = issuing
+
+    def of(self, activation: Activation, task: Task, node: Node) -> Work:
+        """Return the work of the current attempt of a task."""
+        return Work(
+            task=task,
+            make=partial(self._make, activation, task, node),
+            read=partial(self._read, task, node),
+        )
+
+    def workspace_of(self, activation: Activation, task: Task, node: Node) -> str:
+        """Return the workspace that the program of a task can use; empty when there is none."""
+        return process_of(self._store.read, activation, task.skill_name, node.action).workspace
+
+    def _make(self, activation: Activation, task: Task, node: Node, inside: Inside) -> AttemptSpec:
+        process = process_of(self._store.read, activation, task.skill_name, node.action)
+        process = replace(process, shell=self._issuing.shells.of(activation.activation_id))
+        issued = self._issuing.to(activation, task, inside)
+        return attempt_spec(activation, task, node, self._payload(task), process, issued)
+
+    def _payload(self, task: Task) -> bytes | None:
+        if task.channel_id is None or task.record_offset is None:
+            return None
+        segment = self._store.records(task.channel_id, task.record_offset, max_bytes=1)
+        if segment is None:  # an older version let a program acknowledge records that it did not hold
+            raise InvalidInput("its record is not there any more: another task had acknowledged it")
+        return segment.part(task.record_offset, 1).bytes.rstrip(b"\n")
+
+    def _read(self, task: Task, node: Node, executor: Executor, handle: str, ended: AttemptExit) -> Output:
+        now = tasks.find(self._store.read, task.task_id)
+        if now is None:
+            return NOTHING
+        if ended_well(now, ended):
+            return output_of(executor, handle, now, node.action, limit=self._settings.record_bytes)
+        return Output(lines=last_lines(executor, handle))
