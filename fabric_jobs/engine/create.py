@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from fabric_jobs.clock import steady
 from fabric_jobs.engine.decide import AwaitSlot, CreateTasks, StartTask, decide
+from fabric_jobs.engine.slots import free_slots
 from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.names import task_name
 from fabric_jobs.records import Activation, Task
@@ -45,12 +46,11 @@ def advance(tx: Tx, activation_id: str, plan: Plan, settings: Settings) -> Advan
     taken = take(tx, activation_id, plan)
     if taken is None or taken.activation.ended or not taken.activation.admitted:
         return Advanced()
-    place = taken.activation.executor
     snapshot = replace(
         taken,
         accepted=frozenset(task.task_id for task in taken.live),  # whether they are is not for a transaction to tell
         now=steady(),
-        free_slots=settings.slots_in(place) - tasks.busy_slots(tx, place),
+        free_slots=free_slots(tx, settings, taken.activation.executor),
         cpus=cpu_count(),
     )
     started: list[Task] = []

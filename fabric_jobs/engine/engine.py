@@ -26,6 +26,7 @@ from fabric_jobs.engine.places import Places
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.engine.retry import retries_of, retry
 from fabric_jobs.engine.settle import abandon
+from fabric_jobs.engine.slots import free_slots
 from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.engine.wakes import Wakes
 from fabric_jobs.engine.works import Works
@@ -170,7 +171,8 @@ class Engine:
                 else:
                     self._look(activation_id)
             if self._dispatcher.slots.freed:
-                self._serve_waiting()
+                for activation_id in self._dispatcher.slots.served(self._store.read, self._settings):
+                    self._look(activation_id)
 
     def _let_in(self) -> None:
         try:
@@ -178,19 +180,6 @@ class Engine:
         except FabricJobsError as error:
             log.warning("activations that wait cannot be let in yet: %s", error.message)
             self._wakes.at(TURN, steady() + RETRY_SECONDS)
-
-    def _serve_waiting(self) -> None:
-        """Look at activations that wait for a worker slot, in their order, as long as there is one."""
-        full: set[str] = set()
-        for activation_id, place in self._dispatcher.slots.take():
-            if place not in full and self._free_slots(place) <= 0:
-                full.add(place)
-            if place not in full:
-                self._dispatcher.slots.served(activation_id)
-                self._look(activation_id)
-
-    def _free_slots(self, place: str) -> int:
-        return self._settings.slots_in(place) - tasks.busy_slots(self._store.read, place)
 
     def _look(self, activation_id: str) -> None:
         """Look at an activation; one must not take the others down, nor be looked at in vain for ever."""
@@ -254,7 +243,7 @@ class Engine:
             exits={task.task_id: exits[key] for task in taken.live if (key := (task.task_id, task.attempt)) in exits},
             accepted=self._places.in_hand(taken.live, now),
             now=now,
-            free_slots=self._free_slots(taken.activation.executor),
+            free_slots=free_slots(sql, self._settings, taken.activation.executor),
             cpus=cpu_count(),
         )
 

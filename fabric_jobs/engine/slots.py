@@ -1,6 +1,17 @@
-"""Who waits for a worker slot, in the order in which they came."""
+"""Who waits for a worker slot of a place, in the order in which they came."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fabric_jobs.settings import Settings
+from fabric_jobs.store import tasks
+from fabric_jobs.store.sql import Sql
+
+
+def free_slots(sql: Sql, settings: Settings, place: str) -> int:
+    """Return how many more message tasks may start in a place, beyond the one that each node is sure of."""
+    return settings.slots_in(place) - tasks.busy_slots(sql, place)
 
 
 class Slots:
@@ -17,11 +28,13 @@ class Slots:
         else:
             self._waiting.pop(activation_id, None)
 
-    def take(self) -> list[tuple[str, str]]:
-        """Return those that wait, and where, in their order: who is looked at and still waits is the last from then on."""
+    def served(self, sql: Sql, settings: Settings) -> Iterator[str]:
+        """Yield those that wait, in their order, as long as their places have slots; who still waits then is the last."""
         self.freed = False
-        return [*self._waiting.items()]
-
-    def served(self, activation_id: str) -> None:
-        """It is its turn."""
-        self._waiting.pop(activation_id, None)
+        full: set[str] = set()
+        for activation_id, place in [*self._waiting.items()]:
+            if place not in full and free_slots(sql, settings, place) <= 0:
+                full.add(place)
+            if place not in full:
+                self._waiting.pop(activation_id, None)
+                yield activation_id

@@ -113,9 +113,11 @@ class LocalExecutor:
             return None
         stopped = STOPPED if (directory / "stopped").exists() else ""
         with attempt_files.used(directory):
-            if stopped and (directory.name in self._ending or processes.members(directory)):
-                return None  # its program has ended; what it has started has not, and the next attempt must not meet it
             code = _exit_code(directory)
+            if (stopped or code != 0) and (directory.name in self._ending or processes.members(directory)):
+                if directory.name not in self._ending:
+                    self.stop(handle, 0)
+                return None  # its program has ended; what it has started has not, and the next attempt must not meet it
         if code is None:
             return AttemptExit(128 + signal.SIGKILL, STOPPED) if stopped else AttemptExit(None, LOST)
         if code and not stopped and (directory / "unprepared").exists():
