@@ -293,7 +293,7 @@ def test_every_limit_is_documented_with_its_value() -> None:
         "port",
         "until_idle",
         "project_id",
-        "task_slots",
+        "slots",
         "retain_days",
         "retain_bytes",
     }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.printing import show, show_rows
-from fabric_jobs.errors import InvalidInput, RunFailed
+from fabric_jobs.errors import InvalidInput, NotFound, RunFailed
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
@@ -88,9 +89,15 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
         warn=warner(),
     )
     target = choice.target(kind, name, entry)
-    activation_id = verbs.start(gateway, target, params, root, headers=headers, cold=given["cold"])
+    activation_id = str(params.setdefault("activationId", os.urandom(12).hex()))
+    try:
+        answer = verbs.begin(gateway, target, params, root, headers=headers, cold=given["cold"])
+    except KeyboardInterrupt:  # it may have begun, and nobody has been told
+        with suppress(NotFound):
+            _cancel(gateway, activation_id)
+        raise
     if given["detach"]:
-        _print_detached(activation_id, given["output"])
+        _print_detached(answer, given["output"])
         return
     print_result(attend(gateway, activation_id, quiet=given["quiet"]), given["output"])
 
@@ -216,12 +223,15 @@ def _tell(text: str) -> None:
         click.echo(text, err=True)
 
 
-def _print_detached(activation_id: str, output: str) -> None:
+def _print_detached(answer: Mapping[str, Any], output: str) -> None:
+    activation_id = answer["activationId"]
     if output == "table":
         click.echo(activation_id)
+        if (before := answer.get("waitsBehind")) is not None:
+            click.echo(f"It waits for its turn: {before:,} {'comes' if before == 1 else 'come'} before it.", err=True)
         click.echo(f"Next: {options.next_command('activations', 'wait', activation_id)}", err=True)
     else:
-        show({"activationId": activation_id}, output)
+        show({key: answer[key] for key in ("activationId", "waitsBehind") if key in answer}, output)
 
 
 def print_response(record: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
     (DATABASE, database.pages, (STATE,)),
     ("owner", owner.lock, (STATE,)),
     ("gateway", owner.gateway, (STATE,)),
+    ("room", owner.room, (STATE,)),
     ("errors", owner.errors, (STATE,)),
     ("port", owner.port, (STATE, DATABASE)),
     ("attempts", attempts.leftovers, (STATE, DATABASE)),

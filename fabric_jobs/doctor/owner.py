@@ -16,6 +16,7 @@ from fabric_jobs import state_dir as places
 from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding, Place, repaired
 from fabric_jobs.errors import UNFORESEEN
 from fabric_jobs.runtime.fabric_skill.http import Connection, Disconnected
+from fabric_jobs.settings import SLOTS_PER_CPU, Settings
 from fabric_jobs.state_dir import Address
 from fabric_jobs.store.audit import setting
 
@@ -82,6 +83,42 @@ def _look(state_dir: Path) -> Finding:
         message = f"{address.url} answers, but is version {address.version}, not {fabric_jobs.__version__}."
         return Finding(check="gateway", level=WARNING, message=message, hint=again)
     return Finding(check="gateway", level=OK, message=f"{address.url} answers, and takes the token")
+
+
+def room(place: Place) -> Iterator[Finding]:
+    """How much runs at a time: what the owner says, else what the next one here would have."""
+    address = places.read_address(_state_dir(place))
+    if address is not None and not _is_free(places.lock_file(_state_dir(place))):
+        found = _metrics(address)
+        slots = {name: (found.get(f'slots_busy{{place="{name}"}}', 0), count) for name, count in _slots(found).items()}
+        shown = [f"{name} {busy:.0f} of {count:.0f} slots" for name, (busy, count) in slots.items()]
+        run = found.get('activations{state="PENDING"}', 0) - found.get("activations_waiting", 0)
+        most, waiting = found.get("activations_most", 0), found.get("activations_waiting", 0)
+        shown.append(f"{run:.0f} of {most:.0f} activations run, {waiting:.0f} wait")
+        yield Finding(check="room", level=OK, message="; ".join(shown))
+        return
+    settings = Settings(state_dir=_state_dir(place))
+    shown = [f"{name} {settings.slots_in(name)} slots" for name in SLOTS_PER_CPU]
+    yield Finding(check="room", level=OK, message="; ".join([*shown, f"{settings.activations} activations at a time"]))
+
+
+def _slots(found: dict[str, float]) -> dict[str, float]:
+    return {name.split('"')[1]: value for name, value in found.items() if name.startswith("slots{")}
+
+
+def _metrics(address: Address) -> dict[str, float]:
+    """Return what the owner counts, by name without the prefix; empty when it does not say."""
+    connection = Connection(address.socket, address.token)
+    try:
+        text = connection.request("GET", "/metrics", timeout=ANSWER_SECONDS).body.decode()
+    except Disconnected:
+        return {}
+    finally:
+        connection.close()
+    lines = (
+        line.removeprefix("fabric_jobs_").rpartition(" ") for line in text.splitlines() if not line.startswith("#")
+    )
+    return {name: float(value) for name, _, value in lines}
 
 
 def errors(place: Place) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 import fabric_jobs
 from fabric_jobs.gateway.parts import Parts, parts_of, user_of
 from fabric_jobs.states import ActivationState, TaskState
+from fabric_jobs.store import activations, tasks
 from fabric_jobs.store.totals import totals
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -67,7 +68,14 @@ def _stored(parts: Parts) -> Iterator[Family]:
 
 
 def _now(parts: Parts) -> Iterator[Family]:
-    traffic = parts.traffic
+    traffic, settings, sql = parts.traffic, parts.settings, parts.store.read
+    of_places = {f'place="{place}"': place for place in parts.executors}
+    slots = {label: settings.slots_in(place) for label, place in of_places.items()}
+    yield Family("slots", "gauge", "Tasks with one record that may run at a time, by place.", slots)
+    busy = {label: tasks.busy_slots(sql, place) for label, place in of_places.items()}
+    yield Family("slots_busy", "gauge", "Such tasks that run.", busy)
+    yield _one("activations_most", "gauge", "Activations that may run at a time.", settings.activations)
+    yield _one("activations_waiting", "gauge", "Activations that wait for their turn.", activations.waiting(sql))
     yield _one("commits_total", "counter", "Transactions since the start of the process.", parts.store.commits)
     yield _one("writer_queue", "gauge", "Operations that wait for the next transaction.", parts.store.waiting)
     yield _one("http_requests_total", "counter", "Requests since the start of the process.", traffic.requests)

@@ -79,6 +79,12 @@ def some_wait(sql: Sql) -> bool:
     return sql.one("first_waiting_activation") is not None
 
 
+def waiting(sql: Sql) -> int:
+    """Return how many activations wait for their turn."""
+    row = sql.one("waiting_activation_count")
+    return 0 if row is None else int(row["count"])
+
+
 def waiting_before(sql: Sql, activation_id: str) -> int:
     """Return how many activations have their turn before one that waits."""
     row = sql.one("waiting_activations_before", activation_id=activation_id)

@@ -78,7 +78,12 @@ def saved_there(
     return Target(kind=kind, name=document["name"], entry=chosen, executor=executor)
 
 
-def start(
+def start(gateway: Gateway, target: Target, params: Mapping[str, Any], root: Path | None) -> str:
+    """Start an activation and return its id; see `begin`."""
+    return str(begin(gateway, target, params, root)["activationId"])
+
+
+def begin(
     gateway: Gateway,
     target: Target,
     params: Mapping[str, Any],
@@ -86,8 +91,10 @@ def start(
     *,
     headers: Mapping[str, str] | None = None,
     cold: bool = False,
-) -> str:
-    """Start an activation and return its id; `headers` may be passed on to its skills; `cold`: without warm starts.
+) -> Mapping[str, Any]:
+    """Start an activation and return what the gateway answers.
+
+    `headers` may be passed on to its skills; `cold` is without warm starts.
 
     The id is made here, so that a call which is repeated starts it once.
     """
@@ -102,8 +109,8 @@ def start(
     if gateway.is_local:
         given["x-fabric-workspace"] = quote(str(root))
         body[SHELL] = own_shell().document()
-    answer = gateway.post(path, body, headers=given)
-    return str(answer["activationId"])
+    answer: Mapping[str, Any] = gateway.post(path, body, headers=given)
+    return answer
 
 
 def follow(gateway: Gateway, activation_id: str, watch: Watch) -> dict[str, Any]:

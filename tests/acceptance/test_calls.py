@@ -46,7 +46,8 @@ serve()
 
 
 def daemon(live: Live, name: str, program: str, **action: Any) -> None:
-    """Write a skill of one daemon."""
+    """Write a skill of one daemon. Its owner stays, since the daemon would end with it."""
+    live.environment["FABRIC_JOBS_IDLE_SECONDS"] = "60"
     live.skill(name, "pass", outputs=("response", "other"))
     (live.root / "skills" / name / "actions" / name / "main.py").write_text(
         f"import json, os, sys\nfrom pathlib import Path\nROOT = Path({str(live.root)!r})\n" + SERVER + program

@@ -49,6 +49,10 @@ select 1 from activations where state = 'PENDING' and admitted = 0 limit 1;
 -- How many run?
 select count(*) as count from activations where state = 'PENDING' and admitted = 1;
 
+-- name: waiting_activation_count
+-- How many wait for their turn?
+select count(*) as count from activations where state = 'PENDING' and admitted = 0;
+
 -- name: waiting_activations_before
 -- Their order is that in which they came.
 select count(*) as count from activations where state = 'PENDING' and admitted = 0
