@@ -114,7 +114,8 @@ class LocalExecutor:
         stopped = STOPPED if (directory / "stopped").exists() else ""
         with attempt_files.used(directory):
             code = _exit_code(directory)
-            if (stopped or code != 0) and (directory.name in self._ending or processes.members(directory)):
+            is_ending = bool(stopped) and directory.name in self._ending
+            if is_ending or ((stopped or code != 0) and processes.members(directory)):
                 if directory.name not in self._ending:
                     self.stop(handle, 0)
                 return None  # its program has ended; what it has started has not, and the next attempt must not meet it
