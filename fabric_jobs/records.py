@@ -82,6 +82,7 @@ class Channel:
     dropped: int
     ended: bool
     closed: bool
+    dead: int = 0  # records that its consumer could not handle
 
     @classmethod
     def from_row(cls, row: Row) -> Channel:

@@ -9,14 +9,14 @@ from fabric_jobs.executors.base import Note
 from fabric_jobs.gateway import notes
 from fabric_jobs.gateway.parts import Parts, milliseconds
 from fabric_jobs.records import Activation, Channel
-from fabric_jobs.states import ActivationState
-from fabric_jobs.store import activations, channels, dead_letters, tasks
-from fabric_jobs.store.totals import Span, spans
+from fabric_jobs.states import FINAL_TASK_STATES, ActivationState, TaskState
+from fabric_jobs.store import activations, channels
+from fabric_jobs.store.totals import NodeTotals, by_node
 
 
 def report(parts: Parts, activation: Activation) -> dict[str, Any]:
     """Return status, time and the way of an activation."""
-    found = spans(parts.store.read, activation.activation_id)
+    found = by_node(parts.store.read, activation.activation_id)
     plan = parts.engine.plans.of(parts.store.read, activation)
     transits = [
         _transit(node.ref_id, node.skill_name, found[node.key], activation)
@@ -55,9 +55,7 @@ def progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
     inbound: dict[str, list[Channel]] = {}
     for channel in channels.of_activation(sql, activation.activation_id):
         inbound.setdefault(channel.node, []).append(channel)
-    counts = tasks.counts(sql, activation.activation_id)
-    sent = tasks.sent_by_node(sql, activation.activation_id)
-    dead = dead_letters.counts_by_node(sql, activation.activation_id)
+    totals = by_node(sql, activation.activation_id)
     noted = notes.by_node(parts, activation.activation_id)
     if not activation.admitted:
         noted = dict.fromkeys(plan.first(), Note(doing=_turn(parts, activation)))
@@ -67,9 +65,9 @@ def progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
             "node": node.key,
             "in": sum(channel.next_offset for channel in inbound.get(node.key, [])),
             "waiting": sum(channel.next_offset - channel.acked for channel in inbound.get(node.key, [])),
-            "out": sent.get(node.key, 0),
-            "failed": dead.get(node.key, 0),
-            "tasks": counts.get(node.key, {}),
+            "out": totals[node.key].sent if node.key in totals else 0,
+            "failed": sum(channel.dead for channel in inbound.get(node.key, [])),
+            "tasks": totals[node.key].states if node.key in totals else {},
             "note": "" if activation.ended else noted.get(node.key, Note()).doing,
             "remarks": list(noted.get(node.key, Note()).remarks),
         }
@@ -86,17 +84,18 @@ def _turn(parts: Parts, activation: Activation) -> str:
     )
 
 
-def _transit(ref_id: str, skill_name: str, span: Span, activation: Activation) -> dict[str, Any]:
-    running = span.live and not activation.ended
-    status = ActivationState.PENDING if running else ActivationState.ERROR if span.failed else ActivationState.COMPLETE
-    ended_at = None if running else span.ended_at
+def _transit(ref_id: str, skill_name: str, totals: NodeTotals, activation: Activation) -> dict[str, Any]:
+    running = not activation.ended and not totals.states.keys() <= FINAL_TASK_STATES
+    is_bad = any(state in totals.states for state in FINAL_TASK_STATES - {TaskState.COMPLETE})
+    status = ActivationState.PENDING if running else ActivationState.ERROR if is_bad else ActivationState.COMPLETE
+    ended_at = None if running else totals.ended_at
     return {
         "name": ref_id,
         "title": skill_name,
         "type": "skill",
         "status": status.value,
-        "elapsed": None if span.started_at is None else _elapsed(span.started_at, ended_at),
-        "start": milliseconds(span.started_at),
+        "elapsed": None if totals.started_at is None else _elapsed(totals.started_at, ended_at),
+        "start": milliseconds(totals.started_at),
         "end": milliseconds(ended_at),
     }
 

@@ -212,6 +212,7 @@ def _tasks(sql: Sql, found: Audit) -> None:
         "live_in_ended": lambda row: (
             f"task {row['name']} goes on in activation {row['activation_id']}, which ended {row['state']}"
         ),
+        "wrong_totals": lambda row: f"{row['what']} {row['name']}: its totals are not what its rows come to",
         "attempt_missing": lambda row: f"task {row['name']} is at attempt {row['attempt']}, which is not there",
     }
     for query, words in said.items():

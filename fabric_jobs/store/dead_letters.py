@@ -89,24 +89,21 @@ class Filter:
 
 def listed(sql: Sql, wanted: Filter) -> list[DeadLetter]:
     """Return the oldest dead letters first."""
-    return [DeadLetter.from_row(row) for row in sql.all("dead_letters", **vars(wanted))]
+    query = "dead_letters" if wanted.activation_id is None else "dead_letters_of_activation"
+    return [DeadLetter.from_row(row) for row in sql.all(query, **vars(wanted))]
 
 
 def count(sql: Sql, wanted: Filter) -> int:
     """Return how many dead letters meet a filter, whatever its limit."""
     values = {key: value for key, value in vars(wanted).items() if key not in ("limit", "skip")}
-    row = sql.one("dead_letters_count", **values)
+    query = "dead_letters_count" if wanted.activation_id is None else "dead_letters_of_activation_count"
+    row = sql.one(query, **values)
     return 0 if row is None else int(row["count"])
 
 
 def counts(sql: Sql, activation_id: str) -> dict[str, int]:
     """Return how many records of an activation are dead, by what `onError` said."""
     return {row["on_error"]: row["count"] for row in sql.all("dead_letter_counts", activation_id=activation_id)}
-
-
-def counts_by_node(sql: Sql, activation_id: str) -> dict[str, int]:
-    """Return how many records of an activation are dead, by the node that could not handle them."""
-    return {row["node"]: row["count"] for row in sql.all("dead_letters_by_node", activation_id=activation_id)}
 
 
 def first(sql: Sql, activation_id: str, on_error: str) -> DeadLetter | None:

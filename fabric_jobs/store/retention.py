@@ -28,6 +28,7 @@ PARTS = (
     "prune_events",
     "prune_dead_letters",
     "prune_tasks",
+    "prune_task_totals",
     "prune_channels",
     "prune_activations",
 )

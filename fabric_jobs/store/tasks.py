@@ -52,8 +52,13 @@ def by_name(sql: Sql, project_id: str, name: str) -> Task | None:
 
 def listed(sql: Sql, wanted: Filter) -> list[Task]:
     """Return the newest tasks first, or the oldest."""
+    newest, oldest = (
+        ("tasks", "tasks_oldest")
+        if wanted.activation_id is None
+        else ("tasks_of_activation", "tasks_of_activation_oldest")
+    )
     rows = sql.all(
-        "tasks_oldest" if wanted.oldest_first else "tasks",
+        oldest if wanted.oldest_first else newest,
         project_id=wanted.project_id,
         agent=wanted.agent,
         activation_id=wanted.activation_id,
@@ -74,19 +79,6 @@ def live(sql: Sql, activation_id: str) -> list[Task]:
 def streams(sql: Sql, activation_id: str) -> list[Task]:
     """Return the stream tasks of an activation, ended ones too."""
     return [Task.from_row(row) for row in sql.all("stream_tasks", activation_id=activation_id)]
-
-
-def counts(sql: Sql, activation_id: str) -> dict[str, dict[str, int]]:
-    """Return how many tasks of each node are in each state: {node: {state: count}}."""
-    found: dict[str, dict[str, int]] = {}
-    for row in sql.all("task_counts", activation_id=activation_id):
-        found.setdefault(row["node"], {})[row["state"]] = row["count"]
-    return found
-
-
-def sent_by_node(sql: Sql, activation_id: str) -> dict[str, int]:
-    """Return how many records the tasks of each node committed."""
-    return {row["node"]: row["sent"] for row in sql.all("sent_by_node", activation_id=activation_id)}
 
 
 def live_count(sql: Sql) -> int:

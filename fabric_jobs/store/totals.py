@@ -1,11 +1,11 @@
-"""Counts over everything, for who watches an owner; each reads a whole table, so none of it belongs into the way of a request."""
+"""Counts: of everything, which reads whole tables and is in no request's way; and of one activation, which reads few rows."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from fabric_jobs.store.sql import Sql
+from fabric_jobs.store.sql import Row, Sql
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,20 +39,26 @@ def totals(sql: Sql) -> Totals:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
-    """When the tasks of one node ran, and what became of them."""
+class NodeTotals:
+    """What the tasks of one node of an activation come to."""
 
-    node: str
-    started_at: float | None
-    ended_at: float | None
-    live: int
-    failed: int
+    states: Mapping[str, int]  # how many there are in each
+    sent: int  # records that they committed
+    started_at: float | None  # of the first that ran
+    ended_at: float | None  # of the last that has ended
 
 
-def spans(sql: Sql, activation_id: str) -> dict[str, Span]:
-    """Return when the tasks of each node of an activation ran."""
-    found: dict[str, Span] = {}
-    for row in sql.all("task_spans", activation_id=activation_id):
-        values: dict[str, Any] = dict(zip(row.keys(), row, strict=True))
-        found[row["node"]] = Span(**values)
-    return found
+def by_node(sql: Sql, activation_id: str) -> dict[str, NodeTotals]:
+    """Return what the tasks of each node come to; what has ended was counted when it did."""
+    rows: dict[str, list[Row]] = {}
+    for row in sql.all("totals_by_node", activation_id=activation_id):
+        rows.setdefault(row["node"], []).append(row)
+    return {
+        node: NodeTotals(
+            states={row["state"]: row["count"] for row in found},
+            sent=sum(row["sent"] for row in found),
+            started_at=min((row["started_at"] for row in found if row["started_at"] is not None), default=None),
+            ended_at=max((row["ended_at"] for row in found if row["ended_at"] is not None), default=None),
+        )
+        for node, found in rows.items()
+    }

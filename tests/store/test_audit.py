@@ -78,6 +78,11 @@ def test_every_record_is_counted(tmp_path: Path) -> None:
         ("update tasks set exit_code = null", "is COMPLETE, but its program did not exit with 0"),
         ("update tasks set ended_at = null", "its state and its end do not fit"),
         ("update tasks set state = 'ACTIVE', ended_at = null", "goes on in activation a1, which ended COMPLETE"),
+        (
+            "update task_totals set count = 2 where activation_id = 'a1'",
+            "activation a1: its totals are not what its rows come to",
+        ),
+        ("update channels set dead = 3 where channel_id = 1", "channel 1: its totals are not what its rows come to"),
         ("delete from attempts", "is at attempt 1, which is not there"),
         ("delete from activations where activation_id = 'a1'", "refers to a row of activations that is not there"),
     ],

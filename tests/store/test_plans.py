@@ -1,67 +1,155 @@
-"""What is asked at every look, start, end and invocation costs what is live, not what has ended: SQLite is asked for its plans."""
+"""What is asked at every look, start, end and invocation costs what is live, not what has ended: SQLite is asked for its plans.
+
+Which statements these are is found by running activations, and by asking the gateway for them as commands do.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from fabric_jobs.store import Store
+from fabric_jobs.gateway.app import make_app
+from fabric_jobs.gateway.live import Live
+from fabric_jobs.gateway.parts import Parts
+from fabric_jobs.store import Store, sql
 from fabric_jobs.store.sql import QUERIES
+from tests.engine.bench import ISSUING, Bench
+from tests.factories import PROJECT, skill_document
 
-# Each of these is run once or more for a task, a commit, or a look at an activation.
-HOT = (
-    "activation",
-    "pending_activation",
-    "first_waiting_activation",
-    "admitted_activation_count",
-    "activations_to_admit",
-    "admit_activation",
-    "end_activation",
-    "task",
-    "live_tasks",
-    "stream_tasks",
-    "busy_slots",
-    "live_task_count",
-    "live_daemons",
-    "unsettled_activations",
-    "start_task",
-    "activate_task",
-    "requeue_task",
-    "end_task",
-    "attempt",
-    "set_handle",
-    "end_attempt",
-    "ask_cancel_of_live_tasks",
-    "channels_of_activation",
-    "channels_of_output",
-    "inbound_channels",
-    "inbound_of_attempt",
-    "ack_channel",
-    "ack_message_tasks",
-    "dispatch_channel",
-    "close_inbound",
-    "segments_from",
-    "segment_sizes",
-    "delete_consumed",
-    "hops_of_record",
-    "current_attempt",
-    "note_commit",
-    "held_of_task",
-    "delete_held",
-    "dead_offsets",
-    "events_of_activation",
-    "latest_definition",
-    "definition",
-)
+TOKEN = "t"
+P = f"/fabric/v4/projects/{PROJECT}"
+# Some of those that must be among the traced ones: else nothing was traced.
+EXPECTED = {
+    "activation", "ack_message_tasks", "attempt", "channels_of_activation", "current_attempt", "end_activation", "end_task",
+    "events_of_activation", "insert_dead_letter", "latest_definition", "live_tasks", "recent_attempts", "requeue_task",
+    "segments_from", "start_task", "tasks_of_activation", "tasks_of_activation_oldest", "dead_letters_of_activation",
+    "dead_letters_of_activation_count", "totals_by_node", "unsettled_activations", "activations_to_admit", "admit_activation",
+}  # fmt: skip
+
+OF_THE_BENCH = {"tasks", "activations"}  # which looks at everything itself
 
 
-@pytest.mark.parametrize("name", HOT)
-def test_what_is_asked_often_scans_no_table(store: Store, name: str) -> None:
+class Recorded(dict[str, str]):
+    """The statements, and which of them were run."""
+
+    def __init__(self) -> None:
+        super().__init__(QUERIES)
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Return the names of all statements that activations, and those who look at them, run."""
+    recorded = Recorded()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sql, "QUERIES", recorded)
+        made = Bench(tmp_path_factory.mktemp("traced"), activations=1)
+        try:
+            _run_all_kinds(made)
+            asyncio.run(_ask_as_commands_do(made))
+            made.restart()
+        finally:
+            made.close()
+    return recorded.names - OF_THE_BENCH
+
+
+def _run_all_kinds(bench: Bench) -> None:
+    """A task that is tried again and whose record dies, a stream behind another skill, and one that is cancelled."""
+    failing = bench.skill("failing", retries={"limit": 1}, onError="continue")
+    bench.finish("failing.in", code=1)
+    bench.until(lambda: any(task.attempt == 2 for task in bench.tasks("failing.in")))
+    bench.finish("failing.in", code=1)
+    bench.ended(failing)
+    wires = [("input", "a.in"), ("a.out", "b.in"), ("b.out", "output")]
+    chain = bench.agent(wires, a={}, b={"receives": "stream"})
+    bench.send(bench.running("a.in"), 1, 2)
+    bench.finish("a.in")
+    bench.send(bench.running("b.in"), 3, hold=True)
+    bench.finish("b.in")
+    bench.ended(chain)
+    cancelled = bench.skill("slow")
+    bench.running("slow.in")
+    waiting = bench.invoke("skill", "slow")
+    bench.engine.cancel(cancelled, PROJECT, "why not").result(30)
+    bench.ended(cancelled)
+    bench.finish("slow.in")
+    bench.ended(waiting)
+
+
+async def _ask_as_commands_do(bench: Bench) -> None:
+    live = Live(bench.store, bench.settings)
+    parts = Parts(
+        store=bench.store,
+        engine=bench.engine,
+        live=live,
+        settings=bench.settings,
+        executors={"fake": bench.place},
+        upkeep=cast(Any, SimpleNamespace()),
+        token=TOKEN,
+        key=ISSUING.key,
+    )
+    app = make_app(parts)
+
+    async def call(method: str, path: str, body: object = None) -> Any:
+        target, _, query = f"{P}{path}".partition("?")
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"authorization", f"Bearer {TOKEN}".encode()), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": method, "path": target, "query_string": query.encode(), "headers": headers}
+        await app({**scope, "http_version": "1.1", "state": {}, "root_path": "", "client": None}, receive, send)
+        assert sent[0]["status"] == 200, sent
+        return json.loads(sent[1]["body"])
+
+    await call("POST", "/skills", skill_document("asked"))
+    invoked = await call("POST", "/skillinvoke/asked/inputs/in?executor=fake", {"payload": 1})
+    path = f"/activations/{invoked['activationId']}"
+    await call("GET", f"{path}/follow")
+    await asyncio.to_thread(bench.finish, "asked.in", stdout=b"1")
+    await asyncio.to_thread(bench.ended, invoked["activationId"])
+    for way in ("/follow", "", "?verbose", "?report"):
+        await call("GET", path + way)
+    for order in ("", "&sort=asc"):
+        await call("GET", f"/tasks?activationId={invoked['activationId']}{order}")
+    (task,) = (await call("GET", f"/tasks?activationId={invoked['activationId']}"))["tasks"]
+    await call("GET", f"/tasks/{task['name']}")
+    await call("GET", f"/deadletters?activationId={invoked['activationId']}")
+    live.close()
+
+
+def test_an_activation_runs_the_statements_that_it_is_known_to_run(traced: set[str]) -> None:
+    assert traced >= EXPECTED
+
+
+def test_what_an_activation_runs_scans_no_table(store: Store, traced: set[str]) -> None:
+    wide = {name: found for name in sorted(traced) if (found := scans(store, name))}
+    assert wide == {}
+
+
+def test_a_statement_that_scans_a_table_is_found_out(store: Store) -> None:
+    assert scans(store, "activation_states") == ["SCAN activations"]
+    assert scans(store, "tasks") != []
+
+
+def scans(store: Store, name: str) -> list[str]:
+    """Return the steps of a statement that look at what nobody has asked for."""
     values = dict.fromkeys(re.findall(r":(\w+)", QUERIES[name]))
     rows = store.read.connection.execute(f"explain query plan {QUERIES[name]}", values).fetchall()
-    scans = [row["detail"] for row in rows if is_wide(row["detail"]) and not is_narrow(row["detail"])]
-    assert scans == []
+    return [row["detail"] for row in rows if is_wide(row["detail"]) and not is_narrow(row["detail"])]
 
 
 def is_wide(detail: str) -> bool:

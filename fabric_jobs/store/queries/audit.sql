@@ -54,6 +54,19 @@ select t.name, t.attempt from tasks t join activations a on a.activation_id = t.
 where a.project_id <> '' and t.attempt > 0
   and not exists (select 1 from attempts x where x.task_id = t.task_id and x.attempt = t.attempt) order by t.task_id;
 
+-- name: wrong_totals
+-- What is kept of ended tasks is what they come to, also of dead records.
+select what, name from (
+  select 'activation' as what, activation_id as name, node, state, count, sent from task_totals
+  union all
+  select 'activation', activation_id, node, state, -count(*), -sum(sent) from tasks
+  where activation_id is not null and state not in ('QUEUED', 'STARTING', 'ACTIVE') group by activation_id, node, state
+) where name in (select activation_id from activations where project_id <> '')
+group by what, name, node, state having sum(count) <> 0 or sum(sent) <> 0
+union all
+select 'channel', c.channel_id from channels c join activations a on a.activation_id = c.activation_id
+where a.project_id <> '' and c.dead <> (select count(*) from dead_letters d where d.channel_id = c.channel_id);
+
 -- name: attempt_names
 -- What the directory of every attempt is called: by its handle, once it has one.
 select a.handle, t.name || '-' || a.attempt as name from attempts a join tasks t on t.task_id = a.task_id;

@@ -18,7 +18,6 @@ select body from dead_letters where dead_letter_id = :dead_letter_id;
 -- The oldest first, filtered; null takes all.
 select * from dead_letter_rows
 where project_id = :project_id
-  and (:activation_id is null or activation_id = :activation_id)
   and (:skill_name is null or skill_name = :skill_name)
   and (:retried is null or (retried_as is not null) = :retried)
   and (:contains is null or instr(error ->> 'reason', :contains) > 0)
@@ -28,7 +27,23 @@ order by dead_letter_id limit :limit offset :skip;
 -- How many there are, filtered in the same way.
 select count(*) as count from dead_letter_rows
 where project_id = :project_id
-  and (:activation_id is null or activation_id = :activation_id)
+  and (:skill_name is null or skill_name = :skill_name)
+  and (:retried is null or (retried_as is not null) = :retried)
+  and (:contains is null or instr(error ->> 'reason', :contains) > 0);
+
+-- name: dead_letters_of_activation
+-- The same of one activation: a statement that could do both would read the letters of all.
+select * from dead_letter_rows
+where project_id = :project_id and activation_id = :activation_id
+  and (:skill_name is null or skill_name = :skill_name)
+  and (:retried is null or (retried_as is not null) = :retried)
+  and (:contains is null or instr(error ->> 'reason', :contains) > 0)
+order by dead_letter_id limit :limit offset :skip;
+
+-- name: dead_letters_of_activation_count
+-- How many of one activation there are.
+select count(*) as count from dead_letter_rows
+where project_id = :project_id and activation_id = :activation_id
   and (:skill_name is null or skill_name = :skill_name)
   and (:retried is null or (retried_as is not null) = :retried)
   and (:contains is null or instr(error ->> 'reason', :contains) > 0);
@@ -36,11 +51,6 @@ where project_id = :project_id
 -- name: dead_letter_counts
 -- How many records of an activation are dead.
 select on_error, count(*) as count from dead_letters where activation_id = :activation_id group by on_error;
-
--- name: dead_letters_by_node
--- How many records of an activation are dead, by their consumer.
-select c.node, count(*) as count from dead_letters d join channels c using (channel_id)
-where d.activation_id = :activation_id group by c.node;
 
 -- name: first_dead_letter
 -- What an activation tells of them.

@@ -85,6 +85,10 @@ delete from dead_letters where dead_letter_id in (
 -- Some tasks.
 delete from tasks where task_id in (select task_id from tasks where activation_id = :activation_id limit :limit);
 
+-- name: prune_task_totals
+-- What its tasks came to.
+delete from task_totals where activation_id = :activation_id;
+
 -- name: prune_channels
 -- Some channels.
 delete from channels where channel_id in (

@@ -17,7 +17,6 @@ select * from tasks where project_id = :project_id and name = :name;
 -- The newest tasks, filtered; null takes all.
 select * from tasks
 where project_id = :project_id
-  and (:activation_id is null or activation_id = :activation_id)
   and (:skill_name is null or skill_name = :skill_name)
   and (:action_name is null or action_name = :action_name)
   and (:state is null or state = :state)
@@ -29,7 +28,28 @@ order by task_id desc limit :limit offset :skip;
 -- The same, the oldest first.
 select * from tasks
 where project_id = :project_id
-  and (:activation_id is null or activation_id = :activation_id)
+  and (:skill_name is null or skill_name = :skill_name)
+  and (:action_name is null or action_name = :action_name)
+  and (:state is null or state = :state)
+  and (:agent is null or exists (select 1 from activations
+    where activations.activation_id = tasks.activation_id and kind = 'agent' and name = :agent))
+order by task_id limit :limit offset :skip;
+
+-- name: tasks_of_activation
+-- The same of one activation: a statement that could do both would read the tasks of all. The newest first.
+select * from tasks
+where project_id = :project_id and activation_id = :activation_id
+  and (:skill_name is null or skill_name = :skill_name)
+  and (:action_name is null or action_name = :action_name)
+  and (:state is null or state = :state)
+  and (:agent is null or exists (select 1 from activations
+    where activations.activation_id = tasks.activation_id and kind = 'agent' and name = :agent))
+order by task_id desc limit :limit offset :skip;
+
+-- name: tasks_of_activation_oldest
+-- The same, the oldest first.
+select * from tasks
+where project_id = :project_id and activation_id = :activation_id
   and (:skill_name is null or skill_name = :skill_name)
   and (:action_name is null or action_name = :action_name)
   and (:state is null or state = :state)
@@ -45,13 +65,12 @@ select * from tasks where activation_id = :activation_id and state in ('QUEUED',
 -- The stream tasks of an activation, ended ones too.
 select * from tasks where activation_id = :activation_id and receives = 'stream' order by task_id;
 
--- name: task_counts
--- How many tasks of each node are in each state.
-select node, state, count(*) as count from tasks where activation_id = :activation_id group by node, state;
-
--- name: sent_by_node
--- How many records the tasks of each node committed.
-select node, sum(sent) as sent from tasks where activation_id = :activation_id group by node;
+-- name: totals_by_node
+-- How many tasks of each node are in each state, what they sent, and when they ran.
+select node, state, count, sent, started_at, ended_at from task_totals where activation_id = :activation_id
+union all
+select node, state, count(*), sum(sent), min(started_at), null from tasks
+where activation_id = :activation_id and state in ('QUEUED', 'STARTING', 'ACTIVE') group by node, state;
 
 -- name: live_daemons
 -- The programs that listen.

@@ -13,9 +13,3 @@ select coalesce(sum(next_offset), 0) as appended, coalesce(sum(size), 0) as byte
 -- name: other_totals
 -- Records that were given up, and the number of the last event.
 select (select count(*) from dead_letters) as dead_letters, (select coalesce(max(number), 0) from events) as events;
-
--- name: task_spans
--- When the tasks of each node of an activation ran.
-select node, min(started_at) as started_at, max(ended_at) as ended_at,
-  sum(state in ('QUEUED', 'STARTING', 'ACTIVE')) as live, sum(state in ('FAILED', 'TIMEOUT', 'CANCELLED')) as failed
-from tasks where activation_id = :activation_id group by node;
