@@ -41,6 +41,13 @@ class LaunchAttempt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AskWhetherItRuns:
+    """The time of an attempt is up; what its place has waited for is not its program's time."""
+
+    task: Task
+
+
+@dataclass(frozen=True, kw_only=True)
 class StopAttempt:
     """Ask, wait, force."""
 
@@ -91,6 +98,7 @@ Decision = (
     CreateTasks
     | StartTask
     | LaunchAttempt
+    | AskWhetherItRuns
     | StopAttempt
     | FinishTask
     | CallRecords
@@ -162,11 +170,13 @@ def _for_task(snapshot: Snapshot, task: Task) -> list[Decision]:
     if task.state is TaskState.QUEUED:
         return [_start(snapshot, task)] if task.receives == "stream" else []
     deadline = deadline_of(task, snapshot.plan.nodes[task.node].action)
-    if deadline is not None and snapshot.now >= deadline:
-        return [StopAttempt(task=task)]
-    decisions: list[Decision] = [] if deadline is None else [LookAgain(at=deadline)]
+    is_late = deadline is not None and snapshot.now >= deadline
+    decisions: list[Decision] = [] if deadline is None or is_late else [LookAgain(at=deadline)]
     if task.task_id not in snapshot.accepted:  # whatever its state: another engine may have moved it a moment ago
         decisions.append(LaunchAttempt(task=task))
+    elif is_late:
+        runs = task.task_id in snapshot.running_late
+        decisions.append(StopAttempt(task=task) if runs else AskWhetherItRuns(task=task))
     return decisions
 
 

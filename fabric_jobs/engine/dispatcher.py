@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fabric_jobs.engine import finish as ends
 from fabric_jobs.engine.create import Advanced, advance, create_tasks
 from fabric_jobs.engine.decide import (
+    AskWhetherItRuns,
     AwaitSlot,
     CallRecords,
     CancelActivation,
@@ -69,6 +70,8 @@ class Dispatcher:
             case StopAttempt(task=task):
                 work, place, handle = self._work(snapshot, task), snapshot.activation.executor, self._handle(task)
                 self._places.stop(work, place, handle, self._settings.grace_seconds)
+            case AskWhetherItRuns(task=task):
+                self._places.ask(self._work(snapshot, task), snapshot.activation.executor, self._handle(task))
             case FinishTask(task=task, exit=ended):
                 output = self._places.output(task)
                 return self._launch_all(snapshot, self._finish(snapshot, task, ended, output))

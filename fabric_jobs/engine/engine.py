@@ -19,9 +19,8 @@ from fabric_jobs.engine.dispatcher import Dispatcher
 from fabric_jobs.engine.faults import Faults
 from fabric_jobs.engine.feeds import Feeds
 from fabric_jobs.engine.invoke import Beginning, Invocation, invoke
-from fabric_jobs.engine.lanes import RETRY_SECONDS, Work
+from fabric_jobs.engine.lanes import RETRY_SECONDS
 from fabric_jobs.engine.launch import Issuing
-from fabric_jobs.engine.output import NOTHING
 from fabric_jobs.engine.places import Places
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.engine.retry import retries_of, retry
@@ -29,10 +28,10 @@ from fabric_jobs.engine.settle import abandon
 from fabric_jobs.engine.slots import free_slots
 from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.engine.wakes import Wakes
-from fabric_jobs.engine.works import Works
-from fabric_jobs.errors import FabricJobsError, InvalidInput, PlaceUnavailable
-from fabric_jobs.executors.base import AttemptSpec, Executor, Inside
-from fabric_jobs.records import DeadLetter, SavedDefinition, Task
+from fabric_jobs.engine.works import Works, given_up
+from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
+from fabric_jobs.executors.base import Executor
+from fabric_jobs.records import DeadLetter, SavedDefinition
 from fabric_jobs.routing import Plan
 from fabric_jobs.settings import Settings, cpu_count
 from fabric_jobs.shell import Shell
@@ -54,10 +53,6 @@ def _make_calls(store: Store, executors: Mapping[str, Executor], settings: Setti
     return Calls(store, executors, settings, issuing)
 
 
-def _unmakable(inside: Inside) -> AttemptSpec:
-    raise InvalidInput("its activation has been given up")
-
-
 class Engine:
     """One thread that looks after all activations of an owner."""
 
@@ -68,7 +63,7 @@ class Engine:
         self._wakes = Wakes()
         self._shells = issuing.shells
         self._faults = Faults(settings.lost_limit)
-        self._places = Places(executors, self._wakes, self._faults, self._accepted)
+        self._places = Places(executors, self._wakes, self._faults)
         self._calls: Calls | None = None
         self._making_calls = threading.Lock()
         self._make_calls: Callable[[], Calls] = partial(_make_calls, store, executors, settings, issuing)
@@ -215,7 +210,7 @@ class Engine:
             for task in tasks.live(self._store.read, activation_id):
                 attempt = tasks.attempt(self._store.read, task.task_id, task.attempt)
                 if task.kind == "job" and attempt is not None and attempt.handle:
-                    work = Work(task=task, make=_unmakable, read=lambda *_: NOTHING)
+                    work = given_up(task)
                     self._places.stop(work, attempt.executor, attempt.handle, 0)
                 self._places.forget(task)
             self._store.write(lambda tx: abandon(tx, activation_id, cause)).result()
@@ -242,11 +237,8 @@ class Engine:
             taken,
             exits={task.task_id: exits[key] for task in taken.live if (key := (task.task_id, task.attempt)) in exits},
             accepted=self._places.in_hand(taken.live, now),
+            running_late=self._places.running(taken.live),
             now=now,
             free_slots=free_slots(sql, self._settings, taken.activation.executor),
             cpus=cpu_count(),
         )
-
-    def _accepted(self, task: Task, handle: str) -> None:
-        """Runs in the thread of a lane."""
-        self._store.write_soon(lambda tx: tasks.activate(tx, task, handle))

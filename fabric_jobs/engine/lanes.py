@@ -28,6 +28,8 @@ class Work:
     task: Task
     make: Callable[[Inside], AttemptSpec]  # raises InvalidInput when the program cannot be started whatever one tries
     read: Callable[[Executor, str, AttemptExit], Output]  # what its end needs of its output
+    note: Callable[[str], None]  # its place has accepted it, under this handle
+    postpone: Callable[[bool], None]  # its time was up while its place waited for something; whether it still does
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,15 @@ class Stop:
     grace: float
 
 
-Wish = Start | Look | Stop
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """Tell whether the program of an attempt runs, or its place still waits for something."""
+
+    work: Work
+    handle: str
+
+
+Wish = Start | Look | Stop | Ask
 
 
 class Hearing(Protocol):
@@ -65,6 +75,9 @@ class Hearing(Protocol):
 
     def ended(self, task: Task, ended: AttemptExit, output: Output) -> None:
         """It is over."""
+
+    def answered(self, task: Task, *, waits: bool) -> None:
+        """Its place still waits for something, or its program runs."""
 
     def in_trouble(self, task: Task, reason: str) -> None:
         """Nobody can tell, or do anything, now; what was wished is to be wished again."""
@@ -138,6 +151,8 @@ class Lane:
                 self._guarded(work, lambda: self._start(executor, work))
             case Look(work=work, handle=handle):
                 self._guarded(work, lambda: self._look(executor, work, handle))
+            case Ask(work=work, handle=handle):
+                self._guarded(work, lambda: self._hearing.answered(work.task, waits=executor.note(handle).waits))
             case Stop(work=work, handle=handle, grace=grace):
                 self._guarded(work, lambda: self._stop(executor, work, handle, grace))
 

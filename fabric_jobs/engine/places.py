@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fabric_jobs.clock import steady
 from fabric_jobs.engine.faults import Faults
-from fabric_jobs.engine.lanes import RETRY_SECONDS, Lane, Look, Start, Stop, Work
+from fabric_jobs.engine.lanes import RETRY_SECONDS, Ask, Lane, Look, Start, Stop, Work
 from fabric_jobs.engine.output import NOTHING, Output
 from fabric_jobs.engine.wakes import Wakes
 from fabric_jobs.executors.base import AttemptExit, Executor
@@ -27,6 +27,7 @@ class Ended:
 
 @dataclass(kw_only=True)
 class _Known:
+    work: Work
     task: Task  # as it was when its attempt was begun
     place: str
     handle: str = ""  # empty: it is not accepted yet
@@ -35,6 +36,9 @@ class _Known:
     )
     trouble: str = ""  # why it came to nothing
     stopping: float | None = None  # the grace that was given
+    asked: bool = False  # whether its program runs
+    waited: bool = False  # its place waited for something when its time was up
+    runs: bool = False  # its program did
     ended: Ended | None = None
 
 
@@ -46,13 +50,10 @@ class Places:
         executors: Mapping[str, Executor],
         wakes: Wakes,
         faults: Faults,
-        on_accepted: Callable[[Task, str], None],
     ) -> None:
-        """`on_accepted(task, handle)` is called in the thread of a lane when an attempt is in the hands of its place."""
         self._executors = executors
         self._wakes = wakes
         self._faults = faults
-        self._on_accepted = on_accepted
         self._lanes: dict[str, Lane] = {}
         self._known: dict[int, _Known] = {}  # by task
         self._ended: dict[str, dict[int, _Known]] = {}  # those that have ended, by activation and task
@@ -78,6 +79,13 @@ class Places:
                 return
             known.stopping = grace
         self._lane(place).post(Stop(work=work, handle=handle, grace=grace))
+
+    def ask(self, work: Work, place: str, handle: str) -> None:
+        """Find out whether the program of an attempt runs whose time is up; its place may wait for something."""
+        known = self._keep(work, place, handle)
+        if not known.asked:
+            known.asked = True
+            self._lane(place).post(Ask(work=work, handle=handle))
 
     def forget(self, task: Task) -> None:
         """The attempt is over and done with."""
@@ -105,6 +113,11 @@ class Places:
                 for task in live
                 if (known := self._current(task)) and (known.again_at is None or known.again_at > now)
             )
+
+    def running(self, live: Iterable[Task]) -> frozenset[int]:
+        """Return the tasks whose program runs, as far as that was asked: their time is their own."""
+        with self._lock:
+            return frozenset(task.task_id for task in live if (known := self._current(task)) and known.runs)
 
     def handle(self, task: Task) -> str:
         """Return the handle of the current attempt; empty when no place has accepted it, as far as is known here."""
@@ -141,7 +154,7 @@ class Places:
             is_new = not known.handle
             known.handle, known.trouble, known.again_at = handle, "", None
         if is_new:
-            self._on_accepted(task, handle)
+            known.work.note(handle)
 
     def ended(self, task: Task, ended: AttemptExit, output: Output = NOTHING) -> None:
         """See `lanes.Hearing`."""
@@ -153,6 +166,18 @@ class Places:
             self._ended.setdefault(str(task.activation_id), {})[task.task_id] = known
         self._wakes.put(str(task.activation_id))
 
+    def answered(self, task: Task, *, waits: bool) -> None:
+        """See `lanes.Hearing`."""
+        with self._lock:
+            known = self._current(task)
+            if known is None:
+                return
+            is_late = waits or known.waited
+            known.asked, known.waited, known.runs = False, known.waited or waits, not waits
+        if is_late:
+            known.work.postpone(waits)
+        self._wakes.put(str(task.activation_id))
+
     def in_trouble(self, task: Task, reason: str) -> None:
         """See `lanes.Hearing`."""
         moment = steady() + RETRY_SECONDS
@@ -160,7 +185,7 @@ class Places:
             known = self._current(task)
             if known is None:
                 return
-            known.trouble, known.again_at, known.stopping = reason, moment, None
+            known.trouble, known.again_at, known.stopping, known.asked = reason, moment, None, False
         self._wakes.put_at(str(task.activation_id), moment)
 
     def _current(self, task: Task) -> _Known | None:
@@ -171,7 +196,7 @@ class Places:
         with self._lock:
             known = self._current(work.task)
             if known is None:
-                known = self._known[work.task.task_id] = _Known(task=work.task, place=place)
+                known = self._known[work.task.task_id] = _Known(work=work, task=work.task, place=place)
             known.handle = known.handle or handle
             known.again_at = None
             return known

@@ -23,6 +23,7 @@ class Snapshot:
     streams: Mapping[str, Task]  # node -> its stream task, ended or not
     exits: Mapping[int, AttemptExit] = field(default_factory=dict)  # task_id -> how its attempt ended
     accepted: frozenset[int] = frozenset()  # tasks whose attempt this process has handed to an executor
+    running_late: frozenset[int] = frozenset()  # tasks whose program runs, asked when their time was up
     now: float = 0.0  # by the steady clock
     free_slots: int = 0  # message tasks that may start beyond the one that each node is sure of
     cpus: int = 1

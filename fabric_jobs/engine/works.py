@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from fabric_jobs.clock import steady
 from fabric_jobs.engine.lanes import Work
 from fabric_jobs.engine.launch import Issuing, attempt_spec, process_of
 from fabric_jobs.engine.output import NOTHING, Output, ended_well, last_lines, output_of
@@ -14,6 +15,19 @@ from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import Node
 from fabric_jobs.settings import Settings
 from fabric_jobs.store import Store, tasks
+
+ASK_SECONDS = 1.0  # between two questions whether a place still waits for what an attempt needs; at least
+
+
+def given_up(task: Task) -> Work:
+    """Return the work of an attempt that is only to be stopped: nobody can look at its activation."""
+
+    def make(inside: Inside) -> AttemptSpec:
+        raise InvalidInput("its activation has been given up")
+
+    return Work(
+        task=task, make=make, read=lambda *_: NOTHING, note=lambda handle: None, postpone=lambda still_waits: None
+    )
 
 
 class Works:
@@ -30,6 +44,8 @@ class Works:
             task=task,
             make=partial(self._make, activation, task, node),
             read=partial(self._read, task, node),
+            note=partial(self._note, task),
+            postpone=partial(self._postpone, task, node.action.timeout or 0.0),
         )
 
     def workspace_of(self, activation: Activation, task: Task, node: Node) -> str:
@@ -49,6 +65,14 @@ class Works:
         if segment is None:  # an older version let a program acknowledge records that it did not hold
             raise InvalidInput("its record is not there any more: another task had acknowledged it")
         return segment.part(task.record_offset, 1).bytes.rstrip(b"\n")
+
+    def _note(self, task: Task, handle: str) -> None:
+        self._store.write_soon(lambda tx: tasks.activate(tx, task, handle))
+
+    def _postpone(self, task: Task, timeout: float, still_waits: bool) -> None:
+        """What a place waits for is not the program's time: count that from now on, or ask again soon."""
+        begun_at = steady() - (timeout - max(ASK_SECONDS, timeout / 10) if still_waits else 0.0)
+        self._store.write(lambda tx: tasks.postpone(tx, task, begun_at)).result()
 
     def _read(self, task: Task, node: Node, executor: Executor, handle: str, ended: AttemptExit) -> Output:
         now = tasks.find(self._store.read, task.task_id)

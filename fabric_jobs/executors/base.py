@@ -101,6 +101,7 @@ class Note(NamedTuple):
 
     doing: str = ""  # what keeps the program from running yet, such as `installing requirements`; empty once it runs
     remarks: tuple[str, ...] = ()  # what this place does not carry out; they stay
+    waits: bool = False  # for the place itself, such as for an image: that is not the program's time
 
 
 @dataclass(frozen=True, kw_only=True)

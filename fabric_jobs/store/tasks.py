@@ -121,6 +121,11 @@ def activate(tx: Tx, task: Task, handle: str) -> None:
         _moved(tx, task, TaskState.ACTIVE, attempt=task.attempt)
 
 
+def postpone(tx: Tx, task: Task, begun_at: float) -> None:
+    """Count the time of the current attempt from another moment on, by the steady clock."""
+    tx.run("postpone_task", task_id=task.task_id, attempt=task.attempt, begun_at=begun_at)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ending:
     """How an attempt ended."""

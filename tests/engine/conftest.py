@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fabric_jobs.engine import engine, places
+from fabric_jobs.engine import engine, places, works
 from tests.engine.bench import Bench
 
 
@@ -15,6 +15,7 @@ from tests.engine.bench import Bench
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (engine, places):
         monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(works, "ASK_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fabric_jobs.engine.decide import (
+    AskWhetherItRuns,
     AwaitSlot,
     CancelActivation,
     CreateTasks,
@@ -188,7 +189,10 @@ def test_the_timeout_stops_an_attempt_and_is_waited_for_before(state: TaskState)
     accepted = frozenset({1})
     before = snapshot(limited, live=(live,), accepted=accepted, now=1009.9)
     assert decide(before) == [LookAgain(at=1010.0)]
-    assert decide(replace(before, now=1010.0)) == [StopAttempt(task=live)]
+    after = replace(before, now=1010.0)
+    assert decide(after) == [AskWhetherItRuns(task=live)]
+    assert decide(replace(after, running_late=accepted)) == [StopAttempt(task=live)]
+    assert decide(replace(after, accepted=frozenset())) == [LaunchAttempt(task=live)]
 
 
 def test_another_try_has_its_own_timeout() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.executors.base import AttemptExit, AttemptSpec, Inside
+from fabric_jobs.executors.base import AttemptExit, AttemptSpec, Inside, Note
 from fabric_jobs.executors.fake import FakeExecutor
 from fabric_jobs.states import ActivationState
 from fabric_jobs.store import tasks
@@ -144,3 +144,17 @@ def _finished(bench: Bench) -> str:
     bench.until(lambda: set(bench.place.specs) - known)
     bench.place.finish((set(bench.place.specs) - known).pop(), 0)
     return activation_id
+
+
+def test_what_a_place_waits_for_is_not_the_time_of_the_program(bench: Bench) -> None:
+    save_skill(bench.store, skill_document("a", timeout=0.2))
+    activation_id = bench.invoke("skill", "a")
+    bench.until(lambda: bench.place.specs)
+    (name,) = bench.place.specs
+    bench.place.notes[name] = Note(doing="pulling an image", waits=True)
+    started_at = bench.tasks()[0].not_before_at
+    bench.until(lambda: bench.tasks()[0].not_before_at > started_at)
+    assert bench.place.stopped == []
+    bench.place.notes[name] = Note()
+    ended = bench.ended(activation_id)
+    assert ended.cause == "skill 'a' failed: it ran longer than its timeout of 0.2 s"

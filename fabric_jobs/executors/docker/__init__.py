@@ -130,7 +130,7 @@ class DockerExecutor:
         """Read what keeps the program from running yet, and where its workspace is when not at its own path."""
         directory = self._directory(handle)
         doing, remarks = (_text(directory / name) for name in (making.NOTE, making.REMARKS))
-        return Note(doing=doing[:NOTE_LENGTH], remarks=tuple(remarks.splitlines()))
+        return Note(doing=doing[:NOTE_LENGTH], remarks=tuple(remarks.splitlines()), waits=bool(doing))
 
     def remove(self, handle: str) -> None:
         """Delete the directory of an ended attempt; its container went when it ended."""

@@ -100,6 +100,10 @@ where task_id = :task_id and state = 'QUEUED' and cancel_requested = 0;
 -- STARTING to ACTIVE.
 update tasks set state = 'ACTIVE' where task_id = :task_id and attempt = :attempt and state = 'STARTING';
 
+-- name: postpone_task
+-- Its place had to wait for something, which is not the program's time.
+update tasks set not_before_at = :begun_at where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE');
+
 -- name: requeue_task
 -- STARTING or ACTIVE back to QUEUED, since its attempt ended and tries are left.
 update tasks set state = 'QUEUED', lost = lost + :lost, failures = :failures, failed_at = :failed_at, careful = :careful,
