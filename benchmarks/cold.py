@@ -47,12 +47,12 @@ def main() -> None:
     with workspace() as root:
         generate_skill("job", root, "job")
         invoke(root)
-        imports = [sys.executable, "-c", "import uvicorn, starlette.applications"]
-        pairs = measure(wanted.pairs * wanted.runs, lambda: invoke(root), lambda: run(imports, root))
-        report("one-shot invoke", "ms", pairs, "wanted <= 3", as_json=wanted.json)
         click = [sys.executable, "-c", "import click"]
         pairs = measure(wanted.pairs * wanted.runs, lambda: run([COMMAND, "--help"], root), lambda: run(click, root))
         report("--help", "ms", pairs, "wanted <= 2", as_json=wanted.json)
+        imports = [sys.executable, "-c", "import uvicorn, starlette.applications"]
+        pairs = measure(wanted.pairs * wanted.runs, lambda: invoke(root), lambda: run(imports, root))
+        report("one-shot invoke", "ms", pairs, "wanted <= 2", as_json=wanted.json)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fabric_jobs.client.gateway import Gateway
+from fabric_jobs.runtime.fabric_skill.http import Connection
 from fabric_jobs.shipped import examples_dir
 from fabric_jobs.state_dir import read_address
 
@@ -37,13 +38,15 @@ class Pair:
         return self.ours / self.baseline
 
 
-def arguments(description: str, **defaults: int | tuple[str, ...]) -> argparse.Namespace:
-    """Parse --pairs, --json and one option for each default: a number, or one of some words, the first if none is given."""
+def arguments(description: str, **defaults: bool | int | tuple[str, ...]) -> argparse.Namespace:
+    """Parse --pairs, --json and one option for each default: a switch, a number, or one of some words, by default the first."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--pairs", type=int, default=5, help="how often both are measured, in turn")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     for name, value in defaults.items():
-        if isinstance(value, tuple):
+        if isinstance(value, bool):
+            parser.add_argument(f"--{name}", action="store_true")
+        elif isinstance(value, tuple):
             parser.add_argument(f"--{name}", choices=value, default=value[0])
         else:
             parser.add_argument(f"--{name}", type=int, default=value)
@@ -93,10 +96,10 @@ def workspace() -> Iterator[Path]:
 
 
 @contextmanager
-def owner(root: Path) -> Iterator[Gateway]:
-    """Serve a workspace by a process of its own; yield its gateway."""
+def owner(root: Path, **variables: str) -> Iterator[Gateway]:
+    """Serve a workspace by a process of its own, with some variables more; yield its gateway."""
     command = [sys.executable, "-m", "fabric_jobs", "serve", "--state-dir", str(root / ".fabric-jobs")]
-    process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL, env={**os.environ, **variables})
     try:
         while read_address(root / ".fabric-jobs") is None:
             if process.poll() is not None:
@@ -116,6 +119,36 @@ def owner_rss(root: Path) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     raise RuntimeError("no VmRSS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What the owner of a workspace has used (Linux)."""
+
+    cpu: float  # seconds, of the process alone
+    rss: int  # KiB that are resident now
+    threads: int
+    descriptors: int
+    commits: int  # transactions since its start
+
+
+def usage(root: Path) -> Usage:
+    """Look at the owner of a workspace."""
+    address = read_address(root / ".fabric-jobs")
+    assert address is not None
+    process = Path(f"/proc/{address.pid}")
+    times = (process / "stat").read_text().rpartition(")")[2].split()
+    connection = Connection(address.socket, address.token)
+    counters = connection.request("GET", "/metrics").body.decode()
+    connection.close()
+    commits = next(line for line in counters.splitlines() if line.startswith("fabric_jobs_commits_total "))
+    return Usage(
+        cpu=(int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK"),
+        rss=owner_rss(root),
+        threads=len(os.listdir(process / "task")),
+        descriptors=len(os.listdir(process / "fd")),
+        commits=int(float(commits.split()[1])),
+    )
 
 
 def write_skill(

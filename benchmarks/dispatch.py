@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.common import arguments, environment, measure, owner, report, workspace, write_skill
+from benchmarks.common import arguments, environment, measure, owner, report, usage, workspace, write_skill
 from fabric_jobs.client.gateway import Gateway
 
 PROGRAM = """
@@ -58,12 +58,15 @@ def main() -> None:
                     "channelId": "x" * 24,
                 }
             )
+            before = usage(root).commits
             pairs = measure(
                 wanted.pairs,
                 lambda: ours(gateway, wanted.tasks),
                 lambda: baseline(source / "actions" / "noop" / "main.py", message, wanted.tasks),
             )
-    report("dispatch", "ms/task", pairs, "wanted <= 1.4, goal 1.1", as_json=wanted.json, tasks=wanted.tasks)
+            commits = (usage(root).commits - before) / (wanted.tasks * wanted.pairs)
+    more = {"tasks": wanted.tasks, "transactions for each": commits}
+    report("dispatch", "ms/task", pairs, "wanted <= 1.15", as_json=wanted.json, **more)
 
 
 if __name__ == "__main__":

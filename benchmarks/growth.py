@@ -1,106 +1,124 @@
-"""What the last activations of many cost, against the first ones: the owner's memory, its CPU, and the time of each.
+"""What the last of many tasks cost against the first ones, and an invocation where much has ended against one where nothing has.
 
-Half of them run a job that does nothing, half call a daemon. Nothing may grow with what has ended.
+Nothing may grow with what has ended: neither the time of a message task, nor the owner's CPU and memory, nor an invocation.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import statistics
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.common import arguments, owner, owner_rss, workspace, write_action, write_daemon
+from benchmarks.common import Usage, arguments, owner, usage, workspace, write_action, write_agent, write_skill
 from fabric_jobs.client.gateway import Gateway
-from fabric_jobs.state_dir import read_address
+from fabric_jobs.store.audit import snapshot
+from fabric_jobs.store.totals import by_node
 from fabric_jobs.workspace import run as verbs
-from fabric_jobs.workspace.run import Target
 from fabric_jobs.workspace.tree import Workspace
 
-AT_ONCE = 4
-BLOCK = 1000  # activations that are measured together
-DAEMON = """
-import os
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("Content-Length", "13")
-        self.end_headers()
-        self.wfile.write(b'{"payload":1}')
-    def log_message(self, *words):
-        pass
-ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+BLOCK = 1000  # tasks that are measured together
+MADE_ONCE = 200  # tasks before the first block
+LOOK_SECONDS = 0.05
+INVOCATIONS = 100  # in each of the two workspaces
+WORKERS = 2
+SOURCE = """
+from fabric_skill import message, send_message
+for n in range(message()["payload"]):
+    send_message(n)
+"""
+PROGRAM = """
+import json, sys
+print(json.loads(sys.argv[-1])["payload"])
 """
 
 
-@dataclass(frozen=True)
-class Block:
-    """What some activations cost."""
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """How far an activation was, and what the owner had used."""
 
-    rss: int  # KiB, at their end
-    cpu: float  # milliseconds of the owner for each
-    seconds: float  # from the first to the last
-
-
-def cpu_of(root: Path) -> float:
-    """Return the CPU seconds that the owner has used."""
-    address = read_address(root / ".fabric-jobs")
-    assert address is not None
-    fields = Path(f"/proc/{address.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    ended: int
+    at: float
+    used: Usage
 
 
-def run(root: Path, gateways: list[Gateway], targets: tuple[Target, ...], count: int) -> Block:
-    """Run some activations, a few at a time."""
-    cpu, started = cpu_of(root), time.perf_counter()
+def watched(root: Path, activation_id: str, moments: list[int]) -> Iterator[Moment]:
+    """Yield the moments at which so many tasks had ended; the owner is not asked, for that would cost it something."""
+    for wanted in moments:
+        while (ended := _ended(root, activation_id)) < wanted:
+            time.sleep(LOOK_SECONDS)
+        yield Moment(ended=ended, at=time.perf_counter(), used=usage(root))
 
-    def some(number: int) -> None:
-        for each in range(number, count, AT_ONCE):
-            target = targets[each // AT_ONCE % len(targets)]
-            activation_id = verbs.start(gateways[number], target, {"payload": each}, root)
-            verbs.check_ended_well(verbs.follow(gateways[number], activation_id, lambda nodes: 30.0))
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        for _ in threads.map(some, range(AT_ONCE)):
-            pass
-    return Block(owner_rss(root), (cpu_of(root) - cpu) / count * 1000, time.perf_counter() - started)
+def _ended(root: Path, activation_id: str) -> int:
+    with snapshot(root / ".fabric-jobs" / "state.db", lambda: False) as sql:
+        return sum(found.states.get("COMPLETE", 0) for found in by_node(sql, activation_id).values())
+
+
+def cost(begin: Moment, end: Moment) -> tuple[float, float]:
+    """Return milliseconds, and those of the owner's CPU, for each task between two moments."""
+    count = end.ended - begin.ended
+    return (end.at - begin.at) / count * 1000, (end.used.cpu - begin.used.cpu) / count * 1000
+
+
+@contextmanager
+def served() -> Iterator[tuple[Path, Gateway]]:
+    """Yield a workspace with the skills of this benchmark, and its gateway."""
+    with workspace() as root:
+        write_skill(root, "source", SOURCE)
+        write_skill(root, "each", PROGRAM, workers=WORKERS, warm=True)
+        write_agent(root, "growth", "source", "each")
+        keys: dict[str, object] = {"type": "job", "receives": "message", "response": "stdout", "command": ["/bin/true"]}
+        write_action(root, "nothing", "", keys)
+        with owner(root) as gateway:
+            verbs.save_skill(gateway, Workspace(root), "nothing", None)
+            yield root, gateway
+
+
+def invoke(gateway: Gateway) -> float:
+    """Return the milliseconds of one invocation, from the request to its record."""
+    started = time.perf_counter()
+    record = gateway.post("/skillinvoke/nothing/inputs/request?sync=true", {"payload": 0})
+    verbs.check_ended_well(record)
+    return (time.perf_counter() - started) * 1000
 
 
 def main() -> None:
     """Measure and print."""
-    wanted = arguments(__doc__ or "", activations=20_000)
-    with workspace() as root:
-        keys: dict[str, object] = {"type": "job", "receives": "message", "response": "stdout", "command": ["/bin/true"]}
-        write_action(root, "nothing", "", keys)
-        write_daemon(root, "listens", DAEMON)
-        with owner(root) as gateway:
-            gateways = [Gateway(root / ".fabric-jobs") for _ in range(AT_ONCE)]
-            targets = tuple(verbs.save_skill(gateway, Workspace(root), name, None) for name in ("nothing", "listens"))
-            run(root, gateways, targets, BLOCK)  # what is made once
-            blocks = []
-            for _ in range(max(2, wanted.activations // BLOCK - 1)):
-                blocks.append(run(root, gateways, targets, BLOCK))
-                print(f"  {blocks[-1]}", file=sys.stderr, flush=True)
-    first, last = blocks[0], blocks[-1]
+    wanted = arguments(__doc__ or "", tasks=50_000)
+    with served() as (root, gateway):
+        target = verbs.save_agent(gateway, Workspace(root), "growth", None)
+        activation_id = verbs.start(gateway, target, {"payload": wanted.tasks}, root)
+        last = max(wanted.tasks - BLOCK, MADE_ONCE + BLOCK)
+        seen = []
+        for moment in watched(root, activation_id, [MADE_ONCE, MADE_ONCE + BLOCK, last, wanted.tasks]):
+            seen.append(moment)
+            print(f"  {moment}", file=sys.stderr, flush=True)
+        verbs.check_ended_well(verbs.follow(gateway, activation_id, lambda nodes: 30.0))
+        with served() as (_, other):
+            pairs = [(invoke(gateway), invoke(other)) for _ in range(INVOCATIONS)]
+    first, end = cost(seen[0], seen[1]), cost(seen[2], seen[3])
+    invocations = tuple(map(statistics.median, zip(*pairs, strict=True)))
     found = {
-        "memory": last.rss / first.rss,
-        "CPU": last.cpu / first.cpu,
-        "time": last.seconds / first.seconds,
+        "time": end[0] / first[0],
+        "CPU": end[1] / first[1],
+        "invocation": invocations[0] / invocations[1],
+        "memory": seen[3].used.rss / seen[1].used.rss,
     }
     if wanted.json:
-        print(
-            json.dumps({"ratio": max(found.values()), "ours": last.rss, "baseline": first.rss, "unit": "KiB", **found})
-        )
+        values = {"ours": end[1], "baseline": first[1], "unit": "ms CPU/task"}
+        print(json.dumps({"ratio": max(found.values()), **values, **found}))
         return
     for name, ratio in found.items():
         print(f"growth, {name}: {ratio:.2f} x, wanted <= 1.1")
-    print(f"  first: {first}\n  last: {last}\n  activations: {wanted.activations}")
+    print(f"  ms and ms of CPU for each task: first {first[0]:.1f}, {first[1]:.2f}; last {end[0]:.1f}, {end[1]:.2f}")
+    print(
+        f"  ms an invocation: {invocations[0]:.1f} where {wanted.tasks:,} tasks have ended, {invocations[1]:.1f} where none has"
+    )
 
 
 if __name__ == "__main__":
