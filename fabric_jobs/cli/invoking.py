@@ -228,7 +228,7 @@ def _print_detached(answer: Mapping[str, Any], output: str) -> None:
     if output == "table":
         click.echo(activation_id)
         if (before := answer.get("waitsBehind")) is not None:
-            click.echo(f"It waits for its turn: {before:,} {'comes' if before == 1 else 'come'} before it.", err=True)
+            click.echo(f"It waits for its turn, with {before or 'none'} before it.", err=True)
         click.echo(f"Next: {options.next_command('activations', 'wait', activation_id)}", err=True)
     else:
         show({key: answer[key] for key in ("activationId", "waitsBehind") if key in answer}, output)

@@ -79,8 +79,7 @@ def _turn(parts: Parts, activation: Activation) -> str:
     """Return why an activation does not run yet."""
     before = activations.waiting_before(parts.store.read, activation.activation_id)
     return (
-        f"waiting for its turn: {parts.settings.activations} activations run, "
-        f"and {before:,} {'comes' if before == 1 else 'come'} before it"
+        f"waiting for its turn, with {before or 'none'} before it (at most {parts.settings.activations} run at a time)"
     )
 
 
