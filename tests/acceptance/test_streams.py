@@ -153,7 +153,9 @@ def test_a_stream_may_stop_before_its_input_ends(live: Live) -> None:
 
 def test_a_sender_waits_for_a_consumer_that_does_not_read(live: Live) -> None:
     """65,536 records is the credit: the sender stands still there until the consumer begins, and then goes on."""
-    live.skill("source", COUNT + "\n(ROOT / 'all-sent').touch()")
+    window = (4 << 20) // (200 + 64)  # records that it may have under way
+    program = "for n in range(message()['payload']): send_message({'n': n, 'pad': 'x' * 200})"
+    live.skill("source", program + "\n(ROOT / 'all-sent').touch()")
     live.skill(
         "late", "open(ROOT / 'gate').read()\nprint(sum(1 for r in messages()))", receives="stream", response="json"
     )
@@ -161,15 +163,15 @@ def test_a_sender_waits_for_a_consumer_that_does_not_read(live: Live) -> None:
     live.agent("slow", ("input", "source"), ("source", "late"), ("late", "output"))
     gate = live.gate("gate")
 
-    activation = live.detach("slow", 80_000, kind="agents")
+    activation = live.detach("slow", 100_000, kind="agents")
     sent = until(lambda: _at_least(live, activation, 65_536), "the whole credit is used")
     assert live.invoke("other", 20_000)["response"]["count"] == 20_000  # as many as are left, through the same gateway
-    assert live.progress(activation)["source"]["out"] - sent <= 1024  # one commit more at most
-    assert live.progress(activation)["late"]["waiting"] <= 65_536 + 1024
+    assert live.progress(activation)["source"]["out"] - sent <= window  # one commit more at most
+    assert live.progress(activation)["late"]["waiting"] <= 65_536 + window
     assert not (live.root / "all-sent").exists()
 
     live.release(gate)
-    assert live.wait(activation)["response"] == 80_000
+    assert live.wait(activation)["response"] == 100_000
     assert (live.root / "all-sent").exists()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric_jobs import json_text
-from fabric_jobs.runtime.fabric_skill.records import decode, encode
+from fabric_jobs.runtime.fabric_skill import records
+from fabric_jobs.runtime.fabric_skill.records import batches, encode
 
 JSON = st.recursive(
     st.none()
@@ -25,18 +28,113 @@ JSON = st.recursive(
 )
 
 
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()))
+    | st.sampled_from([b"x", {1}, object(), 1j])
+    | st.just(5000).map(lambda digits: 10**digits),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(
+            st.text() | st.integers() | st.floats() | st.booleans() | st.none() | st.just((1,)), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+# Pieces that together may look like records to whoever reads several lines at once.
+PIECES = [
+    "",
+    " ",
+    "[",
+    "]",
+    "[1",
+    "2]",
+    "3,4",
+    "[[1",
+    "2]]",
+    "1],[2",
+    '"a',
+    'b"',
+    '{"a":1',
+    '"b":2}',
+    "{},{}",
+    ",",
+    "null,null",
+]
+ODD = [
+    "\ufeff1",
+    "NaN",
+    "-Infinity",
+    "1e999",
+    "9" * 5000,
+    "1\r",
+    "\r",
+    '"\u2028\x85"',
+    '"\x00"',
+    "-",
+    "tru",
+    "-0",
+    "1 2",
+    "[" * 3000,
+]
+LINES = (
+    JSON.map(lambda value: json.dumps(value).encode())
+    | JSON.map(lambda value: json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    | st.integers(0, 9000).map(lambda count: b'"%s"' % (b"x" * count))
+    | st.sampled_from(PIECES + ODD).map(str.encode)
+    | st.sampled_from([b'"\xff"', b'"\xed\xa0\x80"', b'"\xc3', b'\xa9"'])
+)
+
+
+def decode(text: str) -> Iterator[Any]:
+    return chain.from_iterable(batches(text.encode()))
+
+
 @given(JSON)
 def test_a_record_is_one_line_that_says_the_same(value: Any) -> None:
     line = encode(value)
-    assert line.endswith(b"\n")
-    assert line.count(b"\n") == 1
+    assert "\n" not in line
     assert json.loads(line) == value
-    assert line == json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    assert line == json.dumps(value, separators=(",", ":"))
+
+
+@given(ANYTHING)
+def test_what_json_refuses_is_refused_and_nothing_else(value: Any) -> None:
+    def outcome(call: Callable[[Any], str]) -> object:
+        try:
+            return call(value)
+        except (TypeError, ValueError) as error:
+            return type(error)
+
+    assert outcome(encode) == outcome(lambda given: json.dumps(given, separators=(",", ":"), allow_nan=False))
+
+
+@pytest.mark.parametrize(("batch", "short"), [(8 << 10, 400), (20, 400), (20, 0), (8 << 10, 0), (8 << 10, 1 << 20)])
+@given(lines=st.lists(LINES, max_size=12))
+def test_lines_that_are_read_together_are_what_each_is_by_itself(batch: int, short: int, lines: list[bytes]) -> None:
+    def outcome(found: Iterator[Any]) -> list[str]:
+        read: list[str] = []
+        try:
+            read.extend(map(repr, found))
+        except (ValueError, RecursionError) as error:
+            read.append(type(error).__name__)
+        return read
+
+    data = b"".join(line + b"\n" for line in lines)
+    alone = (json.loads(line.decode()) for line in lines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "BATCH_CHARACTERS", batch)
+        patch.setattr(records, "SHORT_CHARACTERS", short)
+        assert outcome(chain.from_iterable(batches(data))) == outcome(alone)
 
 
 @given(st.lists(JSON, max_size=6))
 def test_what_was_written_is_read(values: list[Any]) -> None:
-    assert list(decode(b"".join(map(encode, values)).decode())) == values
+    assert list(decode("".join(f"{encode(value)}\n" for value in values))) == values
 
 
 @given(st.lists(st.tuples(st.sampled_from(["", " ", "\t", "\r"]), JSON, st.sampled_from(["", " ", "\r"]))))
@@ -121,4 +219,4 @@ def test_what_holds_itself_or_is_nested_too_deeply_is_refused() -> None:
 
 
 def test_keys_that_are_no_text_become_text() -> None:
-    assert encode({2: 1, None: 2, True: 3}) == b'{"2":1,"null":2,"true":3}\n'
+    assert encode({2: 1, None: 2, True: 3}) == '{"2":1,"null":2,"true":3}'

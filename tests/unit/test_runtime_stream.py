@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import Popen
 
 import pytest
 
+from fabric_jobs.store.sent import count_of, parents_of
 from tests.small_gateway import SmallGateway, ends, go_on, says
 
 IMPORT = "from fabric_skill import flush, logger, message, messages, send_message\n"
@@ -65,28 +67,32 @@ def holds_from_now_on(gateway: SmallGateway, program: Popen[str]) -> None:
 
 
 def test_a_sender_waits_when_so_many_records_are_under_way(gateway: SmallGateway) -> None:
-    code = f"{OPEN}{WAIT}send_message(2)\n{WAIT}for n in range(3, 2000):\n    if n == 1026: print('full')\n    send_message(n)\n"
+    """However short they are: each counts 64 bytes more."""
+    code = f"{OPEN}{WAIT}send_message(2)\n{WAIT}"
+    code += "for n in range(3, 80_000):\n    if n == 59_000: print('full')\n    send_message(n)\n"
     program = gateway.run(IMPORT + code)
     holds_from_now_on(gateway, program)
     go_on(program)
     says(program, "full")
     gateway.state.set(hold=False)
     ends(program)
-    assert gateway.state.records() == list(range(2000))
-    assert [len(told.records()) for told in gateway.state.told[2:4]] == [1, 1023]
+    assert gateway.state.records() == list(range(80_000))
+    sent = [len(told.records()) for told in gateway.state.told[2:4]]
+    assert sent[0] == 1
+    assert sent[1] * 69 < (4 << 20) + (64 << 10)
 
 
 def test_a_sender_waits_when_so_many_bytes_are_under_way(gateway: SmallGateway) -> None:
     code = f"{OPEN}text = 'x' * 300_000\n{WAIT}send_message(text)\n{WAIT}"
-    code += "for n in range(5):\n    if n == 2: print('full')\n    send_message(text)\n"
+    code += "for n in range(20):\n    if n == 12: print('full')\n    send_message(text)\n"
     program = gateway.run(IMPORT + code)
     holds_from_now_on(gateway, program)
     go_on(program)
     says(program, "full")
     gateway.state.set(hold=False)
     ends(program)
-    assert [len(told.records()) for told in gateway.state.told[2:4]] == [1, 2]
-    assert len(gateway.state.records()) == 2 + 6
+    assert [len(told.records()) for told in gateway.state.told[2:4]] == [1, 12]
+    assert len(gateway.state.records()) == 2 + 21
 
 
 def test_one_record_larger_than_the_window_goes_through(gateway: SmallGateway) -> None:
@@ -220,12 +226,17 @@ def test_a_record_that_takes_long_lets_its_outputs_go_ahead(gateway: SmallGatewa
 
 def test_a_record_that_fills_the_window_lets_its_outputs_go_ahead(gateway: SmallGateway) -> None:
     gateway.state.set(inputs={5: [0, 1]})
-    ends(gateway.run(f"{IMPORT}for record in messages():\n    for n in range(3000): send_message([record, n])"))
-    assert gateway.state.records() == [[record, n] for record in (0, 1) for n in range(3000)]
+    ends(
+        gateway.run(
+            f"{IMPORT}for record in messages():\n    for n in range(1000): send_message([record, n, 'x' * 6000])"
+        )
+    )
+    assert [record[:2] for record in gateway.state.records()] == [[record, n] for record in (0, 1) for n in range(1000)]
+    assert any(told.head["hand"] for told in gateway.state.told)
     for told in gateway.state.told:
         if told.head["hand"]:
             assert told.acks == []
-            assert {record for record, _ in told.records()} == {told.head["hand"][1]}
+            assert {record for record, _, _ in told.records()} == {told.head["hand"][1]}
     assert gateway.state.acked == {5: 2}
 
 
@@ -242,6 +253,87 @@ def test_a_flush_in_the_middle_of_a_record_says_whose_outputs_they_are(gateway: 
     go_on(program)
     ends(program)
     assert gateway.state.acked == {5: 1}
+
+
+TIMELESS = "import fabric_skill.sender\nfabric_skill.sender.HOLD_SECONDS = fabric_skill.sender.ACK_SECONDS = 1e6\n"
+
+
+def test_no_timer_holds_back_what_a_finished_record_caused(gateway: SmallGateway) -> None:
+    """Also when the next record is there already, and is worked on for long."""
+    gateway.state.set(inputs={5: [0, 1, 2, 3]})
+    code = f"for record in messages():\n    if record % 2: {WAIT}    send_message(record)\n"
+    program = gateway.run(f"{TIMELESS}{IMPORT}{code}")
+    for done in (1, 3):
+        gateway.state.until(lambda done=done: gateway.state.acked == {5: done})  # type: ignore[misc]
+        assert gateway.state.records() == list(range(done))
+        go_on(program)
+    ends(program)
+    assert gateway.state.records() == [0, 1, 2, 3]
+    assert all(told.head["hand"] is None for told in gateway.state.told)
+
+
+def test_a_finished_record_that_caused_nothing_is_acknowledged_while_the_next_one_takes_long(
+    gateway: SmallGateway,
+) -> None:
+    gateway.state.set(inputs={5: [0, 1, 2, 3]})
+    program = gateway.run(f"{IMPORT}for record in messages():\n    if record in (1, 3): {WAIT}")
+    for done in (1, 3):
+        gateway.state.until(lambda done=done: gateway.state.acked == {5: done})  # type: ignore[misc]
+        go_on(program)
+    ends(program)
+    assert gateway.state.acked == {5: 4}
+
+
+@pytest.mark.parametrize("how", ["records.close()", "del records", "records.throw(KeyError)"])
+def test_the_record_at_which_reading_ends_stays_in_hand(gateway: SmallGateway, how: str) -> None:
+    gateway.state.set(inputs={5: [0, 1, 2]})
+    code = f"records = messages()\nnext(records), next(records)\nsend_message('a')\ntry: {how}\nexcept KeyError: pass\n"
+    ends(gateway.run(f"{IMPORT}{code}send_message('b')\nflush()\n"))
+    assert gateway.state.records() == ["a", "b"]
+    assert gateway.state.acked == {5: 1}
+    assert [told.head["hand"] for told in gateway.state.told if told.records()] == [[5, 1]]
+    assert gateway.state.told[-1].head["left"] == [5, 1]
+
+
+def test_what_was_dropped_takes_no_room(gateway: SmallGateway) -> None:
+    gateway.state.set(inputs={5: list(range(4))})
+    code = "from fabric_skill import reject\nfor record in messages():\n    for n in range(390): send_message('x' * 10_000)\n"
+    ends(gateway.run(f"{TIMELESS}{IMPORT}{code}    reject(record, 'no')\n"))
+    assert [entry[:3] for told in gateway.state.told for entry in told.head.get("rejects", [])] == [
+        [5, offset, "no"] for offset in range(4)
+    ]
+    assert gateway.state.records() == []
+
+
+def test_records_of_many_threads_have_origins_that_can_be(gateway: SmallGateway) -> None:
+    """Threads send while another one reads: whose a record is may be a little late, and is never beyond what was read."""
+    gateway.state.set(inputs={5: list(range(300))}, chunk=7)
+    code = """
+import threading, time
+sys.setswitchinterval(1e-5)
+done = threading.Event()
+def work():
+    while not done.is_set(): send_message(0, 'others'); time.sleep(0.0001)
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads: thread.start()
+for n in messages(): send_message(n)
+done.set()
+for thread in threads: thread.join()
+"""
+    ends(gateway.run(IMPORT + code))
+    assert gateway.state.records() == list(range(300))
+    last = 0
+    for told in gateway.state.told:
+        for (name, count, _), runs in zip(told.head["outputs"], told.head.get("parents") or [], strict=False):
+            assert count_of(runs) == count
+            found = [offset for channel, offset in parents_of(json.dumps(runs)) if channel]
+            assert found == sorted(found)
+            if name == "out":
+                assert found == told.records()
+            elif found:
+                assert last <= found[0]
+                assert found[-1] < 300
+                last = found[-1]
 
 
 def test_what_the_record_caused_that_raised_is_not_sent(gateway: SmallGateway) -> None:

@@ -29,6 +29,6 @@ def reject(record: Any, reason: object, /, **details: Any) -> None:
         shown = json.dumps(record, default=str)
         print(f"fabric_skill: rejected: {text}: {shown}", *[json.dumps(kept)] * bool(kept), file=sys.stderr, flush=True)
         return
-    if not (record is hand or record == hand or (sender.hand is None and record is message())):
+    if not (record is hand or record == hand or (sender.work.hand() is None and record is message())):
         raise ValueError("reject() takes the record at hand, as messages() or message() gave it")
     sender.reject(text, kept)

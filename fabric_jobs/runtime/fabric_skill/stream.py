@@ -14,7 +14,8 @@ from . import gateway
 from .envelope import message
 from .failure import words
 from .http import Answer, Connection, Disconnected
-from .records import decode, encode
+from .pile import LOOK_BYTES, RECORD_WEIGHT
+from .records import batches, encode
 from .sender import Sender
 
 RECORD_BYTES = 16 << 20
@@ -32,13 +33,31 @@ def send_message(payload: Any, output_name: str | None = None, *, wait: bool = F
     is stored. Raises TypeError or ValueError for what is not JSON, ValueError above 16 MiB.
     """
     record = encode(payload)
-    if len(record) > RECORD_BYTES:
-        raise ValueError(f"a record of {len(record)} bytes is over the limit of {RECORD_BYTES} bytes; send it in parts")
+    size = len(record)
+    sender = _sender
+    if sender is None or sender.asks or wait or size > LOOK_BYTES:
+        _send(record, output_name, wait)
+        return
+    work = sender.work
+    sent = work.sent if output_name is None else work.outputs.get(output_name)
+    if sent is None:
+        _send(record, output_name, wait)
+        return
+    sent.extend((work.left(), record))  # whose it is, and what: in one step, whichever threads send
+    work.room -= size + RECORD_WEIGHT
+    if work.room < 0 or sender.pace.listens:
+        sender.look()
+
+
+def _send(record: str, output_name: str | None, wait: bool) -> None:
+    if len(record) >= RECORD_BYTES:
+        size = len(record) + 1
+        raise ValueError(f"a record of {size} bytes is over the limit of {RECORD_BYTES} bytes; send it in parts")
     sender = _sender or _the_sender()
     if sender is None:
-        sys.stdout.write(record.decode())
-        return
-    sender.send(output_name or sender.output, record, wait=wait)
+        sys.stdout.write(f"{record}\n")
+    else:
+        sender.send(output_name or sender.output, record, wait=wait)
 
 
 def flush() -> None:
@@ -76,27 +95,28 @@ def at_hand() -> tuple[Sender | None, Any]:
     sender = _the_sender()
     if sender is None or not _reading:
         return sender, None if sender is None else message().get("payload")
-    if sender.hand is None:
+    if sender.work.hand() is None:
         raise RuntimeError("there is no record at hand: messages() has not given one, or has come to its end")
-    return sender, sender.record
+    return sender, sender.work.record
 
 
 def _records(sender: Sender, acknowledge: str) -> Iterator[Any]:
     sender.flush()  # what was sent before is no record's doing, and is committed by itself
-    sender.prologue = False
-    for channel, first, text, careful in _chunks(sender, acknowledge):
-        sender.starts_at(channel, first)
-        for offset, record in enumerate(decode(text), start=first):
-            sender.hand, sender.record = (channel, offset), record
-            yield record
-            sender.finish(channel, offset + 1)
-            sender.hand = sender.record = None
+    sender.work.prologue = False
+    for channel, first, data, careful in _chunks(sender, acknowledge):
+        for batch in batches(data):
+            for record in sender.begin(channel, first, batch):
+                if sender.pace.watches:  # the one before is finished
+                    sender.look()
+                yield record
+            sender.end()
+            first += len(batch)
         if careful:
             sender.flush()
     sender.word.reading = False
 
 
-def _chunks(sender: Sender, acknowledge: str) -> Iterator[tuple[int, int, str, bool]]:
+def _chunks(sender: Sender, acknowledge: str) -> Iterator[tuple[int, int, bytes, bool]]:
     """Yield the channel, the first offset, the NDJSON of what arrives, and whether it is suspected to kill this program.
 
     The next chunk is asked for meanwhile.
@@ -108,7 +128,7 @@ def _chunks(sender: Sender, acknowledge: str) -> Iterator[tuple[int, int, str, b
     while True:
         answer = _answer(connection, target)
         if not positions:
-            sender.word.read()
+            sender.read()
         if answer.status == 204:
             if answer.headers.get("x-fabric-end"):
                 return
@@ -123,7 +143,7 @@ def _chunks(sender: Sender, acknowledge: str) -> Iterator[tuple[int, int, str, b
         is_ahead = count > 1 and not is_careful
         if is_ahead:
             _start(connection, target)
-        yield channel, first, answer.body.decode(), is_careful
+        yield channel, first, answer.body, is_careful
         if not is_ahead:
             _start(connection, target)
 
@@ -158,9 +178,9 @@ def _the_sender(*, hold: bool = False) -> Sender | None:
             _sender = Sender(str(message()["outputName"]), hold=hold)
             atexit.register(_at_exit, _sender)
             os.register_at_fork(after_in_child=_forget)
-        elif hold and not _sender.hold:
+        elif hold and not _sender.work.hold:
             _sender.flush()
-            _sender.hold = True
+            _sender.work.hold = True
         return _sender
 
 
