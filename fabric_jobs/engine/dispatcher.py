@@ -121,7 +121,8 @@ class Dispatcher:
         """End a task; return those that its end has let start."""
         action = snapshot.plan.nodes[task.node].action
         inbound = snapshot.inbound(snapshot.plan.nodes[task.node])
-        progress = {channel.channel_id: (channel.acked, channel.next_offset) for channel in inbound}
+        there = {channel.channel_id: (channel.acked, channel.next_offset) for channel in inbound}
+        progress = self._store.handed_out.progress(task.task_id, task.attempt, there)
         facts = Ended(exit=ended, now=snapshot.now, lost_limit=self._settings.lost_limit, progress=progress)
         decided = outcome(task, action, facts)
         if decided.state is TaskState.COMPLETE and output.refusal and not (task.sent or task.rejected):

@@ -64,6 +64,7 @@ async def pull(request: Request) -> Response:
             parts.store.write(lambda tx: commits.open_sender(tx, task.task_id, task.attempt, sender))
         )
     positions = _positions(request.query_params.get("at", ""))
+    parts.store.handed_out.note(task.task_id, task.attempt, positions)
     at_end = request.query_params.get("acknowledge") == "end"
     deadline = asyncio.get_running_loop().time() + PULL_SECONDS
     while True:
@@ -76,7 +77,7 @@ async def pull(request: Request) -> Response:
         if task.attempt > 1:
             answer = await replay.records(parts, task, found, positions)
         else:
-            answer = _records(parts, found, positions)
+            answer = _records(parts, task, found, positions)
         if answer is not None:
             return answer
         if all(_is_drained(channel, positions) for channel in found):
@@ -84,7 +85,7 @@ async def pull(request: Request) -> Response:
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0 or not await parts.live.wait([("channel", channel.channel_id) for channel in found], left):
             return Response(status_code=503 if parts.live.closing else 204)
-        answer = _newest(parts, found, positions) if task.attempt == 1 else None
+        answer = _newest(parts, task, found, positions) if task.attempt == 1 else None
         if answer is not None:
             return answer
 
@@ -241,7 +242,7 @@ def _positions(text: str) -> dict[int, int]:
         raise InvalidInput(f"'at' is channel:offset,…, not '{text}'.") from error
 
 
-def _records(parts: Parts, found: list[Channel], positions: dict[int, int]) -> Response | None:
+def _records(parts: Parts, task: Task, found: list[Channel], positions: dict[int, int]) -> Response | None:
     for channel in found:
         offset = positions.get(channel.channel_id, channel.acked)
         segment = (
@@ -250,17 +251,17 @@ def _records(parts: Parts, found: list[Channel], positions: dict[int, int]) -> R
             else None
         )
         if segment is not None:
-            return answer_with(channel.channel_id, segment)
+            return answer_with(parts, task, channel.channel_id, segment)
     return None
 
 
-def _newest(parts: Parts, found: list[Channel], positions: dict[int, int]) -> Response | None:
+def _newest(parts: Parts, task: Task, found: list[Channel], positions: dict[int, int]) -> Response | None:
     """Return what has come a moment ago and is still in memory: somebody waits for it."""
     for channel in found:
         offset = positions.get(channel.channel_id, channel.acked)
         segment = parts.store.newest(channel.channel_id, offset, max_bytes=PULL_BYTES)
         if segment is not None:
-            return answer_with(channel.channel_id, segment)
+            return answer_with(parts, task, channel.channel_id, segment)
     return None
 
 

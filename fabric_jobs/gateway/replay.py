@@ -19,8 +19,9 @@ from fabric_jobs.store import dead_letters, tasks
 PULL_BYTES = 256 << 10
 
 
-def answer_with(channel_id: int, segment: Segment, *, careful: bool = False) -> Response:
-    """Return the answer to a pull."""
+def answer_with(parts: Parts, task: Task, channel_id: int, segment: Segment, *, careful: bool = False) -> Response:
+    """Return the answer to a pull, and note what the attempt gets: if it dies without a word, it may be of that."""
+    parts.store.handed_out.note(task.task_id, task.attempt, {channel_id: segment.end})
     headers = {"x-fabric-channel": str(channel_id), "x-fabric-first": str(segment.first_offset)}
     if careful:
         headers["x-fabric-careful"] = "1"  # the next pull comes after the acknowledgement of this record
@@ -39,7 +40,7 @@ async def records(parts: Parts, task: Task, found: list[Channel], positions: dic
         if segment is None:
             return None
         await _note(parts, task, f"[{channel_id}, {offset}]" if suspects else task.left_at)
-        return answer_with(channel_id, segment.part(offset, 1), careful=bool(suspects))
+        return answer_with(parts, task, channel_id, segment.part(offset, 1), careful=bool(suspects))
     for channel in found:
         key = channel.channel_id
         offset = max(positions.get(key, 0), channel.acked)
@@ -58,7 +59,7 @@ async def records(parts: Parts, task: Task, found: list[Channel], positions: dic
         return (
             await _hand_out(parts, task, key, segment.part(offset), suspects.get(key))
             if suspects
-            else answer_with(key, segment)
+            else answer_with(parts, task, key, segment)
         )
     if suspects:
         await _note(parts, task, None)
@@ -70,14 +71,14 @@ async def _hand_out(parts: Parts, task: Task, channel_id: int, segment: Segment,
     offset = segment.first_offset
     if suspects is None or offset >= suspects.end:
         await _note(parts, task, None)
-        return answer_with(channel_id, segment)
+        return answer_with(parts, task, channel_id, segment)
     if offset < suspects.first:
         # Careful, or the step that comes next would be noted while these are in work.
         await _note(parts, task, None)
-        return answer_with(channel_id, segment.part(offset, suspects.first - offset), careful=True)
+        return answer_with(parts, task, channel_id, segment.part(offset, suspects.first - offset), careful=True)
     step = segment.part(offset, min(suspects.step, suspects.end - offset))
     await _note(parts, task, f"[{channel_id}, {offset}, {step.end}]" if step.count > 1 else f"[{channel_id}, {offset}]")
-    return answer_with(channel_id, step, careful=True)
+    return answer_with(parts, task, channel_id, step, careful=True)
 
 
 async def _note(parts: Parts, task: Task, left_at: str | None) -> None:

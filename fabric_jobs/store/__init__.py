@@ -18,6 +18,7 @@ from typing import TypeVar
 from fabric_jobs.records import Segment
 from fabric_jobs.store import channels
 from fabric_jobs.store.connection import open_reader
+from fabric_jobs.store.handed_out import HandedOut
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.tail import Tail
 from fabric_jobs.store.writer import Effects, Listener, Tx, Writer
@@ -40,6 +41,7 @@ class Store:
         self._opening = threading.Lock()
         self._local = threading.local()
         self._tail = Tail()
+        self.handed_out = HandedOut()
         self._writer = Writer(path, self._committed)
 
     @property

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
 
-from tests.acceptance.live import Live
+from tests.acceptance.live import Live, until
 
 COUNT = "for n in range(message()['payload']): send_message(n)"
 DEATHS = {
@@ -143,6 +146,31 @@ def test_poison_among_many_costs_no_record(live: Live) -> None:
     ran = live.run("agents", "invoke", "line", "--payload", 40, "-o", "json")
     assert ran.value["response"] == [n * 10 for n in range(40) if n not in bad]
     assert ran.value["error"]["deadLetters"] == len(bad)
+
+
+def test_a_stream_that_is_killed_is_suspected_of_what_it_was_handed_and_not_of_all_that_waits(live: Live) -> None:
+    program = """
+    first = os.environ["FABRIC_JOBS_ATTEMPT"].endswith("-1")
+    open(ROOT / ("all-sent" if first else "looked")).read()
+    for n in messages():
+        if first and n["n"] == 3:
+            os.kill(os.getpid(), 9)
+    """
+    live.skill("source", "for n in range(message()['payload']): send_message({'n': n, 'pad': 'x' * 100})")
+    live.skill("each", program, receives="stream", onError="continue")
+    live.agent("line", ("input", "source"), ("source", "each"), ("each", "output"))
+    gates = [live.gate("all-sent"), live.gate("looked")]
+    activation = live.detach("line", 60_000, kind="agents")
+    until(lambda: live.progress(activation)["source"]["out"] == 60_000, "all is there")
+    live.release(gates[0])
+    until(lambda: len(live.attempts("each")) == 2, "the second attempt")
+    with closing(sqlite3.connect(live.state / "state.db")) as connection:
+        ((careful,),) = connection.execute("select careful from tasks where skill_name = 'each'")
+    ((first, end, step),) = json.loads(careful).values()
+    assert 0 <= first <= 3 < end <= 2 * (256 << 10) // 100  # two answers: one is asked for in advance
+    assert step == 0
+    live.release(gates[1])
+    assert live.wait(activation)["status"] == "COMPLETE"
 
 
 # What is kept
