@@ -171,14 +171,16 @@ def socket_path(state_dir: Path) -> Path:
     return next(_short(state_dir)) / SOCKET
 
 
-def make_socket_path(state_dir: Path) -> Path:
+def make_socket_path(state_dir: Path, name: str = SOCKET) -> Path:
     """Return the same, in a directory that nobody else can use; it is made where it is not there.
+
+    `name` is the path of another socket, from the state directory on.
 
     A directory of that name under the temporary directory may be somebody else's: then there is one of another name, which
     is written down, since programs that run keep the path.
     """
-    path = socket_path(state_dir)
-    if path.parent == state_dir.absolute():
+    path = state_dir.absolute() / name
+    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
         return path
     for directory in _short(state_dir):
         with suppress(OSError):
@@ -191,7 +193,7 @@ def make_socket_path(state_dir: Path) -> Path:
         directory = Path(tempfile.mkdtemp(prefix=f"{_name(state_dir)}-", dir=_temporary()))
     with open(state_dir / SOCKETS, "w", opener=private_opener) as file:
         file.write(str(directory))
-    return directory / SOCKET
+    return directory / Path(name).name
 
 
 def is_private(directory: Path) -> bool:

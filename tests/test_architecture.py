@@ -83,6 +83,7 @@ BROAD_EXCEPTS = {
     "executors/docker/life.py": 1,
     "executors/docker/patience.py": 1,
     "executors/warm/template.py": 1,
+    "executors/local/shim/service.py": 1,
     "store/connection.py": 1,
     "store/__init__.py": 1,
     "store/writer.py": 1,
@@ -234,6 +235,18 @@ def test_the_runtime_layer_needs_the_standard_library_only() -> None:
         for name in _imports(path):
             assert name.split(".")[0] in sys.stdlib_module_names, f"{path.name} imports {name}"
         assert "http.client" not in _imports(path), "http.client doubles the start of a job"
+
+
+def test_the_shim_is_a_program_of_its_own() -> None:
+    """It has the standard library and its neighbours, by relative imports; the packages that these need are not slow to load."""
+    import sys
+
+    for path in (PACKAGE / "executors" / "local" / "shim").rglob("*.py"):
+        levels = [node.level for node in ast.walk(_tree(path)) if isinstance(node, ast.ImportFrom)]
+        assert set(levels) <= {0, 1}, f"{path.name} imports what is above it"
+        names = {name.split(".")[0] for name in _imports(path)}
+        assert names <= sys.stdlib_module_names, f"{path.name} imports {names - sys.stdlib_module_names}"
+        assert not names & {"asyncio", "ctypes", "logging", "pathlib", "subprocess", "threading"}, path.name
 
 
 def test_broad_excepts_are_counted() -> None:

@@ -8,10 +8,12 @@ is in the file `install.log` of the attempt's directory, and no part of the prog
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -20,7 +22,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from fabric_jobs.executors import attempt_files, environments
-from fabric_jobs.executors.become import become
 from fabric_jobs.executors.environments import Environment
 from fabric_jobs.state_dir import MINE, private_opener
 
@@ -28,6 +29,7 @@ LOG = "install.log"
 NOTE = "note"  # what the attempt is doing
 FAILED = "unprepared"  # this file says that the program was not started
 INSTALLING = "installing requirements"
+SET_BY_PYTHON = b"LC_CTYPE"  # where the locale is C
 WAITING = "waiting for another attempt that installs the requirements"
 LAST_BYTES, LAST_LINES = 8192, 18  # of pip's words, on stderr
 
@@ -68,7 +70,30 @@ def main() -> NoReturn:
         _give_up(attempt, 1, f"the environment cannot be built in {directory}: {error}")
     say(attempt, "")
     os.set_inheritable(held, True)  # as long as the program runs, nobody removes its environment
-    become(words)
+    _become(words)
+
+
+def _become(words: list[str]) -> NoReturn:
+    """Replace this process by the program, with the signals and the variables that this one was given."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # a Python ignores them
+    environment = dict(os.environb)
+    if SET_BY_PYTHON in environment and not _was_given(SET_BY_PYTHON):
+        del environment[SET_BY_PYTHON]
+    try:
+        os.execvpe(words[0], words, environment)
+    except OSError as error:
+        sys.stderr.write(f"fabric-jobs: {words[0]}: {error.strerror}\n")
+        sys.exit(127 if error.errno == errno.ENOENT else 126)
+
+
+def _was_given(name: bytes) -> bool:
+    """Tell whether this process was started with a variable; where that cannot be told, it was."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            return b"\0" + name + b"=" in b"\0" + file.read()
+    except OSError:
+        return True
 
 
 def _prepare(environment: Environment, attempt: Path) -> int:

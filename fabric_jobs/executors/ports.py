@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors import listening, processes
+from fabric_jobs.executors import listening
 from fabric_jobs.executors.port_exchange import Exchange
 from fabric_jobs.executors.program import Program
 
@@ -35,8 +35,8 @@ def give(
     return given, {**own, "PORT": str(port)}
 
 
-def address(directory: Path) -> tuple[str, int]:
-    """Return where the program of an attempt listens, if it does; raise ExecutorUnavailable when it was given no port.
+def address(directory: Path, processes: Iterable[int]) -> tuple[str, int]:
+    """Return where the processes of an attempt listen, if they do; raise ExecutorUnavailable when it was given no port.
 
     That is the port that it was given; if it does not listen there, the declared one, or else the only one that it listens on.
     """
@@ -44,7 +44,7 @@ def address(directory: Path) -> tuple[str, int]:
         given, *declared = map(int, (directory / FILE).read_text().split())
     except (OSError, ValueError) as error:
         raise ExecutorUnavailable(f"{directory} has no port: {error}") from error
-    found = listening.ends(processes.members(directory))
+    found = listening.ends(processes)
     for port in (given, *declared):
         for end in found:
             if end[1] == port:

@@ -22,7 +22,7 @@ from fabric_jobs.store.copy import copy
 
 ARCHIVES = {".tar": "w|", ".tar.gz": "w|gz", ".tgz": "w|gz"}
 OTHER_ARCHIVES = (".zip", ".bz2", ".xz", ".zst", ".gz", ".7z")
-LEFT_OUT = frozenset({"lock", "pid"})  # of an attempt: they are about a process
+LEFT_OUT = frozenset({"begun", "lock", "pid"})  # of an attempt: they are about a process
 READ_BYTES = 1 << 20
 PARTIAL = ".fabric-jobs-partial"  # what has this name is deleted, so it has to be one that nobody else gives
 

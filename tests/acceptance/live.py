@@ -323,9 +323,11 @@ def _end_owner(state: Path) -> None:
             with suppress(ProcessLookupError):
                 os.kill(address.pid, signal.SIGTERM)
         time.sleep(0.01)
-    for lock in (state / "attempts").glob("*/lock"):
-        if _is_held(lock):
-            _kill_group(lock.parent)
+    for begun in (state / "attempts").glob("*/begun"):
+        pid = _pid(begun.parent)
+        with suppress(OSError):
+            if not (begun.parent / "exit").exists() and str(begun.parent).encode() in environment_of(pid):
+                os.killpg(pid, signal.SIGKILL)
 
 
 def has_traceback(said: str) -> bool:
@@ -334,23 +336,22 @@ def has_traceback(said: str) -> bool:
 
 
 def kill_attempt(directory: Path) -> None:
-    """Kill an attempt with -9: the wrapper and the program."""
-    _kill_group(directory)
-    until(lambda: not _is_held(directory / "lock"), "the end of the attempt")
+    """Kill the shim of a workspace with -9: an attempt is lost unless it has ended, like all others that run there."""
+    for lock in (directory.parent.parent / "shims").glob("*.lock"):
+        if lock.stem != "start" and _is_held(lock):
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ends with its last program
+                os.kill(json.loads(lock.read_text())["pid"], signal.SIGKILL)
+            until(lambda held=lock: not _is_held(held), "the end of the shim")  # type: ignore[misc]
 
 
 def program_of(directory: Path) -> int:
-    """Return the process id of an attempt's program, the child of its wrapper."""
-    wrapper = until(lambda: _pid(directory), "the wrapper's process id")
+    """Return the process id of an attempt's program."""
+    return until(lambda: _pid(directory), "the program of the attempt")
 
-    def child() -> int:
-        try:
-            text = Path(f"/proc/{wrapper}/task/{wrapper}/children").read_text()
-        except OSError:
-            return 0
-        return int(text.split()[0]) if text.split() else 0
 
-    return until(child, "the program of the attempt")
+def environment_of(pid: int) -> bytes:
+    """Return the variables that a process was started with."""
+    return Path(f"/proc/{pid}/environ").read_bytes()
 
 
 def records(pages: str) -> list[Any]:
@@ -377,14 +378,9 @@ def names(rows: Iterable[Mapping[str, Any]], key: str = "name") -> list[str]:
 
 def _pid(directory: Path) -> int:
     try:
-        return int((directory / "pid").read_text())
-    except (OSError, ValueError):
+        return int((directory / "begun").read_text().split()[1])
+    except (OSError, IndexError):
         return 0
-
-
-def _kill_group(directory: Path) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(until(lambda: _pid(directory), "the wrapper's process id"), signal.SIGKILL)
 
 
 def _is_gone(pid: int) -> bool:

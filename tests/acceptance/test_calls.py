@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.live import Live, until
+from tests.acceptance.live import Live, kill_attempt, until
 
 COUNT = "for n in range(message()['payload']): send_message(n)"
 SERVER = """
@@ -192,12 +192,12 @@ serve()
     assert task["state"] == "CANCELLED"
 
 
-def test_a_daemon_whose_wrapper_was_killed_does_not_outlive_the_next_owner(live: Live) -> None:
+def test_a_daemon_whose_shim_was_killed_does_not_outlive_the_next_owner(live: Live) -> None:
     daemon(live, "each", DOUBLE)
     live.invoke("each", 1)
     (attempt,) = live.attempts("each")
-    os.kill(int((attempt / "pid").read_text()), signal.SIGKILL)
     live.kill_owner()
+    kill_attempt(attempt)
     assert live.invoke("each", 2)["response"] == 4
     first, _ = starts(live)
     until(lambda: is_gone(first), "the first daemon has ended")

@@ -6,7 +6,7 @@ from tests.docker_place import needs_docker
 
 pytestmark = needs_docker
 
-del test_a_daemon_whose_wrapper_was_killed_does_not_outlive_the_next_owner  # noqa: F821 - a container has no wrapper
+del test_a_daemon_whose_shim_was_killed_does_not_outlive_the_next_owner  # noqa: F821 - a container has no shim
 del test_an_activation_that_runs_goes_on_with_the_changed_program  # noqa: F821 - an activation keeps its images
 # These two look at processes of this machine; their counterparts below look at containers.
 del test_the_end_of_an_owner_is_the_end_of_its_daemons  # noqa: F821

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
-from contextlib import suppress
 from pathlib import Path
 
 from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
 from fabric_jobs.executors.local import LocalExecutor
-from tests.executors.contract import Driver, Running
+from tests.executors.contract import Driver, Running, ended
 
 # Each order is a piece of shell; `done_` says that everything before it was done.
 OBEDIENT = 'echo start >>"$1/starts"; while :; do . "$1/orders"; done'
@@ -55,7 +55,7 @@ class LocalDriver(Driver):
 
     def vanish(self, running: Running) -> None:
         self.order(running, ":")
-        os.killpg(self.wrapper(running), signal.SIGKILL)
+        os.kill(self.shim(running), signal.SIGKILL)
 
     def deafen(self, running: Running) -> None:
         self.order(running, "trap '' TERM")
@@ -70,9 +70,10 @@ class LocalDriver(Driver):
     def unreachable(self) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, self._limits[1]))  # no file can be opened any more
 
-    def wrapper(self, running: Running) -> int:
-        """Return the process id of the wrapper; the program has to have been started."""
-        return int((Path(running.handle) / "pid").read_text())
+    def shim(self, running: Running) -> int:
+        """Return the process id of the shim that has started an attempt."""
+        shim = (Path(running.handle) / "begun").read_text().split()[0]
+        return int(json.loads((self._directory / "shims" / f"{shim}.lock").read_text())["pid"])
 
     def program(self, running: Running) -> int:
         """Return the process id of the program."""
@@ -82,12 +83,12 @@ class LocalDriver(Driver):
     def close(self) -> None:
         """Let go of everything, and leave no process behind."""
         resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
+        last = self.anew()
+        for path in self._root.glob("*"):
+            last.stop(str(path), 0)
+            ended(last, str(path))
         for executor in self._made:
             executor.close()
-        for path in self._root.glob("*"):
-            self.executor.stop(str(path), 0)  # waits for a wrapper that has not said yet who it is
-            with suppress(ProcessLookupError, ValueError, FileNotFoundError):
-                os.killpg(int((path / "pid").read_text()), signal.SIGKILL)
 
 
 def _octal(text: bytes) -> str:

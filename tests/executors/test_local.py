@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import signal
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.errors import InvalidInput
-from fabric_jobs.executors import EXECUTORS, local
+from fabric_jobs.executors import EXECUTORS
 from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, ProcessSpec
 from fabric_jobs.executors.local import LocalExecutor
 from tests.executors.contract import Contract, Driver, Running, ended
@@ -77,7 +76,7 @@ def await_death(pid: int) -> None:
 
 
 def test_it_is_found_by_its_name(tmp_path: Path) -> None:
-    executor = EXECUTORS["local"](tmp_path, None)
+    executor = EXECUTORS["local"](tmp_path / "attempts", None)
     assert executor.name == "local"
     executor.close()
 
@@ -153,10 +152,11 @@ def begin_stubborn(driver: LocalDriver, running: Running, kind: str) -> int:
     """Let the program start a child that does not listen to a request to end; return its number."""
     place = driver.place(running.spec.name)
     (place / "stubborn.py").write_text(STUBBORN)
-    os.mkfifo(place / "begun")
+    begun = place / f"begun-{kind.replace(' ', '-')}"
+    os.mkfifo(begun)
     clear = "env -i " if kind == "no mark" else ""
-    driver.order(running, f"{clear}{sys.executable} {place}/stubborn.py '{kind}' {place}/begun &")
-    return int((place / "begun").read_text())
+    driver.order(running, f"{clear}{sys.executable} {place}/stubborn.py '{kind}' {begun} &")
+    return int(begun.read_text())
 
 
 @pytest.mark.parametrize("kind", ["own session", "own group", "no mark"])
@@ -182,13 +182,22 @@ def test_a_stopped_attempt_has_not_ended_while_something_of_it_lives(driver: Loc
 
 
 @pytest.mark.parametrize("kind", ["own session", "own group"])
-def test_a_stop_after_the_end_takes_what_was_left(driver: LocalDriver, running: Running, kind: str) -> None:
+def test_a_stop_after_a_good_end_takes_what_was_left(driver: LocalDriver, running: Running, kind: str) -> None:
+    child = begin_stubborn(driver, running, kind)
+    driver.end(running, 0)
+    assert ended(driver.executor, running.handle) == AttemptExit(0)
+    assert is_alive(child)
+    driver.anew().stop(running.handle, 0)
+    await_death(child)
+    assert driver.executor.poll(running.handle) == AttemptExit(0)
+
+
+@pytest.mark.parametrize("kind", ["own session", "own group", "no mark"])
+def test_a_bad_end_takes_what_it_left_before_anybody_is_told(driver: LocalDriver, running: Running, kind: str) -> None:
     child = begin_stubborn(driver, running, kind)
     driver.end(running, 3)
     assert ended(driver.executor, running.handle) == AttemptExit(3)
-    driver.anew().stop(running.handle, 0)
-    await_death(child)
-    assert driver.executor.poll(running.handle) == AttemptExit(3)
+    assert not is_alive(child)
 
 
 def test_what_a_good_end_leaves_running_is_remarked(driver: LocalDriver, running: Running) -> None:
@@ -201,25 +210,30 @@ def test_what_a_good_end_leaves_running_is_remarked(driver: LocalDriver, running
     assert is_alive(child)
 
 
-def test_a_killed_wrapper_is_lost_and_what_it_left_behind_is_ended(driver: LocalDriver, running: Running) -> None:
-    place = driver.place("attempt-1")
-    driver.order(running, f"echo $$ >{place}/program; sleep 1000 & echo $! >{place}/child")
-    os.kill(driver.wrapper(running), signal.SIGKILL)
+def test_a_killed_shim_loses_its_attempts_and_nothing_of_them_lives(driver: LocalDriver, running: Running) -> None:
+    children = {kind: begin_stubborn(driver, running, kind) for kind in ("own session", "no mark")}
+    orphans = [driver.program(running), *children.values()]
+    os.kill(driver.shim(running), signal.SIGKILL)
     assert ended(driver.executor, running.handle) == AttemptExit(None, LOST)
-    orphans = [int((place / name).read_text()) for name in ("program", "child")]
-    for orphan in orphans:
-        await_death(orphan)
+    assert not any(map(is_alive, orphans))
+    assert driver.anew().poll(running.handle) == AttemptExit(None, LOST)
+    spec = driver.spec("the-next-1")
+    again = Running(spec, driver.executor.start(spec))
+    driver.end(again, 0)
+    assert ended(driver.executor, again.handle) == AttemptExit(0)
 
 
-def test_stop_never_signals_a_stranger_that_got_the_number_of_a_gone_wrapper(
-    driver: LocalDriver, running: Running, tmp_path: Path
-) -> None:
-    """After a restart of the machine the number in `pid` may belong to anybody."""
-    driver.vanish(running)
-    assert ended(driver.executor, running.handle) == AttemptExit(None, LOST)
+def test_a_stranger_that_got_the_number_of_a_program_is_never_signalled(driver: LocalDriver, running: Running) -> None:
+    """After a restart of the machine the number in `begun` may belong to anybody."""
+    begun = Path(running.handle) / "begun"
+    program = driver.program(running)
+    os.kill(driver.shim(running), signal.SIGKILL)
+    os.killpg(program, signal.SIGKILL)
+    await_death(program)
     with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
-        (Path(running.handle) / "pid").write_text(f"{stranger.pid}\n")
+        begun.write_text(begun.read_text().replace(f"\n{program} ", f"\n{stranger.pid} "))
         driver.executor.stop(running.handle, 0)
+        assert ended(driver.executor, running.handle).reason == STOPPED
         stranger.terminate()
         assert stranger.wait() == -signal.SIGTERM, "it was not killed before"
 
@@ -254,6 +268,7 @@ signal.pause()
 @pytest.mark.parametrize("half", ["", "1", "\0\0\0\0"])
 def test_half_an_exit_code_is_lost(driver: LocalDriver, running: Running, half: str) -> None:
     driver.vanish(running)
+    assert ended(driver.executor, running.handle) == AttemptExit(None, LOST)
     (Path(running.handle) / "exit").write_text(half)
     assert ended(driver.executor, running.handle) == AttemptExit(None, LOST)
 
@@ -351,23 +366,6 @@ def test_a_program_that_does_not_exist_ends_with_127_and_says_so(driver: LocalDr
 def test_a_program_that_may_not_be_run_ends_with_126(driver: LocalDriver, tmp_path: Path) -> None:
     (tmp_path / "main").write_text("not executable")
     assert run(driver, spec_of(tmp_path, "./main"))[0] == AttemptExit(126)
-
-
-def test_a_wait_that_fails_is_begun_again(
-    driver: LocalDriver, running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def failing(directory: Path) -> None:
-        raise OSError(errno.EMFILE, "too many open files")
-
-    other = driver.anew()
-    with monkeypatch.context() as patch:
-        patch.setattr(local, "_wait_unlocked", failing)
-        assert other.poll(running.handle) is None
-        assert other.changed() == (running.handle,)
-    assert other.poll(running.handle) is None
-    driver.end(running, 6)
-    assert other.changed() == (running.handle,)
-    assert other.poll(running.handle) == AttemptExit(6)
 
 
 # Many at a time

@@ -145,7 +145,7 @@ def test_a_program_that_listens_gets_a_free_port_and_listens_on_this_machine_onl
         variables={"UVICORN_HOST": "0.0.0.0", "UVICORN_PORT": "5000"},
     )
     given, environment = ports.give(found, {"LISTEN": "0.0.0.0:5000", "LEVEL": "50"}, 5000, tmp_path)
-    host, port = ports.address(tmp_path)
+    host, port = ports.address(tmp_path, [])
     assert given.words == ("serve", "--host", host, f"--port={port}", f"{host}:{port}", "15000", "10.0.0.0")
     assert given.variables == {"UVICORN_HOST": host, "UVICORN_PORT": str(port)}
     assert environment == {"LISTEN": f"{host}:{port}", "LEVEL": "50", "PORT": str(port)}
@@ -175,7 +175,7 @@ def test_only_the_port_of_the_program_is_another_one(tmp_path: Path, command: st
         (("sh", "-c", f'a; exec {command} "x y"'), ("sh", "-c", f'a; exec {given} "x y"')),
     ):
         found, _ = ports.give(program.Program(words=words, directory=tmp_path, variables={}), {}, 8000, tmp_path)
-        port = str(ports.address(tmp_path)[1])
+        port = str(ports.address(tmp_path, [])[1])
         assert tuple(word.replace(port, "9") for word in found.words) == expected
         assert len(found.remarks) == left
 
@@ -184,7 +184,7 @@ def test_a_variable_that_may_be_another_number_stays_and_is_remarked(tmp_path: P
     found = program.Program(words=("serve",), directory=tmp_path, variables={"HTTP_PORT": "8000", "BATCH": "8000"})
     environment = {"REDIS_PORT": "8000", "REDIS": "redis://db:8000", "TWICE": "8000,8000"}
     given, own = ports.give(found, environment, 8000, tmp_path)
-    port = str(ports.address(tmp_path)[1])
+    port = str(ports.address(tmp_path, [])[1])
     assert given.variables == {"HTTP_PORT": port, "BATCH": "8000"}
     assert own == {**environment, "PORT": port}
     assert [remark.partition(" keeps 8000")[0] for remark in given.remarks] == [

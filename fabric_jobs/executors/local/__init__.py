@@ -1,0 +1,319 @@
+"""The local executor: an attempt is a process group, started by the shim, and everything about it is in one directory.
+
+    <root>/<name>/begun, stopped, exit, swept, stdout, stderr, remarks: see `fabric_jobs.executors.local.shim`
+                  note, install.log, unprepared: see `note`, and `fabric_jobs.executors.install`
+                  port: see `fabric_jobs.executors.ports`
+                  index, and the attempt's files
+
+Nothing of an attempt is kept in this process but who wants to be told of its end: how it is, its files say, and whether its shim
+lives. A shim that was killed leaves lost attempts; another one kills what is left of them before anybody is told.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
+from fabric_jobs.executors import attempt_files, log_index, log_pages, ports
+from fabric_jobs.executors.base import (
+    LOST,
+    STOPPED,
+    STREAMS,
+    UNPREPARED,
+    AttemptExit,
+    AttemptSpec,
+    Doors,
+    Inside,
+    LogPage,
+    LogQuery,
+    Note,
+)
+from fabric_jobs.executors.local import legacy
+from fabric_jobs.executors.local.connection import Connection, Gone, Shims, text_of
+from fabric_jobs.executors.local.endings import Endings
+from fabric_jobs.executors.local.preparing import prepared
+from fabric_jobs.executors.local.shim import files, proc
+
+KILLED = 137  # what was stopped and killed ends with
+CLAIM_SECONDS = 5.0  # who makes a claim has written its name into it by then
+TRIES = 3  # of a start, when the shim ends as it is asked
+LINE_BYTES, LINE_LENGTH = 2048, 70  # what is looked at for the last line of a log, and what is shown of it
+
+TRY_AGAIN = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
+
+class Begun(NamedTuple):
+    """Who has started an attempt, and which process its program is; 0 when that was not written down."""
+
+    shim: str
+    pid: int = 0
+    started: int = 0
+    inode: int = 0  # of its directory: a copy of that is about nobody's process
+
+
+class LocalExecutor:
+    """Attempts as processes of this machine. See `fabric_jobs.executors.base.Executor` for what each method promises."""
+
+    name = "local"
+
+    def __init__(self, root: Path, doors: Doors | None = None) -> None:
+        """Keep attempts under `root` and the files of shims beside it; without `doors` the programs know no gateway."""
+        self._root = root
+        self._doors = doors
+        self._shims = Shims(root.parent)
+        self._endings = Endings(root, self._shims)
+
+    def inside(self, name: str) -> Inside:
+        """Everything is what it is here."""
+        url, path = (self._doors.url, self._doors.socket) if self._doors is not None else ("", "")
+        return Inside(files=str(self._root / name), api_endpoint=f"{url}/px", socket=path)
+
+    def start(self, spec: AttemptSpec) -> str:
+        """Let the shim start the program, in a process group of its own."""
+        directory = self._root / spec.name
+        with _translated():
+            if _begun(directory) is None and not legacy.is_one(directory):
+                directory.mkdir(parents=True, exist_ok=True)
+                self._begin(spec, directory)
+                return str(directory)
+        self.poll(str(directory))  # from here on we are told
+        return str(directory)
+
+    def poll(self, handle: str) -> AttemptExit | None:
+        """Look at the exit code, then at who started it."""
+        directory = self._directory(handle)
+        with attempt_files.used(directory):
+            begun = _begun(directory)
+            if begun is not None and (ended := _ended(directory)) is not None:
+                return ended
+            if begun is None:
+                return self._poll_legacy(directory, handle)
+            runs = self._runs(begun, directory, handle)
+            ended = _ended(directory)  # once more: it may have ended before we were to be told
+            if ended is not None:
+                self._endings.forget(directory.name)
+            return ended if ended is not None or runs else self._swept(directory, handle, begun)
+
+    def stop(self, handle: str, grace: float) -> None:
+        """TERM, a wait, KILL; to everything that the attempt has started, also when its program has ended."""
+        directory = self._directory(handle)
+        with attempt_files.used(directory):
+            begun, code = _begun(directory), _exit_code(directory)
+            if begun is None and not legacy.is_one(directory):
+                return
+            if begun is not None and code is not None:
+                if code == 0:  # any other has left nothing
+                    self._sweep(directory, handle, begun, grace)
+                return
+            if begun is not None and self._runs(begun, directory, handle):
+                self._ask(begun.shim, do="stop", name=directory.name, grace=grace)
+                return
+            if code is None:
+                attempt_files.mark(directory / files.STOPPED)
+            self._sweep(directory, handle, begun or Begun("", legacy.group(directory)), grace)
+
+    def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
+        """Read the file that the program writes to."""
+        assert stream in STREAMS
+        with attempt_files.used(self._directory(handle)):
+            return log_pages.part(self._directory(handle) / stream, offset, limit)
+
+    def merged(self, handle: str, limit: int) -> bytes:
+        """Merge by the index of sizes over time."""
+        with attempt_files.used(self._directory(handle)):
+            return log_index.merged(self._directory(handle), limit)
+
+    def address(self, handle: str) -> tuple[str, int]:
+        """Read the port that was given to the program, and look what it listens on."""
+        directory = self._directory(handle)
+        with attempt_files.used(directory):
+            begun = _begun(directory)
+            group = begun.pid if begun is not None else legacy.group(directory)
+            return ports.address(directory, proc.Scan().members(str(directory), group))
+
+    def page(self, handle: str, query: LogQuery) -> LogPage:
+        """Read the files, by the same index."""
+        try:
+            return log_pages.page(self._directory(handle), query)
+        except OSError as error:
+            raise ExecutorUnavailable(f"the log in {handle} cannot be read: {error}") from error
+
+    def note(self, handle: str) -> Note:
+        """Read what the attempt says while it is prepared, and what was remarked at its start and its end."""
+        directory = self._directory(handle)
+        doing = _text(directory / "note")
+        if doing.startswith("installing"):
+            doing = f"{doing}: {_last_line(directory / 'install.log')}".removesuffix(": ")
+        return Note(doing=doing, remarks=tuple(filter(None, _text(directory / files.REMARKS).splitlines())))
+
+    def remove(self, handle: str) -> None:
+        """Delete the directory of an ended attempt."""
+        with suppress(ExecutorUnavailable):
+            if self.poll(handle) is not None:
+                shutil.rmtree(self._directory(handle), ignore_errors=True)
+
+    def changed(self) -> tuple[str, ...]:
+        """Wait for what the shims say, and for the end of a shim, which is that of its programs."""
+        return self._endings.wait()
+
+    def wake(self) -> None:
+        """Ring the bell."""
+        self._endings.wake()
+
+    def close(self) -> None:
+        """End `changed`; attempts run on."""
+        self._endings.close()
+
+    def _begin(self, spec: AttemptSpec, directory: Path) -> None:
+        """Hand a program to the shim; one that ends as it is asked has not begun it, or has left its claim."""
+        for name, content in spec.files.items():
+            (directory / name).write_bytes(content)
+        handed_over = False
+        try:
+            with prepared(spec.processes[0], directory) as request:
+                handed_over = self._hand_over(spec.name, directory, request)
+        finally:
+            if not handed_over:
+                self._endings.forget(spec.name)
+        if not handed_over:
+            raise ExecutorUnavailable("the process that starts programs does not answer.")
+
+    def _hand_over(self, name: str, directory: Path, request: dict[str, object]) -> bool:
+        for _ in range(TRIES):
+            shim = self._shims.current()
+            self._endings.expect(name, str(directory), shim.shim)  # before it is started: it may end at once
+            try:
+                self._request(shim, do="start", name=name, directory=text_of(directory), **request)
+            except Gone:
+                if _begun(directory) is None:
+                    continue
+            return True
+        return False
+
+    def _runs(self, begun: Begun, directory: Path, handle: str) -> bool:
+        """Tell whether the shim of an attempt lives; then the end of the attempt will be told."""
+        if not begun.shim:
+            return time.time() - (directory / files.BEGUN).stat().st_mtime < CLAIM_SECONDS
+        shim = self._shims.of(begun.shim)
+        if shim is None:
+            return False
+        self._endings.expect(directory.name, handle, shim.shim)
+        return True
+
+    def _poll_legacy(self, directory: Path, handle: str) -> AttemptExit | None:
+        if legacy.runs(directory):
+            self._endings.expect_legacy(directory.name, handle)
+            return None
+        is_one, ended = legacy.is_one(directory), _ended(directory)
+        if ended is not None:
+            legacy.sync(directory)
+        if not is_one or ended == AttemptExit(0):  # what a good end has left runs on
+            return ended or AttemptExit(None, LOST)
+        return self._swept(directory, handle, Begun("", legacy.group(directory)))
+
+    def _swept(self, directory: Path, handle: str, begun: Begun) -> AttemptExit | None:
+        """Return how an attempt ended that nobody looked after, once nothing of it lives; until then somebody sees to that."""
+        if (directory / files.SWEPT).exists():
+            if (ended := _ended(directory)) is not None:
+                return ended
+            stopped = (directory / files.STOPPED).exists()
+            return AttemptExit(KILLED, STOPPED) if stopped else AttemptExit(None, LOST)
+        self._sweep(directory, handle, begun, 0.0)
+        return None
+
+    def _sweep(self, directory: Path, handle: str, begun: Begun, grace: float) -> None:
+        """Let a shim end what is left of an attempt that is none of its own; we are told when nothing is."""
+        shim = self._shims.current()
+        self._endings.expect(directory.name, handle, shim.shim)
+        request = {"name": directory.name, "directory": text_of(directory), "pid": begun.pid}
+        self._ask(shim.shim, do="sweep", started=begun.started, grace=grace, **request)
+
+    def _ask(self, shim_id: str, **request: object) -> None:
+        """Ask a shim; when it has ended meanwhile, its attempts are looked at again."""
+        shim = self._shims.of(shim_id)
+        try:
+            if shim is not None:
+                self._request(shim, **request)
+        except Gone as error:
+            raise ExecutorUnavailable(f"the process that starts programs does not answer: {error}.") from error
+
+    def _request(self, shim: Connection, **request: object) -> None:
+        try:
+            shim.request(**request)
+        except Gone:
+            self._shims.lose(shim)
+            raise
+
+    def _directory(self, handle: str) -> Path:
+        """Return where an attempt is now: a state directory may have been moved, or be the copy of another one."""
+        return self._root / Path(handle).name
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in TRY_AGAIN:
+            raise ExecutorUnavailable(f"no process can be started: {error.strerror}.") from error
+        what = "its arguments and variables are too long" if error.errno == errno.E2BIG else str(error)
+        raise InvalidInput(f"the program cannot be started: {what}.") from error
+
+
+def _ended(directory: Path) -> AttemptExit | None:
+    """Return how an attempt ended whose exit code is known."""
+    code = _exit_code(directory)
+    if code is None:
+        return None
+    stopped = STOPPED if (directory / files.STOPPED).exists() else ""
+    if code and not stopped and (directory / "unprepared").exists():
+        return AttemptExit(code, UNPREPARED)
+    return AttemptExit(code, stopped)
+
+
+def _begun(directory: Path) -> Begun | None:
+    """Return who has started an attempt; None when nobody has."""
+    try:
+        text = (directory / files.BEGUN).read_text()
+    except FileNotFoundError:
+        return None
+    shim, _, process = text.partition("\n")
+    found = Begun(shim, *map(int, process.split() if process.endswith("\n") else ()))
+    return found if found.inode == directory.stat().st_ino else Begun(shim)
+
+
+def _exit_code(directory: Path) -> int | None:
+    """Return the exit code of a program that has ended; None when nobody knows it."""
+    try:
+        text = (directory / files.EXIT).read_text()
+    except FileNotFoundError:
+        return None
+    if not text.endswith("\n") or not text.strip().isdecimal():
+        return None  # half of it was written when the power went, or the disk was full
+    return int(text)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # it says nothing, or it is gone
+        return ""
+
+
+def _last_line(path: Path) -> str:
+    """Return the last whole line of a log, as far as people want to see it."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LINE_BYTES))
+            lines = file.read().decode(errors="replace").splitlines(keepends=True)
+    except OSError:
+        return ""
+    whole = [line.strip() for line in lines if line.endswith("\n") and line.strip()]
+    return whole[-1][:LINE_LENGTH] if whole else ""

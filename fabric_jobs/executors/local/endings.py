@@ -1,0 +1,136 @@
+"""Who in this process wants to be told of the ends of attempts, and the wait for them."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from fabric_jobs.executors.local import legacy
+from fabric_jobs.executors.local.connection import TAKEN, Shims
+from fabric_jobs.executors.log_index import LogIndex
+
+WAKE, AGAIN = b"w", b"a"  # what rings the bell: somebody who wants the wait to end, or to include more
+
+
+class Endings:
+    """The attempts whose ends are to be told, by name, each with its handle and the shim that will say so."""
+
+    def __init__(self, root: Path, shims: Shims) -> None:
+        """Their logs, in directories below `root`, are followed until then."""
+        self._root = root
+        self._shims = shims
+        self._bell = Bell(shims)
+        self._expected: dict[str, tuple[str, str]] = {}
+        self._over: SimpleQueue[str] = SimpleQueue()  # names of those that no shim has started
+        self._lock = threading.Lock()
+        self._waiting = threading.Lock()
+        self._closed = False
+        self._index = LogIndex()
+
+    def expect(self, name: str, handle: str, shim: str) -> bool:
+        """Let `wait` tell of the end of an attempt that a shim looks after; return whether it did not yet."""
+        with self._lock:
+            is_new = name not in self._expected
+            self._expected[name] = (handle, shim)
+        if is_new:
+            self._index.follow(self._root / name)
+            self._bell.ring(AGAIN)  # there may be a connection that it does not listen to yet
+        return is_new
+
+    def expect_legacy(self, name: str, handle: str) -> None:
+        """The same of an attempt that an older version has started."""
+        if self.expect(name, handle, ""):
+            threading.Thread(target=self._await_legacy, args=(name,), name="attempt-watch", daemon=True).start()
+
+    def forget(self, name: str) -> None:
+        """Nobody is to be told."""
+        self._take([name], [])
+
+    def wait(self) -> tuple[str, ...]:
+        """Return the handles of attempts that may have ended; none after `wake` or `close`."""
+        with self._waiting:
+            while not self._closed:
+                rung, over, gone = self._bell.wait()
+                with suppress(Empty):
+                    while True:
+                        over.append(self._over.get_nowait())
+                handles = self._take(over, gone)
+                if handles or WAKE in rung:
+                    return handles
+            self._let_go()
+        return ()
+
+    def wake(self) -> None:
+        """End the wait, or the next one."""
+        self._bell.ring(WAKE)
+
+    def close(self) -> None:
+        """End the wait for good, and let go of the shims."""
+        self._closed = True
+        self._index.close()
+        self._bell.ring(WAKE)
+        if self._waiting.acquire(blocking=False):
+            self._let_go()
+            self._waiting.release()
+
+    def _let_go(self) -> None:
+        self._shims.close()
+        self._bell.close()
+
+    def _take(self, over: list[str], gone: list[str]) -> tuple[str, ...]:
+        with self._lock:
+            lost = [name for name, (_, shim) in self._expected.items() if shim in gone]
+            names = [name for name in dict.fromkeys([*over, *lost]) if name in self._expected]
+            taken = {name: self._expected.pop(name)[0] for name in names}
+        for name in taken:
+            self._index.forget(self._root / name)
+        return tuple(taken.values())
+
+    def _await_legacy(self, name: str) -> None:
+        legacy.wait(self._root / name)
+        self._over.put(name)
+        self._bell.ring(AGAIN)
+
+
+class Bell:
+    """Waits for what any of the shims says, or for somebody in this process who rings."""
+
+    def __init__(self, shims: Shims) -> None:
+        self._shims = shims
+        self._rung, self._ring = socket.socketpair()
+        for end in (self._rung, self._ring):
+            end.setblocking(False)
+
+    def ring(self, what: bytes) -> None:
+        """End the wait, or the next one; it gets a byte."""
+        with suppress(OSError):  # it is rung already, or there is nobody any more
+            self._ring.send(what)
+
+    def wait(self) -> tuple[bytes, list[str], list[str]]:
+        """Return what was rung, the names of attempts that are over, and the ids of shims that are gone."""
+        connections = {connection.events.fileno(): connection for connection in self._shims.connections()}
+        poll = select.poll()
+        for descriptor in (self._rung.fileno(), *connections):
+            poll.register(descriptor, select.POLLIN)
+        rung, over, gone = b"", [], []
+        for descriptor, _ in poll.poll():
+            if descriptor == self._rung.fileno():
+                with suppress(OSError):
+                    rung = self._rung.recv(TAKEN)
+                continue
+            connection = connections[descriptor]
+            names = connection.ended()
+            if names is None:
+                self._shims.forget(connection)
+                gone.append(connection.shim)
+            over += names or []
+        return rung, over, gone
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        self._rung.close()
+        self._ring.close()

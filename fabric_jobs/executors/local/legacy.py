@@ -1,0 +1,58 @@
+"""Attempts that version 0.3.0 and earlier have started, and that still run: a shell around each program.
+
+<root>/<name>/lock     held by the shell while it lives
+              pid      of the shell, which leads the process group
+              exit     the exit code, written by the shell, not synced
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from fabric_jobs.executors import attempt_files
+
+
+def is_one(directory: Path) -> bool:
+    """Tell whether an attempt was started that way."""
+    return (directory / "lock").exists() and (directory / "pid").exists()
+
+
+def runs(directory: Path) -> bool:
+    """Tell whether its shell lives."""
+    try:
+        lock = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def wait(directory: Path) -> None:
+    """Return when its shell does not live any more, or nobody can tell."""
+    with suppress(OSError):
+        lock = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        finally:
+            os.close(lock)
+
+
+def sync(directory: Path) -> None:
+    """See to it that its exit code is on the disk."""
+    attempt_files.sync(directory / "exit", directory)
+
+
+def group(directory: Path) -> int:
+    """Return the number of its shell; 0 when it is not known."""
+    try:
+        return int((directory / "pid").read_text())
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,53 @@
+"""All that a shim has to know of a program before it can start it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fabric_jobs.executors import ports, program, proxies
+from fabric_jobs.executors.base import ProcessSpec
+from fabric_jobs.executors.local.connection import text_of
+from fabric_jobs.executors.local.shim import files, proc
+from fabric_jobs.state_dir import programs_umask
+
+
+@contextmanager
+def prepared(process: ProcessSpec, directory: Path) -> Iterator[dict[str, object]]:
+    """Give what the shim is to start, while the environment that it needs is there."""
+    found = program.find(process)
+    own = dict(process.environment)
+    if process.port:
+        found, own = ports.give(found, own, process.port, directory)
+    given = program.given(process)
+    environment = {**given, "PYTHONUNBUFFERED": "1", **found.variables, **own, proc.MARK: str(directory)}
+    paths = [str(program.RUNTIME), *(each.get("PYTHONPATH") for each in (given, found.variables, own))]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    environment |= proxies.direct(environment, process.gateway)
+    if found.remarks:
+        (directory / files.REMARKS).write_text("\n".join(found.remarks), encoding="utf-8")
+    with ExitStack() as stack:
+        words, hold = _ready(found, directory, stack)
+        yield {
+            "words": [text_of(word) for word in words],
+            "environment": {text_of(name): text_of(value) for name, value in environment.items()},
+            "cwd": text_of(found.directory),
+            "umask": programs_umask() if process.shell is None else process.shell.umask,
+            "hold": [text_of(path) for path in hold],
+        }
+
+
+def _ready(found: program.Program, directory: Path, stack: ExitStack) -> tuple[tuple[str, ...], list[Path]]:
+    """Return the words to run, and the files that have to stay locked as long as they run; `stack` holds them until then."""
+    if found.environment is None:
+        return found.words, []
+    from fabric_jobs.executors import environments, install  # late: most actions need no environment
+
+    held = environments.hold(found.environment)
+    if held is not None:
+        stack.callback(os.close, held)
+        return found.words, [found.environment.directory / "use"]
+    install.say(directory, install.INSTALLING)
+    return install.command(found.environment, directory, found.words), []

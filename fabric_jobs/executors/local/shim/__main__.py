@@ -1,0 +1,16 @@
+"""Becomes the shim of a state directory, unless it cannot; says `ready` on stdout once it can be reached."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if __name__ == "__main__":
+    # It is run by its path. Its neighbours are the package `shim`, and the standard library comes before them.
+    sys.path[:] = [*sys.path[1:], os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+    __package__ = "shim"
+    __spec__ = None
+
+    from .start import main
+
+    main(*sys.argv[1:])

@@ -1,0 +1,262 @@
+"""The attempts of a shim, from their start to their end.
+
+A program that ends with code 0 and was not asked to stop is over at once; what it has left running is remarked. Any other
+is over when nothing of it lives: its group, and whatever else carries its mark, is killed, after the grace when it was asked to
+stop. One look at all processes serves all attempts that are ending.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from . import files, proc
+from .spawn import CannotRun, spawn
+
+SCAN_SECONDS = 0.02  # between two looks at all processes, and at least
+SCAN_SHARE = 4  # times what a look takes
+STUBBORN_SECONDS = 10.0  # what is killed is gone by then; after that it is looked at every
+SLOW_SECONDS = 1.0
+AGAIN_SECONDS = 1.0  # after an exit code could not be written
+LEFT = "its program has ended, and has left running:"
+
+
+@dataclass
+class Attempt:
+    """One attempt that is not over."""
+
+    name: str
+    directory: str
+    group: int  # of its processes, also the number of its program
+    sure: bool = True  # that the group is its own: its number may be another's by now
+    running: bool = True  # nobody has waited for its program yet
+    code: int | None = None  # of its program; None at the end: of the attempt of another shim
+    stopped: bool = False
+    deadline: float | None = None  # when it is killed; None: it runs
+    asked: bool = False  # its group
+    asked_others: bool = False  # what is not in its group
+    due: float = 0.0  # the next look
+    left: int = 0  # looks at which something lived, the last of which may be too old
+
+
+class Attempts:
+    """What this shim has started, and what it ends."""
+
+    def __init__(self, shim: str, tell: Callable[[str], None]) -> None:
+        """`tell(name)` says that an attempt is over."""
+        self._shim = shim
+        self._tell = tell
+        self._live: dict[str, Attempt] = {}
+        self._programs: dict[int, Attempt] = {}
+        self._unwritten: list[Attempt] = []
+        self._again = 0.0
+        self._rested = 0.0  # no look at all processes before that
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is an attempt that is not over."""
+        return bool(self._live or self._unwritten)
+
+    def start(self, request: dict[str, Any]) -> bool:
+        """Start the program of an attempt; return False when somebody has. Raises OSError and ValueError."""
+        directory = request["directory"]
+        if not files.claim(directory, self._shim):
+            return False
+        attempt = Attempt(request["name"], directory, 0)
+        try:
+            attempt.group = spawn(request)
+        except CannotRun as error:
+            files.append(f"{directory}/stderr", f"fabric-jobs: {request['words'][0]}: {error}\n")
+            attempt.code = error.code
+            self._finish([attempt])
+            return True
+        except (OSError, ValueError):
+            files.give_back(directory)
+            raise
+        self.adopt(attempt)
+        return True
+
+    def adopt(self, attempt: Attempt) -> None:
+        """Look after an attempt whose program, `attempt.group`, is a child of this process."""
+        self._live[attempt.name] = attempt
+        self._programs[attempt.group] = attempt
+        files.note_process(attempt.directory, attempt.group, proc.started(attempt.group))
+
+    def stop(self, name: str, grace: float) -> bool:
+        """Ask an attempt to end; return False when this shim has none of that name that runs."""
+        attempt = self._live.get(name)
+        if attempt is None:
+            return False
+        if not attempt.stopped and attempt.code is None:
+            files.mark(attempt.directory, files.STOPPED)
+            attempt.stopped = True
+            _ask(attempt)
+        self._end(attempt, time.monotonic() + grace)
+        return True
+
+    def sweep(self, request: dict[str, Any]) -> bool:
+        """End what is left of an attempt that is not this shim's, or has ended."""
+        name, pid = request["name"], request["pid"]
+        attempt = self._live.get(name)
+        if attempt is None:
+            sure = bool(pid) and proc.started(pid) == request["started"]
+            attempt = self._live[name] = Attempt(name, request["directory"], pid, sure, running=False)
+        self._end(attempt, time.monotonic() + request["grace"])
+        return True
+
+    def reap(self) -> None:
+        """Take note of the programs that have ended."""
+        ended: list[Attempt] = []
+        with suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    break
+                attempt = self._programs.pop(pid, None)
+                if attempt is not None:
+                    code = os.waitstatus_to_exitcode(status)
+                    attempt.code = code if code >= 0 else 128 - code
+                    attempt.running = False
+                    ended.append(attempt)
+        if ended:
+            self._look_back(ended)
+
+    def tick(self) -> float | None:
+        """Do what is due; return in how many seconds there is more to do, None when nothing is."""
+        now = time.monotonic()
+        ending = [attempt for attempt in self._live.values() if attempt.deadline is not None]
+        if self._rested <= now and any(attempt.due <= now for attempt in ending):
+            self._scan(ending, now)
+        if self._unwritten and self._again <= now:
+            unwritten, self._unwritten = self._unwritten, []
+            self._finish(unwritten)
+        moments = [max(attempt.due, self._rested) for attempt in self._live.values() if attempt.deadline is not None]
+        moments += [self._again] if self._unwritten else []
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _end(self, attempt: Attempt, deadline: float) -> None:
+        attempt.deadline = deadline if attempt.deadline is None else min(deadline, attempt.deadline)
+        attempt.due = min(attempt.due, deadline)
+
+    def _look_back(self, ended: list[Attempt]) -> None:
+        """Tell of those that have left nothing, which are nearly all; a child's number is above its parent's."""
+        first = min(attempt.group for attempt in ended)
+        scan = _scan(first if proc.newest() >= first else 0)  # else numbers have begun anew
+        over: list[Attempt] = []
+        for attempt in ended:
+            marked = scan.marked.get(attempt.directory, ()) if scan is not None else ()
+            if attempt.code == 0 and not attempt.stopped:
+                _remark(attempt, [pid for pid, _ in marked])
+                over.append(attempt)
+            elif scan is None or _members(attempt, scan):
+                self._end(attempt, time.monotonic())
+                attempt.due, attempt.left = 0.0, 1
+            else:
+                over.append(attempt)
+        self._finish(over)
+
+    def _scan(self, ending: list[Attempt], now: float) -> None:
+        scan = _scan(0)
+        self._rested = now + max(SCAN_SECONDS, SCAN_SHARE * (time.monotonic() - now))
+        if scan is not None:
+            self._finish([attempt for attempt in ending if not self._press(attempt, scan, now)])
+
+    def _press(self, attempt: Attempt, scan: proc.Scan, now: float) -> bool:
+        """Ask or force what is left of an attempt; return whether something is."""
+        assert attempt.deadline is not None
+        marked = scan.marked.get(attempt.directory, ())
+        attempt.sure = attempt.sure or any(group == attempt.group for _, group in marked)
+        found = _members(attempt, scan)
+        attempt.left = 2 if found else attempt.left - 1
+        if (
+            not found and not attempt.running and attempt.left <= 0
+        ):  # one that was made during a look is seen at the next
+            return False
+        if now >= attempt.deadline:
+            _signal_group(attempt, signal.SIGKILL)
+            _signal(found, signal.SIGKILL)
+        else:
+            _ask(attempt)
+            if not attempt.asked_others:
+                _signal([pid for pid, group in marked if group != attempt.group], signal.SIGTERM)
+        attempt.asked_others = True
+        if attempt.running and now < attempt.deadline:
+            attempt.due = attempt.deadline  # its end comes by itself
+        else:
+            attempt.due = now + (SLOW_SECONDS if now > attempt.deadline + STUBBORN_SECONDS else SCAN_SECONDS)
+        return True
+
+    def _finish(self, over: list[Attempt]) -> None:
+        for attempt in over:
+            self._live.pop(attempt.name, None)
+            try:
+                if attempt.code is None:
+                    files.mark(attempt.directory, files.SWEPT)
+                else:
+                    files.write_exit(attempt.directory, attempt.code)
+            except FileNotFoundError:
+                pass  # its directory is gone, and nobody waits for it
+            except OSError as error:  # such as a full disk
+                sys.stderr.write(f"{attempt.name}: {error}\n")
+                self._unwritten.append(attempt)
+                self._again = time.monotonic() + AGAIN_SECONDS
+                continue
+            self._tell(attempt.name)
+
+
+def _scan(above: int) -> proc.Scan | None:
+    try:
+        return proc.Scan(above)
+    except OSError:  # out of descriptors, or of memory
+        return None
+
+
+def _members(attempt: Attempt, scan: proc.Scan) -> list[int]:
+    """Return what lives of an attempt; its group is its own no more when it was empty once."""
+    found = scan.members(attempt.directory, attempt.group if attempt.sure else 0)
+    if not proc.has_proc() and attempt.sure and _exists(attempt.group):
+        return [attempt.group]
+    if attempt.sure and not attempt.running and attempt.group not in scan.groups:
+        attempt.sure = False
+    return found
+
+
+def _exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remark(attempt: Attempt, left: list[int]) -> None:
+    with suppress(OSError):
+        for pid in left:
+            files.append(f"{attempt.directory}/{files.REMARKS}", f"\n{LEFT} {proc.name(pid)} (process {pid})")
+
+
+def _ask(attempt: Attempt) -> None:
+    """Ask its group, once: what a program starts to tidy up is left in peace."""
+    if attempt.sure and not attempt.asked:
+        attempt.asked = True
+        _signal_group(attempt, signal.SIGTERM)
+
+
+def _signal_group(attempt: Attempt, number: signal.Signals) -> None:
+    if attempt.sure:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(attempt.group, number)
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)

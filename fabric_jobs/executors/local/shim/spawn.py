@@ -1,0 +1,103 @@
+"""Starts a program: in a session of its own, with the environment, directory, umask and files that it was given."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from . import files
+
+NOT_FOUND, NOT_RUN = 127, 126  # as a shell says it
+REFUSED = (
+    errno.E2BIG,
+    errno.EAGAIN,
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+)  # these say nothing of the program itself
+OWN_UMASK = 0o077
+DEFAULT = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
+
+
+class CannotRun(Exception):
+    """There is no such program, or it is none."""
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+def spawn(request: dict[str, Any]) -> int:
+    """Start a program and return its process id.
+
+    Raises CannotRun when there is none; OSError and ValueError when it cannot be started with what it was given.
+    """
+    words, environment, directory = request["words"], request["environment"], request["directory"]
+    with ExitStack() as stack:
+        streams = [os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)]
+        stack.callback(os.close, streams[0])
+        for name in ("stdout", "stderr"):
+            streams.append(os.open(f"{directory}/{name}", files.APPEND, 0o600))
+            stack.callback(os.close, streams[-1])
+        for path in request["hold"]:
+            stack.callback(os.close, _hold(path))
+        actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(streams)]
+        stack.enter_context(_inside(request["cwd"], request["umask"]))
+        return _run(words, environment, actions)
+
+
+def _run(words: list[str], environment: dict[str, str], actions: list[tuple[int, int, int]]) -> int:
+    """Run the first file of that name that can be run, along PATH."""
+    denied: OSError | None = None
+    for path in _candidates(words[0], environment):
+        try:
+            return _exec(path, words, environment, actions)
+        except OSError as error:
+            if error.errno in REFUSED:
+                raise
+            if error.errno == errno.ENOEXEC:  # a script without a first line that says of what
+                return _exec("/bin/sh", ["/bin/sh", path, *words[1:]], environment, actions)
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                denied = denied or error
+    if denied is not None:
+        raise CannotRun(NOT_RUN, denied.strerror or str(denied))
+    raise CannotRun(NOT_FOUND, "not found")
+
+
+def _exec(path: str, words: list[str], environment: dict[str, str], actions: list[tuple[int, int, int]]) -> int:
+    return os.posix_spawn(path, words, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULT)
+
+
+def _candidates(word: str, environment: dict[str, str]) -> Iterator[str]:
+    if "/" in word or "\0" in word:
+        yield word
+        return
+    for directory in environment.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.join(directory or ".", word)
+        if os.path.exists(path):
+            yield path
+
+
+def _hold(path: str) -> int:
+    """Return the descriptor of a file with a shared lock on it, which the program inherits."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # who asks for it holds it too
+    os.set_inheritable(descriptor, True)
+    return descriptor
+
+
+@contextmanager
+def _inside(directory: str, umask: int) -> Iterator[None]:
+    """Be where the program is to begin, with its umask: this process has one thread, and a child begins as it is now."""
+    try:
+        os.chdir(directory)
+        os.umask(umask)
+        yield
+    finally:
+        os.umask(OWN_UMASK)
+        os.chdir("/")
