@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fabric_jobs.states import FINAL_TASK_STATES, ActivationState, TaskState
 
 Row = Mapping[str, Any]
+
+
+@lru_cache(maxsize=256)
+def _object(text: str) -> dict[str, Any]:
+    """Return a JSON object; equal texts are read once, and nobody changes what is in a record."""
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def _columns(row: Row) -> dict[str, Any]:
@@ -49,7 +57,7 @@ class Activation:
         """Build it from a row of `activations`."""
         values = _columns(row)
         for key in ("pins", "properties", "headers"):
-            values[key] = json.loads(values[key])
+            values[key] = _object(values[key])
         values["error"] = json.loads(values["error"]) if values["error"] else None
         values["state"] = ActivationState(values["state"])
         for key in ("cancel_requested", "admitted", "cold"):

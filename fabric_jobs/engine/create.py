@@ -41,9 +41,9 @@ class Advanced:
     waits: bool = False  # more tasks could start if there were more worker slots
 
 
-def advance(tx: Tx, activation_id: str, plan: Plan, settings: Settings) -> Advanced:
-    """Make and start what a transaction leads to, in the transaction itself."""
-    taken = take(tx, activation_id, plan)
+def advance(tx: Tx, activation_id: str, plan: Plan, settings: Settings, *, seen: Snapshot | None = None) -> Advanced:
+    """Make and start what a transaction leads to, in the transaction itself; `seen` is how things are, if somebody has looked."""
+    taken = seen or take(tx, activation_id, plan)
     if taken is None or taken.activation.ended or not taken.activation.admitted:
         return Advanced()
     snapshot = replace(

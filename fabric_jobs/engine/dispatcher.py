@@ -154,15 +154,15 @@ class Dispatcher:
 
     def _write_end(self, wanted: Finish) -> list[Task]:
         """Write the end of a task and what follows from it; return the tasks that were started."""
-        moves = {TaskState.COMPLETE: ends.complete, TaskState.QUEUED: ends.again}
-        move = moves.get(wanted.outcome.state, ends.fail)
         activation_id = wanted.activation.activation_id
 
         def operation(tx: Tx) -> Advanced:
-            move(tx, wanted)
             if wanted.outcome.state is not TaskState.COMPLETE:
+                again = wanted.outcome.state is TaskState.QUEUED
+                (ends.again if again else ends.fail)(tx, wanted)
                 return Advanced()  # what follows is looked at
-            advanced = advance(tx, activation_id, wanted.plan, self._settings)
+            seen = ends.complete(tx, wanted)
+            advanced = advance(tx, activation_id, wanted.plan, self._settings, seen=seen)
             if advanced.is_all:
                 tx.effects.seen(activation_id)
             return advanced

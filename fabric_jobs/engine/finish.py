@@ -10,6 +10,7 @@ from typing import Any
 
 from fabric_jobs.engine.outcome import Outcome
 from fabric_jobs.engine.settle import settle
+from fabric_jobs.engine.snapshot import Snapshot
 from fabric_jobs.executors.base import AttemptExit
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import Node, Plan
@@ -43,16 +44,17 @@ def ending_of(ended: AttemptExit) -> Ending:
     return Ending(exit_code=ended.code, reason=ended.reason)
 
 
-def complete(tx: Tx, finish: Finish) -> None:
+def complete(tx: Tx, finish: Finish) -> Snapshot | None:
     """End a task COMPLETE: all that it sent is stored, its input is acknowledged, and what follows from that is done.
 
+    Returns how things are then, if that was looked at.
     Raises ReplayDiffers when the attempt left out what the one before it had sent.
     """
     task, activation_id = finish.task, finish.activation.activation_id
     if not task.rejected:
         commits.check_repeated(task)
     if not tasks.end(tx, task, TaskState.COMPLETE, finish.ending):
-        return
+        return None
     commits.release_held(tx, task)
     now = tasks.find(tx, task.task_id)
     if finish.payload is not None and now is not None and now.sent == 0:
@@ -61,7 +63,7 @@ def complete(tx: Tx, finish: Finish) -> None:
             tx, task, Sent(output=finish.node.output, count=1, bytes=finish.payload + b"\n", parents=parents)
         )
     _acknowledge(tx, finish)
-    settle(tx, activation_id, finish.plan)
+    return settle(tx, activation_id, finish.plan)
 
 
 def fail(tx: Tx, finish: Finish) -> None:

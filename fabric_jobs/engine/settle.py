@@ -15,13 +15,17 @@ from fabric_jobs.store.sent import Sent
 from fabric_jobs.store.tasks import Ending
 
 
-def settle(tx: Tx, activation_id: str, plan: Plan) -> None:
-    """End the channels whose sender cannot send any more; end the activation when nothing in it can go on."""
+def settle(tx: Tx, activation_id: str, plan: Plan) -> Snapshot | None:
+    """End the channels whose sender cannot send any more; end the activation when nothing in it can go on.
+
+    Returns what it has looked at, if that is how things still are.
+    """
     while True:
         snapshot = take(tx, activation_id, plan)
         if snapshot is None or snapshot.activation.ended:
-            return
-        for channel in snapshot.ended_channels():
+            return snapshot
+        ended = snapshot.ended_channels()
+        for channel in ended:
             channels.end(tx, channel.channel_id)
         if not plan.joins:
             break
@@ -34,9 +38,11 @@ def settle(tx: Tx, activation_id: str, plan: Plan) -> None:
                 _deliver(tx, after, key)
         except RecordTooLarge as error:
             activations.end(tx, after.activation, ActivationState.ERROR, cause=error.message)
-            return
+            return None
     if not snapshot.busy():
         _end(tx, snapshot)
+        return None
+    return None if ended or plan.joins else snapshot
 
 
 def abandon(tx: Tx, activation_id: str, cause: str) -> None:
