@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from fabric_jobs.executors.docker.engine import Engine
+from fabric_jobs.docker.engine import Engine
 
 
 class DockerProxy:

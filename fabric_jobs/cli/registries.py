@@ -72,7 +72,7 @@ def list_registries(output: str) -> None:
     Examples:
       fabric-jobs workspaces registry list
     """
-    from fabric_jobs.images.credentials import has_credentials
+    from fabric_jobs.docker.credentials import has_credentials
     from fabric_jobs.images.registries import read_registries
 
     found = read_registries()

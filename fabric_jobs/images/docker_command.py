@@ -1,8 +1,7 @@
-"""The `docker` command: which one builds, how it is run, and what its refusals mean."""
+"""The `docker` command: which one builds, and how it is run."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -10,10 +9,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from fabric_jobs.docker.credentials import docker_config, docker_config_file
+from fabric_jobs.docker.failures import START
 from fabric_jobs.errors import PlaceUnavailable
 
 COMMAND = "docker"
@@ -28,24 +28,6 @@ PLUGIN_DIRECTORIES = (
     "/usr/libexec/docker/cli-plugins",
 )
 NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
-
-# What the command says when it has not reached an engine, in small letters, and what to do then.
-_RIGHTS = (
-    "Your user has no right to use the engine: add it to the group 'docker' and log in again, or name another engine "
-    "with DOCKER_HOST."
-)
-_START = (
-    "Start the Docker engine, or name another one with DOCKER_HOST or 'docker context use'; 'docker version' tries it."
-)
-_VERSION = "The docker command and the engine are too far apart in age: put another docker command on PATH."
-REFUSALS: tuple[tuple[str, str], ...] = (
-    ("permission denied while trying to connect", _RIGHTS),
-    ("cannot connect to the docker daemon", _START),
-    ("failed to connect to the docker api", _START),
-    ("error during connect", _START),
-    ("is the docker daemon running", _START),
-    ("client version", _VERSION),
-)
 
 
 class Answer(NamedTuple):
@@ -124,15 +106,12 @@ def builder_beside() -> Callable[[], Builder]:
 
 def has_buildx() -> bool:
     """Tell whether the command has the plugin `buildx`."""
-    own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    more: list[str] = []
+    own, more = docker_config_file().parent / "cli-plugins", []
     with suppress(
         OSError, ValueError, AttributeError
     ):  # it is not there, or broken, of which the command itself speaks
-        more = json.loads((own / "config.json").read_bytes()).get("cliPluginsExtraDirs", [])
-    return any(
-        os.access(f"{place}/docker-buildx", os.X_OK) for place in (own / "cli-plugins", *more, *PLUGIN_DIRECTORIES)
-    )
+        more = docker_config().get("cliPluginsExtraDirs", [])
+    return any(os.access(f"{place}/docker-buildx", os.X_OK) for place in (own, *more, *PLUGIN_DIRECTORIES))
 
 
 def version(command: str) -> tuple[int, ...]:
@@ -153,22 +132,10 @@ def run(*words: str, command: str = COMMAND, text: str = "", seconds: float | No
         )
     except subprocess.TimeoutExpired:
         message = f"the Docker engine has not answered 'docker {words[0]}' for {seconds:.0f} s."
-        raise PlaceUnavailable(message, hint=_START) from None
+        raise PlaceUnavailable(message, hint=START) from None
     except OSError as error:
         raise _cannot_start(command, error) from None
     return Answer(ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace"))
-
-
-def refusal(said: str) -> PlaceUnavailable | None:
-    """Return the error that stands for what a command said when it reached no engine; None when it says something else."""
-    small = said.lower()
-    for mark, hint in REFUSALS:
-        if mark in small:
-            line = next(line for line in said.splitlines() if mark in line.lower())
-            return PlaceUnavailable(
-                f"the Docker engine cannot be used: {line.removeprefix('ERROR: ').strip()}", hint=hint
-            )
-    return None
 
 
 class Process:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from fabric_jobs.errors import FabricJobsError, InvalidInput, NotAllowed, PlaceUnavailable
+from fabric_jobs.docker.credentials import HUB, docker_config_file, keeps_unencrypted
+from fabric_jobs.errors import InvalidInput, PlaceUnavailable
 from fabric_jobs.images import docker_command
-from fabric_jobs.images.credentials import HUB, docker_config_file
 from fabric_jobs.images.registries import Registry
 
 SECONDS = 60.0  # the engine tries several addresses before it gives up
-REFUSED = ("unauthorized", "forbidden", "denied", "incorrect username or password")
+FROM_THE_ENGINE = "Error response from daemon: "
 
 
 def log_in(registry: Registry, username: str, password: str) -> list[str]:
     """Log in, and return what docker warns of. The password goes to docker through a pipe, and nowhere else.
 
-    Raise NotAllowed for a wrong user or password, PlaceUnavailable when the registry or the engine does not answer.
+    Raise PlaceUnavailable when the registry does not take it, or does not answer.
     """
     if not username or not password:
         missing = "password" if username else "user"
@@ -25,24 +25,17 @@ def log_in(registry: Registry, username: str, password: str) -> list[str]:
     words += [] if registry.host in HUB else [registry.host]
     answer = docker_command.run(*words, text=password, seconds=SECONDS)
     if answer.code:
-        raise _failure(registry, username, plain(answer.errors) or plain(answer.output))
-    if "unencrypted" in answer.errors:
+        said = _plain(answer.errors) or _plain(answer.output)
+        raise PlaceUnavailable(
+            f"the registry {registry.host} gives no login to '{username}': {said}",
+            hint="Nothing was added. Check user, password and address, and whether the registry runs.",
+        )
+    if keeps_unencrypted(registry.host):
         return [f"docker keeps the login unencrypted in {docker_config_file()}; a credential helper would not."]
     return []
 
 
-def plain(said: str) -> str:
+def _plain(said: str) -> str:
     """Return what docker says to people, without the notes that it writes for its log."""
-    lines = [line.removeprefix("Error response from daemon: ") for line in said.splitlines() if line.strip()]
+    lines = [line.removeprefix(FROM_THE_ENGINE) for line in said.splitlines() if line.strip()]
     return "\n".join(line for line in lines if not line.startswith('time="'))
-
-
-def _failure(registry: Registry, username: str, said: str) -> FabricJobsError:
-    no_engine = docker_command.refusal(said)
-    if no_engine is not None:
-        return no_engine
-    if any(word in said.lower() for word in REFUSED):
-        message = f"the registry {registry.host} does not take this password of '{username}': {said}"
-        return NotAllowed(message, hint="Nothing was added. Check user and password, and try again.")
-    message = f"there is no login at the registry {registry.host}: {said}"
-    return PlaceUnavailable(message, hint="Nothing was added. Check the address, and whether the registry runs.")

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fabric_jobs.definitions import Action
+from fabric_jobs.docker import images as engine_images
+from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import InvalidDefinition, InvalidInput, NotFound, PlaceUnavailable, Problem
 from fabric_jobs.images import docker_command
 from fabric_jobs.images.building import ImageBuild, Running, build_all, holds_state
 from fabric_jobs.images.context import HASH_LENGTH, content_hash
 from fabric_jobs.images.docker_command import Builder
-from fabric_jobs.images.inspect import Image, inspect
 from fabric_jobs.images.registries import Registry, active
 from fabric_jobs.settings import cpu_count
 from fabric_jobs.user_files import built_from
@@ -133,11 +135,13 @@ def carry_out(
     when the engine cannot be used.
     """
     rows = tuple(Row(target) for target in targets)
-    there = inspect(list(dict.fromkeys(name for target in targets for name in target.build.names)))
+    docker_command.commands()  # raises what helps when there is none at all
+    engine = Engine()
+    there = engine_images.find(engine, [name for target in targets for name in target.build.names])
     for row in rows:
         image = there.get(row.target.reference)
         if image is not None and _is_unchanged(row.target, image):
-            _point_names(row.target, image)
+            _point_names(engine, row.target, image)
             row.state = UNCHANGED
     watch(rows)
     groups = _by_reference(row for row in rows if row.state == WAITING)
@@ -146,7 +150,7 @@ def carry_out(
         if not with_what.is_buildkit:
             warn(OLD_BUILDER)
             _check_without_buildkit(group[0].target for group in groups.values())
-        _build(groups, with_what, lambda: watch(rows))
+        _build(engine, groups, with_what, lambda: watch(rows))
     return rows
 
 
@@ -159,22 +163,22 @@ def _check_without_buildkit(targets: Iterable[Target]) -> None:
             )
 
 
-def _build(groups: dict[str, list[Row]], builder: Builder, watch: Callable[[], None]) -> None:
+def _build(engine: Engine, groups: dict[str, list[Row]], builder: Builder, watch: Callable[[], None]) -> None:
     builds = [group[0].target.build for group in groups.values()]
     at_once = min(cpu_count(), AT_ONCE)
-    refused: PlaceUnavailable | None = None
+    has_failed = False
     with closing(build_all(builds, builder, at_once=at_once)) as steps:
         for running in steps:
             for one in running:
                 for row in groups[one.build.names[0]]:
-                    _update(row, one)
-                refused = refused or (docker_command.refusal(one.output.outside) if one.code else None)
+                    _update(engine, row, one)
+                has_failed = has_failed or bool(one.code)
             watch()
-    if refused is not None:
-        raise refused
+    if has_failed:
+        engine.ping()  # raises what helps when it is the engine that went away
 
 
-def _update(row: Row, running: Running) -> None:
+def _update(engine: Engine, row: Row, running: Running) -> None:
     row.seconds, row.step = running.seconds, running.output.step
     if running.code is None:
         row.state = BUILDING
@@ -182,7 +186,7 @@ def _update(row: Row, running: Running) -> None:
         row.state, row.failure = FAILED, running.output.failure() or f"docker ended with exit code {running.code}"
     elif _has_changed(row.target):
         row.state, row.failure = FAILED, "its files were changed while it was built; build it again"
-        docker_command.run("image", "rm", *row.target.build.names)
+        engine_images.remove(engine, row.target.build.names)
     else:
         row.state = BUILT
 
@@ -244,13 +248,11 @@ def _is_unchanged(target: Target, image: Image) -> bool:
     return target.build.use_cache and image.labels.get(LABEL_INPUTS) == target.build.labels[LABEL_INPUTS]
 
 
-def _point_names(target: Target, image: Image) -> None:
+def _point_names(engine: Engine, target: Target, image: Image) -> None:
     """Let all names of an image that is there mean it: another content may have had them meanwhile."""
     for name in target.build.names:
         if not image.is_called(name):
-            answer = docker_command.run("image", "tag", image.image_id, name)
-            if answer.code:
-                raise docker_command.refusal(answer.errors) or PlaceUnavailable(answer.errors.strip())
+            engine_images.tag(engine, image.image_id, name)
 
 
 def _by_reference(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs.client.gateway import Gateway, segment
+from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.images import digests, tag
 from fabric_jobs.documents.parameters import with_parameters
 from fabric_jobs.errors import FabricJobsError, InvalidDefinition, InvalidInput, NotFound, Problem
-from fabric_jobs.images.digests import digests
-from fabric_jobs.images.push import Pushing, push, tag
+from fabric_jobs.images.push import Pushing, push
 from fabric_jobs.images.registries import active
 from fabric_jobs.workspace.elsewhere import without_own_keys
 from fabric_jobs.workspace.lock_file import read_lock, write_lock
@@ -46,7 +47,7 @@ def plan_publish(root: Path, skill: str | None, *, skip_push: bool) -> Plan:
     Raise what `make_plan` raises, and PlaceUnavailable when the engine does not answer.
     """
     lock = read_lock(root)
-    return make_plan(Workspace(root), skill, active(), lock, digests, skip_push=skip_push)
+    return make_plan(Workspace(root), skill, active(), lock, partial(digests, Engine()), skip_push=skip_push)
 
 
 def compare(plan: Plan, gateway: Gateway) -> tuple[Published, ...]:
@@ -61,12 +62,13 @@ def push_images(plan: Plan, watch: Watch) -> Plan:
     """
     wanted = {image.reference: image for image in plan.images if image.push}  # actions may share one
     known: dict[str, str] = {}
+    engine = Engine()
     for reference, image in wanted.items():
-        known[reference] = push(reference, partial(watch, image))
+        known[reference] = push(engine, reference, partial(watch, image))
         watch(image, None)
     for reference, image in wanted.items():  # `latest` moves when everything is there
-        tag(reference, image.other_reference)
-        push(image.other_reference, _unwatched)
+        tag(engine, reference, image.other_reference)
+        push(engine, image.other_reference, _unwatched)
     pushed = replace(plan, planned=tuple(_with_digests(planned, known) for planned in plan.planned))
     if pushed.new_lock().text() != plan.lock.text():
         # Somebody else may have published another skill meanwhile.

@@ -237,35 +237,20 @@ def test_a_push_that_is_cut_off_for_good_leaves_nothing_behind(shop: Shop) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_push_ends_the_docker_command_and_records_nothing(shop: Shop, number: signal.Signals) -> None:
+def test_an_interrupted_push_records_nothing_and_the_next_one_goes_on(shop: Shop, number: signal.Signals) -> None:
     with RegistryProxy(REGISTRY, cut_after=NOISE_BYTES // 2, then="stall") as proxy:
         shop.add_registry(proxy.address)
         shop.skill("one", noise=NOISE_BYTES)
         shop.build()
         started = shop.live.start("workspaces", "publish")
         until(proxy.is_cut.is_set, "the push is in the middle")
-        assert pushing(shop.namespace)
         started.signal(number)
         ran = started.finish()
         assert (ran.code, ran.err.splitlines()[-1]) == (128 + number, "Interrupted.")
-        assert pushing(shop.namespace) == []
         assert shop.lock() is None
         assert shop.live.get("/skills")["skills"] == []
         proxy.heal()
         assert shop.publish()["changed"] is True
-
-
-def pushing(namespace: str) -> list[int]:
-    """Return the ids of the docker commands that push images of this test."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue  # it has ended meanwhile
-        if b"push" in words and any(namespace.encode() in word for word in words):
-            found.append(int(path.parent.name))
-    return found
 
 
 def test_an_image_that_was_removed_after_the_build_is_refused(shop: Shop) -> None:
@@ -295,7 +280,7 @@ def test_no_engine_is_told(shop: Shop) -> None:
     shop.add_registry()
     shop.skill("one")
     said = shop.live.fails(5, "workspaces", "publish", DOCKER_HOST="unix:///nowhere/docker.sock")
-    assert "the Docker engine cannot be used" in said
+    assert "the Docker engine at unix:///nowhere/docker.sock does not answer: No such file or directory." in said
 
 
 def test_a_gateway_that_is_away_is_noticed_before_anything_is_pushed(shop: Shop) -> None:
@@ -329,7 +314,8 @@ def test_a_skill_without_actions_is_saved_too(shop: Shop) -> None:
 def test_a_login_that_the_registry_refuses_adds_nothing(shop: Shop) -> None:
     words = ("workspaces", "registry", "add", "lab", "--url", REGISTRY, "--username", REGISTRY_USER, "--password-stdin")
     said = shop.live.fails(5, *words, stdin="wrong")
-    assert f"the registry {REGISTRY} does not take this password of '{REGISTRY_USER}'" in said
+    assert f"the registry {REGISTRY} gives no login to '{REGISTRY_USER}'" in said
+    assert "unauthorized" in said or "401" in said
     assert "wrong" not in said
     words = ("workspaces", "registry", "add", "lab", "--url", "localhost:9", "--username", "x", "--password-stdin")
     assert "connection refused" in shop.live.fails(5, *words, stdin="x")

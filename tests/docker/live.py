@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.executors.docker.engine import Engine
+from fabric_jobs.docker.engine import Engine
 from fabric_jobs.executors.docker.reach import Reach
 from tests.acceptance.live import Live, Ran, Started
 from tests.docker_place import BASE_IMAGE, SCUTTLE_IMAGE, docker

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.executors.docker.engine import Engine
+from fabric_jobs.docker.engine import Engine
 from tests.acceptance.live import Live, Ran, until
 from tests.docker.live import DockerLive
 from tests.docker_place import docker, needs_docker
@@ -50,8 +50,8 @@ def test_what_has_changed_since_says_so(live: DockerLive, name: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("DOCKER_HOST", "tcp://127.0.0.1:1", "onnect"),
-        ("DOCKER_HOST", "unix:///nowhere/docker.sock", "onnect"),
+        ("DOCKER_HOST", "tcp://127.0.0.1:1", "tcp://127.0.0.1:1 does not answer: Connection refused"),
+        ("DOCKER_HOST", "unix:///nowhere/docker.sock", "docker.sock does not answer: No such file"),
         ("DOCKER_CONTEXT", "no-such-context", "no-such-context"),
     ],
     ids=["port", "socket", "context"],

@@ -273,7 +273,7 @@ class Contract:
         names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
         ours = {name for name in names if name.startswith("fabric_jobs")}
-        assert not [name for name in ours if name.split(".")[1] not in ("errors", "executors")]
+        assert not [name for name in ours if name.split(".")[1] not in ("errors", "executors", "docker")]
 
     def test_whoever_waits_is_told_what_ended(self, driver: Driver, running: Running) -> None:
         found: list[tuple[str, ...]] = []

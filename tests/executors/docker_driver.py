@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from fabric_jobs.docker.engine import Engine
 from fabric_jobs.executors.base import STREAMS, AttemptExit, AttemptSpec, Doors, ProcessSpec
 from fabric_jobs.executors.docker import DockerExecutor
-from fabric_jobs.executors.docker.engine import Engine
 from tests.docker_place import BASE_IMAGE, docker
 from tests.executors.contract import SECONDS, Driver, Running, ended
 from tests.executors.drivers import LocalDriver

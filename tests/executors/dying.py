@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fabric_jobs.docker.engine import Engine
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.base import AttemptSpec
 from fabric_jobs.executors.docker import DockerExecutor, copying, steps
-from fabric_jobs.executors.docker.engine import Engine
 from fabric_jobs.executors.docker.steps import Steps
 
 

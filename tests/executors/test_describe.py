@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from fabric_jobs.docker.images import Image
 from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
 from fabric_jobs.executors.docker import describe
 from fabric_jobs.executors.docker.describe import Surroundings
-from fabric_jobs.executors.docker.engine import Image
 
 IMAGE = Image(entrypoint=(), command=("python3",), environment={"PATH": "/bin"}, user="", stop_signal="SIGTERM")
 AROUND = Surroundings(

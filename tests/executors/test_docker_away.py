@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from fabric_jobs.docker.engine import Engine
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.base import NOT_STARTED, STOPPED, AttemptExit, Inside
-from fabric_jobs.executors.docker.engine import Engine
 from fabric_jobs.executors.docker.reach import NETWORK, OPTIONS
 from tests.acceptance.live import until
 from tests.docker_place import docker, needs_docker

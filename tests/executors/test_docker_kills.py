@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from fabric_jobs.docker.engine import Engine
 from fabric_jobs.executors.base import AttemptExit, AttemptSpec
 from fabric_jobs.executors.docker import DockerExecutor
-from fabric_jobs.executors.docker.engine import Engine
 from tests.acceptance.live import until
 from tests.docker_place import BASE_IMAGE, docker, needs_docker
 from tests.executors.contract import Running, ended

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fabric_jobs.docker.images import Image
 from fabric_jobs.executors import program, shell_form
 from fabric_jobs.executors.base import ProcessSpec
 from fabric_jobs.executors.docker import describe
-from fabric_jobs.executors.docker.engine import Image
 from fabric_jobs.executors.masking import masked
 
 MESSAGE = '{"a b": "$HOME\'s"}'

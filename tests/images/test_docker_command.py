@@ -1,10 +1,8 @@
-"""The docker command: which one builds, and what its refusals become. The commands here are scripts that stand on PATH."""
+"""The docker command: which one builds, and how it is run. The commands here are scripts that stand on PATH."""
 
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +11,7 @@ import pytest
 
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.images import docker_command
-from fabric_jobs.images.docker_command import Process, builder, builder_beside, commands, refusal, run
-from fabric_jobs.images.inspect import familiar, inspect
-from tests.docker_place import needs_docker
+from fabric_jobs.images.docker_command import Process, builder, builder_beside, commands, run
 
 Fake = Callable[..., Path]
 
@@ -112,69 +108,13 @@ def test_what_is_looked_for_beside_is_the_same(fake: Fake) -> None:
     assert builder_beside()() == builder()
 
 
-# -- what it says ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
-        "ERROR: Cannot connect to the Docker daemon at tcp://127.0.0.1:1. Is the docker daemon running?",
-        "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct",
-        'error during connect: Get "http://docker.example.com/v1.50/images/x/json": command [ssh …] has exited',
-        "Got permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",
-        "permission denied while trying to connect to the docker API at unix:///var/run/docker.sock",
-        "Error response from daemon: client version 1.52 is too new. Maximum supported API version is 1.41",
-    ],
-    ids=lambda said: said[:30],
-)
-def test_an_engine_that_cannot_be_used_is_told_with_what_to_do(said: str) -> None:
-    error = refusal(f"something\n{said}\n")
-    assert error is not None
-    assert said.removeprefix("ERROR: ") in error.message
-    assert error.hint
-
-
-def test_other_words_are_no_refusal() -> None:
-    assert refusal("permission denied: /app\nno space left on device") is None
-
-
-def test_a_missing_image_is_left_out_and_another_refusal_is_not(fake: Fake) -> None:
-    script = """echo '["sha256:1",["team/x:1","x:2"],{"a":"b"}]'
-echo 'Error response from daemon: no such image: y:1: No such image: y:1' >&2
-echo 'Error: No such image: z:1' >&2
-exit 1"""
-    fake("only", script)
-    found = inspect(["docker.io/team/x:1", "y:1", "z:1"])
-    assert list(found) == ["docker.io/team/x:1"]
-    assert found["docker.io/team/x:1"].labels == {"a": "b"}
-
-
-def test_what_is_unknown_is_said_in_dockers_words(fake: Fake) -> None:
-    fake("only", "echo 'context not found' >&2; exit 1")
-    with pytest.raises(PlaceUnavailable, match="context not found"):
-        inspect(["x:1"])
+# -- how it is run ---------------------------------------------------------------------------------
 
 
 def test_an_engine_that_never_answers_is_not_waited_for(fake: Fake) -> None:
     fake("only", "exec /bin/sleep 60")
     with pytest.raises(PlaceUnavailable, match="has not answered 'docker version'"):
         run("version", seconds=0.1)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("docker.io/library/python:3", "python:3"),
-        ("docker.io/a/b:1", "a/b:1"),
-        ("localhost:5000/x:1", "localhost:5000/x:1"),
-    ],
-)
-def test_a_name_is_compared_as_the_engine_tells_it(name: str, expected: str) -> None:
-    assert familiar(name) == expected
-
-
-# -- how it is run ---------------------------------------------------------------------------------
 
 
 def test_lines_are_read_whole_as_they_come(fake: Fake) -> None:
@@ -198,23 +138,3 @@ def test_a_command_is_stopped_also_when_it_does_not_want_to(fake: Fake, script: 
     started = time.monotonic()
     process.stop(0.2)
     assert time.monotonic() - started < 30
-
-
-@pytest.mark.docker
-@pytest.mark.skipif(needs_docker[1].args[0], reason=str(needs_docker[1].kwargs["reason"]))
-def test_a_socket_without_rights_is_told_by_the_real_command(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(tmp_path / "s"))
-        server.listen()
-        (tmp_path / "s").chmod(0)
-        ended = subprocess.run(
-            ["docker", "image", "inspect", "x"],
-            env={**os.environ, "DOCKER_HOST": f"unix://{tmp_path / 's'}", "DOCKER_CONFIG": "/nonexistent"},
-            capture_output=True,
-            text=True,
-            check=False,
-            user=65534 if os.geteuid() == 0 else None,  # root has every right
-        )
-    error = refusal(ended.stderr)
-    assert error is not None
-    assert "no right" in error.hint

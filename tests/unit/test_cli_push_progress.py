@@ -27,9 +27,9 @@ def image(skill: str, action: str) -> PlannedImage:
 
 
 ONE, MORE = image("one", "one"), image("one", "more")
-HALF = Pushing(layers={"a": Layer(done=True), "b": Layer(sent_bytes=1.5e6, all_bytes=3e6)})
+HALF = Pushing(layers={"a": Layer(done=True), "b": Layer(sent_bytes=1_500_000, all_bytes=3_000_000)})
 BROKEN = Pushing(
-    layers={"a": Layer(done=True), "b": Layer(sent_bytes=1.5e6, all_bytes=3e6, note="the connection broke")}
+    layers={"a": Layer(done=True), "b": Layer(sent_bytes=1_500_000, all_bytes=3_000_000, note="the connection broke")}
 )
 
 

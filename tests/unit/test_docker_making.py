@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from fabric_jobs.docker import images
+from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.failures import Gone
+from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
 from fabric_jobs.executors.docker import making
 from fabric_jobs.executors.docker.describe import Surroundings
-from fabric_jobs.executors.docker.engine import Engine, Gone, Image
 from fabric_jobs.executors.docker.making import NOTE, PULL_PAUSES, Unwanted, make
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import write_spec
@@ -23,22 +26,24 @@ IMAGE = Image(entrypoint=(), command=(), environment={}, user="", stop_signal="S
 class PullingEngine(Engine):
     """An engine without the image, whose registry does not answer at first."""
 
-    def __init__(self, *, failures: int, answers: bool = True) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, failures: int, answers: bool = True) -> None:
         super().__init__("tcp://127.0.0.1:1")
         self.pulls = 0
         self._failures = failures
         self._answers = answers
+        monkeypatch.setattr(images, "look", self._look)
+        monkeypatch.setattr(images, "pull", self._pull)
 
     def ping(self) -> None:
         if not self._answers:
             raise ExecutorUnavailable("the engine is away.")
 
-    def image(self, reference: str) -> Image:
+    def _look(self, _: Engine, reference: str) -> Image:
         if self.pulls <= self._failures:
             raise Gone(reference)
         return IMAGE
 
-    def pull(self, reference: str) -> Iterator[str]:
+    def _pull(self, _: Engine, reference: str) -> Iterator[str]:
         self.pulls += 1
         if self.pulls <= self._failures:
             raise AWAY
@@ -73,28 +78,30 @@ def made(engine: Engine, directory: Path, is_unwanted: Callable[[], bool] = lamb
     make("one", directory, engine, FoundReach(engine, directory, None), is_unwanted)
 
 
-def test_a_registry_that_does_not_answer_is_asked_again(tmp_path: Path) -> None:
-    engine = PullingEngine(failures=2)
+def test_a_registry_that_does_not_answer_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = PullingEngine(monkeypatch, failures=2)
     with pytest.raises(InvalidInput, match="there/x:1 has no program"):
         made(engine, tmp_path)
     assert engine.pulls == 3
     assert (tmp_path / NOTE).read_text() == "pulling there/x:1: Downloading"
 
 
-def test_after_some_tries_the_reason_is_told(tmp_path: Path) -> None:
-    engine = PullingEngine(failures=100)
+def test_after_some_tries_the_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = PullingEngine(monkeypatch, failures=100)
     with pytest.raises(InvalidInput, match=r"there/x:1 is not on this engine, and cannot be pulled: dial tcp"):
         made(engine, tmp_path)
     assert engine.pulls == len(PULL_PAUSES)
 
 
-def test_an_engine_that_goes_away_while_it_pulls_decides_nothing(tmp_path: Path) -> None:
+def test_an_engine_that_goes_away_while_it_pulls_decides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ExecutorUnavailable, match="the engine is away"):
-        made(PullingEngine(failures=100, answers=False), tmp_path)
+        made(PullingEngine(monkeypatch, failures=100, answers=False), tmp_path)
 
 
 def test_nobody_waits_for_an_image_that_is_not_wanted_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "PULL_PAUSES", (0.0, 60.0))
-    engine = PullingEngine(failures=100)
+    engine = PullingEngine(monkeypatch, failures=100)
     with pytest.raises(Unwanted):
         made(engine, tmp_path, is_unwanted=lambda: engine.pulls > 0)

@@ -1,148 +1,175 @@
-"""How far a push is, read from what docker draws on a terminal; and commands that are run on one."""
+"""How far a push is, read from what the engine tells; and what becomes of what it says at the end."""
 
 from __future__ import annotations
 
+import base64
 import json
-import os
-import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fabric_jobs.errors import FabricJobsError, NotAllowed, PlaceUnavailable
-from fabric_jobs.images.push import DIGEST, Pushing, push
-from fabric_jobs.images.terminal import TerminalProcess
+from fabric_jobs.docker import images
+from fabric_jobs.docker.engine import Engine
+from fabric_jobs.errors import ExecutorUnavailable, PlaceUnavailable
+from fabric_jobs.images.push import Pushing, push
+from tests.engine_stub import EngineStub
 
 ONE, TWO = "126c3597b351", "1896fcc014d7"
 
 
-def read(*lines: str) -> Pushing:
-    """Return what lines of docker's come to."""
+def of(layer: str, status: str, *sizes: int) -> dict[str, Any]:
+    """Return a message of the engine."""
+    return {"id": layer, "status": status, "progressDetail": dict(zip(("current", "total"), sizes, strict=False))}
+
+
+def read(*messages: dict[str, Any]) -> Pushing:
+    """Return what messages come to."""
     pushing = Pushing(layers={})
-    for line in lines:
-        pushing = pushing.read(line) or pushing
+    for told in messages:
+        pushing = pushing.read(told) or pushing
     return pushing
 
 
 def test_layers_are_counted_and_their_bytes_added() -> None:
     found = read(
-        "The push refers to repository [localhost:5000/x]",
-        f"{ONE}: Preparing",
-        f"{TWO}: Waiting",
-        f"{ONE}: Pushing [=>       ]  33.28kB/1MB",
-        f"{TWO}: Pushing [>        ]  1.5MB/30MB",
+        {"status": "The push refers to repository [localhost:5000/x]"},
+        of(ONE, "Preparing"),
+        of(TWO, "Waiting"),
+        of(ONE, "Pushing", 33_280, 1_000_000),
+        of(TWO, "Pushing", 1_500_000, 30_000_000),
     )
-    assert (found.done, len(found.layers), found.sent_bytes, found.all_bytes) == (0, 2, 1_533_280.0, 31_000_000.0)
+    assert (found.done, len(found.layers), found.sent_bytes, found.all_bytes) == (0, 2, 1_533_280, 31_000_000)
 
 
 def test_a_layer_that_is_there_counts_as_done() -> None:
     found = read(
-        f"{ONE}: Pushing [========>]  1.002MB/1MB",
-        f"{ONE}: Pushing [========>]  1.1MB",
-        f"{ONE}: Pushed",
-        f"{TWO}: Layer already exists",
-        "0123456789ab: Mounted from flights/other",
+        of(ONE, "Pushing", 1_002_000, 1_000_000),
+        of(ONE, "Pushing", 1_100_000),
+        of(ONE, "Pushed"),
+        of(TWO, "Layer already exists"),
+        of("0123456789ab", "Mounted from flights/other"),
     )
-    assert (found.done, found.sent_bytes, found.all_bytes) == (3, 1_000_000.0, 1_000_000.0)
+    assert (found.done, found.sent_bytes, found.all_bytes) == (3, 1_000_000, 1_000_000)
 
 
 def test_a_connection_that_broke_is_noted_until_it_goes_on() -> None:
-    broken = read(f"{ONE}: Pushing [=>   ]  3MB/10MB", f"{ONE}: Retrying in 5 seconds")
+    broken = read(of(ONE, "Pushing", 3, 10), of(ONE, "Retrying in 5 seconds"))
     assert broken.note == "the connection broke, retrying in 5 seconds"
-    assert read(f"{ONE}: Retrying in 1 second", f"{ONE}: Pushing [=>   ]  3MB/10MB").note == ""
+    assert read(of(ONE, "Retrying in 1 second"), of(ONE, "Pushing", 3, 10)).note == ""
 
 
 def test_what_is_about_no_layer_is_not_read() -> None:
-    assert Pushing(layers={}).read("no basic auth credentials") is None
-    assert Pushing(layers={}).read("") is None
+    assert Pushing(layers={}).read({"status": "The push refers to repository [x]"}) is None
+    assert Pushing(layers={}).read({}) is None
 
 
-def test_a_tag_that_looks_like_a_layer_has_a_digest_all_the_same() -> None:
-    found = DIGEST.fullmatch(f"507d671b5a2f: digest: sha256:{'a' * 64} size: 740")
-    assert found is not None
-    assert found[1] == f"sha256:{'a' * 64}"
-
-
-def test_a_command_on_a_terminal_is_read_line_by_line() -> None:
-    program = r"import sys; print('one\r\x1b[1A\x1b[2Ktwo', sys.stdout.isatty()); sys.exit(3)"
-    with TerminalProcess((sys.executable, "-c", program)) as process:
-        assert [line for line in process.lines() if line] == ["one", "two True"]
-        assert process.wait() == 3
-
-
-def test_a_command_ends_with_the_block_that_reads_it() -> None:
-    program = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-    with TerminalProcess((sys.executable, "-c", program)) as process:
-        pid = int(next(process.lines()))
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
-
-
-REFERENCE = "localhost:5000/flights/one:507d671b5a2f"
+REPOSITORY = "localhost:5000/flights/one"
+REFERENCE = f"{REPOSITORY}:507d671b5a2f"
 OURS, OTHERS = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
+SAID = {"progressDetail": {}, "aux": {"Tag": "507d671b5a2f", "Digest": OURS, "Size": 740}}
 
 
 @pytest.fixture
-def fake_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A docker command that says what is in its files, and knows the image under one digest."""
-    command = tmp_path / "docker"
-    command.write_text(
-        f"#!/bin/sh\ncd {tmp_path}\n"
-        'case "$1 $2 $4" in\n'
-        "  'image inspect '*RepoTags*) cat names ;;\n"
-        "  'image inspect '*RepoDigests*) cat digests ;;\n"
-        "  *) cat said; exit $(cat code) ;;\n"
-        "esac\n"
-    )
-    command.chmod(0o755)
-    (tmp_path / "names").write_text(json.dumps(["sha256:1", [REFERENCE], {}]))
-    (tmp_path / "digests").write_text(json.dumps(["sha256:1", [f"{REFERENCE.rpartition(':')[0]}@{OURS}"]]))
-    (tmp_path / "code").write_text("1")
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
-    return tmp_path
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineStub]:
+    """An engine that knows the image under one digest."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with EngineStub(tmp_path) as made:
+        made.images[REFERENCE] = {"Id": "sha256:1", "RepoTags": [REFERENCE], "RepoDigests": [f"{REPOSITORY}@{OURS}"]}
+        yield made
+
+
+@pytest.fixture
+def engine(stub: EngineStub) -> Iterator[Engine]:
+    made = Engine(stub.url)
+    yield made
+    made.close()
+
+
+def ignored(now: Pushing) -> None:
+    pass
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "message", "hint"),
-    [
-        ("no basic auth credentials", NotAllowed, "cannot be pushed: no basic", "docker login localhost:5000"),
-        ("denied: requested access to the resource is denied", NotAllowed, "denied", "docker login localhost:5000"),
-        ("unauthorized: authentication required", NotAllowed, "unauthorized", "docker login"),
-        (f"{ONE}: Preparing\ndial tcp: connection refused", PlaceUnavailable, "pushed: dial tcp", "Check the registry"),
-        ("received unexpected HTTP status: 500", PlaceUnavailable, "500", "nothing was recorded"),
-        ("An image does not exist locally with the tag: x", PlaceUnavailable, "has .* no more", "Build it again"),
-        ("Cannot connect to the Docker daemon at unix:///x.", PlaceUnavailable, "engine cannot be used", "Start"),
-        ("permission denied while trying to connect to it", PlaceUnavailable, "engine cannot be used", "group"),
-        ("", PlaceUnavailable, "docker push ended with exit code 1", "nothing was recorded"),
-    ],
+    "said", ["no basic auth credentials", "unauthorized: authentication required", "dial tcp: connection refused"]
 )
-def test_what_docker_says_of_a_push_that_failed(
-    fake_docker: Path, said: str, kind: type[FabricJobsError], message: str, hint: str
-) -> None:
-    (fake_docker / "said").write_text(f"The push refers to repository [localhost:5000/flights/one]\n{said}\n")
-    with pytest.raises(kind, match=message) as caught:
-        push(REFERENCE, lambda now: None)
-    assert hint in caught.value.hint
+def test_a_push_that_failed_is_told_in_the_words_of_the_registry(stub: EngineStub, engine: Engine, said: str) -> None:
+    stub.told = [of(ONE, "Preparing"), {"error": said, "errorDetail": {"message": said}}]
+    with pytest.raises(PlaceUnavailable, match=f"{REFERENCE} cannot be pushed: {said}") as caught:
+        push(engine, REFERENCE, ignored)
+    assert "docker login localhost:5000" in caught.value.hint
+    assert "nothing was recorded" in caught.value.hint
 
 
-@pytest.mark.parametrize("said", ["", f"507d671b5a2f: digest: {OURS} size: 740\n"])
-def test_the_digest_is_that_of_the_repository(fake_docker: Path, said: str) -> None:
-    (fake_docker / "code").write_text("0")
-    (fake_docker / "said").write_text(f"{ONE}: Pushed\n{said}")
+def test_an_image_that_is_gone_and_an_engine_that_is_away_are_told(stub: EngineStub, engine: Engine) -> None:
+    with pytest.raises(PlaceUnavailable, match="the engine has localhost:5000/x:1 no more") as caught:
+        push(engine, "localhost:5000/x:1", ignored)
+    assert "Build it again" in caught.value.hint
+    with pytest.raises(ExecutorUnavailable, match="does not answer"):
+        push(Engine("tcp://127.0.0.1:1"), REFERENCE, ignored)
+
+
+@pytest.mark.parametrize("last", [{}, SAID])
+def test_the_digest_is_that_of_the_repository(stub: EngineStub, engine: Engine, last: dict[str, Any]) -> None:
+    stub.told = [of(ONE, "Pushed"), last]
     seen: list[Pushing] = []
-    assert push(REFERENCE, seen.append) == OURS
+    assert push(engine, REFERENCE, seen.append) == OURS
     assert seen[-1].done == 1
 
 
-@pytest.mark.parametrize(
-    "known",
-    [[f"{REFERENCE.rpartition(':')[0]}@{OTHERS}"], [f"localhost:5000/other@{OURS}"], [], None],
-)
+@pytest.mark.parametrize("known", [[f"{REPOSITORY}@{OTHERS}"], [f"localhost:5000/other@{OURS}"], [], None])
 def test_a_digest_that_does_not_belong_to_the_repository_is_an_error(
-    fake_docker: Path, known: list[str] | None
+    stub: EngineStub, engine: Engine, known: list[str] | None
 ) -> None:
-    (fake_docker / "code").write_text("0")
-    (fake_docker / "said").write_text(f"507d671b5a2f: digest: {OURS} size: 740\n")
-    (fake_docker / "digests").write_text(json.dumps(["sha256:1", known]))
+    stub.told = [SAID]
+    stub.images[REFERENCE]["RepoDigests"] = known
     with pytest.raises(PlaceUnavailable, match="cannot tell under which digest"):
-        push(REFERENCE, lambda now: None)
+        push(engine, REFERENCE, ignored)
+
+
+def test_whoever_watches_is_told_that_time_goes_by(
+    stub: EngineStub, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "TICK_SECONDS", 0.01)
+    gate = threading.Event()
+    stub.gate = gate.wait
+    stub.told = [of(ONE, "Preparing"), SAID]
+    seen: list[Pushing] = []
+
+    def watch(now: Pushing) -> None:
+        seen.append(now)
+        if len(seen) > 3:
+            gate.set()
+
+    assert push(engine, REFERENCE, watch) == OURS
+    assert len(seen) > 3
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (None, {}),
+        ("{", {}),
+        ({"auths": {"localhost:5000": {"auth": base64.b64encode(b"dev:secret").decode()}}}, ("dev", "secret")),
+        ({"auths": {"elsewhere:5000": {"auth": base64.b64encode(b"dev:secret").decode()}}}, {}),
+        ({"credHelpers": {"localhost:5000": "of-the-test"}}, ("helped", "by it")),
+        ({"credsStore": "of-the-test"}, ("helped", "by it")),
+        ({"credsStore": "not-installed"}, {}),
+    ],
+    ids=["none", "broken", "stored", "of another", "helper", "store", "no helper"],
+)
+def test_the_login_is_that_of_docker(
+    stub: EngineStub, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: Any, expected: Any
+) -> None:
+    helper = tmp_path / "docker-credential-of-the-test"
+    helper.write_text('#!/bin/sh\necho \'{"ServerURL": "localhost:5000", "Username": "helped", "Secret": "by it"}\'\n')
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    if config is not None:
+        (tmp_path / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
+    list(images.push(engine, REFERENCE))
+    sent = json.loads(base64.urlsafe_b64decode(stub.headers["X-Registry-Auth"]))
+    found = {key.lower(): value for key, value in sent.items()}
+    assert (found and (found["username"], found["password"])) == expected

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fabric_jobs.docker.credentials import has_credentials
 from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound
-from fabric_jobs.images.credentials import has_credentials
 from fabric_jobs.images.names import repository
 from fabric_jobs.images.registries import (
     Registry,

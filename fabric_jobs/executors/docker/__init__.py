@@ -10,11 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 
+from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.failures import Gone
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import attempt_files, descriptors, log_index, log_pages
 from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec, Doors, Inside, LogPage, LogQuery, Note
 from fabric_jobs.executors.docker import describe, making, specs
-from fabric_jobs.executors.docker.engine import Engine, Gone
 from fabric_jobs.executors.docker.life import Life
 from fabric_jobs.executors.docker.patience import Patience
 from fabric_jobs.executors.docker.reach import Reach

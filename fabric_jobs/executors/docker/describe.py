@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fabric_jobs.docker.images import Image
 from fabric_jobs.executors import proxies, shell_form
 from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
 from fabric_jobs.executors.docker import mounts
-from fabric_jobs.executors.docker.engine import Image
 from fabric_jobs.executors.program import RUNTIME
 
 ATTEMPT, OWNER = "fabric-jobs.attempt", "fabric-jobs.owner"  # labels, by which containers are found again

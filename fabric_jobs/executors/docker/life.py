@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from fabric_jobs.docker.engine import Engine
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.docker.engine import Engine
 from fabric_jobs.executors.docker.steps import Steps, read_exit
 
 AGAIN_SECONDS = 1.0  # after the engine did not answer

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from fabric_jobs.docker import images
+from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.failures import Gone, Refused
+from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.docker import describe, mounts
-from fabric_jobs.executors.docker.engine import Engine, Gone, Image, Refused
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import Unreadable, read_spec
 
@@ -66,7 +69,7 @@ def say(directory: Path, doing: str) -> None:
 def stop_signal(directory: Path, engine: Engine) -> str:
     """Return the signal by which the program of an attempt is asked to end."""
     try:
-        return engine.image(read_spec(directory).processes[0].image).stop_signal
+        return images.look(engine, read_spec(directory).processes[0].image).stop_signal
     except (Gone, Refused, Unreadable):
         return "SIGTERM"
 
@@ -75,14 +78,14 @@ def _image(reference: str, directory: Path, engine: Engine, is_unwanted: Callabl
     if not reference:
         raise InvalidInput("the action has no image: give it an 'image' in skill.yaml, and build it.")
     try:
-        return engine.image(reference)
+        return images.look(engine, reference)
     except Gone:
         say(directory, f"pulling {reference}")
     except Refused as error:  # it is no name of an image
         raise InvalidInput(f"'{reference}' is no image: {error.message}.") from error
     try:
         _pull(reference, directory, engine, is_unwanted)
-        return engine.image(reference)
+        return images.look(engine, reference)
     except (Gone, Refused) as error:
         raise InvalidInput(f"the image {reference} is not on this engine, and cannot be pulled: {error}.") from error
 
@@ -103,8 +106,9 @@ def _pull(reference: str, directory: Path, engine: Engine, is_unwanted: Callable
 
 
 def _pull_once(reference: str, directory: Path, engine: Engine, is_unwanted: Callable[[], bool]) -> None:
-    for doing in engine.pull(reference):
-        say(directory, f"pulling {reference}: {doing}")
+    for doing in images.pull(engine, reference):
+        if doing:
+            say(directory, f"pulling {reference}: {doing}")
         if is_unwanted():
             raise Unwanted
 

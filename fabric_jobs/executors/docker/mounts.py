@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from fabric_jobs.docker.images import Image
 from fabric_jobs.executors import shell_form
 from fabric_jobs.executors.base import ProcessSpec
-from fabric_jobs.executors.docker.engine import Image
 
 WORKSPACE_INSIDE = "/run/fabric-jobs/workspace"  # where the image has something itself at the workspace's path
 STATE = ".fabric-jobs"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 from urllib.parse import urlsplit, urlunsplit
 
+from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.docker.describe import OWNER, Surroundings
-from fabric_jobs.executors.docker.engine import Engine, Gone, Refused
 from fabric_jobs.executors.docker.frames import frames
 
 UNREACHED = 3  # exit code

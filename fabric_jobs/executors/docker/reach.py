@@ -9,11 +9,11 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
+from fabric_jobs.docker.engine import Engine
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, PlaceUnavailable
 from fabric_jobs.executors.base import Doors, Inside
 from fabric_jobs.executors.docker import proof
 from fabric_jobs.executors.docker.describe import DOOR_INSIDE, FILES_INSIDE, Surroundings
-from fabric_jobs.executors.docker.engine import Engine
 
 NETWORK = "fabric-jobs"
 # Containers are there for the gateway, not for each other.

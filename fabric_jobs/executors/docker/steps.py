@@ -19,11 +19,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fabric_jobs.docker.engine import Container, Engine, Stream
+from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, STREAMS, AttemptExit
 from fabric_jobs.executors.docker.copying import copy, ends_with, sizes
-from fabric_jobs.executors.docker.engine import Container, Engine, Gone, Refused, Stream
 from fabric_jobs.executors.docker.frames import Unlogged, after, frames
 from fabric_jobs.executors.docker.making import Unwanted, furnish, make, say
 from fabric_jobs.executors.docker.reach import Reach

@@ -6,8 +6,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+from fabric_jobs.docker.engine import Engine
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.docker.engine import Engine
 from fabric_jobs.executors.docker.life import AGAIN_SECONDS, Life
 from fabric_jobs.executors.docker.making import stop_signal
 

@@ -1,10 +1,12 @@
-"""Whether docker has credentials for a registry. They are looked for where docker keeps them, and never read."""
+"""The logins that docker keeps: whether there is one for a registry, and what is sent to the engine with a push or a pull."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,42 @@ def docker_config_file() -> Path:
     return (Path(given) if given else Path.home() / ".docker") / "config.json"
 
 
+def docker_config() -> Any:
+    """Return docker's settings, whatever is in the file; raise OSError, ValueError."""
+    return json.loads(docker_config_file().read_text(encoding="utf-8"))
+
+
+def header_of(reference: str) -> dict[str, str]:
+    """Return the HTTP header by which the engine logs in at the registry of an image, or that there is no login.
+
+    It is read anew each time. What cannot be read is no login, as for the `docker` command: the registry says what it wants.
+    """
+    from docker import auth, errors
+
+    login = None
+    if docker_config_file().exists():  # else the library would look in other places than the command
+        wrong = (errors.DockerException, OSError, ValueError, TypeError, AttributeError)
+        with suppress(*wrong), warnings.catch_warnings(action="ignore"):  # of a credential helper that is not there
+            registry, _ = auth.resolve_repository_name(reference)
+            login = auth.AuthConfig.load_config(str(docker_config_file()), None).resolve_authconfig(registry)
+    return {"X-Registry-Auth": auth.encode_header(login or {}).decode()}
+
+
+def keeps_unencrypted(host: str) -> bool:
+    """Tell whether the login for HOST[:PORT] is in docker's settings themselves."""
+    try:
+        stored = docker_config().get("auths") or {}
+        return any(_is_same(server, host) and _is_filled(entry) for server, entry in stored.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def has_credentials(host: str) -> bool | None:
     """Tell whether docker has credentials for HOST[:PORT]; None when that cannot be found out."""
     if not docker_config_file().exists():
         return False
     try:
-        config = json.loads(docker_config_file().read_text(encoding="utf-8"))
+        config = docker_config()
         helpers, stored = config.get("credHelpers") or {}, config.get("auths") or {}
         helper = next((name for server, name in helpers.items() if _is_same(server, host)), config.get("credsStore"))
         known = _servers_of(helper) if helper else [server for server, entry in stored.items() if _is_filled(entry)]

@@ -1,0 +1,179 @@
+"""The images of an engine: looked at, named, fetched from registries and pushed to them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from fabric_jobs.docker.client import TIMEOUT
+from fabric_jobs.docker.credentials import header_of
+from fabric_jobs.docker.engine import Engine, Stream
+from fabric_jobs.docker.failures import Gone, Refused, translated, words
+from fabric_jobs.errors import ExecutorUnavailable, FabricJobsError
+
+OF_DOCKER = ("docker.io/", "index.docker.io/", "library/")  # the engine leaves them out of the names that it tells
+TICK_SECONDS = 1.0  # after which who watches is told that nothing was said
+
+Told = Mapping[str, Any]  # a message of the engine about a transfer; an empty one says that time goes by
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An image of an engine."""
+
+    image_id: str = ""
+    names: tuple[str, ...] = ()  # all its names: `repository:tag`
+    digests: tuple[str, ...] = ()  # by which registries know it: `repository@sha256:…`
+    labels: Mapping[str, str] = field(default_factory=dict)
+    # What it says about its program:
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    stop_signal: str = "SIGTERM"
+    directory: str = ""  # where its program runs
+
+    def is_called(self, name: str) -> bool:
+        """Tell whether `repository:tag` is one of its names."""
+        return familiar(name) in self.names
+
+    def digests_in(self, repository: str) -> tuple[str, ...]:
+        """Return the digests under which a repository has it: it may have been pushed to others, too."""
+        prefix = f"{familiar(repository)}@"
+        return tuple(name.removeprefix(prefix) for name in self.digests if name.startswith(prefix))
+
+
+def familiar(name: str) -> str:
+    """Return a name as the engine tells it: `docker.io/library/python:3` is `python:3`."""
+    for prefix in OF_DOCKER:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def look(engine: Engine, reference: str) -> Image:
+    """Look at an image; raise Gone, Refused when that is no name of an image."""
+    with translated():
+        found = engine.api.inspect_image(reference)
+    said = found.get("Config") or {}
+    return Image(
+        image_id=found["Id"],
+        names=tuple(found.get("RepoTags") or ()),
+        digests=tuple(found.get("RepoDigests") or ()),
+        labels=said.get("Labels") or {},
+        entrypoint=tuple(said.get("Entrypoint") or ()),
+        command=tuple(said.get("Cmd") or ()),
+        environment=dict(pair.split("=", 1) for pair in said.get("Env") or () if "=" in pair),
+        user=said.get("User") or "",
+        stop_signal=said.get("StopSignal") or "SIGTERM",
+        directory=said.get("WorkingDir") or "",
+    )
+
+
+def find(engine: Engine, names: Sequence[str]) -> dict[str, Image]:
+    """Return the images that the engine has of these names; what it has not is left out."""
+    found = {}
+    for name in dict.fromkeys(names):
+        with suppress(Gone):
+            found[name] = look(engine, name)
+    return found
+
+
+def digests(engine: Engine, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return for every `repository:tag` that the engine has the digests under which its repository has it."""
+    return {name: image.digests_in(name.rpartition(":")[0]) for name, image in find(engine, names).items()}
+
+
+def tag(engine: Engine, reference: str, name: str) -> None:
+    """Give an image one more name, `repository:tag`; raise Gone."""
+    repository, given = _name_and_tag(name)
+    with translated():
+        engine.api.tag(reference, repository, given, force=True)
+
+
+def remove(engine: Engine, names: Sequence[str]) -> None:
+    """Take names from images, and delete what has none left; what is in use, or not there, stays as it is."""
+    for name in names:
+        with suppress(Gone, Refused), translated():
+            engine.api.remove_image(name)
+
+
+def pull(engine: Engine, reference: str) -> Iterator[str]:
+    """Fetch an image; yield what is being done, nothing when time goes by. Raises Refused with the words of the registry."""
+    name, given = _name_and_tag(reference)
+    for told in _transfer(engine, reference, "/images/create", fromImage=name, tag=given):
+        yield " ".join(filter(None, (told.get("status"), told.get("progress"))))
+
+
+def push(engine: Engine, reference: str) -> Iterator[Told]:
+    """Push `repository:tag`; yield what the engine tells of it. Raises Refused with the words of the registry.
+
+    Whoever closes this, ends the push.
+    """
+    name, given = _name_and_tag(reference)
+    return _transfer(engine, reference, f"/images/{name}/push", tag=given)
+
+
+def _transfer(engine: Engine, reference: str, path: str, **parameters: str) -> Iterator[Told]:
+    from docker import errors
+
+    api = engine.api
+    with translated():
+        try:
+            headers = header_of(reference)
+            response = api.post(api._url("{0}", path), params=parameters, headers=headers, stream=True, timeout=TIMEOUT)
+            api._raise_for_status(response)
+        except errors.APIError as error:  # 500 too: it is the registry that did not do it
+            raise Refused(words(error)) from error
+    with Stream(response) as stream:
+        for told in _ticking(stream):
+            if "error" in told:  # errors come inside of the stream
+                raise Refused(str(told["error"]))
+            yield told
+
+
+def _ticking(stream: Stream) -> Iterator[Told]:
+    """Yield the messages of a stream, and an empty one whenever nothing was said for a while."""
+    queue: SimpleQueue[Told | FabricJobsError | None] = SimpleQueue()
+
+    def read() -> None:
+        try:
+            for told in _messages(stream):
+                queue.put(told)
+        except FabricJobsError as error:
+            queue.put(error)
+        except ValueError as error:
+            queue.put(ExecutorUnavailable(f"the Docker engine says what is not JSON: {error}."))
+        queue.put(None)
+
+    threading.Thread(target=read, name="docker-transfer", daemon=True).start()
+    while True:
+        try:
+            told = queue.get(timeout=TICK_SECONDS)
+        except Empty:
+            yield {}
+            continue
+        if told is None:
+            return
+        if isinstance(told, FabricJobsError):
+            raise told
+        yield told
+
+
+def _messages(parts: Iterable[bytes]) -> Iterator[Told]:
+    rest = b""
+    for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        yield from (json.loads(line) for line in lines if line.strip())
+
+
+def _name_and_tag(reference: str) -> tuple[str, str]:
+    name, at, digest = reference.partition("@")
+    if at:
+        return name, digest
+    head, colon, given = reference.rpartition(":")
+    return (head, given) if colon and "/" not in given else (reference, "latest")
