@@ -563,6 +563,16 @@ def test_a_thread_that_sends_while_the_program_ends_makes_it_fail(gateway: Small
     assert "a thread sends while the program ends" in stderr
 
 
+@pytest.mark.parametrize("call", ["flush()", "send_message('b', wait=True)"])
+def test_who_waits_does_not_wait_for_what_others_go_on_to_send(gateway: SmallGateway, call: str) -> None:
+    code = "import threading\ndef work():\n    while going: send_message(1)\n"
+    code += "going = True\nthread = threading.Thread(target=work)\n"
+    code += f"send_message('a')\nthread.start()\n{call}\n{call}\ngoing = False\nthread.join()\n"
+    ends(gateway.run(IMPORT + code))
+    assert gateway.state.records()[0] == "a"
+    assert opens(gateway)[-1] is False
+
+
 def test_what_is_sent_by_a_handler_of_the_end_is_stored(gateway: SmallGateway) -> None:
     code = "import atexit\natexit.register(lambda: [send_message(n) for n in (2, 3)])\n" + OPEN
     ends(gateway.run(IMPORT + code))

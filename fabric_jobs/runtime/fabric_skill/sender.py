@@ -28,6 +28,7 @@ GATHER_BYTES = 512 << 10  # make a commit worth its while, when one follows anot
 GATHER_SECONDS = 0.02  # it waits for them, and no longer than the last one took
 HOLD_SECONDS = 0.1  # outputs of an unfinished record wait this long for its end
 LAST_SECONDS = 0.02  # at the end of a program: a thread that goes on sending does so within this time
+FLUSH_COMMITS = 3  # what is finished, what is in hand, goodbye
 ACK_SECONDS = 0.05  # acknowledgements without outputs wait this long for company
 
 IDLE, COOLING, BUSY = range(3)
@@ -198,19 +199,22 @@ class Sender:
             self.flush(close=True)
 
     def flush(self, *, close: bool = False) -> None:
-        """Return when all that was sent and finished is committed. `close`: the gateway knows then that nothing is under way."""
-        while True:
+        """Return when all that was sent and finished is committed. `close`: the gateway knows then that nothing is under way.
+
+        It does not wait for what other threads go on to send.
+        """
+        word = self.word
+        for _ in range(FLUSH_COMMITS):
             with self._lock:
                 self.work.seal()
-                word = self.word
                 word.closing = close and not word.reading
                 is_under_way = self.work.finished or self.work.has_in_hand or self._in_flight or self.work.new_acks
                 if not is_under_way and not (word.closing and word.open):
-                    word.closing = False
-                    return
+                    break
                 self.pace.release = self.work.has_in_hand
             with self._line.lock:
                 self._commit()
+        word.closing = False
 
     def leave(self, raised: str = "") -> None:
         """Commit what is left, without what the record in hand caused when the program `raised`; say where it ends, and goodbye."""
@@ -226,7 +230,7 @@ class Sender:
             with self._line.lock:
                 state = {"open": self.word.open, "hold": self.work.hold}
                 self._line.post(self._line.head(**state, left=self.work.hand(), raised=raised))
-        if self.work.has_in_hand:
+        if self.work.finished or self.work.has_in_hand:
             gateway.give_up(gateway.TOO_LATE, gateway.REFUSED)
 
     # From here on: called with the lock held, unless it says otherwise.
