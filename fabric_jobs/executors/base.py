@@ -189,7 +189,7 @@ class Executor(Protocol):
     def merged(self, handle: str, limit: int) -> bytes:
         """Return stdout and stderr of an ended attempt, merged line by line by the time at which they were seen.
 
-        At most about `limit` bytes of each are read.
+        At most about `limit` bytes are read.
         """
 
     def address(self, handle: str) -> tuple[str, int]:
@@ -202,7 +202,7 @@ class Executor(Protocol):
     def page(self, handle: str, query: LogQuery) -> LogPage:
         """Return the next part of stdout and stderr, merged line by line by the time at which they were seen.
 
-        All pages together hold every byte once. A line of more than `log_pages.LINE_BYTES` may come in parts.
+        All pages together hold every byte once. A line of more than `attempt_files.pages.LINE_BYTES` may come in parts.
         Raises InvalidInput when the cursor is none.
         """
 

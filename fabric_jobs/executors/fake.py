@@ -6,8 +6,8 @@ import threading
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.executors.attempt_files.pages import untimed
 from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, Inside, LogPage, LogQuery, Note
-from fabric_jobs.executors.log_pages import untimed
 
 
 class FakeExecutor:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.executors.attempt_files.pages import offsets
 from fabric_jobs.executors.base import STREAMS, LogPage
-from fabric_jobs.executors.log_pages import offsets
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.records import Task
 

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 from pathlib import Path
 
 from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
@@ -23,6 +24,7 @@ class LocalDriver(Driver):
         self._directory = directory
         self._root = directory / "attempts"
         self._made: list[LocalExecutor] = []
+        self.old: list[subprocess.Popen[bytes]] = []  # what a test has started as an older version did
         self._limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.executor: LocalExecutor = self.anew()
 
@@ -86,7 +88,10 @@ class LocalDriver(Driver):
         last = self.anew()
         for path in self._root.glob("*"):
             last.stop(str(path), 0)
+        for path in self._root.glob("*"):
             ended(last, str(path))
+        for child in self.old:
+            child.wait()
         for executor in self._made:
             executor.close()
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from fabric_jobs.errors import InvalidInput
+import fabric_jobs
+from fabric_jobs import state_dir
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors import EXECUTORS
 from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, ProcessSpec
 from fabric_jobs.executors.local import LocalExecutor
+from fabric_jobs.executors.local.shim import proc
 from tests.executors.contract import Contract, Driver, Running, ended
 from tests.executors.drivers import LocalDriver
 
@@ -231,7 +238,8 @@ def test_a_stranger_that_got_the_number_of_a_program_is_never_signalled(driver: 
     os.killpg(program, signal.SIGKILL)
     await_death(program)
     with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
-        begun.write_text(begun.read_text().replace(f"\n{program} ", f"\n{stranger.pid} "))
+        shim, _, started, inode = begun.read_text().split()
+        begun.write_text(f"{shim}\n{stranger.pid} {int(started) - 1} {inode}\n")
         driver.executor.stop(running.handle, 0)
         assert ended(driver.executor, running.handle).reason == STOPPED
         stranger.terminate()
@@ -368,6 +376,148 @@ def test_a_program_that_may_not_be_run_ends_with_126(driver: LocalDriver, tmp_pa
     assert run(driver, spec_of(tmp_path, "./main"))[0] == AttemptExit(126)
 
 
+# Shims
+
+
+def test_a_shim_ends_with_its_last_program_and_its_last_client(driver: LocalDriver, running: Running) -> None:
+    shim = driver.shim(running)
+    driver.executor.close()
+    driver.end(running, 3)
+    await_death(shim)
+    assert list(Path(running.handle).parent.parent.glob("shims/*.sock")) == []
+    other = driver.anew()
+    assert other.poll(running.handle) == AttemptExit(3)
+    spec = driver.spec("the-next-1")
+    again = Running(spec, other.start(spec))
+    assert driver.shim(again) != shim
+    driver.end(again, 0)
+    assert ended(other, again.handle) == AttemptExit(0)
+
+
+def test_another_version_follows_the_programs_of_the_shim_before_and_lets_it_end(
+    driver: LocalDriver, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fabric_jobs, "__version__", "99.0.0")
+    other = driver.anew()
+    assert other.poll(running.handle) is None
+    spec = driver.spec("of-the-new-1")
+    new = Running(spec, other.start(spec))
+    old_shim, new_shim = driver.shim(running), driver.shim(new)
+    assert old_shim != new_shim
+    late = driver.spec("of-the-old-1")
+    with pytest.raises(ExecutorUnavailable):
+        driver.executor.start(late)  # it has been told to start nothing more
+    driver.end(running, 6)
+    assert ended(other, running.handle) == AttemptExit(6)
+    await_death(old_shim)  # although somebody is connected
+    assert other.poll(new.handle) is None
+    driver.end(new, 0)
+    assert ended(other, new.handle) == AttemptExit(0)
+
+
+def test_two_that_need_a_shim_at_once_start_one(driver: LocalDriver, tmp_path: Path) -> None:
+    executors = [driver.anew() for _ in range(6)]
+    specs = [driver.spec(f"at-once-{number}") for number in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        handles = list(pool.map(lambda executor, spec: executor.start(spec), executors, specs))
+    runs = [Running(spec, handle) for spec, handle in zip(specs, handles, strict=True)]
+    assert len({driver.shim(run) for run in runs}) == 1
+
+
+def test_one_name_that_two_start_at_once_is_one_attempt(driver: LocalDriver) -> None:
+    executors = [driver.anew() for _ in range(4)]
+    for number in range(5):
+        spec = driver.spec(f"both-{number}")
+        with ThreadPoolExecutor(4) as pool:
+            handles = set(pool.map(lambda executor, spec=spec: executor.start(spec), executors))
+        run = Running(spec, handles.pop())
+        assert not handles
+        driver.end(run, 2)
+        assert ended(driver.executor, run.handle) == AttemptExit(2)
+        assert driver.starts(run) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_shim_survives_what_is_meant_for_programs(
+    driver: LocalDriver, running: Running, number: signal.Signals
+) -> None:
+    os.kill(driver.shim(running), number)
+    driver.end(running, 4)
+    assert ended(driver.executor, running.handle) == AttemptExit(4)
+
+
+def test_a_deep_state_directory_has_its_socket_elsewhere(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    executor = LocalExecutor(deep / "attempts")
+    handle = executor.start(spec_of(tmp_path, "true"))
+    assert ended(executor, handle) == AttemptExit(0)
+    assert not list(deep.glob("shims/*.sock"))
+    executor.close()
+
+
+def test_the_variable_that_marks_programs_is_the_one_that_the_shim_looks_for() -> None:
+    assert proc.MARK == state_dir.ATTEMPT_VARIABLE
+
+
+# Programs of 0.3.0, which had a shell around each
+
+
+def begin_as_before(driver: LocalDriver, name: str) -> Running:
+    """Start a program as version 0.3.0 has."""
+    spec = driver.spec(name)
+    directory = Path(driver.executor.inside(name).files)
+    directory.mkdir(parents=True)
+    wrapper = 'trap : TERM INT HUP; echo $$ >"$0/pid"; ("$@") </dev/null; echo $? >"$0/exit"'
+    with (
+        open(directory / "lock", "a+") as lock,
+        open(directory / "stdout", "ab") as stdout,
+        open(directory / "stderr", "ab") as stderr,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        child = subprocess.Popen(
+            ["/bin/sh", "-c", wrapper, str(directory), *spec.processes[0].command],
+            stdin=lock,
+            stdout=stdout,
+            stderr=stderr,
+            env={**os.environ, proc.MARK: str(directory)},
+            start_new_session=True,
+        )
+    driver.old.append(child)
+    running = Running(spec, str(directory))
+    driver.order(running, ":")
+    return running
+
+
+@pytest.mark.parametrize("code", [0, 5])
+def test_a_program_of_a_version_before_is_followed(driver: LocalDriver, code: int) -> None:
+    running = begin_as_before(driver, "old-1")
+    assert driver.executor.start(running.spec) == running.handle
+    assert driver.executor.poll(running.handle) is None
+    driver.say(running, stdout=b"still here\n")
+    driver.end(running, code)
+    assert ended(driver.executor, running.handle) == AttemptExit(code)
+    assert driver.executor.logs(running.handle, "stdout", 0, 100) == b"still here\n"
+    assert driver.starts(running) == 1
+
+
+def test_a_program_of_a_version_before_can_be_stopped(driver: LocalDriver) -> None:
+    running = begin_as_before(driver, "old-1")
+    child = begin_stubborn(driver, running, "own session")
+    driver.executor.stop(running.handle, 0.1)
+    assert ended(driver.executor, running.handle).reason == STOPPED
+    assert not is_alive(child)
+
+
+def test_a_program_of_a_version_before_whose_shell_was_killed_is_lost(driver: LocalDriver) -> None:
+    running = begin_as_before(driver, "old-1")
+    program = driver.program(running)
+    driver.old[-1].kill()
+    driver.old[-1].wait()
+    assert ended(driver.executor, running.handle) == AttemptExit(None, LOST)
+    assert not is_alive(program)
+
+
 # Many at a time
 
 
@@ -392,3 +542,32 @@ def test_a_closed_executor_leaves_no_zombie_warning(tmp_path: Path) -> None:
     other.stop(handle, 30)
     assert ended(other, handle) == AttemptExit(143, STOPPED)
     other.close()
+
+
+def test_many_that_do_not_listen_are_over_soon_after_the_grace(driver: LocalDriver, tmp_path: Path) -> None:
+    """One look at all processes serves all of them."""
+    script = "trap '' TERM; echo ready; while :; do sleep 1000; done"
+    handles = [
+        driver.executor.start(spec_of(tmp_path, "/bin/sh", "-c", script, name=f"deaf-{number}")) for number in range(60)
+    ]
+    for handle in handles:
+        while driver.executor.logs(handle, "stdout", 0, 10) != b"ready\n":
+            time.sleep(0.01)
+    begun = time.monotonic()
+    for handle in handles:
+        driver.executor.stop(handle, 0.5)
+    missing = set(handles)
+    while missing:
+        missing -= set(driver.executor.changed())
+    assert time.monotonic() - begun < 0.5 + 5.0  # it takes a fraction of that; one after the other it took 40 s
+    assert {driver.executor.poll(handle) for handle in handles} == {AttemptExit(137, STOPPED)}
+
+
+def test_many_sleepers_need_neither_threads_nor_descriptors_here(driver: LocalDriver, tmp_path: Path) -> None:
+    def start(numbers: range) -> tuple[int, int]:
+        for number in numbers:
+            driver.executor.start(spec_of(tmp_path, "sleep", "1000", name=f"sleeper-{number}"))
+        return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+    before = start(range(5))
+    assert start(range(5, 60)) == before

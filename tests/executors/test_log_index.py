@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import threading
+import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fabric_jobs.executors import log_index
-from fabric_jobs.executors.log_index import LogIndex
+from fabric_jobs.executors.attempt_files import pages
+from fabric_jobs.executors.attempt_files.index import QUIET_SECONDS, SLOW_SECONDS, LogIndex
 
 
 def merged(directory: Path, stdout: bytes, stderr: bytes, index: str | None = None, limit: int = 1 << 20) -> bytes:
@@ -20,7 +23,7 @@ def merged(directory: Path, stdout: bytes, stderr: bytes, index: str | None = No
     (directory / "index").unlink(missing_ok=True)
     if index is not None:
         (directory / "index").write_text(index)
-    return log_index.merged(directory, limit)
+    return pages.merged(directory, limit)
 
 
 def test_one_stream_alone_is_itself(tmp_path: Path) -> None:
@@ -30,7 +33,7 @@ def test_one_stream_alone_is_itself(tmp_path: Path) -> None:
 
 
 def test_nothing_at_all_is_nothing(tmp_path: Path) -> None:
-    assert log_index.merged(tmp_path / "gone", 100) == b""
+    assert pages.merged(tmp_path / "gone", 100) == b""
 
 
 def test_what_was_seen_first_comes_first(tmp_path: Path) -> None:
@@ -73,11 +76,19 @@ def test_a_broken_index_costs_the_order_and_never_a_byte(tmp_path: Path, index: 
 def test_an_index_that_is_no_text_costs_the_order_and_never_a_byte(tmp_path: Path) -> None:
     merged(tmp_path, b"A\n", b"x\n")
     (tmp_path / "index").write_bytes(b"\xff\xfe\n")
-    assert sorted(log_index.merged(tmp_path, 100).splitlines()) == [b"A", b"x"]
+    assert sorted(pages.merged(tmp_path, 100).splitlines()) == [b"A", b"x"]
 
 
-def test_the_limit_holds_for_each_stream(tmp_path: Path) -> None:
-    assert merged(tmp_path, b"AAAA\n", b"xxxx\n", "1.0 5 5\n", limit=3) in (b"AAAxxx", b"AAA\nxxx")
+def test_the_limit_holds_for_both_together(tmp_path: Path) -> None:
+    assert merged(tmp_path, b"AAAA\n", b"xxxx\n", "1.0 5 5\n", limit=7) == b"AAAA\nxx"
+
+
+def test_a_long_line_is_not_cut_by_the_other_stream(tmp_path: Path) -> None:
+    """However long it takes to print it."""
+    line = b"A" * 200_000
+    index = "".join(f"{number}.0 {10_000 * number} {2 * number}\n" for number in range(1, 21))
+    found = merged(tmp_path, line + b"\n", b"x\n" * 20, index)
+    assert sorted(found.splitlines()) == sorted([line, *[b"x"] * 20])
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -99,26 +110,68 @@ def test_whole_lines_that_were_seen_one_by_one_come_in_the_order_in_which_they_w
     assert found == b"".join(line for group in groups for _, line in sorted(group, key=lambda item: item[0]))
 
 
-def test_the_thread_writes_down_what_it_sees(tmp_path: Path) -> None:
-    """Each look is taken when the test says so."""
-    looks, looked = threading.Semaphore(0), threading.Semaphore(0)
+def write(directory: Path, stream: str, text: bytes) -> None:
+    with open(directory / stream, "ab") as file:
+        file.write(text)
 
-    class Clock(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            looked.release()
-            return not looks.acquire(timeout=30) or self.is_set()
 
-    index = LogIndex()
-    index._closing = Clock()
-    (tmp_path / "stdout").write_bytes(b"")
-    (tmp_path / "stderr").write_bytes(b"")
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[LogIndex]:
+    """One whose looks a test takes, instead of its thread."""
+    monkeypatch.setattr(LogIndex, "_run", lambda *_: None)
+    made = LogIndex()
+    yield made
+    made.close()
+    for descriptor in made._pipe or ():
+        os.close(descriptor)
+    if made._watch is not None:
+        made._watch.close()
+
+
+def test_each_look_writes_down_what_is_new(tmp_path: Path, index: LogIndex) -> None:
+    for stream in ("stdout", "stderr"):
+        write(tmp_path, stream, b"")
     index.follow(tmp_path)
-    assert looked.acquire(timeout=30)
-    for stream, text in (("stderr", b"x\n"), ("stdout", b"A\n"), ("stderr", b"y\n")):
-        with open(tmp_path / stream, "ab") as file:
-            file.write(text)
-        looks.release()
-        assert looked.acquire(timeout=30)
+    for number, (stream, text) in enumerate((("stderr", b"x\n"), ("stdout", b"A\n"), ("stderr", b"y\n"))):
+        write(tmp_path, stream, text)
+        index.look(float(number))
+    assert pages.merged(tmp_path, 100) == b"x\nA\ny\n"
+
+
+@pytest.mark.parametrize("has_watch", [True, False], ids=["inotify", "back-off"])
+def test_a_quiet_log_is_not_looked_at_until_it_is_written_to(
+    tmp_path: Path, index: LogIndex, has_watch: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index._has_watch = has_watch
+    for stream in ("stdout", "stderr"):
+        write(tmp_path, stream, b"begin\n")
+    index.follow(tmp_path)
+    now = time.monotonic()
+    index.look(now)
+    index.look(now + QUIET_SECONDS)
+    looks: list[Path] = []
+    look = index._look
+
+    def counted(directory: Path, log: Any) -> bool:
+        looks.append(directory)
+        return look(directory, log)
+
+    monkeypatch.setattr(index, "_look", counted)
+    for number in range(10):
+        index.look(now + QUIET_SECONDS + number / 100)
+    assert looks == []
+    write(tmp_path, "stdout", b"more\n")
+    index.look(now + 2 * QUIET_SECONDS + SLOW_SECONDS)
+    assert (tmp_path / "index").read_text().splitlines()[-1].endswith(" 11 6")
+    index.forget(tmp_path)
+
+
+def test_the_thread_looks_at_what_is_followed(tmp_path: Path) -> None:
+    index = LogIndex()
+    write(tmp_path, "stdout", b"A\n")
+    index.follow(tmp_path)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "index").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
     index.close()
-    looks.release()
-    assert log_index.merged(tmp_path, 100) == b"x\nA\ny\n"
+    assert (tmp_path / "index").read_text().split()[1:] == ["2", "0"]

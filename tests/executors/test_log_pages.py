@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors.attempt_files.pages import LINE_BYTES, merged, page
 from fabric_jobs.executors.base import LogPart, LogQuery
-from fabric_jobs.executors.log_index import merged
-from fabric_jobs.executors.log_pages import LINE_BYTES, page
 
 
 def write(directory: Path, stdout: bytes = b"", stderr: bytes = b"", index: str = "") -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors import log_pages
+from fabric_jobs.executors.attempt_files import pages
 from fabric_jobs.executors.base import STREAMS, LogQuery
 from fabric_jobs.gateway import followers
 from fabric_jobs.gateway.followers import AttemptLog, Followers, News
@@ -52,7 +52,7 @@ class Log:
             raise ExecutorUnavailable("away")
         ended = self.ended
         await asyncio.sleep(0)
-        page = log_pages.page(self.directory, LogQuery(cursor=cursor, whole=whole and not ended, limit=4096))
+        page = pages.page(self.directory, LogQuery(cursor=cursor, whole=whole and not ended, limit=4096))
         log = AttemptLog(task=task(), attempt=1, executor="local", handle="x", ended=ended)
         return News(log=log, page=page, over=ended)
 

@@ -13,7 +13,10 @@ from queue import SimpleQueue
 from fabric_jobs.docker.engine import Engine
 from fabric_jobs.docker.failures import Gone
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors import attempt_files, descriptors, log_index, log_pages
+from fabric_jobs.executors import attempt_files, descriptors
+from fabric_jobs.executors.attempt_files import pages
+from fabric_jobs.executors.attempt_files.index import LogIndex
+from fabric_jobs.executors.attempt_files.texts import text
 from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec, Doors, Inside, LogPage, LogQuery, Note
 from fabric_jobs.executors.docker import describe, making, specs
 from fabric_jobs.executors.docker.life import Life
@@ -21,7 +24,6 @@ from fabric_jobs.executors.docker.patience import Patience
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.steps import Steps, container_of, read_exit
 from fabric_jobs.executors.docker.stops import Stops
-from fabric_jobs.executors.log_index import LogIndex
 
 NOTE_LENGTH = 100
 JOIN_SECONDS = 1.0  # for all threads together; a call that does not return is left alone
@@ -98,12 +100,12 @@ class DockerExecutor:
     def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
         """Read the file that the output is copied to."""
         with attempt_files.used(self._directory(handle)):
-            return log_pages.part(self._directory(handle) / stream, offset, limit)
+            return pages.part(self._directory(handle) / stream, offset, limit)
 
     def merged(self, handle: str, limit: int) -> bytes:
         """Merge by the index of sizes over time."""
         with attempt_files.used(self._directory(handle)):
-            return log_index.merged(self._directory(handle), limit)
+            return pages.merged(self._directory(handle), limit)
 
     def address(self, handle: str) -> tuple[str, int]:
         """Look at the container: where this machine reaches its network, it is the container's own address."""
@@ -123,14 +125,14 @@ class DockerExecutor:
     def page(self, handle: str, query: LogQuery) -> LogPage:
         """Read the files, by the same index."""
         try:
-            return log_pages.page(self._directory(handle), query)
+            return pages.page(self._directory(handle), query)
         except OSError as error:
             raise ExecutorUnavailable(f"the log in {handle} cannot be read: {error}") from error
 
     def note(self, handle: str) -> Note:
         """Read what keeps the program from running yet, and where its workspace is when not at its own path."""
         directory = self._directory(handle)
-        doing, remarks = (_text(directory / name) for name in (making.NOTE, making.REMARKS))
+        doing, remarks = (text(directory / name) for name in (making.NOTE, making.REMARKS))
         return Note(doing=doing[:NOTE_LENGTH], remarks=tuple(remarks.splitlines()), waits=bool(doing))
 
     def remove(self, handle: str) -> None:
@@ -217,10 +219,3 @@ def _listens(host: str, port: int) -> bool:
         return True
     except OSError:
         return False
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:  # it says nothing, or it is gone
-        return ""

@@ -12,7 +12,6 @@ lives. A shim that was killed leaves lost attempts; another one kills what is le
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -21,7 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
-from fabric_jobs.executors import attempt_files, log_index, log_pages, ports
+from fabric_jobs.executors import attempt_files, ports
+from fabric_jobs.executors.attempt_files import pages
+from fabric_jobs.executors.attempt_files.texts import last_line, text
 from fabric_jobs.executors.base import (
     LOST,
     STOPPED,
@@ -44,7 +45,6 @@ from fabric_jobs.executors.local.shim import files, proc
 KILLED = 137  # what was stopped and killed ends with
 CLAIM_SECONDS = 5.0  # who makes a claim has written its name into it by then
 TRIES = 3  # of a start, when the shim ends as it is asked
-LINE_BYTES, LINE_LENGTH = 2048, 70  # what is looked at for the last line of a log, and what is shown of it
 
 TRY_AGAIN = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
@@ -112,8 +112,8 @@ class LocalExecutor:
                 if code == 0:  # any other has left nothing
                     self._sweep(directory, handle, begun, grace)
                 return
-            if begun is not None and self._runs(begun, directory, handle):
-                self._ask(begun.shim, do="stop", name=directory.name, grace=grace)
+            runs = begun is not None and self._runs(begun, directory, handle)
+            if runs and begun is not None and self._ask(begun.shim, do="stop", name=directory.name, grace=grace):
                 return
             if code is None:
                 attempt_files.mark(directory / files.STOPPED)
@@ -123,12 +123,12 @@ class LocalExecutor:
         """Read the file that the program writes to."""
         assert stream in STREAMS
         with attempt_files.used(self._directory(handle)):
-            return log_pages.part(self._directory(handle) / stream, offset, limit)
+            return pages.part(self._directory(handle) / stream, offset, limit)
 
     def merged(self, handle: str, limit: int) -> bytes:
         """Merge by the index of sizes over time."""
         with attempt_files.used(self._directory(handle)):
-            return log_index.merged(self._directory(handle), limit)
+            return pages.merged(self._directory(handle), limit)
 
     def address(self, handle: str) -> tuple[str, int]:
         """Read the port that was given to the program, and look what it listens on."""
@@ -141,17 +141,17 @@ class LocalExecutor:
     def page(self, handle: str, query: LogQuery) -> LogPage:
         """Read the files, by the same index."""
         try:
-            return log_pages.page(self._directory(handle), query)
+            return pages.page(self._directory(handle), query)
         except OSError as error:
             raise ExecutorUnavailable(f"the log in {handle} cannot be read: {error}") from error
 
     def note(self, handle: str) -> Note:
         """Read what the attempt says while it is prepared, and what was remarked at its start and its end."""
         directory = self._directory(handle)
-        doing = _text(directory / "note")
+        doing = text(directory / "note")
         if doing.startswith("installing"):
-            doing = f"{doing}: {_last_line(directory / 'install.log')}".removesuffix(": ")
-        return Note(doing=doing, remarks=tuple(filter(None, _text(directory / files.REMARKS).splitlines())))
+            doing = f"{doing}: {last_line(directory / 'install.log')}".removesuffix(": ")
+        return Note(doing=doing, remarks=tuple(filter(None, text(directory / files.REMARKS).splitlines())))
 
     def remove(self, handle: str) -> None:
         """Delete the directory of an ended attempt."""
@@ -233,16 +233,18 @@ class LocalExecutor:
         shim = self._shims.current()
         self._endings.expect(directory.name, handle, shim.shim)
         request = {"name": directory.name, "directory": text_of(directory), "pid": begun.pid}
-        self._ask(shim.shim, do="sweep", started=begun.started, grace=grace, **request)
+        if not self._ask(shim.shim, do="sweep", started=begun.started, grace=grace, **request):
+            raise ExecutorUnavailable("the process that starts programs has ended.")
 
-    def _ask(self, shim_id: str, **request: object) -> None:
-        """Ask a shim; when it has ended meanwhile, its attempts are looked at again."""
+    def _ask(self, shim_id: str, **request: object) -> bool:
+        """Ask a shim; return False when it has ended."""
         shim = self._shims.of(shim_id)
-        try:
-            if shim is not None:
-                self._request(shim, **request)
-        except Gone as error:
-            raise ExecutorUnavailable(f"the process that starts programs does not answer: {error}.") from error
+        if shim is None:
+            return False
+        with suppress(Gone):
+            self._request(shim, **request)
+            return True
+        return False
 
     def _request(self, shim: Connection, **request: object) -> None:
         try:
@@ -281,39 +283,20 @@ def _ended(directory: Path) -> AttemptExit | None:
 def _begun(directory: Path) -> Begun | None:
     """Return who has started an attempt; None when nobody has."""
     try:
-        text = (directory / files.BEGUN).read_text()
+        found = (directory / files.BEGUN).read_text()
     except FileNotFoundError:
         return None
-    shim, _, process = text.partition("\n")
-    found = Begun(shim, *map(int, process.split() if process.endswith("\n") else ()))
-    return found if found.inode == directory.stat().st_ino else Begun(shim)
+    shim, _, process = found.partition("\n")
+    begun = Begun(shim, *map(int, process.split() if process.endswith("\n") else ()))
+    return begun if begun.inode == directory.stat().st_ino else Begun(shim)
 
 
 def _exit_code(directory: Path) -> int | None:
     """Return the exit code of a program that has ended; None when nobody knows it."""
     try:
-        text = (directory / files.EXIT).read_text()
+        found = (directory / files.EXIT).read_text()
     except FileNotFoundError:
         return None
-    if not text.endswith("\n") or not text.strip().isdecimal():
+    if not found.endswith("\n") or not found.strip().isdecimal():
         return None  # half of it was written when the power went, or the disk was full
-    return int(text)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # it says nothing, or it is gone
-        return ""
-
-
-def _last_line(path: Path) -> str:
-    """Return the last whole line of a log, as far as people want to see it."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - LINE_BYTES))
-            lines = file.read().decode(errors="replace").splitlines(keepends=True)
-    except OSError:
-        return ""
-    whole = [line.strip() for line in lines if line.endswith("\n") and line.strip()]
-    return whole[-1][:LINE_LENGTH] if whole else ""
+    return int(found)

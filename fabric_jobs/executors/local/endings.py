@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from fabric_jobs.executors.attempt_files.index import LogIndex
 from fabric_jobs.executors.local import legacy
 from fabric_jobs.executors.local.connection import TAKEN, Shims
-from fabric_jobs.executors.log_index import LogIndex
 
 WAKE, AGAIN = b"w", b"a"  # what rings the bell: somebody who wants the wait to end, or to include more
 

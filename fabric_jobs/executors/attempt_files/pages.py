@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,6 +49,25 @@ def page(directory: Path, query: LogQuery) -> LogPage:
         files = {name: opened(directory / name, stack) for name in (*STREAMS, "index")}
         cursor = _parse(query.cursor) if query.cursor else _begin(files, query.since)
         return _Page(files, cursor, query).read()
+
+
+def merged(directory: Path, limit: int) -> bytes:
+    """Return stdout and stderr, about `limit` bytes at most, merged line by line in the order in which they were seen."""
+    held = {
+        stream: bytearray() for stream in STREAMS
+    }  # lines that have no end yet: none is cut by one of the other stream
+    parts: list[bytes] = []
+    query, more = LogQuery(limit=limit), True
+    while more and query.limit > 0:
+        found = page(directory, query)
+        for each in found.parts:
+            held[each.stream] += each.bytes
+            end = held[each.stream].rfind(b"\n") + 1
+            parts.append(bytes(held[each.stream][:end]))
+            del held[each.stream][:end]
+        left = query.limit - sum(len(each.bytes) for each in found.parts)
+        query, more = replace(query, cursor=found.cursor, limit=left), found.more
+    return b"".join(parts) + b"\n".join(bytes(line) for line in held.values() if line)
 
 
 def part(path: Path, offset: int, limit: int) -> bytes:

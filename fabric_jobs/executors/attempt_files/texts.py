@@ -1,0 +1,28 @@
+"""Small files that people read: what an attempt does, and what was remarked of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+LINE_BYTES, LINE_LENGTH = 2048, 70  # what is looked at for the last line of a log, and what is shown of it
+
+
+def text(path: Path) -> str:
+    """Return what a file says; empty when it says nothing, or is gone."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def last_line(path: Path) -> str:
+    """Return the last whole line of a log, as far as people want to see it."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LINE_BYTES))
+            lines = file.read().decode(errors="replace").splitlines(keepends=True)
+    except OSError:
+        return ""
+    whole = [line.strip() for line in lines if line.endswith("\n") and line.strip()]
+    return whole[-1][:LINE_LENGTH] if whole else ""

@@ -1,0 +1,70 @@
+"""Waits for output without looking: directories whose `stdout` or `stderr` somebody writes to, by inotify."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+from fabric_jobs.executors.base import STREAMS
+
+MODIFIED = 0x2
+EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name behind it
+TAKEN = 1 << 16  # bytes
+
+
+class Watch:
+    """One descriptor for all directories; it is readable when something was written."""
+
+    def __init__(self) -> None:
+        """Raise OSError where the system has nothing of the kind."""
+        import ctypes  # late: it is slow to import, and most attempts are over before they are quiet
+
+        try:
+            libc = ctypes.CDLL(None, use_errno=True)
+            self._add, self._remove, initialize = libc.inotify_add_watch, libc.inotify_rm_watch, libc.inotify_init1
+        except (OSError, AttributeError) as error:
+            raise OSError(errno.ENOSYS, "there is no inotify") from error
+        self.descriptor: int = initialize(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self.descriptor < 0:
+            raise OSError(ctypes.get_errno(), "inotify cannot be used")
+        self._directories: dict[int, Path] = {}
+        self._watches: dict[Path, int] = {}
+
+    def add(self, directory: Path) -> bool:
+        """Wait for output in a directory; return False when that is not possible, such as for too many."""
+        watch = self._add(self.descriptor, os.fsencode(directory), MODIFIED)
+        if watch < 0:
+            return False
+        self._directories[watch], self._watches[directory] = directory, watch
+        return True
+
+    def remove(self, directory: Path) -> None:
+        """Wait no more."""
+        watch = self._watches.pop(directory, None)
+        if watch is not None:
+            del self._directories[watch]
+            self._remove(self.descriptor, watch)
+
+    def written(self) -> set[Path]:
+        """Return where something was written since the last time; everywhere when that was too much to be told."""
+        text = b""
+        with suppress(BlockingIOError):
+            text = os.read(self.descriptor, TAKEN)
+        found: set[Path] = set()
+        at = 0
+        while at < len(text):
+            watch, _, _, length = EVENT.unpack_from(text, at)
+            at += EVENT.size + length
+            name = os.fsdecode(text[at - length : at].rstrip(b"\0"))
+            if watch < 0:
+                return set(self._watches)
+            if name in STREAMS and watch in self._directories:
+                found.add(self._directories[watch])
+        return found
+
+    def close(self) -> None:
+        """Let go of all."""
+        os.close(self.descriptor)
