@@ -21,6 +21,7 @@ from .spawn import CannotRun, spawn
 
 SCAN_SECONDS = 0.02  # between two looks at all processes, and at least
 SCAN_SHARE = 4  # times what a look takes
+CHEAP_SECONDS = 0.002  # a look that took less may be followed by the next one at once
 STUBBORN_SECONDS = 10.0  # what is killed is gone by then; after that it is looked at every
 SLOW_SECONDS = 1.0
 AGAIN_SECONDS = 1.0  # after an exit code could not be written
@@ -57,11 +58,13 @@ class Attempts:
         self._unwritten: list[Attempt] = []
         self._again = 0.0
         self._rested = 0.0  # no look at all processes before that
+        self._ended: list[Attempt] = []  # their programs have; nobody has looked yet what they have left
+        self._looked = 0.0  # no look at what they have left before that
 
     @property
     def busy(self) -> bool:
         """Whether there is an attempt that is not over."""
-        return bool(self._live or self._unwritten)
+        return bool(self._live or self._unwritten or self._ended)
 
     def start(self, request: dict[str, Any]) -> bool:
         """Start the program of an attempt; return False when somebody has. Raises OSError and ValueError."""
@@ -112,7 +115,6 @@ class Attempts:
 
     def reap(self) -> None:
         """Take note of the programs that have ended."""
-        ended: list[Attempt] = []
         with suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -123,13 +125,14 @@ class Attempts:
                     code = os.waitstatus_to_exitcode(status)
                     attempt.code = code if code >= 0 else 128 - code
                     attempt.running = False
-                    ended.append(attempt)
-        if ended:
-            self._look_back(ended)
+                    self._ended.append(attempt)
 
     def tick(self) -> float | None:
         """Do what is due; return in how many seconds there is more to do, None when nothing is."""
         now = time.monotonic()
+        if self._ended and self._looked <= now:
+            ended, self._ended = self._ended, []
+            self._look_back([attempt for attempt in ended if self._live.get(attempt.name) is attempt], now)
         ending = [attempt for attempt in self._live.values() if attempt.deadline is not None]
         if self._rested <= now and any(attempt.due <= now for attempt in ending):
             self._scan(ending, now)
@@ -137,17 +140,19 @@ class Attempts:
             unwritten, self._unwritten = self._unwritten, []
             self._finish(unwritten)
         moments = [max(attempt.due, self._rested) for attempt in self._live.values() if attempt.deadline is not None]
-        moments += [self._again] if self._unwritten else []
+        moments += ([self._again] if self._unwritten else []) + ([self._looked] if self._ended else [])
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _end(self, attempt: Attempt, deadline: float) -> None:
         attempt.deadline = deadline if attempt.deadline is None else min(deadline, attempt.deadline)
         attempt.due = min(attempt.due, deadline)
 
-    def _look_back(self, ended: list[Attempt]) -> None:
+    def _look_back(self, ended: list[Attempt], now: float) -> None:
         """Tell of those that have left nothing, which are nearly all; a child's number is above its parent's."""
-        first = min(attempt.group for attempt in ended)
+        first = min((attempt.group for attempt in ended), default=0)
         scan = _scan(first if proc.newest() >= first else 0)  # else numbers have begun anew
+        took = time.monotonic() - now
+        self._looked = now + (SCAN_SHARE * took if took > CHEAP_SECONDS else 0.0)
         over: list[Attempt] = []
         for attempt in ended:
             marked = scan.marked.get(attempt.directory, ()) if scan is not None else ()
