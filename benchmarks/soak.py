@@ -34,7 +34,7 @@ SINGLE = 3  # of them go to a task each
 STUCK_SECONDS = 120.0  # without any event
 PAUSE_SECONDS = (0.1, 0.9)  # between two kills
 OWNER_SHARE = 0.15  # of the kills
-LOST_LIMIT = 2  # kills of the wrappers of one task; it may lose three attempts
+LOST_LIMIT = 2  # kills of the shim while a task runs; it may lose three attempts
 PROC = Path("/proc")
 
 SOURCE = """
@@ -122,7 +122,7 @@ class Kill:
     """One process that was killed."""
 
     at: float  # seconds since 1970
-    what: str  # owner | program | wrapper | group
+    what: str  # owner | program | shim
     attempt: str = ""  # its name; empty for the owner
 
 
@@ -137,21 +137,21 @@ class Killer:
 
     def run(self) -> None:
         """Kill until `done`."""
-        wrappers: Counter[str] = Counter()
+        lost: Counter[str] = Counter()  # by task
         while not self.done.wait(self.chance.uniform(*PAUSE_SECONDS)):
             if self.chance.random() < OWNER_SHARE:
                 self._kill_owner()
                 continue
             directories = sorted(live_attempts(self.state))
-            what = self.chance.choice(("program", "program", "wrapper", "group"))
+            what = self.chance.choice(("program", "program", "shim"))
             if not directories:
                 continue
             directory = self.chance.choice(directories)
-            task = directory.name.rpartition("-")[0]
-            if what != "program":
-                if wrappers[task] >= LOST_LIMIT:
+            if what == "shim":
+                tasks = {directory.name.rpartition("-")[0] for directory in directories}
+                if any(lost[each] >= LOST_LIMIT for each in tasks):
                     continue
-                wrappers[task] += 1
+                lost.update(tasks)
             self._kill(what, directory)
 
     def _kill_owner(self) -> None:
@@ -160,10 +160,13 @@ class Killer:
             self.kills.append(Kill(at=time.time(), what="owner"))
 
     def _kill(self, what: str, directory: Path) -> None:
-        wrapper = number_in(directory / "pid")
-        victims = {"program": children(wrapper), "wrapper": [wrapper], "group": [*children(wrapper), wrapper]}[what]
-        killed = [kill(pid, str(directory)) for pid in reversed(victims)]  # the wrapper first: else it notes a 137
-        if any(killed):
+        shim, pid = begun(directory)
+        mark = str(directory)
+        if what == "shim":
+            mark = str(self.state / "shims")
+            with suppress(OSError, ValueError):
+                pid = json.loads((self.state / "shims" / f"{shim}.lock").read_text())["pid"]
+        if kill(pid, mark):
             self.kills.append(Kill(at=time.time(), what=what, attempt=directory.name))
 
 
@@ -188,25 +191,19 @@ def started_with(pid: int) -> bytes:
     return b""
 
 
-def children(pid: int) -> list[int]:
-    """Return the children of a process."""
-    with suppress(OSError):
-        return [int(word) for word in (PROC / str(pid) / "task" / str(pid) / "children").read_text().split()]
-    return []
-
-
-def number_in(path: Path) -> int:
-    """Return the number in a file; 0, which is no process, when there is none."""
+def begun(directory: Path) -> tuple[str, int]:
+    """Return which shim has started an attempt, and its program; 0, which is no process, when that is not known."""
     with suppress(OSError, ValueError):
-        return int(path.read_text())
-    return 0
+        shim, pid, *_ = (directory / "begun").read_text().split()
+        return shim, int(pid)
+    return "", 0
 
 
 def live_attempts(state: Path) -> list[Path]:
-    """Return the directories of the attempts whose wrapper lives, and has not noted an exit."""
+    """Return the directories of the attempts whose program lives."""
     found = []
     for directory in places.attempts_dir(state).glob("*"):
-        pid = number_in(directory / "pid")
+        _, pid = begun(directory)
         if pid and not (directory / "exit").exists() and str(directory).encode() in started_with(pid):
             found.append(directory)
     return found
