@@ -17,6 +17,7 @@ from fabric_jobs.states import ActivationState, TaskState
 from fabric_jobs.store import Store, Tx, activations, channels, definitions, tasks
 from fabric_jobs.store.activations import NewActivation
 from fabric_jobs.store.channels import NewChannel, Sender
+from fabric_jobs.store.definitions import NewDefinition
 from fabric_jobs.store.sent import Sent
 from fabric_jobs.store.tasks import NewTask
 
@@ -196,23 +197,15 @@ def agent_document(skills: Iterable[str], wires: Iterable[tuple[str, str]]) -> d
 
 def save_skill(store: Store, document: dict[str, Any], source: Path | str = "/nowhere") -> None:
     """Save a skill with the directory of its files."""
-    store.write(
-        lambda tx: definitions.save(
-            tx,
-            project_id=PROJECT,
-            kind="skill",
-            name=document["name"],
-            body=document,
-            programs=definitions.Programs(source=str(source)),
-        )
-    ).result()
+    programs = definitions.Programs(source=str(source))
+    new = NewDefinition(project_id=PROJECT, kind="skill", name=document["name"], body=document, programs=programs)
+    store.write(lambda tx: definitions.save(tx, new)).result()
 
 
 def save_agent(store: Store, document: dict[str, Any]) -> None:
     """Save an agent."""
-    store.write(
-        lambda tx: definitions.save(tx, project_id=PROJECT, kind="agent", name=document["name"], body=document)
-    ).result()
+    new = NewDefinition(project_id=PROJECT, kind="agent", name=document["name"], body=document)
+    store.write(lambda tx: definitions.save(tx, new)).result()
 
 
 def invocation(kind: str, name: str, payload: object = None, **changes: Any) -> Invocation:

@@ -126,11 +126,10 @@ async def _save(request: Request, kind: str) -> Response:
     name = await asyncio.to_thread(_name_of, kind, body)
     body = without_empty_parameters(body)
     programs = definitions.Programs(source=unquote(owners_own(request, SOURCE_HEADER)), images=_images(request))
-    version = await asyncio.wrap_future(
-        parts.store.write(
-            lambda tx: definitions.save(tx, project_id=project_id, kind=kind, name=name, body=body, programs=programs)
-        )
-    )
+    new = definitions.NewDefinition(project_id=project_id, kind=kind, name=name, body=body, programs=programs)
+    version = definitions.kept(parts.store.read, new)  # mostly it is, and needs no transaction
+    if version is None:
+        version = await asyncio.wrap_future(parts.store.write(lambda tx: definitions.save(tx, new)))
     return Json({"success": True, "version": version, "message": f"{kind} '{name}' is saved as version {version}."})
 
 

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from fabric_jobs.records import SavedDefinition
@@ -27,31 +28,63 @@ class Programs:
     images: Mapping[str, str] = field(default_factory=dict)  # by action: what these files were built into
 
 
-def save(tx: Tx, *, project_id: str, kind: str, name: str, body: Any, programs: Programs | None = None) -> int:
-    """Keep a definition and return its version: the newest one when nothing has changed, else one more.
+@dataclass(frozen=True, kw_only=True)
+class NewDefinition:
+    """A definition that is to be kept."""
+
+    project_id: str
+    kind: str
+    name: str
+    body: Any
+    programs: Programs = field(default_factory=Programs)
+
+    @cached_property
+    def text(self) -> str:
+        """The document as it is stored."""
+        return json.dumps(self.body, separators=(",", ":"), ensure_ascii=False)
+
+    @property
+    def hash(self) -> str:
+        """What tells it from others, with the files of its programs."""
+        return hashlib.sha256(f"{self.programs.source}\0{self.text}".encode()).hexdigest()
+
+    @property
+    def images(self) -> str:
+        """The images of its files as they are stored."""
+        return json.dumps(dict(self.programs.images), sort_keys=True)
+
+
+def kept(sql: Sql, new: NewDefinition) -> int | None:
+    """Return the newest version when nothing in it has changed; None when `save` would make one more.
 
     Without programs those of an unchanged document stay: who saves from elsewhere does not know where they are. Without images
     the last ones of its files stay, too: who runs them as processes builds none.
     """
-    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-    given = programs or Programs()
-    digest = hashlib.sha256(f"{given.source}\0{text}".encode()).hexdigest()
-    newest = tx.one("latest_definition", project_id=project_id, kind=kind, name=name)
-    same = newest is not None and (newest["hash"] == digest or (not given.source and newest["body"] == text))
-    images = json.dumps(dict(given.images), sort_keys=True)
-    if same and newest is not None and (not given.images or newest["images"] == images):
-        return int(newest["version"])
+    newest = sql.one("latest_definition", project_id=new.project_id, kind=new.kind, name=new.name)
+    if newest is None:
+        return None
+    same = newest["hash"] == new.hash or (not new.programs.source and newest["body"] == new.text)
+    is_kept = same and (not new.programs.images or newest["images"] == new.images)
+    return int(newest["version"]) if is_kept else None
+
+
+def save(tx: Tx, new: NewDefinition) -> int:
+    """Keep a definition and return its version: the newest one when nothing has changed, else one more."""
+    before = kept(tx, new)
+    if before is not None:
+        return before
+    newest = tx.one("latest_definition", project_id=new.project_id, kind=new.kind, name=new.name)
     version = 1 if newest is None else int(newest["version"]) + 1
     tx.run(
         "insert_definition",
-        project_id=project_id,
-        kind=kind,
-        name=name,
+        project_id=new.project_id,
+        kind=new.kind,
+        name=new.name,
         version=version,
-        hash=digest,
-        body=text,
-        source=given.source,
-        images=images,
+        hash=new.hash,
+        body=new.text,
+        source=new.programs.source,
+        images=new.images,
         saved_at=time.time(),
     )
     return version
@@ -61,7 +94,7 @@ def delete(tx: Tx, *, project_id: str, kind: str, name: str) -> bool:
     """Take a definition out of use; return False when there is none. Running activations keep what they pinned."""
     if find(tx, project_id, kind, name) is None:
         return False
-    save(tx, project_id=project_id, kind=kind, name=name, body=None)
+    save(tx, NewDefinition(project_id=project_id, kind=kind, name=name, body=None))
     return True
 
 

@@ -14,7 +14,7 @@ from fabric_jobs.documents import agent_of
 from fabric_jobs.documents.parameters import without_empty_parameters
 from fabric_jobs.errors import FabricJobsError, InvalidDefinition
 from fabric_jobs.store import Store, Tx, definitions
-from fabric_jobs.store.definitions import Programs
+from fabric_jobs.store.definitions import NewDefinition, Programs
 from fabric_jobs.workspace.older import ACTION_FILE
 from fabric_jobs.workspace.root import SKILL_FILE
 from fabric_jobs.workspace.tree import Workspace, load_skill, name_of, read_file
@@ -100,7 +100,8 @@ class Registration:
             if is_first and kind == "skill" and saved is not None and not saved.source:
                 continue  # it was published: what its images are is not in the file
             plain = without_empty_parameters(json.loads(json.dumps(body)))
-            definitions.save(tx, project_id=self._project_id, kind=kind, name=name, body=plain, programs=programs)
+            new = NewDefinition(project_id=self._project_id, kind=kind, name=name, body=plain, programs=programs)
+            definitions.save(tx, new)
 
 
 def _agent(path: Path) -> Found:

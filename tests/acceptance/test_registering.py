@@ -60,9 +60,8 @@ def test_what_was_published_stays_until_its_file_changes(live: Live, tmp_path: P
         return found
 
     try:
-        store.write(
-            lambda tx: definitions.save(tx, project_id="local", kind="skill", name="echo", body=published)
-        ).result()
+        new = definitions.NewDefinition(project_id="local", kind="skill", name="echo", body=published)
+        store.write(lambda tx: definitions.save(tx, new)).result()
         registration = Registration(live.root, store, "local", "local")
         for _ in range(2):
             registration.look()

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from fabric_jobs.store import Store, definitions
+from fabric_jobs.store.definitions import NewDefinition
 
 
 def save(
     store: Store, body: Any, *, name: str = "b", project_id: str = "p", kind: str = "skill", **programs: Any
 ) -> int:
     given = definitions.Programs(**{"source": "/s", **programs})
-    return store.write(
-        lambda tx: definitions.save(tx, project_id=project_id, kind=kind, name=name, body=body, programs=given)
-    ).result()
+    new = NewDefinition(project_id=project_id, kind=kind, name=name, body=body, programs=given)
+    before = definitions.kept(store.read, new)
+    version = store.write(lambda tx: definitions.save(tx, new)).result()
+    assert before in (None, version)
+    assert definitions.kept(store.read, new) == version
+    return version
 
 
 def test_a_change_is_a_new_version_and_the_old_one_stays(store: Store) -> None:
