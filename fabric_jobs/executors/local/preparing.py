@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,7 +12,11 @@ from fabric_jobs.executors import ports, program, proxies
 from fabric_jobs.executors.base import ProcessSpec
 from fabric_jobs.executors.local.connection import text_of
 from fabric_jobs.executors.local.shim import files, proc
+from fabric_jobs.executors.warm import command
 from fabric_jobs.state_dir import programs_umask
+
+# Variables of an attempt; all others are the same for all attempts of a program.
+OF_ATTEMPT = ("CORTEX_PAYLOAD", "CORTEX_TOKEN", "FABRIC_JOBS_ATTEMPT")
 
 
 @contextmanager
@@ -36,7 +41,22 @@ def prepared(process: ProcessSpec, directory: Path) -> Iterator[dict[str, object
             "cwd": text_of(found.directory),
             "umask": programs_umask() if process.shell is None else process.shell.umask,
             "hold": [text_of(path) for path in hold],
+            **_warm(process, words, directory, is_ready=words is found.words),
         }
+
+
+def _warm(process: ProcessSpec, words: tuple[str, ...], directory: Path, *, is_ready: bool) -> dict[str, object]:
+    """Return what is to be known of a program that is forked, if it is; why it cannot be is remarked."""
+    if process.warm is None or not is_ready:  # its environment is not there yet
+        return {}
+    found = command.read(words) if sys.platform == "linux" else "this is not Linux"
+    if isinstance(found, str):
+        files.append(f"{directory}/{files.REMARKS}", f"\nstarts cold: {found}")
+        return {}
+    own = (*OF_ATTEMPT, proc.MARK)
+    before = [text_of(word) for word in words[: len(words) - len(found.arguments)]]
+    about = {"kind": found.kind, "target": text_of(found.target), "options": len(found.options), "words": before}
+    return {"warm": {**about, "preload": process.warm, "own": own, "workspace": text_of(process.workspace)}}
 
 
 def _ready(found: program.Program, directory: Path, stack: ExitStack) -> tuple[tuple[str, ...], list[Path]]:

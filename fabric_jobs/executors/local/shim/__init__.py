@@ -7,6 +7,7 @@ It is a program of its own: one thread, the standard library, and its neighbours
 of JSON on a Unix socket, one answer for each request in their order:
 
     {"do": "start", "name": …, "directory": …, "words": […], "environment": {…}, "cwd": …, "umask": …, "hold": [paths]}
+                            perhaps with "warm": {…}, see `templates`
     {"do": "stop", "name": …, "grace": seconds}
     {"do": "sweep", "name": …, "directory": …, "pid": …, "started": …, "grace": seconds}
     {"do": "subscribe"}     from here on the connection has a line {"ended": name} for each attempt that is over

@@ -8,6 +8,7 @@ stop. One look at all processes serves all attempts that are ending.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import Any
 
 from . import files, proc
 from .spawn import CannotRun, spawn
+from .templates import Templates
 
 SCAN_SECONDS = 0.02  # between two looks at all processes, and at least
 SCAN_SHARE = 4  # times what a look takes
@@ -25,6 +27,7 @@ CHEAP_SECONDS = 0.002  # a look that took less may be followed by the next one a
 STUBBORN_SECONDS = 10.0  # what is killed is gone by then; after that it is looked at every
 SLOW_SECONDS = 1.0
 AGAIN_SECONDS = 1.0  # after an exit code could not be written
+KILLED_BEFORE = 128 + signal.SIGTERM  # what was stopped before it began
 LEFT = "its program has ended, and has left running:"
 
 
@@ -43,14 +46,17 @@ class Attempt:
     asked: bool = False  # its group
     asked_others: bool = False  # what is not in its group
     due: float = 0.0  # the next look
+    reap: Callable[[], None] | None = None  # lets a template process forget a child, whose exit code is written
     left: int = 0  # looks at which something lived, the last of which may be too old
 
 
 class Attempts:
     """What this shim has started, and what it ends."""
 
-    def __init__(self, shim: str, tell: Callable[[str], None]) -> None:
-        """`tell(name)` says that an attempt is over."""
+    def __init__(self, shim: str, tell: Callable[[str], None], poll: select.poll) -> None:
+        """`tell(name)` says that an attempt is over; template processes register at `poll`."""
+        self.templates = Templates(poll, self)
+        self._strangers: dict[int, int] = {}  # exit codes of children that nobody has heard of yet
         self._shim = shim
         self._tell = tell
         self._live: dict[str, Attempt] = {}
@@ -71,25 +77,70 @@ class Attempts:
         directory = request["directory"]
         if not files.claim(directory, self._shim):
             return False
-        attempt = Attempt(request["name"], directory, 0)
-        try:
-            attempt.group = spawn(request)
-        except CannotRun as error:
-            files.append(f"{directory}/stderr", f"fabric-jobs: {request['words'][0]}: {error}\n")
-            attempt.code = error.code
-            self._finish([attempt])
-            return True
-        except (OSError, ValueError):
-            files.give_back(directory)
-            raise
-        self.adopt(attempt)
+        attempt = Attempt(request["name"], directory, 0, sure=False)
+        if "warm" in request:
+            self._live[attempt.name] = attempt
+            if self.templates.start(request):
+                return True
+            del self._live[attempt.name]
+            _remark(attempt, request.pop("remark", ""))
+        self._spawn(attempt, request)
         return True
 
-    def adopt(self, attempt: Attempt) -> None:
-        """Look after an attempt whose program, `attempt.group`, is a child of this process."""
+    def begun(self, name: str, pid: int) -> None:
+        """A template process has forked an attempt."""
+        attempt = self._live[name]
+        self._adopt(attempt, pid)
+        code = self._strangers.pop(pid, None)
+        if code is not None:  # it has ended since, and so has its template process
+            self.ended(name, pid, code, _nothing)
+        elif attempt.stopped:
+            _ask(attempt)
+
+    def ended(self, name: str, pid: int, code: int, reap: Callable[[], None]) -> None:
+        """A forked attempt has ended; `reap` is called once its exit code is written."""
+        attempt = self._programs.pop(pid, None) or self._live.get(name)
+        if attempt is None or not attempt.running:
+            reap()
+            return
+        attempt.group, attempt.code, attempt.running, attempt.reap = pid, code, False, reap
+        self._ended.append(attempt)
+
+    def cold(self, request: dict[str, Any], remark: str) -> None:
+        """An attempt that was to be forked starts by itself."""
+        attempt = self._live[request["name"]]
+        _remark(attempt, remark)
+        if attempt.stopped:
+            attempt.code, attempt.running = KILLED_BEFORE, False
+            self._finish([attempt])
+            return
+        try:
+            self._spawn(attempt, request)
+        except (OSError, ValueError) as error:
+            sys.stderr.write(f"{attempt.name}: {error}\n")
+            del self._live[attempt.name]
+            self._tell(attempt.name)  # nobody knows of it, so it is tried again
+
+    def _spawn(self, attempt: Attempt, request: dict[str, Any]) -> None:
+        try:
+            pid = spawn(request)
+        except CannotRun as error:
+            files.append(f"{attempt.directory}/stderr", f"fabric-jobs: {request['words'][0]}: {error}\n")
+            attempt.code, attempt.running = error.code, False
+            self._finish([attempt])
+            return
+        except (OSError, ValueError):
+            files.give_back(attempt.directory)
+            raise
+        self._adopt(attempt, pid)
+
+    def _adopt(self, attempt: Attempt, pid: int) -> None:
+        """Look after an attempt whose program is a child of this process, or of a template process."""
+        attempt.group, attempt.sure = pid, True
         self._live[attempt.name] = attempt
         self._programs[attempt.group] = attempt
-        files.note_process(attempt.directory, attempt.group, proc.started(attempt.group))
+        with suppress(OSError):  # without it, its mark tells which process it is
+            files.note_process(attempt.directory, attempt.group, proc.started(attempt.group))
 
     def stop(self, name: str, grace: float) -> bool:
         """Ask an attempt to end; return False when this shim has none of that name that runs."""
@@ -99,6 +150,10 @@ class Attempts:
         if not attempt.stopped and attempt.code is None:
             files.mark(attempt.directory, files.STOPPED)
             attempt.stopped = True
+            if self.templates.withdraw(name):
+                attempt.code, attempt.running = KILLED_BEFORE, False
+                self._finish([attempt])
+                return True
             _ask(attempt)
         self._end(attempt, time.monotonic() + grace)
         return True
@@ -115,16 +170,20 @@ class Attempts:
 
     def reap(self) -> None:
         """Take note of the programs that have ended."""
+        self.templates.serve_all()  # a child has said that it is there before it ended
+        if not self.templates.expects_children:
+            self._strangers.clear()
         with suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if not pid:
                     break
                 attempt = self._programs.pop(pid, None)
-                if attempt is not None:
-                    code = os.waitstatus_to_exitcode(status)
-                    attempt.code = code if code >= 0 else 128 - code
-                    attempt.running = False
+                code = _code(status)
+                if attempt is None:
+                    self._strangers[pid] = code
+                else:
+                    attempt.code, attempt.running = code, False
                     self._ended.append(attempt)
 
     def tick(self) -> float | None:
@@ -157,7 +216,8 @@ class Attempts:
         for attempt in ended:
             marked = scan.marked.get(attempt.directory, ()) if scan is not None else ()
             if attempt.code == 0 and not attempt.stopped:
-                _remark(attempt, [pid for pid, _ in marked])
+                for pid, _ in marked:
+                    _remark(attempt, f"{LEFT} {proc.name(pid)} (process {pid})")
                 over.append(attempt)
             elif scan is None or _members(attempt, scan):
                 self._end(attempt, time.monotonic())
@@ -170,32 +230,7 @@ class Attempts:
         scan = _scan(0)
         self._rested = now + max(SCAN_SECONDS, SCAN_SHARE * (time.monotonic() - now))
         if scan is not None:
-            self._finish([attempt for attempt in ending if not self._press(attempt, scan, now)])
-
-    def _press(self, attempt: Attempt, scan: proc.Scan, now: float) -> bool:
-        """Ask or force what is left of an attempt; return whether something is."""
-        assert attempt.deadline is not None
-        marked = scan.marked.get(attempt.directory, ())
-        attempt.sure = attempt.sure or any(group == attempt.group for _, group in marked)
-        found = _members(attempt, scan)
-        attempt.left = 2 if found else attempt.left - 1
-        if (
-            not found and not attempt.running and attempt.left <= 0
-        ):  # one that was made during a look is seen at the next
-            return False
-        if now >= attempt.deadline:
-            _signal_group(attempt, signal.SIGKILL)
-            _signal(found, signal.SIGKILL)
-        else:
-            _ask(attempt)
-            if not attempt.asked_others:
-                _signal([pid for pid, group in marked if group != attempt.group], signal.SIGTERM)
-        attempt.asked_others = True
-        if attempt.running and now < attempt.deadline:
-            attempt.due = attempt.deadline  # its end comes by itself
-        else:
-            attempt.due = now + (SLOW_SECONDS if now > attempt.deadline + STUBBORN_SECONDS else SCAN_SECONDS)
-        return True
+            self._finish([attempt for attempt in ending if not _press(attempt, scan, now)])
 
     def _finish(self, over: list[Attempt]) -> None:
         for attempt in over:
@@ -212,7 +247,18 @@ class Attempts:
                 self._unwritten.append(attempt)
                 self._again = time.monotonic() + AGAIN_SECONDS
                 continue
+            if attempt.reap is not None:
+                attempt.reap()
             self._tell(attempt.name)
+
+
+def _code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _nothing() -> None:
+    """There is nobody to tell."""
 
 
 def _scan(above: int) -> proc.Scan | None:
@@ -220,6 +266,30 @@ def _scan(above: int) -> proc.Scan | None:
         return proc.Scan(above)
     except OSError:  # out of descriptors, or of memory
         return None
+
+
+def _press(attempt: Attempt, scan: proc.Scan, now: float) -> bool:
+    """Ask or force what is left of an attempt; return whether something is."""
+    assert attempt.deadline is not None
+    marked = scan.marked.get(attempt.directory, ())
+    attempt.sure = attempt.sure or any(group == attempt.group for _, group in marked)
+    found = _members(attempt, scan)
+    attempt.left = 2 if found else attempt.left - 1
+    if not found and not attempt.running and attempt.left <= 0:  # one that was made during a look is seen at the next
+        return False
+    if now >= attempt.deadline:
+        _signal_group(attempt, signal.SIGKILL)
+        _signal(found, signal.SIGKILL)
+    else:
+        _ask(attempt)
+        if not attempt.asked_others:
+            _signal([pid for pid, group in marked if group != attempt.group], signal.SIGTERM)
+    attempt.asked_others = True
+    if attempt.running and now < attempt.deadline:
+        attempt.due = attempt.deadline  # its end comes by itself
+    else:
+        attempt.due = now + (SLOW_SECONDS if now > attempt.deadline + STUBBORN_SECONDS else SCAN_SECONDS)
+    return True
 
 
 def _members(attempt: Attempt, scan: proc.Scan) -> list[int]:
@@ -242,10 +312,10 @@ def _exists(group: int) -> bool:
     return True
 
 
-def _remark(attempt: Attempt, left: list[int]) -> None:
+def _remark(attempt: Attempt, text: str) -> None:
     with suppress(OSError):
-        for pid in left:
-            files.append(f"{attempt.directory}/{files.REMARKS}", f"\n{LEFT} {proc.name(pid)} (process {pid})")
+        if text:
+            files.append(f"{attempt.directory}/{files.REMARKS}", f"\n{text}")
 
 
 def _ask(attempt: Attempt) -> None:

@@ -58,11 +58,11 @@ class Shim:
     def __init__(self, shim: str, listener: socket.socket) -> None:
         """Serve on a socket that listens."""
         self._listener = listener
-        self._attempts = Attempts(shim, self._tell)
         self._clients: dict[int, Client] = {}
         self._retired = False
         self._first = time.monotonic() + FIRST_SECONDS
         self._poll = select.poll()
+        self._attempts = Attempts(shim, self._tell, self._poll)
         self._woken, waking = os.pipe()
         for descriptor in (self._woken, waking):
             os.set_blocking(descriptor, False)
@@ -86,6 +86,8 @@ class Shim:
                     self._attempts.reap()
                 elif descriptor == self._listener.fileno():
                     self._accept()
+                elif self._attempts.templates.serves(descriptor):
+                    self._attempts.templates.serve(descriptor)
                 elif descriptor in self._clients:
                     self._serve(descriptor)
 

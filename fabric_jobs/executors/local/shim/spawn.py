@@ -51,6 +51,15 @@ def spawn(request: dict[str, Any]) -> int:
         return _run(words, environment, actions)
 
 
+def spawn_template(request: dict[str, Any]) -> int:
+    """Start a template process with the streams of this process; raise as `spawn` does."""
+    with ExitStack() as stack:
+        for path in request["hold"]:
+            stack.callback(os.close, _hold(path))
+        stack.enter_context(_inside(request["cwd"], request["umask"]))
+        return _run(request["words"], request["environment"], [])
+
+
 def _run(words: list[str], environment: dict[str, str], actions: list[tuple[int, int, int]]) -> int:
     """Run the first file of that name that can be run, along PATH."""
     denied: OSError | None = None
