@@ -13,7 +13,8 @@ from fabric_jobs.errors import ExecutorUnavailable
 USUAL = "unix:///var/run/docker.sock"
 DEFAULT = "default"  # the context that is always there
 CONNECTIONS = 64  # that are kept open; each running attempt needs one
-TIMEOUT = 60  # seconds until an engine that says nothing does not answer
+CONTACT_SECONDS = 30  # until an engine that does not even tell its version does not answer
+TIMEOUT = 60  # seconds until one that has done so does not answer
 
 
 def engine_url() -> str:
@@ -28,9 +29,12 @@ def make_client(url: str) -> Any:
 
     wanted = kwargs_from_env() if os.environ.get("DOCKER_HOST") else _context()
     wanted["base_url"] = url
-    return APIClient(
-        **wanted, version="auto", timeout=TIMEOUT, max_pool_size=CONNECTIONS, use_ssh_client=url.startswith("ssh://")
+    is_ssh = url.startswith("ssh://")
+    made = APIClient(
+        **wanted, version="auto", timeout=CONTACT_SECONDS, max_pool_size=CONNECTIONS, use_ssh_client=is_ssh
     )
+    made.timeout = TIMEOUT
+    return made
 
 
 def _context() -> dict[str, Any]:
