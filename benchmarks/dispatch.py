@@ -1,4 +1,7 @@
-"""No-op job tasks one after the other, submit to COMPLETE, against `subprocess.run` of the same program."""
+"""No-op job tasks one after the other, submit to COMPLETE, against `subprocess.run` of the same program.
+
+With --warm they are forked from a template process, against a bare loop of fork, exit and wait where the same is loaded.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,18 @@ PROGRAM = """
 import json, sys
 message = json.loads(sys.argv[-1])
 print("Received:", message["payload"])
+"""
+# What a template process has loaded, and nothing but forks.
+FORKS = """
+import contextlib, ctypes, gc, io, json, os, select, signal, socket, sys, time
+gc.freeze()
+started = time.perf_counter()
+for _ in range(int(sys.argv[1])):
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+print((time.perf_counter() - started) / int(sys.argv[1]) * 1000)
 """
 
 
@@ -38,12 +53,19 @@ def baseline(program: Path, message: str, tasks: int) -> float:
     return (time.perf_counter() - started) / tasks * 1000
 
 
+def forks(tasks: int) -> float:
+    """Return milliseconds per bare fork."""
+    words = [sys.executable, "-c", FORKS, str(tasks)]
+    return float(subprocess.run(words, check=True, capture_output=True, text=True, env=environment()).stdout)
+
+
 def main() -> None:
     """Measure and print."""
-    wanted = arguments(__doc__ or "", tasks=300)
+    wanted = arguments(__doc__ or "", tasks=300, warm=False)
     with workspace() as root:
-        write_skill(root, "noop", PROGRAM, response="stdout")
+        write_skill(root, "noop", PROGRAM, response="stdout", warm=wanted.warm)
         source = root / "skills" / "noop"
+        program = source / "actions" / "noop" / "main.py"
         with owner(root) as gateway:
             import yaml
 
@@ -62,11 +84,12 @@ def main() -> None:
             pairs = measure(
                 wanted.pairs,
                 lambda: ours(gateway, wanted.tasks),
-                lambda: baseline(source / "actions" / "noop" / "main.py", message, wanted.tasks),
+                lambda: forks(wanted.tasks) if wanted.warm else baseline(program, message, wanted.tasks),
             )
             commits = (usage(root).commits - before) / (wanted.tasks * wanted.pairs)
     more = {"tasks": wanted.tasks, "transactions for each": commits}
-    report("dispatch", "ms/task", pairs, "wanted <= 1.15", as_json=wanted.json, **more)
+    goal = "wanted <= 2" if wanted.warm else "wanted <= 1.15"
+    report("dispatch", "ms/task", pairs, goal, as_json=wanted.json, **more)
 
 
 if __name__ == "__main__":
