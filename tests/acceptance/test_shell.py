@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from fabric_jobs.cli import cli
 from fabric_jobs.errors import InvalidInput, PlaceUnavailable
 from fabric_jobs.executors import environments
-from tests.acceptance.live import COMMAND, PROJECT, Live, until
+from tests.acceptance.live import COMMAND, PROJECT, Live, program_of, until
 
 SECRET = "only-in-memory-4711"
 SHOW = """
@@ -71,6 +71,7 @@ def test_after_the_death_of_an_owner_it_is_that_of_the_next_command(live: Live) 
     live.skill("second", "print(message()['payload'].strip(), os.environ['MODE'])")
     live.agent("pair", ("input", "first"), ("first", "second"), ("second", "output"))
     started = live.ok("agents", "invoke", "pair", "--payload", "1", "--detach", MODE="old").out.strip()
+    program_of(until(lambda: live.attempts("first"), "the first task")[0])
     live.kill_owner()
     waiting = live.start("activations", "wait", started, MODE="new")
     live.release(gate)

@@ -284,6 +284,15 @@ class Contract:
         assert found == [(running.handle,)]
         assert driver.executor.poll(running.handle) == AttemptExit(0)
 
+    def test_whoever_starts_what_has_ended_is_told(self, driver: Driver, running: Running) -> None:
+        driver.end(running, 3)
+        assert ended(driver.executor, running.handle) == AttemptExit(3)
+        other = driver.anew()
+        assert other.start(running.spec) == running.handle
+        while running.handle not in other.changed():
+            pass
+        assert other.poll(running.handle) == AttemptExit(3)
+
     def test_a_wake_ends_the_wait_once(self, driver: Driver, running: Running) -> None:
         found: list[tuple[str, ...]] = []
         for _ in range(2):  # from another thread, and before anybody waits

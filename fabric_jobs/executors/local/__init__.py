@@ -83,7 +83,8 @@ class LocalExecutor:
                 directory.mkdir(parents=True, exist_ok=True)
                 self._begin(spec, directory)
                 return str(directory)
-        self.poll(str(directory))  # from here on we are told
+        if self.poll(str(directory)) is not None:  # else we are told from here on
+            self._endings.tell(spec.name, str(directory))
         return str(directory)
 
     def poll(self, handle: str) -> AttemptExit | None:

@@ -46,6 +46,13 @@ class Endings:
         if self.expect(name, handle, ""):
             threading.Thread(target=self._await_legacy, args=(name,), name="attempt-watch", daemon=True).start()
 
+    def tell(self, name: str, handle: str) -> None:
+        """Let `wait` tell of an attempt that is over."""
+        with self._lock:
+            self._expected[name] = (handle, "")
+        self._over.put(name)
+        self._bell.ring(AGAIN)
+
     def forget(self, name: str) -> None:
         """Nobody is to be told."""
         self._take([name], [])

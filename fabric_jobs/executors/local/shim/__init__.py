@@ -1,6 +1,6 @@
 """The shim: a small process that starts local programs, and keeps their exit codes, whoever else dies.
 
-    python -I -S <this directory> ID DIRECTORY SOCKET LIMIT
+    python -I -S <this directory>/__main__.py ID DIRECTORY SOCKET LIMIT
 
 It is a program of its own: one thread, the standard library, and its neighbours in this directory. It holds a lock on
 `DIRECTORY/ID.lock` as long as it lives, and ends when nobody is connected and nothing runs. Requests and answers are lines

@@ -7,7 +7,7 @@ import sys
 
 if __name__ == "__main__":
     # It is run by its path. Its neighbours are the package `shim`, and the standard library comes before them.
-    sys.path[:] = [*sys.path[1:], os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     __package__ = "shim"
     __spec__ = None
 

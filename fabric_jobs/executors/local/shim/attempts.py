@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
 
 from . import files, proc
 from .spawn import CannotRun, spawn
 from .templates import Templates
+
+TYPE_CHECKING = False  # `typing` is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 SCAN_SECONDS = 0.02  # between two looks at all processes, and at least
 SCAN_SHARE = 4  # times what a look takes
@@ -31,23 +33,25 @@ KILLED_BEFORE = 128 + signal.SIGTERM  # what was stopped before it began
 LEFT = "its program has ended, and has left running:"
 
 
-@dataclass
 class Attempt:
     """One attempt that is not over."""
 
-    name: str
-    directory: str
-    group: int  # of its processes, also the number of its program
-    sure: bool = True  # that the group is its own: its number may be another's by now
-    running: bool = True  # nobody has waited for its program yet
-    code: int | None = None  # of its program; None at the end: of the attempt of another shim
-    stopped: bool = False
-    deadline: float | None = None  # when it is killed; None: it runs
-    asked: bool = False  # its group
-    asked_others: bool = False  # what is not in its group
-    due: float = 0.0  # the next look
-    reap: Callable[[], None] | None = None  # lets a template process forget a child, whose exit code is written
-    left: int = 0  # looks at which something lived, the last of which may be too old
+    def __init__(self, name: str, directory: str, group: int, *, sure: bool = True, running: bool = True) -> None:
+        self.name = name
+        self.directory = directory
+        self.group = group  # of its processes, also the number of its program
+        self.sure = sure  # that the group is its own: its number may be another's by now
+        self.running = running  # nobody has waited for its program yet
+        self.code: int | None = None  # of its program; None at the end: of the attempt of another shim
+        self.stopped = False
+        self.deadline: float | None = None  # when it is killed; None: it runs
+        self.asked = False  # its group
+        self.asked_others = False  # what is not in its group
+        self.due = 0.0  # the next look
+        self.reap: Callable[[], None] | None = (
+            None  # lets a template process forget a child, whose exit code is written
+        )
+        self.left = 0  # looks at which something lived, the last of which may be too old
 
 
 class Attempts:
@@ -164,7 +168,7 @@ class Attempts:
         attempt = self._live.get(name)
         if attempt is None:
             sure = bool(pid) and proc.started(pid) == request["started"]
-            attempt = self._live[name] = Attempt(name, request["directory"], pid, sure, running=False)
+            attempt = self._live[name] = Attempt(name, request["directory"], pid, sure=sure, running=False)
         self._end(attempt, time.monotonic() + request["grace"])
         return True
 

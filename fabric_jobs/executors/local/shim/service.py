@@ -11,9 +11,12 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from typing import Any
 
 from .attempts import Attempts
+
+TYPE_CHECKING = False  # `typing` is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 FIRST_SECONDS = 10.0  # whoever started the shim is connected by then
 SEND_SECONDS = 5.0  # who does not take an answer for so long is let go

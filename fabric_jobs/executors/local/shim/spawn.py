@@ -8,9 +8,12 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from . import files
+
+TYPE_CHECKING = False  # `typing` is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 NOT_FOUND, NOT_RUN = 127, 126  # as a shell says it
 REFUSED = (
