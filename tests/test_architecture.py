@@ -248,7 +248,15 @@ def test_the_shim_is_a_program_of_its_own() -> None:
         names = {name.split(".")[0] for name in _imports(path)}
         assert names <= sys.stdlib_module_names, f"{path.name} imports {names - sys.stdlib_module_names}"
         late = {"ctypes"} if path.name == "templates.py" else set()  # once there is a template process
-        assert not (names - late) & {"asyncio", "ctypes", "logging", "pathlib", "subprocess", "threading"}, path.name
+        assert not (names - late) & {
+            "asyncio",
+            "ctypes",
+            "dataclasses",
+            "logging",
+            "pathlib",
+            "subprocess",
+            "threading",
+        }, path.name
 
 
 def test_broad_excepts_are_counted() -> None:

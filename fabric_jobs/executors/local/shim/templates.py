@@ -15,11 +15,26 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from . import proc
 from .spawn import CannotRun, spawn_template
+
+TYPE_CHECKING = False  # `typing` and `dataclasses` are slow to import
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class Users(Protocol):
+        """Those whose attempts are forked."""
+
+        def begun(self, name: str, pid: int) -> None:
+            """The child of an attempt is there; it has not run a line of its program."""
+
+        def ended(self, name: str, pid: int, code: int, reap: Callable[[], None]) -> None:
+            """A child has ended; `reap()` is to be called when its code is written."""
+
+        def cold(self, request: dict[str, Any], remark: str) -> None:
+            """The attempt has to start cold."""
+
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "warm", "run_template.py")
 CHECK_SECONDS = 1.0  # between two looks at files that are not the program's own
@@ -32,36 +47,23 @@ MARK_BYTES = 1024  # room for the mark of an attempt
 PR_SET_CHILD_SUBREAPER = 36
 
 
-class Users(Protocol):
-    """Those whose attempts are forked."""
-
-    def begun(self, name: str, pid: int) -> None:
-        """The child of an attempt is there; it has not run a line of its program."""
-
-    def ended(self, name: str, pid: int, code: int, reap: Callable[[], None]) -> None:
-        """A child has ended; `reap()` is to be called when its code is written."""
-
-    def cold(self, request: dict[str, Any], remark: str) -> None:
-        """The attempt has to start cold."""
-
-
-@dataclass
 class Template:
     """One template process."""
 
-    key: str
-    pid: int
-    control: socket.socket
-    places: tuple[str, ...]  # directories whose files are the program's own
-    text: bytes = b""  # of lines that have no end yet
-    ready: bool = False
-    files: dict[str, list[int]] = field(default_factory=dict)
-    own: list[str] = field(default_factory=list)  # of these, the program's
-    checked: float = 0.0
-    waiting: dict[str, dict[str, Any]] = field(default_factory=dict)  # requests by name, not asked yet
-    asked: dict[str, dict[str, Any]] = field(default_factory=dict)  # not answered yet
-    children: set[int] = field(default_factory=set)
-    retired: bool = False  # it forks nothing more
+    def __init__(self, key: str, pid: int, control: socket.socket, places: tuple[str, ...]) -> None:
+        self.key = key
+        self.pid = pid
+        self.control = control
+        self.places = places  # directories whose files are the program's own
+        self.text = b""  # of lines that have no end yet
+        self.ready = False
+        self.files: dict[str, list[int]] = {}
+        self.own: list[str] = []  # of these, the program's
+        self.checked = 0.0
+        self.waiting: dict[str, dict[str, Any]] = {}  # requests by name, not asked yet
+        self.asked: dict[str, dict[str, Any]] = {}  # not answered yet
+        self.children: set[int] = set()
+        self.retired = False  # it forks nothing more
 
     @property
     def idle(self) -> bool:
@@ -69,15 +71,15 @@ class Template:
         return not (self.waiting or self.asked or self.children)
 
 
-@dataclass
 class Refusal:
     """A program that cannot be forked."""
 
-    why: str
-    files: dict[str, list[int]]
-    own: list[str]
-    until: float
-    checked: float
+    def __init__(self, why: str, files: dict[str, list[int]], own: list[str], until: float, checked: float) -> None:
+        self.why = why
+        self.files = files
+        self.own = own
+        self.until = until
+        self.checked = checked
 
 
 class Templates:
