@@ -104,6 +104,7 @@ class Live:
 
     def __init__(self, root: Path, *, idle_seconds: float = 2.0) -> None:
         self.root = root
+        self.warm = False  # whether the jobs that are written from here on are forked
         self.state = root / ".fabric-jobs"
         self.tests_state = self.state / "tests"
         (root / "skills").mkdir(parents=True, exist_ok=True)
@@ -137,6 +138,7 @@ class Live:
             "image": f"test-{short.lower()}",
             "command": ["python", "main.py"],
             "response": "stdout",
+            **({"warm": True} if self.warm else {}),
         }
         document = {
             "camel": "1.0.0",

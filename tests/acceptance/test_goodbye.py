@@ -17,6 +17,11 @@ os.read(ready[0], 1)
 """
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["cold", "warm"])
+def _warm(request: pytest.FixtureRequest, live: Live) -> None:
+    live.warm = request.param
+
+
 @pytest.mark.parametrize("end", ["os._exit(0)", "os.execlp('true', 'true')"])
 def test_a_program_that_skips_its_goodbye_fails(live: Live, end: str) -> None:
     live.skill("gone", SENDS + end)

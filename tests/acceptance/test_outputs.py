@@ -9,6 +9,11 @@ import pytest
 from tests.acceptance.live import Live
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["cold", "warm"])
+def _warm(request: pytest.FixtureRequest, live: Live) -> None:
+    live.warm = request.param
+
+
 def test_stdout_is_the_response_and_combined_has_stderr_too(live: Live) -> None:
     program = "print('out', flush=True); print('err', file=sys.stderr, flush=True)"
     live.skill("clean", program)
