@@ -20,6 +20,11 @@ DEATHS = {
 }
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["cold", "warm"])
+def _warm(request: pytest.FixtureRequest, live: Live) -> None:
+    live.warm = request.param
+
+
 def poisoned(death: str, *bad: int) -> str:
     """Return a stream that dies at some records, after it has sent something of them."""
     return f"""

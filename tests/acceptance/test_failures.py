@@ -18,6 +18,11 @@ COUNT = "for n in range(message()['payload']): send_message(n)"
 ENDLESS = "(ROOT / 'began').touch()\nopen(ROOT / 'gate').read()"
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["cold", "warm"])
+def _warm(request: pytest.FixtureRequest, live: Live) -> None:
+    live.warm = request.param
+
+
 def test_a_failing_job_says_which_where_and_why(live: Live) -> None:
     live.skill("broken", "print('to stdout')\nprint('what went wrong', file=sys.stderr)\nsys.exit(3)")
     record, said = live.fail("broken", {"a": 1})

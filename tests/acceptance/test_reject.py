@@ -42,6 +42,11 @@ print("not this")
 """
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["cold", "warm"])
+def _warm(request: pytest.FixtureRequest, live: Live) -> None:
+    live.warm = request.param
+
+
 def letters(live: Live) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = live.ok("deadletters", "list", "-o", "json").value
     return found

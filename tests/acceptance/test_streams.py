@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.live import Live, records, until
 
 COUNT = "for n in range(message()['payload']): send_message({'n': n})"
 PASS = "for record in messages(): send_message(record)"
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["cold", "warm"])
+def _warm(request: pytest.FixtureRequest, live: Live) -> None:
+    live.warm = request.param
 
 
 def test_stdout_of_a_job_is_the_payload_of_the_next(live: Live) -> None:

@@ -317,7 +317,7 @@ def test_warm_looks_at_the_program_of_the_dockerfile(root: Path) -> None:
     write("skills/one/actions/one/Dockerfile", 'FROM python\nENTRYPOINT ["python", "/app/main.py"]\n')
     assert found(root) == []
     write("skills/one/actions/one/Dockerfile", 'FROM node\nENTRYPOINT ["node", "main.js"]\n')
-    assert "'warm' has no effect: 'node' is not a Python" in found(root)[0]
+    assert "'warm' has no effect: 'node' is not a Python" in "\n".join(found(root))
 
 
 def test_what_a_run_here_will_not_find_is_said(root: Path) -> None:

@@ -48,13 +48,16 @@ def append(path: str, text: str) -> None:
 
 
 def write_exit(directory: str, code: int) -> None:
-    """Write the exit code down, durably: it is there as a whole, or not at all, whatever comes between."""
-    partial = f"{directory}/{EXIT}.new"
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+    """Write the exit code down, durably. Without the end of its line it is none, so it needs no other name first.
+
+    Most file systems sync a new file together with its name, so the directory has nothing left to sync. A rename would cost
+    a second wait for the disk.
+    """
+    path = f"{directory}/{EXIT}"
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
         file.write(f"{code}\n")
         file.flush()
         os.fsync(file.fileno())
-    os.rename(partial, f"{directory}/{EXIT}")
     descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
