@@ -43,20 +43,26 @@ class Stream:
         self._raw = raw
         self._socket = getattr(raw, "_sock", None) or response.raw.connection.sock
         self._socket.settimeout(None)
+        self._closed = False
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield them; ends when the container does, or with `interrupt`. Raises ExecutorUnavailable."""
-        with translated():
-            if self._raw is None:
-                yield from self._response.iter_content(PART)
-                return
-            while part := self._raw.read(PART):
-                yield part
+        try:
+            with translated():
+                if self._raw is None:
+                    yield from self._response.iter_content(PART)
+                    return
+                while part := self._raw.read(PART):
+                    yield part
+        except Exception:
+            if not self._closed:  # else the library may stumble over anything that is not there any more
+                raise
 
     def __enter__(self) -> Stream:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._closed = True
         self.interrupt()
         self._response.close()
 

@@ -80,4 +80,6 @@ class Works:
             return NOTHING
         if ended_well(now, ended):
             return output_of(executor, handle, now, node.action, limit=self._settings.record_bytes)
+        if ended.code == 0:
+            executor.stop(handle, 0)  # its place leaves alone what a good end has left running; this is none
         return Output(lines=last_lines(executor, handle))

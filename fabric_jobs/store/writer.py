@@ -77,6 +77,7 @@ class Tx(Sql):
 
 
 Operation = Callable[[Tx], Any]
+Outcome = tuple[Future[Any], Any, BaseException | None]  # of one operation
 Listener = Callable[[Effects], None]
 
 
@@ -185,18 +186,9 @@ class Writer:
     def _commit(self, group: list[tuple[Operation, Future[Any]]]) -> None:
         if not group:
             return
-        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
-        effects = Effects()
         try:
-            with translated(self._path):
-                self._connection.execute("begin immediate")
-                for operation, future in group:
-                    outcomes.append((future, *self._apply(operation, effects, alone=len(group) == 1)))
-                self._connection.execute("commit")
-            self.commits += 1
-            self._unchecked += COMMIT_BYTES + effects.written + sum(len(part.bytes) for part in effects.appended)
+            effects, outcomes = self._transact(group)
         except FabricJobsError as error:
-            self._roll_back()
             for _, future in group:
                 future.set_exception(error)
             return
@@ -206,6 +198,42 @@ class Writer:
                 future.set_result(value)
             else:
                 future.set_exception(failure)
+
+    def _transact(self, group: list[tuple[Operation, Future[Any]]]) -> tuple[Effects, list[Outcome]]:
+        """Run the operations in one transaction, and once more when the disk was full of what the log can give back."""
+        try:
+            return self._try(group)
+        except FabricJobsError as error:
+            self._roll_back()
+            if getattr(error.__cause__, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL or not self._give_back():
+                raise
+        try:
+            return self._try(group)
+        except FabricJobsError:
+            self._roll_back()
+            raise
+
+    def _try(self, group: list[tuple[Operation, Future[Any]]]) -> tuple[Effects, list[Outcome]]:
+        outcomes: list[Outcome] = []
+        effects = Effects()
+        with translated(self._path):
+            self._connection.execute("begin immediate")
+            for operation, future in group:
+                outcomes.append((future, *self._apply(operation, effects, alone=len(group) == 1)))
+            self._connection.execute("commit")
+        self.commits += 1
+        self._unchecked += COMMIT_BYTES + effects.written + sum(len(part.bytes) for part in effects.appended)
+        return effects, outcomes
+
+    def _give_back(self) -> bool:
+        """Write the log back, and empty it; return whether that has freed something."""
+        log = self._path.with_name(f"{self._path.name}-wal")
+        try:
+            before = log.stat().st_size
+            self._connection.execute("pragma wal_checkpoint(truncate)")
+            return log.stat().st_size < before
+        except (OSError, sqlite3.DatabaseError):
+            return False
 
     def _apply(self, operation: Operation, effects: Effects, *, alone: bool) -> tuple[Any, BaseException | None]:
         tx = Tx(self._connection)

@@ -36,6 +36,14 @@ from fabric_skill import flush, message, messages, send_message
 T = TypeVar("T")
 
 
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; a dead one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def until(look: Callable[[], T | None], what: str) -> T:
     """Return the first true value of `look`; fail after PATIENCE_SECONDS."""
     deadline = time.monotonic() + PATIENCE_SECONDS

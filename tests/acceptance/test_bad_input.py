@@ -266,6 +266,15 @@ def test_a_full_disk_is_told_and_does_not_hang(live: Live, small_disk: Path) -> 
     _end(state)
 
 
+def test_the_log_of_the_database_never_fills_a_disk_for_good(live: Live, small_disk: Path) -> None:
+    """Eight activations write more than the disk has; what they leave is a small part of that."""
+    live.skill("echo", ECHO)
+    state = small_disk / "state"
+    for number in range(8):
+        assert live.ok("skills", "invoke", "echo", "--payload", number, "--state-dir", state).out == f"{number}\n"
+    _end(state)
+
+
 def test_a_disk_that_fills_up_is_waited_for(live: Live, small_disk: Path) -> None:
     """An owner that cannot write says so to who asks, and goes on when there is room again."""
     live.skill("echo", ECHO)
@@ -273,7 +282,9 @@ def test_a_disk_that_fills_up_is_waited_for(live: Live, small_disk: Path) -> Non
     live.ok("skills", "invoke", "echo", "--payload", "1", "--state-dir", state)
     filler = small_disk / "filler"
     _fill(filler)
-    said = live.fails(5, "skills", "invoke", "echo", "--payload", json.dumps("x" * 60_000), "--state-dir", state)
+    params = live.root / "params.json"
+    params.write_text(json.dumps({"payload": "x" * 600_000}))  # more than what the log of the database gives back
+    said = live.fails(5, "skills", "invoke", "echo", "--params-file", params, "--state-dir", state)
     said_once(said)
     assert "cannot be used" in said
     filler.unlink()

@@ -10,12 +10,11 @@ import os
 import random
 import signal
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.live import Live, Started, kill_attempt, program_of, records, until
+from tests.acceptance.live import Live, Started, is_alive, kill_attempt, program_of, records, until
 from tests.seeds import CRASH_SEED as SEED
 
 RECORDS = 4000
@@ -173,7 +172,7 @@ def test_programs_do_not_outlive_owner_and_shim(flow: Live, skill: str) -> None:
     program = program_of(flow.attempts(skill)[-1])
     strike(flow, ("owner", skill))
     assert answer(flow, activation) == expected(RECORDS)
-    assert not Path(f"/proc/{program}").exists()
+    assert not is_alive(program)
 
 
 @pytest.mark.parametrize("acked", [0, 2], ids=["before", "after"])

@@ -19,17 +19,10 @@ from fabric_jobs import state_dir as places
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.runtime.fabric_skill.http import Connection
-from tests.acceptance.live import COMMAND, PROJECT, Live, names, until
+from tests.acceptance.live import COMMAND, PROJECT, Live, is_alive, names, until
 
 ECHO = "print(message()['payload'], end='')"
 HELD = "(ROOT / 'began').touch()\nopen(ROOT / 'gate').read()\nprint('through', end='')"
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def end(pid: int, number: signal.Signals = signal.SIGTERM) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from fabric_jobs.engine.calls.caller import Call, Work
 from fabric_jobs.engine.calls.connection import Answer, CallFailed, Pool
-from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Place, fingerprint
+from fabric_jobs.engine.calls.daemons import LOCAL, Daemon, DaemonFailed, DaemonKey, Place, fingerprint
 from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
 from fabric_jobs.engine.launch import Issuing, message, process_of
@@ -142,8 +142,20 @@ class Asking:
         return call
 
 
+LOOKS, LOOK_SECONDS = 10, 0.1  # whether more of what a container has printed comes
+
+
 async def _printed(daemon: Daemon) -> tuple[str, ...]:
-    """Return the last lines that a daemon has printed; nothing where its place does not answer."""
+    """Return the last lines that a daemon has printed; nothing where its place does not answer.
+
+    What a container prints comes on another way than its answer, and may come later: it is waited for until nothing more comes.
+    """
+    found: tuple[str, ...] = ()
     with suppress(ExecutorUnavailable):
-        return await asyncio.to_thread(last_lines, daemon.executor, daemon.handle)
-    return ()
+        found = await asyncio.to_thread(last_lines, daemon.executor, daemon.handle)
+        for _ in range(0 if daemon.key.executor == LOCAL else LOOKS):
+            await asyncio.sleep(LOOK_SECONDS)
+            before, found = found, await asyncio.to_thread(last_lines, daemon.executor, daemon.handle)
+            if found == before:
+                break
+    return found
