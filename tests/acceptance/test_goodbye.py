@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.live import Live
+from tests.acceptance.live import Live, is_alive, until
 
 SENDS = "for n in range(500): send_message(n)\n"
 CHILD = """
 ready, gate = os.pipe(), os.pipe()
 if os.fork() == 0:
     send_message(1), send_message(2)
+    (ROOT / "child").write_text(str(os.getpid()))
     os.write(ready[1], b"1")
     os.read(gate[0], 1)  # it would send more
 os.read(ready[0], 1)
@@ -36,6 +37,8 @@ def test_a_program_fails_when_a_child_still_sends_for_it(live: Live) -> None:
     live.skill("parent", CHILD)
     _, said = live.fail("parent")
     assert "records could still be under way" in said
+    child = int((live.root / "child").read_text())
+    until(lambda: not is_alive(child), "nothing of it lives on")
 
 
 def test_the_next_program_that_sends_is_refused_before_the_first_has_said_goodbye(live: Live) -> None:
