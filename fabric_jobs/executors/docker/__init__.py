@@ -14,10 +14,10 @@ from fabric_jobs.docker.engine import Engine
 from fabric_jobs.docker.failures import Gone
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import attempt_files, descriptors
-from fabric_jobs.executors.attempt_files import pages
 from fabric_jobs.executors.attempt_files.index import LogIndex
+from fabric_jobs.executors.attempt_files.kept import Kept
 from fabric_jobs.executors.attempt_files.texts import text
-from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec, Doors, Inside, LogPage, LogQuery, Note
+from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec, Doors, Inside, Note
 from fabric_jobs.executors.docker import describe, making, specs
 from fabric_jobs.executors.docker.life import Life
 from fabric_jobs.executors.docker.patience import Patience
@@ -33,7 +33,7 @@ DESCRIPTORS = (
 PROXY_SECONDS = 0.1  # a call that is not ended after so long was taken by the program
 
 
-class DockerExecutor:
+class DockerExecutor(Kept):
     """Attempts as containers. See `fabric_jobs.executors.base.Executor` for what each method promises."""
 
     name = "docker"
@@ -97,16 +97,6 @@ class DockerExecutor:
                 container = container_of(self._reach, directory)
                 self._patience.ask(f"remove-{container}", lambda: self._engine.remove(container))
 
-    def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
-        """Read the file that the output is copied to."""
-        with attempt_files.used(self._directory(handle)):
-            return pages.part(self._directory(handle) / stream, offset, limit)
-
-    def merged(self, handle: str, limit: int) -> bytes:
-        """Merge by the index of sizes over time."""
-        with attempt_files.used(self._directory(handle)):
-            return pages.merged(self._directory(handle), limit)
-
     def address(self, handle: str) -> tuple[str, int]:
         """Look at the container: where this machine reaches its network, it is the container's own address."""
         directory = self._directory(handle)
@@ -121,13 +111,6 @@ class DockerExecutor:
         if port in found.ports and found.runs and _listens(self._engine.host, found.ports[port][1]):
             return self._engine.host, found.ports[port][1]
         raise ExecutorUnavailable(f"{directory.name} does not listen yet")
-
-    def page(self, handle: str, query: LogQuery) -> LogPage:
-        """Read the files, by the same index."""
-        try:
-            return pages.page(self._directory(handle), query)
-        except OSError as error:
-            raise ExecutorUnavailable(f"the log in {handle} cannot be read: {error}") from error
 
     def note(self, handle: str) -> Note:
         """Read what keeps the program from running yet, and where its workspace is when not at its own path."""
@@ -203,10 +186,6 @@ class DockerExecutor:
                 directory = self._root / str(labels[describe.ATTEMPT])
                 if read_exit(directory) is not None or not (directory / specs.FILE).exists():
                     self._engine.remove(str(labels["name"]))
-
-    def _directory(self, handle: str) -> Path:
-        """Return where an attempt is now: a state directory may have been moved, or be the copy of another one."""
-        return self._root / Path(handle).name
 
 
 def _listens(host: str, port: int) -> bool:

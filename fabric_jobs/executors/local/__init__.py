@@ -21,19 +21,16 @@ from typing import NamedTuple
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors import attempt_files, ports
-from fabric_jobs.executors.attempt_files import pages
+from fabric_jobs.executors.attempt_files.kept import Kept
 from fabric_jobs.executors.attempt_files.texts import last_line, text
 from fabric_jobs.executors.base import (
     LOST,
     STOPPED,
-    STREAMS,
     UNPREPARED,
     AttemptExit,
     AttemptSpec,
     Doors,
     Inside,
-    LogPage,
-    LogQuery,
     Note,
 )
 from fabric_jobs.executors.local import legacy
@@ -58,7 +55,7 @@ class Begun(NamedTuple):
     inode: int = 0  # of its directory: a copy of that is about nobody's process
 
 
-class LocalExecutor:
+class LocalExecutor(Kept):
     """Attempts as processes of this machine. See `fabric_jobs.executors.base.Executor` for what each method promises."""
 
     name = "local"
@@ -120,17 +117,6 @@ class LocalExecutor:
                 attempt_files.mark(directory / files.STOPPED)
             self._sweep(directory, handle, begun or Begun("", legacy.group(directory)), grace)
 
-    def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
-        """Read the file that the program writes to."""
-        assert stream in STREAMS
-        with attempt_files.used(self._directory(handle)):
-            return pages.part(self._directory(handle) / stream, offset, limit)
-
-    def merged(self, handle: str, limit: int) -> bytes:
-        """Merge by the index of sizes over time."""
-        with attempt_files.used(self._directory(handle)):
-            return pages.merged(self._directory(handle), limit)
-
     def address(self, handle: str) -> tuple[str, int]:
         """Read the port that was given to the program, and look what it listens on."""
         directory = self._directory(handle)
@@ -138,13 +124,6 @@ class LocalExecutor:
             begun = _begun(directory)
             group = begun.pid if begun is not None else legacy.group(directory)
             return ports.address(directory, proc.Scan().members(str(directory), group))
-
-    def page(self, handle: str, query: LogQuery) -> LogPage:
-        """Read the files, by the same index."""
-        try:
-            return pages.page(self._directory(handle), query)
-        except OSError as error:
-            raise ExecutorUnavailable(f"the log in {handle} cannot be read: {error}") from error
 
     def note(self, handle: str) -> Note:
         """Read what the attempt says while it is prepared, and what was remarked at its start and its end."""
@@ -253,10 +232,6 @@ class LocalExecutor:
         except Gone:
             self._shims.lose(shim)
             raise
-
-    def _directory(self, handle: str) -> Path:
-        """Return where an attempt is now: a state directory may have been moved, or be the copy of another one."""
-        return self._root / Path(handle).name
 
 
 @contextmanager
