@@ -110,7 +110,10 @@ class Program:
             path = os.path.join(os.getcwd(), self._target)
             space.update(__loader__=SourceFileLoader("__main__", path), __file__=path, __cached__=None)
             text = _source(path)
-        self.run, self.given = exec, (compile(text, path, "exec", dont_inherit=True), space)
+        code = compile(text, path, "exec", dont_inherit=True)
+        if self._kind == "code":
+            _show_source(code, self._target)
+        self.run, self.given = exec, (code, space)
 
     def __enter__(self) -> None:
         """The program runs."""
@@ -150,6 +153,16 @@ class _Memory:
         with suppress(OSError), open("/proc/self/mem", "r+b", buffering=0) as memory:
             memory.seek(self._at)
             memory.write(value.ljust(self._size, b"\0"))
+
+
+def _show_source(code: types.CodeType, text: str) -> None:
+    """Let tracebacks show the lines of a program given with `-c`, as Python itself does since 3.13."""
+    if sys.version_info >= (3, 13):
+        import linecache
+
+        key = code if hasattr(linecache, "_code_key") else code.co_filename  # 3.13.0 asks for the name
+        with suppress(AttributeError, TypeError):
+            linecache._register_code(key, text, code.co_filename)
 
 
 def _source(path: str) -> bytes:
