@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fabric_jobs.cli import options
-from fabric_jobs.cli.cancel_task import cancel
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.logs import attempt, log_options, print_task
 from fabric_jobs.cli.printing import show, show_rows
@@ -35,9 +34,6 @@ of_activation = click.option(
 @click.group("tasks", cls=Group)
 def group() -> None:
     """List and show the tasks of activations, and print their logs."""
-
-
-group.add_command(cancel)
 
 
 @group.command("list")
@@ -107,6 +103,24 @@ def logs(task: str, activation: str | None, workspace: Path | None, state_dir: P
     """
     gateway = options.gateway_of(workspace, state_dir)
     print_task(gateway, _find(gateway, task, activation, newest=given["follow"])["name"], given)
+
+
+@group.command()
+@click.argument("task")
+@options.workspace
+@options.state_dir
+def cancel(task: str, workspace: Path | None, state_dir: Path | None) -> None:
+    """Cancel TASK alone: it is asked to end, and forced after ten seconds. The rest of its activation goes on.
+
+    \b
+    Examples:
+      fabric-jobs tasks cancel local-score-delays-score-delays-1f2e3d4c
+    """
+    from fabric_jobs.client.gateway import segment
+
+    gateway = options.gateway_of(workspace, state_dir)
+    click.echo(gateway.post(f"/tasks/{segment(task)}/cancel")["message"])
+    click.echo(f"Next: {options.next_command('tasks', 'show', task)}", err=True)
 
 
 def _find(gateway: Gateway, name: str, activation: str | None, *, newest: bool = False) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from typing import Any
 from fabric_jobs.errors import NotFound
 from fabric_jobs.records import Activation, Channel, Segment, Task
 from fabric_jobs.routing import JOIN, SOURCE, Plan
-from fabric_jobs.store import channels, lineage, tasks
-from fabric_jobs.store.lineage import Row
+from fabric_jobs.store import channels, tasks, trace
 from fabric_jobs.store.sent import ALL, parents_of
 from fabric_jobs.store.sql import Sql
 
@@ -107,7 +106,7 @@ class Tracer:
         if source.endswith(JOIN):
             return {channel.channel_id: set(range(channel.next_offset)) for channel in self._into(source)}
         found: dict[int, Offsets] = {}
-        for row in lineage.rows(self._sql, stop.channel.channel_id, min(offsets)):
+        for row in trace.rows(self._sql, stop.channel.channel_id, min(offsets)):
             wanted = offsets & set(range(row.first_offset, row.end))
             if not wanted:
                 continue
@@ -118,7 +117,7 @@ class Tracer:
                 found.setdefault(channel, set()).add(offset)
         return found
 
-    def _origins(self, row: Row, task: Task | None, source: str, wanted: Offsets) -> Iterator[tuple[int, int]]:
+    def _origins(self, row: trace.Row, task: Task | None, source: str, wanted: Offsets) -> Iterator[tuple[int, int]]:
         if row.parents == ALL:
             for channel in self._into(source):
                 yield from ((channel.channel_id, offset) for offset in range(channel.next_offset))
@@ -139,13 +138,13 @@ class Tracer:
             return {channel.channel_id: set(range(channel.next_offset)) for channel in out}
         found: dict[int, Offsets] = {}
         for channel in out:
-            for row in lineage.rows(self._sql, channel.channel_id, 0):
+            for row in trace.rows(self._sql, channel.channel_id, 0):
                 made = set(self._made(row, stop.channel.channel_id, offsets))
                 if made:
                     found.setdefault(channel.channel_id, set()).update(made)
         return found
 
-    def _made(self, row: Row, channel_id: int, offsets: Offsets) -> Iterable[int]:
+    def _made(self, row: trace.Row, channel_id: int, offsets: Offsets) -> Iterable[int]:
         if row.parents == ALL:
             return range(row.first_offset, row.end)
         if row.parents:

@@ -14,6 +14,7 @@ from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.gateway import (
     activations,
     dead_letters,
+    definitions,
     document,
     events,
     health,
@@ -21,9 +22,7 @@ from fabric_jobs.gateway import (
     invoke,
     metrics,
     not_yet,
-    skills,
     state,
-    task_verbs,
     tasks,
     trace,
 )
@@ -42,9 +41,8 @@ ROUTES: tuple[Route, ...] = (
     *trace.ROUTES,  # before the activations, whose paths take what is left
     *activations.ROUTES,
     *events.ROUTES,
-    *task_verbs.ROUTES,
-    *tasks.ROUTES,  # before those of skills: theirs match greedily, also the path of a skill's log
-    *skills.ROUTES,
+    *tasks.ROUTES,  # before the definitions: theirs match greedily, also the path of a skill's log
+    *definitions.ROUTES,
     *dead_letters.ROUTES,
     *state.ROUTES,
     *metrics.ROUTES,

@@ -1,13 +1,15 @@
-"""Tasks: list and show (docs/reference/http.md)."""
+"""Tasks: list, show and cancel (docs/reference/http.md)."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from fabric_jobs.errors import InvalidInput
 from fabric_jobs.gateway import logs, notes
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.listing import oldest_first, wanted_of
@@ -55,6 +57,31 @@ async def show_task(request: Request) -> Response:
     return Json({"success": True, "task": shown})
 
 
+async def cancel_task(request: Request) -> Response:
+    """Ask for the end of one task."""
+    return await _cancel(request)
+
+
+async def delete_task(request: Request) -> Response:
+    """Ask for the end of one task; what is known of it stays, with its logs."""
+    return await _cancel(request)
+
+
+async def _cancel(request: Request) -> Response:
+    task = find_task(request, project_of(request))
+    store = parts_of(request).store
+    if task.kind == "daemon":
+        raise InvalidInput(
+            f"task {task.name} is a daemon, which serves every activation.",
+            hint="It ends with its owner, when nobody has called it for a while, or when its program changes. "
+            "Cancel the activation that calls it.",
+        )
+    asked = await asyncio.wrap_future(store.write(lambda tx: tasks.ask_cancel(tx, task, "cancelled by its user")))
+    now = tasks.find(store.read, task.task_id) or task
+    message = "is being cancelled" if not now.ended else f"has ended: {now.state.value}"
+    return Json({"success": True, "cancelled": asked, "message": f"task {task.name} {message}."})
+
+
 def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "attempt": attempt.attempt,
@@ -69,6 +96,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 P = "/fabric/v4/projects/{project}"
 ROUTES = [
     Route(P + "/tasks", list_tasks, methods=["GET"]),
+    Route(P + "/tasks/{task:path}/cancel", cancel_task, methods=["POST"]),
+    Route(P + "/tasks/{task:path}", delete_task, methods=["DELETE"]),
     *logs.ROUTES,  # before the next, which matches greedily
     Route(P + "/tasks/{task:path}", show_task, methods=["GET"]),
 ]

@@ -1,0 +1,150 @@
+"""`fabric-jobs skills …` and `fabric-jobs agents …`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fabric_jobs.cli import dev, options
+from fabric_jobs.cli.groups import Group
+from fabric_jobs.cli.invoking import invocation_options, run, show_saved, workspace_names
+from fabric_jobs.cli.logs import skill_logs
+from fabric_jobs.cli.printing import show_rows
+from fabric_jobs.cli.testing import run_tests, test_options
+
+
+@click.group("skills", cls=Group)
+def skills() -> None:
+    """List the skills of a workspace, invoke, develop and test them."""
+
+
+@skills.command("list")
+@options.output
+@options.workspace
+@options.remote
+def list_skills(output: str, workspace: Path | None) -> None:
+    """List the skills of the workspace, or those that a remote gateway has.
+
+    \b
+    Examples:
+      fabric-jobs skills list
+      fabric-jobs skills list --output json
+    """
+    options.check_workspace()
+    place = options.remote_given()
+    if place is not None:
+        show_saved(place, "skill", output)
+        return
+    rows = workspace_names(workspace, "skill")
+    shown = [{**row, "inputs": ", ".join(row["ports"]), "problems": row["problems"] or None} for row in rows]
+    columns = {"NAME": "name", "INPUTS": "inputs", "TITLE": "title", "FILE": "file", "PROBLEMS": "problems"}
+    empty = "There are no skills here. Next: fabric-jobs workspaces generate NAME"
+    show_rows(rows if output != "table" else shown, columns, output, empty=empty)
+
+
+@skills.command("invoke")
+@click.argument("skill")
+@click.argument("input_name", metavar="[INPUT]", required=False)
+@invocation_options
+def invoke_skill(skill: str, input_name: str | None, **given: Any) -> None:
+    """Run SKILL with a message to INPUT (its only input, when not named), and print the response.
+
+    No server and no Docker are needed: a process in the background looks after the run, and ends some seconds after it.
+
+    \b
+    Examples:
+      fabric-jobs skills invoke word-count --params-file skills/word-count/invoke/request/message.json
+      fabric-jobs skills invoke word-count request --payload '{"text": "to be"}' --output json
+      echo '{"payload": 1}' | fabric-jobs skills invoke word-count --params-file -
+    """
+    run("skill", skill, input_name, given)
+
+
+skills.add_command(skill_logs)
+skills.add_command(dev.command)
+
+
+@skills.command("test")
+@click.argument("skills", nargs=-1, metavar="[SKILL]...")
+@test_options
+def test_skills(skills: tuple[str, ...], **given: Any) -> None:
+    """Run the messages of SKILLs (of all, when none is named), and compare each response with what is expected.
+
+    The messages are invoke/INPUT/message.json and invoke/INPUT/CASE/message.json of a skill, and what is expected is in
+    the expected.json beside each. The exit code is 1 when one is not as expected. Ctrl-C cancels what is running.
+
+    \b
+    Examples:
+      fabric-jobs skills test
+      fabric-jobs skills test word-count --update
+      fabric-jobs skills test --junit report.xml
+    """
+    run_tests("skill", skills, given)
+
+
+@click.group("agents", cls=Group)
+def agents() -> None:
+    """List the agents of a workspace, invoke and test them."""
+
+
+@agents.command("list")
+@options.output
+@options.workspace
+@options.remote
+def list_agents(output: str, workspace: Path | None) -> None:
+    """List the agents of the workspace, or those that a remote gateway has.
+
+    \b
+    Examples:
+      fabric-jobs agents list
+    """
+    options.check_workspace()
+    place = options.remote_given()
+    if place is not None:
+        show_saved(place, "agent", output)
+        return
+    rows = workspace_names(workspace, "agent")
+    shown = [{**row, "services": ", ".join(row["ports"]), "problems": row["problems"] or None} for row in rows]
+    columns = {"NAME": "name", "SERVICES": "services", "TITLE": "title", "FILE": "file", "PROBLEMS": "problems"}
+    empty = "There are no agents here. Next: fabric-jobs workspaces generate-agent NAME SKILL…"
+    show_rows(rows if output != "table" else shown, columns, output, empty=empty)
+
+
+@agents.command("invoke")
+@click.argument("agent")
+@click.argument("service", required=False)
+@invocation_options
+def invoke_agent(agent: str, service: str | None, **given: Any) -> None:
+    """Run AGENT with a message to SERVICE (its only one, when not named), and print the response.
+
+    Every record that one skill sends reaches the next while it runs. Ctrl-C cancels the activation; a second one leaves
+    it running.
+
+    \b
+    Examples:
+      fabric-jobs agents invoke flights --payload '{"path": "data/2013-01.ndjson.gz"}'
+      fabric-jobs agents invoke flights --params-file message.json --output json
+      fabric-jobs agents invoke flights --params-file message.json --detach
+    """
+    run("agent", agent, service, given)
+
+
+@agents.command("test")
+@click.argument("agents", nargs=-1, metavar="[AGENT]...")
+@test_options
+def test_agents(agents: tuple[str, ...], **given: Any) -> None:
+    """Run the messages of AGENTs (of all, when none is named), and compare each response with what is expected.
+
+    The messages are agents/invoke/AGENT/SERVICE/message.json and agents/invoke/AGENT/SERVICE/CASE/message.json, where
+    AGENT is the file's name without .yaml, and what is expected is in the expected.json beside each. The exit code is 1
+    when one is not as expected. Ctrl-C cancels what is running.
+
+    \b
+    Examples:
+      fabric-jobs agents test
+      fabric-jobs agents test flights --update
+      fabric-jobs agents test --junit report.xml
+    """
+    run_tests("agent", agents, given)
