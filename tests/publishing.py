@@ -10,7 +10,7 @@ from typing import Any
 
 from fabric_jobs.images.context import content_hash
 from fabric_jobs.images.registries import Registry
-from fabric_jobs.workspace.lock_file import LockedImage
+from fabric_jobs.workspace.publishing.lock_file import LockedImage
 
 LAB = Registry(name="lab", url="localhost:5000", namespace="flights")
 DIGEST, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"

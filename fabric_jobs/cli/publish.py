@@ -12,8 +12,8 @@ from fabric_jobs.cli import options
 from fabric_jobs.cli.printing import show, show_rows
 
 if TYPE_CHECKING:
-    from fabric_jobs.workspace.publication import Plan, Planned
-    from fabric_jobs.workspace.publish import Published
+    from fabric_jobs.workspace.publishing.plan import Plan, Planned
+    from fabric_jobs.workspace.publishing.publish import Published
 
 COLUMNS = {"KIND": "kind", "NAME": "name", "STATE": "state", "VERSION": "version", "PUSH": "push", "IMAGE": "image"}
 
@@ -54,7 +54,7 @@ def command(
     root = options.root_of(folder)
     gateway = options.gateway_at(root, state_dir)  # an owner that has to start does so while we read the files
 
-    from fabric_jobs.workspace.publish import compare, plan_publish, save
+    from fabric_jobs.workspace.publishing.publish import compare, plan_publish, save
 
     plan = plan_publish(root, skill, skip_push=skip_push)
     _warn(plan)
@@ -72,7 +72,7 @@ def command(
 
 def _push(plan: Plan, *, quiet: bool) -> Plan:
     from fabric_jobs.cli.push_progress import PushProgress
-    from fabric_jobs.workspace.publish import push_images
+    from fabric_jobs.workspace.publishing.publish import push_images
 
     progress = PushProgress(plan.images, quiet=quiet)
     try:
@@ -132,7 +132,7 @@ def _images(planned: Planned) -> list[dict[str, Any]]:
 
 
 def _has_changed(plan: Plan, pushed: Plan, published: Sequence[Published]) -> bool:
-    from fabric_jobs.workspace.publish import UNCHANGED
+    from fabric_jobs.workspace.publishing.publish import UNCHANGED
 
     is_locked_anew = pushed.new_lock() != plan.lock if pushed is not plan else False
     return (
@@ -141,8 +141,8 @@ def _has_changed(plan: Plan, pushed: Plan, published: Sequence[Published]) -> bo
 
 
 def _conclude(plan: Plan, pushed: Plan, published: Sequence[Published], folder: Path | None) -> None:
-    from fabric_jobs.workspace.lock_file import lock_file
     from fabric_jobs.workspace.payload import sample_of
+    from fabric_jobs.workspace.publishing.lock_file import lock_file
 
     if not _has_changed(plan, pushed, published):
         click.echo("Nothing has changed, so nothing was pushed or saved.", err=True)

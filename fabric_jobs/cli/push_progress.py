@@ -16,7 +16,7 @@ from fabric_jobs.cli.quantities import bytes_text
 
 if TYPE_CHECKING:
     from fabric_jobs.images.push import Pushing
-    from fabric_jobs.workspace.planned_images import PlannedImage
+    from fabric_jobs.workspace.publishing.images import PlannedImage
 
 
 class PushProgress:

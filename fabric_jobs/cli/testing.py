@@ -17,8 +17,8 @@ from fabric_jobs.cli.invoking import attend, warner
 from fabric_jobs.cli.printing import seconds, show
 
 if TYPE_CHECKING:
-    from fabric_jobs.workspace.cases import Case
-    from fabric_jobs.workspace.testing import Result
+    from fabric_jobs.workspace.testing.bench import Result
+    from fabric_jobs.workspace.testing.cases import Case
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,9 +57,9 @@ def run_tests(kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
     # An owner that has to start does so while we read the files.
     gateway, state = options.gateway_of_tests(root, given["state_dir"])
 
-    from fabric_jobs.workspace.cases import cases
     from fabric_jobs.workspace.target import Choice
-    from fabric_jobs.workspace.testing import Bench
+    from fabric_jobs.workspace.testing.bench import Bench
+    from fabric_jobs.workspace.testing.cases import cases
     from fabric_jobs.workspace.tree import Workspace, shown
 
     def follow(activation_id: str) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _finish(results: list[Result], kind: str, names: tuple[str, ...], given: dic
         show([result.document() for result in results], given["output"])
     if given["junit"] is not None:
         from fabric_jobs.scaffold.files import replace_file
-        from fabric_jobs.workspace.junit import junit_text
+        from fabric_jobs.workspace.testing.junit import junit_text
 
         replace_file(given["junit"], junit_text(results).encode())
     click.echo(_summary(results), err=True)

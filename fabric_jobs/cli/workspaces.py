@@ -112,7 +112,7 @@ def lint(workspace: Path | None, output: str) -> None:
       fabric-jobs workspaces lint
       fabric-jobs workspaces lint --workspace flights-demo --output json
     """
-    from fabric_jobs.workspace.lint import lint as check
+    from fabric_jobs.workspace.lint.problems import lint as check
     from fabric_jobs.workspace.root import find_root
     from fabric_jobs.workspace.tree import Workspace
 

@@ -33,7 +33,9 @@ class Choice:
         )
         target = saved_there(self.gateway, kind, name, entry, executor=self.executor, hint=hint)
         if self.workspace is not None and is_here:
-            from fabric_jobs.workspace.elsewhere import deviations  # late: an owner on this machine never needs it
+            from fabric_jobs.workspace.publishing.elsewhere import (
+                deviations,  # late: an owner on this machine never needs it
+            )
 
             for sentence in deviations(self.gateway, self.workspace, kind, name):
                 self.warn(sentence)

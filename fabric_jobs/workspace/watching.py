@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from fabric_jobs.workspace.cases import EXPECTED
+from fabric_jobs.workspace.testing.cases import EXPECTED
 
 LOOK_SECONDS = 0.2  # between two looks at a skill's few files
 QUIET_SECONDS = 0.1  # an editor moves, writes and renames; when nothing has changed for so long, it is done

@@ -16,7 +16,7 @@ import pytest
 
 from fabric_jobs.cli.push_progress import PushProgress
 from fabric_jobs.images.push import Layer, Pushing
-from fabric_jobs.workspace.planned_images import PlannedImage
+from fabric_jobs.workspace.publishing.images import PlannedImage
 
 
 def image(skill: str, action: str) -> PlannedImage:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabric_jobs.errors import InvalidInput
-from fabric_jobs.workspace.expectation import Expectation, read_expectation
+from fabric_jobs.workspace.testing.expectation import Expectation, read_expectation
 
 FAILED = {
     "cause": "skill 'divide' failed: exit code 1",

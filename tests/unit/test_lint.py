@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.routing import compile_agent
-from fabric_jobs.workspace.lint import lint
+from fabric_jobs.workspace.lint.problems import lint
 from fabric_jobs.workspace.tree import Workspace
 
 MESSAGE = '{"payload": 1}'

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fabric_jobs.errors import InvalidDefinition, PlaceUnavailable
-from fabric_jobs.workspace.lock_file import Lock, LockedImage, lock_file, read_lock, write_lock
+from fabric_jobs.workspace.publishing.lock_file import Lock, LockedImage, lock_file, read_lock, write_lock
 
 DIGEST = f"sha256:{'0a' * 32}"
 

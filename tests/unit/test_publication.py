@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.errors import InvalidDefinition, InvalidInput, NotFound
-from fabric_jobs.workspace.lock_file import Lock, LockedImage
-from fabric_jobs.workspace.publication import Plan, make_plan
+from fabric_jobs.workspace.publishing.lock_file import Lock, LockedImage
+from fabric_jobs.workspace.publishing.plan import Plan, make_plan
 from fabric_jobs.workspace.tree import Workspace
 from tests.publishing import DIGEST, LAB, OTHER, Engine, agent, locked, reference, skill
 

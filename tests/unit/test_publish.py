@@ -14,9 +14,9 @@ import pytest
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.client.remote import Remote
 from fabric_jobs.errors import InvalidDefinition, NotAllowed, PlaceUnavailable
-from fabric_jobs.workspace.lock_file import Lock
-from fabric_jobs.workspace.publication import Plan, make_plan
-from fabric_jobs.workspace.publish import CHANGED, NEW, UNCHANGED, compare, save
+from fabric_jobs.workspace.publishing.lock_file import Lock
+from fabric_jobs.workspace.publishing.plan import Plan, make_plan
+from fabric_jobs.workspace.publishing.publish import CHANGED, NEW, UNCHANGED, compare, save
 from fabric_jobs.workspace.tree import Workspace
 from tests.publishing import DIGEST, LAB, Engine, agent, locked, skill
 

@@ -17,7 +17,7 @@ import pytest
 from fabric_jobs.documents import parse_skill
 from fabric_jobs.scaffold.templates import render
 from fabric_jobs.workspace.generate import generate_skill
-from fabric_jobs.workspace.lint import lint
+from fabric_jobs.workspace.lint.problems import lint
 from fabric_jobs.workspace.tree import Workspace
 
 FACTS = {"activationId": "a", "channelId": "c", "token": "t", "properties": {}}

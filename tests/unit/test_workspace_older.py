@@ -11,7 +11,7 @@ from fabric_jobs.errors import InvalidDefinition
 from fabric_jobs.images.context import context_paths
 from fabric_jobs.names import task_name
 from fabric_jobs.workspace.build import BuildOptions, plan
-from fabric_jobs.workspace.lint import lint
+from fabric_jobs.workspace.lint.problems import lint
 from fabric_jobs.workspace.root import find_root
 from fabric_jobs.workspace.tree import Workspace
 

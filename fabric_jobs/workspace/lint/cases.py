@@ -9,7 +9,7 @@ from pathlib import Path
 from fabric_jobs import json_text
 from fabric_jobs.errors import InvalidInput, Problem
 from fabric_jobs.user_files import read_text
-from fabric_jobs.workspace.cases import Case
+from fabric_jobs.workspace.testing.cases import Case
 from fabric_jobs.workspace.tree import shown
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fabric_jobs.definitions import Agent, Property, Skill
 from fabric_jobs.names import nearest
-from fabric_jobs.workspace.checked import Checked
+from fabric_jobs.workspace.lint.checked import Checked
 
 # A value may also be text: older definitions write every one in quotes.
 NUMBERS = ("number", "integer")

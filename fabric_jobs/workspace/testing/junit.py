@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from fabric_jobs.workspace.compare import ABSENT
-from fabric_jobs.workspace.testing import Result
+from fabric_jobs.workspace.testing.bench import Result
 
 # What XML 1.0 cannot hold at all, not even escaped.
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

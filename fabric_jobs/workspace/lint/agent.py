@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from fabric_jobs.definitions import Agent, Port, Skill
 from fabric_jobs.definitions import Mapping as Wire
 from fabric_jobs.names import nearest
-from fabric_jobs.workspace.checked import Checked
-from fabric_jobs.workspace.lint_values import lint_references
+from fabric_jobs.workspace.lint.checked import Checked
+from fabric_jobs.workspace.lint.values import lint_references
 
 
 def lint_agent(checked: Checked[Agent], agent: Agent, skills: Mapping[str, Skill | None]) -> None:

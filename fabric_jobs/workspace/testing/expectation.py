@@ -10,7 +10,7 @@ from typing import Any
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.names import nearest
 from fabric_jobs.workspace.compare import Difference, differences, fitted
-from fabric_jobs.workspace.expected_letters import DEAD_LETTERS, ExpectedLetters, read_letters
+from fabric_jobs.workspace.testing.expected_letters import DEAD_LETTERS, ExpectedLetters, read_letters
 
 EXACT, SUBSET, ERROR = "$exact", "$subset", "$error"
 KINDS = (EXACT, SUBSET, ERROR)

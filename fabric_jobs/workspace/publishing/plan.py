@@ -11,10 +11,10 @@ from typing import Any
 from fabric_jobs.documents import agent_of
 from fabric_jobs.errors import InvalidDefinition, NotFound, Problem
 from fabric_jobs.images.registries import Registry
-from fabric_jobs.workspace.checked import check_file
-from fabric_jobs.workspace.lint_agent import lint_agent
-from fabric_jobs.workspace.lock_file import Lock, LockedImage
-from fabric_jobs.workspace.planned_images import Engine, PlannedImage, decide, planned_images
+from fabric_jobs.workspace.lint.agent import lint_agent
+from fabric_jobs.workspace.lint.checked import check_file
+from fabric_jobs.workspace.publishing.images import Engine, PlannedImage, decide, planned_images
+from fabric_jobs.workspace.publishing.lock_file import Lock, LockedImage
 from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace, name_of, read_file, shown
 
 # Directories of a workspace, with a directory for each skill, whose files Fabric's publish sends; there is no place for them yet.

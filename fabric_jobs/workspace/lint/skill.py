@@ -13,11 +13,11 @@ from fabric_jobs.executors.dockerfile import read_file
 from fabric_jobs.executors.program import interpreter
 from fabric_jobs.executors.requirements import read as read_requirements
 from fabric_jobs.user_files import built_from, read_text
-from fabric_jobs.workspace.cases import INVOKE, MESSAGE, Case, cases_of_skill
-from fabric_jobs.workspace.checked import Checked
-from fabric_jobs.workspace.lint_case import case_problems
-from fabric_jobs.workspace.lint_program import reads_stream, why_cold
-from fabric_jobs.workspace.lint_values import lint_defaults
+from fabric_jobs.workspace.lint.cases import case_problems
+from fabric_jobs.workspace.lint.checked import Checked
+from fabric_jobs.workspace.lint.program import reads_stream, why_cold
+from fabric_jobs.workspace.lint.values import lint_defaults
+from fabric_jobs.workspace.testing.cases import INVOKE, MESSAGE, Case, cases_of_skill
 from fabric_jobs.workspace.tree import SkillFile, shown
 
 KUBERNETES_ONLY = "applied on Kubernetes only"

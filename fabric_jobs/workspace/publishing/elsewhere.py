@@ -11,8 +11,8 @@ from fabric_jobs.documents.parameters import with_parameters
 from fabric_jobs.errors import FabricJobsError, InvalidDefinition, NotFound
 from fabric_jobs.images.registries import active
 from fabric_jobs.workspace.compare import differences
-from fabric_jobs.workspace.lock_file import Lock, read_lock
-from fabric_jobs.workspace.planned_images import PlannedImage, planned_images
+from fabric_jobs.workspace.publishing.images import PlannedImage, planned_images
+from fabric_jobs.workspace.publishing.lock_file import Lock, read_lock
 from fabric_jobs.workspace.tree import SkillFile, Workspace, shown
 
 OWN_KEYS = ("_version", "updatedAt")  # what the gateway adds to a document

@@ -11,7 +11,7 @@ from fabric_jobs.errors import NotFound
 from fabric_jobs.images.registries import Registry
 from fabric_jobs.user_files import built_from
 from fabric_jobs.workspace.images import image_of, other_name_of, reference_of
-from fabric_jobs.workspace.lock_file import Lock, LockedImage
+from fabric_jobs.workspace.publishing.lock_file import Lock, LockedImage
 from fabric_jobs.workspace.tree import SkillFile, shown
 
 # Takes names of images and returns those that the engine has, with the digests by which their repositories know them.

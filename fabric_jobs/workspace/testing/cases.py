@@ -9,9 +9,9 @@ from typing import Any
 
 from fabric_jobs.errors import InvalidDefinition, NotFound
 from fabric_jobs.names import nearest
-from fabric_jobs.workspace.expectation import Expectation, read_expectation
 from fabric_jobs.workspace.listing import listing
 from fabric_jobs.workspace.payload import read_json
+from fabric_jobs.workspace.testing.expectation import Expectation, read_expectation
 from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace, shown
 
 INVOKE = "invoke"

@@ -11,11 +11,11 @@ from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.errors import FabricJobsError, InvalidInput, PlaceUnavailable
 from fabric_jobs.scaffold.files import replace_file
 from fabric_jobs.workspace import run as verbs
-from fabric_jobs.workspace.cases import Case
 from fabric_jobs.workspace.compare import ABSENT, Difference
-from fabric_jobs.workspace.expectation import EXACT, Expectation
 from fabric_jobs.workspace.payload import read_message
 from fabric_jobs.workspace.target import Choice
+from fabric_jobs.workspace.testing.cases import Case
+from fabric_jobs.workspace.testing.expectation import EXACT, Expectation
 from fabric_jobs.workspace.tree import Workspace
 
 Follow = Callable[[str], dict[str, Any]]  # takes an activation's id, returns its record once it has ended

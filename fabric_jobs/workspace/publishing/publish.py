@@ -19,10 +19,10 @@ from fabric_jobs.documents.parameters import with_parameters
 from fabric_jobs.errors import FabricJobsError, InvalidDefinition, InvalidInput, NotFound, Problem
 from fabric_jobs.images.push import Pushing, push
 from fabric_jobs.images.registries import active
-from fabric_jobs.workspace.elsewhere import without_own_keys
-from fabric_jobs.workspace.lock_file import read_lock, write_lock
-from fabric_jobs.workspace.planned_images import PlannedImage
-from fabric_jobs.workspace.publication import Plan, Planned, make_plan
+from fabric_jobs.workspace.publishing.elsewhere import without_own_keys
+from fabric_jobs.workspace.publishing.images import PlannedImage
+from fabric_jobs.workspace.publishing.lock_file import read_lock, write_lock
+from fabric_jobs.workspace.publishing.plan import Plan, Planned, make_plan
 from fabric_jobs.workspace.tree import Workspace, shown
 
 NEW, CHANGED, UNCHANGED = "new", "changed", "unchanged"

@@ -1,0 +1,1 @@
+"""Everything that is wrong with a workspace, without running anything."""
