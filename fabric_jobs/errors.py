@@ -21,6 +21,7 @@ Exit codes and HTTP codes are chosen at the edges: `fabric_jobs.cli.exits` and `
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 UNFORESEEN = "an error that nobody foresaw"  # in the owner's log, where the doctor looks for it
 
@@ -56,10 +57,26 @@ class Problem:
     message: str  # what is wrong, and what to do
     level: str = "error"  # error | warning
 
+    @classmethod
+    def of_file(
+        cls, file: Path, message: str, *, line: int = 0, column: int = 0, path: str = "", level: str = "error"
+    ) -> Problem:
+        """Return what is wrong with a file; of a line without a column that is its first."""
+        column = column or min(line, 1)
+        return cls(file=shown(file), line=line, column=column, path=path, message=message, level=level)
+
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}: " if self.line else (f"{self.file}: " if self.file else "")
         where = f"{self.path}: " if self.path else ""
         return f"{place}{self.level}: {where}{self.message}"
+
+
+def shown(path: Path) -> str:
+    """Return a path as messages show it: from the current directory where it is below, else absolute."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 class InvalidDefinition(InvalidInput):

@@ -12,6 +12,7 @@ from fabric_jobs.cli import options
 from fabric_jobs.cli.differences import WAS_NOW, echo, print_differences
 from fabric_jobs.cli.invoking import print_response
 from fabric_jobs.cli.printing import seconds
+from fabric_jobs.errors import shown
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
@@ -58,7 +59,7 @@ def command(
       fabric-jobs skills dev word-count --executor docker
     """
     from fabric_jobs.workspace.developing import Loop, directory_of
-    from fabric_jobs.workspace.tree import Workspace, shown
+    from fabric_jobs.workspace.tree import Workspace
     from fabric_jobs.workspace.watching import Watched
 
     root = options.root_of(workspace)

@@ -15,6 +15,7 @@ from fabric_jobs.cli import options
 from fabric_jobs.cli.differences import EXPECTED_ACTUAL, echo, print_differences
 from fabric_jobs.cli.invoking import attend, warner
 from fabric_jobs.cli.printing import seconds, show
+from fabric_jobs.errors import shown
 
 if TYPE_CHECKING:
     from fabric_jobs.workspace.testing.bench import Result
@@ -60,7 +61,7 @@ def run_tests(kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
     from fabric_jobs.workspace.target import Choice
     from fabric_jobs.workspace.testing.bench import Bench
     from fabric_jobs.workspace.testing.cases import cases
-    from fabric_jobs.workspace.tree import Workspace, shown
+    from fabric_jobs.workspace.tree import Workspace
 
     def follow(activation_id: str) -> dict[str, Any]:
         return attend(gateway, activation_id, quiet=True)

@@ -96,4 +96,4 @@ def _digest(path: Path) -> bytes:
 
 def _unreadable(path: Path, error: OSError) -> InvalidDefinition:
     message = f"the file cannot be read, so no image can be built from it: {error.strerror}"
-    return InvalidDefinition((Problem(file=str(path), line=0, column=0, path="", message=message),))
+    return InvalidDefinition((Problem.of_file(path, message),))

@@ -124,5 +124,4 @@ def _group(rest: str) -> tuple[str, str]:
 
 
 def _refused(path: Path, line: int, message: str) -> InvalidDefinition:
-    column = 1 if line else 0
-    return InvalidDefinition((Problem(file=str(path), line=line, column=column, path="", message=message),))
+    return InvalidDefinition((Problem.of_file(path, message, line=line),))

@@ -30,7 +30,7 @@ from fabric_jobs.workspace.images import (
     other_name_of,
     reference_of,
 )
-from fabric_jobs.workspace.tree import SkillFile, Workspace, shown
+from fabric_jobs.workspace.tree import SkillFile, Workspace
 
 AT_ONCE = 4  # more builds side by side wait for the same disk
 WAITING, BUILDING, BUILT, UNCHANGED, FAILED = "waiting", "building", "built", "unchanged", "failed"
@@ -118,7 +118,9 @@ def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[Target, 
             except InvalidDefinition as error:
                 problems += error.problems
             except InvalidInput as error:  # of its name
-                problems.append(_problem(f"{error.message} {error.hint}", shown(one.path), f"actions[{index}].image"))
+                problems.append(
+                    Problem.of_file(one.path, f"{error.message} {error.hint}", path=f"actions[{index}].image")
+                )
     problems = problems or _same_names(targets)
     if problems:
         raise InvalidDefinition(tuple(problems))
@@ -231,17 +233,12 @@ def _same_names(targets: Sequence[Target]) -> list[Problem]:
         name = target.build.names[1]
         other = first.setdefault(name, target)
         if other.reference != target.reference:
-            problems.append(
-                _problem(
-                    f"two images are called '{name}': that of the action '{other.action}' of the skill '{other.skill}', "
-                    f"and that of '{target.action}' of '{target.skill}'. Give one of them another 'image'"
-                )
+            message = (
+                f"two images are called '{name}': that of the action '{other.action}' of the skill '{other.skill}', "
+                f"and that of '{target.action}' of '{target.skill}'. Give one of them another 'image'"
             )
+            problems.append(Problem(file="", line=0, column=0, path="", message=message))
     return problems
-
-
-def _problem(message: str, file: str = "", path: str = "") -> Problem:
-    return Problem(file=file, line=0, column=0, path=path, message=message)
 
 
 def _is_unchanged(target: Target, image: Image) -> bool:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs.client.gateway import Gateway, segment
-from fabric_jobs.errors import InvalidDefinition, NotFound
+from fabric_jobs.errors import InvalidDefinition, NotFound, shown
 from fabric_jobs.executors.masking import masked
 from fabric_jobs.workspace import run as verbs
 from fabric_jobs.workspace.payload import read_message
 from fabric_jobs.workspace.testing.cases import INVOKE, MESSAGE
-from fabric_jobs.workspace.tree import Workspace, shown
+from fabric_jobs.workspace.tree import Workspace
 from fabric_jobs.workspace.watching import LOOK_SECONDS, Watched
 
 COMPARED_RECORDS = 10_000  # the first of a response, which are compared with those before

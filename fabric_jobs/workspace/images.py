@@ -12,7 +12,7 @@ from fabric_jobs.images import names
 from fabric_jobs.images.context import content_hash
 from fabric_jobs.images.registries import Registry, active
 from fabric_jobs.user_files import DOCKERFILE, built_from
-from fabric_jobs.workspace.tree import SkillFile, shown
+from fabric_jobs.workspace.tree import SkillFile
 
 LABEL_SKILL = "fabric-jobs.skill"
 LABEL_ACTION = "fabric-jobs.action"
@@ -61,7 +61,7 @@ def context_of(found: SkillFile, action: Action) -> Path:
     if (directory / DOCKERFILE).is_file():
         return directory
     message = f"the action '{action.name}' of the skill '{found.skill.name}' has no Dockerfile; write this file"
-    raise InvalidDefinition((Problem(file=shown(directory / DOCKERFILE), line=0, column=0, path="", message=message),))
+    raise InvalidDefinition((Problem.of_file(directory / DOCKERFILE, message),))
 
 
 def _not_built(found: SkillFile, action: str, *, has_changed: bool) -> NotFound:

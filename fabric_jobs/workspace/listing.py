@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs.documents import agent_of, skill_of
-from fabric_jobs.errors import InvalidDefinition
-from fabric_jobs.workspace.tree import Workspace, read_file, read_skill_file, shown
+from fabric_jobs.errors import InvalidDefinition, shown
+from fabric_jobs.workspace.tree import Workspace, read_file, read_skill_file
 
 
 def listing(root: Path, kind: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fabric_jobs.documents import Document, is_name, read
 from fabric_jobs.documents.nodes import Node
-from fabric_jobs.errors import InvalidDefinition, Problem
+from fabric_jobs.errors import InvalidDefinition, Problem, shown
 from fabric_jobs.user_files import built_from, read_text
 
 ACTION_FILE = "action.json"
@@ -28,7 +28,7 @@ def completed(document: Document, directory: Path) -> Document:
     named = {name.value: (name, TYPES[runtime]) for name, runtime in _targets(top)}
     if not isinstance(top.value, dict) or not named or (listed is not None and listed.value not in (None, [])):
         return document
-    said, problems = _said(Path(document.file).parent / ACTION_FILE, directory / ACTION_FILE)
+    said, problems = _said(directory / ACTION_FILE)
     actions = []
     for name, (node, kind) in named.items():
         own = said if len(named) == 1 or said.get("name") == name else {}
@@ -87,10 +87,10 @@ def _placed(value: object, at: Node) -> Node:
     return Node(value=value, place=at.place)
 
 
-def _said(shown: Path, path: Path) -> tuple[dict[str, object], tuple[Problem, ...]]:
+def _said(path: Path) -> tuple[dict[str, object], tuple[Problem, ...]]:
     """Return what an action.json holds, and what is wrong with it; nothing of either when there is none."""
     try:
-        found = read(read_text(path), str(shown)).plain()
+        found = read(read_text(path), shown(path)).plain()
     except FileNotFoundError:
         return {}, ()
     except OSError as error:
@@ -100,4 +100,4 @@ def _said(shown: Path, path: Path) -> tuple[dict[str, object], tuple[Problem, ..
     if isinstance(found, dict):
         return found, ()
     message = found if isinstance(found, str) else "this has to be a mapping: what an action of skill.yaml has"
-    return {}, (Problem(file=str(shown), line=0, column=0, path="", message=message),)
+    return {}, (Problem.of_file(path, message),)

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs import json_text
-from fabric_jobs.errors import InvalidInput, NotFound
+from fabric_jobs.errors import InvalidInput, NotFound, shown
 from fabric_jobs.user_files import decoded, read_bytes, read_some
-from fabric_jobs.workspace.tree import shown
 
 EXAMPLE = 'It looks like {"payload": {"message": "hello"}}; with --payload you give the inner part alone.'
 

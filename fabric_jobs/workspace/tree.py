@@ -11,7 +11,7 @@ from typing import Any
 
 from fabric_jobs.definitions import Agent, Skill
 from fabric_jobs.documents import Document, agent_of, is_name, read, skill_of
-from fabric_jobs.errors import InvalidDefinition, NotFound, Problem
+from fabric_jobs.errors import InvalidDefinition, NotFound, Problem, shown
 from fabric_jobs.names import nearest
 from fabric_jobs.settings import definition_bytes
 from fabric_jobs.user_files import read_text
@@ -166,7 +166,8 @@ def _text_of(path: Path) -> str:
         return read_text(path, limit=definition_bytes())
     except OSError as error:
         more = "; FABRIC_JOBS_DEFINITION_BYTES sets another limit" if error.errno == errno.EFBIG else ""
-        raise _unreadable(path, f"the file cannot be read: {error.strerror}{more}") from None
+        message = f"the file cannot be read: {error.strerror}{more}"
+        raise InvalidDefinition((Problem.of_file(path, message),)) from None
 
 
 def name_of(document: Document) -> str:
@@ -174,14 +175,6 @@ def name_of(document: Document) -> str:
     value = document.node.value
     name = value["name"].value if isinstance(value, dict) and "name" in value else ""
     return name if isinstance(name, str) else ""
-
-
-def shown(path: Path) -> str:
-    """Return a path as messages show it: from the current directory where it is below, else absolute."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def load_skill(path: Path) -> SkillFile:
@@ -192,10 +185,6 @@ def load_skill(path: Path) -> SkillFile:
 def _load_skill(path: Path, document: Document) -> SkillFile:
     skill, warnings = skill_of(document)
     return SkillFile(skill=skill, document=document.plain(), path=path, warnings=warnings)
-
-
-def _unreadable(path: Path, message: str) -> InvalidDefinition:
-    return InvalidDefinition((Problem(file=shown(path), line=0, column=0, path="", message=message),))
 
 
 def _find(paths: Iterable[Path], name: str) -> tuple[Path, Document] | None:

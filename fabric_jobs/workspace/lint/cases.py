@@ -7,17 +7,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fabric_jobs import json_text
-from fabric_jobs.errors import InvalidInput, Problem
+from fabric_jobs.errors import InvalidInput, Problem, shown
 from fabric_jobs.user_files import read_text
 from fabric_jobs.workspace.testing.cases import Case
-from fabric_jobs.workspace.tree import shown
 
 
 def case_problems(found: Iterable[Case]) -> Iterator[Problem]:
     """Yield what is wrong with each case; of a message that is wrong, what is expected is not looked at."""
     for case in found:
         if case.problem:
-            yield _problem(case.directory, case.problem, level="warning")
+            yield Problem.of_file(case.directory, case.problem, level="warning")
         elif problems := list(_message_problems(case.message)):
             yield from problems
         else:
@@ -29,14 +28,14 @@ def _message_problems(path: Path) -> Iterator[Problem]:
     try:
         message = json_text.loads(read_text(path), levels=json_text.DEPTH + 1)
     except json.JSONDecodeError as error:
-        yield _problem(path, f"the file is not JSON: {error.msg}", line=error.lineno, column=error.colno)
+        yield Problem.of_file(path, f"the file is not JSON: {error.msg}", line=error.lineno, column=error.colno)
     except OSError as error:
-        yield _problem(path, f"the file cannot be read: {error.strerror}")
+        yield Problem.of_file(path, f"the file cannot be read: {error.strerror}")
     except ValueError as error:
-        yield _problem(path, f"the file is not a message: {error}")
+        yield Problem.of_file(path, f"the file is not a message: {error}")
     else:
         if not isinstance(message, dict) or "payload" not in message:
-            yield _problem(path, "the message has no 'payload'; write {\"payload\": …}", line=1, column=1)
+            yield Problem.of_file(path, "the message has no 'payload'; write {\"payload\": …}", line=1, column=1)
 
 
 def _expected_problems(case: Case) -> Iterator[Problem]:
@@ -45,8 +44,4 @@ def _expected_problems(case: Case) -> Iterator[Problem]:
         case.expectation()
     except InvalidInput as error:
         message = f"{error.message} {error.hint}".rstrip().removeprefix(f"{shown(case.expected)} ")
-        yield _problem(case.expected, message)
-
-
-def _problem(path: Path, message: str, *, line: int = 0, column: int = 0, level: str = "error") -> Problem:
-    return Problem(file=shown(path), line=line, column=column, path="", message=message, level=level)
+        yield Problem.of_file(case.expected, message)

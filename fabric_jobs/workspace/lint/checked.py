@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from fabric_jobs.documents import Document
 from fabric_jobs.documents.nodes import Node, step_path
 from fabric_jobs.errors import InvalidDefinition, Problem
-from fabric_jobs.workspace.tree import read_file, shown
+from fabric_jobs.workspace.tree import read_file
 
 T = TypeVar("T")
 
@@ -29,9 +29,7 @@ class Checked(Generic[T]):
         node, found = self.node.follow(*steps)
         line, column = node.place
         where = step_path(*found)
-        self.problems.append(
-            Problem(file=shown(self.path), line=line, column=column, path=where, message=message, level=level)
-        )
+        self.problems.append(Problem.of_file(self.path, message, line=line, column=column, path=where, level=level))
 
     def warn(self, message: str, *steps: str | int) -> None:
         """Note what has no effect or will surprise."""

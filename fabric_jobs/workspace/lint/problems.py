@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from fabric_jobs.documents import agent_of, skill_of
-from fabric_jobs.errors import Problem
+from fabric_jobs.errors import Problem, shown
 from fabric_jobs.workspace.lint.agent import lint_agent
 from fabric_jobs.workspace.lint.cases import case_problems
 from fabric_jobs.workspace.lint.checked import Checked, check_file
 from fabric_jobs.workspace.lint.skill import lint_skill
 from fabric_jobs.workspace.testing.cases import cases_of_agent
-from fabric_jobs.workspace.tree import AgentFile, Workspace, read_skill_file, shown
+from fabric_jobs.workspace.tree import AgentFile, Workspace, read_skill_file
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fabric_jobs.definitions import Action, Resources, Skill
-from fabric_jobs.errors import InvalidInput, Problem
+from fabric_jobs.errors import InvalidInput, Problem, shown
 from fabric_jobs.executors.dockerfile import read_file
 from fabric_jobs.executors.program import interpreter
 from fabric_jobs.executors.requirements import read as read_requirements
@@ -18,7 +18,7 @@ from fabric_jobs.workspace.lint.checked import Checked
 from fabric_jobs.workspace.lint.program import reads_stream, why_cold
 from fabric_jobs.workspace.lint.values import lint_defaults
 from fabric_jobs.workspace.testing.cases import INVOKE, MESSAGE, Case, cases_of_skill
-from fabric_jobs.workspace.tree import SkillFile, shown
+from fabric_jobs.workspace.tree import SkillFile
 
 KUBERNETES_ONLY = "applied on Kubernetes only"
 # Keys that are accepted and change nothing when a skill runs here, by the list whose items have them.
@@ -77,10 +77,10 @@ def _check_places(checked: Checked[Skill], index: int, action: Action, dockerfil
     try:
         found = read_file(dockerfile)
     except InvalidInput as error:
-        checked.problems.append(_problem(dockerfile, error.message))
+        checked.problems.append(Problem.of_file(dockerfile, error.message))
     else:
         for note in found.notes if found else ():
-            checked.problems.append(_problem(dockerfile, note.text, line=note.line, level="warning"))
+            checked.problems.append(Problem.of_file(dockerfile, note.text, line=note.line, level="warning"))
     try:
         interpreter(action.python, dockerfile.parent)
     except InvalidInput as error:
@@ -90,7 +90,7 @@ def _check_places(checked: Checked[Skill], index: int, action: Action, dockerfil
         try:
             read_requirements(path, os.environ)
         except InvalidInput as error:
-            checked.problems.append(_problem(path, error.message))
+            checked.problems.append(Problem.of_file(path, error.message))
 
 
 def _check_mounts(checked: Checked[Skill], skill: Skill, root: Path) -> None:
@@ -104,7 +104,7 @@ def _check_mounts(checked: Checked[Skill], skill: Skill, root: Path) -> None:
         places = (found.working_directory, *(copied.target for copied in found.copied)) if found else ()
         for path in [place for place in places if place and Path(place).is_relative_to(os.path.abspath(root))][:1]:
             message = f"the image has its program at {path}, where containers have this workspace; they get it at another path"
-            checked.problems.append(_problem(dockerfile, message, level="warning"))
+            checked.problems.append(Problem.of_file(dockerfile, message, level="warning"))
 
 
 def _check_effects(checked: Checked[Skill]) -> None:
@@ -137,8 +137,4 @@ def _missing_parameters(case: Case, skill: Skill) -> Iterator[Problem]:
     for parameter in port.parameters.listed:
         if parameter.required and isinstance(payload, dict) and parameter.name not in payload:
             reason = f"the payload has no '{parameter.name}', which the input '{port.name}' requires"
-            yield _problem(case.message, reason, level="warning")
-
-
-def _problem(path: Path, message: str, *, line: int = 0, level: str = "error") -> Problem:
-    return Problem(file=shown(path), line=line, column=min(line, 1), path="", message=message, level=level)
+            yield Problem.of_file(case.message, reason, level="warning")

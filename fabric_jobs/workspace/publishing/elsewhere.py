@@ -8,12 +8,12 @@ from typing import Any
 
 from fabric_jobs.client.gateway import Gateway, segment
 from fabric_jobs.documents.parameters import with_parameters
-from fabric_jobs.errors import FabricJobsError, InvalidDefinition, NotFound
+from fabric_jobs.errors import FabricJobsError, InvalidDefinition, NotFound, shown
 from fabric_jobs.images.registries import active
 from fabric_jobs.workspace.compare import differences
 from fabric_jobs.workspace.publishing.images import PlannedImage, planned_images
 from fabric_jobs.workspace.publishing.lock_file import Lock, read_lock
-from fabric_jobs.workspace.tree import SkillFile, Workspace, shown
+from fabric_jobs.workspace.tree import SkillFile, Workspace
 
 OWN_KEYS = ("_version", "updatedAt")  # what the gateway adds to a document
 

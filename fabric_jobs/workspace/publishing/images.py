@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fabric_jobs.errors import NotFound
+from fabric_jobs.errors import NotFound, shown
 from fabric_jobs.images.registries import Registry
 from fabric_jobs.user_files import built_from
 from fabric_jobs.workspace.images import image_of, other_name_of, reference_of
 from fabric_jobs.workspace.publishing.lock_file import Lock, LockedImage
-from fabric_jobs.workspace.tree import SkillFile, shown
+from fabric_jobs.workspace.tree import SkillFile
 
 # Takes names of images and returns those that the engine has, with the digests by which their repositories know them.
 Engine = Callable[[Sequence[str]], Mapping[str, tuple[str, ...]]]

@@ -12,7 +12,6 @@ from typing import Any
 from fabric_jobs.config_files import replace_file
 from fabric_jobs.errors import InvalidDefinition, PlaceUnavailable, Problem
 from fabric_jobs.user_files import read_text
-from fabric_jobs.workspace.tree import shown
 
 LOCK_FILE = "fabric-jobs.lock"
 VERSION = 1
@@ -128,4 +127,4 @@ def _image(value: Any, where: str) -> LockedImage:
 
 
 def _invalid(path: Path, message: str, line: int = 0, column: int = 0) -> InvalidDefinition:
-    return InvalidDefinition((Problem(file=shown(path), line=line, column=column, path="", message=message),))
+    return InvalidDefinition((Problem.of_file(path, message, line=line, column=column),))

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs.documents import agent_of
-from fabric_jobs.errors import InvalidDefinition, NotFound, Problem
+from fabric_jobs.errors import InvalidDefinition, NotFound, Problem, shown
 from fabric_jobs.images.registries import Registry
 from fabric_jobs.workspace.lint.agent import lint_agent
 from fabric_jobs.workspace.lint.checked import check_file
 from fabric_jobs.workspace.publishing.images import Engine, PlannedImage, decide, planned_images
 from fabric_jobs.workspace.publishing.lock_file import Lock, LockedImage
-from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace, name_of, read_file, shown
+from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace, name_of, read_file
 
 # Directories of a workspace, with a directory for each skill, whose files Fabric's publish sends; there is no place for them yet.
 OTHER_KINDS = ("types", "models", "experiments", "content")
@@ -140,7 +140,7 @@ def _check_distinct(kind: str, named: Iterable[tuple[str, Path]]) -> None:
         other = first.setdefault(name.lower(), path)
         if other != path:
             message = f"a second {kind} is called '{name}'; the first is in {shown(other)}. Rename one of them"
-            raise InvalidDefinition((Problem(file=shown(path), line=0, column=0, path="name", message=message),))
+            raise InvalidDefinition((Problem.of_file(path, message, path="name"),))
 
 
 def _planned_skill(found: SkillFile, images: Iterable[PlannedImage]) -> Planned:

@@ -23,7 +23,7 @@ from fabric_jobs.workspace.publishing.elsewhere import without_own_keys
 from fabric_jobs.workspace.publishing.images import PlannedImage
 from fabric_jobs.workspace.publishing.lock_file import read_lock, write_lock
 from fabric_jobs.workspace.publishing.plan import Plan, Planned, make_plan
-from fabric_jobs.workspace.tree import Workspace, shown
+from fabric_jobs.workspace.tree import Workspace
 
 NEW, CHANGED, UNCHANGED = "new", "changed", "unchanged"
 
@@ -118,8 +118,7 @@ def _post(planned: Planned, gateway: Gateway) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = gateway.post(f"/{planned.kind}s", planned.pinned_document())
     except InvalidInput as error:
         message = f"the gateway refuses it: {error.message} {error.hint}".rstrip()
-        problem = Problem(file=shown(planned.path), line=0, column=0, path="", message=message)
-        raise InvalidDefinition((problem,)) from error
+        raise InvalidDefinition((Problem.of_file(planned.path, message),)) from error
     return answer
 
 

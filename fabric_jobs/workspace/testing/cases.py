@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.errors import InvalidDefinition, NotFound
+from fabric_jobs.errors import InvalidDefinition, NotFound, shown
 from fabric_jobs.names import nearest
 from fabric_jobs.workspace.listing import listing
 from fabric_jobs.workspace.payload import read_json
 from fabric_jobs.workspace.testing.expectation import Expectation, read_expectation
-from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace, shown
+from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace
 
 INVOKE = "invoke"
 MESSAGE, EXPECTED = "message.json", "expected.json"
