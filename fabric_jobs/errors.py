@@ -15,7 +15,7 @@
     └── PlaceUnavailable      the owner, the disk or an executor cannot be reached
         └── ExecutorUnavailable  "cannot tell": the place did not answer
 
-Exit codes and HTTP codes are chosen at the edges: `fabric_jobs.cli.exits` and `fabric_jobs.gateway.errors`.
+Exit codes and HTTP codes are chosen at the edges: `fabric_jobs.cli.terminal.exits` and `fabric_jobs.gateway.errors`.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ FOREIGN: dict[str, str | tuple[str, ...]] = {
     "requests": "docker/",
     "urllib3": "docker/",
     "click": "cli/",
-    "yaml": ("documents/", "cli/printing.py"),
+    "yaml": ("documents/", "cli/terminal/printing.py"),
 }
 LATE = ("yaml", "cookiecutter", "docker", "kubernetes", "uvicorn")
 MAY_IMPORT_EARLY = {

@@ -18,7 +18,7 @@ import pytest
 import fabric_jobs
 from fabric_jobs import errors
 from fabric_jobs.cli import cli
-from fabric_jobs.cli.exits import EXIT_CODES
+from fabric_jobs.cli.terminal.exits import EXIT_CODES
 from fabric_jobs.gateway.app import ROUTES
 from fabric_jobs.runtime import fabric_skill
 from fabric_jobs.scaffold.templates import list_templates

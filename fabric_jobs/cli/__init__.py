@@ -102,7 +102,7 @@ class _OutputFailed(Exception):
 
 def main() -> None:
     """Run the command line; every error becomes a message and an exit code (docs/reference/settings.md)."""
-    from fabric_jobs.cli.exits import exit_code_of
+    from fabric_jobs.cli.terminal.exits import exit_code_of
 
     signals.stop_like_ctrl_c()
     for stream in (sys.stdout, sys.stderr):

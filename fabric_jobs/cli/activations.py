@@ -9,7 +9,7 @@ import click
 from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.logs import activation_logs
-from fabric_jobs.cli.printing import show, show_rows
+from fabric_jobs.cli.terminal.printing import show, show_rows
 from fabric_jobs.states import ActivationState
 
 COLUMNS = {"ACTIVATION": "activationId", "NAME": "name", "STATUS": "status", "STARTED": "start", "CAUSE": "cause"}
@@ -95,7 +95,7 @@ def wait(activation: str, quiet: bool, output: str, workspace: Path | None, stat
       fabric-jobs activations wait $(fabric-jobs agents invoke flights --params-file m.json --detach)
     """
     from fabric_jobs.cli.invoking import print_result
-    from fabric_jobs.cli.progress import Progress
+    from fabric_jobs.cli.terminal.activation import Progress
     from fabric_jobs.workspace.run import follow
 
     gateway = options.gateway_of(workspace, state_dir)

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from fabric_jobs.cli import options
-from fabric_jobs.cli.printing import show_rows
+from fabric_jobs.cli.terminal.printing import show_rows
 
 if TYPE_CHECKING:
     from fabric_jobs.images.docker_command import Builder
@@ -100,7 +100,7 @@ def build_workspace(root: Path, skill: str | None = None, *, quiet: bool = False
 
 
 def _build(targets: Sequence[Target], builder: Callable[[], Builder], *, quiet: bool) -> tuple[Row, ...]:
-    from fabric_jobs.cli.build_progress import BuildProgress
+    from fabric_jobs.cli.terminal.build import BuildProgress
     from fabric_jobs.workspace.build import carry_out
 
     progress = BuildProgress(quiet=quiet)
@@ -146,7 +146,7 @@ def _conclude(rows: Sequence[Row], folder: Path | None) -> None:
 
 
 def _raise_failures(rows: Sequence[Row], folder: Path | None) -> None:
-    from fabric_jobs.cli.build_progress import label
+    from fabric_jobs.cli.terminal.build import label
     from fabric_jobs.errors import RunFailed
 
     failed = [row for row in rows if row.state == "failed"]

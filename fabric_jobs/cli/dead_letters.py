@@ -13,7 +13,7 @@ import click
 from fabric_jobs import json_text
 from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
-from fabric_jobs.cli.printing import show, show_rows
+from fabric_jobs.cli.terminal.printing import show, show_rows
 from fabric_jobs.errors import InvalidInput, RunFailed
 
 if TYPE_CHECKING:

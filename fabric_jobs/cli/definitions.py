@@ -11,7 +11,7 @@ from fabric_jobs.cli import dev, options
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.invoking import invocation_options, run, show_saved, workspace_names
 from fabric_jobs.cli.logs import skill_logs
-from fabric_jobs.cli.printing import show_rows
+from fabric_jobs.cli.terminal.printing import show_rows
 from fabric_jobs.cli.testing import run_tests, test_options
 
 

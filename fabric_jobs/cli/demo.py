@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from fabric_jobs.cli import options
-from fabric_jobs.cli.printing import seconds
+from fabric_jobs.cli.terminal.printing import seconds
 
 RECORDS_FILE = "data/2013-01.ndjson.gz"
 BAR_WIDTH = 40

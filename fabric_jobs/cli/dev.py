@@ -11,7 +11,7 @@ import click
 from fabric_jobs.cli import options
 from fabric_jobs.cli.differences import WAS_NOW, echo, print_differences
 from fabric_jobs.cli.invoking import print_response
-from fabric_jobs.cli.printing import seconds
+from fabric_jobs.cli.terminal.printing import seconds
 from fabric_jobs.errors import shown
 
 if TYPE_CHECKING:

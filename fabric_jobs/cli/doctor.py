@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fabric_jobs.cli import options
-from fabric_jobs.cli.printing import show
+from fabric_jobs.cli.terminal.printing import show
 
 if TYPE_CHECKING:
     from fabric_jobs.doctor import Finding, Place

@@ -10,7 +10,7 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
-from fabric_jobs.cli.printing import show_rows
+from fabric_jobs.cli.terminal.printing import show_rows
 
 if TYPE_CHECKING:
     from fabric_jobs.executors.environments import Cached

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fabric_jobs.cli import options
-from fabric_jobs.cli.printing import show, show_rows
+from fabric_jobs.cli.terminal.printing import show, show_rows
 from fabric_jobs.errors import InvalidInput, NotFound, RunFailed
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _root_of(given: Path | None) -> Path | None:
 
 def attend(gateway: Gateway, activation_id: str, *, quiet: bool) -> dict[str, Any]:
     """Follow an activation with progress; Ctrl-C, SIGTERM and SIGHUP cancel it, a second one leaves it running."""
-    from fabric_jobs.cli.progress import Progress
+    from fabric_jobs.cli.terminal.activation import Progress
     from fabric_jobs.workspace.run import follow
 
     progress = Progress(quiet=quiet)

@@ -8,7 +8,7 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
-from fabric_jobs.cli.printing import show_rows
+from fabric_jobs.cli.terminal.printing import show_rows
 
 
 @click.group("profiles", cls=Group)

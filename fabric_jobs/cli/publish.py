@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fabric_jobs.cli import options
-from fabric_jobs.cli.printing import show, show_rows
+from fabric_jobs.cli.terminal.printing import show, show_rows
 
 if TYPE_CHECKING:
     from fabric_jobs.workspace.publishing.plan import Plan, Planned
@@ -71,7 +71,7 @@ def command(
 
 
 def _push(plan: Plan, *, quiet: bool) -> Plan:
-    from fabric_jobs.cli.push_progress import PushProgress
+    from fabric_jobs.cli.terminal.push import PushProgress
     from fabric_jobs.workspace.publishing.publish import push_images
 
     progress = PushProgress(plan.images, quiet=quiet)

@@ -10,8 +10,8 @@ import click
 
 from fabric_jobs.cli import options, quantities
 from fabric_jobs.cli.groups import Group
-from fabric_jobs.cli.printing import show, show_rows
 from fabric_jobs.cli.quantities import bytes_text
+from fabric_jobs.cli.terminal.printing import show, show_rows
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
@@ -141,7 +141,7 @@ def _ask() -> None:
 
 
 def _delete(gateway: Gateway, chosen: list[dict[str, Any]], dead_letters: bool) -> None:
-    from fabric_jobs.cli.counter import Counter
+    from fabric_jobs.cli.terminal.counter import Counter
 
     left = [row["activationId"] for row in chosen]
     before, deleted, finished = gateway.get("/state/size", top=0), 0, False
@@ -182,7 +182,7 @@ def backup(destination: Path, without_logs: bool, workspace: Path | None, state_
       fabric-jobs state backup ../copy --without-logs
       fabric-jobs activations list --state-dir ../copy
     """
-    from fabric_jobs.cli.counter import Counter
+    from fabric_jobs.cli.terminal.counter import Counter
     from fabric_jobs.errors import PlaceUnavailable
 
     gateway = options.gateway_of(workspace, state_dir)

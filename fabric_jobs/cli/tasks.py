@@ -10,7 +10,7 @@ import click
 from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.logs import attempt, log_options, print_task
-from fabric_jobs.cli.printing import show, show_rows
+from fabric_jobs.cli.terminal.printing import show, show_rows
 from fabric_jobs.states import TaskState
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import click
 from fabric_jobs.cli import options
 from fabric_jobs.cli.differences import EXPECTED_ACTUAL, echo, print_differences
 from fabric_jobs.cli.invoking import attend, warner
-from fabric_jobs.cli.printing import seconds, show
+from fabric_jobs.cli.terminal.printing import seconds, show
 from fabric_jobs.errors import shown
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fabric_jobs.cli import options
-from fabric_jobs.cli.printing import show
+from fabric_jobs.cli.terminal.printing import show
 
 RUNS_SHOWN = 8
 PAYLOAD_SHOWN = 200  # characters

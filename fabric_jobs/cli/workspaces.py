@@ -14,7 +14,7 @@ import click
 
 from fabric_jobs.cli import build, options, publish, registries
 from fabric_jobs.cli.groups import Group
-from fabric_jobs.cli.printing import show
+from fabric_jobs.cli.terminal.printing import show
 
 if TYPE_CHECKING:
     from fabric_jobs.errors import Problem

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fabric_jobs import errors
-from fabric_jobs.cli.exits import exit_code_of
-from fabric_jobs.cli.printing import seconds, show, show_rows
+from fabric_jobs.cli.terminal.exits import exit_code_of
+from fabric_jobs.cli.terminal.printing import seconds, show, show_rows
 
 
 def test_a_table_is_aligned_and_each_row_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from fabric_jobs.cli.printing import seconds
+from fabric_jobs.cli.terminal.printing import seconds
 
 if TYPE_CHECKING:
     from fabric_jobs.workspace.build import Row

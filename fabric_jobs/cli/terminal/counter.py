@@ -9,7 +9,7 @@ from types import TracebackType
 
 import click
 
-from fabric_jobs.cli.progress import PLAIN_SECONDS
+from fabric_jobs.cli.terminal.activation import PLAIN_SECONDS
 
 
 class Counter:

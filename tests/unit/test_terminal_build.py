@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from fabric_jobs.cli.build_progress import BuildProgress, fitting
+from fabric_jobs.cli.terminal.build import BuildProgress, fitting
 from fabric_jobs.images.building import ImageBuild
 from fabric_jobs.workspace.build import Row, Target
 
@@ -105,7 +105,7 @@ def test_quiet_shows_failures_only_and_a_closed_stream_nothing(
 ) -> None:
     stream = io.StringIO()
     quiet = BuildProgress(quiet=True, stream=stream)
-    monkeypatch.setattr("fabric_jobs.cli.build_progress.sys.stderr", None)
+    monkeypatch.setattr("fabric_jobs.cli.terminal.build.sys.stderr", None)
     for progress in (quiet, BuildProgress()):
         progress.update([row("one", state="building"), row("two", state="failed", failure="broken")])
         progress.close()

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from fabric_jobs.cli.progress import LIVE_SECONDS, PLAIN_SECONDS, Progress
+from fabric_jobs.cli.terminal.activation import LIVE_SECONDS, PLAIN_SECONDS, Progress
 
 
 def node(skill: str, **values: Any) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def test_a_narrow_terminal_never_shows_a_part_of_a_figure(columns: int) -> None:
 
 def test_elsewhere_plain_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("fabric_jobs.cli.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("fabric_jobs.cli.terminal.activation.time.monotonic", lambda: now[0])
     stream = io.StringIO()
     progress = Progress(stream=stream)
     progress.update([node("one")])
@@ -71,7 +71,7 @@ def test_elsewhere_plain_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch
 
 def test_quiet_and_closed_streams_show_nothing(monkeypatch: pytest.MonkeyPatch, terminal: tuple[TextIO, int]) -> None:
     quiet = Progress(quiet=True, stream=terminal[0])
-    monkeypatch.setattr("fabric_jobs.cli.progress.sys.stderr", None)
+    monkeypatch.setattr("fabric_jobs.cli.terminal.activation.sys.stderr", None)
     for progress in (quiet, Progress()):
         progress.update([node("one")])
         progress.close()

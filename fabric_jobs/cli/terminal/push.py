@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from fabric_jobs.cli.printing import seconds
-from fabric_jobs.cli.progress import PLAIN_SECONDS
 from fabric_jobs.cli.quantities import bytes_text
+from fabric_jobs.cli.terminal.activation import PLAIN_SECONDS
+from fabric_jobs.cli.terminal.printing import seconds
 
 if TYPE_CHECKING:
     from fabric_jobs.images.push import Pushing

@@ -14,7 +14,7 @@ from typing import TextIO
 
 import pytest
 
-from fabric_jobs.cli.push_progress import PushProgress
+from fabric_jobs.cli.terminal.push import PushProgress
 from fabric_jobs.images.push import Layer, Pushing
 from fabric_jobs.workspace.publishing.images import PlannedImage
 
@@ -93,7 +93,7 @@ def test_elsewhere_beginning_and_end_are_told_and_once_what_went_wrong() -> None
 
 def test_elsewhere_it_is_told_now_and_then_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("fabric_jobs.cli.push_progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("fabric_jobs.cli.terminal.push.time.monotonic", lambda: now[0])
     stream = io.StringIO()
     progress = PushProgress([ONE], stream=stream)
     for step in (0.0, 4.0, 2.0, 1.0):
