@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
+from fabric_jobs import whole_file
 from fabric_jobs.errors import NotFound
 
 PACKAGE = Path(__file__).resolve().parent
@@ -39,9 +39,7 @@ def put_schemas(state_dir: Path) -> None:
         for kind in UPWARDS:
             target, content = directory / schema_file(kind).name, schema_file(kind).read_bytes()
             if not target.is_file() or target.read_bytes() != content:
-                partial = target.with_name(f"{target.name}.{os.getpid()}")
-                partial.write_bytes(content)
-                partial.replace(target)
+                whole_file.write(target, content, mode=whole_file.SHARED)
 
 
 def schema_file(kind: str) -> Path:

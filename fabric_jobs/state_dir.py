@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from fabric_jobs import whole_file
+
 ATTEMPT_VARIABLE = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # in the environment of whatever an attempt has started here
 SOCKET, SOCKETS = "owner.sock", "sockets"  # the file that tells in which directory the first one is
 SOCKET_PATH_LIMIT = 100  # bytes; the kernel's limit is 108, on some systems 104
@@ -233,10 +235,7 @@ def write_address(state_dir: Path, address: Address) -> None:
     """Publish an address, whole or not at all."""
     found = identity(state_dir)
     address = replace(address, directory=str(state_dir.absolute()), identity=list(found) if found else None)
-    partial = state_dir / f"owner.json.{os.getpid()}"
-    with open(partial, "w", opener=private_opener) as file:
-        json.dump(asdict(address), file)
-    partial.rename(state_dir / "owner.json")
+    whole_file.write(state_dir / "owner.json", json.dumps(asdict(address)))
 
 
 def read_address(state_dir: Path) -> Address | None:

@@ -15,6 +15,7 @@ FLOORS: dict[str, int] = {
     "states": 0,
     "clock": 0,
     "runtime": 0,
+    "whole_file": 0,
     "definitions": 1,
     "json_text": 1,
     "names": 1,

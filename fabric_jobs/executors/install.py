@@ -21,7 +21,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from fabric_jobs.executors import attempt_files, environments
+from fabric_jobs import whole_file
+from fabric_jobs.executors import environments
 from fabric_jobs.executors.environments import Environment
 from fabric_jobs.state_dir import MINE, private_opener
 
@@ -51,10 +52,7 @@ def say(attempt: Path, text: str) -> None:
     if not text:
         note.unlink(missing_ok=True)
         return
-    partial = attempt / f"{NOTE}.new"
-    with open(partial, "w", opener=private_opener) as file:
-        file.write(text)
-    partial.rename(note)
+    whole_file.write(note, text)
 
 
 def main() -> NoReturn:
@@ -131,7 +129,7 @@ def _build(environment: Environment, attempt: Path, building: int) -> None:
     (directory / "about").write_text(json.dumps({"python": version, "requirements": environment.summary}))
     pip = [sys.executable, "-P", "-m", "pip", "--python", inner]
     _run(attempt, building, "the requirements could not be installed", pip, [*PIP, "-r", str(environment.requirements)])
-    attempt_files.write(directory / "complete", str(directory))
+    whole_file.write(directory / "complete", str(directory), durable=True)
 
 
 def _run(attempt: Path, building: int, what: str, program: list[str], arguments: list[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from fabric_jobs import whole_file
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, InvalidInput, PlaceUnavailable
 
 # pip compiles every .py of a wheel, also those of templates and examples; what it leaves is nobody's source.
@@ -58,12 +59,7 @@ def replace_file(path: Path, content: bytes) -> None:
             target.write_bytes(content)  # a device or a pipe: there is nothing to replace
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            beside.write_bytes(content)
-            os.replace(beside, target)
-        finally:
-            beside.unlink(missing_ok=True)
+        whole_file.write(target, content, mode=whole_file.SHARED)
 
 
 @contextmanager

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from fabric_jobs import whole_file
 from fabric_jobs.docker import images
 from fabric_jobs.docker.engine import Engine
 from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
-from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.docker import describe, mounts
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import Unreadable, read_spec
@@ -46,7 +46,7 @@ def make(name: str, directory: Path, engine: Engine, reach: Reach, is_unwanted: 
     if hidden:
         remarks.append(MOVED.format(hidden=hidden, path=process.workspace, inside=mounts.WORKSPACE_INSIDE))
     if remarks:
-        attempt_files.write(directory / REMARKS, "\n".join(remarks))
+        whole_file.write(directory / REMARKS, "\n".join(remarks), durable=True)
     engine.create(name, describe.container(spec, image, directory / "files", around))
 
 

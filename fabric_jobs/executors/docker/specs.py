@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.executors import attempt_files
+from fabric_jobs import whole_file
 from fabric_jobs.executors.base import STREAMS, AttemptSpec, Limits, ProcessSpec
 
 FILE = "spec.json"
@@ -28,14 +28,14 @@ def write_spec(directory: Path, spec: AttemptSpec) -> None:
     for name, content in spec.files.items():
         (files / name).write_bytes(content)
         (files / name).chmod(0o644)
-        attempt_files.sync(files / name, files)
+        whole_file.sync(files / name, files)
     process = asdict(replace(spec.processes[0], shell=None))
     del process["shell"]  # a container does not have it, and it must not be on a disk
     process["directory"] = str(process["directory"] or "")
     process["environment"] = dict(process["environment"])
     text = json.dumps({"name": spec.name, "process": process, "files": list(spec.files)})
-    attempt_files.write(directory / FILE, text)
-    attempt_files.sync(directory.parent)
+    whole_file.write(directory / FILE, text, durable=True)
+    whole_file.sync(directory.parent)
 
 
 def read_spec(directory: Path) -> AttemptSpec:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fabric_jobs import whole_file
 from fabric_jobs.docker.engine import Container, Engine, Stream
 from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.errors import InvalidInput
@@ -198,8 +199,8 @@ class Steps:
         reason = STOPPED if (self._directory / "stopped").exists() and ended.reason != LOST else ended.reason
         self._index.forget(self._directory)
         # The container goes when its exit is written down, and with it what it has printed.
-        attempt_files.sync(*(path for stream in STREAMS if (path := self._directory / stream).exists()))
-        attempt_files.write(self._directory / "exit", json.dumps({"code": ended.code, "reason": reason}))
+        whole_file.sync(*(path for stream in STREAMS if (path := self._directory / stream).exists()))
+        whole_file.write(self._directory / "exit", json.dumps({"code": ended.code, "reason": reason}), durable=True)
         say(self._directory, "")
 
     def _reading(self, stream: Stream) -> Stream:

@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from fabric_jobs.executors import attempt_files
+from fabric_jobs import whole_file
 
 
 def is_one(directory: Path) -> bool:
@@ -47,7 +47,7 @@ def wait(directory: Path) -> None:
 
 def sync(directory: Path) -> None:
     """See to it that its exit code is on the disk."""
-    attempt_files.sync(directory / "exit", directory)
+    whole_file.sync(directory / "exit", directory)
 
 
 def group(directory: Path) -> int:

@@ -9,13 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.config_files import replace_file
+from fabric_jobs import whole_file
 from fabric_jobs.errors import InvalidDefinition, PlaceUnavailable, Problem
 from fabric_jobs.user_files import read_text
 
 LOCK_FILE = "fabric-jobs.lock"
 VERSION = 1
-COMMITTED = 0o666  # less the user's umask: it goes with the sources
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 IMAGE_KEYS = {"image", "tag", "digest"}
 RESTORE = "Take the file from version control, or delete it: publishing makes it anew"
@@ -88,7 +87,7 @@ def write_lock(root: Path, lock: Lock) -> None:
     """Replace the file, whole or not at all; raise PlaceUnavailable."""
     path = lock_file(root)
     try:
-        replace_file(path, lock.text(), COMMITTED)
+        whole_file.write(path, lock.text(), mode=whole_file.SHARED)
     except OSError as error:
         raise PlaceUnavailable(
             f"{path} cannot be written: {error.strerror}.",
