@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.common import arguments, environment, measure, report, workspace
 from fabric_jobs.images.building import build_command
 from fabric_jobs.images.docker_command import builder
-from fabric_jobs.workspace.build import BuildOptions, Target, plan
+from fabric_jobs.workspace.build import BuildOptions, PlannedBuild, plan
 from fabric_jobs.workspace.generate import generate_skill
 
 COMMAND = str(Path(sys.executable).parent / "fabric-jobs")
@@ -34,7 +34,7 @@ def write_skills(root: Path, prefix: str) -> str:
     return first
 
 
-def change(root: Path, name: str) -> Target:
+def change(root: Path, name: str) -> PlannedBuild:
     """Change a skill's program; return what is to be built."""
     program = root / "skills" / name / "actions" / name / "main.py"
     program.write_text(f"{program.read_text()}# {uuid.uuid4()}\n")

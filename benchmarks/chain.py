@@ -21,7 +21,7 @@ from benchmarks.common import (
 )
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.workspace import run as verbs
-from fabric_jobs.workspace.run import Target
+from fabric_jobs.workspace.run import EntryPoint
 from fabric_jobs.workspace.tree import Workspace
 
 PROGRAM = """
@@ -31,7 +31,7 @@ print(message["payload"] + 1)
 """
 
 
-def ours(root: Path, gateway: Gateway, target: Target, skills: int) -> float:
+def ours(root: Path, gateway: Gateway, target: EntryPoint, skills: int) -> float:
     """Return the milliseconds of one record."""
     started = time.perf_counter()
     activation_id = verbs.start(gateway, target, {"payload": 0}, root)

@@ -16,7 +16,7 @@ from fabric_jobs.cli.terminal.printing import show_rows
 
 if TYPE_CHECKING:
     from fabric_jobs.images.docker_command import Builder
-    from fabric_jobs.workspace.build import Row, Target
+    from fabric_jobs.workspace.build import BuildStatus, PlannedBuild
 
 ARGUMENTS_VARIABLE = "FABRIC_JOBS_BUILD_ARGS"
 NO_BASE = "[internal] load metadata for "  # the step that looks for a base image
@@ -99,7 +99,7 @@ def build_workspace(root: Path, skill: str | None = None, *, quiet: bool = False
     _raise_failures(rows, root)
 
 
-def _build(targets: Sequence[Target], builder: Callable[[], Builder], *, quiet: bool) -> tuple[Row, ...]:
+def _build(targets: Sequence[PlannedBuild], builder: Callable[[], Builder], *, quiet: bool) -> tuple[BuildStatus, ...]:
     from fabric_jobs.cli.terminal.build import BuildProgress
     from fabric_jobs.workspace.build import carry_out
 
@@ -110,7 +110,7 @@ def _build(targets: Sequence[Target], builder: Callable[[], Builder], *, quiet: 
         progress.close()
 
 
-def _print_commands(targets: Sequence[Target], builder: Callable[[], Builder]) -> None:
+def _print_commands(targets: Sequence[PlannedBuild], builder: Callable[[], Builder]) -> None:
     from fabric_jobs.errors import PlaceUnavailable
     from fabric_jobs.images.building import build_command
     from fabric_jobs.images.docker_command import USUAL
@@ -124,7 +124,7 @@ def _print_commands(targets: Sequence[Target], builder: Callable[[], Builder]) -
         click.echo(" ".join([*variables, shlex.join(build_command(target.build, found))]))
 
 
-def _shown(row: Row, output: str) -> dict[str, Any]:
+def _shown(row: BuildStatus, output: str) -> dict[str, Any]:
     """Return what is printed of an image."""
     target = row.target
     shown: dict[str, Any] = {
@@ -137,7 +137,7 @@ def _shown(row: Row, output: str) -> dict[str, Any]:
     return {**shown, "platform": target.build.platform} if target.build.platform else shown
 
 
-def _conclude(rows: Sequence[Row], folder: Path | None) -> None:
+def _conclude(rows: Sequence[BuildStatus], folder: Path | None) -> None:
     """Say what to do next; raise RunFailed when an image was not built."""
     _raise_failures(rows, folder)
     if rows:
@@ -145,7 +145,7 @@ def _conclude(rows: Sequence[Row], folder: Path | None) -> None:
         click.echo(f"Next: {shlex.join(['fabric-jobs', 'workspaces', 'publish', *more])}", err=True)
 
 
-def _raise_failures(rows: Sequence[Row], folder: Path | None) -> None:
+def _raise_failures(rows: Sequence[BuildStatus], folder: Path | None) -> None:
     from fabric_jobs.cli.terminal.build import label
     from fabric_jobs.errors import RunFailed
 

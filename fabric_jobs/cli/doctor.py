@@ -12,7 +12,7 @@ from fabric_jobs.cli import options
 from fabric_jobs.cli.terminal.printing import show
 
 if TYPE_CHECKING:
-    from fabric_jobs.doctor import Finding, Place
+    from fabric_jobs.doctor import Finding, Scope
 
 SICK = 5  # the exit code when there is a problem
 COLORS = {"ok": "green", "fixed": "green", "warning": "yellow", "problem": "red"}
@@ -41,7 +41,7 @@ def command(ctx: click.Context, fix: bool, output: str, workspace: Path | None, 
     from fabric_jobs.doctor import examine
 
     found = []
-    for finding in examine(_place(workspace, state_dir, fix)):
+    for finding in examine(_scope(workspace, state_dir, fix)):
         found.append(finding)
         if output == "table":
             _print(finding)
@@ -54,8 +54,8 @@ def command(ctx: click.Context, fix: bool, output: str, workspace: Path | None, 
         ctx.exit(SICK)
 
 
-def _place(workspace: Path | None, state_dir: Path | None, fix: bool) -> Place:
-    from fabric_jobs.doctor import Place
+def _scope(workspace: Path | None, state_dir: Path | None, fix: bool) -> Scope:
+    from fabric_jobs.doctor import Scope
     from fabric_jobs.errors import NotFound
 
     try:
@@ -65,7 +65,7 @@ def _place(workspace: Path | None, state_dir: Path | None, fix: bool) -> Place:
     state = state_dir.absolute() if state_dir is not None else None
     if state is None and root is not None:
         state = options.state_dir_of(None, root)
-    return Place(workspace=root, state_dir=state, missing=missing, remote=options.remote_given(), fix=fix)
+    return Scope(workspace=root, state_dir=state, missing=missing, remote=options.remote_given(), fix=fix)
 
 
 def _print(finding: Finding) -> None:

@@ -12,7 +12,7 @@ from fabric_jobs.cli import options
 from fabric_jobs.cli.terminal.printing import show, show_rows
 
 if TYPE_CHECKING:
-    from fabric_jobs.workspace.publishing.plan import Plan, Planned
+    from fabric_jobs.workspace.publishing.plan import Planned, Publication
     from fabric_jobs.workspace.publishing.publish import Published
 
 COLUMNS = {"KIND": "kind", "NAME": "name", "STATE": "state", "VERSION": "version", "PUSH": "push", "IMAGE": "image"}
@@ -70,7 +70,7 @@ def command(
     _conclude(plan, pushed, published, folder)
 
 
-def _push(plan: Plan, *, quiet: bool) -> Plan:
+def _push(plan: Publication, *, quiet: bool) -> Publication:
     from fabric_jobs.cli.terminal.push import PushProgress
     from fabric_jobs.workspace.publishing.publish import push_images
 
@@ -81,13 +81,15 @@ def _push(plan: Plan, *, quiet: bool) -> Plan:
         progress.close()
 
 
-def _warn(plan: Plan) -> None:
+def _warn(plan: Publication) -> None:
     for kind, files in plan.left_out:
         what = "1 file is" if files == 1 else f"{files:,} files are"
         click.echo(f"Warning: {what} left out of {kind}/: the gateway has no {kind} yet.", err=True)
 
 
-def _print(plan: Plan, pushed: Plan, published: Sequence[Published], output: str, *, dry_run: bool = False) -> None:
+def _print(
+    plan: Publication, pushed: Publication, published: Sequence[Published], output: str, *, dry_run: bool = False
+) -> None:
     """Print what was planned, and what became of it; `plan` knows what had to be pushed, `pushed` the digests."""
     if output == "table":
         show_rows([row for one in published for row in _rows(one, dry_run=dry_run)], COLUMNS, output, empty="")
@@ -131,7 +133,7 @@ def _images(planned: Planned) -> list[dict[str, Any]]:
     ]
 
 
-def _has_changed(plan: Plan, pushed: Plan, published: Sequence[Published]) -> bool:
+def _has_changed(plan: Publication, pushed: Publication, published: Sequence[Published]) -> bool:
     from fabric_jobs.workspace.publishing.publish import UNCHANGED
 
     is_locked_anew = pushed.new_lock() != plan.lock if pushed is not plan else False
@@ -140,7 +142,7 @@ def _has_changed(plan: Plan, pushed: Plan, published: Sequence[Published]) -> bo
     )
 
 
-def _conclude(plan: Plan, pushed: Plan, published: Sequence[Published], folder: Path | None) -> None:
+def _conclude(plan: Publication, pushed: Publication, published: Sequence[Published], folder: Path | None) -> None:
     from fabric_jobs.workspace.payload import sample_of
     from fabric_jobs.workspace.publishing.lock_file import lock_file
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fabric_jobs.doctor import attempts, database, directory, installation, outside, owner, remote
-from fabric_jobs.doctor.finding import PROBLEM, Check, Finding, Place
+from fabric_jobs.doctor.finding import PROBLEM, Check, Finding, Scope
 from fabric_jobs.errors import FabricJobsError
 
-__all__ = ["Finding", "Place", "examine"]
+__all__ = ["Finding", "Scope", "examine"]
 
 STATE, DATABASE = "state directory", "database"
 
@@ -36,24 +36,24 @@ CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
 )
 
 
-def examine(place: Place) -> Iterator[Finding]:
+def examine(scope: Scope) -> Iterator[Finding]:
     """Yield what every check finds; a check that needs what is not well is left out."""
     sick: set[str] = set()
     for name, check, needs in CHECKS:
         if sick.intersection(needs):
             continue
-        for finding in _carefully(name, check, place):
+        for finding in _carefully(name, check, scope):
             if finding.level == PROBLEM:
                 sick.add(name)
             yield finding
-        if name == STATE and place.state_dir is None:
+        if name == STATE and scope.state_dir is None:
             sick.add(STATE)
 
 
-def _carefully(name: str, check: Check, place: Place) -> Iterator[Finding]:
+def _carefully(name: str, check: Check, scope: Scope) -> Iterator[Finding]:
     """What a check stumbles over is a finding too."""
     try:
-        yield from check(place)
+        yield from check(scope)
     except FabricJobsError as error:
         yield Finding(check=name, level=PROBLEM, message=error.message, hint=error.hint)
     except (OSError, ValueError, TypeError) as error:  # TypeError: an owner.json of rubbish

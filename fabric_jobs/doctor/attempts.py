@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fabric_jobs import state_dir as places
-from fabric_jobs.doctor.finding import NOTE, OK, WARNING, Finding, Place, repaired
+from fabric_jobs.doctor.finding import NOTE, OK, WARNING, Finding, Scope, repaired
 from fabric_jobs.executors.local import LocalExecutor
 from fabric_jobs.store.audit import attempt_names
 
 
-def leftovers(place: Place) -> Iterator[Finding]:
+def leftovers(scope: Scope) -> Iterator[Finding]:
     """Every directory belongs to a task."""
-    assert place.state_dir is not None
-    root, database = places.attempts_dir(place.state_dir), places.database_file(place.state_dir)
+    assert scope.state_dir is not None
+    root, database = places.attempts_dir(scope.state_dir), places.database_file(scope.state_dir)
     # First the directories, then the rows: a row is there before its directory.
     found = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     if not database.exists():
@@ -32,7 +32,7 @@ def leftovers(place: Place) -> Iterator[Finding]:
         yield Finding(check="attempts", level=OK, message=f"{len(found):,}, all of known tasks")
         return
     yield repaired(
-        place,
+        scope,
         Finding(
             check="attempts",
             level=WARNING,
@@ -42,7 +42,7 @@ def leftovers(place: Place) -> Iterator[Finding]:
         lambda: _remove(root, unknown),
         "They are removed.",
     )
-    running = [name for name in unknown if (root / name).exists()] if place.fix else []
+    running = [name for name in unknown if (root / name).exists()] if scope.fix else []
     if running:
         yield Finding(
             check="attempts", level=NOTE, message=f"{len(running):,} of these still run, and stay: {running[0]}."

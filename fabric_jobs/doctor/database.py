@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fabric_jobs import state_dir as places
-from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, Finding, Place
+from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, Finding, Scope
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.store.audit import quick_check
 from fabric_jobs.store.connection import schema_steps
@@ -16,10 +16,10 @@ QUICK_BYTES = 1 << 30  # a larger one takes too long to read for a look in passi
 DAMAGED = "Keep a copy of the directory as it is, and go on with a backup; or begin anew with another --state-dir."
 
 
-def pages(place: Place) -> Iterator[Finding]:
+def pages(scope: Scope) -> Iterator[Finding]:
     """Look at the database's pages and its version."""
-    assert place.state_dir is not None
-    path = places.database_file(place.state_dir)
+    assert scope.state_dir is not None
+    path = places.database_file(scope.state_dir)
     if not path.exists():
         yield Finding(check="database", level=NOTE, message="There is none yet.")
         return

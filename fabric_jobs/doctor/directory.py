@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fabric_jobs import state_dir as places
-from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding, Place, repaired
+from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding, Scope, repaired
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.store.audit import try_wal
 
@@ -26,20 +26,20 @@ LITTLE_FILES, NO_FILES = 10_000, 100
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def workspace(place: Place) -> Iterator[Finding]:
+def workspace(scope: Scope) -> Iterator[Finding]:
     """There is a workspace."""
-    if place.workspace is None:
-        yield Finding(check="workspace", level=NOTE, message=place.missing, hint="Name one with --workspace.")
+    if scope.workspace is None:
+        yield Finding(check="workspace", level=NOTE, message=scope.missing, hint="Name one with --workspace.")
         return
-    yield Finding(check="workspace", level=OK, message=str(place.workspace))
+    yield Finding(check="workspace", level=OK, message=str(scope.workspace))
 
 
-def state_directory(place: Place) -> Iterator[Finding]:
+def state_directory(scope: Scope) -> Iterator[Finding]:
     """It is a directory that its user, and nobody else, can use."""
-    if place.state_dir is None:
+    if scope.state_dir is None:
         yield Finding(check="state directory", level=NOTE, message="Not looked at, since there is no workspace.")
         return
-    path = place.state_dir
+    path = scope.state_dir
     there = next(item for item in (path, *path.parents) if os.path.lexists(item))
     may = os.access(there, os.R_OK | os.W_OK | os.X_OK)
     if there != path and there.is_dir() and may:
@@ -61,10 +61,10 @@ def state_directory(place: Place) -> Iterator[Finding]:
             hint="Make it writable, or name another one with --state-dir.",
         )
         return
-    yield from _rights(place, path)
+    yield from _rights(scope, path)
 
 
-def _rights(place: Place, path: Path) -> Iterator[Finding]:
+def _rights(scope: Scope, path: Path) -> Iterator[Finding]:
     address = path / "owner.json"
     well = True
     for item, mode in ((path, 0o700), (address, 0o600)):
@@ -72,7 +72,7 @@ def _rights(place: Place, path: Path) -> Iterator[Finding]:
             continue
         well = False
         yield repaired(
-            place,
+            scope,
             Finding(
                 check="state directory",
                 level=WARNING,
@@ -86,9 +86,9 @@ def _rights(place: Place, path: Path) -> Iterator[Finding]:
         yield Finding(check="state directory", level=OK, message=f"{path}, for this user only")
 
 
-def file_system(place: Place) -> Iterator[Finding]:
+def file_system(scope: Scope) -> Iterator[Finding]:
     """Locks and the database really work there."""
-    path = _nearest(_state_dir(place))
+    path = _nearest(_state_dir(scope))
     kind = _kind(path)
     with _probe(path) as probe:
         _try_lock(probe)
@@ -104,11 +104,11 @@ def file_system(place: Place) -> Iterator[Finding]:
     yield Finding(check="file system", level=OK, message=f"{kind or 'its kind is not known'}; locks and database work")
 
 
-def socket_file(place: Place) -> Iterator[Finding]:
+def socket_file(scope: Scope) -> Iterator[Finding]:
     """The Unix socket can be made where it belongs."""
-    path = places.socket_path(_state_dir(place))
+    path = places.socket_path(_state_dir(scope))
     where = _nearest(path.parent)
-    is_elsewhere = path.parent != _state_dir(place)
+    is_elsewhere = path.parent != _state_dir(scope)
     if is_elsewhere and where == path.parent and where.stat().st_uid != os.getuid():
         yield Finding(
             check="socket",
@@ -117,7 +117,7 @@ def socket_file(place: Place) -> Iterator[Finding]:
             hint="Name a shorter --state-dir, or set TMPDIR.",
         )
         return
-    with _probe(where if is_elsewhere else _nearest(_state_dir(place))) as probe:
+    with _probe(where if is_elsewhere else _nearest(_state_dir(scope))) as probe:
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         here = os.open(probe, os.O_RDONLY)
         try:  # by a short name: the one that an owner uses is as long as it may be
@@ -126,13 +126,13 @@ def socket_file(place: Place) -> Iterator[Finding]:
             os.close(here)
             bound.close()
     length = len(os.fsencode(path))
-    why = f", since {_state_dir(place)} is too long for one" if is_elsewhere else ""
+    why = f", since {_state_dir(scope)} is too long for one" if is_elsewhere else ""
     yield Finding(check="socket", level=OK, message=f"{path} ({length} of {places.SOCKET_PATH_LIMIT} bytes){why}")
 
 
-def disk(place: Place) -> Iterator[Finding]:
+def disk(scope: Scope) -> Iterator[Finding]:
     """There is room for bytes and for files."""
-    path = _nearest(_state_dir(place))
+    path = _nearest(_state_dir(scope))
     free = shutil.disk_usage(path).free
     files = os.statvfs(path)
     left = files.f_favail if files.f_files else LITTLE_FILES  # some file systems do not count
@@ -152,9 +152,9 @@ def disk(place: Place) -> Iterator[Finding]:
     )
 
 
-def _state_dir(place: Place) -> Path:
-    assert place.state_dir is not None
-    return place.state_dir
+def _state_dir(scope: Scope) -> Path:
+    assert scope.state_dir is not None
+    return scope.state_dir
 
 
 def _nearest(path: Path) -> Path:

@@ -26,7 +26,7 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Scope:
     """What is looked at."""
 
     workspace: Path | None  # None: there is none here
@@ -36,12 +36,12 @@ class Place:
     fix: bool = False  # do what can be done
 
 
-Check = Callable[[Place], Iterator[Finding]]
+Check = Callable[[Scope], Iterator[Finding]]
 
 
-def repaired(place: Place, found: Finding, act: Callable[[], None], did: str) -> Finding:
+def repaired(scope: Scope, found: Finding, act: Callable[[], None], did: str) -> Finding:
     """Return a finding, or, when things are to be fixed, what became of it; `did` says it in words."""
-    if not place.fix:
+    if not scope.fix:
         return Finding(
             check=found.check,
             level=found.level,

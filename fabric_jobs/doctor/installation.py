@@ -12,13 +12,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import fabric_jobs
-from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding, Place
+from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding, Scope
 
 OLDEST = (3, 11)
 COMMANDS = ("fabric-jobs", "fj")
 
 
-def python(place: Place) -> Iterator[Finding]:
+def python(scope: Scope) -> Iterator[Finding]:
     """The interpreter is new enough."""
     version = platform.python_version()
     if sys.version_info < OLDEST:
@@ -32,7 +32,7 @@ def python(place: Place) -> Iterator[Finding]:
     yield Finding(check="python", level=OK, message=f"Python {version}, {sys.executable}")
 
 
-def environment(place: Place) -> Iterator[Finding]:
+def environment(scope: Scope) -> Iterator[Finding]:
     """Environments can be made here, and packages installed."""
     missing = [name for name in ("venv", "ensurepip", "pip") if find_spec(name) is None]
     kind = "a virtual environment" if sys.prefix != sys.base_prefix else "no virtual environment"
@@ -47,7 +47,7 @@ def environment(place: Place) -> Iterator[Finding]:
     yield Finding(check="environment", level=OK, message=f"{kind} in {sys.prefix}; venv, ensurepip and pip are there")
 
 
-def package(place: Place) -> Iterator[Finding]:
+def package(scope: Scope) -> Iterator[Finding]:
     """It is installed once, and the commands of the shell are those of this installation."""
     found = {str(item.locate_file("")): item.version for item in metadata.distributions(name="fabric-jobs")}
     version = fabric_jobs.__version__

@@ -8,12 +8,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from fabric_jobs.doctor.finding import NOTE, OK, Finding, Place
+from fabric_jobs.doctor.finding import NOTE, OK, Finding, Scope
 
 SECONDS = 5.0
 
 
-def git(place: Place) -> Iterator[Finding]:
+def git(scope: Scope) -> Iterator[Finding]:
     """Templates from elsewhere come with git."""
     path = shutil.which("git")
     if path is None:
@@ -22,7 +22,7 @@ def git(place: Place) -> Iterator[Finding]:
     yield Finding(check="git", level=OK, message=path)
 
 
-def docker(place: Place) -> Iterator[Finding]:
+def docker(scope: Scope) -> Iterator[Finding]:
     """A Docker Engine answers."""
     if shutil.which("docker") is None:
         has_engine = os.environ.get("DOCKER_HOST") or Path("/var/run/docker.sock").exists()
@@ -36,7 +36,7 @@ def docker(place: Place) -> Iterator[Finding]:
     yield Finding(check="docker", level=OK, message=f"engine {said}")
 
 
-def kubernetes(place: Place) -> Iterator[Finding]:
+def kubernetes(scope: Scope) -> Iterator[Finding]:
     """A cluster answers."""
     config = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     has_config = any(os.path.isfile(part) for part in config.split(os.pathsep))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import fabric_jobs
 from fabric_jobs import state_dir as places
-from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding, Place, repaired
+from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding, Scope, repaired
 from fabric_jobs.errors import UNFORESEEN
 from fabric_jobs.runtime.fabric_skill.http import Connection, Disconnected
 from fabric_jobs.settings import SLOTS_PER_CPU, Settings
@@ -24,9 +24,9 @@ ANSWER_SECONDS = 5.0
 LOG_BYTES = 1 << 20  # of the end of the owner's log
 
 
-def lock(place: Place) -> Iterator[Finding]:
+def lock(scope: Scope) -> Iterator[Finding]:
     """Nobody holds it, and nothing is left of an owner; or an owner does."""
-    state_dir = _state_dir(place)
+    state_dir = _state_dir(scope)
     with _locked(places.lock_file(state_dir)) as is_free:
         if not is_free:
             address = places.read_address(state_dir)
@@ -36,7 +36,7 @@ def lock(place: Place) -> Iterator[Finding]:
         left = [path for path in (state_dir / "owner.json", places.socket_path(state_dir)) if os.path.lexists(path)]
         for path in left:
             yield repaired(
-                place,
+                scope,
                 Finding(
                     check="owner",
                     level=WARNING,
@@ -50,9 +50,9 @@ def lock(place: Place) -> Iterator[Finding]:
             yield Finding(check="owner", level=OK, message="none runs; a command that needs one starts it")
 
 
-def gateway(place: Place) -> Iterator[Finding]:
+def gateway(scope: Scope) -> Iterator[Finding]:
     """A living owner answers, and knows its token; one that is starting or ending has some seconds for that."""
-    state_dir = _state_dir(place)
+    state_dir = _state_dir(scope)
     deadline = time.monotonic() + ANSWER_SECONDS
     while not _is_free(places.lock_file(state_dir)):
         found = _look(state_dir)
@@ -85,10 +85,10 @@ def _look(state_dir: Path) -> Finding:
     return Finding(check="gateway", level=OK, message=f"{address.url} answers, and takes the token")
 
 
-def room(place: Place) -> Iterator[Finding]:
+def room(scope: Scope) -> Iterator[Finding]:
     """How much runs at a time: what the owner says, else what the next one here would have."""
-    address = places.read_address(_state_dir(place))
-    if address is not None and not _is_free(places.lock_file(_state_dir(place))):
+    address = places.read_address(_state_dir(scope))
+    if address is not None and not _is_free(places.lock_file(_state_dir(scope))):
         found = _metrics(address)
         slots = {name: (found.get(f'slots_busy{{place="{name}"}}', 0), count) for name, count in _slots(found).items()}
         shown = [f"{name} {busy:.0f} of {count:.0f} slots" for name, (busy, count) in slots.items()]
@@ -97,7 +97,7 @@ def room(place: Place) -> Iterator[Finding]:
         shown.append(f"{run:.0f} of {most:.0f} activations run, {waiting:.0f} wait")
         yield Finding(check="room", level=OK, message="; ".join(shown))
         return
-    settings = Settings(state_dir=_state_dir(place))
+    settings = Settings(state_dir=_state_dir(scope))
     shown = [f"{name} {settings.slots_in(name)} slots" for name in SLOTS_PER_CPU]
     yield Finding(check="room", level=OK, message="; ".join([*shown, f"{settings.activations} activations at a time"]))
 
@@ -121,9 +121,9 @@ def _metrics(address: Address) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
-def errors(place: Place) -> Iterator[Finding]:
+def errors(scope: Scope) -> Iterator[Finding]:
     """No owner has met an error of its own; its log tells of the last ones."""
-    path = places.log_file(_state_dir(place))
+    path = places.log_file(_state_dir(scope))
     if not path.is_file():
         return
     with path.open("rb") as file:
@@ -138,9 +138,9 @@ def errors(place: Place) -> Iterator[Finding]:
         )
 
 
-def port(place: Place) -> Iterator[Finding]:
+def port(scope: Scope) -> Iterator[Finding]:
     """The port that jobs know is the owner's, or free for it."""
-    state_dir = _state_dir(place)
+    state_dir = _state_dir(scope)
     path = places.database_file(state_dir)
     kept = setting(path, "port") if path.exists() else None
     if kept is None or not kept.isdecimal():
@@ -164,9 +164,9 @@ def port(place: Place) -> Iterator[Finding]:
         yield Finding(check="port", level=OK, message=f"{kept}, free")
 
 
-def _state_dir(place: Place) -> Path:
-    assert place.state_dir is not None
-    return place.state_dir
+def _state_dir(scope: Scope) -> Path:
+    assert scope.state_dir is not None
+    return scope.state_dir
 
 
 @contextmanager

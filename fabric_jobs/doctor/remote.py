@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import fabric_jobs
 from fabric_jobs.client.remote import RemoteConnection
-from fabric_jobs.doctor.finding import OK, PROBLEM, WARNING, Finding, Place
+from fabric_jobs.doctor.finding import OK, PROBLEM, WARNING, Finding, Scope
 from fabric_jobs.runtime.fabric_skill.http import Disconnected
 
 CHECK = "remote gateway"
@@ -17,9 +17,9 @@ ADDRESS = "Check the address; on its machine `fabric-jobs serve` has to run."
 TOKEN = "Give its token with --token or in the profile; it is in owner.json of the gateway's state directory."
 
 
-def gateway(place: Place) -> Iterator[Finding]:
+def gateway(scope: Scope) -> Iterator[Finding]:
     """The gateway that --profile or --url names can be used; nothing is said where none is named."""
-    remote = place.remote
+    remote = scope.remote
     if remote is None:
         return
     remote.check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fabric_jobs.documents.nodes import MAX_DEPTH, Document, Node, Place, broken, too_deep
+from fabric_jobs.documents.nodes import MAX_DEPTH, Document, Node, Position, broken, too_deep
 from fabric_jobs.documents.scalars import resolve
 from fabric_jobs.errors import Problem
 
@@ -31,7 +31,7 @@ class Composer:
 
     def document(self) -> Document:
         """Return the only document; call it once. Raise InvalidDefinition where there is none that can be read."""
-        node = Node(value=None, place=Place(1, 1))
+        node = Node(value=None, place=Position(1, 1))
         self._next()  # the start of the stream
         if self._next()[0] == "DocumentStart":
             node = self._node(*self._next(), depth=0)
@@ -91,7 +91,7 @@ class Composer:
 
     def _mapping(self, event: Any, depth: int) -> Node:
         items: dict[str, Node] = {}
-        keys: dict[str, Place] = {}
+        keys: dict[str, Position] = {}
         merged: list[Node] = []
         while (inner := self._next())[0] != "MappingEnd":
             key = self._node(*inner, depth=depth + 1)
@@ -107,7 +107,7 @@ class Composer:
             keys = source.keys | keys
         return Node(value=items, place=_place(event), keys=keys)
 
-    def _is_key(self, key: Node, known: dict[str, Place]) -> bool:
+    def _is_key(self, key: Node, known: dict[str, Position]) -> bool:
         if not isinstance(key.value, str):
             self._problem(key.place, "a key has to be text; put it in quotes")
             return False
@@ -132,12 +132,12 @@ class Composer:
             message = f"the document holds more than {MAX_NODES:,} values; a definition never does"
             raise broken(self._file, _place(event), message)
 
-    def _problem(self, place: Place, message: str) -> None:
+    def _problem(self, place: Position, message: str) -> None:
         self._problems.append(Problem(file=self._file, line=place.line, column=place.column, path="", message=message))
 
 
-def _place(event: Any) -> Place:
-    return Place(event.start_mark.line + 1, event.start_mark.column + 1)
+def _place(event: Any) -> Position:
+    return Position(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
 def _measure(node: Node) -> tuple[int, int]:

@@ -12,14 +12,14 @@ MAX_DEPTH = 100  # no definition nests deeper; a bomb of brackets ends here and 
 Scalar: TypeAlias = "str | int | float | bool | None"
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """A position in a text, counted from 1; 0 and 0 where there is no text."""
 
     line: int
     column: int
 
 
-NO_PLACE = Place(0, 0)
+NO_PLACE = Position(0, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,8 +27,8 @@ class Node:
     """One value of a document and where it stands."""
 
     value: dict[str, Node] | list[Node] | Scalar
-    place: Place = NO_PLACE
-    keys: dict[str, Place] = field(default_factory=dict)  # of a mapping from text: where each key stands
+    place: Position = NO_PLACE
+    keys: dict[str, Position] = field(default_factory=dict)  # of a mapping from text: where each key stands
     written: str = ""  # of a number or a boolean from text: its spelling, such as 1.10
 
     def plain(self) -> Any:
@@ -39,7 +39,7 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
-    def locate(self, *steps: str | int) -> Place:
+    def locate(self, *steps: str | int) -> Position:
         """Return the place of what `steps` (keys and indexes) lead to, or of the last thing on the way there."""
         return self.follow(*steps)[0].place
 
@@ -92,12 +92,12 @@ def _node(value: Any, depth: int) -> Node:
     return Node(value=value)
 
 
-def broken(file: str, place: Place, message: str) -> InvalidDefinition:
+def broken(file: str, place: Position, message: str) -> InvalidDefinition:
     """Return the error of a file that cannot be read as a document at all."""
     return InvalidDefinition((Problem(file=file, line=place.line, column=place.column, path="", message=message),))
 
 
-def too_deep(file: str, place: Place) -> InvalidDefinition:
+def too_deep(file: str, place: Position) -> InvalidDefinition:
     """Return the error of a document that nests too deeply."""
     return broken(file, place, f"the document nests deeper than {MAX_DEPTH} levels; a definition never does")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from fabric_jobs.documents.nodes import Document, Node, Place, step_path
+from fabric_jobs.documents.nodes import Document, Node, Position, step_path
 from fabric_jobs.errors import InvalidDefinition, Problem
 from fabric_jobs.names import DEFINED_NAME, nearest
 
@@ -55,7 +55,7 @@ class Reader:
 
     # -- what is wrong --------------------------------------------------------------------------
 
-    def error(self, message: str, *steps: str | int, place: Place | None = None, level: str = "error") -> None:
+    def error(self, message: str, *steps: str | int, place: Position | None = None, level: str = "error") -> None:
         """Note what is wrong with the value that `steps` lead to from here, or with the last thing on the way there."""
         node, found = self.node.follow(*steps)
         where = place or node.place

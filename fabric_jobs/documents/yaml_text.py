@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from fabric_jobs.documents.composer import Composer
-from fabric_jobs.documents.nodes import Document, Place, broken
+from fabric_jobs.documents.nodes import Document, Position, broken
 
 SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 NOT_PLAIN = re.compile(r"[^\t\n\r\x20-\x7e]")
@@ -44,10 +44,10 @@ def read(text: str, file: str) -> Document:
         return Composer(yaml.parse(_json_as_yaml(text), Loader=loader), file).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
+        place = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
         raise broken(file, place, _tab_at(text, place) or _in_plain_words(error.problem or "")) from None
     except ValueError as error:  # the parser without libyaml, for an escape that is no character
-        raise broken(file, Place(1, 1), _in_plain_words(str(error))) from None
+        raise broken(file, Position(1, 1), _in_plain_words(str(error))) from None
 
 
 def _json_as_yaml(text: str) -> str:
@@ -62,7 +62,7 @@ def _join_surrogates(match: re.Match[str]) -> str:
     return match[1] + pair.encode("utf-16", "surrogatepass").decode("utf-16")
 
 
-def _tab_at(text: str, place: Place) -> str:
+def _tab_at(text: str, place: Position) -> str:
     """Return what to say where a tab is at a place, of which the parsers speak in different words; nothing where none is."""
     line = "".join(text.splitlines()[place.line - 1 : place.line])
     if line[place.column - 1 : place.column] != "\t" and "\t" not in line[: len(line) - len(line.lstrip())]:
@@ -75,6 +75,6 @@ def _in_plain_words(problem: str) -> str:
     return "the file is not YAML: " + next((words for sign, words in PLAIN_WORDS if sign in problem), problem)
 
 
-def _place_at(text: str, offset: int) -> Place:
+def _place_at(text: str, offset: int) -> Position:
     before = text[:offset]
-    return Place(before.count("\n") + 1, offset - before.rfind("\n"))
+    return Position(before.count("\n") + 1, offset - before.rfind("\n"))

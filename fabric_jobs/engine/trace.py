@@ -117,7 +117,9 @@ class Tracer:
                 found.setdefault(channel, set()).add(offset)
         return found
 
-    def _origins(self, row: trace.Row, task: Task | None, source: str, wanted: Offsets) -> Iterator[tuple[int, int]]:
+    def _origins(
+        self, row: trace.TraceRow, task: Task | None, source: str, wanted: Offsets
+    ) -> Iterator[tuple[int, int]]:
         if row.parents == ALL:
             for channel in self._into(source):
                 yield from ((channel.channel_id, offset) for offset in range(channel.next_offset))
@@ -144,7 +146,7 @@ class Tracer:
                     found.setdefault(channel.channel_id, set()).update(made)
         return found
 
-    def _made(self, row: trace.Row, channel_id: int, offsets: Offsets) -> Iterable[int]:
+    def _made(self, row: trace.TraceRow, channel_id: int, offsets: Offsets) -> Iterable[int]:
         if row.parents == ALL:
             return range(row.first_offset, row.end)
         if row.parents:

@@ -24,7 +24,7 @@ LAST_EVENT_HEADER = "last-event-id"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class EventQuery:
     """Which events somebody wants."""
 
     project_id: str
@@ -47,7 +47,7 @@ async def list_events(request: Request) -> Response:
     activation_id = request.query_params.get("activationId") or None
     if activation_id is not None:
         activation_id = find_activation(request, project_id, activation_id).activation_id
-    wanted = Wanted(project_id=project_id, activation_id=activation_id, after=_after(request))
+    wanted = EventQuery(project_id=project_id, activation_id=activation_id, after=_after(request))
     seconds = number_of(request, "wait", 0, high=FOLLOW_SECONDS)
     if STREAM in request.headers.get("accept", "") and request.method == "GET":
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -60,7 +60,7 @@ async def list_events(request: Request) -> Response:
             return Json({"success": True, "events": [event_json(event) for event in found]})
 
 
-async def _stream(parts: Parts, wanted: Wanted) -> AsyncIterator[bytes]:
+async def _stream(parts: Parts, wanted: EventQuery) -> AsyncIterator[bytes]:
     yield b": events\n\n"  # so that the headers leave at once
     while not parts.live.closing:
         found = wanted.found(parts)

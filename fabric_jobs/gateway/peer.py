@@ -23,7 +23,7 @@ FOUND = struct.Struct("=4x48x12xII")  # user, inode
 MAPPED = bytes(10) + b"\xff\xff"  # how an IPv4 address begins as one of IPv6
 
 
-class Gone(Exception):
+class PeerGone(Exception):
     """The other side has closed its socket, and the kernel has forgotten whose it was."""
 
 
@@ -42,7 +42,7 @@ class Peer:
         if self._may_act is None:
             try:
                 self._may_act = self._is_door or self._look()
-            except (OSError, Gone):
+            except (OSError, PeerGone):
                 self._may_act = False
         return self._may_act
 
@@ -70,7 +70,7 @@ def user_of(theirs: End, ours: End) -> int | None:
         return None
     user, inode = found
     if not inode:
-        raise Gone
+        raise PeerGone
     return user
 
 

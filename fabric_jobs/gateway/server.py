@@ -18,7 +18,7 @@ from fabric_jobs.gateway.app import make_app
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.protocol import GuardedProtocol, Limits, guard, guarded
 from fabric_jobs.store import activations, tasks
-from fabric_jobs.upkeep import Wanted
+from fabric_jobs.upkeep import Criteria
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,9 @@ class Server:
         wanted = None
         if settings.retain_days is not None or settings.retain_bytes is not None:
             days = settings.retain_days
-            wanted = Wanted(older_than_seconds=None if days is None else days * 86_400, max_bytes=settings.retain_bytes)
+            wanted = Criteria(
+                older_than_seconds=None if days is None else days * 86_400, max_bytes=settings.retain_bytes
+            )
         await asyncio.sleep(SOON_SECONDS)
         while True:
             try:

@@ -16,7 +16,7 @@ from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.gateway.json_response import Json, object_of
 from fabric_jobs.gateway.parts import flag_of, milliseconds, number_of, over_tcp, parts_of, project_of, whole_of
 from fabric_jobs.store import activations
-from fabric_jobs.upkeep import Backup, BackupWanted, Choice, Wanted
+from fabric_jobs.upkeep import Backup, BackupWanted, Candidate, Criteria
 
 SLICE_SECONDS = 2.0  # a call deletes for so long; who wants more calls again
 WAIT_SECONDS = 60.0
@@ -76,7 +76,7 @@ async def choose_prunable(request: Request) -> Response:
     """Answer with the activations that are to go, oldest first; nothing is deleted."""
     upkeep, project_id = parts_of(request).upkeep, project_of(request)
     query = request.query_params
-    wanted = Wanted(
+    wanted = Criteria(
         older_than_seconds=number_of(request, "olderThanSeconds", 0) if query.get("olderThanSeconds") else None,
         max_bytes=whole_of(request, "maxBytes", 0) if query.get("maxBytes") else None,
         keep_last=whole_of(request, "keepLast", 0),
@@ -160,7 +160,7 @@ def _backup(backup: Backup) -> dict[str, Any]:
     }
 
 
-def _choice(choice: Choice) -> dict[str, Any]:
+def _choice(choice: Candidate) -> dict[str, Any]:
     return {
         "activationId": choice.activation_id,
         "name": choice.name,

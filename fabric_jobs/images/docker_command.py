@@ -30,7 +30,7 @@ PLUGIN_DIRECTORIES = (
 NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
 
 
-class Answer(NamedTuple):
+class CommandOutput(NamedTuple):
     """What a command said."""
 
     code: int
@@ -121,7 +121,7 @@ def version(command: str) -> tuple[int, ...]:
     return tuple(int(part) for part in number.split("+")[0].strip(",").split("-")[0].split(".") if part.isdecimal())
 
 
-def run(*words: str, command: str = COMMAND, text: str = "", seconds: float | None = ANSWER_SECONDS) -> Answer:
+def run(*words: str, command: str = COMMAND, text: str = "", seconds: float | None = ANSWER_SECONDS) -> CommandOutput:
     """Run `docker WORDS…` with `text` as its input, and return what it said, whatever its exit code.
 
     Raise PlaceUnavailable when there is no such command, or it has not ended after so many seconds.
@@ -135,7 +135,7 @@ def run(*words: str, command: str = COMMAND, text: str = "", seconds: float | No
         raise PlaceUnavailable(message, hint=START) from None
     except OSError as error:
         raise _cannot_start(command, error) from None
-    return Answer(ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace"))
+    return CommandOutput(ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace"))
 
 
 class Process:

@@ -35,7 +35,7 @@ PARTS = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
+class Prunable:
     """An activation that may be deleted."""
 
     activation_id: str
@@ -46,7 +46,7 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class AttemptPlace:
     """Where an attempt is; without a handle no executor has said that it accepted it."""
 
     activation_id: str
@@ -69,11 +69,11 @@ class Counts:
     events: int
 
 
-def prunable(sql: Sql, project_id: str, *, dead_letters: bool) -> list[Ended]:
+def prunable(sql: Sql, project_id: str, *, dead_letters: bool) -> list[Prunable]:
     """Return what may be deleted, oldest first; what has dead letters that nobody has retried only when `dead_letters`."""
     rows = sql.all("prunable_activations", project_id=project_id, dead_letters=dead_letters)
     return [
-        Ended(
+        Prunable(
             activation_id=row["activation_id"],
             kind=row["kind"],
             name=row["name"],
@@ -121,12 +121,12 @@ def delete_some(tx: Tx, activation_ids: Iterable[str]) -> bool:
     return True
 
 
-def places(sql: Sql, activation_id: str | None = None) -> list[Place]:
+def places(sql: Sql, activation_id: str | None = None) -> list[AttemptPlace]:
     """Return where the attempts of one activation are, or of all."""
     query = "all_attempt_places" if activation_id is None else "attempt_places"
     rows = sql.all(query, activation_id=activation_id)
     return [
-        Place(
+        AttemptPlace(
             activation_id=activation_id or row["activation_id"],
             attempt_name=f"{row['name']}-{row['attempt']}",
             executor=row["executor"],

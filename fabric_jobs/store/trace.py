@@ -11,7 +11,7 @@ PAGE = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class TraceRow:
     """The origin of some records that one task committed together."""
 
     channel_id: int
@@ -26,14 +26,14 @@ class Row:
         return self.first_offset + self.count
 
 
-def rows(sql: Sql, channel_id: int, offset: int) -> Iterator[Row]:
+def rows(sql: Sql, channel_id: int, offset: int) -> Iterator[TraceRow]:
     """Yield what is known of a channel's records from `offset` on, in order."""
     found = sql.one("lineage_of_record", channel_id=channel_id, offset=offset)
     offset = offset if found is None else found["first_offset"]
     while True:
         page = sql.all("lineage_of_channel", channel_id=channel_id, offset=offset, limit=PAGE)
         for row in page:
-            yield Row(**{key: row[key] for key in row.keys()})  # noqa: SIM118 - a sqlite3.Row iterates over its values
+            yield TraceRow(**{key: row[key] for key in row.keys()})  # noqa: SIM118 - a sqlite3.Row iterates over its values
         if len(page) < PAGE:
             return
         offset = page[-1]["first_offset"] + 1

@@ -11,10 +11,10 @@ from fabric_jobs.executors.base import Executor
 from fabric_jobs.store import Store
 from fabric_jobs.store.audit import Audit, audit
 from fabric_jobs.upkeep.backup import Backup, BackupWanted
-from fabric_jobs.upkeep.prune import Choice, Pruned, Pruner, Wanted, choose
+from fabric_jobs.upkeep.prune import Candidate, Criteria, Pruned, Pruner, choose
 from fabric_jobs.upkeep.sizes import Sizes, measure
 
-__all__ = ["Audit", "Backup", "BackupWanted", "Choice", "Pruned", "Sizes", "Upkeep", "Wanted"]
+__all__ = ["Audit", "Backup", "BackupWanted", "Candidate", "Criteria", "Pruned", "Sizes", "Upkeep"]
 
 
 class Upkeep:
@@ -63,7 +63,7 @@ class Upkeep:
         with self._noted():
             return audit(self._store.path, self._closing.is_set)
 
-    def choose(self, wanted: Wanted, project_id: str) -> list[Choice]:
+    def choose(self, wanted: Criteria, project_id: str) -> list[Candidate]:
         """Return what `prune` would delete of a project, oldest first."""
         with self._noted():
             return choose(self.sizes(), self._store.path, project_id, wanted)
@@ -78,7 +78,7 @@ class Upkeep:
         with self._noted():
             return self._pruner.compact()
 
-    def retain(self, wanted: Wanted | None) -> int:
+    def retain(self, wanted: Criteria | None) -> int:
         """Finish what an earlier owner has begun to delete, and delete what is wanted; return how many activations."""
         with self._noted():
             chosen = [choice.activation_id for choice in self.choose(wanted, self._project_id)] if wanted else []

@@ -20,7 +20,7 @@ WORTH_BYTES = 1 << 20  # fewer free bytes are not given back
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Criteria:
     """Which activations are to go; with neither age nor size all but the newest `keep_last`."""
 
     older_than_seconds: float | None = None  # since they ended
@@ -30,7 +30,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class Candidate:
     """An activation that is to go."""
 
     activation_id: str
@@ -49,14 +49,16 @@ class Pruned:
     finished: bool  # nothing is on its way
 
 
-def choose(sizes: Sizes, database: Path, project_id: str, wanted: Wanted, now: float | None = None) -> list[Choice]:
+def choose(
+    sizes: Sizes, database: Path, project_id: str, wanted: Criteria, now: float | None = None
+) -> list[Candidate]:
     """Return the activations that are to go, oldest first."""
     with snapshot(database, lambda: False) as sql:
         ended = retention.prunable(sql, project_id, dead_letters=wanted.dead_letters)
         kept = retention.newest(sql, project_id, wanted.keep_last)
     of_activation = {share.activation_id: share.size for share in sizes.shares}
     choices = [
-        Choice(
+        Candidate(
             activation_id=item.activation_id,
             name=item.name,
             state=item.state.value,

@@ -66,7 +66,7 @@ class BuildOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class PlannedBuild:
     """One image of the plan."""
 
     skill: str
@@ -80,24 +80,24 @@ class Target:
 
 
 @dataclass
-class Row:
+class BuildStatus:
     """How the build of an image goes; the caller looks at it, only `carry_out` changes it."""
 
-    target: Target
+    target: PlannedBuild
     state: str = WAITING
     step: str = ""
     seconds: float = 0.0
     failure: str = ""  # all that is to be shown of a build that failed
 
 
-Watch = Callable[[Sequence[Row]], None]
+Watch = Callable[[Sequence[BuildStatus]], None]
 OLD_BUILDER = (
     "no docker command here has BuildKit, so Docker's old builder is used, which is slower and knows less of Dockerfiles; "
     "install the plugin 'buildx'."
 )
 
 
-def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[Target, ...]:
+def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[PlannedBuild, ...]:
     """Return what is to be built: every action of all skills, or of one. Nothing is asked of an engine.
 
     Raise NotFound when there is no skill, or none of that name; InvalidDefinition, with all problems, when a definition
@@ -109,7 +109,7 @@ def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[Target, 
         hint = "It needs skills/NAME/skill.yaml; 'fabric-jobs workspaces generate NAME' makes one."
         raise NotFound(f"No skills found in {root}.", hint=hint)
     registry = active()
-    targets: list[Target] = []
+    targets: list[PlannedBuild] = []
     problems: list[Problem] = []
     for one in found:
         for index, action in enumerate(one.skill.actions):
@@ -128,15 +128,15 @@ def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[Target, 
 
 
 def carry_out(
-    targets: Sequence[Target], builder: Callable[[], Builder], watch: Watch, warn: Callable[[str], None]
-) -> tuple[Row, ...]:
+    targets: Sequence[PlannedBuild], builder: Callable[[], Builder], watch: Watch, warn: Callable[[str], None]
+) -> tuple[BuildStatus, ...]:
     """Build what the engine does not have yet, and return how it went.
 
     `builder` is asked for what builds, when there is something to build. `watch` is called whenever something may have
     changed, `warn` with what the user had better change. One that fails lets the others go on. Raise PlaceUnavailable
     when the engine cannot be used.
     """
-    rows = tuple(Row(target) for target in targets)
+    rows = tuple(BuildStatus(target) for target in targets)
     docker_command.commands()  # raises what helps when there is none at all
     engine = Engine()
     there = engine_images.find(engine, [name for target in targets for name in target.build.names])
@@ -156,7 +156,7 @@ def carry_out(
     return rows
 
 
-def _check_without_buildkit(targets: Iterable[Target]) -> None:
+def _check_without_buildkit(targets: Iterable[PlannedBuild]) -> None:
     for target in targets:
         if holds_state(target.build):
             raise PlaceUnavailable(
@@ -165,7 +165,7 @@ def _check_without_buildkit(targets: Iterable[Target]) -> None:
             )
 
 
-def _build(engine: Engine, groups: dict[str, list[Row]], builder: Builder, watch: Callable[[], None]) -> None:
+def _build(engine: Engine, groups: dict[str, list[BuildStatus]], builder: Builder, watch: Callable[[], None]) -> None:
     builds = [group[0].target.build for group in groups.values()]
     at_once = min(cpu_count(), AT_ONCE)
     has_failed = False
@@ -180,7 +180,7 @@ def _build(engine: Engine, groups: dict[str, list[Row]], builder: Builder, watch
         engine.ping()  # raises what helps when it is the engine that went away
 
 
-def _update(engine: Engine, row: Row, running: Running) -> None:
+def _update(engine: Engine, row: BuildStatus, running: Running) -> None:
     row.seconds, row.step = running.seconds, running.output.step
     if running.code is None:
         row.state = BUILDING
@@ -193,7 +193,7 @@ def _update(engine: Engine, row: Row, running: Running) -> None:
         row.state = BUILT
 
 
-def _has_changed(target: Target) -> bool:
+def _has_changed(target: PlannedBuild) -> bool:
     """Tell whether the files are others than those that the plan saw, or cannot be read any more."""
     try:
         return content_hash(target.build.directory) != target.build.labels[LABEL_CONTENT]
@@ -201,7 +201,7 @@ def _has_changed(target: Target) -> bool:
         return True
 
 
-def _target(found: SkillFile, action: Action, registry: Registry | None, options: BuildOptions) -> Target:
+def _target(found: SkillFile, action: Action, registry: Registry | None, options: BuildOptions) -> PlannedBuild:
     reference = reference_of(found, action, registry)
     labels = {
         LABEL_SKILL: found.skill.name,
@@ -217,7 +217,7 @@ def _target(found: SkillFile, action: Action, registry: Registry | None, options
         platform=options.platform,
         use_cache=options.use_cache,
     )
-    return Target(skill=found.skill.name, action=action.name, build=build)
+    return PlannedBuild(skill=found.skill.name, action=action.name, build=build)
 
 
 def _is_from_elsewhere(found: SkillFile, action: Action) -> bool:
@@ -225,9 +225,9 @@ def _is_from_elsewhere(found: SkillFile, action: Action) -> bool:
     return "/" in image_of(found, action) and not built_from(found.directory, action.name).exists()
 
 
-def _same_names(targets: Sequence[Target]) -> list[Problem]:
+def _same_names(targets: Sequence[PlannedBuild]) -> list[Problem]:
     """Return what is wrong when two images that differ would go by one name: the last to end would have it."""
-    first: dict[str, Target] = {}
+    first: dict[str, PlannedBuild] = {}
     problems = []
     for target in targets:
         name = target.build.names[1]
@@ -241,20 +241,20 @@ def _same_names(targets: Sequence[Target]) -> list[Problem]:
     return problems
 
 
-def _is_unchanged(target: Target, image: Image) -> bool:
+def _is_unchanged(target: PlannedBuild, image: Image) -> bool:
     return target.build.use_cache and image.labels.get(LABEL_INPUTS) == target.build.labels[LABEL_INPUTS]
 
 
-def _point_names(engine: Engine, target: Target, image: Image) -> None:
+def _point_names(engine: Engine, target: PlannedBuild, image: Image) -> None:
     """Let all names of an image that is there mean it: another content may have had them meanwhile."""
     for name in target.build.names:
         if not image.is_called(name):
             engine_images.tag(engine, image.image_id, name)
 
 
-def _by_reference(rows: Iterable[Row]) -> dict[str, list[Row]]:
+def _by_reference(rows: Iterable[BuildStatus]) -> dict[str, list[BuildStatus]]:
     """Put together what is one image: same name, same content."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[BuildStatus]] = {}
     for row in rows:
         groups.setdefault(row.target.reference, []).append(row)
     return groups

@@ -24,7 +24,7 @@ Watch = Callable[[Sequence[Mapping[str, Any]]], float]  # takes the progress, re
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class EntryPoint:
     """What is invoked: a skill's input or an agent's service, saved at the gateway."""
 
     kind: str  # skill | agent
@@ -33,7 +33,9 @@ class Target:
     executor: str = ""  # where it is to run; empty: where the gateway runs things
 
 
-def save_skill(gateway: Gateway, workspace: Workspace, name: str, entry: str | None, *, executor: str = "") -> Target:
+def save_skill(
+    gateway: Gateway, workspace: Workspace, name: str, entry: str | None, *, executor: str = ""
+) -> EntryPoint:
     """Save a skill and return the input to invoke: `entry`, else the skill's only one.
 
     Where it runs from images they have to be built: raises NotFound for one that was not, or whose files have changed since.
@@ -41,7 +43,7 @@ def save_skill(gateway: Gateway, workspace: Workspace, name: str, entry: str | N
     found = workspace.skill(name)
     chosen = input_of(found, entry)
     _post_skill(gateway, found, executor)
-    return Target(kind="skill", name=found.skill.name, entry=chosen, executor=executor)
+    return EntryPoint(kind="skill", name=found.skill.name, entry=chosen, executor=executor)
 
 
 def input_of(found: SkillFile, entry: str | None) -> str:
@@ -50,7 +52,9 @@ def input_of(found: SkillFile, entry: str | None) -> str:
     return _entry(entry, names, f"skill '{found.skill.name}'", "input")
 
 
-def save_agent(gateway: Gateway, workspace: Workspace, name: str, entry: str | None, *, executor: str = "") -> Target:
+def save_agent(
+    gateway: Gateway, workspace: Workspace, name: str, entry: str | None, *, executor: str = ""
+) -> EntryPoint:
     """Save an agent with its skills and return the service to invoke: `entry`, else the agent's only one.
 
     Raises NotFound as `save_skill` does.
@@ -61,12 +65,12 @@ def save_agent(gateway: Gateway, workspace: Workspace, name: str, entry: str | N
     for skill in found.skills:
         _post_skill(gateway, skill, executor)
     gateway.post("/agents", found.document)
-    return Target(kind="agent", name=found.agent.name, entry=chosen, executor=executor)
+    return EntryPoint(kind="agent", name=found.agent.name, entry=chosen, executor=executor)
 
 
 def saved_there(
     gateway: Gateway, kind: str, name: str, entry: str | None, *, executor: str = "", hint: str = ""
-) -> Target:
+) -> EntryPoint:
     """Return the input or service of what a gateway has already; raise NotFound, with `hint`, when it has not."""
     try:
         document = gateway.get(f"/{kind}s/{segment(name)}")
@@ -75,17 +79,17 @@ def saved_there(
     word, default = ("input", []) if kind == "skill" else ("service", [{"name": "input"}])
     names = [port["name"] for port in document.get("inputs") or default]
     chosen = _entry(entry, names, f"{kind} '{name}'", word)
-    return Target(kind=kind, name=document["name"], entry=chosen, executor=executor)
+    return EntryPoint(kind=kind, name=document["name"], entry=chosen, executor=executor)
 
 
-def start(gateway: Gateway, target: Target, params: Mapping[str, Any], root: Path | None) -> str:
+def start(gateway: Gateway, target: EntryPoint, params: Mapping[str, Any], root: Path | None) -> str:
     """Start an activation and return its id; see `begin`."""
     return str(begin(gateway, target, params, root)["activationId"])
 
 
 def begin(
     gateway: Gateway,
-    target: Target,
+    target: EntryPoint,
     params: Mapping[str, Any],
     root: Path | None,
     *,

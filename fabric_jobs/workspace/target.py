@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fabric_jobs.client.gateway import Gateway
-from fabric_jobs.workspace.run import Target, save_agent, save_skill, saved_there
+from fabric_jobs.workspace.run import EntryPoint, save_agent, save_skill, saved_there
 from fabric_jobs.workspace.tree import Workspace
 
 
@@ -20,7 +20,7 @@ class Choice:
     save: bool = False  # also at a remote gateway, whose definitions nothing but this and a publish changes
     warn: Callable[[str], None]  # takes a sentence for each file here that is not what runs there
 
-    def target(self, kind: str, name: str, entry: str | None) -> Target:
+    def target(self, kind: str, name: str, entry: str | None) -> EntryPoint:
         """Return what to invoke; an owner on this machine gets the files as they are now. Raise NotFound."""
         if self.workspace is not None and (self.gateway.is_local or self.save):
             save = save_skill if kind == "skill" else save_agent

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from fabric_jobs.engine.calls.connection import Answer, CallFailed, Pool, Request, Server
+from fabric_jobs.engine.calls.connection import CallFailed, Pool, Reply, Request, Server
 from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
 from fabric_jobs.routing import Node
 
@@ -49,10 +49,10 @@ async def answering(*said: bytes) -> AsyncIterator[Server]:
         yield Server(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
 
 
-def asked(*said: bytes, method: str = "GET", times: int = 1) -> list[Answer]:
+def asked(*said: bytes, method: str = "GET", times: int = 1) -> list[Reply]:
     """Return what a pool takes for the answers."""
 
-    async def ask() -> list[Answer]:
+    async def ask() -> list[Reply]:
         async with answering(*said) as server:
             pool = Pool(server)
             request = Request(method=method, path="/", host="x").encode(b"")

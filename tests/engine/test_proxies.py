@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from fabric_jobs.engine.calls.connection import Answer, CallFailed, Pool
+from fabric_jobs.engine.calls.connection import CallFailed, Pool, Reply
 from fabric_jobs.engine.calls.target import ExternalTarget
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.proxies import Proxy, direct, proxy_of
@@ -54,7 +54,7 @@ def external(url: str) -> ExternalTarget:
     return ExternalTarget.of(cast(Node, node), {})
 
 
-async def _ask(target: ExternalTarget) -> Answer:
+async def _ask(target: ExternalTarget) -> Reply:
     pool = Pool(target.server)
     try:
         return await pool.ask(target.request.encode(b"1"), 10)
@@ -72,7 +72,7 @@ def test_a_proxy_is_asked_for_the_whole_address_and_told_who_asks() -> None:
         writer.write(SAID)
         writer.close()
 
-    async def run() -> Answer:
+    async def run() -> Reply:
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             target = external(url="http://api.test:81/x?y=1")
@@ -113,7 +113,7 @@ def test_https_goes_through_a_tunnel(tmp_path: Path, monkeypatch: pytest.MonkeyP
         writer.write(SAID)
         writer.close()
 
-    async def run() -> Answer:
+    async def run() -> Reply:
         api = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=trust)
         async with api, await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             apis.append(api.sockets[0].getsockname()[1])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fabric_jobs import json_text
-from fabric_jobs.engine.calls.connection import Answer, Request
+from fabric_jobs.engine.calls.connection import Reply, Request
 from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.gateway import record_text
@@ -91,10 +91,10 @@ def test_a_payload_may_be_as_deep_alone_as_in_its_envelope() -> None:
 def test_a_deep_answer_of_a_daemon_is_passed_on_and_a_deeper_one_is_its_error() -> None:
     target = DaemonTarget(node=node("d.in"), envelope={}, headers={})
     deep = nested(json_text.DEPTH)
-    assert target.response(Answer(200, b'{"payload": %s}' % deep), 1 << 20)[1] == deep
+    assert target.response(Reply(200, b'{"payload": %s}' % deep), 1 << 20)[1] == deep
     for body in (b'{"payload": [%s]}' % deep, b'{"payload": %s}' % nested(5000), b'{"payload": %s}' % (b"1" * 5000)):
         with pytest.raises(Unusable, match=r"nested deeper|Exceeds the limit"):
-            target.response(Answer(200, body), 1 << 20)
+            target.response(Reply(200, body), 1 << 20)
 
 
 def test_answers_hold_deep_values_and_long_numbers_beside_what_is_passed_on() -> None:
@@ -121,7 +121,7 @@ def test_no_property_becomes_a_line_of_its_own(end: str) -> None:
 
 def test_json_of_an_external_api_that_is_no_record_is_an_error_and_no_text() -> None:
     target = ExternalTarget.of(replace(node("e.in"), properties={"url": "http://h"}), {})
-    assert target.response(Answer(200, b"{just text"), 1 << 20)[1] == b'"{just text"'
+    assert target.response(Reply(200, b"{just text"), 1 << 20)[1] == b'"{just text"'
     for body in (nested(513), b"1" * 5000, b"NaN"):
         with pytest.raises(Unusable, match="JSON that is no record"):
-            target.response(Answer(200, body), 1 << 20)
+            target.response(Reply(200, body), 1 << 20)

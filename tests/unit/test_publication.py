@@ -8,14 +8,14 @@ import pytest
 
 from fabric_jobs.errors import InvalidDefinition, InvalidInput, NotFound
 from fabric_jobs.workspace.publishing.lock_file import Lock, LockedImage
-from fabric_jobs.workspace.publishing.plan import Plan, make_plan
+from fabric_jobs.workspace.publishing.plan import Publication, make_plan
 from fabric_jobs.workspace.tree import Workspace
 from tests.publishing import DIGEST, LAB, OTHER, Engine, agent, locked, reference, skill
 
 
 def plan(
     root: Path, engine: Engine, *, only: str | None = None, lock: Lock | None = None, skip_push: bool = False
-) -> Plan:
+) -> Publication:
     """Return the plan of a workspace at LAB."""
     return make_plan(Workspace(root), only, LAB, lock or Lock(), engine, skip_push=skip_push)
 

@@ -15,7 +15,7 @@ from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.client.remote import Remote
 from fabric_jobs.errors import InvalidDefinition, NotAllowed, PlaceUnavailable
 from fabric_jobs.workspace.publishing.lock_file import Lock
-from fabric_jobs.workspace.publishing.plan import Plan, make_plan
+from fabric_jobs.workspace.publishing.plan import Publication, make_plan
 from fabric_jobs.workspace.publishing.publish import CHANGED, NEW, UNCHANGED, compare, save
 from fabric_jobs.workspace.tree import Workspace
 from tests.publishing import DIGEST, LAB, Engine, agent, locked, skill
@@ -87,7 +87,7 @@ def stub() -> Iterator[Stub]:
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
+def plan(tmp_path: Path) -> Publication:
     """A skill that was pushed, an external API, and an agent of both."""
     skill(tmp_path, "one", "one")
     skill(tmp_path, "two")
@@ -96,7 +96,7 @@ def plan(tmp_path: Path) -> Plan:
     return make_plan(Workspace(tmp_path), None, LAB, lock, Engine(), skip_push=False)
 
 
-def test_skills_are_saved_and_deployed_before_agents(stub: Stub, plan: Plan) -> None:
+def test_skills_are_saved_and_deployed_before_agents(stub: Stub, plan: Publication) -> None:
     published = save(plan, stub.gateway())
     assert [call for call in stub.calls if not call.startswith("GET")] == [
         "POST /skills/one",
@@ -111,7 +111,7 @@ def test_skills_are_saved_and_deployed_before_agents(stub: Stub, plan: Plan) -> 
     assert stub.kept["/skills/one"]["actions"][0]["image"] == f"localhost:5000/flights/one@{DIGEST}"
 
 
-def test_what_is_there_is_not_saved_again(stub: Stub, plan: Plan) -> None:
+def test_what_is_there_is_not_saved_again(stub: Stub, plan: Publication) -> None:
     save(plan, stub.gateway())
     stub.calls.clear()
     published = save(plan, stub.gateway())
@@ -121,13 +121,13 @@ def test_what_is_there_is_not_saved_again(stub: Stub, plan: Plan) -> None:
     assert [one.state for one in compare(plan, stub.gateway())] == [UNCHANGED, CHANGED, UNCHANGED]
 
 
-def test_comparing_saves_nothing(stub: Stub, plan: Plan) -> None:
+def test_comparing_saves_nothing(stub: Stub, plan: Publication) -> None:
     assert [one.state for one in compare(plan, stub.gateway())] == [NEW] * 3
     assert stub.calls == ["GET /skills/one", "GET /skills/two", "GET /agents/both"]
 
 
 def test_a_document_that_the_gateway_refuses_is_an_invalid_file_and_the_next_try_goes_on(
-    stub: Stub, plan: Plan
+    stub: Stub, plan: Publication
 ) -> None:
     stub.refusals["POST /skills/two"] = (
         400,
@@ -142,7 +142,7 @@ def test_a_document_that_the_gateway_refuses_is_an_invalid_file_and_the_next_try
     assert [one.state for one in save(plan, stub.gateway())] == [UNCHANGED, NEW, NEW]
 
 
-def test_a_deployment_that_fails_says_what_was_done_and_is_tried_again(stub: Stub, plan: Plan) -> None:
+def test_a_deployment_that_fails_says_what_was_done_and_is_tried_again(stub: Stub, plan: Publication) -> None:
     stub.refusals["/skills/one/deploy"] = (
         503,
         {"error": "PlaceUnavailable", "message": "no engine", "hint": "Start it."},
@@ -156,7 +156,7 @@ def test_a_deployment_that_fails_says_what_was_done_and_is_tried_again(stub: Stu
     assert "/skills/one/deploy" in stub.calls
 
 
-def test_a_token_that_is_refused_is_told(stub: Stub, plan: Plan) -> None:
+def test_a_token_that_is_refused_is_told(stub: Stub, plan: Publication) -> None:
     stub.refusals["GET /skills/one"] = (401, {"error": "NotAllowed", "message": "the token is wrong"})
     with pytest.raises(NotAllowed, match="the token is wrong"):
         compare(plan, stub.gateway())

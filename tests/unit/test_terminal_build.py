@@ -17,12 +17,12 @@ import pytest
 
 from fabric_jobs.cli.terminal.build import BuildProgress, fitting
 from fabric_jobs.images.building import ImageBuild
-from fabric_jobs.workspace.build import Row, Target
+from fabric_jobs.workspace.build import BuildStatus, PlannedBuild
 
 
-def row(skill: str, action: str = "", **values: Any) -> Row:
+def row(skill: str, action: str = "", **values: Any) -> BuildStatus:
     build = ImageBuild(directory=Path("/w"), names=(f"{skill}:1", f"{skill}:latest"))
-    return Row(Target(skill=skill, action=action or skill, build=build), **values)
+    return BuildStatus(PlannedBuild(skill=skill, action=action or skill, build=build), **values)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import click
 from fabric_jobs.cli.terminal.printing import seconds
 
 if TYPE_CHECKING:
-    from fabric_jobs.workspace.build import Row
+    from fabric_jobs.workspace.build import BuildStatus
 
 LIVE_SECONDS = 0.2
 STATE_WIDTH = len("unchanged")
@@ -31,7 +31,7 @@ class BuildProgress:
         self._told: dict[int, str] = {}  # the state of each row that was told last
         self._drawn: list[str] = []
 
-    def update(self, rows: Sequence[Row]) -> None:
+    def update(self, rows: Sequence[BuildStatus]) -> None:
         """Take the state of all builds."""
         for index, row in enumerate(rows):
             if row.state != self._told.get(index, "waiting"):
@@ -49,7 +49,7 @@ class BuildProgress:
         """Leave the last drawing standing; what is printed after it begins below."""
         self._lines = 0
 
-    def _tell(self, row: Row) -> None:
+    def _tell(self, row: BuildStatus) -> None:
         """Say once what has come about: the whole output of a failure; where nobody watches, every change of state."""
         if row.state == "failed":
             self._erase()
@@ -62,7 +62,7 @@ class BuildProgress:
         if self._stream is not None:
             click.echo(text, file=self._stream)
 
-    def _line(self, row: Row, rows: Sequence[Row]) -> str:
+    def _line(self, row: BuildStatus, rows: Sequence[BuildStatus]) -> str:
         width = max(len(label(row)) for row in rows)
         took = seconds(row.seconds) if row.seconds else ""
         step = row.step if row.state not in ENDED else ""
@@ -84,7 +84,7 @@ class BuildProgress:
         self._lines, self._drawn = len(lines), lines
 
 
-def label(row: Row) -> str:
+def label(row: BuildStatus) -> str:
     """Return what a line calls an image: its skill, and its action where that is called otherwise."""
     target = row.target
     return target.skill if target.skill == target.action else f"{target.skill} {target.action}"

@@ -12,7 +12,7 @@ from typing import Any
 from fabric_jobs.documents import skill_from_json
 from fabric_jobs.engine.calls.asking import Asking
 from fabric_jobs.engine.calls.caller import Caller, Work
-from fabric_jobs.engine.calls.daemons import Place
+from fabric_jobs.engine.calls.daemons import Means
 from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import port_of
 from fabric_jobs.engine.create import new_task
@@ -35,11 +35,11 @@ class Calls:
     """Who calls for which node, and the daemons that run."""
 
     def __init__(self, store: Store, executors: Mapping[str, Executor], settings: Settings, issuing: Issuing) -> None:
-        self._place = Place(store=store, executors=executors, settings=settings)
+        self._means = Means(store=store, executors=executors, settings=settings)
         self._callers: dict[int, tuple[Caller, asyncio.Task[None]]] = {}  # by task
         self._by_activation: dict[str, set[int]] = {}  # the tasks among these
-        self._daemons = Daemons(self._place)
-        self._asking = Asking(self._place, issuing, self._daemons)
+        self._daemons = Daemons(self._means)
+        self._asking = Asking(self._means, issuing, self._daemons)
         self._faults = Faults(settings.lost_limit)
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -53,7 +53,7 @@ class Calls:
     def see_to(self, activation: Activation, plan: Plan, node: Node, task: Task | None) -> None:
         """See to it that somebody calls for the records of a node."""
         if task is None:
-            task = self._place.store.write(lambda tx: _make_task(tx, activation, node)).result()
+            task = self._means.store.write(lambda tx: _make_task(tx, activation, node)).result()
             if task is None:
                 return
         self._run(self._see_to(Work(activation=activation, plan=plan, node=node, task=task)))
@@ -104,13 +104,13 @@ class Calls:
         self._by_activation.setdefault(activation_id, set()).add(
             task_id
         )  # before the look: who completes it looks here after
-        if activations.is_pending(self._place.store.read, activation_id):
+        if activations.is_pending(self._means.store.read, activation_id):
             self._callers[task_id] = (self._caller(work), asyncio.create_task(self._look_after(work)))
         else:
             self._let_go(activation_id, task_id)
 
     def _caller(self, work: Work) -> Caller:
-        return Caller(self._place.store, work, self._asking.call_of(work), self._place.settings.record_bytes)
+        return Caller(self._means.store, work, self._asking.call_of(work), self._means.settings.record_bytes)
 
     async def _look_after(self, work: Work) -> None:
         """Call until somebody cancels; when the disk or the place does not answer, go on from what is acknowledged."""

@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 from fabric_jobs.engine.calls.caller import Call, Work
-from fabric_jobs.engine.calls.connection import Answer, CallFailed, Pool
-from fabric_jobs.engine.calls.daemons import LOCAL, Daemon, DaemonFailed, DaemonKey, Place, fingerprint
+from fabric_jobs.engine.calls.connection import CallFailed, Pool, Reply
+from fabric_jobs.engine.calls.daemons import LOCAL, Daemon, DaemonFailed, DaemonKey, Means, fingerprint
 from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
 from fabric_jobs.engine.launch import Issuing, message, process_of
@@ -25,8 +25,8 @@ from fabric_jobs.executors.base import ProcessSpec
 class Asking:
     """All of it runs in the loop of the calls."""
 
-    def __init__(self, place: Place, issuing: Issuing, daemons: Daemons) -> None:
-        self._place = place
+    def __init__(self, means: Means, issuing: Issuing, daemons: Daemons) -> None:
+        self._means = means
         self._issuing = issuing
         self._daemons = daemons
         self._pools: dict[Any, Pool] = {}  # external servers
@@ -62,7 +62,7 @@ class Asking:
                 async with daemon.slots:
                     answer = await self._ask(daemon, target.port, lambda host: request_to(host).encode(body))
                 try:
-                    return target.response(answer, self._place.settings.record_bytes)
+                    return target.response(answer, self._means.settings.record_bytes)
                 except Unusable as error:
                     if not error.again:
                         raise  # it refuses the record; what it has printed is of others
@@ -74,10 +74,10 @@ class Asking:
 
         return call
 
-    async def _ask(self, daemon: Daemon, port: int, encoded: Callable[[str], bytes]) -> Answer:
+    async def _ask(self, daemon: Daemon, port: int, encoded: Callable[[str], bytes]) -> Reply:
         """Return the answer of a daemon to what is `encoded` for its host; one that dies is started again, a few times."""
-        seconds = self._place.settings.call_seconds
-        for _ in range(1 + self._place.settings.lost_limit):
+        seconds = self._means.settings.call_seconds
+        for _ in range(1 + self._means.settings.lost_limit):
             try:
                 pool = await daemon.pool(port)
                 try:
@@ -87,12 +87,12 @@ class Asking:
                     await daemon.lost(pool)
             except DaemonFailed as error:
                 raise Unusable(error.cause, error.lines) from error
-        times = 1 + self._place.settings.lost_limit
+        times = 1 + self._means.settings.lost_limit
         raise Unusable(f"the daemon gave no answer {times} times: {failure}", await _printed(daemon)) from failure
 
     def _target_of(self, work: Work) -> DaemonTarget:
         activation, node = work.activation, work.node
-        inside = self._place.executors[activation.executor].inside(work.task.attempt_name)
+        inside = self._means.executors[activation.executor].inside(work.task.attempt_name)
         issued = self._issuing.to(activation, work.task, inside)
         envelope = message(activation, work.task, node, inside.api_endpoint, issued.token)
         target = DaemonTarget(node=node, envelope=envelope, headers=activation.headers)
@@ -102,7 +102,7 @@ class Asking:
     def _program_of(self, work: Work) -> tuple[DaemonKey, ProcessSpec]:
         """Return which daemon the records of a node are for, and its program as its files are now."""
         activation, node = work.activation, work.node
-        process = process_of(self._place.store.read, activation, node.skill_name, node.action)
+        process = process_of(self._means.store.read, activation, node.skill_name, node.action)
         process = replace(process, shell=self._issuing.shells.of(activation.activation_id))
         key = DaemonKey(
             executor=activation.executor,
@@ -115,7 +115,7 @@ class Asking:
         return key, process
 
     def _call_external(self, work: Work) -> Call:
-        seconds = self._place.settings.call_seconds
+        seconds = self._means.settings.call_seconds
         slots = asyncio.Semaphore(work.node.action.concurrency)
 
         @cache
@@ -137,7 +137,7 @@ class Asking:
                     answer = await pool.ask(target.request.encode(target.body(record)), seconds)
             except CallFailed as error:
                 raise Unusable(str(error)) from error
-            return target.response(answer, self._place.settings.record_bytes)
+            return target.response(answer, self._means.settings.record_bytes)
 
         return call
 

@@ -64,7 +64,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """What a server said."""
 
     status: int
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self._transport: asyncio.WriteTransport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._waiting: asyncio.Future[Answer] | None = None
+        self._waiting: asyncio.Future[Reply] | None = None
         self._parts: list[bytes] = []
         self._size = 0
         self._headers: list[tuple[str, str]] = []
@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
         self._begun = False  # its headers are there
         self._framed = False  # the answer says how long it is; else it ends with the connection
 
-    async def ask(self, data: bytes, seconds: float) -> Answer:
+    async def ask(self, data: bytes, seconds: float) -> Reply:
         """Send an encoded request and return its answer; raise CallFailed when there is none within `seconds`."""
         if self.closed or self._transport is None:
             raise CallFailed("the connection is closed")
@@ -180,7 +180,7 @@ class Connection(asyncio.Protocol):
     def _give(self) -> None:
         if self._waiting is None or self._waiting.done():
             return
-        answer = Answer(
+        answer = Reply(
             status=self._parser.get_status_code(),
             body=b"".join(self._parts),
             codings=codings_of([*self._values("content-encoding"), *self._values("transfer-encoding")]),
@@ -270,7 +270,7 @@ class Pool:
         self.server = server
         self._idle: list[Connection] = []
 
-    async def ask(self, data: bytes, seconds: float) -> Answer:
+    async def ask(self, data: bytes, seconds: float) -> Reply:
         """Send an encoded request over an idle connection or a new one; raise CallFailed."""
         connection = self._take()
         reused = connection is not None

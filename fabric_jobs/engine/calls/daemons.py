@@ -123,15 +123,15 @@ class Elsewhere:
 class Daemon:
     """One program that listens. All of it runs in the loop of the calls."""
 
-    def __init__(self, key: DaemonKey, action: Action, process: ProcessSpec, place: Place) -> None:
+    def __init__(self, key: DaemonKey, action: Action, process: ProcessSpec, means: Means) -> None:
         self.key = key
         self.action = action
         self.slots = asyncio.Semaphore(action.concurrency)
         self.last_used = time.monotonic()
         self.calls = 0  # under way
         self.process = process
-        self._place = place
-        self.executor = place.executors[key.executor]
+        self._means = means
+        self.executor = means.executors[key.executor]
         self._starting = asyncio.Lock()
         self._pool: Pool | None = None
         self._task: Task | None = None
@@ -199,7 +199,7 @@ class Daemon:
                 self._pool = None
             if self._task is None:
                 return
-            grace = self._place.settings.grace_seconds
+            grace = self._means.settings.grace_seconds
             ended = await asyncio.to_thread(end, self.executor, self.handle, grace)
             await self._end(TaskState.COMPLETE, ended or AttemptExit(None), cause)
 
@@ -227,7 +227,7 @@ class Daemon:
 
     async def _address(self) -> Server | AttemptExit:
         """Return where the program can be reached, or how it ended before that was known."""
-        deadline = time.monotonic() + self._place.settings.daemon_start_seconds
+        deadline = time.monotonic() + self._means.settings.daemon_start_seconds
         while True:
             try:
                 host, port = await asyncio.to_thread(self.executor.address, self.handle)
@@ -252,7 +252,7 @@ class Daemon:
 
     async def _ready(self, server: Server, declared: int) -> Server | AttemptExit:
         """Wait until the program listens; return where it does, or how it ended when it did before."""
-        deadline = time.monotonic() + self._place.settings.daemon_start_seconds
+        deadline = time.monotonic() + self._means.settings.daemon_start_seconds
         elsewhere = Elsewhere(server, declared)
         while True:
             try:
@@ -266,7 +266,7 @@ class Daemon:
                     server = elsewhere.look(Server(host=host, port=port), now)
                 if time.monotonic() > deadline:
                     await asyncio.to_thread(end, self.executor, self.handle, 0.0)
-                    cause = _silent(server, self._place.settings.daemon_start_seconds, self.key.executor)
+                    cause = _silent(server, self._means.settings.daemon_start_seconds, self.key.executor)
                     lines = last_lines(self.executor, self.handle)
                     await self._end(TaskState.FAILED, AttemptExit(None), cause)
                     raise DaemonFailed(cause, lines) from None
@@ -283,7 +283,7 @@ class Daemon:
 
     def _start(self, port: int) -> None:
         """Make the task if there is none, and hand an attempt to the executor; runs in a thread."""
-        store, executor = self._place.store, self.executor
+        store, executor = self._means.store, self.executor
         task = self._task
         if task is None:
             task_id = store.write(lambda tx: tasks.create(tx, _new_task(self.key))).result()
@@ -310,7 +310,7 @@ class Daemon:
             return
         cause = describe_exit(ended)
         ending = Ending(exit_code=ended.code, reason=ended.reason)
-        write = self._place.store.write(lambda tx: tasks.requeue(tx, task, ending, Again(), cause=cause))
+        write = self._means.store.write(lambda tx: tasks.requeue(tx, task, ending, Again(), cause=cause))
         await asyncio.wrap_future(write)
 
     async def _end(self, state: TaskState, ended: AttemptExit, cause: str) -> None:
@@ -318,7 +318,7 @@ class Daemon:
         if task is None:
             return
         ending = Ending(exit_code=ended.code, reason=ended.reason)
-        await asyncio.wrap_future(self._place.store.write(lambda tx: tasks.end(tx, task, state, ending, cause=cause)))
+        await asyncio.wrap_future(self._means.store.write(lambda tx: tasks.end(tx, task, state, ending, cause=cause)))
 
 
 def spec_of(daemon: Daemon, task: Task, port: int) -> AttemptSpec:
@@ -358,7 +358,7 @@ def _look_at(coming: asyncio.Task[Pool]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Means:
     """What a daemon is started with."""
 
     store: Store

@@ -11,7 +11,7 @@ from typing import Any
 
 from fabric_jobs.definitions import Action
 from fabric_jobs.documents import skill_from_json
-from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Place, fingerprint, spec_of
+from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Means, fingerprint, spec_of
 from fabric_jobs.engine.calls.ending import end
 from fabric_jobs.engine.calls.target import port_of
 from fabric_jobs.engine.launch import program_of
@@ -28,8 +28,8 @@ CALLS_SECONDS = 0.1  # between two looks whether a daemon of yesterday's program
 class Daemons:
     """The daemons of an owner. All but `adopt` runs in the loop of the calls."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, means: Means) -> None:
+        self._means = means
         self._running: dict[DaemonKey, Daemon] = {}
         self._left: dict[
             tuple[str, str, str, str], tuple[Task, str, str]
@@ -39,8 +39,8 @@ class Daemons:
 
     def adopt(self) -> bool:
         """Note the daemons that another owner had started; those that are gone have ended. Return whether some run."""
-        for task in tasks.daemons(self._place.store.read):
-            attempt = tasks.attempt(self._place.store.read, task.task_id, task.attempt) if task.attempt else None
+        for task in tasks.daemons(self._means.store.read):
+            attempt = tasks.attempt(self._means.store.read, task.task_id, task.attempt) if task.attempt else None
             executor = attempt.executor if attempt is not None else ""
             handle = attempt.handle if attempt is not None else None
             if attempt is not None and handle is None:
@@ -62,7 +62,7 @@ class Daemons:
         """
         for old in [other for other in self._running if replace(other, files=key.files) == key]:
             self._retire(self._let_go(self._running.pop(old)))
-        daemon = Daemon(key, action, process, self._place)
+        daemon = Daemon(key, action, process, self._means)
         left = self._left.get(key.program)
         if left is not None and left[0].node == key.node:
             daemon.adopt(left[0], left[2])
@@ -116,7 +116,7 @@ class Daemons:
     def _handed_over(self, task: Task) -> str | None:
         """Return the handle of an attempt that was begun, and perhaps started: only its place knows. None: it cannot be had."""
         version, files, executor = task.node.split(":")
-        saved = definitions.find(self._place.store.read, task.project_id, "skill", task.skill_name, int(version))
+        saved = definitions.find(self._means.store.read, task.project_id, "skill", task.skill_name, int(version))
         skill = skill_from_json(saved.body) if saved is not None else None
         action = skill.action(task.action_name) if skill is not None else None
         if skill is None or action is None:
@@ -129,29 +129,29 @@ class Daemons:
             action=action.name,
             files=files,
         )
-        daemon = Daemon(key, action, program_of(saved, action), self._place)
+        daemon = Daemon(key, action, program_of(saved, action), self._means)
         try:
             handle = daemon.executor.start(spec_of(daemon, task, port_of(skill.defaults(), action)))
         except (InvalidInput, ExecutorUnavailable):
             return None
-        self._place.store.write(lambda tx: tasks.activate(tx, task, handle)).result()
+        self._means.store.write(lambda tx: tasks.activate(tx, task, handle)).result()
         return handle
 
     def _runs(self, executor: str, handle: str) -> bool:
         try:
-            return self._place.executors[executor].poll(handle) is None
+            return self._means.executors[executor].poll(handle) is None
         except ExecutorUnavailable:
             return True  # nobody can tell, which is not the same as gone
 
     def _note_gone(self, task: Task, executor: str, handle: str | None) -> None:
         if handle is not None:
             with suppress(ExecutorUnavailable):  # the place does not answer: nothing can be done about what it runs
-                self._place.executors[executor].stop(handle, 0.0)  # a wrapper that was killed leaves its program
+                self._means.executors[executor].stop(handle, 0.0)  # a wrapper that was killed leaves its program
         ending, cause = Ending(exit_code=None, reason="lost"), "it had ended before this owner began"
-        self._place.store.write(lambda tx: tasks.end(tx, task, TaskState.FAILED, ending, cause=cause)).result()
+        self._means.store.write(lambda tx: tasks.end(tx, task, TaskState.FAILED, ending, cause=cause)).result()
 
     async def _watch_idle(self) -> None:
-        idle = self._place.settings.daemon_idle_seconds
+        idle = self._means.settings.daemon_idle_seconds
         begun = time.monotonic()
         while self._running or self._left:
             await asyncio.sleep(min(idle, 60.0))
@@ -165,9 +165,9 @@ class Daemons:
                     await daemon.stop("nobody called it any more")
 
     async def _stop_left(self, task: Task, executor: str, handle: str) -> None:
-        grace = self._place.settings.grace_seconds
-        await asyncio.to_thread(end, self._place.executors[executor], handle, grace)
+        grace = self._means.settings.grace_seconds
+        await asyncio.to_thread(end, self._means.executors[executor], handle, grace)
         ending = Ending(exit_code=None, reason="")
         cause = "nobody called it any more"
-        write = self._place.store.write(lambda tx: tasks.end(tx, task, TaskState.COMPLETE, ending, cause=cause))
+        write = self._means.store.write(lambda tx: tasks.end(tx, task, TaskState.COMPLETE, ending, cause=cause))
         await asyncio.wrap_future(write)

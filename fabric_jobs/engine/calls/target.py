@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 from fabric_jobs import json_text
 from fabric_jobs.definitions import Action
-from fabric_jobs.engine.calls.connection import Answer, Request, Server
+from fabric_jobs.engine.calls.connection import Reply, Request, Server
 from fabric_jobs.engine.calls.encoding import ACCEPTED, Undecodable, decoded, text_of
 from fabric_jobs.engine.launch import with_payload
 from fabric_jobs.errors import InvalidInput
@@ -76,7 +76,7 @@ class DaemonTarget:
         """The message up to its payload: it is written once, and a payload goes in as it came."""
         return with_payload(self.envelope, b"").encode()[:-1]
 
-    def response(self, answer: Answer, limit: int) -> tuple[str, bytes]:
+    def response(self, answer: Reply, limit: int) -> tuple[str, bytes]:
         """Return the output and the payload of an answer, which a record of `limit` bytes can hold; raise Unusable."""
         answer = _usable("the daemon", answer, limit)
         found = _json_of("the daemon", answer) if answer.status != 204 else {}
@@ -158,7 +158,7 @@ class ExternalTarget:
     def _sends(self) -> bool:
         return self._method not in ("GET", "HEAD", "DELETE")
 
-    def response(self, answer: Answer, limit: int) -> tuple[str, bytes]:
+    def response(self, answer: Reply, limit: int) -> tuple[str, bytes]:
         """Return the output and the payload of an answer as a daemon's does. What is not JSON becomes a text."""
         scheme = "https" if self.server.secure else "http"
         answer = _usable("the external API", answer, limit, f"{scheme}://{self.host}{self.base}")
@@ -169,7 +169,7 @@ class ExternalTarget:
         return self.node.output, _dump(payload)
 
 
-Target = DaemonTarget | ExternalTarget
+CallTarget = DaemonTarget | ExternalTarget
 
 
 def _headers(properties: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
@@ -187,7 +187,7 @@ def _with_type(headers: Mapping[str, str]) -> dict[str, str]:
     return {**headers} if is_typed else {**headers, "Content-Type": "application/json"}
 
 
-def _usable(who: str, answer: Answer, limit: int, url: str = "") -> Answer:
+def _usable(who: str, answer: Reply, limit: int, url: str = "") -> Reply:
     """Return an answer of success with its body decoded; raise Unusable."""
     try:
         answer = replace(answer, body=decoded(answer.body, answer.codings, limit + ENVELOPE_BYTES), codings=())
@@ -202,7 +202,7 @@ def _usable(who: str, answer: Answer, limit: int, url: str = "") -> Answer:
     raise Unusable(cause, _lines(answer), again=again)
 
 
-def _text_or_json(answer: Answer) -> Any:
+def _text_or_json(answer: Reply) -> Any:
     """Return what a body says that is not JSON in UTF-8: JSON in the declared charset, or a text."""
     try:
         text = text_of(answer.body, answer.content_type)
@@ -214,7 +214,7 @@ def _text_or_json(answer: Answer) -> Any:
         return text
 
 
-def _record_of(text: str | bytes, answer: Answer) -> Any:
+def _record_of(text: str | bytes, answer: Reply) -> Any:
     """Return the value of JSON; raise ValueError for what is not JSON, Unusable for JSON that is no record."""
     try:
         return json_text.loads(text)
@@ -224,7 +224,7 @@ def _record_of(text: str | bytes, answer: Answer) -> Any:
         raise Unusable(f"the external API answered JSON that is no record: {error}", _lines(answer)) from error
 
 
-def _json_of(who: str, answer: Answer) -> Any:
+def _json_of(who: str, answer: Reply) -> Any:
     try:
         return json_text.loads(answer.body, levels=json_text.DEPTH + 1)
     except ValueError as error:
@@ -238,5 +238,5 @@ def _dump(value: Any) -> bytes:
         raise Unusable(f"the answer is not JSON: {error}") from error
 
 
-def _lines(answer: Answer) -> tuple[str, ...]:
+def _lines(answer: Reply) -> tuple[str, ...]:
     return tuple(answer.body[:8192].decode(errors="replace").splitlines()[:20])

@@ -34,7 +34,7 @@ from fabric_jobs.executors.base import (
     Note,
 )
 from fabric_jobs.executors.local import legacy
-from fabric_jobs.executors.local.connection import Connection, Gone, Shims, text_of
+from fabric_jobs.executors.local.connection import ShimConnection, ShimGone, Shims, text_of
 from fabric_jobs.executors.local.endings import Endings
 from fabric_jobs.executors.local.preparing import prepared
 from fabric_jobs.executors.local.shim import files, proc
@@ -171,7 +171,7 @@ class LocalExecutor(Kept):
             self._endings.expect(name, str(directory), shim.shim)  # before it is started: it may end at once
             try:
                 self._request(shim, do="start", name=name, directory=text_of(directory), **request)
-            except Gone:
+            except ShimGone:
                 if _begun(directory) is None:
                     continue
             return True
@@ -221,15 +221,15 @@ class LocalExecutor(Kept):
         shim = self._shims.of(shim_id)
         if shim is None:
             return False
-        with suppress(Gone):
+        with suppress(ShimGone):
             self._request(shim, **request)
             return True
         return False
 
-    def _request(self, shim: Connection, **request: object) -> None:
+    def _request(self, shim: ShimConnection, **request: object) -> None:
         try:
             shim.request(**request)
-        except Gone:
+        except ShimGone:
             self._shims.lose(shim)
             raise
 

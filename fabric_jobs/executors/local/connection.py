@@ -39,15 +39,15 @@ class ShimError(OSError):
     """What a shim could not do; `errno` is None when it is not for the system's sake."""
 
 
-class Gone(Exception):
+class ShimGone(Exception):
     """The shim has ended, or does not answer any more; nobody knows whether it has heard the last request."""
 
 
-class Connection:
+class ShimConnection:
     """One shim: a socket for requests, and one on which it says what is over."""
 
     def __init__(self, shim: str, path: str) -> None:
-        """Connect; raise OSError, or Gone, when it cannot be reached."""
+        """Connect; raise OSError, or ShimGone, when it cannot be reached."""
         self.shim = shim
         self._asking = threading.Lock()
         with ExitStack() as stack:
@@ -58,7 +58,7 @@ class Connection:
             stack.pop_all()
 
     def request(self, **request: Any) -> bool:
-        """Return what the shim answers: whether it was done. Raises ShimError, and Gone."""
+        """Return what the shim answers: whether it was done. Raises ShimError, and ShimGone."""
         with self._asking:
             return _ask(self._requests, request)[0]
 
@@ -94,13 +94,13 @@ class Shims:
         """Nothing is started before it is needed."""
         self._state_dir = state_dir
         self._directory = state_dir / "shims"
-        self._known: dict[str, Connection] = {}
-        self._lost: list[Connection] = []  # whoever waits for their events closes them
+        self._known: dict[str, ShimConnection] = {}
+        self._lost: list[ShimConnection] = []  # whoever waits for their events closes them
         self._current = ""
         self._lock = threading.RLock()
         self._version = fabric_jobs.__version__
 
-    def current(self) -> Connection:
+    def current(self) -> ShimConnection:
         """Return the shim that starts programs; start one when there is none. Raises OSError, and ExecutorUnavailable."""
         with self._lock:
             found = self.of(self._current) if self._current else None
@@ -119,7 +119,7 @@ class Shims:
                 raise ExecutorUnavailable(f"the process that starts programs has ended: {self._log(self._current)}")
             return found
 
-    def of(self, shim: str) -> Connection | None:
+    def of(self, shim: str) -> ShimConnection | None:
         """Return the shim of an id; None when it has ended. Raises OSError, and ExecutorUnavailable when it does not answer."""
         with self._lock:
             text = self._held(shim)
@@ -128,26 +128,26 @@ class Shims:
             if shim not in self._known:
                 try:
                     made = self._connect(shim, json.loads(text)["socket"])
-                except (OSError, ValueError, Gone) as error:
+                except (OSError, ValueError, ShimGone) as error:
                     if self._has_ended(shim):
                         return None
                     raise ExecutorUnavailable(f"the process that starts programs does not answer: {error}") from error
                 self._known[shim] = made
             return self._known[shim]
 
-    def connections(self) -> list[Connection]:
+    def connections(self) -> list[ShimConnection]:
         """Return those whose events are of interest."""
         with self._lock:
             return [*self._known.values(), *self._lost]
 
-    def lose(self, connection: Connection) -> None:
+    def lose(self, connection: ShimConnection) -> None:
         """A request had no answer: the next look makes a new connection, if the shim lives."""
         with self._lock:
             if self._known.get(connection.shim) is connection:
                 self._lost.append(self._known.pop(connection.shim))
         connection.hang_up()
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: ShimConnection) -> None:
         """A connection has ended."""
         with self._lock:
             if self._known.get(connection.shim) is connection:
@@ -164,12 +164,12 @@ class Shims:
             time.sleep(0.005)
         return True
 
-    def _connect(self, shim: str, path: str) -> Connection:
-        made = Connection(shim, path)
+    def _connect(self, shim: str, path: str) -> ShimConnection:
+        made = ShimConnection(shim, path)
         if not shim.startswith(f"{self._version}-"):
             try:
                 made.request(do="retire")
-            except Gone:
+            except ShimGone:
                 made.close()
                 raise
         return made
@@ -240,10 +240,10 @@ def _ask(connection: socket.socket, request: dict[str, Any]) -> tuple[bool, byte
         while b"\n" not in text:
             found = connection.recv(TAKEN)
             if not found:
-                raise Gone("it has ended")
+                raise ShimGone("it has ended")
             text += found
     except OSError as error:
-        raise Gone(str(error)) from error
+        raise ShimGone(str(error)) from error
     line, _, rest = text.partition(b"\n")
     answer = json.loads(line)
     if "error" in answer:

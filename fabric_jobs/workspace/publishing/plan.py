@@ -43,7 +43,7 @@ class Planned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Publication:
     """A publish: skills, then the agents that use them."""
 
     root: Path
@@ -77,7 +77,7 @@ class Plan:
 
 def make_plan(
     workspace: Workspace, skill: str | None, registry: Registry | None, lock: Lock, engine: Engine, *, skip_push: bool
-) -> Plan:
+) -> Publication:
     """Return what publishing the workspace, or one skill of it, is going to do; nothing is done.
 
     Raise InvalidDefinition when a file is wrong, NotFound when there is no such skill, an image was not built, or there
@@ -88,7 +88,7 @@ def make_plan(
     wanted = [image for found in skills for image in planned_images(found, registry)]
     images = decide(wanted, lock, engine, workspace.root, skip_push=skip_push)
     planned = [_planned_skill(found, images) for found in skills] + [_planned_agent(found) for found in agents]
-    return Plan(
+    return Publication(
         root=workspace.root,
         registry=registry.name if registry is not None else "",
         planned=tuple(planned),

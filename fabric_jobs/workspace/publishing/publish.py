@@ -22,7 +22,7 @@ from fabric_jobs.images.registries import active
 from fabric_jobs.workspace.publishing.elsewhere import without_own_keys
 from fabric_jobs.workspace.publishing.images import PlannedImage
 from fabric_jobs.workspace.publishing.lock_file import read_lock, write_lock
-from fabric_jobs.workspace.publishing.plan import Plan, Planned, make_plan
+from fabric_jobs.workspace.publishing.plan import Planned, Publication, make_plan
 from fabric_jobs.workspace.tree import Workspace
 
 NEW, CHANGED, UNCHANGED = "new", "changed", "unchanged"
@@ -41,7 +41,7 @@ class Published:
     message: str = ""  # what the gateway says of its deployment
 
 
-def plan_publish(root: Path, skill: str | None, *, skip_push: bool) -> Plan:
+def plan_publish(root: Path, skill: str | None, *, skip_push: bool) -> Publication:
     """Return what publishing is going to push and save; nothing is done.
 
     Raise what `make_plan` raises, and PlaceUnavailable when the engine does not answer.
@@ -50,12 +50,12 @@ def plan_publish(root: Path, skill: str | None, *, skip_push: bool) -> Plan:
     return make_plan(Workspace(root), skill, active(), lock, partial(digests, Engine()), skip_push=skip_push)
 
 
-def compare(plan: Plan, gateway: Gateway) -> tuple[Published, ...]:
+def compare(plan: Publication, gateway: Gateway) -> tuple[Published, ...]:
     """Return what the gateway has of a plan; what is not pushed yet counts as changed. Nothing is saved."""
     return tuple(_compared(planned, gateway) for planned in plan.planned)
 
 
-def push_images(plan: Plan, watch: Watch) -> Plan:
+def push_images(plan: Publication, watch: Watch) -> Publication:
     """Push what the registry does not have, record it in the lock file, and return the plan with all digests.
 
     Nothing is recorded unless everything was pushed.
@@ -76,7 +76,7 @@ def push_images(plan: Plan, watch: Watch) -> Plan:
     return pushed
 
 
-def save(plan: Plan, gateway: Gateway) -> tuple[Published, ...]:
+def save(plan: Publication, gateway: Gateway) -> tuple[Published, ...]:
     """Save and deploy skills, then agents. What the gateway has like this is not saved again, and deployed all the same.
 
     Raise InvalidDefinition when the gateway refuses a document.
