@@ -18,7 +18,7 @@ from fabric_jobs.cli import options
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
-    from fabric_jobs.client.logs import LogQuery, Part
+    from fabric_jobs.client.logs import Part, Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -235,10 +235,10 @@ def utc(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _wanted(given: dict[str, Any], *, whole: bool) -> LogQuery:
-    from fabric_jobs.client.logs import LogQuery
+def _wanted(given: dict[str, Any], *, whole: bool) -> Selection:
+    from fabric_jobs.client.logs import Selection
 
-    return LogQuery(
+    return Selection(
         stream=given["stream"],
         attempt=given.get("attempt"),
         since=given["since"],

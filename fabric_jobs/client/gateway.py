@@ -64,13 +64,9 @@ class Gateway:
         data = json.dumps({} if body is None else body).encode()
         return _json(self._repeat("POST", self._prefix + path, data, headers or {}))
 
-    def delete(self, path: str) -> Any:
-        """Return the JSON of a DELETE below the project."""
-        return _json(self.raw("DELETE", path))
-
     def put(self, path: str, body: Any) -> Any:
         """Return the JSON of a PUT below the project."""
-        return json.loads(self._repeat("PUT", self._prefix + path, json.dumps(body).encode(), {}).body)
+        return _json(self._repeat("PUT", self._prefix + path, json.dumps(body).encode(), {}))
 
     def raw(self, method: str, path: str, **query: Any) -> Answer:
         """Return the answer of a call below the project."""

@@ -18,7 +18,7 @@ PAUSE_SECONDS = 0.2  # between two questions, where waiting for an answer would 
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogQuery:
+class Selection:
     """Which part of a log, and how."""
 
     stream: str | None = None  # None: both
@@ -43,7 +43,7 @@ class TaskLog:
     """The log of a task: `parts` goes on where it ended before."""
 
     def __init__(
-        self, gateway: Gateway, name: str, wanted: LogQuery, *, first: int | None = None, started_at: float = 0.0
+        self, gateway: Gateway, name: str, wanted: Selection, *, first: int | None = None, started_at: float = 0.0
     ) -> None:
         """Begin with attempt `first`, or with the last one there is."""
         self.name = name
@@ -133,7 +133,7 @@ def _push(heap: list[tuple[float, int, Part, Iterator[Part]]], number: int, rest
         heapq.heappush(heap, (part.at or 0.0, number, part, rest))
 
 
-def of_activation(gateway: Gateway, activation_id: str, wanted: LogQuery, *, follow: bool) -> Iterator[Part | None]:
+def of_activation(gateway: Gateway, activation_id: str, wanted: Selection, *, follow: bool) -> Iterator[Part | None]:
     """Yield the logs of all tasks of an activation with all their attempts, by time; None before each pause.
 
     With `follow` it goes on until the activation has ended.

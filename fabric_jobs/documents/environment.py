@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from fabric_jobs.documents.reader import Reader
 
@@ -80,17 +79,7 @@ def parse_environment(text: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def format_environment(variables: Mapping[str, str]) -> str:
-    """Return the string form of environment variables; `parse_environment` reads it back."""
-    return ",".join(f"{_quoted(name)}={_quoted(value)}" for name, value in variables.items())
-
-
 def _part(match: re.Match[str], quoted: str, bare: str) -> str:
     if match[quoted] is not None:
         return ESCAPE.sub(r"\1", match[quoted])
     return str(match[bare]).strip()
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -18,7 +18,7 @@ CLOSE_SECONDS = 1.5  # for a lane whose place does not answer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class AttemptEnd:
     """How an attempt ended, and what it left."""
 
     exit: AttemptExit
@@ -39,7 +39,7 @@ class _Known:
     asked: bool = False  # whether its program runs
     waited: bool = False  # its place waited for something when its time was up
     runs: bool = False  # its program did
-    ended: Ending | None = None
+    ended: AttemptEnd | None = None
 
 
 class Places:
@@ -162,7 +162,7 @@ class Places:
             known = self._current(task)
             if known is None or known.ended is not None:
                 return
-            known.ended, known.trouble, known.again_at = Ending(exit=ended, output=output), "", None
+            known.ended, known.trouble, known.again_at = AttemptEnd(exit=ended, output=output), "", None
             self._ended.setdefault(str(task.activation_id), {})[task.task_id] = known
         self._wakes.put(str(task.activation_id))
 

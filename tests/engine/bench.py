@@ -11,7 +11,6 @@ from fabric_jobs.engine import Engine
 from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.base import AttemptSpec, Executor
-from fabric_jobs.executors.fake import FakeExecutor
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import SOURCE
 from fabric_jobs.settings import Settings
@@ -19,6 +18,7 @@ from fabric_jobs.store import Effects, Store, activations, channels, commits, ta
 from fabric_jobs.store.activations import Filter
 from fabric_jobs.store.commits import Commit
 from fabric_jobs.store.sent import Sent
+from tests.executors.fake import FakeExecutor
 from tests.factories import (
     PROJECT,
     agent_document,

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from fabric_jobs.executors.base import AttemptExit, AttemptSpec, Inside, Note
-from fabric_jobs.executors.fake import FakeExecutor
 from fabric_jobs.states import ActivationState
 from fabric_jobs.store import tasks
 from tests.engine.bench import Bench
+from tests.executors.fake import FakeExecutor
 from tests.factories import save_skill, skill_document
 
 SECONDS = 30.0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
-from fabric_jobs.executors.fake import FakeExecutor
 from tests.executors.contract import Contract, Driver, Running
+from tests.executors.fake import FakeExecutor
 
 
 class FakeDriver(Driver):

@@ -169,9 +169,6 @@ class ExternalTarget:
         return self.node.output, _dump(payload)
 
 
-CallTarget = DaemonTarget | ExternalTarget
-
-
 def _headers(properties: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
     """Return the headers of the properties `headers.*` and those of the invocation, which win."""
     own = {key.removeprefix(HEADERS): str(value) for key, value in properties.items() if key.startswith(HEADERS)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +19,6 @@ LOOKS = 50_000  # of the index, for one page
 
 CURSOR = re.compile(r"(\d{1,18})-(\d{1,18})-(\d{1,18})")
 LOOK = re.compile(rb"(\d{1,12}\.\d{1,9}) (\d{1,18}) (\d{1,18})\n")
-
-Read = Callable[[str, int, int], bytes]  # stream, offset, limit
 
 
 @dataclass(frozen=True)
@@ -79,26 +77,6 @@ def part(path: Path, offset: int, limit: int) -> bytes:
             return file.read(limit)
     except FileNotFoundError:
         return b""
-
-
-def untimed(read: Read, query: LogQuery) -> LogPage:
-    """Return a page where nobody notes times: what is new on stdout, then on stderr."""
-    cursor = _parse(query.cursor) if query.cursor else _Cursor()
-    parts: list[LogPart] = []
-    left = query.limit
-    for stream in query.streams:
-        text = read(stream, cursor.offsets[stream], left + 1)
-        more = len(text) > left
-        text = text[:left]
-        text = text[: text.rfind(b"\n") + 1] if query.whole or more else text
-        text = text or (read(stream, cursor.offsets[stream], left) if more else b"")  # one long line
-        cursor.offsets[stream] += len(text)
-        left -= len(text)
-        if text:
-            parts.append(LogPart(stream, None, text))
-        if more:
-            return LogPage(tuple(parts), str(cursor), more=True)
-    return LogPage(tuple(parts), str(cursor), more=False)
 
 
 def looks(file: BinaryIO | None, position: int = 0) -> Iterator[Look]:

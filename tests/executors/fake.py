@@ -6,8 +6,18 @@ import threading
 from queue import SimpleQueue
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.attempt_files.pages import untimed
-from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, Inside, LogPage, LogQuery, Note
+from fabric_jobs.executors.base import (
+    LOST,
+    STOPPED,
+    STREAMS,
+    AttemptExit,
+    AttemptSpec,
+    Inside,
+    LogPage,
+    LogPart,
+    LogQuery,
+    Note,
+)
 
 
 class FakeExecutor:
@@ -76,8 +86,23 @@ class FakeExecutor:
         raise ExecutorUnavailable(f"{handle} has no port")
 
     def page(self, handle: str, query: LogQuery) -> LogPage:
-        """Return stdout, then stderr."""
-        return untimed(lambda stream, offset, limit: self.logs(handle, stream, offset, limit), query)
+        """Return what is new on stdout, then on stderr; nobody notes times."""
+        offsets = dict(zip(STREAMS, map(int, (query.cursor or "0-0").split("-")), strict=True))
+        parts: list[LogPart] = []
+        left = query.limit
+        for stream in query.streams:
+            text = self.logs(handle, stream, offsets[stream], left + 1)
+            more = len(text) > left
+            whole = text[:left].rpartition(b"\n")
+            text = whole[0] + whole[1] if query.whole or more else text
+            text = text or (self.logs(handle, stream, offsets[stream], left) if more else b"")  # one long line
+            offsets[stream] += len(text)
+            left -= len(text)
+            if text:
+                parts.append(LogPart(stream, None, text))
+            if more:
+                break
+        return LogPage(tuple(parts), "-".join(map(str, offsets.values())), more=more)
 
     def note(self, handle: str) -> Note:
         """Return what the test said."""
