@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+
+import pytest
+
 from fabric_jobs.executors.dispositions import unignore
 from tests.seeds import CRASH_SEED
 
 
-def pytest_configure() -> None:
-    """Let the commands that tests start have the default dispositions, as from a terminal."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the commands that tests start have the default dispositions, as from a terminal, and a temporary directory that goes."""
     unignore()
+    if not hasattr(config, "workerinput"):  # workers have that of the process that started them
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what pytest keeps stays where it was
+        tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="tests-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True))
 
 
 def pytest_report_header() -> str:

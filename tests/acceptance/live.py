@@ -8,22 +8,23 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import pytest
 
 from fabric_jobs import state_dir as places
 from fabric_jobs.runtime.fabric_skill.http import Answer, Connection, Disconnected
 from fabric_jobs.state_dir import Address
+from tests import forks
+from tests.forks import COMMAND as COMMAND
+from tests.forks import Forked
 
-COMMAND = Path(sys.executable).parent / "fabric-jobs"
 PROJECT = "/fabric/v4/projects/local"
 PATIENCE_SECONDS = 60.0
 PRELUDE = """\
@@ -70,7 +71,7 @@ class Ran:
 class Started:
     """A command that runs."""
 
-    def __init__(self, process: subprocess.Popen[bytes], place: Path) -> None:
+    def __init__(self, process: Forked | subprocess.Popen[bytes], place: Path) -> None:
         self.pid = process.pid
         self._process = process
         self._place = place
@@ -204,17 +205,19 @@ class Live:
 
     def run(self, *words: object, stdin: str | bytes | None = None, cwd: Path | None = None, **env: str) -> Ran:
         """Run `fabric-jobs` to its end."""
-        done = subprocess.run(
-            [COMMAND, *map(str, words)],
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            cwd=cwd or self.root,
-            env={**self.environment, **env},
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
-        ran = Ran(done.returncode, done.stdout.decode(errors="surrogateescape"), done.stderr.decode(errors="replace"))
+        given = stdin.encode() if isinstance(stdin, str) else stdin or b""
+        with memory(given) as taken, memory() as out, memory() as err:
+            streams = {"stdin": taken.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
+            process = forks.start(
+                list(map(str, words)), cwd=cwd or self.root, env={**self.environment, **env}, **streams
+            )
+            try:
+                code = process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+            said = [(file.seek(0), file.read())[1] for file in (out, err)]
+        ran = Ran(code, said[0].decode(errors="surrogateescape"), said[1].decode(errors="replace"))
         assert words[:2] == ("tasks", "logs") or not has_traceback(ran.err), ran.err
         return ran
 
@@ -253,15 +256,9 @@ class Live:
         """Start `fabric-jobs` and return; it ends with the test."""
         place = self.root.parent / f"started-{len(self._started)}"
         place.mkdir()
-        with open(place / "out", "wb") as out, open(place / "err", "wb") as err:
-            process = subprocess.Popen(
-                [COMMAND, *map(str, words)],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                cwd=self.root,
-                env={**self.environment, **env},
-            )
+        with open(os.devnull) as nothing, open(place / "out", "wb") as out, open(place / "err", "wb") as err:
+            streams = {"stdin": nothing.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
+            process = forks.start(list(map(str, words)), cwd=self.root, env={**self.environment, **env}, **streams)
         self._started.append(Started(process, place))
         return self._started[-1]
 
@@ -312,6 +309,11 @@ class Live:
         os.kill(pid, signal.SIGKILL)
         until(lambda: _is_gone(pid), "the end of the owner")
 
+    def stop_owner(self) -> None:
+        """Ask the owner to end, and return when it has."""
+        os.kill(self.owner(), signal.SIGTERM)
+        until(lambda: not _is_held(self.state / "owner.lock"), "the end of the owner")
+
     def attempts(self, skill: str) -> list[Path]:
         """Return the directories of the attempts of a skill, oldest first."""
         found = (self.state / "attempts").glob(f"local-{skill}-*")
@@ -331,13 +333,22 @@ def _end_owner(state: Path) -> None:
         address = places.read_address(state)
         if address is not None:
             with suppress(ProcessLookupError):
-                os.kill(address.pid, signal.SIGTERM)
-        time.sleep(0.01)
+                os.kill(address.pid, signal.SIGKILL)
+        time.sleep(0.002)
     for begun in (state / "attempts").glob("*/begun"):
         pid = _pid(begun.parent)
         with suppress(OSError):
             if not (begun.parent / "exit").exists() and str(begun.parent).encode() in environment_of(pid):
                 os.killpg(pid, signal.SIGKILL)
+
+
+@contextmanager
+def memory(content: bytes = b"") -> Iterator[BinaryIO]:
+    """A file in memory, at its beginning."""
+    with open(os.memfd_create("said"), "r+b", buffering=0) as file:
+        file.write(content)
+        file.seek(0)
+        yield file
 
 
 def has_traceback(said: str) -> bool:

@@ -42,7 +42,7 @@ def test_nothing_is_wrong_before_during_and_after_an_owner(live: Live) -> None:
     found = levels(live)
     assert {check for check, level in found.items() if level != "ok"} <= {"docker", "kubernetes", "git", "fabric-jobs"}
     assert "gateway" in found
-    live.close()
+    live.stop_owner()
     found = levels(live)
     assert "gateway" not in found
     assert (found["owner"], found["port"], found["attempts"]) == ("ok", "ok", "ok")

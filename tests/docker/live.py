@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,10 +62,6 @@ class DockerLive(Live):
         return docker(
             "ps", *some, "--format", "{{.Names}}", "--filter", f"label=fabric-jobs.owner={owner}"
         ).stdout.split()
-
-    def stop_owner(self) -> None:
-        """Ask the owner to end."""
-        os.kill(self.owner(), signal.SIGTERM)
 
     def close(self) -> None:
         super().close()

@@ -21,7 +21,6 @@ def test_a_stream_goes_on_with_the_next_owner(live: DockerLive) -> None:
 
     first = live.owner()
     live.stop_owner()
-    until(lambda: live.address() is None, "the end of the owner")
     waiting = live.start("activations", "wait", activation, "--output", "json")
     until(lambda: (address := live.address()) is not None and address.pid != first, "another owner")
     assert live.containers() == before
@@ -37,7 +36,6 @@ def test_a_job_that_ends_while_there_is_no_owner_is_found_with_its_output(live: 
     until(lambda: live.progress(activation)["held"]["tasks"].get("ACTIVE"), "the task")
     until(live.containers, "its container")
     live.stop_owner()
-    until(lambda: live.address() is None, "the end of the owner")
     live.release(gate)
     until(lambda: not live.containers(all=False), "the end of the container")
 
