@@ -41,14 +41,14 @@ def command(ctx: click.Context, fix: bool, output: str, workspace: Path | None, 
     from fabric_jobs.doctor import examine
 
     found = []
-    for finding in examine(_scope(workspace, state_dir, fix)):
-        found.append(finding)
+    for check, finding in examine(_scope(workspace, state_dir, fix)):
+        found.append({"check": check, **asdict(finding)})
         if output == "table":
-            _print(finding)
+            _print(check, finding)
     if output != "table":
-        show([asdict(finding) for finding in found], output)
-    problems = sum(finding.level == "problem" for finding in found)
-    warnings = sum(finding.level == "warning" for finding in found)
+        show(found, output)
+    problems = sum(finding["level"] == "problem" for finding in found)
+    warnings = sum(finding["level"] == "warning" for finding in found)
     click.echo(f"{_number(problems, 'problem')}, {_number(warnings, 'warning')}.", err=True)
     if problems:
         ctx.exit(SICK)
@@ -68,9 +68,9 @@ def _scope(workspace: Path | None, state_dir: Path | None, fix: bool) -> Scope:
     return Scope(workspace=root, state_dir=state, missing=missing, remote=options.remote_given(), fix=fix)
 
 
-def _print(finding: Finding) -> None:
+def _print(check: str, finding: Finding) -> None:
     level = click.style(f"{finding.level:8}", fg=COLORS.get(finding.level))
-    click.echo(f"{level} {finding.check:16} {finding.message}")
+    click.echo(f"{level} {check:16} {finding.message}")
     if finding.hint:
         click.echo(f"{'':25} → {finding.hint}")
 

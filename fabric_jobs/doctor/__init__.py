@@ -36,25 +36,25 @@ CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
 )
 
 
-def examine(scope: Scope) -> Iterator[Finding]:
-    """Yield what every check finds; a check that needs what is not well is left out."""
+def examine(scope: Scope) -> Iterator[tuple[str, Finding]]:
+    """Yield what every check finds, with its name; a check that needs what is not well is left out."""
     sick: set[str] = set()
     for name, check, needs in CHECKS:
         if sick.intersection(needs):
             continue
-        for finding in _carefully(name, check, scope):
+        for finding in _carefully(check, scope):
             if finding.level == PROBLEM:
                 sick.add(name)
-            yield finding
+            yield name, finding
         if name == STATE and scope.state_dir is None:
             sick.add(STATE)
 
 
-def _carefully(name: str, check: Check, scope: Scope) -> Iterator[Finding]:
+def _carefully(check: Check, scope: Scope) -> Iterator[Finding]:
     """What a check stumbles over is a finding too."""
     try:
         yield from check(scope)
     except FabricJobsError as error:
-        yield Finding(check=name, level=PROBLEM, message=error.message, hint=error.hint)
+        yield Finding(PROBLEM, error.message, error.hint)
     except (OSError, ValueError, TypeError) as error:  # TypeError: an owner.json of rubbish
-        yield Finding(check=name, level=PROBLEM, message=f"It cannot be looked at: {error}.")
+        yield Finding(PROBLEM, f"It cannot be looked at: {error}.")

@@ -13,40 +13,35 @@ from fabric_jobs.store.audit import attempt_names
 
 def leftovers(scope: Scope) -> Iterator[Finding]:
     """Every directory belongs to a task."""
-    assert scope.state_dir is not None
-    root, database = places.attempts_dir(scope.state_dir), places.database_file(scope.state_dir)
+    root, database = places.attempts_dir(scope.state), places.database_file(scope.state)
     # First the directories, then the rows: a row is there before its directory.
     found = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     if not database.exists():
         if found:
             yield Finding(
-                check="attempts",
-                level=WARNING,
-                message=f"There are {len(found):,} attempts in {root}, and no database that knows of them.",
-                hint="If they are not wanted, delete the directory.",
+                WARNING,
+                f"There are {len(found):,} attempts in {root}, and no database that knows of them.",
+                "If they are not wanted, delete the directory.",
             )
         return
     known = attempt_names(database)
     unknown = [name for name in found if name not in known]
     if not unknown:
-        yield Finding(check="attempts", level=OK, message=f"{len(found):,}, all of known tasks")
+        yield Finding(OK, f"{len(found):,}, all of known tasks")
         return
     yield repaired(
         scope,
         Finding(
-            check="attempts",
-            level=WARNING,
-            message=f"{len(unknown):,} of {len(found):,} belong to no task, such as {unknown[0]}.",
-            hint=f"Delete them in {root}",
+            WARNING,
+            f"{len(unknown):,} of {len(found):,} belong to no task, such as {unknown[0]}.",
+            f"Delete them in {root}",
         ),
         lambda: _remove(root, unknown),
         "They are removed.",
     )
     running = [name for name in unknown if (root / name).exists()] if scope.fix else []
     if running:
-        yield Finding(
-            check="attempts", level=NOTE, message=f"{len(running):,} of these still run, and stay: {running[0]}."
-        )
+        yield Finding(NOTE, f"{len(running):,} of these still run, and stay: {running[0]}.")
 
 
 def _remove(root: Path, names: list[str]) -> None:

@@ -18,32 +18,30 @@ DAMAGED = "Keep a copy of the directory as it is, and go on with a backup; or be
 
 def pages(scope: Scope) -> Iterator[Finding]:
     """Look at the database's pages and its version."""
-    assert scope.state_dir is not None
-    path = places.database_file(scope.state_dir)
+    path = places.database_file(scope.state)
     if not path.exists():
-        yield Finding(check="database", level=NOTE, message="There is none yet.")
+        yield Finding(NOTE, "There is none yet.")
         return
     size = path.stat().st_size
     try:
         version, problems = quick_check(path, whole=size <= QUICK_BYTES)
     except PlaceUnavailable as error:
-        yield Finding(check="database", level=PROBLEM, message=f"{error.message}.", hint=DAMAGED)
+        yield Finding(PROBLEM, f"{error.message}.", DAMAGED)
         return
     known = len(schema_steps())
     if problems:
         more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
         message = f"{path} is damaged: {problems[0]}{more}."
-        yield Finding(check="database", level=PROBLEM, message=message, hint=DAMAGED)
+        yield Finding(PROBLEM, message, DAMAGED)
     elif version > known:
         yield Finding(
-            check="database",
-            level=PROBLEM,
-            message=f"It was written by a newer fabric-jobs (schema {version}, this one knows {known}).",
-            hint="Upgrade fabric-jobs, or use another --state-dir.",
+            PROBLEM,
+            f"It was written by a newer fabric-jobs (schema {version}, this one knows {known}).",
+            "Upgrade fabric-jobs, or use another --state-dir.",
         )
     elif version == 0:
-        yield Finding(check="database", level=NOTE, message=f"{path} has nothing of fabric-jobs in it yet.")
+        yield Finding(NOTE, f"{path} has nothing of fabric-jobs in it yet.")
     else:
         whole = "whole" if size <= QUICK_BYTES else "not read as a whole, for its size: see `fabric-jobs state check`"
         older = "" if version == known else f", which the next run brings up to {known}"
-        yield Finding(check="database", level=OK, message=f"{size / 1e6:,.1f} MB, schema {version}{older}, {whole}")
+        yield Finding(OK, f"{size / 1e6:,.1f} MB, schema {version}{older}, {whole}")

@@ -29,36 +29,30 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 def workspace(scope: Scope) -> Iterator[Finding]:
     """There is a workspace."""
     if scope.workspace is None:
-        yield Finding(check="workspace", level=NOTE, message=scope.missing, hint="Name one with --workspace.")
+        yield Finding(NOTE, scope.missing, "Name one with --workspace.")
         return
-    yield Finding(check="workspace", level=OK, message=str(scope.workspace))
+    yield Finding(OK, str(scope.workspace))
 
 
 def state_directory(scope: Scope) -> Iterator[Finding]:
     """It is a directory that its user, and nobody else, can use."""
     if scope.state_dir is None:
-        yield Finding(check="state directory", level=NOTE, message="Not looked at, since there is no workspace.")
+        yield Finding(NOTE, "Not looked at, since there is no workspace.")
         return
     path = scope.state_dir
     there = next(item for item in (path, *path.parents) if os.path.lexists(item))
     may = os.access(there, os.R_OK | os.W_OK | os.X_OK)
     if there != path and there.is_dir() and may:
-        yield Finding(check="state directory", level=NOTE, message=f"{path} is not there yet; the first run makes it.")
+        yield Finding(NOTE, f"{path} is not there yet; the first run makes it.")
         return
     if not there.is_dir():
-        yield Finding(
-            check="state directory",
-            level=PROBLEM,
-            message=f"{there} is not a directory.",
-            hint="Move it away, or name another place with --state-dir.",
-        )
+        yield Finding(PROBLEM, f"{there} is not a directory.", "Move it away, or name another place with --state-dir.")
         return
     if not may:
         yield Finding(
-            check="state directory",
-            level=PROBLEM,
-            message=f"{there} belongs to user {there.stat().st_uid}, and this one ({os.getuid()}) may not use it.",
-            hint="Make it writable, or name another one with --state-dir.",
+            PROBLEM,
+            f"{there} belongs to user {there.stat().st_uid}, and this one ({os.getuid()}) may not use it.",
+            "Make it writable, or name another one with --state-dir.",
         )
         return
     yield from _rights(scope, path)
@@ -73,51 +67,40 @@ def _rights(scope: Scope, path: Path) -> Iterator[Finding]:
         well = False
         yield repaired(
             scope,
-            Finding(
-                check="state directory",
-                level=WARNING,
-                message=f"Others may look into {item}; tokens and payloads are in it.",
-                hint=f"chmod {mode:o} {item}",
-            ),
+            Finding(WARNING, f"Others may look into {item}; tokens and payloads are in it.", f"chmod {mode:o} {item}"),
             lambda item=item, mode=mode: item.chmod(mode),  # type: ignore[misc]
             f"Its rights are {mode:o} now.",
         )
     if well:
-        yield Finding(check="state directory", level=OK, message=f"{path}, for this user only")
+        yield Finding(OK, f"{path}, for this user only")
 
 
 def file_system(scope: Scope) -> Iterator[Finding]:
     """Locks and the database really work there."""
-    path = _nearest(_state_dir(scope))
+    path = _nearest(scope.state)
     kind = _kind(path)
     with _probe(path) as probe:
         _try_lock(probe)
         try_wal(probe)
     if kind in NETWORK or kind.startswith(NETWORK_FUSE):
         yield Finding(
-            check="file system",
-            level=WARNING,
-            message=f"{path} is on a network file system ({kind}); locks there may fail when it matters.",
-            hint="Name a --state-dir on a local disk.",
+            WARNING,
+            f"{path} is on a network file system ({kind}); locks there may fail when it matters.",
+            "Name a --state-dir on a local disk.",
         )
         return
-    yield Finding(check="file system", level=OK, message=f"{kind or 'its kind is not known'}; locks and database work")
+    yield Finding(OK, f"{kind or 'its kind is not known'}; locks and database work")
 
 
 def socket_file(scope: Scope) -> Iterator[Finding]:
     """The Unix socket can be made where it belongs."""
-    path = places.socket_path(_state_dir(scope))
+    path = places.socket_path(scope.state)
     where = _nearest(path.parent)
-    is_elsewhere = path.parent != _state_dir(scope)
+    is_elsewhere = path.parent != scope.state
     if is_elsewhere and where == path.parent and where.stat().st_uid != os.getuid():
-        yield Finding(
-            check="socket",
-            level=PROBLEM,
-            message=f"{where} belongs to somebody else.",
-            hint="Name a shorter --state-dir, or set TMPDIR.",
-        )
+        yield Finding(PROBLEM, f"{where} belongs to somebody else.", "Name a shorter --state-dir, or set TMPDIR.")
         return
-    with _probe(where if is_elsewhere else _nearest(_state_dir(scope))) as probe:
+    with _probe(where if is_elsewhere else _nearest(scope.state)) as probe:
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         here = os.open(probe, os.O_RDONLY)
         try:  # by a short name: the one that an owner uses is as long as it may be
@@ -126,13 +109,13 @@ def socket_file(scope: Scope) -> Iterator[Finding]:
             os.close(here)
             bound.close()
     length = len(os.fsencode(path))
-    why = f", since {_state_dir(scope)} is too long for one" if is_elsewhere else ""
-    yield Finding(check="socket", level=OK, message=f"{path} ({length} of {places.SOCKET_PATH_LIMIT} bytes){why}")
+    why = f", since {scope.state} is too long for one" if is_elsewhere else ""
+    yield Finding(OK, f"{path} ({length} of {places.SOCKET_PATH_LIMIT} bytes){why}")
 
 
 def disk(scope: Scope) -> Iterator[Finding]:
     """There is room for bytes and for files."""
-    path = _nearest(_state_dir(scope))
+    path = _nearest(scope.state)
     free = shutil.disk_usage(path).free
     files = os.statvfs(path)
     left = files.f_favail if files.f_files else LITTLE_FILES  # some file systems do not count
@@ -142,19 +125,11 @@ def disk(scope: Scope) -> Iterator[Finding]:
     elif free < LITTLE_BYTES or left < LITTLE_FILES:
         level = WARNING
     else:
-        yield Finding(check="disk", level=OK, message=text)
+        yield Finding(OK, text)
         return
     yield Finding(
-        check="disk",
-        level=level,
-        message=f"Only {text} at {path}.",
-        hint="Make room, for example with: fabric-jobs state prune --older-than 30d",
+        level, f"Only {text} at {path}.", "Make room, for example with: fabric-jobs state prune --older-than 30d"
     )
-
-
-def _state_dir(scope: Scope) -> Path:
-    assert scope.state_dir is not None
-    return scope.state_dir
 
 
 def _nearest(path: Path) -> Path:

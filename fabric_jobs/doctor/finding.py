@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fabric_jobs.client.remote import Remote
@@ -15,11 +15,10 @@ WARNING = "warning"  # it works, but not as it should
 PROBLEM = "problem"  # it does not work
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Finding:
-    """One line of the doctor."""
+    """One line of the doctor; which check it is from, `examine` says."""
 
-    check: str
     level: str
     message: str
     hint: str = ""  # what to do
@@ -35,6 +34,12 @@ class Scope:
     remote: Remote | None = None  # the gateway that the options name
     fix: bool = False  # do what can be done
 
+    @property
+    def state(self) -> Path:
+        """The state directory, for checks that are made only where there is one."""
+        assert self.state_dir is not None
+        return self.state_dir
+
 
 Check = Callable[[Scope], Iterator[Finding]]
 
@@ -42,19 +47,9 @@ Check = Callable[[Scope], Iterator[Finding]]
 def repaired(scope: Scope, found: Finding, act: Callable[[], None], did: str) -> Finding:
     """Return a finding, or, when things are to be fixed, what became of it; `did` says it in words."""
     if not scope.fix:
-        return Finding(
-            check=found.check,
-            level=found.level,
-            message=found.message,
-            hint=f"{found.hint}, or: fabric-jobs doctor --fix",
-        )
+        return replace(found, hint=f"{found.hint}, or: fabric-jobs doctor --fix")
     try:
         act()
     except OSError as error:
-        return Finding(
-            check=found.check,
-            level=found.level,
-            message=f"{found.message} It could not be fixed: {error.strerror or error}.",
-            hint=found.hint,
-        )
-    return Finding(check=found.check, level=FIXED, message=f"{found.message} {did}")
+        return replace(found, message=f"{found.message} It could not be fixed: {error.strerror or error}.")
+    return Finding(FIXED, f"{found.message} {did}")

@@ -23,13 +23,12 @@ def python(scope: Scope) -> Iterator[Finding]:
     version = platform.python_version()
     if sys.version_info < OLDEST:
         yield Finding(
-            check="python",
-            level=PROBLEM,
-            message=f"Python {version} is older than {OLDEST[0]}.{OLDEST[1]}.",
-            hint="Install a newer one, and fabric-jobs with it.",
+            PROBLEM,
+            f"Python {version} is older than {OLDEST[0]}.{OLDEST[1]}.",
+            "Install a newer one, and fabric-jobs with it.",
         )
         return
-    yield Finding(check="python", level=OK, message=f"Python {version}, {sys.executable}")
+    yield Finding(OK, f"Python {version}, {sys.executable}")
 
 
 def environment(scope: Scope) -> Iterator[Finding]:
@@ -38,13 +37,12 @@ def environment(scope: Scope) -> Iterator[Finding]:
     kind = "a virtual environment" if sys.prefix != sys.base_prefix else "no virtual environment"
     if missing:
         yield Finding(
-            check="environment",
-            level=WARNING,
-            message=f"{kind} in {sys.prefix}; these modules are missing: {', '.join(missing)}.",
-            hint="On Debian and Ubuntu: apt install python3-venv python3-pip",
+            WARNING,
+            f"{kind} in {sys.prefix}; these modules are missing: {', '.join(missing)}.",
+            "On Debian and Ubuntu: apt install python3-venv python3-pip",
         )
         return
-    yield Finding(check="environment", level=OK, message=f"{kind} in {sys.prefix}; venv, ensurepip and pip are there")
+    yield Finding(OK, f"{kind} in {sys.prefix}; venv, ensurepip and pip are there")
 
 
 def package(scope: Scope) -> Iterator[Finding]:
@@ -53,20 +51,18 @@ def package(scope: Scope) -> Iterator[Finding]:
     version = fabric_jobs.__version__
     if len(found) > 1:
         yield Finding(
-            check="fabric-jobs",
-            level=WARNING,
-            message=f"It is installed more than once: {', '.join(sorted(found))}.",
-            hint="Remove all but one: pip uninstall fabric-jobs",
+            WARNING,
+            f"It is installed more than once: {', '.join(sorted(found))}.",
+            "Remove all but one: pip uninstall fabric-jobs",
         )
     elif found and version not in found.values():
         yield Finding(
-            check="fabric-jobs",
-            level=WARNING,
-            message=f"The files are version {version}, and were installed as {next(iter(found.values()))}.",
-            hint="Install it again.",
+            WARNING,
+            f"The files are version {version}, and were installed as {next(iter(found.values()))}.",
+            "Install it again.",
         )
     else:
-        yield Finding(check="fabric-jobs", level=OK, message=f"{version}, {Path(fabric_jobs.__file__).parent}")
+        yield Finding(OK, f"{version}, {Path(fabric_jobs.__file__).parent}")
     for name in COMMANDS:
         yield from _command(name)
 
@@ -75,15 +71,11 @@ def _command(name: str) -> Iterator[Finding]:
     first, own = shutil.which(name), Path(sys.executable).parent / name
     if first is None:
         yield Finding(
-            check="fabric-jobs",
-            level=NOTE,
-            message=f"{name} is not on the PATH of this shell.",
-            hint=f"export PATH={own.parent}:$PATH" if own.exists() else "",
+            NOTE, f"{name} is not on the PATH of this shell.", f"export PATH={own.parent}:$PATH" if own.exists() else ""
         )
     elif own.exists() and os.path.realpath(first) != os.path.realpath(own):
         yield Finding(
-            check="fabric-jobs",
-            level=WARNING,
-            message=f"{name} on the PATH is {first}, of another installation than {own}.",
-            hint=f"export PATH={own.parent}:$PATH",
+            WARNING,
+            f"{name} on the PATH is {first}, of another installation than {own}.",
+            f"export PATH={own.parent}:$PATH",
         )

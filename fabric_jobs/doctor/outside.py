@@ -17,9 +17,9 @@ def git(scope: Scope) -> Iterator[Finding]:
     """Templates from elsewhere come with git."""
     path = shutil.which("git")
     if path is None:
-        yield Finding(check="git", level=NOTE, message="It is not there; templates from elsewhere need it.")
+        yield Finding(NOTE, "It is not there; templates from elsewhere need it.")
         return
-    yield Finding(check="git", level=OK, message=path)
+    yield Finding(OK, path)
 
 
 def docker(scope: Scope) -> Iterator[Finding]:
@@ -27,13 +27,13 @@ def docker(scope: Scope) -> Iterator[Finding]:
     if shutil.which("docker") is None:
         has_engine = os.environ.get("DOCKER_HOST") or Path("/var/run/docker.sock").exists()
         text = "An engine may be there, but no docker command." if has_engine else "It is not there."
-        yield Finding(check="docker", level=NOTE, message=f"{text} Jobs run as processes.")
+        yield Finding(NOTE, f"{text} Jobs run as processes.")
         return
     code, said = _run("docker", "version", "--format", "{{.Server.Version}}")
     if code:
-        yield Finding(check="docker", level=NOTE, message=f"The engine does not answer: {said}.")
+        yield Finding(NOTE, f"The engine does not answer: {said}.")
         return
-    yield Finding(check="docker", level=OK, message=f"engine {said}")
+    yield Finding(OK, f"engine {said}")
 
 
 def kubernetes(scope: Scope) -> Iterator[Finding]:
@@ -41,16 +41,16 @@ def kubernetes(scope: Scope) -> Iterator[Finding]:
     config = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     has_config = any(os.path.isfile(part) for part in config.split(os.pathsep))
     if not has_config:
-        yield Finding(check="kubernetes", level=NOTE, message="No cluster is configured.")
+        yield Finding(NOTE, "No cluster is configured.")
         return
     if shutil.which("kubectl") is None:
-        yield Finding(check="kubernetes", level=NOTE, message=f"{config} is there, but no kubectl to try it with.")
+        yield Finding(NOTE, f"{config} is there, but no kubectl to try it with.")
         return
     code, said = _run("kubectl", "get", "--raw", "/readyz", f"--request-timeout={SECONDS:.0f}s")
     if code:
-        yield Finding(check="kubernetes", level=NOTE, message=f"The cluster of {config} does not answer: {said}.")
+        yield Finding(NOTE, f"The cluster of {config} does not answer: {said}.")
         return
-    yield Finding(check="kubernetes", level=OK, message=f"the cluster of {config} answers")
+    yield Finding(OK, f"the cluster of {config} answers")
 
 
 def _run(*words: str) -> tuple[int, str]:

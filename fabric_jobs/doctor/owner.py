@@ -26,33 +26,30 @@ LOG_BYTES = 1 << 20  # of the end of the owner's log
 
 def lock(scope: Scope) -> Iterator[Finding]:
     """Nobody holds it, and nothing is left of an owner; or an owner does."""
-    state_dir = _state_dir(scope)
+    state_dir = scope.state
     with _locked(places.lock_file(state_dir)) as is_free:
         if not is_free:
             address = places.read_address(state_dir)
             who = f"process {address.pid}" if address is not None else "a process"
-            yield Finding(check="owner", level=OK, message=f"{who} serves {state_dir}")
+            yield Finding(OK, f"{who} serves {state_dir}")
             return
         left = [path for path in (state_dir / "owner.json", places.socket_path(state_dir)) if os.path.lexists(path)]
         for path in left:
             yield repaired(
                 scope,
                 Finding(
-                    check="owner",
-                    level=WARNING,
-                    message=f"{path} is left of an owner that was killed; the next one replaces it.",
-                    hint=f"rm {path}",
+                    WARNING, f"{path} is left of an owner that was killed; the next one replaces it.", f"rm {path}"
                 ),
                 lambda path=path: path.unlink(missing_ok=True),  # type: ignore[misc]
                 "It is removed.",
             )
         if not left:
-            yield Finding(check="owner", level=OK, message="none runs; a command that needs one starts it")
+            yield Finding(OK, "none runs; a command that needs one starts it")
 
 
 def gateway(scope: Scope) -> Iterator[Finding]:
     """A living owner answers, and knows its token; one that is starting or ending has some seconds for that."""
-    state_dir = _state_dir(scope)
+    state_dir = scope.state
     deadline = time.monotonic() + ANSWER_SECONDS
     while not _is_free(places.lock_file(state_dir)):
         found = _look(state_dir)
@@ -66,10 +63,9 @@ def _look(state_dir: Path) -> Finding:
     address = places.read_address(state_dir)
     if address is None:
         return Finding(
-            check="gateway",
-            level=PROBLEM,
-            message=f"A process holds {places.lock_file(state_dir)}, and has not said where it can be reached.",
-            hint=f"See {places.log_file(state_dir)}; if it hangs, end it.",
+            PROBLEM,
+            f"A process holds {places.lock_file(state_dir)}, and has not said where it can be reached.",
+            f"See {places.log_file(state_dir)}; if it hangs, end it.",
         )
     try:
         statuses = _ask(address)
@@ -78,28 +74,28 @@ def _look(state_dir: Path) -> Finding:
     again = f"End process {address.pid}; the next command starts another. Jobs go on."
     if statuses != [200, 200]:
         message = f"{address.url} answered {statuses[0]} to /healthz and {statuses[1]} to the token of owner.json."
-        return Finding(check="gateway", level=PROBLEM, message=message, hint=again)
+        return Finding(PROBLEM, message, again)
     if address.version != fabric_jobs.__version__:
         message = f"{address.url} answers, but is version {address.version}, not {fabric_jobs.__version__}."
-        return Finding(check="gateway", level=WARNING, message=message, hint=again)
-    return Finding(check="gateway", level=OK, message=f"{address.url} answers, and takes the token")
+        return Finding(WARNING, message, again)
+    return Finding(OK, f"{address.url} answers, and takes the token")
 
 
 def room(scope: Scope) -> Iterator[Finding]:
     """How much runs at a time: what the owner says, else what the next one here would have."""
-    address = places.read_address(_state_dir(scope))
-    if address is not None and not _is_free(places.lock_file(_state_dir(scope))):
+    address = places.read_address(scope.state)
+    if address is not None and not _is_free(places.lock_file(scope.state)):
         found = _metrics(address)
         slots = {name: (found.get(f'slots_busy{{place="{name}"}}', 0), count) for name, count in _slots(found).items()}
         shown = [f"{name} {busy:.0f} of {count:.0f} slots" for name, (busy, count) in slots.items()]
         run = found.get('activations{state="PENDING"}', 0) - found.get("activations_waiting", 0)
         most, waiting = found.get("activations_most", 0), found.get("activations_waiting", 0)
         shown.append(f"{run:.0f} of {most:.0f} activations run, {waiting:.0f} wait")
-        yield Finding(check="room", level=OK, message="; ".join(shown))
+        yield Finding(OK, "; ".join(shown))
         return
-    settings = Settings(state_dir=_state_dir(scope))
+    settings = Settings(state_dir=scope.state)
     shown = [f"{name} {settings.slots_in(name)} slots" for name in SLOTS_PER_CPU]
-    yield Finding(check="room", level=OK, message="; ".join([*shown, f"{settings.activations} activations at a time"]))
+    yield Finding(OK, "; ".join([*shown, f"{settings.activations} activations at a time"]))
 
 
 def _slots(found: dict[str, float]) -> dict[str, float]:
@@ -123,7 +119,7 @@ def _metrics(address: Address) -> dict[str, float]:
 
 def errors(scope: Scope) -> Iterator[Finding]:
     """No owner has met an error of its own; its log tells of the last ones."""
-    path = places.log_file(_state_dir(scope))
+    path = places.log_file(scope.state)
     if not path.is_file():
         return
     with path.open("rb") as file:
@@ -131,42 +127,35 @@ def errors(scope: Scope) -> Iterator[Finding]:
         lines = [line for line in file.read().decode(errors="replace").splitlines() if line.endswith(UNFORESEEN)]
     if lines:
         yield Finding(
-            check="errors",
-            level=WARNING,
-            message=f"The owner met {len(lines)} errors of its own; the last: {lines[-1]}.",
-            hint=f"See the traceback in {path}, and report it; once you have read it, remove the file.",
+            WARNING,
+            f"The owner met {len(lines)} errors of its own; the last: {lines[-1]}.",
+            f"See the traceback in {path}, and report it; once you have read it, remove the file.",
         )
 
 
 def port(scope: Scope) -> Iterator[Finding]:
     """The port that jobs know is the owner's, or free for it."""
-    state_dir = _state_dir(scope)
+    state_dir = scope.state
     path = places.database_file(state_dir)
     kept = setting(path, "port") if path.exists() else None
     if kept is None or not kept.isdecimal():
-        yield Finding(check="port", level=NOTE, message="None was chosen yet; the first owner does.")
+        yield Finding(NOTE, "None was chosen yet; the first owner does.")
         return
     address = places.read_address(state_dir)
     if address is not None and not _is_free(places.lock_file(state_dir)):
         used = urlsplit(address.url).port
-        yield Finding(check="port", level=OK, message=f"{used}, held by the owner")
+        yield Finding(OK, f"{used}, held by the owner")
         return
     try:
         _try_bind(int(kept))
     except (OSError, OverflowError) as error:
         yield Finding(
-            check="port",
-            level=WARNING,
-            message=f"{kept} cannot be used: {error}.",
-            hint="The next owner takes another one; jobs that still run and use plain HTTP will not reach it.",
+            WARNING,
+            f"{kept} cannot be used: {error}.",
+            "The next owner takes another one; jobs that still run and use plain HTTP will not reach it.",
         )
     else:
-        yield Finding(check="port", level=OK, message=f"{kept}, free")
-
-
-def _state_dir(scope: Scope) -> Path:
-    assert scope.state_dir is not None
-    return scope.state_dir
+        yield Finding(OK, f"{kept}, free")
 
 
 @contextmanager
@@ -210,16 +199,14 @@ def _silent(state_dir: Path, address: Address, error: Disconnected) -> Finding:
         is_stopped = False
     if is_stopped:
         return Finding(
-            check="gateway",
-            level=PROBLEM,
-            message=f"The owner, process {address.pid}, is stopped, and does not answer.",
-            hint=f"Let it go on: kill -CONT {address.pid}",
+            PROBLEM,
+            f"The owner, process {address.pid}, is stopped, and does not answer.",
+            f"Let it go on: kill -CONT {address.pid}",
         )
     return Finding(
-        check="gateway",
-        level=PROBLEM,
-        message=f"The owner, process {address.pid}, does not answer: {error}.",
-        hint=f"See {places.log_file(state_dir)}; if it hangs: kill -9 {address.pid}. Jobs go on.",
+        PROBLEM,
+        f"The owner, process {address.pid}, does not answer: {error}.",
+        f"See {places.log_file(state_dir)}; if it hangs: kill -9 {address.pid}. Jobs go on.",
     )
 
 

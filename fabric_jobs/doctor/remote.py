@@ -11,7 +11,6 @@ from fabric_jobs.client.remote import RemoteConnection
 from fabric_jobs.doctor.finding import OK, PROBLEM, WARNING, Finding, Scope
 from fabric_jobs.runtime.fabric_skill.http import Disconnected
 
-CHECK = "remote gateway"
 SECONDS = 5.0
 ADDRESS = "Check the address; on its machine `fabric-jobs serve` has to run."
 TOKEN = "Give its token with --token or in the profile; it is in owner.json of the gateway's state directory."
@@ -29,24 +28,24 @@ def gateway(scope: Scope) -> Iterator[Finding]:
         tasks = connection.request("GET", f"/fabric/v4/projects/{quote(remote.project_id, safe='')}/tasks?limit=1")
     except Disconnected as error:
         message = f"{remote.url} cannot be reached: {error}."
-        yield Finding(check=CHECK, level=PROBLEM, message=message, hint=ADDRESS)
+        yield Finding(PROBLEM, message, ADDRESS)
         return
     finally:
         connection.close()
     version = _version(info.body) if info.status == 200 else ""
     if not version:
         message = f"{remote.url} answered {info.status} to /fabric/v4/info, as no gateway of fabric-jobs does."
-        yield Finding(check=CHECK, level=PROBLEM, message=message, hint=ADDRESS)
+        yield Finding(PROBLEM, message, ADDRESS)
     elif tasks.status != 200:
         message = f"{remote.url} answered {tasks.status} to the token, for project '{remote.project_id}'."
-        yield Finding(check=CHECK, level=PROBLEM, message=message, hint=TOKEN)
+        yield Finding(PROBLEM, message, TOKEN)
     elif version != fabric_jobs.__version__:
         message = f"{remote.url} answers, but is version {version}, not {fabric_jobs.__version__}."
         hint = "Use the same version here and there."
-        yield Finding(check=CHECK, level=WARNING, message=message, hint=hint)
+        yield Finding(WARNING, message, hint)
     else:
         message = f"{remote.url} answers, and takes the token for project '{remote.project_id}'"
-        yield Finding(check=CHECK, level=OK, message=message)
+        yield Finding(OK, message)
 
 
 def _version(body: bytes) -> str:
