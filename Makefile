@@ -1,22 +1,29 @@
-# The two commands are `make demo` and `make test`; each does its own set-up.
+# `make demo` shows it, `make check` is for between two changes, `make test` runs everything; each does its own set-up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test fast shake bench clean
+.PHONY: demo check test only lint shake bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/fabric-jobs demo $(if $(EXECUTOR),--executor $(EXECUTOR)) $(DESTINATION)
 
-test: $(VENV)/installed-dev
+# What starts no processes of the product, in under a minute.
+check: $(VENV)/installed-dev lint
+	$(BIN)/python -m pytest -n auto -m 'not docker' tests/unit tests/store tests/engine tests/images tests/test_architecture.py $(ARGS)
+
+# Everything; what needs an engine, a registry or a cluster is skipped with the reason where there is none.
+test: $(VENV)/installed-dev lint
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+# The tests with one mark: make only MARK=docker
+only: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n auto -m '$(MARK)' $(ARGS)
+
+lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 $(ARGS)
-
-# Those that start no processes of the product: a minute, for another Python.
-fast: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 tests/unit tests/store tests/engine tests/images $(ARGS)
 
 # The same tests in random order while every core is busy; SEED=… repeats an order, ARGS=… chooses tests.
 shake: $(VENV)/installed-dev

@@ -34,7 +34,7 @@ def main() -> int:
     seed = os.environ.get("SEED") or str(random.SystemRandom().randrange(10**6))
     print(f"shake: SEED={seed}", flush=True)
     order = ["--random-order", "--random-order-bucket=global", f"--random-order-seed={seed}"]
-    command = [sys.executable, "-m", "pytest", "-n", "2", *order, *sys.argv[1:]]
+    command = [sys.executable, "-m", "pytest", "-n", "auto", *order, *sys.argv[1:]]
     with load(os.cpu_count() or 1):
         code = subprocess.run(command, env={"FABRIC_JOBS_CRASH_SEED": seed, **os.environ}, check=False).returncode
     print(f"shake: SEED={seed} ended with {code}", flush=True)

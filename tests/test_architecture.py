@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fabric_jobs"
 
@@ -95,17 +96,26 @@ BROAD_EXCEPTS = {
 }  # ticks and what they do for one of many, border, roll-back and clean-up that raise on, code of a template or a skill
 
 FILES = sorted(PACKAGE.rglob("*.py"))
-NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
-each_file = pytest.mark.parametrize("path", FILES, ids=NAMES)
 
 
+@cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
+@cache
+def _nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(_tree(path)))
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+@cache
 def _imports(path: Path) -> list[str]:
     found: list[str] = []
-    for node in ast.walk(_tree(path)):
+    for node in _nodes(path):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -124,11 +134,15 @@ def _own(path: Path) -> set[str]:
     return rooms & FLOORS.keys()
 
 
-@each_file
-def test_a_file_imports_only_floors_below(path: Path) -> None:
-    room = _room(path)
-    for other in _own(path) - {room}:
-        assert FLOORS[other] < FLOORS[room] or (room, other) in NEIGHBOURS, f"{room} imports {other}"
+def test_a_file_imports_only_floors_below() -> None:
+    wrong = [
+        f"{_name(path)}: {room} imports {other}"
+        for path in FILES
+        for room in [_room(path)]
+        for other in _own(path) - {room}
+        if FLOORS[other] >= FLOORS[room] and (room, other) not in NEIGHBOURS
+    ]
+    assert wrong == []
 
 
 def test_every_room_has_a_floor() -> None:
@@ -155,21 +169,29 @@ def test_modules_have_no_cycles() -> None:
         visit(name, ())
 
 
-@each_file
-def test_sizes(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= FILE_LINES
-    is_cli = _room(path) == "cli"
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or 0) - node.lineno + 1
-            assert length <= FUNCTION_LINES, f"{node.name} has {length} lines"
-            count = len([argument for argument in node.args.args if argument.arg not in ("self", "cls")])
-            count += len(node.args.kwonlyargs)
-            assert count <= PARAMETERS or is_cli or _is_flat_record(node), f"{node.name} has {count} parameters"
-        elif isinstance(node, ast.ClassDef):
-            length = (node.end_lineno or 0) - node.lineno + 1
-            assert length <= CLASS_LINES, f"class {node.name} has {length} lines"
-            assert not BANNED.search(node.name), f"{node.name}: a banned word"
+def test_sizes() -> None:
+    assert [found for path in FILES for found in _too_large(path)] == []
+
+
+def _too_large(path: Path) -> Iterator[str]:
+    name = _name(path)
+    if len(path.read_text().splitlines()) > FILE_LINES:
+        yield f"{name} has more than {FILE_LINES} lines"
+    for node in _nodes(path):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        is_class = isinstance(node, ast.ClassDef)
+        length = (node.end_lineno or 0) - node.lineno + 1
+        if length > (CLASS_LINES if is_class else FUNCTION_LINES):
+            yield f"{name}: {node.name} has {length} lines"
+        if isinstance(node, ast.ClassDef):
+            if BANNED.search(node.name):
+                yield f"{name}: {node.name} is a banned word"
+            continue
+        count = len([argument for argument in node.args.args if argument.arg not in ("self", "cls")])
+        count += len(node.args.kwonlyargs)
+        if count > PARAMETERS and _room(path) != "cli" and not _is_flat_record(node):
+            yield f"{name}: {node.name} has {count} parameters"
 
 
 def _is_flat_record(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -177,43 +199,43 @@ def _is_flat_record(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return node.name == "create" and len(node.args.args) <= 1
 
 
-@each_file
-def test_public_things_have_docstrings(path: Path) -> None:
-    tree = _tree(path)
-    assert ast.get_docstring(tree), "the module has no docstring"
-    for node in ast.walk(tree):
-        public = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith(
-            "_"
-        )
-        if (
-            public
-            and isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and not _is_inner(tree, node)
-        ):
-            assert ast.get_docstring(node), f"{node.name} has no docstring"
+def test_public_things_have_docstrings() -> None:
+    wrong = [_name(path) for path in FILES if not ast.get_docstring(_tree(path))]
+    for path in FILES:
+        wrong += [f"{_name(path)}: {node.name}" for node in _reachable(_tree(path)) if not ast.get_docstring(node)]
+    assert wrong == []
 
 
-def _is_inner(tree: ast.Module, wanted: ast.AST) -> bool:
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return any(wanted is not function and wanted in ast.walk(function) for function in functions)
+def _reachable(within: ast.AST) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield the public classes and functions outside functions."""
+    for node in ast.iter_child_nodes(within):
+        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            yield node
+        if not is_function:
+            yield from _reachable(node)
 
 
-@each_file
-def test_foreign_libraries_have_one_place(path: Path) -> None:
-    relative = str(path.relative_to(PACKAGE))
-    for name in {name.split(".")[0] for name in _imports(path)} & FOREIGN.keys():
-        places = FOREIGN[name]
-        assert relative.startswith(places), f"{name} belongs in {places}"
+def test_foreign_libraries_have_one_place() -> None:
+    wrong = [
+        f"{_name(path)} imports {library}, which belongs in {FOREIGN[library]}"
+        for path in FILES
+        for library in {name.split(".")[0] for name in _imports(path)} & FOREIGN.keys()
+        if not _name(path).startswith(FOREIGN[library])
+    ]
+    assert wrong == []
 
 
-@each_file
-def test_heavy_libraries_are_imported_late(path: Path) -> None:
-    allowed = MAY_IMPORT_EARLY.get(str(path.relative_to(PACKAGE)), set())
+def test_heavy_libraries_are_imported_late() -> None:
+    assert [found for path in FILES for found in _early(path)] == []
+
+
+def _early(path: Path) -> Iterator[str]:
+    late = set(LATE) - MAY_IMPORT_EARLY.get(_name(path), set())
     for node in _tree(path).body:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
-        for name in names:
-            assert name.split(".")[0] not in set(LATE) - allowed, f"{name} is imported at the top"
+        yield from (f"{_name(path)} imports {name} at its top" for name in names if name.split(".")[0] in late)
 
 
 def test_sql_stands_in_the_store_only() -> None:
@@ -232,8 +254,6 @@ def test_every_query_is_used_and_explained() -> None:
 
 
 def test_the_runtime_layer_needs_the_standard_library_only() -> None:
-    import sys
-
     for path in (PACKAGE / "runtime").rglob("*.py"):
         for name in _imports(path):
             assert name.split(".")[0] in sys.stdlib_module_names, f"{path.name} imports {name}"
@@ -242,10 +262,8 @@ def test_the_runtime_layer_needs_the_standard_library_only() -> None:
 
 def test_the_shim_is_a_program_of_its_own() -> None:
     """It has the standard library and its neighbours, by relative imports; the packages that these need are not slow to load."""
-    import sys
-
     for path in (PACKAGE / "executors" / "local" / "shim").rglob("*.py"):
-        levels = [node.level for node in ast.walk(_tree(path)) if isinstance(node, ast.ImportFrom)]
+        levels = [node.level for node in _nodes(path) if isinstance(node, ast.ImportFrom)]
         assert set(levels) <= {0, 1}, f"{path.name} imports what is above it"
         names = {name.split(".")[0] for name in _imports(path)}
         assert names <= sys.stdlib_module_names, f"{path.name} imports {names - sys.stdlib_module_names}"
@@ -266,5 +284,5 @@ def test_broad_excepts_are_counted() -> None:
     for path in FILES:
         count = len(re.findall(r"except\*? (Exception|BaseException)\b", path.read_text()))
         if count:
-            found[str(path.relative_to(PACKAGE))] = count
+            found[_name(path)] = count
     assert {name: count for name, count in found.items() if count > BROAD_EXCEPTS.get(name, 0)} == {}
