@@ -59,7 +59,7 @@ def test_every_target_that_is_named_has_a_rule(page: str) -> None:
 
 
 def test_the_readme_knows_how_many_templates_there_are() -> None:
-    assert f"[{NUMBERS[len(list_templates())]}](docs/howto/templates.md)" in (ROOT / "README.md").read_text()
+    assert f"[{NUMBERS[len(list_templates())]} templates](docs/howto/templates.md)" in (ROOT / "README.md").read_text()
 
 
 def test_every_module_that_a_text_names_is_there() -> None:
