@@ -164,11 +164,14 @@ class Skill:
         return next((port for port in self.outputs if port.name == name), None)
 
     def wired_input(self, name: str) -> SkillInput | None:
-        """Return the input that a wire to `name` leads to: the only one has any name, as in Fabric."""
+        """Return the input that a wire to `name` leads to: the only one has any name.
+
+        See docs/reference/compatibility.md#ports-with-any-name.
+        """
         return self.input(name) or (self.inputs[0] if len(self.inputs) == 1 else None)
 
     def wired_output(self, name: str) -> SkillOutput | None:
-        """Return the output that a wire from `name` begins at: the only one has any name, as in Fabric."""
+        """Return the output that a wire from `name` begins at: the only one has any name, too."""
         return self.output(name) or (self.outputs[0] if len(self.outputs) == 1 else None)
 
     def action(self, name: str) -> Action | None:

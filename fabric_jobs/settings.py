@@ -62,7 +62,7 @@ class Settings:
     read_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_READ_SECONDS", 60.0))
     argv_bytes: int = field(
         default_factory=lambda: int(_number("FABRIC_JOBS_ARGV_BYTES", 100_000, ARGV_RANGE, high=ARGV_MOST))
-    )  # argv and CORTEX_PAYLOAD; above it the payload is in a file
+    )  # above it the payload is in a file (docs/reference/compatibility.md#the-message)
     credit_records: int = 65_536  # unconsumed records of a channel after which its sender waits
     credit_bytes: int = 64 << 20
     response_records: int = 1000  # a longer response is {count, href}

@@ -18,7 +18,7 @@ class TaskState(StrEnum):
 
 
 class ActivationState(StrEnum):
-    """Where an activation is: Fabric's states, and CANCELLED."""
+    """Where an activation is (docs/reference/compatibility.md#states-of-activations)."""
 
     PENDING = "PENDING"
     COMPLETE = "COMPLETE"

@@ -227,6 +227,15 @@ def anchors_of(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
 
 
+def test_every_section_that_code_names_is_there_and_every_fact_is_named_by_code() -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "fabric_jobs").rglob("*.py"))
+    named = set(re.findall(r"\bdocs/([a-z/-]+\.md)#([a-z-]+)", code))
+    assert [f"{page}#{anchor}" for page, anchor in sorted(named) if anchor not in anchors_of(DOCS / page)] == []
+    facts = "reference/compatibility.md"
+    sections = re.findall(r"^### (.+)$", (DOCS / facts).read_text(), re.M)
+    assert [title for title in sections if (facts, title.lower().replace(" ", "-")) not in named] == []
+
+
 def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "index.md").read_text()
     missing = [path.name for path in DOCS.rglob("*.md") if path.name != "index.md" and path.name not in index]

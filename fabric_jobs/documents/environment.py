@@ -1,4 +1,7 @@
-"""`environmentVariables`: one string of comma-joined `"K"="V"` pairs, as Fabric has it, or a mapping."""
+"""`environmentVariables`: one string of comma-joined `"K"="V"` pairs, or a mapping.
+
+See docs/reference/compatibility.md#environment-variables-in-one-text.
+"""
 
 from __future__ import annotations
 

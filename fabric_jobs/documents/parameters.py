@@ -1,4 +1,7 @@
-"""Inputs without parameters: a gateway shows an empty list, since Fabric's clients read it unasked, and keeps none."""
+"""Inputs without parameters: a gateway shows an empty list, and keeps none.
+
+See docs/reference/compatibility.md#parameters-of-inputs.
+"""
 
 from __future__ import annotations
 

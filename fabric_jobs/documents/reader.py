@@ -160,7 +160,7 @@ class Reader:
         return default
 
     def flag(self, key: str) -> bool:
-        """Return the boolean at `key`, false when absent; also as text, which Fabric's servers took."""
+        """Return the boolean at `key`, false when absent; also as text (docs/reference/compatibility.md#booleans-as-text)."""
         reader = self.inner(key)
         if reader is None:
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fabric_jobs.definitions import Routing, Rule, Target
 from fabric_jobs.documents.reader import Reader
 
+# docs/reference/compatibility.md#runtimes
 JOBS, DAEMONS, EXTERNAL_API = RUNTIMES = ("cortex/jobs", "cortex/daemons", "cortex/external-api")
 SELECTORS = ("property", "field")
 TARGET_KEYS = ("action", "runtime", "output")

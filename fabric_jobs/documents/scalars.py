@@ -23,8 +23,8 @@ MAX_DIGITS = 400  # more is no finite number, and Python refuses integers of 4,3
 def resolve(text: str) -> Scalar:
     """Return what an unquoted scalar means. Raise ValueError, saying why, for what JSON has no value for.
 
-    YAML 1.1 reads `no`, `on`, `0777` and `1:30` as a boolean or a number. Fabric never did, and authors do not
-    expect it: here they are text.
+    YAML 1.1 reads `no`, `on`, `0777` and `1:30` as a boolean or a number. Here they are text
+    (docs/reference/compatibility.md#plain-words-in-yaml).
     """
     if text in WORDS:
         return WORDS[text]

@@ -30,7 +30,7 @@ from fabric_jobs.gateway.errors import ERROR_HANDLERS, answer_error, answer_nobo
 from fabric_jobs.gateway.parts import Parts
 
 ATTEMPT_CALL = re.compile(r"/internal/attempts/(?P<attempt>[^/]+)/(?P<verb>commit|pull)")
-JOBS_PREFIX = re.compile(r"^/px(:\d+)?(?=/)")
+JOBS_PREFIX = re.compile(r"^/px(:\d+)?(?=/)")  # docs/reference/compatibility.md#ports-behind-the-address
 
 
 # The router tries them in this order, so what is called most comes first. `gateway.openapi` describes each of them.
@@ -53,7 +53,7 @@ ROUTES: tuple[Route, ...] = (
 def make_app(parts: Parts) -> ASGIApp:
     """Return the ASGI application of an owner."""
     app = Starlette(routes=[*not_yet.ROUTES, *ROUTES], exception_handlers=ERROR_HANDLERS)
-    app.router.redirect_slashes = False  # a name may end in anything, and no client of Fabric follows redirects
+    app.router.redirect_slashes = False  # docs/reference/compatibility.md#redirects
     app.state.parts = parts
 
     async def without_prefix(scope: Scope, receive: Receive, send: Send) -> None:

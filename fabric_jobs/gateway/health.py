@@ -16,7 +16,7 @@ from fabric_jobs.gateway.parts import parts_of, user_of
 from fabric_jobs.store import Tx
 
 READY_SECONDS = 2.0  # within which the store has to take a write
-CLIENTS = ">=2.0.0"  # versions of Fabric's own command that may call; it refuses to work when it is not among them
+CLIENTS = ">=2.0.0"  # docs/reference/compatibility.md#versions-of-the-client
 
 
 async def info(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""What jobs call: commit, pull, and Fabric's send_message (docs/reference/http.md)."""
+"""What jobs call: commit, pull, and send_message (docs/reference/compatibility.md#sending-messages)."""
 
 from __future__ import annotations
 

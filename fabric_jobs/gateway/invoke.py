@@ -25,9 +25,9 @@ from fabric_jobs.store import activations, definitions
 # The directory of the caller's workspace, percent-encoded; only the owner's socket takes it.
 WORKSPACE_HEADER = "x-fabric-workspace"
 ACTIVATION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-CALLBACK = "callbackUrl"  # also a property: there Fabric looks for it
+CALLBACK = "callbackUrl"  # also a property (docs/reference/compatibility.md#callbacks)
 LATER = ("scheduleName", "scheduleCron", CALLBACK)
-HEARTBEAT_SECONDS = 0.4  # Fabric's own command gives up after a second of silence
+HEARTBEAT_SECONDS = 0.4  # docs/reference/compatibility.md#silence
 
 
 async def invoke_skill(request: Request) -> Response:
@@ -142,7 +142,7 @@ def _activation_id(body: dict[str, Any]) -> str:
     return given
 
 
-# Names contain slashes, escaped by some clients and not by others: the paths match greedily.
+# The paths match greedily (docs/reference/compatibility.md#slashes-in-names).
 P = "/fabric/v4/projects/{project}"
 ROUTES = [
     Route(P + "/skillinvoke/{name:path}/inputs/{entry}", invoke_skill, methods=["POST"]),

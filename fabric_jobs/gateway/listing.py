@@ -1,4 +1,4 @@
-"""What lists share: `filter`, `sort`, `limit` and `skip`, as Fabric's own command sends them (docs/reference/http.md)."""
+"""What lists share: `filter`, `sort`, `limit` and `skip` (docs/reference/compatibility.md#lists)."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def _streams(request: Request) -> tuple[str, ...]:
 
 
 async def _text(parts: Parts, log: AttemptLog) -> Response:
-    """Return a log as Fabric has it, its first LOG_BYTES."""
+    """Return a log as one text (docs/reference/compatibility.md#logs), its first LOG_BYTES."""
     executor = parts.executors[log.executor] if log.handle else None
     text, truncated = await asyncio.to_thread(_begin, executor, log.handle or "") if executor else (b"", False)
     logs = text.decode(errors="replace")

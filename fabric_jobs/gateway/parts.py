@@ -197,7 +197,7 @@ def find_task(request: Request, project_id: str) -> Task:
 
 
 def milliseconds(at: float | None) -> int | None:
-    """Return a time as Fabric writes it."""
+    """Return a time as answers have it (docs/reference/compatibility.md#times)."""
     return None if at is None else round(at * 1000)
 
 

@@ -1,4 +1,7 @@
-"""Skills of the older layout: no `actions:`, the program beside skill.yaml, and perhaps an action.json."""
+"""Skills of the older layout: no `actions:`, the program beside skill.yaml, and perhaps an action.json.
+
+See docs/reference/compatibility.md#the-older-layout.
+"""
 
 from __future__ import annotations
 

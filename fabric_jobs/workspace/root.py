@@ -9,7 +9,9 @@ from fabric_jobs.user_files import HELD, STATE_DIRECTORY
 
 SKILL_FILE = "skill.yaml"
 AGENT_SUFFIXES = (".yaml", ".yml", ".json")
-ROOT_AGENTS = tuple(f"agent{suffix}" for suffix in AGENT_SUFFIXES)  # as published skills of Fabric have theirs
+ROOT_AGENTS = tuple(
+    f"agent{suffix}" for suffix in AGENT_SUFFIXES
+)  # docs/reference/compatibility.md#definitions-in-the-root
 
 
 def find_root(start: Path, given: Path | None) -> Path:

@@ -25,7 +25,7 @@ HOME_INSIDE = "/tmp"  # of a user that the image does not know
 
 WORKSPACE = "FABRIC_JOBS_WORKSPACE"
 ROOT = ("", "0", "root")
-# Outside of a mesh scuttle waits for nobody; and what it says is no part of a job's response.
+# Outside of a mesh scuttle waits for nobody and says nothing (docs/reference/compatibility.md#scuttle).
 VARIABLES = {"PYTHONUNBUFFERED": "1", "START_WITHOUT_ENVOY": "true", "SCUTTLE_LOGGING": "false"}
 # The log is read from the first byte when this process was not there to listen, so nothing may be cut off it. The driver `local`
 # keeps bytes as they are; `json-file` would replace what is no UTF-8.

@@ -21,7 +21,7 @@ from fabric_jobs.workspace.testing.cases import INVOKE, MESSAGE, Case, cases_of_
 from fabric_jobs.workspace.tree import SkillFile
 
 KUBERNETES_ONLY = "applied on Kubernetes only"
-# Keys that are accepted and change nothing when a skill runs here, by the list whose items have them.
+# Keys that change nothing here, by the list whose items have them (docs/reference/compatibility.md#keys-for-the-console).
 WITHOUT_LOCAL_EFFECT = {
     "actions": {"podSpec": KUBERNETES_ONLY, "k8sResources": KUBERNETES_ONLY, "scaleCount": KUBERNETES_ONLY},
     "properties": {"qualifiedBy": "kept for the forms of Fabric's console, which this tool does not have"},

@@ -17,7 +17,7 @@ from fabric_jobs.workspace.publishing.images import Engine, PlannedImage, decide
 from fabric_jobs.workspace.publishing.lock_file import Lock, LockedImage
 from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace, name_of, read_file
 
-# Directories of a workspace, with a directory for each skill, whose files Fabric's publish sends; there is no place for them yet.
+# Directories whose files the gateway cannot keep yet (docs/reference/compatibility.md#other-kinds-of-files).
 OTHER_KINDS = ("types", "models", "experiments", "content")
 
 
