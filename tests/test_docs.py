@@ -19,7 +19,7 @@ import fabric_jobs
 from fabric_jobs import errors
 from fabric_jobs.cli import cli
 from fabric_jobs.cli.terminal.exits import EXIT_CODES
-from fabric_jobs.gateway.app import ROUTES
+from fabric_jobs.gateway.app import OPERATIONS
 from fabric_jobs.runtime import fabric_skill
 from fabric_jobs.scaffold.templates import list_templates
 from fabric_jobs.settings import Settings
@@ -323,10 +323,9 @@ def shown(name: str, value: float | str) -> str:
 def test_every_route_is_documented() -> None:
     page = reference("http.md")
     wanted = []
-    for route in ROUTES:
-        (method,) = (route.methods or set()) - {"HEAD"}
-        path = re.sub(r"\{(\w+):path\}", r"{\1}", route.path.removeprefix("/fabric/v4/projects/{project}"))
-        wanted.append(f"| `{method} {path}` |")
+    for operation in OPERATIONS:
+        path = re.sub(r"\{(\w+):\w+\}", r"{\1}", operation.path.removeprefix("/fabric/v4/projects/{project}"))
+        wanted.append(f"| `{operation.method} {path}` |")
     assert [row for row in wanted if row not in page] == []
 
 

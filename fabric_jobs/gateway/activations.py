@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from fabric_jobs.gateway.events import FOLLOW_SECONDS, event_json
+from fabric_jobs.gateway.answers import activation_json, milliseconds, task_json
+from fabric_jobs.gateway.events import AFTER, event_json
 from fabric_jobs.gateway.json_response import Json
-from fabric_jobs.gateway.listing import oldest_first, wanted_of
-from fabric_jobs.gateway.parts import (
-    Parts,
-    activation_json,
-    find_activation,
-    flag_of,
-    milliseconds,
-    number_of,
-    parts_of,
-    project_of,
-    task_json,
-    time_of,
-    whole_of,
-)
+from fabric_jobs.gateway.listing import OLDEST_FIRST, wanted_of, where
+from fabric_jobs.gateway.lookup import find_activation
+from fabric_jobs.gateway.operation import Call, Operation
+from fabric_jobs.gateway.parameters import LIMIT, SKIP, WAIT, WAIT_SECONDS, P, flag, number, text, time, whole
+from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.report import progress, report
 from fabric_jobs.records import Activation, Channel, Event
 from fabric_jobs.routing import SOURCE, Plan
@@ -41,91 +31,105 @@ ENDS = frozenset(f"activation.{state.value}" for state in ActivationState if sta
 VERBOSE_TASKS = 1000  # of them are in a verbose record
 
 
-async def list_activations(request: Request) -> Response:
-    """List the newest activations first, or with `sort=asc` the oldest."""
-    project_id = project_of(request)
-    said = wanted_of(request, ("status", "agentName", "skillName", "correlationId"))
+STATUS = text("status", "Only with this status, in any case.")
+AGENT_NAME = text("agentName", "Only of this agent.")
+SKILL_NAME = text("skillName", "Only of this skill, invoked by itself.")
+CORRELATION_ID = text("correlationId", "Only with this one.")
+WANTED = (STATUS, AGENT_NAME, SKILL_NAME, CORRELATION_ID)
+WHERE = where("The same as the first four, as a JSON object.", '{"status":"COMPLETE"}')
+TIMES = START_BEFORE, START_AFTER, END_BEFORE, END_AFTER = tuple(
+    time(f"{edge}{side}", f"Only with {edge} {side.lower()} this: milliseconds since 1970, or ISO 8601.")
+    for edge in ("start", "end")
+    for side in ("Before", "After")
+)
+VERBOSE = flag("verbose", "With `progress` and `tasks`.")
+REPORT = flag("report", "Instead: when each skill ran, in milliseconds.")
+PAUSE = number("pause", "Gather news for so many seconds, unless the activation has ended.", 0, high=WAIT_SECONDS)
+PAGE = whole("limit", "At most so many.", PAGE_RECORDS, low=1, high=PAGE_RECORDS)
+
+
+async def list_activations(call: Call) -> Response:
+    """List activations, the newest first.
+
+    Those that wait for their turn have `waitsBehind`.
+    """
+    said = wanted_of(call, WHERE, WANTED)
     wanted = Filter(
-        project_id=project_id,
+        project_id=call.project,
         state=said["status"].upper() if said["status"] else None,
         agent=said["agentName"],
         skill=said["skillName"],
         correlation_id=said["correlationId"],
-        start_before=time_of(request, "startBefore"),
-        start_after=time_of(request, "startAfter"),
-        end_before=time_of(request, "endBefore"),
-        end_after=time_of(request, "endAfter"),
-        oldest_first=oldest_first(request, "start", "startTime"),
-        limit=whole_of(request, "limit", 20, low=1, high=10_000),
-        skip=whole_of(request, "skip", 0),
+        start_before=call.of(START_BEFORE),
+        start_after=call.of(START_AFTER),
+        end_before=call.of(END_BEFORE),
+        end_after=call.of(END_AFTER),
+        oldest_first=call.of(OLDEST_FIRST),
+        limit=call.of(LIMIT),
+        skip=call.of(SKIP),
     )
-    found = activations.listed(parts_of(request).store.read, wanted)
-    parts = parts_of(request)
-    listed = [{**_summary(activation), **waiting_of(parts, activation)} for activation in found]
+    found = activations.listed(call.parts.store.read, wanted)
+    listed = [{**_summary(activation), **waiting_of(call.parts, activation)} for activation in found]
     return Json({"success": True, "activations": listed})
 
 
-async def show_activation(request: Request) -> Response:
-    """Show the activation record, more of it, or how it went skill by skill."""
-    parts, activation = parts_of(request), find_activation(request, project_of(request))
-    wants_report, wants_more = flag_of(request, "report"), flag_of(request, "verbose")
-    if wants_report:
+async def show_activation(call: Call) -> Response:
+    """Show the [record](#the-record-of-an-activation) of an activation."""
+    parts, activation = call.parts, find_activation(call)
+    if call.of(REPORT):
         return Json(report(parts, activation))
     record = record_of(parts, activation)
-    if wants_more:
+    if call.of(VERBOSE):
         wanted = Filter(project_id=activation.project_id, activation_id=activation.activation_id, limit=VERBOSE_TASKS)
         record["progress"] = progress(parts, activation)
         record["tasks"] = [task_json(task, activation) for task in tasks.listed(parts.store.read, wanted)]
     return Json(record)
 
 
-async def cancel_activation(request: Request) -> Response:
-    """Ask for the end of an activation."""
-    parts, project_id = parts_of(request), project_of(request)
-    activation = find_activation(request, project_id)
+async def cancel_activation(call: Call) -> Response:
+    """Ask for the end of an activation.
+
+    What runs is stopped, with or without Fabric's `inFlight`. `cancelled` is false when the activation had ended before.
+    """
+    activation = find_activation(call)
     asked = await asyncio.wrap_future(
-        parts.engine.cancel(activation.activation_id, project_id, "cancelled by its user")
+        call.parts.engine.cancel(activation.activation_id, call.project, "cancelled by its user")
     )
     message = "is being cancelled" if asked else f"has ended before ({activation.state.value})"
     return Json({"success": True, "cancelled": asked, "message": f"activation {activation.activation_id} {message}."})
 
 
-async def follow_activation(request: Request) -> Response:
-    """Answer with the events after `after`, the progress, and the record once it has ended; wait for news up to `wait` s.
+async def follow_activation(call: Call) -> Response:
+    """Answer with the events after a number, the progress, and the record once the activation has ended.
 
-    News of an activation that goes on are gathered for `pause` s: who draws its progress does not ask at every event.
+    With `wait` it answers when there is an event; with `pause` too, it gathers events for so long before that.
     """
-    parts, project_id = parts_of(request), project_of(request)
-    activation = find_activation(request, project_id)
-    after = whole_of(request, "after", 0)
-    begun = time.monotonic()
-    deadline = begun + number_of(request, "wait", 0, high=FOLLOW_SECONDS)
-    gathered = min(deadline, begun + number_of(request, "pause", 0, high=FOLLOW_SECONDS))
+    parts, project_id = call.parts, call.project
+    activation = find_activation(call)
+    begun = monotonic()
+    deadline = begun + call.of(WAIT)
+    gathered = min(deadline, begun + call.of(PAUSE))  # who draws its progress does not ask at every event
     found: list[Event] = []
     while not parts.live.closing:
-        last = found[-1].number if found else after
+        last = found[-1].number if found else call.of(AFTER)
         news = events.after(parts.store.read, last, project_id=project_id, activation_id=activation.activation_id)
         found += news
-        left = (gathered if found else deadline) - time.monotonic()
+        left = (gathered if found else deadline) - monotonic()
         if left <= 0 or any(event.kind in ENDS for event in news):
             break
         key = "over" if found else "activation"  # once there are news, only the end is worth a look before it is time
         await parts.live.wait([(key, activation.activation_id)], left)
-    activation = find_activation(request, project_id)
+    activation = find_activation(call)
     body: dict[str, Any] = {"events": [event_json(event) for event in found], "progress": progress(parts, activation)}
     if activation.ended:
         body["activation"] = record_of(parts, activation)
     return Json(body)
 
 
-async def response_records(request: Request) -> Response:
-    """Answer with records of the response as NDJSON, from record `skip` on: a page of at most `limit`; an empty one is the end."""
-    parts = parts_of(request)
-    activation = find_activation(request, project_of(request))
-    skip = whole_of(request, "skip", 0)
-    limit = whole_of(request, "limit", PAGE_RECORDS, low=1, high=PAGE_RECORDS)
+async def show_response(call: Call) -> Response:
+    """Answer with a page of the records of the response; an empty one is the end."""
     page: list[bytes] = []
-    for part in _lines(parts, activation, skip, limit):
+    for part in _lines(call.parts, find_activation(call), call.of(SKIP), call.of(PAGE)):
         page.append(part)
         if sum(map(len, page)) >= CHUNK_BYTES:
             break
@@ -139,7 +143,7 @@ async def wait_for_end(parts: Parts, activation_id: str) -> dict[str, Any]:
         assert activation is not None
         if activation.ended or parts.live.closing:
             return record_of(parts, activation)
-        await parts.live.wait([("over", activation_id)], FOLLOW_SECONDS)
+        await parts.live.wait([("over", activation_id)], WAIT_SECONDS)
 
 
 def record_of(parts: Parts, activation: Activation) -> dict[str, Any]:
@@ -207,12 +211,19 @@ def _lines(parts: Parts, activation: Activation, skip: int, limit: int) -> Itera
             limit -= segment.count
 
 
-P = "/fabric/v4/projects/{project}"
-ROUTES = [
-    Route(P + "/activations", list_activations, methods=["GET"]),
-    # An id has no slash, but who types one is told in words that there is no such activation.
-    Route(P + "/activations/{activation:path}/cancel", cancel_activation, methods=["POST"]),
-    Route(P + "/activations/{activation:path}/follow", follow_activation, methods=["GET"]),
-    Route(P + "/activations/{activation:path}/response", response_records, methods=["GET"]),
-    Route(P + "/activations/{activation:path}", show_activation, methods=["GET"]),
-]
+# An id has no slash, but who types one is told in words that there is no such activation.
+ONE = P + "/activations/{activation:path}"
+OPERATIONS = (
+    Operation(
+        "GET",
+        P + "/activations",
+        list_activations,
+        parameters=(*WANTED, *TIMES, WHERE, OLDEST_FIRST, LIMIT, SKIP),
+        answer="Activations",
+        errors=("501",),
+    ),
+    Operation("POST", ONE + "/cancel", cancel_activation, answer="Cancelled"),
+    Operation("GET", ONE + "/follow", follow_activation, parameters=(AFTER, WAIT, PAUSE), answer="News"),
+    Operation("GET", ONE + "/response", show_response, parameters=(SKIP, PAGE), answer="Records"),
+    Operation("GET", ONE, show_activation, parameters=(VERBOSE, REPORT), answer=("Activation", "Report")),
+)

@@ -7,7 +7,6 @@ import re
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fabric_jobs.errors import FabricJobsError
@@ -27,34 +26,36 @@ from fabric_jobs.gateway import (
     trace,
 )
 from fabric_jobs.gateway.errors import ERROR_HANDLERS, answer_error, answer_nobody
+from fabric_jobs.gateway.operation import Operation
 from fabric_jobs.gateway.parts import Parts
 
 ATTEMPT_CALL = re.compile(r"/internal/attempts/(?P<attempt>[^/]+)/(?P<verb>commit|pull)")
 JOBS_PREFIX = re.compile(r"^/px(:\d+)?(?=/)")  # docs/reference/compatibility.md#ports-behind-the-address
 
 
-# The router tries them in this order, so what is called most comes first. `gateway.openapi` describes each of them.
-ROUTES: tuple[Route, ...] = (
-    *internal.ROUTES,
-    *health.ROUTES,
-    *invoke.ROUTES,
-    *trace.ROUTES,  # before the activations, whose paths take what is left
-    *activations.ROUTES,
-    *events.ROUTES,
-    *tasks.ROUTES,  # before the definitions: theirs match greedily, also the path of a skill's log
-    *definitions.ROUTES,
-    *dead_letters.ROUTES,
-    *state.ROUTES,
-    *metrics.ROUTES,
-    *document.ROUTES,
+# The router tries them in this order, so what is called most comes first.
+OPERATIONS: tuple[Operation, ...] = (
+    *internal.OPERATIONS,
+    *health.OPERATIONS,
+    *invoke.OPERATIONS,
+    *trace.OPERATIONS,  # before the activations, whose paths take what is left
+    *activations.OPERATIONS,
+    *events.OPERATIONS,
+    *tasks.OPERATIONS,  # before the definitions: theirs match greedily, also the path of a skill's log
+    *definitions.OPERATIONS,
+    *dead_letters.OPERATIONS,
+    *state.OPERATIONS,
+    *metrics.OPERATIONS,
+    *document.OPERATIONS,
 )
 
 
 def make_app(parts: Parts) -> ASGIApp:
     """Return the ASGI application of an owner."""
-    app = Starlette(routes=[*not_yet.ROUTES, *ROUTES], exception_handlers=ERROR_HANDLERS)
+    routes = [*not_yet.ROUTES, *(operation.route() for operation in OPERATIONS)]
+    app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)
     app.router.redirect_slashes = False  # docs/reference/compatibility.md#redirects
-    app.state.parts = parts
+    app.state.parts, app.state.operations = parts, OPERATIONS
 
     async def without_prefix(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

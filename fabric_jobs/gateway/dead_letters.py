@@ -6,52 +6,54 @@ import asyncio
 from typing import Any
 
 import orjson
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
-from starlette.routing import Route
 
 from fabric_jobs.errors import InvalidInput, NotFound, RecordTooLarge
-from fabric_jobs.gateway.json_response import Json, compact, object_of
-from fabric_jobs.gateway.parts import flag_of, handed_over, milliseconds, parts_of, project_of, whole_of
+from fabric_jobs.gateway.answers import milliseconds
+from fabric_jobs.gateway.caller import handed_over
+from fabric_jobs.gateway.json_response import Json, compact
+from fabric_jobs.gateway.operation import Call, Operation
+from fabric_jobs.gateway.parameters import ACTIVATION_ID, SKILL_NAME, SKIP, P, maybe, text, whole
 from fabric_jobs.records import DeadLetter
 from fabric_jobs.store import dead_letters
 from fabric_jobs.store.dead_letters import Filter
 
-RETRY = "retry"
 TOGETHER = 10_000  # dead letters in one request
 
 
-async def list_dead_letters(request: Request) -> Response:
-    """List the oldest dead letters first."""
-    project_id = project_of(request)
-    query = request.query_params
+RETRIED = maybe("retried", "Only those that are tried again, or only the others.")
+CONTAINS = text("contains", "Only those whose cause has this text in it.")
+LIMIT = whole("limit", "At most so many.", 100, low=1, high=TOGETHER)
+
+
+async def list_dead_letters(call: Call) -> Response:
+    """List dead letters, the oldest first; `count` is how many there are."""
     wanted = Filter(
-        project_id=project_id,
-        activation_id=query.get("activationId") or None,
-        skill_name=query.get("skillName") or None,
-        retried=flag_of(request, "retried") if query.get("retried") else None,
-        contains=query.get("contains") or None,
-        limit=whole_of(request, "limit", 100, low=1, high=TOGETHER),
-        skip=whole_of(request, "skip", 0),
+        project_id=call.project,
+        activation_id=call.of(ACTIVATION_ID) or None,
+        skill_name=call.of(SKILL_NAME) or None,
+        retried=call.of(RETRIED),
+        contains=call.of(CONTAINS) or None,
+        limit=call.of(LIMIT),
+        skip=call.of(SKIP),
     )
-    sql = parts_of(request).store.read
+    sql = call.parts.store.read
     found = [letter_json(letter) for letter in dead_letters.listed(sql, wanted)]
     return Json({"success": True, "deadLetters": found, "count": dead_letters.count(sql, wanted)})
 
 
-async def show_dead_letter(request: Request) -> Response:
+async def show_dead_letter(call: Call) -> Response:
     """Show a dead letter with its payload."""
-    letter = _find(request, project_of(request), _named(request))
-    payload = dead_letters.payload(parts_of(request).store.read, letter.dead_letter_id)
+    letter = _find(call, call.path_params["letter"])
+    payload = dead_letters.payload(call.parts.store.read, letter.dead_letter_id)
     return Json({"success": True, "deadLetter": {**letter_json(letter), "payload": orjson.Fragment(payload)}})
 
 
-async def edit_dead_letter(request: Request) -> Response:
+async def edit_dead_letter(call: Call) -> Response:
     """Give a dead letter another payload for its next try."""
-    parts = parts_of(request)
-    letter = _find(request, project_of(request), _named(request))
-    body = await object_of(request, parts.settings.body_bytes)
+    parts, body = call.parts, call.object
+    letter = _find(call, call.path_params["letter"])
     if "payload" not in body:
         raise InvalidInput("there is no 'payload' in the body.", hint='Give an object such as {"payload": {…}}.')
     payload = compact(body["payload"])
@@ -61,10 +63,12 @@ async def edit_dead_letter(request: Request) -> Response:
     return Json({"success": True, "message": f"dead letter {letter.dead_letter_id} has another payload."})
 
 
-async def retry_dead_letters(request: Request) -> Response:
-    """Start new activations that try dead letters again: one for each activation and input that they come from."""
-    parts, project_id = parts_of(request), project_of(request)
-    body = await object_of(request, parts.settings.body_bytes)
+async def retry_dead_letters(call: Call) -> Response:
+    """Start an activation for each activation and input that dead letters come from, to try them again.
+
+    It is refused with 400 when another activation tries one of them.
+    """
+    parts, body = call.parts, call.object
     ids, request_id = body.get("ids"), body.get("requestId")
     if not isinstance(ids, list) or not 0 < len(ids) <= TOGETHER:
         raise InvalidInput(f"'ids' is a list of 1 to {TOGETHER:,} numbers of dead letters.")
@@ -74,16 +78,19 @@ async def retry_dead_letters(request: Request) -> Response:
         raise InvalidInput(
             "'ids' has something in it that is no whole number.", hint='Give a list such as "ids": [1, 2].'
         )
-    letters = [_find(request, project_id, str(item)) for item in dict.fromkeys(ids)]
-    started = await asyncio.to_thread(parts.engine.retry, letters, request_id, handed_over(request, body))
+    letters = [_find(call, str(item)) for item in dict.fromkeys(ids)]
+    started = await asyncio.to_thread(parts.engine.retry, letters, request_id, handed_over(call, body))
     answers = [{"activationId": key, "deadLetters": numbers} for key, numbers in started.items()]
     return Json({"success": True, "activations": answers})
 
 
-async def drop_dead_letter(request: Request) -> Response:
-    """Forget a dead letter for good; one that is gone already is no error, since a request may come twice."""
-    parts, project_id = parts_of(request), project_of(request)
-    letter = dead_letters.find(parts.store.read, project_id, _number(_named(request)))
+async def drop_dead_letter(call: Call) -> Response:
+    """Forget a dead letter for good; one that is gone already is no error, since a request may come twice.
+
+    `dropped` is false when it was gone already.
+    """
+    parts = call.parts
+    letter = dead_letters.find(parts.store.read, call.project, _number(call.path_params["letter"]))
     dropped = letter is not None and await asyncio.wrap_future(
         parts.store.write(lambda tx: dead_letters.drop(tx, letter))
     )
@@ -107,19 +114,11 @@ def letter_json(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _find(request: Request, project_id: str, text: str) -> DeadLetter:
-    letter = dead_letters.find(parts_of(request).store.read, project_id, _number(text))
+def _find(call: Call, text: str) -> DeadLetter:
+    letter = dead_letters.find(call.parts.store.read, call.project, _number(text))
     if letter is None:
         raise NotFound(f"there is no dead letter {text}.", hint="List them with `fabric-jobs deadletters list`.")
     return letter
-
-
-def _named(request: Request) -> str:
-    """Return what a path names; raise HTTPException for the path of another route, which has one method only."""
-    text = str(request.path_params["letter"])
-    if text == RETRY:
-        raise HTTPException(405)
-    return text
 
 
 def _number(text: str) -> int:
@@ -128,11 +127,22 @@ def _number(text: str) -> int:
     return int(text)
 
 
-P = "/fabric/v4/projects/{project}"
-ROUTES = [
-    Route(P + "/deadletters", list_dead_letters, methods=["GET"]),
-    Route(f"{P}/deadletters/{RETRY}", retry_dead_letters, methods=["POST"]),
-    Route(P + "/deadletters/{letter}", show_dead_letter, methods=["GET"]),
-    Route(P + "/deadletters/{letter}", edit_dead_letter, methods=["PUT"]),
-    Route(P + "/deadletters/{letter}", drop_dead_letter, methods=["DELETE"]),
-]
+class _Letter(StringConvertor):
+    regex = "(?!retry$)[^/]+"  # the path that has another operation has only its method
+
+
+register_url_convertor("letter", _Letter())
+ALL, ONE = P + "/deadletters", P + "/deadletters/{letter:letter}"
+OPERATIONS = (
+    Operation(
+        "GET",
+        ALL,
+        list_dead_letters,
+        parameters=(ACTIVATION_ID, SKILL_NAME, RETRIED, CONTAINS, LIMIT, SKIP),
+        answer="DeadLetters",
+    ),
+    Operation("POST", ALL + "/retry", retry_dead_letters, body="Retry", answer="Retrying", errors=("404",)),
+    Operation("GET", ONE, show_dead_letter, answer="OneDeadLetter"),
+    Operation("PUT", ONE, edit_dead_letter, body="Edit", answer="Done"),
+    Operation("DELETE", ONE, drop_dead_letter, answer="Dropped"),
+)

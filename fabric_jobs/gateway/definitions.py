@@ -6,136 +6,163 @@ import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from fabric_jobs.documents import agent_from_json, skill_from_json, to_yaml
 from fabric_jobs.documents.parameters import with_parameters, without_empty_parameters
 from fabric_jobs.errors import InUse, InvalidInput, NotFound, NotThereYet, RecordTooLarge
+from fabric_jobs.gateway.answers import milliseconds
+from fabric_jobs.gateway.caller import owners_own
 from fabric_jobs.gateway.json_response import Json, object_of
-from fabric_jobs.gateway.listing import page_of
-from fabric_jobs.gateway.not_yet import refuse_query
-from fabric_jobs.gateway.parts import flag_of, milliseconds, owners_own, parts_of, project_of, registered
+from fabric_jobs.gateway.listing import by, page_of, where
+from fabric_jobs.gateway.operation import Call, Operation
+from fabric_jobs.gateway.parameters import SKIP, P, Parameter, flag, header, whole
 from fabric_jobs.names import nearest
 from fabric_jobs.records import SavedDefinition
 from fabric_jobs.store import Tx, definitions
 from fabric_jobs.store.sql import Sql
 
-# The directory of the skill's files, percent-encoded; only the owner's socket takes it.
-SOURCE_HEADER = "x-fabric-source"
-# The images that these files were built into, by action: percent-encoded JSON.
-IMAGES_HEADER = "x-fabric-images"
+OUTPUTS = ("json", "yaml")
 DEPLOYED = "is deployed: saving it did that"
-SORTED_BY = ("name", "title", "updatedAt", "_version")
-DEPLOYING = ("verbose", "stereotypes")
 IDLE = "has nothing to undeploy: it runs when it is invoked; delete it to take it out of use"
 
 
-async def save_skill(request: Request) -> Response:
-    """Keep a skill; an unchanged one keeps its version."""
-    return await _save(request, "skill")
+def _output(text: str) -> str:
+    if text in ("k8s", "openapi"):
+        raise NotThereYet(f"'output={text}' is not there yet.", hint="There is json and yaml.")
+    if text not in OUTPUTS:
+        raise InvalidInput(f"'output' is json or yaml, not '{text}'.")
+    return text
 
 
-async def save_agent(request: Request) -> Response:
-    """Keep an agent; an unchanged one keeps its version."""
-    return await _save(request, "agent")
+SOURCE = header(
+    "x-fabric-source",
+    "The directory of the skill's files, percent-encoded; over the Unix socket only. Without it a skill that has not changed keeps "
+    "its directory; any other has no files, and runs from its images only, those that `image` of its actions names.",
+    maxLength=0,  # over TCP, as the document is for
+)
+IMAGES = header(
+    "x-fabric-images",
+    'The image of each action as percent-encoded JSON, such as `{"score": "score-delays:7c89cae0d81d"}`; over the Unix socket '
+    "only.",
+    maxLength=0,
+)
+WHERE = where('A JSON object such as {"name": "word-count"}.', '{"name":"echo"}')
+SORT = by("name", "title", "updatedAt", "_version")
+MANY = whole("limit", "At most so many; all, when it is not given.", None, low=1)
+OUTPUT = Parameter("output", "As what.", _output, "json", {"enum": [*OUTPUTS], "default": "json"})
+DRY_RUN = flag("dryrun", "Start nothing; `message` names what would start.")
 
 
-async def list_skills(request: Request) -> Response:
+async def save_skill(call: Call) -> Response:
+    """Keep a version of a skill; an unchanged one keeps its number."""
+    programs = definitions.Programs(source=owners_own(call, SOURCE), images=_images(call))
+    return await _save(call, "skill", programs)
+
+
+async def save_agent(call: Call) -> Response:
+    """Keep a version of an agent; an unchanged one keeps its number."""
+    return await _save(call, "agent", definitions.Programs())
+
+
+async def list_skills(call: Call) -> Response:
     """List the newest version of every skill."""
-    return Json({"success": True, "skills": await _listed(request, "skill")})
+    return Json({"success": True, "skills": await _listed(call, "skill")})
 
 
-async def list_agents(request: Request) -> Response:
+async def list_agents(call: Call) -> Response:
     """List the newest version of every agent."""
-    return Json({"success": True, "agents": await _listed(request, "agent")})
+    return Json({"success": True, "agents": await _listed(call, "agent")})
 
 
-async def show_skill(request: Request) -> Response:
-    """Show the document of a skill."""
-    return await _show(request, "skill")
+async def show_skill(call: Call) -> Response:
+    """Show a skill as it was saved."""
+    return await _show(call, "skill")
 
 
-async def show_agent(request: Request) -> Response:
-    """Show the document of an agent."""
-    return await _show(request, "agent")
+async def show_agent(call: Call) -> Response:
+    """Show an agent as it was saved."""
+    return await _show(call, "agent")
 
 
-async def list_skill_versions(request: Request) -> Response:
-    """List all versions of a skill."""
-    return _versions(request, "skill")
+async def list_skill_versions(call: Call) -> Response:
+    """List all versions of a skill, the newest first."""
+    return await _versions(call, "skill")
 
 
-async def list_agent_versions(request: Request) -> Response:
-    """List all versions of an agent."""
-    return _versions(request, "agent")
+async def list_agent_versions(call: Call) -> Response:
+    """List all versions of an agent, the newest first."""
+    return await _versions(call, "agent")
 
 
-async def deploy_skill(request: Request) -> Response:
-    """Start the daemons of a skill; the rest can be invoked since it was saved. With `dryrun` say only what would start."""
-    refuse_query(request, *DEPLOYING)
-    project_of(request)
-    await registered(request)
-    saved = _find(request, "skill")
-    if flag_of(request, "dryrun"):
+async def deploy_skill(call: Call) -> Response:
+    """Start the daemons of a skill; the rest can be invoked since it was saved.
+
+    Daemons that run already run on. What was saved without its files starts in containers.
+    """
+    await registered(call)
+    saved = _find(call, "skill")
+    if call.of(DRY_RUN):
         skill = await asyncio.to_thread(skill_from_json, saved.body)
         names = [action.name for action in skill.actions if action.type == "daemon"]
         what = f"would start its daemons: {', '.join(names)}" if names else "would start nothing: it has no daemon"
-        return _deployed(request, "skill", f"is not deployed by a dry run. It {what}")
-    count = await asyncio.to_thread(parts_of(request).engine.deploy, saved)
+        return _done(saved, f"is not deployed by a dry run. It {what}")
+    count = await asyncio.to_thread(call.parts.engine.deploy, saved)
     daemons = "its daemon starts" if count == 1 else f"its {count} daemons start"
-    return _deployed(request, "skill", f"is deployed, and {daemons}" if count else DEPLOYED)
+    return _done(saved, f"is deployed, and {daemons}" if count else DEPLOYED)
 
 
-async def deploy_agent(request: Request) -> Response:
-    """Say that a saved agent is deployed: here that is the same."""
-    refuse_query(request, *DEPLOYING)
-    flag_of(request, "dryrun")  # nothing is done either way
-    return _deployed(request, "agent", DEPLOYED)
+async def deploy_agent(call: Call) -> Response:
+    """Say that a saved agent is deployed: saving has done it."""
+    return _done(_find(call, "agent"), DEPLOYED)
 
 
-async def undeploy_skill(request: Request) -> Response:
-    """Say that a skill takes nothing while nobody invokes it."""
-    refuse_query(request, *DEPLOYING)
-    return _deployed(request, "skill", IDLE)
+async def undeploy_skill(call: Call) -> Response:
+    """Say that there is nothing to undo: a skill takes nothing while nobody invokes it."""
+    return _done(_find(call, "skill"), IDLE)
 
 
-async def undeploy_agent(request: Request) -> Response:
-    """Say that an agent takes nothing while nobody invokes it."""
-    refuse_query(request, *DEPLOYING)
-    return _deployed(request, "agent", IDLE)
+async def undeploy_agent(call: Call) -> Response:
+    """Say that there is nothing to undo: an agent takes nothing while nobody invokes it."""
+    return _done(_find(call, "agent"), IDLE)
 
 
-async def delete_skill(request: Request) -> Response:
-    """Take a skill out of use; refused while an agent names it."""
-    return await _delete(request, "skill")
+async def delete_skill(call: Call) -> Response:
+    """Take a skill out of use; activations that run keep their version.
+
+    It is refused with 403 while an agent names the skill. A skill that is saved again gets the next number.
+    """
+    return await _delete(call, "skill")
 
 
-async def delete_agent(request: Request) -> Response:
-    """Take an agent out of use."""
-    return await _delete(request, "agent")
+async def delete_agent(call: Call) -> Response:
+    """Take an agent out of use; activations that run keep their version."""
+    return await _delete(call, "agent")
 
 
-async def _save(request: Request, kind: str) -> Response:
-    parts, project_id = parts_of(request), project_of(request)
-    body = await _definition(request, kind, parts.settings.definition_bytes)
+async def registered(call: Call) -> None:
+    """Return once the gateway holds what the files of its workspace are now; that is a few looks at their times, mostly."""
+    if call.parts.registration is not None:
+        await asyncio.to_thread(call.parts.registration.look)
+
+
+async def _save(call: Call, kind: str, programs: definitions.Programs) -> Response:
+    parts = call.parts
+    body = await _definition(call, kind, parts.settings.definition_bytes)
     # Not in the loop's thread: reading a long one takes a second, in which nobody else would be answered.
     name = await asyncio.to_thread(_name_of, kind, body)
     body = without_empty_parameters(body)
-    programs = definitions.Programs(source=unquote(owners_own(request, SOURCE_HEADER)), images=_images(request))
-    new = definitions.NewDefinition(project_id=project_id, kind=kind, name=name, body=body, programs=programs)
+    new = definitions.NewDefinition(project_id=call.project, kind=kind, name=name, body=body, programs=programs)
     version = definitions.kept(parts.store.read, new)  # mostly it is, and needs no transaction
     if version is None:
         version = await asyncio.wrap_future(parts.store.write(lambda tx: definitions.save(tx, new)))
     return Json({"success": True, "version": version, "message": f"{kind} '{name}' is saved as version {version}."})
 
 
-async def _definition(request: Request, kind: str, limit: int) -> dict[str, Any]:
+async def _definition(call: Call, kind: str, limit: int) -> dict[str, Any]:
     try:
-        return await object_of(request, limit)
+        return await object_of(call, limit)
     except RecordTooLarge as error:
         raise RecordTooLarge(
             f"the {kind} is over the limit of {limit:,} bytes for a definition.",
@@ -147,21 +174,21 @@ def _name_of(kind: str, body: dict[str, Any]) -> str:
     return (skill_from_json(body) if kind == "skill" else agent_from_json(body)).name
 
 
-def _images(request: Request) -> dict[str, str]:
+def _images(call: Call) -> dict[str, str]:
     try:
-        found = json.loads(unquote(owners_own(request, IMAGES_HEADER)) or "{}")
+        found = json.loads(owners_own(call, IMAGES) or "{}")
     except ValueError:
         found = None
     if not isinstance(found, dict) or not all(isinstance(image, str) for image in found.values()):
-        raise InvalidInput(f"'{IMAGES_HEADER}' is an object with the image of each action, percent-encoded.")
+        raise InvalidInput(f"'{IMAGES.name}' is an object with the image of each action, percent-encoded.")
     return found
 
 
-async def _listed(request: Request, kind: str) -> list[Mapping[str, Any]]:
-    project_id = project_of(request)
-    await registered(request)
-    rows = [_summary(saved) for saved in definitions.newest(parts_of(request).store.read, project_id, kind)]
-    return page_of(request, rows, SORTED_BY)
+async def _listed(call: Call, kind: str) -> list[Mapping[str, Any]]:
+    await registered(call)
+    rows = [_summary(saved) for saved in definitions.newest(call.parts.store.read, call.project, kind)]
+    found, skip, limit = page_of(rows, call.of(WHERE), call.of(SORT)), call.of(SKIP), call.of(MANY)
+    return found[skip : None if limit is None else skip + limit]
 
 
 def _summary(saved: SavedDefinition) -> dict[str, Any]:
@@ -174,29 +201,21 @@ def _summary(saved: SavedDefinition) -> dict[str, Any]:
     }
 
 
-async def _show(request: Request, kind: str) -> Response:
-    refuse_query(request, "verbose")
-    output = request.query_params.get("output") or "json"
-    if output in ("k8s", "openapi"):
-        raise NotThereYet(f"'output={output}' is not there yet.", hint="There is json and yaml.")
-    if output not in ("json", "yaml"):
-        raise InvalidInput(f"'output' is json or yaml, not '{output}'.")
-    project_of(request)  # who may not call has nothing looked at
-    await registered(request)
-    saved = _find(request, kind)
+async def _show(call: Call, kind: str) -> Response:
+    await registered(call)
+    saved = _find(call, kind)
     shown = {**with_parameters(saved.body), "_version": saved.version, "updatedAt": milliseconds(saved.saved_at)}
-    if output == "json":
+    if call.of(OUTPUT) == "json":
         return Json(shown)
     text = await asyncio.to_thread(to_yaml, shown)  # slow for a long one
     return Response(text, media_type="application/yaml")
 
 
-def _find(request: Request, kind: str) -> SavedDefinition:
-    project_id, name = project_of(request), request.path_params["name"]
-    sql = parts_of(request).store.read
-    saved = definitions.find(sql, project_id, kind, name)
+def _find(call: Call, kind: str) -> SavedDefinition:
+    sql, name = call.parts.store.read, call.path_params["name"]
+    saved = definitions.find(sql, call.project, kind, name)
     if saved is None:
-        raise _no_such(sql, project_id, kind, name)
+        raise _no_such(sql, call.project, kind, name)
     return saved
 
 
@@ -205,19 +224,18 @@ def _no_such(sql: Sql, project_id: str, kind: str, name: str) -> NotFound:
     return NotFound(f"there is no {kind} '{name}'.", hint=nearest(name, known))
 
 
-def _versions(request: Request, kind: str) -> Response:
-    saved = _find(request, kind)
-    found = definitions.versions(parts_of(request).store.read, saved.project_id, kind, saved.name)
+async def _versions(call: Call, kind: str) -> Response:
+    saved = _find(call, kind)
+    found = definitions.versions(call.parts.store.read, saved.project_id, kind, saved.name)
     return Json({"success": True, kind: [_summary(version) for version in found]})
 
 
-def _deployed(request: Request, kind: str, what: str) -> Response:
-    saved = _find(request, kind)
-    return Json({"success": True, "message": f"{kind} '{saved.name}' {what}."})
+def _done(saved: SavedDefinition, what: str) -> Response:
+    return Json({"success": True, "message": f"{saved.kind} '{saved.name}' {what}."})
 
 
-async def _delete(request: Request, kind: str) -> Response:
-    parts, project_id, name = parts_of(request), project_of(request), request.path_params["name"]
+async def _delete(call: Call, kind: str) -> Response:
+    parts, project_id, name = call.parts, call.project, call.path_params["name"]
 
     def delete(tx: Tx) -> bool:
         if kind == "skill":
@@ -244,21 +262,24 @@ def _check_unused(sql: Sql, project_id: str, skill: str) -> None:
         )
 
 
+SKILLS, SKILL = P + "/skills", P + "/skills/{name:path}"
+AGENTS, AGENT = P + "/agents", P + "/agents/{name:path}"
+LISTED = (WHERE, SORT, MANY, SKIP)
+DEPLOYING = ("verbose", "stereotypes")
 # A name may have slashes, so what follows it is matched first: a skill called `x/versions` is not reached by its own name.
-P = "/fabric/v4/projects/{project}"
-ROUTES = [
-    Route(P + "/skills", save_skill, methods=["POST"]),
-    Route(P + "/skills", list_skills, methods=["GET"]),
-    Route(P + "/skills/{name:path}/versions", list_skill_versions, methods=["GET"]),
-    Route(P + "/skills/{name:path}/deploy", deploy_skill, methods=["GET"]),
-    Route(P + "/skills/{name:path}/undeploy", undeploy_skill, methods=["GET"]),
-    Route(P + "/skills/{name:path}", show_skill, methods=["GET"]),
-    Route(P + "/skills/{name:path}", delete_skill, methods=["DELETE"]),
-    Route(P + "/agents", save_agent, methods=["POST"]),
-    Route(P + "/agents", list_agents, methods=["GET"]),
-    Route(P + "/agents/{name:path}/versions", list_agent_versions, methods=["GET"]),
-    Route(P + "/agents/{name:path}/deploy", deploy_agent, methods=["GET"]),
-    Route(P + "/agents/{name:path}/undeploy", undeploy_agent, methods=["GET"]),
-    Route(P + "/agents/{name:path}", show_agent, methods=["GET"]),
-    Route(P + "/agents/{name:path}", delete_agent, methods=["DELETE"]),
-]
+OPERATIONS = (
+    Operation("POST", SKILLS, save_skill, parameters=(SOURCE, IMAGES), body="Skill", is_read=False, answer="Saved"),
+    Operation("GET", SKILLS, list_skills, parameters=LISTED, answer="Skills", errors=("501",)),
+    Operation("GET", SKILL + "/versions", list_skill_versions, answer="SkillVersions"),
+    Operation("GET", SKILL + "/deploy", deploy_skill, parameters=(DRY_RUN,), answer="Done", not_yet=DEPLOYING),
+    Operation("GET", SKILL + "/undeploy", undeploy_skill, answer="Done", not_yet=DEPLOYING),
+    Operation("GET", SKILL, show_skill, parameters=(OUTPUT,), answer=("SavedSkill", "Yaml"), not_yet=("verbose",)),
+    Operation("DELETE", SKILL, delete_skill, answer="Done", errors=("403",)),
+    Operation("POST", AGENTS, save_agent, body="Agent", is_read=False, answer="Saved"),
+    Operation("GET", AGENTS, list_agents, parameters=LISTED, answer="Agents", errors=("501",)),
+    Operation("GET", AGENT + "/versions", list_agent_versions, answer="AgentVersions"),
+    Operation("GET", AGENT + "/deploy", deploy_agent, parameters=(DRY_RUN,), answer="Done", not_yet=DEPLOYING),
+    Operation("GET", AGENT + "/undeploy", undeploy_agent, answer="Done", not_yet=DEPLOYING),
+    Operation("GET", AGENT, show_agent, parameters=(OUTPUT,), answer=("SavedAgent", "Yaml"), not_yet=("verbose",)),
+    Operation("DELETE", AGENT, delete_agent, answer="Done"),
+)

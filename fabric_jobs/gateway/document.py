@@ -5,21 +5,21 @@ from __future__ import annotations
 from functools import cache
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+
+from fabric_jobs.gateway.operation import Call, Operation
 
 
-async def openapi(request: Request) -> Response:
-    """Answer with the document."""
-    return Response(_text(), media_type="application/json")
+async def openapi(call: Call) -> Response:
+    """Answer with the OpenAPI document."""
+    return Response(_text(call.app.state.operations), media_type="application/json")
 
 
 @cache
-def _text() -> bytes:
+def _text(operations: tuple[Operation, ...]) -> bytes:
     from fabric_jobs.gateway.openapi import document  # late: most owners are never asked for it
 
-    return orjson.dumps(document())
+    return orjson.dumps(document(operations))
 
 
-ROUTES = [Route("/openapi.json", openapi, methods=["GET"])]
+OPERATIONS = (Operation("GET", "/openapi.json", openapi, answer="OpenApi", caller="none"),)

@@ -7,20 +7,22 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
+from fabric_jobs.gateway.answers import milliseconds
 from fabric_jobs.gateway.json_response import Json, dumps
 from fabric_jobs.gateway.live import Key
-from fabric_jobs.gateway.parts import Parts, find_activation, milliseconds, number_of, parts_of, project_of, whole_of
+from fabric_jobs.gateway.lookup import find_activation
+from fabric_jobs.gateway.operation import Call, Operation
+from fabric_jobs.gateway.parameters import ACTIVATION_ID, WAIT, P, header, whole
+from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.records import Event
 from fabric_jobs.store import events
 
-FOLLOW_SECONDS = 60.0  # at most so long waits one call
 PING_SECONDS = 15.0  # a stream without news says so, for proxies that close what is silent
 STREAM = "text/event-stream"
-LAST_EVENT_HEADER = "last-event-id"
+AFTER = whole("after", "The number of the last event that is known.", 0)
+LAST_EVENT = header("Last-Event-ID", "Of a stream that is opened again; wins over `after`.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +43,16 @@ class EventQuery:
         return events.after(parts.store.read, self.after, project_id=self.project_id, activation_id=self.activation_id)
 
 
-async def list_events(request: Request) -> Response:
-    """Answer with the events after `after`; wait for some up to `wait` seconds, or go on for ever as a stream."""
-    parts, project_id = parts_of(request), project_of(request)
-    activation_id = request.query_params.get("activationId") or None
+async def list_events(call: Call) -> Response:
+    """List events by growing number, or open a [stream](#a-stream-of-events) of them when `Accept` is text/event-stream."""
+    parts, activation_id = call.parts, call.of(ACTIVATION_ID) or None
     if activation_id is not None:
-        activation_id = find_activation(request, project_id, activation_id).activation_id
-    wanted = EventQuery(project_id=project_id, activation_id=activation_id, after=_after(request))
-    seconds = number_of(request, "wait", 0, high=FOLLOW_SECONDS)
-    if STREAM in request.headers.get("accept", "") and request.method == "GET":
+        activation_id = find_activation(call, activation_id).activation_id
+    wanted = EventQuery(project_id=call.project, activation_id=activation_id, after=_after(call))
+    if STREAM in call.headers.get("accept", "") and call.method == "GET":
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(_stream(parts, wanted), media_type=STREAM, headers=headers)
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + call.of(WAIT)
     while True:
         found = wanted.found(parts)
         left = deadline - time.monotonic()
@@ -75,10 +75,10 @@ def _frame(event: Event) -> bytes:
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.number, event.kind.encode(), dumps(event_json(event)))
 
 
-def _after(request: Request) -> int:
+def _after(call: Call) -> int:
     """Return where to begin: a browser that connects again says in a header what it has."""
-    text = request.headers.get(LAST_EVENT_HEADER, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else whole_of(request, "after", 0)
+    text = call.of(LAST_EVENT)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else call.of(AFTER)
 
 
 def event_json(event: Event) -> dict[str, Any]:
@@ -92,5 +92,13 @@ def event_json(event: Event) -> dict[str, Any]:
     }
 
 
-P = "/fabric/v4/projects/{project}"
-ROUTES = [Route(P + "/events", list_events, methods=["GET"])]
+OPERATIONS = (
+    Operation(
+        "GET",
+        P + "/events",
+        list_events,
+        parameters=(AFTER, WAIT, ACTIVATION_ID, LAST_EVENT),
+        answer=("Events", "EventStream"),
+        errors=("404",),
+    ),
+)

@@ -10,12 +10,14 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from fabric_jobs.errors import InvalidInput, NotAllowed, PlaceUnavailable, RecordTooLarge, ReplayDiffers, StaleAttempt
 from fabric_jobs.gateway import record_text, rejects, replay
+from fabric_jobs.gateway.caller import task_claims
 from fabric_jobs.gateway.json_response import Json, body_of
-from fabric_jobs.gateway.parts import Parts, parts_of, task_claims
+from fabric_jobs.gateway.operation import Operation
+from fabric_jobs.gateway.parameters import header, text
+from fabric_jobs.gateway.parts import Parts, parts_of
 from fabric_jobs.gateway.replay import answer_with
 from fabric_jobs.names import nearest
 from fabric_jobs.records import Channel, Task
@@ -91,7 +93,7 @@ async def pull(request: Request) -> Response:
 
 
 async def send_message(request: Request) -> Response:
-    """Take one record of a plain HTTP sender: exactly 200 with JSON."""
+    """Store one record for an output; answered once it is on the disk, with exactly 200 and JSON."""
     parts = parts_of(request)
     claims = task_claims(request)
     task = _task(parts, claims)  # the transaction checks that the attempt is the current one
@@ -270,8 +272,43 @@ def _is_drained(channel: Channel, positions: dict[int, int]) -> bool:
 
 
 HOT = {("POST", "commit"): commit, ("GET", "pull"): pull}  # called for every few records; see gateway.app
-ROUTES = [
-    Route("/internal/attempts/{attempt}/commit", commit, methods=["POST"]),
-    Route("/internal/attempts/{attempt}/pull", pull, methods=["GET"]),
-    Route("/internal/messages/{activation}/{channel}/{output}", send_message, methods=["POST"]),
-]
+AT = text(
+    "at", "channel:offset,… : where to read on in each.", type="string", pattern="^([0-9]+:[0-9]+(,[0-9]+:[0-9]+)*)?$"
+)
+ACKNOWLEDGE = text("acknowledge", "`end`: acknowledgements come with the exit.")
+SENDER = text("sender", "Who sends what is made from the records; its commits have the same.")
+KEY = header("Idempotency-Key", "A record that comes twice with one key is stored once.")
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/internal/attempts/{attempt}/commit",
+        commit,
+        body="Commit",
+        is_read=False,
+        answer="Empty",
+        errors=("409",),
+        caller="task",
+    ),
+    Operation(
+        "GET",
+        "/internal/attempts/{attempt}/pull",
+        pull,
+        parameters=(AT, ACKNOWLEDGE, SENDER),
+        answer="Records",
+        headers={"x-fabric-channel": "Whose records.", "x-fabric-first": "The offset of the first."},
+        others={"204": ("Nothing came; with the header x-fabric-end nothing can.",)},
+        errors=("409",),
+        caller="task",
+    ),
+    Operation(
+        "POST",
+        "/internal/messages/{activation}/{channel}/{output}",
+        send_message,
+        parameters=(KEY,),
+        body="Record",
+        is_read=False,
+        answer="Success",
+        errors=("409",),
+        caller="task",
+    ),
+)

@@ -6,50 +6,71 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import unquote
 
-from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from fabric_jobs.engine.invoke import Invocation
 from fabric_jobs.errors import InvalidInput, RecordTooLarge
 from fabric_jobs.gateway.activations import wait_for_end, waiting_of
-from fabric_jobs.gateway.json_response import Json, compact, dumps, object_of
-from fabric_jobs.gateway.not_yet import refuse, refuse_query
-from fabric_jobs.gateway.parts import Parts, flag_of, handed_over, owners_own, parts_of, project_of, registered
+from fabric_jobs.gateway.caller import handed_over, owners_own
+from fabric_jobs.gateway.definitions import registered
+from fabric_jobs.gateway.json_response import Json, compact, dumps
+from fabric_jobs.gateway.not_yet import refuse
+from fabric_jobs.gateway.operation import Call, Operation
+from fabric_jobs.gateway.parameters import P, flag, header, text
+from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.names import nearest
 from fabric_jobs.shell import INVOKER
 from fabric_jobs.store import activations, definitions
 
-# The directory of the caller's workspace, percent-encoded; only the owner's socket takes it.
-WORKSPACE_HEADER = "x-fabric-workspace"
 ACTIVATION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 CALLBACK = "callbackUrl"  # also a property (docs/reference/compatibility.md#callbacks)
 LATER = ("scheduleName", "scheduleCron", CALLBACK)
 HEARTBEAT_SECONDS = 0.4  # docs/reference/compatibility.md#silence
 
 
-async def invoke_skill(request: Request) -> Response:
-    """Start an activation of a skill."""
-    return await _invoke(request, "skill")
+SYNC = flag(
+    "sync",
+    "Wait for the end. If that takes longer than 0.4 seconds, status and headers come then, and a blank every 0.4 seconds "
+    "before the JSON.",
+)
+EXECUTOR = text(
+    "executor",
+    "Where it runs: `docker` in containers, `local` as processes; without it the owner's `serve --executor` decides.",
+    enum=["local", "docker"],
+)
+COLD = flag("cold", "Start every program anew, without [warm starts](../howto/warm-starts.md).")
+WORKSPACE = header(
+    "x-fabric-workspace",
+    "The directory that programs see in `FABRIC_JOBS_WORKSPACE`, percent-encoded; over the Unix socket only.",
+    maxLength=0,  # over TCP, as the document is for
+)
 
 
-async def invoke_agent(request: Request) -> Response:
-    """Start an activation of an agent."""
-    return await _invoke(request, "agent")
+async def invoke_skill(call: Call) -> Response:
+    """Start an activation of a skill; with `sync` the answer is its record, once it has ended.
+
+    An activation that has to wait for its turn has `waitsBehind`. As processes, a skill that was saved without its files and whose
+    `image` has a tag, a digest or a registry runs in containers all the same.
+    """
+    return await _invoke(call, "skill")
 
 
-async def _invoke(request: Request, kind: str) -> Response:
-    parts, project_id = parts_of(request), project_of(request)
-    sync = flag_of(request, "sync")
-    body = await object_of(request, parts.settings.body_bytes)
-    refuse_query(request, *LATER)
-    refuse(body, *LATER)
-    await registered(request)
-    check_file(parts, kind, project_id, request.path_params["name"])
-    activation_id = await asyncio.wrap_future(parts.engine.invoke(_invocation(request, kind, project_id, body)))
-    if sync:
+async def invoke_agent(call: Call) -> Response:
+    """Start an activation of an agent; with `sync` the answer is its record, once it has ended.
+
+    `executor` and `cold` hold for all its skills: one that runs in containers all the same takes the others with it.
+    """
+    return await _invoke(call, "agent")
+
+
+async def _invoke(call: Call, kind: str) -> Response:
+    parts = call.parts
+    refuse(call.object, *LATER)
+    await registered(call)
+    check_file(parts, kind, call.project, call.path_params["name"])
+    activation_id = await asyncio.wrap_future(parts.engine.invoke(_invocation(call, kind)))
+    if call.of(SYNC):
         waiting = asyncio.create_task(wait_for_end(parts, activation_id))
         done, _ = await asyncio.wait([waiting], timeout=HEARTBEAT_SECONDS)
         if done:
@@ -84,11 +105,12 @@ async def _record(waiting: asyncio.Task[dict[str, Any]]) -> AsyncIterator[bytes]
     yield dumps(waiting.result())
 
 
-def _invocation(request: Request, kind: str, project_id: str, body: dict[str, Any]) -> Invocation:
+def _invocation(call: Call, kind: str) -> Invocation:
+    body = call.object
     if "payload" not in body:
         raise InvalidInput("there is no 'payload' in the parameters.", hint='Give an object such as {"payload": {…}}.')
     payload = compact(body["payload"])
-    limit = parts_of(request).settings.record_bytes
+    limit = call.parts.settings.record_bytes
     if len(payload) > limit:
         raise RecordTooLarge(
             f"the payload of {len(payload):,} bytes is over the limit of {limit:,} bytes for one record.",
@@ -99,30 +121,29 @@ def _invocation(request: Request, kind: str, project_id: str, body: dict[str, An
         raise InvalidInput("'properties' is not an object.")
     refuse(properties, CALLBACK)
     return Invocation(
-        project_id=project_id,
+        project_id=call.project,
         kind=kind,
-        name=request.path_params["name"],
-        entry=request.path_params["entry"],
+        name=call.path_params["name"],
+        entry=call.path_params["entry"],
         payload=payload,
         activation_id=_activation_id(body),
         properties=properties,
         session_id=_text(body, "sessionId"),
         correlation_id=_text(body, "correlationId"),
-        headers=dict(request.headers),
-        workspace=unquote(owners_own(request, WORKSPACE_HEADER)),
-        shell=handed_over(request, body),
-        executor=_executor(request),
-        cold=flag_of(request, "cold"),
-        invoker=request.headers.get(INVOKER, ""),
-        is_placed=bool(request.query_params.get("executor")),
+        headers=dict(call.headers),
+        workspace=owners_own(call, WORKSPACE),
+        shell=handed_over(call, body),
+        executor=_executor(call),
+        cold=call.of(COLD),
+        invoker=call.headers.get(INVOKER, ""),
+        is_placed=bool(call.of(EXECUTOR)),
     )
 
 
-def _executor(request: Request) -> str:
-    parts = parts_of(request)
-    name = request.query_params.get("executor") or parts.settings.executor
-    if name not in parts.executors:
-        raise InvalidInput(f"there is no executor '{name}'.", hint=nearest(name, parts.executors))
+def _executor(call: Call) -> str:
+    name = call.of(EXECUTOR) or call.parts.settings.executor
+    if name not in call.parts.executors:
+        raise InvalidInput(f"there is no executor '{name}'.", hint=nearest(name, call.parts.executors))
     return name
 
 
@@ -142,9 +163,21 @@ def _activation_id(body: dict[str, Any]) -> str:
     return given
 
 
+ASKED = (SYNC, EXECUTOR, COLD, WORKSPACE)
 # The paths match greedily (docs/reference/compatibility.md#slashes-in-names).
-P = "/fabric/v4/projects/{project}"
-ROUTES = [
-    Route(P + "/skillinvoke/{name:path}/inputs/{entry}", invoke_skill, methods=["POST"]),
-    Route(P + "/agentinvoke/{name:path}/services/{entry}", invoke_agent, methods=["POST"]),
-]
+OPERATIONS = tuple(
+    Operation(
+        "POST",
+        P + path,
+        handler,
+        parameters=ASKED,
+        body="Invocation",
+        answer=("Activation", "Started"),
+        errors=("409",),
+        not_yet=LATER,
+    )
+    for path, handler in (
+        ("/skillinvoke/{name:path}/inputs/{entry}", invoke_skill),
+        ("/agentinvoke/{name:path}/services/{entry}", invoke_agent),
+    )
+)

@@ -1,41 +1,42 @@
-"""What lists share: `filter`, `sort`, `limit` and `skip` (docs/reference/compatibility.md#lists)."""
+"""What lists share: `filter` and `sort` (docs/reference/compatibility.md#lists)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
-from starlette.requests import Request
 
 from fabric_jobs import conditions
 from fabric_jobs.errors import InvalidInput, NotThereYet
-from fabric_jobs.gateway.parts import whole_of
+from fabric_jobs.gateway.operation import Call
+from fabric_jobs.gateway.parameters import Parameter
 
-EVERY = 2**53
 EXAMPLE = 'It is a JSON object such as {"name": "word-count"}, percent-encoded.'
 OPERATORS = {"$eq": "eq", "$ne": "ne", "$in": "in", "$nin": "not_in", "$exists": "exists"} | {
     f"${name}": name for name in conditions.ORDERS
 }
 
 
-def page_of(request: Request, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Return the rows that a request asks for; `keys` are those that it may sort by. Raise InvalidInput or NotThereYet."""
-    condition = _condition(_filter(request))
+def page_of(
+    rows: Sequence[Mapping[str, Any]], wanted: Mapping[str, Any], order: Sequence[tuple[str, int]]
+) -> list[Mapping[str, Any]]:
+    """Return the rows that agree with a `filter`, in the order of a `sort`; raise InvalidInput or NotThereYet."""
+    condition = _condition(wanted)
     found = [row for row in rows if conditions.holds(condition, row)]
-    for key, direction in reversed(_sort(request, keys)):
+    for key, direction in reversed(order):
         found.sort(key=lambda row: _sortable(row[key]), reverse=direction < 0)
-    skip, limit = whole_of(request, "skip", 0), whole_of(request, "limit", EVERY, low=1)
-    return found[skip : skip + limit]
+    return found
 
 
-def wanted_of(request: Request, keys: Sequence[str]) -> dict[str, str | None]:
-    """Return the texts that these keys have to be equal to, said one by one or in a `filter`; None where nothing is said."""
-    found: dict[str, str | None] = {key: request.query_params.get(key) or None for key in keys}
-    for key, wanted in _filter(request).items():
-        if key not in keys or not isinstance(wanted, str):
+def wanted_of(call: Call, where: Parameter[dict[str, Any]], texts: Sequence[Parameter[str]]) -> dict[str, str | None]:
+    """Return the texts that are asked for, said one by one or in a `filter`; None where nothing is said."""
+    found = {text.name: call.of(text) or None for text in texts}
+    for key, wanted in call.of(where).items():
+        if key not in found or not isinstance(wanted, str):
             raise NotThereYet(
-                f"'filter' cannot ask for '{key}' like this: here it compares {', '.join(keys)} with a text."
+                f"'filter' cannot ask for '{key}' like this: here it compares {', '.join(found)} with a text."
             )
         if found[key] not in (None, wanted):
             raise InvalidInput(f"'{key}' and 'filter' ask for two values of '{key}'.", hint="Leave one of them.")
@@ -43,29 +44,38 @@ def wanted_of(request: Request, keys: Sequence[str]) -> dict[str, str | None]:
     return found
 
 
-def oldest_first(request: Request, *keys: str) -> bool:
-    """Tell whether a `sort` asks for the oldest first: asc, desc, or {"start": 1} with one of `keys`."""
-    text = request.query_params.get("sort", "")
-    if text.lower() in ("", "asc", "desc"):
-        return text.lower() == "asc"
-    try:
-        ((key, direction),) = orjson.loads(text).items()
-    except (ValueError, AttributeError):
-        key, direction = "", 0
-    if key not in keys or direction not in (1, -1):
-        raise InvalidInput(f"'sort' is asc or desc, not '{text}': they are in the order of their start.")
-    return bool(direction == 1)
+def where(meaning: str, example: str) -> Parameter[dict[str, Any]]:
+    """Return the parameter `filter`."""
+    return Parameter("filter", meaning, _filter, {}, {"enum": [example, "{}"]})
 
 
-def _filter(request: Request) -> dict[str, Any]:
-    text = request.query_params.get("filter", "")
+def by(*keys: str) -> Parameter[list[tuple[str, int]]]:
+    """Return the parameter `sort` of rows that are sorted by these keys."""
+    examples = {"enum": ['{"updatedAt":-1}', '{"name":1}']}
+    return Parameter("sort", "A JSON object of a key and 1 or -1.", partial(_sort, keys), [], examples)
+
+
+def _filter(text: str) -> dict[str, Any]:
     try:
-        found = orjson.loads(text) if text else {}
+        found = orjson.loads(text)
     except ValueError:
         found = None
     if not isinstance(found, dict):
         raise InvalidInput(f"'filter' is not an object: '{text}'.", hint=EXAMPLE)
     return found
+
+
+def _oldest_first(text: str) -> bool:
+    """Tell whether a `sort` asks for the oldest first: asc, desc, or {"start": 1}."""
+    if text.lower() in ("asc", "desc"):
+        return text.lower() == "asc"
+    try:
+        ((key, direction),) = orjson.loads(text).items()
+    except (ValueError, AttributeError):
+        key, direction = "", 0
+    if key not in ("start", "startTime") or direction not in (1, -1):
+        raise InvalidInput(f"'sort' is asc or desc, not '{text}': they are in the order of their start.")
+    return bool(direction == 1)
 
 
 def _condition(wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,13 +104,21 @@ def _is_plain(operand: Any) -> bool:
     return not any(isinstance(item, (dict, list)) for item in (operand if isinstance(operand, list) else [operand]))
 
 
-def _sort(request: Request, keys: Sequence[str]) -> list[tuple[str, int]]:
-    text = request.query_params.get("sort", "")
+def _sort(keys: Sequence[str], text: str) -> list[tuple[str, int]]:
     try:
-        found = list(orjson.loads(text).items()) if text else []
+        found = list(orjson.loads(text).items())
     except (ValueError, AttributeError):
         found = [("", 0)]
     if not all(key in keys and direction in (1, -1) for key, direction in found):
         hint = f'Give a JSON object such as {{"{keys[0]}": 1}}, where -1 is the other way round.'
         raise InvalidInput(f"'sort' takes {', '.join(keys)}, and not '{text}'.", hint=hint)
     return found
+
+
+OLDEST_FIRST = Parameter(
+    "sort",
+    "The order of their start.",
+    _oldest_first,
+    False,
+    {"enum": ["asc", "desc", '{"start":1}', '{"start":-1}']},
+)

@@ -10,32 +10,23 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
-from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, NotFound
+from fabric_jobs.errors import ExecutorUnavailable, NotFound
 from fabric_jobs.executors.base import STREAMS, Executor, LogPage, LogPart, LogQuery
+from fabric_jobs.gateway.answers import milliseconds
 from fabric_jobs.gateway.followers import AGAIN_SECONDS, WAKING, AttemptLog, News
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.live import Live
-from fabric_jobs.gateway.not_yet import refuse_query
-from fabric_jobs.gateway.parts import (
-    Parts,
-    find_task,
-    flag_of,
-    milliseconds,
-    number_of,
-    parts_of,
-    project_of,
-    whole_of,
-)
+from fabric_jobs.gateway.lookup import find_task
+from fabric_jobs.gateway.operation import Call, Operation
+from fabric_jobs.gateway.parameters import WAIT, P, choice, flag, number, text, whole
+from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.records import Task
 from fabric_jobs.store import tasks
 from fabric_jobs.store.activations import Filter
 
 LOG_BYTES = 1 << 20  # at most this much of a log in one answer
-WAIT_SECONDS = 60.0
 
 # The parser of the old CLI fails on an event that comes in two reads, and a read takes at most 64 KiB of what has gathered.
 # So events are small, and so many go out at a time that the CLI may sleep for some of these spans.
@@ -83,45 +74,63 @@ class _Looking:
         return News(log=log, page=page, over=ended or self.live.closing)
 
 
-async def task_logs(request: Request) -> Response:
-    """Answer with a log as text, with raw bytes from an `offset` on when a `stream` is named, or with `follow` live."""
-    parts = parts_of(request)
-    task = find_task(request, project_of(request))
-    refuse_query(request, "verbose")
-    log = _log_of(parts, task, whole_of(request, "attempt", task.attempt))
-    streams, offset = _streams(request), whole_of(request, "offset", 0)
-    if flag_of(request, "follow") and request.method == "GET":
-        only = log.attempt if request.query_params.get("attempt") else None
+STREAM = choice("stream", "Only this one.", *STREAMS)
+ATTEMPT = whole("attempt", "Its number; the last, when it is not given.", None)
+OFFSET = whole("offset", "The first byte, of one stream.", 0)
+FOLLOW = flag(
+    "follow",
+    'As server-sent events, each `data: {"log": "…"}`, until the task has ended; without `attempt` those of later attempts too.',
+)
+CURSOR = text(
+    "cursor",
+    "That of the page before.",
+    type="string",
+    pattern="^([0-9]{1,18}-[0-9]{1,18}-[0-9]{1,18})?$",
+)
+SINCE = number("since", "Milliseconds since 1970.", 0)
+WHOLE = flag("whole", "No line without its end, while there may be more.")
+RAW = flag("raw", "The whole log, the bytes as they came.")
+HEADERS = {
+    "x-fabric-state": "Of one stream: the state of the task.",
+    "x-fabric-attempt": "Of one stream: the attempt whose log it is.",
+    "x-fabric-attempts": "Of one stream: how many attempts there have been.",
+}
+
+
+async def show_logs(call: Call) -> Response:
+    """Show the log of an attempt: merged, one stream of it as text from a byte on, or live.
+
+    Merged it is the first MiB of stdout and stderr; `truncated` is true when there is more. Of one `stream` it is at most
+    1 MiB, the bytes as they came.
+    """
+    parts, task, number = call.parts, find_task(call), call.of(ATTEMPT)
+    log = _log_of(parts, task, task.attempt if number is None else number)
+    if call.of(FOLLOW) and call.method == "GET":
+        only = None if number is None else log.attempt
         return StreamingResponse(_events(_followed(parts, task, only)), media_type="text/event-stream")
-    if not request.query_params.get("stream"):
+    if not call.of(STREAM):
         return await _text(parts, log)
     data = b""
     if log.handle:
         read = parts.executors[log.executor].logs
-        data = await asyncio.to_thread(read, log.handle, streams[0], offset, LOG_BYTES)
-    headers = {
-        "x-fabric-state": task.state.value,
-        "x-fabric-attempt": str(log.attempt),
-        "x-fabric-attempts": str(task.attempt),
-    }
+        data = await asyncio.to_thread(read, log.handle, call.of(STREAM), call.of(OFFSET), LOG_BYTES)
+    said = (task.state.value, str(log.attempt), str(task.attempt))
+    headers = dict(zip(HEADERS, said, strict=True))
     return Response(data, media_type="text/plain; charset=utf-8", headers=headers)
 
 
-async def task_log_page(request: Request) -> Response:
-    """Answer with a page of a log: a line of JSON that says what its parts are, then their bytes; wait for some if wanted."""
-    parts = parts_of(request)
-    task = find_task(request, project_of(request))
+async def show_log_page(call: Call) -> Response:
+    """Show a page of a log, of about 1 MiB: a line of JSON that says what its parts are, then their bytes."""
+    parts, task = call.parts, find_task(call)
     looking = _Looking(
         parts=parts,
         task_id=task.task_id,
-        attempt=_log_of(parts, task, whole_of(request, "attempt", 0) or task.attempt).attempt,
-        streams=_streams(request),
-        since=number_of(request, "since", 0) / 1000,
-        whole=flag_of(request, "whole"),
+        attempt=_log_of(parts, task, call.of(ATTEMPT) or task.attempt).attempt,
+        streams=(call.of(STREAM),) if call.of(STREAM) else STREAMS,
+        since=call.of(SINCE) / 1000,
+        whole=call.of(WHOLE),
     )
-    news = await _within(
-        looking, request.query_params.get("cursor", ""), number_of(request, "wait", 0, high=WAIT_SECONDS)
-    )
+    news = await _within(looking, call.of(CURSOR), call.of(WAIT))
     return Response(_body(news.log, news.page), media_type="application/octet-stream")
 
 
@@ -137,18 +146,17 @@ async def _within(looking: _Looking, cursor: str, seconds: float) -> News:
     return await looking.look(cursor, whole=looking.whole)
 
 
-async def skill_logs(request: Request) -> Response:
-    """Answer with the log of the newest task of a skill's action: as text, or with `raw` the bytes as they came."""
-    parts, project_id = parts_of(request), project_of(request)
-    name, action = request.path_params["name"], request.path_params["action"]
-    found = tasks.listed(parts.store.read, Filter(project_id=project_id, skill=name, action=action, limit=1))
+async def show_skill_logs(call: Call) -> Response:
+    """Show the log of the newest task of an action."""
+    parts, name, action = call.parts, call.path_params["name"], call.path_params["action"]
+    found = tasks.listed(parts.store.read, Filter(project_id=call.project, skill=name, action=action, limit=1))
     if not found:
         raise NotFound(
             f"no task of skill '{name}', action '{action}' has run.",
             hint="List the tasks with `fabric-jobs tasks list`.",
         )
     log = _log_of(parts, found[0], found[0].attempt)
-    if flag_of(request, "raw"):
+    if call.of(RAW):
         return StreamingResponse(_bytes(parts, log), media_type="text/plain; charset=utf-8")
     return await _text(parts, log)
 
@@ -167,13 +175,6 @@ def _log_of(parts: Parts, task: Task, number: int) -> AttemptLog:
         handle=attempt.handle if attempt is not None else None,
         ended=task.ended or number < task.attempt or (attempt is not None and attempt.ended_at is not None),
     )
-
-
-def _streams(request: Request) -> tuple[str, ...]:
-    stream = request.query_params.get("stream", "")
-    if stream and stream not in STREAMS:
-        raise InvalidInput(f"'stream' is stdout or stderr, not '{stream}'.")
-    return (stream,) if stream else STREAMS
 
 
 async def _text(parts: Parts, log: AttemptLog) -> Response:
@@ -261,8 +262,8 @@ async def _events(followed: AsyncIterator[LogPart]) -> AsyncIterator[bytes]:
     decoders = {stream: codecs.getincrementaldecoder("utf-8")(errors="replace") for stream in STREAMS}
     burst = 0
     async for stream, data in _with_end(followed):
-        for text in _texts(decoders[stream].decode(data, final=not data)):
-            event = b"data: " + json.dumps({"log": text}).encode() + b"\n\n"
+        for piece in _texts(decoders[stream].decode(data, final=not data)):
+            event = b"data: " + json.dumps({"log": piece}).encode() + b"\n\n"
             yield event
             burst += len(event)
             if burst >= BURST_BYTES:
@@ -287,10 +288,26 @@ def _texts(text: str) -> Iterator[str]:
         text = text[cut:]
 
 
-P = "/fabric/v4/projects/{project}"
-ROUTES = [
-    # A task's name has no slash; the name of a skill, which people try here, may have one.
-    Route(P + "/tasks/{task:path}/logs/page", task_log_page, methods=["GET"]),
-    Route(P + "/tasks/{task:path}/logs", task_logs, methods=["GET"]),
-    Route(P + "/skills/{name:path}/action/{action:path}/logs", skill_logs, methods=["GET"]),
-]
+# A task's name has no slash; the name of a skill, which people try here, may have one.
+LOGS = P + "/tasks/{task:path}/logs"
+OPERATIONS = (
+    Operation(
+        "GET", LOGS + "/page", show_log_page, parameters=(CURSOR, ATTEMPT, STREAM, SINCE, WHOLE, WAIT), answer="LogPage"
+    ),
+    Operation(
+        "GET",
+        LOGS,
+        show_logs,
+        parameters=(STREAM, OFFSET, ATTEMPT, FOLLOW),
+        answer=("Log", "Text", "LogStream"),
+        headers=HEADERS,
+        not_yet=("verbose",),
+    ),
+    Operation(
+        "GET",
+        P + "/skills/{name:path}/action/{action:path}/logs",
+        show_skill_logs,
+        parameters=(RAW,),
+        answer=("Log", "Text"),
+    ),
+)

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 import fabric_jobs
-from fabric_jobs.gateway.parts import Parts, parts_of, user_of
+from fabric_jobs.gateway.operation import Call, Operation
+from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.states import ActivationState, TaskState
 from fabric_jobs.store import activations, tasks
 from fabric_jobs.store.totals import totals
@@ -44,10 +43,9 @@ class Family:
             yield f"fabric_jobs_{self.name}{shown} {value!r}"
 
 
-async def metrics(request: Request) -> Response:
-    """Answer with all numbers."""
-    user_of(request)
-    parts = parts_of(request)
+async def metrics(call: Call) -> Response:
+    """Answer with all numbers in Prometheus' text format; see [metrics](../howto/metrics.md)."""
+    parts = call.parts
     stored = await asyncio.to_thread(lambda: list(_stored(parts)))  # whole tables are counted: not in the loop's thread
     families = [*stored, *_now(parts), *_process()]
     text = "\n".join(line for family in families for line in family.lines()) + "\n"
@@ -111,4 +109,4 @@ def _one(name: str, kind: str, meaning: str, value: float) -> Family:
     return Family(name, kind, meaning, {"": value})
 
 
-ROUTES = [Route("/metrics", metrics, methods=["GET"])]
+OPERATIONS = (Operation("GET", "/metrics", metrics, answer="Text"),)

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fabric_jobs.errors import NotThereYet
-from fabric_jobs.gateway.parts import user_of
+from fabric_jobs.gateway.caller import user_of
+from fabric_jobs.gateway.parameters import P
 
 SCHEDULES = "this version has no schedules yet, so nothing would run later"
 CALLBACKS = "this version does not call back when an activation has ended"
@@ -56,12 +57,6 @@ def refuse(given: Mapping[str, Any], *names: str) -> None:
             raise NotThereYet(f"'{name}' has no effect: {reason}.", hint=HINTS.get(reason, "Leave it out."))
 
 
-def refuse_query(request: Request, *names: str) -> None:
-    """Do so for the query of a request by the owner's user; raise NotAllowed for anybody else."""
-    user_of(request)
-    refuse(request.query_params, *names)
-
-
 async def refuse_resource(request: Request) -> Response:
     """Refuse a kind of thing that is not kept here."""
     user_of(request)
@@ -80,8 +75,7 @@ async def refuse_pause(request: Request) -> Response:
     )
 
 
-P = "/fabric/v4/projects/{project}"
-# Not part of the API, so `gateway.openapi` does not describe them.
+# Not part of the API, so these are no operations.
 ROUTES: tuple[Route, ...] = (
     Route("/fabric/v4/graphql", refuse_resource, methods=["POST"]),
     Route("/fabric/v4/connectiontypes", refuse_resource, methods=["GET"]),

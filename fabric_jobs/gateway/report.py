@@ -7,7 +7,8 @@ from typing import Any
 
 from fabric_jobs.executors.base import Note
 from fabric_jobs.gateway import notes
-from fabric_jobs.gateway.parts import Parts, milliseconds
+from fabric_jobs.gateway.answers import milliseconds
+from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.records import Activation, Channel
 from fabric_jobs.states import FINAL_TASK_STATES, ActivationState, TaskState
 from fabric_jobs.store import activations, channels

@@ -8,28 +8,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from fabric_jobs.errors import InvalidInput, NotFound
-from fabric_jobs.gateway.json_response import Json, object_of
-from fabric_jobs.gateway.parts import flag_of, milliseconds, number_of, over_tcp, parts_of, project_of, whole_of
+from fabric_jobs.gateway.answers import milliseconds
+from fabric_jobs.gateway.caller import over_tcp
+from fabric_jobs.gateway.json_response import Json
+from fabric_jobs.gateway.operation import Call, Operation
+from fabric_jobs.gateway.parameters import WAIT, P, flag, number, whole
 from fabric_jobs.store import activations
 from fabric_jobs.upkeep import Backup, BackupWanted, Candidate, Criteria
 
 SLICE_SECONDS = 2.0  # a call deletes for so long; who wants more calls again
-WAIT_SECONDS = 60.0
 LOOK_SECONDS = 0.05  # between two looks for somebody who waits
-TOP = 10
+TOP = whole("top", "So many activations, the largest first.", 10, high=10_000)
+OLDER_THAN_SECONDS = number("olderThanSeconds", "That ended so long ago.", None)
+MAX_BYTES = whole("maxBytes", "Until the state is no larger.", None)
+KEEP_LAST = whole("keepLast", "So many of the newest stay.", 0)
+DEAD_LETTERS = flag("deadLetters", "Also those with dead letters that nobody has retried.")
 
 
-async def show_size(request: Request) -> Response:
-    """Show how large the state is, and the activations that have most of it."""
-    upkeep = parts_of(request).upkeep
-    project_of(request)
-    top = whole_of(request, "top", TOP, high=10_000)
-    sizes = await asyncio.to_thread(upkeep.sizes)
+async def show_size(call: Call) -> Response:
+    """Show how large the state is, and the activations that have most of it; what one has of the database is an estimate."""
+    sizes = await asyncio.to_thread(call.parts.upkeep.sizes)
     body = {
         "success": True,
         "database": {"bytes": sizes.database, "free": sizes.free, "wal": sizes.wal},
@@ -46,78 +47,81 @@ async def show_size(request: Request) -> Response:
                 "database": share.database,
                 "attempts": share.attempts,
             }
-            for share in sizes.shares[:top]
+            for share in sizes.shares[: call.of(TOP)]
         ],
     }
     return Json(body)
 
 
-async def retire_owner(request: Request) -> Response:
-    """End an owner that a command has started, for `serve` to take its place, unless something runs or this came from elsewhere."""
-    parts = parts_of(request)
-    project_of(request)
+async def retire_owner(call: Call) -> Response:
+    """End an owner that a command has started, so that `serve` can take its place; over its Unix socket only.
+
+    `ending` is false when something runs, for `serve` itself, and over TCP.
+    """
+    parts = call.parts
     is_busy = parts.upkeep.busy or parts.traffic.in_flight > 1 or bool(activations.unsettled(parts.store.read))
-    is_ending = parts.settings.until_idle and not is_busy and not over_tcp(request)
+    is_ending = parts.settings.until_idle and not is_busy and not over_tcp(call)
     if is_ending:
         parts.live.retiring.set()
     return Json({"success": True, "ending": is_ending})
 
 
-async def check_state(request: Request) -> Response:
-    """Look for what cannot be, and count every record."""
-    upkeep = parts_of(request).upkeep
-    project_of(request)
-    found = asdict(await asyncio.to_thread(upkeep.check))
+async def check_state(call: Call) -> Response:
+    """Look for what cannot be, and count every record; a violation is a sentence."""
+    found = asdict(await asyncio.to_thread(call.parts.upkeep.check))
     violations = found.pop("violations")
     return Json({"success": True, "healthy": not violations, "violations": violations, "counts": _camel(found)})
 
 
-async def choose_prunable(request: Request) -> Response:
-    """Answer with the activations that are to go, oldest first; nothing is deleted."""
-    upkeep, project_id = parts_of(request).upkeep, project_of(request)
-    query = request.query_params
+async def choose_prunable(call: Call) -> Response:
+    """List the activations of the project that may go, the oldest first; nothing is deleted.
+
+    With neither `olderThanSeconds` nor `maxBytes` these are all but the newest `keepLast`.
+    """
     wanted = Criteria(
-        older_than_seconds=number_of(request, "olderThanSeconds", 0) if query.get("olderThanSeconds") else None,
-        max_bytes=whole_of(request, "maxBytes", 0) if query.get("maxBytes") else None,
-        keep_last=whole_of(request, "keepLast", 0),
-        dead_letters=flag_of(request, "deadLetters"),
+        older_than_seconds=call.of(OLDER_THAN_SECONDS),
+        max_bytes=call.of(MAX_BYTES),
+        keep_last=call.of(KEEP_LAST),
+        dead_letters=call.of(DEAD_LETTERS),
     )
-    chosen = await asyncio.to_thread(upkeep.choose, wanted, project_id)
+    chosen = await asyncio.to_thread(call.parts.upkeep.choose, wanted, call.project)
     return Json({"success": True, "activations": [_choice(choice) for choice in chosen]})
 
 
-async def prune_state(request: Request) -> Response:
-    """Delete activations for some seconds; `seen` says how many of them are through, `finished` that nothing is half done."""
-    parts, project_id = parts_of(request), project_of(request)
-    body = await object_of(request, parts.settings.body_bytes)
+async def prune_state(call: Call) -> Response:
+    """Delete activations of the project for some seconds; call again with those that are left.
+
+    `seen` ids of the list are through, `count` of them were deleted, and `finished` says that nothing is half done.
+    """
+    parts, body = call.parts, call.object
     activation_ids = body.get("activations", [])
     if not isinstance(activation_ids, list) or not all(isinstance(item, str) for item in activation_ids):
         raise InvalidInput("'activations' is a list of ids.")
     dead_letters = _flag(body, "deadLetters", default=False)
     pruned = await asyncio.to_thread(
-        parts.upkeep.prune, activation_ids, project_id, dead_letters=dead_letters, seconds=SLICE_SECONDS
+        parts.upkeep.prune, activation_ids, call.project, dead_letters=dead_letters, seconds=SLICE_SECONDS
     )
     return Json({"success": True, **asdict(pruned)})
 
 
-async def compact_state(request: Request) -> Response:
-    """Give what is free in the database back to the disk, unless that would hold somebody up."""
-    upkeep = parts_of(request).upkeep
-    project_of(request)
-    reason = await asyncio.to_thread(upkeep.compact)
+async def compact_state(call: Call) -> Response:
+    """Give the free part of the database back to the disk, unless something runs."""
+    reason = await asyncio.to_thread(call.parts.upkeep.compact)
     return Json({"success": True, "compacted": not reason, "reason": reason})
 
 
-async def start_backup(request: Request) -> Response:
-    """Begin a backup to a file or directory of the owner's machine."""
-    parts = parts_of(request)
-    project_of(request)
-    if over_tcp(request):
+async def start_backup(call: Call) -> Response:
+    """Begin a backup to a file or directory of the owner's machine; over its Unix socket only.
+
+    A name with .tar, .tar.gz or .tgz is an archive.
+    """
+    parts = call.parts
+    if over_tcp(call):
         raise InvalidInput(
             "a backup is written on the gateway's machine, and is asked for over its Unix socket only.",
             hint="Type `fabric-jobs state backup` there.",
         )
-    body = await object_of(request, parts.settings.body_bytes)
+    body = call.object
     destination = body.get("destination")
     if not isinstance(destination, str) or not destination or "\0" in destination:
         raise InvalidInput("'destination' is the absolute path of a file or directory that is not there.")
@@ -125,14 +129,13 @@ async def start_backup(request: Request) -> Response:
     return Json(_backup(await asyncio.to_thread(parts.upkeep.start_backup, wanted)))
 
 
-async def show_backup(request: Request) -> Response:
-    """Show how far the last backup is; wait up to `wait` seconds for its end."""
-    parts = parts_of(request)
-    project_of(request)
+async def show_backup(call: Call) -> Response:
+    """Show how far the last backup is; `wait` is for its end."""
+    parts = call.parts
     backup = parts.upkeep.backup
     if backup is None:
         raise NotFound("this owner has made no backup.", hint="Make one with `fabric-jobs state backup`.")
-    deadline = time.monotonic() + number_of(request, "wait", 0, high=WAIT_SECONDS)
+    deadline = time.monotonic() + call.of(WAIT)
     while not backup.ended and (left := deadline - time.monotonic()) > 0 and not parts.live.closing:
         # Not in a thread: there are few of those, and others need them meanwhile.
         await parts.live.wait([("backup", "")], min(left, LOOK_SECONDS))
@@ -175,14 +178,20 @@ def _camel(values: dict[str, Any]) -> dict[str, Any]:
     return {first + "".join(map(str.capitalize, rest)): values[key] for key, (first, *rest) in words.items()}
 
 
-P = "/fabric/v4/projects/{project}/state"
-ROUTES = [
-    Route(P + "/size", show_size, methods=["GET"]),
-    Route(P + "/check", check_state, methods=["GET"]),
-    Route(P + "/prune", choose_prunable, methods=["GET"]),
-    Route(P + "/prune", prune_state, methods=["POST"]),
-    Route(P + "/retire", retire_owner, methods=["POST"]),
-    Route(P + "/compact", compact_state, methods=["POST"]),
-    Route(P + "/backup", start_backup, methods=["POST"]),
-    Route(P + "/backup", show_backup, methods=["GET"]),
-]
+STATE = P + "/state"
+OPERATIONS = (
+    Operation("GET", STATE + "/size", show_size, parameters=(TOP,), answer="Size"),
+    Operation("GET", STATE + "/check", check_state, answer="Check"),
+    Operation(
+        "GET",
+        STATE + "/prune",
+        choose_prunable,
+        parameters=(OLDER_THAN_SECONDS, MAX_BYTES, KEEP_LAST, DEAD_LETTERS),
+        answer="Prunables",
+    ),
+    Operation("POST", STATE + "/prune", prune_state, body="Prune", answer="Pruned"),
+    Operation("POST", STATE + "/retire", retire_owner, answer="Retired"),
+    Operation("POST", STATE + "/compact", compact_state, answer="Compacted"),
+    Operation("POST", STATE + "/backup", start_backup, body="BackupWanted", answer="Backup", errors=("409",)),
+    Operation("GET", STATE + "/backup", show_backup, parameters=(WAIT,), answer="Backup", errors=("404",)),
+)

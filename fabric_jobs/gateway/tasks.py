@@ -5,71 +5,82 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.gateway import logs, notes
+from fabric_jobs.gateway.answers import milliseconds, task_json
 from fabric_jobs.gateway.json_response import Json
-from fabric_jobs.gateway.listing import oldest_first, wanted_of
-from fabric_jobs.gateway.not_yet import refuse_query
-from fabric_jobs.gateway.parts import find_task, milliseconds, parts_of, project_of, task_json, whole_of
+from fabric_jobs.gateway.listing import OLDEST_FIRST, wanted_of, where
+from fabric_jobs.gateway.lookup import find_task
+from fabric_jobs.gateway.operation import Call, Operation
+from fabric_jobs.gateway.parameters import ACTIVATION_ID, LIMIT, SKILL_NAME, SKIP, P, text
 from fabric_jobs.records import Attempt
 from fabric_jobs.store import activations, tasks
 from fabric_jobs.store.activations import Filter
 
+STATE = text("state", "Only in this state, in any case.")
+AGENT_NAME = text("agentName", "Only of activations of this agent.")
+ACTION_NAME = text("actionName", "Only of this action.")
+WANTED = (ACTIVATION_ID, SKILL_NAME, ACTION_NAME, AGENT_NAME, STATE)
+WHERE = where("The same as the others, as a JSON object.", '{"state":"COMPLETE"}')
 
-async def list_tasks(request: Request) -> Response:
-    """List the newest tasks first; unknown query keys are ignored."""
-    project_id = project_of(request)
-    refuse_query(request, "scheduled")
-    said = wanted_of(request, ("state", "agentName", "skillName", "actionName", "activationId"))
-    sql = parts_of(request).store.read
+
+async def list_tasks(call: Call) -> Response:
+    """List tasks, the newest first.
+
+    Those that run have a `note`.
+    """
+    said = wanted_of(call, WHERE, WANTED)
+    parts, sql = call.parts, call.parts.store.read
     wanted = Filter(
-        project_id=project_id,
+        project_id=call.project,
         state=said["state"].upper() if said["state"] else None,
         agent=said["agentName"],
         skill=said["skillName"],
         action=said["actionName"],
         activation_id=said["activationId"],
-        oldest_first=oldest_first(request, "start", "startTime"),
-        limit=whole_of(request, "limit", 20, low=1, high=10_000),
-        skip=whole_of(request, "skip", 0),
+        oldest_first=call.of(OLDEST_FIRST),
+        limit=call.of(LIMIT),
+        skip=call.of(SKIP),
     )
     found = tasks.listed(sql, wanted)
     owners = {task.activation_id: activations.find(sql, task.activation_id) for task in found if task.activation_id}
     listed = [task_json(task, owners.get(task.activation_id or "")) for task in found]
     for shown, task in zip(listed, found, strict=True):
         if task.state in notes.RUNNING:  # there are few of these
-            shown["note"] = notes.of_task(parts_of(request), task)["note"]
+            shown["note"] = notes.of_task(parts, task)["note"]
     return Json({"success": True, "tasks": listed})
 
 
-async def show_task(request: Request) -> Response:
-    """Show a task with its attempts."""
-    refuse_query(request, "k8s")
-    task = find_task(request, project_of(request))
-    sql = parts_of(request).store.read
+async def show_task(call: Call) -> Response:
+    """Show a task with its attempts.
+
+    It also has `note` and `remarks`, as in `progress`.
+    """
+    task = find_task(call)
+    sql = call.parts.store.read
     owner = activations.find(sql, task.activation_id) if task.activation_id else None
     tries = [_attempt(attempt) for attempt in tasks.attempts(sql, task.task_id)]
-    shown = {**task_json(task, owner), **notes.of_task(parts_of(request), task), "attempts": tries}
+    shown = {**task_json(task, owner), **notes.of_task(call.parts, task), "attempts": tries}
     return Json({"success": True, "task": shown})
 
 
-async def cancel_task(request: Request) -> Response:
-    """Ask for the end of one task."""
-    return await _cancel(request)
+async def cancel_task(call: Call) -> Response:
+    """Ask for the end of one task; the rest of its activation goes on.
+
+    `cancelled` is false when it had ended, or was asked before.
+    """
+    return await _cancel(call)
 
 
-async def delete_task(request: Request) -> Response:
-    """Ask for the end of one task; what is known of it stays, with its logs."""
-    return await _cancel(request)
+async def delete_task(call: Call) -> Response:
+    """The same as cancel: what is known of a task stays, with its logs."""
+    return await _cancel(call)
 
 
-async def _cancel(request: Request) -> Response:
-    task = find_task(request, project_of(request))
-    store = parts_of(request).store
+async def _cancel(call: Call) -> Response:
+    task, store = find_task(call), call.parts.store
     if task.kind == "daemon":
         raise InvalidInput(
             f"task {task.name} is a daemon, which serves every activation.",
@@ -93,11 +104,17 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-P = "/fabric/v4/projects/{project}"
-ROUTES = [
-    Route(P + "/tasks", list_tasks, methods=["GET"]),
-    Route(P + "/tasks/{task:path}/cancel", cancel_task, methods=["POST"]),
-    Route(P + "/tasks/{task:path}", delete_task, methods=["DELETE"]),
-    *logs.ROUTES,  # before the next, which matches greedily
-    Route(P + "/tasks/{task:path}", show_task, methods=["GET"]),
-]
+OPERATIONS = (
+    Operation(
+        "GET",
+        P + "/tasks",
+        list_tasks,
+        parameters=(*WANTED, WHERE, OLDEST_FIRST, LIMIT, SKIP),
+        answer="Tasks",
+        not_yet=("scheduled",),
+    ),
+    Operation("POST", P + "/tasks/{task:path}/cancel", cancel_task, answer="Cancelled"),
+    Operation("DELETE", P + "/tasks/{task:path}", delete_task, answer="Cancelled"),
+    *logs.OPERATIONS,  # before the next, which matches greedily
+    Operation("GET", P + "/tasks/{task:path}", show_task, answer="OneTask", not_yet=("k8s",)),
+)

@@ -6,29 +6,33 @@ import asyncio
 from typing import Any
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from fabric_jobs.engine.trace import Stop, Tracer
-from fabric_jobs.errors import InvalidInput
 from fabric_jobs.gateway.json_response import Json
-from fabric_jobs.gateway.parts import Parts, find_activation, parts_of, project_of, whole_of
+from fabric_jobs.gateway.lookup import find_activation
+from fabric_jobs.gateway.operation import Call, Operation
+from fabric_jobs.gateway.parameters import P, choice, whole
+from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.records import Activation, Segment
 
 SHOWN_BYTES = 64 << 10  # of a payload
 
 
-async def trace(request: Request) -> Response:
-    """Answer with the channels that a record's trace passes, the nearest first, and the offsets in each of them."""
-    parts = parts_of(request)
-    activation = find_activation(request, project_of(request))
-    direction = request.query_params.get("direction") or "back"
-    if direction not in ("back", "forward"):
-        raise InvalidInput(f"'direction' is back or forward, not '{direction}'.")
-    channel = whole_of(request, "channel", 0) or None
-    offset = whole_of(request, "offset", 0) if request.query_params.get("offset") else None
-    stops = await asyncio.to_thread(_trace, parts, activation, direction, channel, offset)
+DIRECTION = choice("direction", "Where to go.", "back", "forward", default="back")
+CHANNEL = whole("channel", "That of the record; 0 is the response, or forward the input.", 0)
+OFFSET = whole("offset", "That of the record in its channel.", None)
+
+
+async def trace_record(call: Call) -> Response:
+    """Show which records one record came from, or which it caused, the nearest first.
+
+    `records` are the channels that the [trace](../howto/trace-records.md) passes. Without `channel` the record is that of the
+    response with this offset, or, forward, the one that the caller gave.
+    """
+    activation, direction = find_activation(call), call.of(DIRECTION)
+    channel = call.of(CHANNEL) or None
+    stops = await asyncio.to_thread(_trace, call.parts, activation, direction, channel, call.of(OFFSET))
     return Json({"success": True, "activationId": activation.activation_id, "direction": direction, "records": stops})
 
 
@@ -65,4 +69,12 @@ def _shown(stop: dict[str, Any]) -> dict[str, Any]:
     return stop
 
 
-ROUTES = [Route("/fabric/v4/projects/{project}/activations/{activation}/trace", trace, methods=["GET"])]
+OPERATIONS = (
+    Operation(
+        "GET",
+        P + "/activations/{activation}/trace",
+        trace_record,
+        parameters=(DIRECTION, CHANNEL, OFFSET),
+        answer="Trace",
+    ),
+)

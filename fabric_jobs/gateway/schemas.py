@@ -1,4 +1,4 @@
-"""The shapes of what goes in and out."""
+"""The shapes of what goes in and out, which operations name; read for the documentation only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from fabric_jobs import shipped
-from fabric_jobs.gateway.openapi.parts import ref
 from fabric_jobs.states import ActivationState, TaskState
 
 TEXT = {"type": "string"}
@@ -19,9 +18,28 @@ REMARKS = {"type": "array", "description": "What the place does not carry out.",
 TASK_STATE = {"enum": [state.value for state in TaskState]}
 
 
+SUCCESS = {"const": True}
+PAYLOAD = {"description": "Any JSON value of at most 16 MiB."}
+
+
+def ref(name: str) -> dict[str, Any]:
+    """Return a reference to a schema."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
 def record(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
     """Return the schema of an object."""
     return {"type": "object", "properties": {**required, **optional}, "required": list(required)}
+
+
+def _good(**keys: Any) -> dict[str, Any]:
+    """Return the schema of a good answer."""
+    return record({"success": SUCCESS, **keys})
+
+
+def _listed(name: str, schema: str, **more: Any) -> dict[str, Any]:
+    """Return the schema of a good answer that is a list."""
+    return _good(**{name: {"type": "array", "items": ref(schema)}}, **more)
 
 
 def _embedded(kind: str) -> dict[str, Any]:
@@ -34,18 +52,16 @@ def _embedded(kind: str) -> dict[str, Any]:
     return {title: whole, **parts}
 
 
+YES_OR_NO = {"type": "boolean"}
 COUNTS = {"type": "object", "additionalProperties": COUNT}
 STATE: dict[str, Any] = {
-    "Size": record(
-        {
-            "success": {"const": True},
-            "database": record({"bytes": COUNT, "free": COUNT, "wal": COUNT}),
-            "attempts": record({"bytes": COUNT, "leftovers": COUNT}),
-            "bytes": COUNT,
-            "used": COUNT,
-            "counts": COUNTS,
-            "activations": {"type": "array", "items": ref("Share")},
-        }
+    "Size": _good(
+        database=record({"bytes": COUNT, "free": COUNT, "wal": COUNT}),
+        attempts=record({"bytes": COUNT, "leftovers": COUNT}),
+        bytes=COUNT,
+        used=COUNT,
+        counts=COUNTS,
+        activations={"type": "array", "items": ref("Share")},
     ),
     "Share": record(
         {
@@ -57,31 +73,40 @@ STATE: dict[str, Any] = {
             "attempts": COUNT,
         }
     ),
-    "Check": record(
-        {
-            "success": {"const": True},
-            "healthy": {"type": "boolean"},
-            "violations": {"type": "array", "items": TEXT},
-            "counts": COUNTS,
-        }
-    ),
+    "Check": _good(healthy=YES_OR_NO, violations={"type": "array", "items": TEXT}, counts=COUNTS),
     "Prunable": record(
         {"activationId": TEXT, "name": TEXT, "status": ACTIVATION_STATE, "end": MILLISECONDS, "bytes": COUNT}
     ),
-    "Pruned": record({"success": {"const": True}, "seen": COUNT, "count": COUNT, "finished": {"type": "boolean"}}),
-    "Retired": record({"success": {"const": True}, "ending": {"type": "boolean"}}),
-    "Compacted": record({"success": {"const": True}, "compacted": {"type": "boolean"}, "reason": TEXT}),
-    "Backup": record(
-        {
-            "success": {"const": True},
-            "destination": TEXT,
-            "ended": {"type": "boolean"},
-            "pages": record({"copied": COUNT, "all": COUNT}),
-            "files": COUNT,
-            "bytes": COUNT,
-            "error": {"type": ["object", "null"]},
-        }
+    "Prunables": _listed("activations", "Prunable"),
+    "Prune": record(
+        {}, activations={"type": "array", "items": TEXT}, deadLetters={"type": "boolean", "default": False}
     ),
+    "Pruned": _good(seen=COUNT, count=COUNT, finished=YES_OR_NO),
+    "Retired": _good(ending=YES_OR_NO),
+    "Compacted": _good(compacted=YES_OR_NO, reason=TEXT),
+    "BackupWanted": record(
+        {"destination": {"type": "string", "minLength": 1, "description": "An absolute path."}},
+        logs={"type": "boolean", "default": True},
+    ),
+    "Backup": _good(
+        destination=TEXT,
+        ended=YES_OR_NO,
+        pages=record({"copied": COUNT, "all": COUNT}),
+        files=COUNT,
+        bytes=COUNT,
+        error={"type": ["object", "null"]},
+    ),
+}
+LISTS: dict[str, Any] = {
+    "Skills": _listed("skills", "Summary"),
+    "SkillVersions": _listed("skill", "Summary"),
+    "Agents": _listed("agents", "Summary"),
+    "AgentVersions": _listed("agent", "Summary"),
+    "Activations": _listed("activations", "ActivationSummary"),
+    "Events": _listed("events", "Event"),
+    "Tasks": _listed("tasks", "Task"),
+    "DeadLetters": _listed("deadLetters", "DeadLetter", count=COUNT),
+    "Retrying": _listed("activations", "Retried"),
 }
 SCHEMAS: dict[str, Any] = {
     "Error": record(
@@ -94,15 +119,23 @@ SCHEMAS: dict[str, Any] = {
             "items": {"type": "object"},
         },
     ),
-    "Done": record({"success": {"const": True}, "message": TEXT}),
-    "Saved": record({"success": {"const": True}, "version": {"type": "integer", "minimum": 1}, "message": TEXT}),
+    "Success": record({}, success=SUCCESS),
+    "Done": _good(message=TEXT),
+    "Saved": _good(version={"type": "integer", "minimum": 1}, message=TEXT),
+    "Started": _good(activationId=TEXT),
+    "Cancelled": _good(cancelled=YES_OR_NO, message=TEXT),
+    "OneTask": _good(task=ref("Task")),
+    "OneDeadLetter": _good(deadLetter=ref("DeadLetter")),
+    "Edit": record({"payload": PAYLOAD}),
+    "Dropped": _good(dropped=YES_OR_NO, message=TEXT),
+    "Record": PAYLOAD,
     **_embedded("skill"),
     **_embedded("agent"),
     "SavedSkill": record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS}),
     "SavedAgent": record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS}),
     "Summary": record({"name": TEXT, "title": TEXT, "description": TEXT, "updatedAt": MILLISECONDS, "_version": COUNT}),
     "Invocation": record(
-        {"payload": {"description": "Any JSON value of at most 16 MiB."}},
+        {"payload": PAYLOAD},
         properties={"type": ["object", "null"], "description": "Values of properties, which win over all others."},
         activationId={
             "type": ["string", "null"],
@@ -125,7 +158,7 @@ SCHEMAS: dict[str, Any] = {
     ),
     "Activation": record(
         {
-            "success": {"const": True},
+            "success": SUCCESS,
             "activationId": TEXT,
             "requestId": TEXT,
             "correlationId": TEXT,
@@ -154,7 +187,7 @@ SCHEMAS: dict[str, Any] = {
     ),
     "Report": record(
         {
-            "success": {"const": True},
+            "success": SUCCESS,
             "activationId": TEXT,
             "status": ACTIVATION_STATE,
             "elapsed": COUNT,
@@ -223,7 +256,7 @@ SCHEMAS: dict[str, Any] = {
         exitCode={"type": ["integer", "null"]},
         reason=TEXT,
     ),
-    "Log": record({"success": {"const": True}, "logs": TEXT, "truncated": {"type": "boolean"}}),
+    "Log": _good(logs=TEXT, truncated=YES_OR_NO),
     "DeadLetter": record(
         {
             "id": {"type": "integer", "minimum": 1},
@@ -259,7 +292,7 @@ SCHEMAS: dict[str, Any] = {
     "Retried": record({"activationId": TEXT, "deadLetters": {"type": "array", "items": COUNT}}),
     "Trace": record(
         {
-            "success": {"const": True},
+            "success": SUCCESS,
             "activationId": TEXT,
             "direction": {"enum": ["back", "forward"]},
             "records": {"type": "array", "items": ref("Stop")},
@@ -280,6 +313,7 @@ SCHEMAS: dict[str, Any] = {
         truncated={"const": True},
         payload={"description": "Of one record alone, when it is still kept."},
     ),
+    **LISTS,
     **STATE,
     "Ready": record({"status": TEXT, "checks": {"type": "object", "additionalProperties": TEXT}}),
     "Info": record(
@@ -291,4 +325,42 @@ SCHEMAS: dict[str, Any] = {
             "endpoints": {"type": "string", "description": "JSON in a text."},
         }
     ),
+    "Compatibility": record({"semver": TEXT}),
+    "Healthy": {"type": "object"},
+    "Empty": {"type": "object"},
+    "OpenApi": {"type": "object"},
+}
+# Those that are no JSON: media type, and what it is.
+TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "Text": ("text/plain", TEXT),
+    "Yaml": ("application/yaml", TEXT),
+    "Records": ("application/x-ndjson", TEXT),
+    "Commit": ("application/x-ndjson", TEXT),
+    "LogPage": ("application/octet-stream", TEXT),
+    "LogStream": ("text/event-stream", {"description": 'Server-sent events; `data` of each is {"log": …}.'}),
+    "EventStream": ("text/event-stream", {"description": "Server-sent events; `data` of each is an event."}),
+}
+EXAMPLES: dict[str, Any] = {
+    "Skill": {
+        "camel": "1.0.0",
+        "name": "word-count",
+        "inputs": [
+            {
+                "name": "request",
+                "routing": {"all": {"action": "word-count", "runtime": "cortex/jobs", "output": "response"}},
+            }
+        ],
+        "outputs": [{"name": "response"}],
+        "actions": [{"name": "word-count", "type": "job", "image": "word-count", "response": "stdout"}],
+    },
+    "Agent": {
+        "camel": "1.0.0",
+        "name": "words",
+        "skills": [{"skillName": "word-count"}],
+        "mappings": [{"from": "input", "to": "word-count"}, {"from": "word-count", "to": "output"}],
+    },
+    "Invocation": {"payload": {"text": "to be or not"}},
+    "Retry": {"ids": [1, 2], "requestId": "made-anew-each-time"},
+    "Prune": {"activations": ["0123456789abcdef01234567"]},
+    "BackupWanted": {"destination": "/backups/monday.tar.gz"},
 }

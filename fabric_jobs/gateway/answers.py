@@ -1,0 +1,70 @@
+"""What is answered: how an activation, a task and a time are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from fabric_jobs.records import Activation, Task
+
+
+def milliseconds(at: float | None) -> int | None:
+    """Return a time as answers have it (docs/reference/compatibility.md#times)."""
+    return None if at is None else round(at * 1000)
+
+
+def activation_json(activation: Activation, payload: bytes, response: Any, dead_letters: int = 0) -> dict[str, Any]:
+    """Return the activation record, as docs/reference/http.md has it."""
+    agent = activation.kind == "agent"
+    record = {
+        "success": True,
+        "activationId": activation.activation_id,
+        "requestId": activation.activation_id,
+        "correlationId": activation.correlation_id,
+        ("agentName" if agent else "skillName"): activation.name,
+        ("serviceName" if agent else "inputName"): activation.entry,
+        "sessionId": activation.session_id,
+        "projectId": activation.project_id,
+        "username": activation.username,
+        "payload": orjson.Fragment(payload),  # as it came
+        "properties": activation.properties,
+        "headers": activation.headers,
+        "start": milliseconds(activation.started_at),
+        "end": milliseconds(activation.ended_at),
+        "status": activation.state.value,
+        "response": response,
+    }
+    if activation.executor != "local":
+        record["executor"] = activation.executor
+    if activation.cause:
+        record["cause"] = activation.cause
+    if dead_letters:
+        record["deadLetters"] = dead_letters
+    if activation.retry_of:
+        record["retryOf"] = activation.retry_of
+    if activation.error is not None:
+        record["error"] = activation.error
+    return record
+
+
+def task_json(task: Task, activation: Activation | None) -> dict[str, Any]:
+    """Return a task as docs/reference/http.md has it."""
+    return {
+        "name": task.name,
+        "activationId": task.activation_id,
+        "skillName": task.skill_name,
+        "actionName": task.action_name,
+        "agentName": activation.name if activation is not None and activation.kind == "agent" else "",
+        "node": task.node,
+        "receives": task.receives,
+        "state": task.state.value,
+        "attempt": task.attempt,
+        "startTime": milliseconds(task.started_at),
+        "endTime": milliseconds(task.ended_at),
+        "exitCode": task.exit_code,
+        "cause": task.cause,
+        "sent": task.sent,
+        "record": None if task.channel_id is None else {"channel": task.channel_id, "offset": task.record_offset},
+        "username": activation.username if activation is not None else "",
+    }

@@ -1,0 +1,196 @@
+"""The OpenAPI 3.1 document of the gateway, made from its operations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from inspect import cleandoc
+from typing import Any
+
+import fabric_jobs
+from fabric_jobs.gateway.operation import Operation
+from fabric_jobs.gateway.parameters import P, Parameter
+from fabric_jobs.gateway.schemas import EXAMPLES, SCHEMAS, TEXTS, ref
+
+JSON = "application/json"
+DESCRIPTION = """Runs skills and agents, and tells how they go. Every call needs the bearer token of the owner's user, which is in
+`owner.json` of the state directory; calls of running jobs need the token of their message."""
+TAGS = {
+    "definitions": "Skills and agents, by version.",
+    "activations": "Invocations, and what they answered.",
+    "tasks": "The running instances of actions.",
+    "dead letters": "Records that used up their attempts.",
+    "operating": "Health, numbers, versions, and the state on the disk.",
+    "jobs": "What running jobs call, with the token of their message.",
+}
+# The tag of what a module has, where it is not the module's own name.
+TAG_OF = {
+    "dead_letters": "dead letters",
+    "document": "operating",
+    "events": "activations",
+    "health": "operating",
+    "internal": "jobs",
+    "invoke": "activations",
+    "logs": "tasks",
+    "metrics": "operating",
+    "state": "operating",
+    "trace": "activations",
+}
+IN_PATH = {
+    "action": "The name of an action.",
+    "activation": "The id of an activation.",
+    "attempt": "Task and attempt, as in the variable FABRIC_JOBS_ATTEMPT.",
+    "channel": "`channelId` of the message.",
+    "entry": "The name of an input of a skill, or of a service of an agent.",
+    "letter": "The number of a dead letter.",
+    "name": "The name; a slash in it may be escaped or not.",
+    "output": "The name of an output.",
+    "project": "The project; `local` unless you know better.",
+    "task": "The name of a task.",
+}
+PATTERNS = {"letter": "^[0-9]+$", "project": ""}
+REASONS = {
+    "400": "What was sent is wrong.",
+    "401": "The token is missing, wrong, expired, or good for something else.",
+    "403": "It is in use; `details` names by what.",
+    "404": "There is no such thing.",
+    "405": "This path is not called with this method; `Allow` names those that it has.",
+    "408": "The request did not come in time.",
+    "409": "It is there already, or the attempt that spoke is over.",
+    "413": "The body, or a record in it, is over its limit.",
+    "431": "Request line and headers are over their limit.",
+    "501": "Fabric has it, and this version does not.",
+    "503": "The gateway is ending, or its disk cannot be used now.",
+}
+COMMON = ("400", "405", "408", "431", "503")
+
+
+def document(operations: Iterable[Operation], url: str = "/") -> dict[str, Any]:
+    """Return the whole document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        paths.setdefault(path_of(operation), {})[operation.method.lower()] = _shown(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "fabric_jobs gateway",
+            "version": fabric_jobs.__version__,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": url}],
+        "security": [{"user": []}],
+        "tags": [{"name": name, "description": meaning} for name, meaning in TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": SCHEMAS,
+            "securitySchemes": {
+                "user": {"type": "http", "scheme": "bearer", "description": "The token of the owner's user."},
+                "task": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "The token of a message: good for its own task.",
+                },
+            },
+        },
+    }
+
+
+def path_of(operation: Operation) -> str:
+    """Return the path without what only the router needs to know."""
+    return re.sub(r":\w+\}", "}", operation.path)
+
+
+def module_of(operation: Operation) -> str:
+    """Return the name of the module that an operation is in."""
+    return operation.handler.__module__.rpartition(".")[2]
+
+
+def summary_of(operation: Operation) -> tuple[str, str]:
+    """Return what an operation does, and what else there is to say of it, in Markdown."""
+    first, _, rest = cleandoc(operation.handler.__doc__ or "").partition("\n")
+    return first, " ".join(rest.split())
+
+
+def schemas_of(operation: Operation) -> tuple[str, ...]:
+    """Return the names of the schemas of a good answer."""
+    return (operation.answer,) if isinstance(operation.answer, str) else operation.answer
+
+
+def _shown(operation: Operation) -> dict[str, Any]:
+    module = module_of(operation)
+    first, rest = map(_plain, summary_of(operation))
+    head, *others = operation.handler.__name__.split("_")
+    found: dict[str, Any] = {
+        "operationId": head + "".join(map(str.capitalize, others)),
+        "summary": first,
+        **({"description": rest} if rest else {}),
+        "tags": [TAG_OF.get(module, module)],
+    }
+    parameters = [*_in_path(operation), *map(_asked, operation.parameters)]
+    if parameters:
+        found["parameters"] = parameters
+    if operation.body:
+        found["requestBody"] = {"required": True, "content": _content(operation.body)}
+        if operation.body in EXAMPLES:
+            found["requestBody"]["content"][JSON]["example"] = EXAMPLES[operation.body]
+    if operation.caller != "user":
+        found["security"] = [] if operation.caller == "none" else [{operation.caller: []}]
+    found["responses"] = _responses(operation)
+    return found
+
+
+def _plain(text: str) -> str:
+    """Return a text without its links, which lead to other pages of the documentation."""
+    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)
+
+
+def _in_path(operation: Operation) -> Iterator[dict[str, Any]]:
+    for name, kind in re.findall(r"\{(\w+)(:\w+)?\}", operation.path):
+        pattern = PATTERNS.get(name, "" if kind else "^[^/]+$")
+        schema = {"type": "string", "minLength": 1, **({"pattern": pattern} if pattern else {})}
+        yield {"name": name, "in": "path", "required": True, "description": IN_PATH[name], "schema": schema}
+
+
+def _asked(parameter: Parameter[Any]) -> dict[str, Any]:
+    found = {"name": parameter.name, "in": parameter.place, "description": _plain(parameter.meaning)}
+    return {**found, **({"allowEmptyValue": True} if parameter.place == "query" else {}), "schema": parameter.schema}
+
+
+def _content(*names: str) -> dict[str, Any]:
+    """Return bodies by media type; of several with one media type it is any."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for name in names:
+        kind, schema = TEXTS.get(name) or (JSON, ref(name))
+        kinds.setdefault(kind, []).append(schema)
+    return {kind: {"schema": found[0] if len(found) == 1 else {"anyOf": found}} for kind, found in kinds.items()}
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    good: dict[str, Any] = {"200": {"description": "It went well.", "content": _content(*schemas_of(operation))}}
+    if operation.headers:
+        good["200"]["headers"] = {name: _header(meaning) for name, meaning in operation.headers.items()}
+    for status, (meaning, *schemas) in operation.others.items():
+        good[status] = {"description": meaning, **({"content": _content(*schemas)} if schemas else {})}
+    statuses = {*COMMON, *operation.errors}
+    if operation.caller != "none":
+        statuses.add("401")
+    if operation.caller == "user" and "{" in operation.path.removeprefix(P):
+        statuses.add("404")
+    if operation.body:
+        statuses.add("413")
+    if operation.not_yet:
+        statuses.add("501")
+    return good | {status: _error(status) for status in sorted(statuses - good.keys())}
+
+
+def _error(status: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": REASONS[status], "content": {JSON: {"schema": ref("Error")}}}
+    if status == "401":
+        found["headers"] = {"x-auth-error": _header("The same in words.")}
+    return found
+
+
+def _header(meaning: str) -> dict[str, Any]:
+    return {"description": meaning, "schema": {"type": "string"}}

@@ -1,0 +1,137 @@
+"""What is asked: a value of a query or a header is declared once, which says how it is read and how it is described."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from starlette.requests import Request
+
+from fabric_jobs.errors import InvalidInput
+
+Value_co = TypeVar("Value_co", covariant=True)
+Default = TypeVar("Default")
+Schema = Mapping[str, Any]
+
+P = "/fabric/v4/projects/{project}"  # the path of most operations begins with it
+MOST = 2**53
+WAIT_SECONDS = 60  # at most so long waits one call
+WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
+NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
+MOMENT = ({"type": "integer", "minimum": 0, "maximum": MOST}, {"type": "string", "format": "date-time"})
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter(Generic[Value_co]):
+    """One value of a query or a header."""
+
+    name: str
+    meaning: str
+    parse: Callable[[str], Value_co]  # raises InvalidInput
+    default: Value_co
+    schema: Schema  # JSON Schema of what is taken
+    place: str = "query"  # query | header
+    bare: bool = False  # whether the name alone says something; an empty value is else the same as none
+
+    def of(self, request: Request) -> Value_co:
+        """Return what a request says; raise InvalidInput when it cannot be read."""
+        text = (request.query_params if self.place == "query" else request.headers).get(self.name)
+        return self.default if text is None or not (text or self.bare) else self.parse(text)
+
+
+def text(name: str, meaning: str, **schema: Any) -> Parameter[str]:
+    """Return any text; what the schema says beyond that is up to whoever takes it."""
+    return Parameter(name, meaning, str, "", schema or {"type": "string"})
+
+
+def header(name: str, meaning: str, **schema: Any) -> Parameter[str]:
+    """Return a header."""
+    return Parameter(name, meaning, str, "", {"type": "string", **schema}, place="header")
+
+
+def choice(name: str, meaning: str, *values: str, default: str = "") -> Parameter[str]:
+    """Return one of some words."""
+    schema = {"enum": [*values], **({"default": default} if default else {})}
+    return Parameter(name, meaning, partial(_one_of, name, values), default, schema)
+
+
+def flag(name: str, meaning: str) -> Parameter[bool]:
+    """Return a yes or no: `?name` and `?name=true` are yes."""
+    return Parameter(name, meaning, partial(_yes, name), False, {"type": "boolean", "default": False}, bare=True)
+
+
+def maybe(name: str, meaning: str) -> Parameter[bool | None]:
+    """Return a yes or no that makes a difference when it is not given."""
+    return Parameter(name, meaning, partial(_yes, name), None, {"type": "boolean"})
+
+
+def whole(name: str, meaning: str, default: Default, *, low: int = 0, high: int = MOST) -> Parameter[int | Default]:
+    """Return a whole number."""
+    return Parameter(name, meaning, partial(_whole, name, low, high), default, _range("integer", low, high, default))
+
+
+def number(
+    name: str, meaning: str, default: Default, *, low: float = 0, high: float = MOST
+) -> Parameter[float | Default]:
+    """Return a number."""
+    return Parameter(name, meaning, partial(_number, name, low, high), default, _range("number", low, high, default))
+
+
+def time(name: str, meaning: str) -> Parameter[float | None]:
+    """Return a time in seconds, said as milliseconds since 1970 or as ISO 8601."""
+    return Parameter(name, meaning, partial(_time, name), None, {"anyOf": [*MOMENT]})
+
+
+def _range(kind: str, low: float, high: float, default: object) -> Schema:
+    return {"type": kind, "minimum": low, "maximum": high, **({} if default is None else {"default": default})}
+
+
+def _one_of(name: str, values: tuple[str, ...], text: str) -> str:
+    if text not in values:
+        raise InvalidInput(f"'{name}' is {' or '.join(values)}, not '{text}'.")
+    return text
+
+
+def _yes(name: str, text: str) -> bool:
+    if text.lower() not in ("", "true", "false"):
+        raise InvalidInput(f"'{name}' is true or false, not '{text.lower()}'.")
+    return text.lower() != "false"
+
+
+def _whole(name: str, low: int, high: int, text: str) -> int:
+    if not WHOLE.fullmatch(text):
+        raise InvalidInput(f"'{name}' is a whole number, not '{text}'.")
+    if not low <= int(text) <= high:
+        raise InvalidInput(f"'{name}' is between {low} and {high}, not {text}.")
+    return int(text)
+
+
+def _number(name: str, low: float, high: float, text: str) -> float:
+    if not NUMBER.fullmatch(text):
+        raise InvalidInput(f"'{name}' is a number, not '{text}'.")
+    if not low <= float(text) <= high:
+        raise InvalidInput(f"'{name}' is between {low:g} and {high:g}, not {text}.")
+    return float(text)
+
+
+def _time(name: str, text: str) -> float:
+    if WHOLE.fullmatch(text):
+        return _whole(name, 0, MOST, text) / 1000
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))  # a plus that was not escaped
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            f"'{name}' is a time: milliseconds since 1970, or such as 2026-01-31T12:00:00Z, not '{text}'."
+        ) from None
+
+
+LIMIT = whole("limit", "At most so many.", 20, low=1, high=10_000)
+SKIP = whole("skip", "Leave out so many.", 0)
+WAIT = number("wait", "Wait up to so many seconds for news.", 0, high=WAIT_SECONDS)
+ACTIVATION_ID = text("activationId", "Only of this activation.")
+SKILL_NAME = text("skillName", "Only of this skill.")
