@@ -78,7 +78,7 @@ def _run(settings: Settings, ready: Ready) -> None:
             f"another process already serves {directory}; commands here use it, and owner.json there names it.",
             hint="If a command has started it, it gives way once its activations have ended: then try again.",
         )
-    if directory.name == places.USUAL:
+    if directory.name == places.STATE_DIRECTORY:
         shipped.put_schemas(directory)
     sys.setswitchinterval(SWITCH_SECONDS)
     descriptors.raise_limit()

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from fabric_jobs import whole_file
 from fabric_jobs.errors import NotFound
+from fabric_jobs.state_dir import STATE_DIRECTORY
 
 PACKAGE = Path(__file__).resolve().parent
-USUAL, SCHEMAS = ".fabric-jobs", "schemas"  # the state directory of a workspace, and a directory in it
+SCHEMAS = "schemas"  # in the state directory of a workspace
 UPWARDS = {"skill": "../../", "agent": "../"}  # from skills/NAME/skill.yaml and agents/NAME.yaml to their workspace
 
 
@@ -28,7 +29,7 @@ def schema_address(kind: str) -> str:
 
     The path begins where the definition is. `put_schemas` puts there what it leads to.
     """
-    return f"{UPWARDS[kind]}{USUAL}/{SCHEMAS}/{kind}.schema.json"
+    return f"{UPWARDS[kind]}{STATE_DIRECTORY}/{SCHEMAS}/{kind}.schema.json"
 
 
 def put_schemas(state_dir: Path) -> None:

@@ -16,7 +16,7 @@ from fabric_jobs import whole_file
 ATTEMPT_VARIABLE = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # in the environment of whatever an attempt has started here
 SOCKET, SOCKETS = "owner.sock", "sockets"  # the file that tells in which directory the first one is
 SOCKET_PATH_LIMIT = 100  # bytes; the kernel's limit is 108, on some systems 104
-USUAL = ".fabric-jobs"  # in the root of a workspace
+STATE_DIRECTORY = ".fabric-jobs"  # in the root of a workspace
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 MINE = 0o600
 Identity = tuple[int, int]  # device and inode
@@ -63,7 +63,7 @@ def make(state_dir: Path) -> None:
                 os.chmod(entry.path, MINE)
     if _is_open(attempts_dir(state_dir)):
         attempts_dir(state_dir).chmod(0o700)
-    if state_dir.name == USUAL or not entries:  # else there may be files of its user's in it
+    if state_dir.name == STATE_DIRECTORY or not entries:  # else there may be files of its user's in it
         ignore_in_git(state_dir)
 
 

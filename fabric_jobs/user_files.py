@@ -13,8 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
+from fabric_jobs.state_dir import STATE_DIRECTORY
+
 FILE_BYTES = 64 << 20  # of a file, where nothing smaller is said
-STATE_DIRECTORY = ".fabric-jobs"
 WORKSPACE_SIGNS = ("skills", STATE_DIRECTORY)  # the root of a workspace holds one of them
 DOCKERFILE = "Dockerfile"
 HELD = ("skills", "agents")  # what is below these directories of a root belongs to the workspace

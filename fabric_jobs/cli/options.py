@@ -107,7 +107,9 @@ def root_of(given: Path | None) -> Path:
 
 def state_dir_of(given: Path | None, root: Path) -> Path:
     """Return the state directory of a workspace."""
-    return given.absolute() if given is not None else root / ".fabric-jobs"
+    from fabric_jobs.state_dir import STATE_DIRECTORY
+
+    return given.absolute() if given is not None else root / STATE_DIRECTORY
 
 
 def gateway_of(workspace_given: Path | None, state_given: Path | None) -> Gateway:

@@ -127,10 +127,6 @@ class Engine:
         """Return why tasks of an activation do not get on, by node: places that do not answer."""
         return self._places.troubles(activation_id)
 
-    def look(self, activation_id: str) -> None:
-        """Something may have changed for an activation."""
-        self._wakes.put(activation_id)
-
     def _the_calls(self) -> Calls:
         with self._making_calls:
             if self._calls is None:

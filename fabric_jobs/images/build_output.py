@@ -54,11 +54,6 @@ class BuildOutput:
             return "\n".join(self._others).strip("\n")
         return "\n".join(line for step in failed for line in (step.name, *step.lines, step.error))
 
-    @property
-    def outside(self) -> str:
-        """What was said of no step, which is where a command speaks of itself; empty when a step has failed."""
-        return "" if any(step.error for step in self._steps.values()) else self.failure()
-
     def _take_new(self, line: str) -> None:
         if line == RULER:
             self._is_repeating = not self._is_repeating

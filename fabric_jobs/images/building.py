@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from fabric_jobs.images.build_output import BuildOutput
 from fabric_jobs.images.docker_command import Builder, Process
 from fabric_jobs.images.ignore import IGNORE_FILES
-from fabric_jobs.user_files import DOCKERFILE, STATE_DIRECTORY, read_bytes
+from fabric_jobs.state_dir import STATE_DIRECTORY
+from fabric_jobs.user_files import DOCKERFILE, read_bytes
 
 TICK_SECONDS = 0.1  # between two looks at what is going on
 

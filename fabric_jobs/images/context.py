@@ -9,7 +9,8 @@ from pathlib import Path
 
 from fabric_jobs.errors import InvalidDefinition, Problem
 from fabric_jobs.images.ignore import Ignore, Matched, read_ignore
-from fabric_jobs.user_files import DOCKERFILE, STATE_DIRECTORY, read_bytes
+from fabric_jobs.state_dir import STATE_DIRECTORY
+from fabric_jobs.user_files import DOCKERFILE, read_bytes
 
 HASH_LENGTH = 12  # hex digits
 # Python writes it beside what it imports; it says nothing that the source does not say, and a local run must not be a change.

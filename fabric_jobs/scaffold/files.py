@@ -9,10 +9,11 @@ from pathlib import Path
 
 from fabric_jobs import whole_file
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, InvalidInput, PlaceUnavailable
+from fabric_jobs.state_dir import STATE_DIRECTORY
 
 # pip compiles every .py of a wheel, also those of templates and examples; what it leaves is nobody's source.
 # The state directory of a workspace belongs to the machine that it was made on.
-NOT_SOURCE = frozenset({"__pycache__", ".fabric-jobs"})
+NOT_SOURCE = frozenset({"__pycache__", STATE_DIRECTORY})
 
 
 def read_tree(directory: Path) -> dict[str, bytes]:

@@ -68,10 +68,6 @@ class Backup:
         """Whether it is over, well or not."""
         return self._done.is_set()
 
-    def wait(self, seconds: float) -> None:
-        """Return when it is over, or so many seconds later."""
-        self._done.wait(seconds)
-
     def join(self) -> None:
         """Return when nothing of it runs any more."""
         self._thread.join()

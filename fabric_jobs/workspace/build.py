@@ -12,7 +12,7 @@ from fabric_jobs.definitions import Action
 from fabric_jobs.docker import images as engine_images
 from fabric_jobs.docker.engine import Engine
 from fabric_jobs.docker.images import Image
-from fabric_jobs.errors import InvalidDefinition, InvalidInput, NotFound, PlaceUnavailable, Problem
+from fabric_jobs.errors import InvalidDefinition, InvalidInput, PlaceUnavailable, Problem
 from fabric_jobs.images import docker_command
 from fabric_jobs.images.building import ImageBuild, Running, build_all, holds_state
 from fabric_jobs.images.context import HASH_LENGTH, content_hash
@@ -103,15 +103,10 @@ def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[PlannedB
     Raise NotFound when there is no skill, or none of that name; InvalidDefinition, with all problems, when a definition
     is wrong, a Dockerfile is missing, a file cannot be read, or an image cannot have its name.
     """
-    workspace = Workspace(root)
-    found = workspace.skills() if skill is None else (workspace.skill(skill),)
-    if not found:
-        hint = "It needs skills/NAME/skill.yaml; 'fabric-jobs workspaces generate NAME' makes one."
-        raise NotFound(f"No skills found in {root}.", hint=hint)
     registry = active()
     targets: list[PlannedBuild] = []
     problems: list[Problem] = []
-    for one in found:
+    for one in Workspace(root).skills(skill):
         for index, action in enumerate(one.skill.actions):
             try:
                 targets += [] if _is_from_elsewhere(one, action) else [_target(one, action, registry, options)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fabric_jobs.errors import NotFound
-from fabric_jobs.user_files import HELD, STATE_DIRECTORY
+from fabric_jobs.state_dir import STATE_DIRECTORY
+from fabric_jobs.user_files import HELD
 
 SKILL_FILE = "skill.yaml"
 AGENT_SUFFIXES = (".yaml", ".yml", ".json")

@@ -87,8 +87,13 @@ class Workspace:
         path, document = found
         return _load_skill(path, completed(document, path.parent))
 
-    def skills(self) -> tuple[SkillFile, ...]:
-        """Return all skills, by their paths; raise InvalidDefinition with the problems of every file that is wrong."""
+    def skills(self, name: str | None = None) -> tuple[SkillFile, ...]:
+        """Return the skill of a name as `skill` does, or all skills, by their paths.
+
+        Raise InvalidDefinition with the problems of every file that is wrong, NotFound when there is no skill at all.
+        """
+        if name is not None:
+            return (self.skill(name),)
         found: list[SkillFile] = []
         problems: list[Problem] = []
         for path in self.skill_paths():
@@ -98,6 +103,9 @@ class Workspace:
                 problems += error.problems
         if problems:
             raise InvalidDefinition(tuple(problems))
+        if not found:
+            hint = "It needs skills/NAME/skill.yaml; 'fabric-jobs workspaces generate NAME' makes one."
+            raise NotFound(f"No skills found in {self.root}.", hint=hint)
         return tuple(found)
 
     def agent(self, name: str) -> AgentFile:

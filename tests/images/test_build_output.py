@@ -129,7 +129,6 @@ def test_the_old_builders_last_step_is_shown_without_its_colours() -> None:
 
 def test_an_error_outside_of_the_steps_is_shown() -> None:
     assert taken(SYNTAX).failure().endswith("dockerfile parse error line 5: unknown instruction: IMPORT")
-    assert taken(SYNTAX).outside == taken(SYNTAX).failure()
 
 
 def test_a_base_image_that_cannot_be_had_is_named_once() -> None:
@@ -137,7 +136,6 @@ def test_a_base_image_that_cannot_be_had_is_named_once() -> None:
         "[internal] load metadata for localhost:5000/nope:latest",
         "pulling from host localhost:5000 failed with status code [manifests latest]: 401 Unauthorized",
     ]
-    assert taken(NO_BASE).outside == ""
 
 
 def test_the_step_that_is_shown_is_the_one_that_speaks() -> None:

@@ -11,9 +11,9 @@ from typing import Any
 from fabric_jobs.docker.images import Image
 from fabric_jobs.executors import shell_form
 from fabric_jobs.executors.base import ProcessSpec
+from fabric_jobs.state_dir import STATE_DIRECTORY
 
 WORKSPACE_INSIDE = "/run/fabric-jobs/workspace"  # where the image has something itself at the workspace's path
-STATE = ".fabric-jobs"
 PATH_IN_TEXT = re.compile(r"(?<![\w.~$}/-])/[\w.@%+,/-]*")
 LISTS = ("PATH", "PYTHONPATH")  # variables of an image that say where its programs are
 
@@ -30,7 +30,11 @@ def workspace_mounts(workspace: str, inside: str, state: Path) -> list[dict[str,
     """
     if not workspace:
         return []
-    below = {STATE} if (Path(workspace) / STATE).is_dir() and not (Path(workspace) / STATE).is_symlink() else set()
+    below = (
+        {STATE_DIRECTORY}
+        if (Path(workspace) / STATE_DIRECTORY).is_dir() and not (Path(workspace) / STATE_DIRECTORY).is_symlink()
+        else set()
+    )
     below |= set(_below(workspace, state))
     if "." in below:  # the workspace is the state itself, and nothing of it is for programs
         return []

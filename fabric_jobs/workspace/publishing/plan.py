@@ -83,7 +83,8 @@ def make_plan(
     Raise InvalidDefinition when a file is wrong, NotFound when there is no such skill, an image was not built, or there
     is no registry to push it to.
     """
-    skills = (workspace.skill(skill),) if skill is not None else _all_skills(workspace)
+    skills = workspace.skills(skill)
+    _check_distinct("skill", [(found.skill.name, found.path) for found in skills])
     agents = _agents_of(workspace, skill) if skill is not None else _all_agents(workspace, skills)
     wanted = [image for found in skills for image in planned_images(found, registry)]
     images = decide(wanted, lock, engine, workspace.root, skip_push=skip_push)
@@ -97,15 +98,6 @@ def make_plan(
         skips_push=skip_push,
         left_out=_left_out(workspace.root, skill),
     )
-
-
-def _all_skills(workspace: Workspace) -> tuple[SkillFile, ...]:
-    found = workspace.skills()
-    if not found:
-        hint = "It needs skills/NAME/skill.yaml; 'fabric-jobs workspaces generate NAME' makes one."
-        raise NotFound(f"No skills found in {workspace.root}.", hint=hint)
-    _check_distinct("skill", [(skill.skill.name, skill.path) for skill in found])
-    return found
 
 
 def _all_agents(workspace: Workspace, skills: Iterable[SkillFile]) -> list[AgentFile]:
