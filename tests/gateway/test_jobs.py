@@ -10,6 +10,7 @@ import pytest
 
 from fabric_jobs.runtime.fabric_skill.http import Answer, Connection
 from tests.acceptance.live import PROJECT, Live, until
+from tests.gateway.routes import routes_of_a_user
 
 HOLD = """
 for record in [1]:
@@ -165,14 +166,9 @@ def test_a_token_is_good_for_its_own_attempt(held: Live) -> None:
 def test_a_token_of_a_task_opens_nothing_of_the_user(held: Live) -> None:
     job = Job(held)
     connection = Connection(job.message["socket"], job.message["token"])
-    for method, path in (
-        ("GET", "/skills"),
-        ("GET", f"/activations/{job.message['activationId']}"),
-        ("POST", f"/activations/{job.message['activationId']}/cancel"),
-        ("GET", "/events"),
-        ("GET", "/tasks"),
-    ):
-        assert refused(connection.request(method, PROJECT + path, timeout=60), 401)
+    own = f"{PROJECT}/activations/{job.message['activationId']}"
+    for method, path in [*routes_of_a_user(), ("GET", own), ("POST", f"{own}/cancel")]:
+        assert refused(connection.request(method, path, timeout=60), 401)
     connection.close()
 
 

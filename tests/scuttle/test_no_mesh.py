@@ -13,10 +13,10 @@ from fabric_jobs import runtime
 from tests.docker_place import docker, needs_docker
 from tests.scuttle.conftest import ImageOf
 from tests.scuttle.images import HARDENED, OUTSIDE_A_MESH, SECONDS, run, unique
+from tests.templates import shipped_templates
 
 pytestmark = needs_docker
 
-JOBS = ("job", "send-message", "stream")
 RUNTIME = ("--volume", f"{runtime.__path__[0]}:/opt/runtime:ro", "--env", "PYTHONPATH=/opt/runtime")
 
 
@@ -58,7 +58,7 @@ def test_the_wait_for_a_sidecar_that_is_not_there_has_an_end(image_of: ImageOf) 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "Received: hello\n", "")
 
 
-@pytest.mark.parametrize("template", JOBS)
+@pytest.mark.parametrize("template", shipped_templates("job"))
 def test_the_image_says_for_how_long_it_waits(image_of: ImageOf, template: str) -> None:
     variables = variables_of(image_of(template))
     assert (variables["WAIT_FOR_ENVOY_TIMEOUT"], variables["SCUTTLE_LOGGING"]) == ("30s", "false")

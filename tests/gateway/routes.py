@@ -1,0 +1,27 @@
+"""The routes of the gateway, as the product lists them, with a value for each parameter."""
+
+from __future__ import annotations
+
+import re
+
+from fabric_jobs.gateway.app import ROUTES
+from tests.acceptance.live import PROJECT
+
+FOR_ANYBODY = {
+    "/healthz",
+    "/readyz",
+    "/openapi.json",
+    "/fabric/v4/info",
+    "/fabric/v4/compatibility/applications/cortex-cli",
+}
+FOR_TASKS = "/internal/"
+
+
+def routes_of_a_user() -> list[tuple[str, str]]:
+    """Return method and path of whatever asks for the owner's token."""
+    return [
+        (method, re.sub(r"\{\w+(:path)?\}", "x", route.path.replace("/fabric/v4/projects/{project}", PROJECT)))
+        for route in ROUTES
+        for method in sorted((route.methods or set()) - {"HEAD"})
+        if route.path not in FOR_ANYBODY and not route.path.startswith(FOR_TASKS)
+    ]

@@ -1,0 +1,15 @@
+"""The templates that the product ships, by what their action is."""
+
+from __future__ import annotations
+
+from fabric_jobs.scaffold.templates import list_templates
+
+
+def shipped_templates(kind: str) -> list[str]:
+    """Return the names of those whose action is a `job`, or a `daemon`."""
+    line = f"    type: {kind}\n"
+    return [
+        template.name
+        for template in list_templates()
+        if any(line in path.read_text() for path in template.directory.rglob("skill.yaml"))
+    ]
