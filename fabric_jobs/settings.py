@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fabric_jobs import durations, sizes
 from fabric_jobs.errors import InvalidInput
 
+MOST = 1e9 - 1
 ARGV_MOST = 131_000  # Linux starts no program with a longer argument
-ARGV_RANGE = f"a number of bytes up to {ARGV_MOST:,}"
 SLOTS_PER_CPU = {"local": 2, "docker": 4}  # worker slots of a place, for each processor of this machine
 
 
 def _seconds(name: str, default: float) -> float:
-    return _number(name, default, "a number of seconds")
+    return _number(name, default, "a number of seconds or a duration such as 2m30s", read=durations.seconds_of)
 
 
-def _number(name: str, default: float, what: str, *, low: float = 0, high: float = 1e9 - 1) -> float:
+def _bytes(name: str, default: int, *, high: float = MOST) -> int:
+    up_to = f" up to {high:,}" if high < MOST else ""
+    return int(
+        _number(name, default, f"a number of bytes{up_to} or a size such as 64KiB", read=sizes.bytes_of, high=high)
+    )
+
+
+def _number(
+    name: str, default: float, what: str, *, read: Callable[[str], float] = float, low: float = 0, high: float = MOST
+) -> float:
     text = os.environ.get(name) or str(default)
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = -1.0
+    for way in (read, float):  # a number alone has the unit that the name of the variable says
+        with suppress(ValueError):
+            value = way(text)
     if not low <= value <= high:
         raise InvalidInput(f"{name} is {what}, not '{text}'.", hint="Correct the variable, or unset it.")
     return value
@@ -32,7 +43,7 @@ def _number(name: str, default: float, what: str, *, low: float = 0, high: float
 
 def definition_bytes() -> int:
     """Return how long a definition may be, as a file and as JSON."""
-    return int(_number("FABRIC_JOBS_DEFINITION_BYTES", 1 << 20, "a number of bytes"))
+    return _bytes("FABRIC_JOBS_DEFINITION_BYTES", 1 << 20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +72,7 @@ class Settings:
     body_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_BODY_SECONDS", 30.0))
     read_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_READ_SECONDS", 60.0))
     argv_bytes: int = field(
-        default_factory=lambda: int(_number("FABRIC_JOBS_ARGV_BYTES", 100_000, ARGV_RANGE, high=ARGV_MOST))
+        default_factory=lambda: _bytes("FABRIC_JOBS_ARGV_BYTES", 100_000, high=ARGV_MOST)
     )  # above it the payload is in a file (docs/reference/compatibility.md#the-message)
     credit_records: int = 65_536  # unconsumed records of a channel after which its sender waits
     credit_bytes: int = 64 << 20

@@ -95,20 +95,13 @@ def wait(activation: str, quiet: bool, output: str, workspace: Path | None, stat
       fabric-jobs activations wait $(fabric-jobs agents invoke flights --params-file m.json --detach)
     """
     from fabric_jobs.cli.invoking import print_result
-    from fabric_jobs.cli.terminal.activation import Progress
+    from fabric_jobs.cli.terminal.activation import Skills
+    from fabric_jobs.cli.terminal.display import Display
     from fabric_jobs.workspace.run import follow
 
     gateway = options.gateway_of(workspace, state_dir)
-    progress = Progress(quiet=quiet)
-
-    def watch(nodes: list[dict[str, object]]) -> float:
-        progress.update(nodes)
-        return progress.interval
-
-    try:
-        record = follow(gateway, activation, watch)  # type: ignore[arg-type]
-    finally:
-        progress.close()
+    with Display(quiet=quiet) as display:
+        record = follow(gateway, activation, Skills(display).update)
     print_result(record, output)
 
 

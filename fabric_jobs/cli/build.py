@@ -100,14 +100,14 @@ def build_workspace(root: Path, skill: str | None = None, *, quiet: bool = False
 
 
 def _build(targets: Sequence[PlannedBuild], builder: Callable[[], Builder], *, quiet: bool) -> tuple[BuildStatus, ...]:
-    from fabric_jobs.cli.terminal.build import BuildProgress
+    from fabric_jobs.cli.terminal.display import Display
+    from fabric_jobs.cli.terminal.images import show_builds
     from fabric_jobs.workspace.build import carry_out
 
-    progress = BuildProgress(quiet=quiet)
-    try:
-        return carry_out(targets, builder, progress.update, progress.warn)
-    finally:
-        progress.close()
+    with Display(quiet=quiet) as display:
+        return carry_out(
+            targets, builder, lambda rows: show_builds(display, rows), lambda text: display.say(f"Warning: {text}")
+        )
 
 
 def _print_commands(targets: Sequence[PlannedBuild], builder: Callable[[], Builder]) -> None:
@@ -146,7 +146,7 @@ def _conclude(rows: Sequence[BuildStatus], folder: Path | None) -> None:
 
 
 def _raise_failures(rows: Sequence[BuildStatus], folder: Path | None) -> None:
-    from fabric_jobs.cli.terminal.build import label
+    from fabric_jobs.cli.terminal.images import label
     from fabric_jobs.errors import RunFailed
 
     failed = [row for row in rows if row.state == "failed"]
@@ -157,6 +157,6 @@ def _raise_failures(rows: Sequence[BuildStatus], folder: Path | None) -> None:
         base = " Another base image: --build-arg NAME=IMAGE, for an ARG that FROM uses."
         remark = base if any(row.failure.startswith(NO_BASE) for row in failed) else ""
         raise RunFailed(
-            f"{len(failed)} of {len(rows)} images could not be built: {', '.join(label(row) for row in failed)}.",
+            f"{len(failed)} of {len(rows)} images could not be built: {', '.join(label(row.target) for row in failed)}.",
             hint=f"What docker said is above. Correct it, and build again: {shlex.join(words)}{remark}",
         )

@@ -14,6 +14,7 @@ from fabric_jobs import json_text
 from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.terminal.printing import show, show_rows
+from fabric_jobs.counts import counted
 from fabric_jobs.errors import InvalidInput, RunFailed
 
 if TYPE_CHECKING:
@@ -183,14 +184,14 @@ def drop(letters: tuple[int, ...], every: bool, yes: bool, **given: Any) -> None
     gateway = options.gateway_of(given["workspace"], given["state_dir"])
     ids = _chosen(gateway, letters, every, given, retried=None)
     if ids and not letters and not yes:
-        click.confirm(f"Drop {_counted(len(ids))} for good?", abort=True, err=True)
+        click.confirm(f"Drop {counted(len(ids), 'dead letter')} for good?", abort=True, err=True)
     dropped = {
         letter: json.loads(gateway.raw("DELETE", f"/deadletters/{letter}").body)["dropped"]
         for letter in dict.fromkeys(ids)
     }
     count = sum(dropped.values())
     if count or not letters:
-        click.echo(f"{_counted(count)} {'is' if count == 1 else 'are'} dropped.", err=True)
+        click.echo(f"{counted(count, 'dead letter', 'is', 'are')} dropped.", err=True)
     missing = [str(letter) for letter, number in dropped.items() if not number]
     if missing:
         click.echo(f"Not dropped, since there is none with this number: {', '.join(missing)}.", err=True)
@@ -246,10 +247,6 @@ def _is_filtered(given: dict[str, Any]) -> bool:
 
 def _none(*, chosen: bool) -> str:
     return "There are no such dead letters." if chosen else "There are no dead letters."
-
-
-def _counted(count: int) -> str:
-    return "1 dead letter" if count == 1 else f"{count:,} dead letters"
 
 
 def _print_started(started: list[str], output: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from fabric_jobs.cli import options
-from fabric_jobs.cli.terminal.printing import seconds
+from fabric_jobs.durations import measured
 
 RECORDS_FILE = "data/2013-01.ndjson.gz"
 BAR_WIDTH = 40
@@ -54,7 +54,7 @@ def command(destination: Path, executor: str | None) -> None:
     activation_id = verbs.start(gateway, target, {"payload": {"path": RECORDS_FILE}}, root)
     record = attend(gateway, activation_id, quiet=False)
     verbs.check_ended_well(record)
-    click.echo(f"\nJanuary 2013, flights that left New York ({seconds(time.monotonic() - started)}):\n")
+    click.echo(f"\nJanuary 2013, flights that left New York ({measured(time.monotonic() - started)}):\n")
     _print_table(record["response"]["carriers"])
     _print_next(destination, activation_id, executor)
 

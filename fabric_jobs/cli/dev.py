@@ -11,7 +11,8 @@ import click
 from fabric_jobs.cli import options
 from fabric_jobs.cli.differences import WAS_NOW, echo, print_differences
 from fabric_jobs.cli.invoking import print_response
-from fabric_jobs.cli.terminal.printing import seconds
+from fabric_jobs.counts import counted
+from fabric_jobs.durations import measured
 from fabric_jobs.errors import shown
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class _Session:
             return
         response = response_of(gateway, record, limit=COMPARED_RECORDS)
         before, self._before = self._before, (response,)
-        took = seconds(time.monotonic() - started)
+        took = measured(time.monotonic() - started)
         if before is None:
             print_response(record)
             _say(f"COMPLETE in {took}", colour="green")
@@ -151,7 +152,7 @@ class _Session:
 
         found = differences(before[0], response)
         print_differences(found, WAS_NOW)
-        what = f"{len(found)} {'difference' if len(found) == 1 else 'differences'}" if found else "the same response"
+        what = counted(len(found), "difference") if found else "the same response"
         _say(f"COMPLETE in {took}: {what}", colour="green")
 
     def _name_unwatched(self) -> None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.cli.terminal import exits
 from fabric_jobs.cli.terminal.printing import show
+from fabric_jobs.counts import counted
 
 if TYPE_CHECKING:
     from fabric_jobs.doctor import Finding, Scope
 
-SICK = 5  # the exit code when there is a problem
 COLORS = {"ok": "green", "fixed": "green", "warning": "yellow", "problem": "red"}
 
 
@@ -49,9 +50,9 @@ def command(ctx: click.Context, fix: bool, output: str, workspace: Path | None, 
         show(found, output)
     problems = sum(finding["level"] == "problem" for finding in found)
     warnings = sum(finding["level"] == "warning" for finding in found)
-    click.echo(f"{_number(problems, 'problem')}, {_number(warnings, 'warning')}.", err=True)
+    click.echo(f"{counted(problems, 'problem')}, {counted(warnings, 'warning')}.", err=True)
     if problems:
-        ctx.exit(SICK)
+        ctx.exit(exits.UNAVAILABLE)
 
 
 def _scope(workspace: Path | None, state_dir: Path | None, fix: bool) -> Scope:
@@ -73,7 +74,3 @@ def _print(check: str, finding: Finding) -> None:
     click.echo(f"{level} {check:16} {finding.message}")
     if finding.hint:
         click.echo(f"{'':25} → {finding.hint}")
-
-
-def _number(count: int, word: str) -> str:
-    return f"{count or 'no'} {word}{'' if count == 1 else 's'}"

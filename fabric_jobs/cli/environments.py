@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fabric_jobs import sizes
 from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.terminal.printing import show_rows
+from fabric_jobs.counts import counted
 
 if TYPE_CHECKING:
     from fabric_jobs.executors.environments import Cached
@@ -23,16 +24,6 @@ COLUMNS = {
     "USED": "used",
     "REQUIREMENTS": "requirements",
 }
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
-AGE = re.compile(r"(\d{1,6}(?:\.\d+)?)([smhdw])")
-
-
-def _age(context: click.Context, param: click.Parameter, value: str) -> float:
-    """Return a span such as `30d` in seconds."""
-    found = AGE.fullmatch(value)
-    if found is None:
-        raise click.BadParameter(f"'{value}' is not a span of time; write it like 30d, 12h or 45m.")
-    return float(found[1]) * UNITS[found[2]]
 
 
 @click.group("environments", cls=Group)
@@ -65,8 +56,7 @@ def list_environments(output: str) -> None:
 @group.command()
 @click.option(
     "--older-than",
-    callback=_age,
-    metavar="AGE",
+    **options.DURATION,
     default="30d",
     show_default=True,
     help="Not used for so long; 12h, 30d.",
@@ -90,9 +80,10 @@ def prune(older_than: float, everything: bool, output: str) -> None:
     rows = [_readable(cached) for cached in removed] if output == "table" else [_row(cached) for cached in removed]
     show_rows(rows, COLUMNS, output, empty="There is nothing to remove.")
     if removed:
-        freed = _size(sum(cached.size for cached in removed))
-        what = "1 environment" if len(removed) == 1 else f"{len(removed)} environments"
-        click.echo(f"Removed {what}, {freed}.\nNext: fabric-jobs environments list", err=True)
+        freed = sizes.spelled(sum(cached.size for cached in removed))
+        click.echo(
+            f"Removed {counted(len(removed), 'environment')}, {freed}.\nNext: fabric-jobs environments list", err=True
+        )
 
 
 def _row(cached: Cached) -> dict[str, Any]:
@@ -108,13 +99,4 @@ def _row(cached: Cached) -> dict[str, Any]:
 
 def _readable(cached: Cached) -> dict[str, Any]:
     used = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(cached.used_at))
-    return {**_row(cached), "size": _size(cached.size), "used": used}
-
-
-def _size(count: float) -> str:
-    """Return an amount of bytes as people say it."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
+    return {**_row(cached), "size": sizes.spelled(cached.size), "used": used}

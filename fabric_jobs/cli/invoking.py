@@ -14,6 +14,7 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.terminal.printing import show, show_rows
+from fabric_jobs.counts import counted
 from fabric_jobs.errors import InvalidInput, NotFound, RunFailed
 
 if TYPE_CHECKING:
@@ -137,8 +138,6 @@ def _header(text: str) -> tuple[str, str]:
 
 def _root_of(given: Path | None) -> Path | None:
     """Return the root of the workspace; None when there is none and none is needed: a remote gateway has things of its own."""
-    from fabric_jobs.errors import NotFound
-
     try:
         return options.root_of(given)
     except NotFound:
@@ -149,25 +148,16 @@ def _root_of(given: Path | None) -> Path | None:
 
 def attend(gateway: Gateway, activation_id: str, *, quiet: bool) -> dict[str, Any]:
     """Follow an activation with progress; Ctrl-C, SIGTERM and SIGHUP cancel it, a second one leaves it running."""
-    from fabric_jobs.cli.terminal.activation import Progress
+    from fabric_jobs.cli.terminal.activation import Skills
+    from fabric_jobs.cli.terminal.display import Display
     from fabric_jobs.workspace.run import follow
 
-    progress = Progress(quiet=quiet)
-
-    def watch(nodes: Any) -> float:
-        progress.update(nodes)
-        return progress.interval
-
     try:
-        return follow(gateway, activation_id, watch)
+        with Display(quiet=quiet) as display:  # what is said after it stays below it
+            return follow(gateway, activation_id, Skills(display).update)
     except KeyboardInterrupt:
-        with suppress(OSError):  # the terminal may be gone
-            progress.close()  # what is said now stays below it
         _cancel(gateway, activation_id)
         raise
-    finally:
-        with suppress(OSError):
-            progress.close()
 
 
 def print_result(record: dict[str, Any], output: str) -> None:
@@ -190,11 +180,7 @@ def check_result(record: dict[str, Any]) -> None:
     from fabric_jobs.workspace.run import check_ended_well, next_for_dead_letters
 
     if record["status"] == "COMPLETE" and record.get("deadLetters"):
-        what = (
-            "1 record is a dead letter"
-            if record["deadLetters"] == 1
-            else f"{record['deadLetters']:,} records are dead letters"
-        )
+        what = counted(record["deadLetters"], "record", "is a dead letter", "are dead letters")
         click.echo(f"{what}. {options.placed(next_for_dead_letters(record))}", err=True)
     try:
         check_ended_well(record)
@@ -240,7 +226,7 @@ def print_response(record: dict[str, Any]) -> None:
     if isinstance(response, str):
         click.echo(response, nl=not response.endswith("\n"))
     elif isinstance(response, dict) and set(response) == {"count", "href"}:
-        click.echo(f"{response['count']:,} records")
+        click.echo(counted(response["count"], "record"))
         click.echo(f"Next: {options.next_command('activations', 'response', record['activationId'])}", err=True)
     elif response is not None:
         show(response, "json")

@@ -8,13 +8,15 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.durations import seconds_of
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
@@ -24,8 +26,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 BATCH_BYTES = 1 << 20  # written at a time
 FOLLOW_SECONDS = 0.5  # between two looks for a task that is still to come
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-SPAN = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 
 # On a terminal colours and what a progress bar does to its line have their effect; what else an escape or a control
 # character could do to it is shown instead.
@@ -34,19 +34,16 @@ HARMFUL = re.compile(r"\x1b(?!\[[0-9;]*[mK])|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1
 attempt = click.option("--attempt", type=click.IntRange(1), help="Only this attempt.  [default: the last one]")
 
 
-def since_when(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Return the seconds since 1970 of a time such as 2026-11-21T10:00:00Z, or of a span that ends now such as 10m."""
-    if value is None:
-        return None
+def since_when(text: str) -> float:
+    """Return the seconds since 1970 of a time such as 2026-11-21T10:00:00Z, or of a duration that ends now such as 10m."""
+    with suppress(ValueError):
+        return max(0.0, time.time() - seconds_of(text))
     try:
-        if SPAN.fullmatch(value):
-            spans = {UNITS[unit]: float(count) for count, unit in re.findall(r"([\d.]+)([smhd])", value)}
-            return max(0.0, time.time() - timedelta(**spans).total_seconds())
-        found = datetime.fromisoformat(value)
+        found = datetime.fromisoformat(text)
         return max(0.0, found.replace(tzinfo=found.tzinfo or UTC).timestamp())
     except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"'{value}' is neither a span such as 10m or 2h30m nor a time such as 2026-11-21T10:00:00Z.", ctx, param
+        raise ValueError(
+            f"'{text}' is neither a duration such as 10m or 2h30m nor a time such as 2026-11-21T10:00:00Z."
         ) from None
 
 
@@ -54,9 +51,8 @@ _OPTIONS = (
     click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only this one."),
     click.option(
         "--since",
-        callback=since_when,
-        metavar="TIME",
-        help="Only what was printed since then: a span such as 10m or 2h30m, or a time such as 2026-11-21T10:00:00Z (UTC "
+        **options.typed("TIME", since_when),
+        help="Only what was printed since then: a duration such as 10m or 2h30m, or a time such as 2026-11-21T10:00:00Z (UTC "
         "when it does not say).",
     ),
     click.option("--timestamps", "-t", is_flag=True, help="Put before each line when it was seen, in UTC."),

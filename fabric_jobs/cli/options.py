@@ -11,12 +11,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from fabric_jobs import durations, sizes
+
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
     from fabric_jobs.client.remote import Remote
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+def typed(name: str, read: Callable[[str], Any]) -> dict[str, Any]:
+    """Return what makes an option one whose text `read` reads; it raises ValueError, saying what to write."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+        try:
+            return None if value is None else read(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+
+    return {"metavar": name, "callback": callback}
+
+
+DURATION = typed("DURATION", durations.seconds_of)
+SIZE = typed("SIZE", sizes.bytes_of)
 workspace = click.option(
     "--workspace",
     type=click.Path(path_type=Path),

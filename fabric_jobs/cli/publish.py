@@ -10,6 +10,7 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.terminal.printing import show, show_rows
+from fabric_jobs.counts import counted
 
 if TYPE_CHECKING:
     from fabric_jobs.workspace.publishing.plan import Planned, Publication
@@ -71,20 +72,20 @@ def command(
 
 
 def _push(plan: Publication, *, quiet: bool) -> Publication:
-    from fabric_jobs.cli.terminal.push import PushProgress
+    from fabric_jobs.cli.terminal.display import Display
+    from fabric_jobs.cli.terminal.images import Pushes
     from fabric_jobs.workspace.publishing.publish import push_images
 
-    progress = PushProgress(plan.images, quiet=quiet)
-    try:
-        return push_images(plan, progress.update)
-    finally:
-        progress.close()
+    with Display(quiet=quiet) as display:
+        return push_images(plan, Pushes(display, plan.images).update)
 
 
 def _warn(plan: Publication) -> None:
     for kind, files in plan.left_out:
-        what = "1 file is" if files == 1 else f"{files:,} files are"
-        click.echo(f"Warning: {what} left out of {kind}/: the gateway has no {kind} yet.", err=True)
+        click.echo(
+            f"Warning: {counted(files, 'file', 'is', 'are')} left out of {kind}/: the gateway has no {kind} yet.",
+            err=True,
+        )
 
 
 def _print(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fabric_jobs.cli import options, quantities
+from fabric_jobs.cli import options
 
 if TYPE_CHECKING:
     from fabric_jobs.settings import Settings
@@ -50,8 +50,7 @@ def _slots(context: click.Context, parameter: click.Parameter, value: str | None
 )
 @click.option(
     "--retain-size",
-    callback=quantities.size,
-    metavar="SIZE",
+    **options.SIZE,
     help="Delete the oldest that has ended when the state is larger, such as 10GB, every hour.",
 )
 @click.option(

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fabric_jobs.cli import options, quantities
+from fabric_jobs import sizes
+from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
-from fabric_jobs.cli.quantities import bytes_text
+from fabric_jobs.cli.terminal import exits
 from fabric_jobs.cli.terminal.printing import show, show_rows
+from fabric_jobs.counts import counted
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 ACTIVATIONS = {"ACTIVATION": "activationId", "NAME": "name", "STATUS": "status", "ENDED": "end", "SIZE": "size"}
 SHOWN = 20  # activations that a prune lists before it asks
 CALL = 500  # activations that are named in one call
-VIOLATED = 1  # the exit code of a check that found something
 
 
 @click.group("state", cls=Group)
@@ -46,10 +47,10 @@ def size(top: int, output: str, workspace: Path | None, state_dir: Path | None) 
         return
     database, attempts, counts = found["database"], found["attempts"], found["counts"]
     lines = {
-        "database": f"{bytes_text(database['bytes'])}, of which {bytes_text(database['free'])} are free",
-        "write-ahead log": bytes_text(database["wal"]),
-        "attempts": f"{bytes_text(attempts['bytes'])} in {counts['attempts']:,} attempts",
-        "in all": bytes_text(found["bytes"]),
+        "database": f"{sizes.spelled(database['bytes'])}, of which {sizes.spelled(database['free'])} are free",
+        "write-ahead log": sizes.spelled(database["wal"]),
+        "attempts": f"{sizes.spelled(attempts['bytes'])} in {counts['attempts']:,} attempts",
+        "in all": sizes.spelled(found["bytes"]),
         "activations": f"{counts['activations']:,}, of which {counts['pending']:,} run",
         "tasks": f"{counts['tasks']:,}",
         "records": f"{counts['records']:,} in {counts['channels']:,} channels",
@@ -57,7 +58,7 @@ def size(top: int, output: str, workspace: Path | None, state_dir: Path | None) 
     }
     for name, text in lines.items():
         click.echo(f"{name + ':':17}{text}")
-    rows = [{**row, "size": bytes_text(row["bytes"])} for row in found["activations"]]
+    rows = [{**row, "size": sizes.spelled(row["bytes"])} for row in found["activations"]]
     if rows:
         click.echo()
         columns = {key: ACTIVATIONS[key] for key in ("ACTIVATION", "NAME", "STATUS", "SIZE")}
@@ -67,14 +68,12 @@ def size(top: int, output: str, workspace: Path | None, state_dir: Path | None) 
 @group.command()
 @click.option(
     "--older-than",
-    callback=quantities.span,
-    metavar="SPAN",
+    **options.DURATION,
     help="Delete what ended longer ago, such as 30d or 12h.",
 )
 @click.option(
     "--max-size",
-    callback=quantities.size,
-    metavar="SIZE",
+    **options.SIZE,
     help="Delete the oldest until the state is no larger, such as 10GB or 500MB.",
 )
 @click.option("--keep-last", type=click.IntRange(0), metavar="N", help="Keep the newest N, whatever else is said.")
@@ -126,11 +125,11 @@ def prune(
 
 
 def _list(chosen: list[dict[str, Any]]) -> None:
-    rows = [{**row, "size": bytes_text(row["bytes"])} for row in chosen[:SHOWN]]
+    rows = [{**row, "size": sizes.spelled(row["bytes"])} for row in chosen[:SHOWN]]
     show_rows(rows, ACTIVATIONS, "table", empty="")
     if len(chosen) > SHOWN:
         click.echo(f"… and {len(chosen) - SHOWN:,} more")
-    total = bytes_text(sum(row["bytes"] for row in chosen))
+    total = sizes.spelled(sum(row["bytes"] for row in chosen))
     click.echo(f"{len(chosen):,} to delete, about {total}.", err=True)
 
 
@@ -141,25 +140,25 @@ def _ask() -> None:
 
 
 def _delete(gateway: Gateway, chosen: list[dict[str, Any]], dead_letters: bool) -> None:
-    from fabric_jobs.cli.terminal.counter import Counter
+    from fabric_jobs.cli.terminal.display import Display
 
     left = [row["activationId"] for row in chosen]
     before, deleted, finished = gateway.get("/state/size", top=0), 0, False
-    with Counter() as counter:
+    with Display(stays=False) as display:
         while left or not finished:
             body = {"activations": left[:CALL], "deadLetters": dead_letters}
             done = gateway.post("/state/prune", body)
             deleted, finished = deleted + done["count"], done["finished"]
             left = left[done["seen"] :]
-            counter.show(f"deleting: {deleted:,} of {len(chosen):,}")
+            display.show_line(f"deleting: {deleted:,} of {len(chosen):,}")
     compacted = gateway.post("/state/compact")
     after = gateway.get("/state/size", top=0)
-    freed = bytes_text(max(0, before["bytes"] - after["bytes"]))
-    click.echo(f"Deleted {deleted:,} activations; {freed} are free on the disk again.", err=True)
+    freed = sizes.spelled(max(0, before["bytes"] - after["bytes"]))
+    click.echo(f"Deleted {counted(deleted, 'activation')}; {freed} are free on the disk again.", err=True)
     free = after["database"]["free"]
     if not compacted["compacted"] and free > 1_000_000:
         click.echo(
-            f"{bytes_text(free)} are free in the database, and used again before it grows; "
+            f"{sizes.spelled(free)} are free in the database, and used again before it grows; "
             f"they were not given back: {compacted['reason']}.",
             err=True,
         )
@@ -182,20 +181,20 @@ def backup(destination: Path, without_logs: bool, workspace: Path | None, state_
       fabric-jobs state backup ../copy --without-logs
       fabric-jobs activations list --state-dir ../copy
     """
-    from fabric_jobs.cli.terminal.counter import Counter
+    from fabric_jobs.cli.terminal.display import Display
     from fabric_jobs.errors import PlaceUnavailable
 
     gateway = options.gateway_of(workspace, state_dir)
     at = gateway.post("/state/backup", {"destination": str(destination.absolute()), "logs": not without_logs})
-    with Counter() as counter:
+    with Display(stays=False) as display:
         while not at["ended"]:
             pages = at["pages"]
             part = f"{pages['copied'] / pages['all']:.0%}" if pages["all"] else "0%"
-            counter.show(f"copying: database {part}, {at['files']:,} files, {bytes_text(at['bytes'])}")
+            display.show_line(f"copying: database {part}, {counted(at['files'], 'file')}, {sizes.spelled(at['bytes'])}")
             at = gateway.get("/state/backup", wait=0.5)
     if at["error"]:
         raise PlaceUnavailable(at["error"]["message"], hint=at["error"]["hint"])
-    click.echo(f"{at['destination']}: the database and {at['files']:,} files of attempts.", err=True)
+    click.echo(f"{at['destination']}: the database and {counted(at['files'], 'file')} of attempts.", err=True)
 
 
 @group.command()
@@ -221,8 +220,11 @@ def check(ctx: click.Context, output: str, workspace: Path | None, state_dir: Pa
     for violation in found["violations"] if output == "table" else ():
         click.echo(f"Wrong: {violation}.")
     if not found["healthy"]:
-        click.echo(f"{len(found['violations']):,} things are wrong. Keep a copy of the state as it is.", err=True)
-        ctx.exit(VIOLATED)
+        click.echo(
+            f"{counted(len(found['violations']), 'thing', 'is', 'are')} wrong. Keep a copy of the state as it is.",
+            err=True,
+        )
+        ctx.exit(exits.FAILED)
     click.echo("Nothing is wrong.", err=True)
 
 

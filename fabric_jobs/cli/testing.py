@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shlex
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +12,10 @@ import click
 from fabric_jobs.cli import options
 from fabric_jobs.cli.differences import EXPECTED_ACTUAL, echo, print_differences
 from fabric_jobs.cli.invoking import attend, warner
-from fabric_jobs.cli.terminal.printing import seconds, show
+from fabric_jobs.cli.terminal import exits
+from fabric_jobs.cli.terminal.display import Display
+from fabric_jobs.cli.terminal.printing import show
+from fabric_jobs.durations import measured
 from fabric_jobs.errors import shown
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-RUN_FAILED = 1  # the exit code when a case failed
 # Per status: the word of a case's line, its colour, what is said behind it, and the words of the summary.
 WORDS = {
     "passed": ("pass", "green", "", "passed"),
@@ -79,7 +79,8 @@ def run_tests(kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
     )
     results = []
     for case in found:
-        with _announced(case.label):
+        with Display(stays=False) as display:
+            display.show_line(f"run    {case.label}")
             result = bench.run(case)
         results.append(result)
         if given["output"] == "table":
@@ -90,7 +91,7 @@ def run_tests(kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
     if not all(result.is_good for result in results):
         if bench.look and any(result.activation_id for result in results):
             click.echo(f"These runs are kept apart from yours: fabric-jobs activations list {bench.look}", err=True)
-        click.get_current_context().exit(RUN_FAILED)
+        click.get_current_context().exit(exits.FAILED)
 
 
 def _finish(results: list[Result], kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
@@ -124,22 +125,9 @@ def _check_some(found: Sequence[Case], kind: str, names: tuple[str, ...]) -> Non
             click.echo(f"'{name}' has no message to test it with; write {place}.", err=True)
 
 
-@contextmanager
-def _announced(label: str) -> Iterator[None]:
-    """Say on a terminal what is running; the line goes when it has ended."""
-    live = sys.stderr is not None and sys.stderr.isatty()
-    if live:
-        click.echo(f"run    {label}", nl=False, err=True)
-    try:
-        yield
-    finally:
-        if live:
-            click.echo("\r\x1b[K", nl=False, err=True)
-
-
 def _print_result(result: Result, width: int) -> None:
     word, colour, more, _ = WORDS[result.status]
-    line = f"{click.style(f'{word:5}', fg=colour)}  {result.case.label:{width}}  {seconds(result.seconds):>6}"
+    line = f"{click.style(f'{word:5}', fg=colour)}  {result.case.label:{width}}  {measured(result.seconds):>6}"
     echo(f"{line}  {more}".rstrip())
     for text in result.message.splitlines():
         echo(f"       {text}")
@@ -150,4 +138,4 @@ def _print_result(result: Result, width: int) -> None:
 def _summary(results: Sequence[Result]) -> str:
     counts = {status: sum(result.status == status for result in results) for status in WORDS}
     said = [f"{count} {WORDS[status][3]}" for status, count in counts.items() if count]
-    return f"{', '.join(said)} in {seconds(sum(result.seconds for result in results))}"
+    return f"{', '.join(said)} in {measured(sum(result.seconds for result in results))}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,14 +13,15 @@ import click
 
 from fabric_jobs.cli import build, options, publish, registries
 from fabric_jobs.cli.groups import Group
+from fabric_jobs.cli.terminal import exits
 from fabric_jobs.cli.terminal.printing import show
+from fabric_jobs.counts import counted
 
 if TYPE_CHECKING:
     from fabric_jobs.errors import Problem
     from fabric_jobs.workspace.generate import Generated
 
 DEFAULT_TEMPLATE = "job"
-INVALID_FILE = 4  # the exit code of a workspace with errors
 
 
 @click.group("workspaces", cls=Group)
@@ -121,7 +121,7 @@ def lint(workspace: Path | None, output: str) -> None:
     errors = sum(problem.level == "error" for problem in problems)
     click.echo(_summary(errors, len(problems) - errors), err=True)
     if errors:
-        click.get_current_context().exit(INVALID_FILE)
+        click.get_current_context().exit(exits.INVALID)
 
 
 def _check_terminal() -> None:
@@ -176,16 +176,15 @@ def _print_templates(place: str, *, err: bool = False) -> None:
 
 
 def _progress() -> Callable[[str], None]:
-    """Return what shows the progress of a download: one line that is replaced; not on a terminal, the first one only."""
-    live = sys.stderr is not None and sys.stderr.isatty()
-    shown: list[str] = []
+    """Return what shows the progress of a download; where nobody watches it says at once that there is one."""
+    from fabric_jobs.cli.terminal.display import Display
+
+    display = Display(stays=False)
 
     def show_line(text: str) -> None:
-        if live:
-            click.echo(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}", err=True, nl=False)
-        elif not shown:
-            click.echo(text, err=True)
-        shown.append(text)
+        if not display.is_live:
+            display.once("begun", text)
+        display.show_line(text)
 
     return show_line
 
@@ -212,8 +211,4 @@ def _print_problems(problems: tuple[Problem, ...], output: str) -> None:
 def _summary(errors: int, warnings: int) -> str:
     if not errors and not warnings:
         return "No problems found."
-    return f"{_count(errors, 'error')}, {_count(warnings, 'warning')}"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+    return f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fabric_jobs import sizes
 from fabric_jobs import state_dir as places
 from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, Finding, Scope
 from fabric_jobs.errors import PlaceUnavailable
@@ -44,4 +45,4 @@ def pages(scope: Scope) -> Iterator[Finding]:
     else:
         whole = "whole" if size <= QUICK_BYTES else "not read as a whole, for its size: see `fabric-jobs state check`"
         older = "" if version == known else f", which the next run brings up to {known}"
-        yield Finding(OK, f"{size / 1e6:,.1f} MB, schema {version}{older}, {whole}")
+        yield Finding(OK, f"{sizes.spelled(size)}, schema {version}{older}, {whole}")

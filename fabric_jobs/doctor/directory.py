@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fabric_jobs import sizes
 from fabric_jobs import state_dir as places
 from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding, Scope, repaired
 from fabric_jobs.errors import PlaceUnavailable
@@ -119,7 +120,7 @@ def disk(scope: Scope) -> Iterator[Finding]:
     free = shutil.disk_usage(path).free
     files = os.statvfs(path)
     left = files.f_favail if files.f_files else LITTLE_FILES  # some file systems do not count
-    text = f"{free / 1e9:,.1f} GB free" + (f", {left:,} files" if files.f_files else "")
+    text = f"{sizes.spelled(free)} free" + (f", {left:,} files" if files.f_files else "")
     if free < NO_BYTES or left < NO_FILES:
         level = PROBLEM
     elif free < LITTLE_BYTES or left < LITTLE_FILES:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fabric_jobs import sizes
 from fabric_jobs.definitions import Action, Resources
 from fabric_jobs.engine import tokens
 from fabric_jobs.executors.base import AttemptSpec, Inside, Limits, ProcessSpec
@@ -19,10 +20,6 @@ from fabric_jobs.store.sql import Sql
 from fabric_jobs.user_files import program_directory, workspace_of
 
 PAYLOAD_FILE = "payload.json"
-# Suffixes of quantities, as Kubernetes writes them.
-UNITS = {f"{letter}i": 1024**power for power, letter in enumerate("KMGTPE", start=1)} | {
-    letter: 1000**power for power, letter in enumerate("kMGTPE", start=1)
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,14 +121,9 @@ def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "
 
 def limits_of(resources: Resources) -> Limits:
     """Return the numbers that an author wrote in the spelling of Kubernetes."""
-    return Limits(cpu=_quantity(resources.cpu), memory=round(_quantity(resources.memory)), gpu=resources.gpu)
-
-
-def _quantity(text: str) -> float:
-    if text.endswith("m"):
-        return int(text[:-1]) / 1000
-    suffix = text.lstrip("0123456789.")
-    return float(text.removesuffix(suffix) or 0) * int(UNITS.get(suffix, 1))
+    cpu = resources.cpu
+    cpus = int(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu or 0)
+    return Limits(cpu=cpus, memory=sizes.bytes_of(resources.memory or "0"), gpu=resources.gpu)
 
 
 def claims(activation: Activation, task: Task) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fabric_jobs.counts import counted
 from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.errors import RecordTooLarge
 from fabric_jobs.records import Channel
@@ -88,6 +89,6 @@ def _end(tx: Tx, snapshot: Snapshot) -> None:
     first = dead_letters.first(tx, activation_id, "continue")
     assert first is not None
     error: dict[str, Any] = {**first.error, "deadLetters": dead}
-    what = "1 record is a dead letter" if dead == 1 else f"{dead:,} records are dead letters"
+    what = counted(dead, "record", "is a dead letter", "are dead letters")
     cause = f"{what}; the first: skill '{first.skill_name}' failed: {first.error['reason']}"
     activations.end(tx, snapshot.activation, ActivationState.ERROR, cause=cause, error=error)

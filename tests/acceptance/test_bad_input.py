@@ -324,7 +324,7 @@ def test_a_variable_that_is_no_number(live: Live) -> None:
     live.skill("echo", ECHO)
     for words in (("serve",), ("skills", "invoke", "echo", "--payload", "1")):
         said = live.fails(2 if words == ("serve",) else 5, *words, FABRIC_JOBS_IDLE_SECONDS="soon")
-        assert "FABRIC_JOBS_IDLE_SECONDS is a number of seconds, not 'soon'" in said
+        assert "FABRIC_JOBS_IDLE_SECONDS is a number of seconds or a duration such as 2m30s, not 'soon'" in said
 
 
 def test_commands_that_do_not_exist(live: Live) -> None:

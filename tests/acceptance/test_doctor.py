@@ -48,7 +48,7 @@ def test_nothing_is_wrong_before_during_and_after_an_owner(live: Live) -> None:
     assert (found["owner"], found["port"], found["attempts"]) == ("ok", "ok", "ok")
     text = live.ok("doctor")
     assert "ok       database" in text.out
-    assert "no problems" in text.err
+    assert "0 problems" in text.err
 
 
 def test_it_looks_at_what_it_can_outside_of_a_workspace(live: Live, tmp_path: Path) -> None:

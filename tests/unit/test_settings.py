@@ -13,7 +13,7 @@ from fabric_jobs.settings import Settings, cpu_count, slots_of
 def test_the_idle_time_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FABRIC_JOBS_IDLE_SECONDS", raising=False)
     assert Settings(state_dir=Path()).idle_seconds == 5.0
-    for text, expected in (("0.25", 0.25), ("0", 0.0), ("", 5.0)):
+    for text, expected in (("0.25", 0.25), ("0", 0.0), ("", 5.0), ("2m30s", 150.0), ("1e3", 1000.0)):
         monkeypatch.setenv("FABRIC_JOBS_IDLE_SECONDS", text)
         assert Settings(state_dir=Path()).idle_seconds == expected
 
@@ -22,6 +22,15 @@ def test_the_idle_time_comes_from_the_environment(monkeypatch: pytest.MonkeyPatc
 def test_an_idle_time_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("FABRIC_JOBS_IDLE_SECONDS", text)
     with pytest.raises(InvalidInput, match="FABRIC_JOBS_IDLE_SECONDS"):
+        Settings(state_dir=Path())
+
+
+def test_a_size_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, expected in (("1000", 1000), ("64KiB", 65_536), ("0", 0)):
+        monkeypatch.setenv("FABRIC_JOBS_ARGV_BYTES", text)
+        assert Settings(state_dir=Path()).argv_bytes == expected
+    monkeypatch.setenv("FABRIC_JOBS_ARGV_BYTES", "1MB")
+    with pytest.raises(InvalidInput, match="up to 131,000 or a size such as 64KiB, not '1MB'"):
         Settings(state_dir=Path())
 
 

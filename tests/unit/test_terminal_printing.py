@@ -1,4 +1,4 @@
-"""Tables, JSON, YAML and spans, as commands print them."""
+"""Tables, JSON and YAML, as commands print them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from fabric_jobs import errors
 from fabric_jobs.cli.terminal.exits import exit_code_of
-from fabric_jobs.cli.terminal.printing import seconds, show, show_rows
+from fabric_jobs.cli.terminal.printing import show, show_rows
 
 
 def test_a_table_is_aligned_and_each_row_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,21 +41,6 @@ def test_json_is_ascii_where_the_output_is(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
     show("é", "json")
     assert written.getvalue() == b'"\\u00e9"\n'
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.04, "0.0 s"),
-        (59.94, "59.9 s"),
-        (60, "1 min 0 s"),
-        (200, "3 min 20 s"),
-        (3600, "1 h 0 min"),
-        (90_000, "25 h 0 min"),
-    ],
-)
-def test_spans_as_people_say_them(value: float, text: str) -> None:
-    assert seconds(value) == text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which exit code an error has (docs/reference/settings.md): 1 failed, 2 usage, 3 not found, 4 invalid, 5 unavailable."""
+"""The exit codes (docs/reference/settings.md), and which of them an error has; a signal has 128 and its number."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from fabric_jobs.errors import (
     RunFailed,
 )
 
+FAILED, USAGE, MISSING, INVALID, UNAVAILABLE = range(1, 6)
+
 EXIT_CODES: tuple[tuple[type[FabricJobsError], int], ...] = (
-    (RunFailed, 1),
-    (InvalidDefinition, 4),
-    (InvalidInput, 2),
-    (AlreadyExists, 2),
-    (InUse, 2),
-    (NotThereYet, 2),
-    (NotFound, 3),
-    (NotAllowed, 5),
-    (PlaceUnavailable, 5),
+    (RunFailed, FAILED),
+    (InvalidDefinition, INVALID),
+    (InvalidInput, USAGE),
+    (AlreadyExists, USAGE),
+    (InUse, USAGE),
+    (NotThereYet, USAGE),
+    (NotFound, MISSING),
+    (NotAllowed, UNAVAILABLE),
+    (PlaceUnavailable, UNAVAILABLE),
 )
 
 
 def exit_code_of(error: FabricJobsError) -> int:
     """Return the exit code of an error."""
-    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), FAILED)

@@ -36,15 +36,6 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], out
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def seconds(value: float) -> str:
-    """Return a span as people say it, such as `0.4 s` or `3 min 20 s`."""
-    if value < 60:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
 def _cell(key: str, value: Any) -> str:
     if value is None:
         return ""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fabric_jobs.client.gateway import Gateway
+from fabric_jobs.counts import counted
 from fabric_jobs.errors import FabricJobsError, InvalidInput, PlaceUnavailable
 from fabric_jobs.scaffold.files import replace_file
 from fabric_jobs.workspace import run as verbs
@@ -149,7 +150,7 @@ class Bench:
         """Say which records became dead letters though none should: the causes of the first of them."""
         listed = self.gateway.get("/deadletters", activationId=record["activationId"], limit=SAID_LETTERS)
         causes = [f"  {row['skillName']}: {row['cause']}" for row in listed["deadLetters"]]
-        what = "1 record became a dead letter" if count == 1 else f"{count:,} records became dead letters"
+        what = counted(count, "record", "became a dead letter", "became dead letters")
         more = [f"  … and {count - len(causes):,} more"] if count > len(causes) else []
         hint = f'If that is right, say so in expected.json: "$deadLetters": {count}'
         return "\n".join([f"{what}:", *causes, *more, hint])

@@ -1,0 +1,74 @@
+"""What the display shows of builds and pushes: a line for each image; of a build that failed, all that docker said."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from fabric_jobs import sizes
+from fabric_jobs.cli.terminal.display import Display, Row
+from fabric_jobs.durations import measured
+
+if TYPE_CHECKING:
+    from fabric_jobs.images.push import Pushing
+    from fabric_jobs.workspace.build import BuildStatus, PlannedBuild
+    from fabric_jobs.workspace.publishing.images import PlannedImage
+
+
+def label(image: PlannedBuild | PlannedImage) -> str:
+    """Return what a line calls an image: its skill, and its action where that is called otherwise."""
+    return image.skill if image.skill == image.action else f"{image.skill} {image.action}"
+
+
+def show_builds(display: Display, builds: Sequence[BuildStatus]) -> None:
+    """Show how builds are; say once what has come about: a failure, and every change where nobody watches."""
+    for index, one in enumerate(builds):
+        if one.state == "failed":
+            display.once((index, one.state), f"{label(one.target)} failed:\n{one.failure}\n")
+        elif one.state != "waiting":
+            took = f" in {measured(one.seconds)}" if one.state == "built" else " …" if one.state == "building" else ""
+            _tell(display, (index, one.state), f"{label(one.target)}: {one.state}{took}")
+    display.show([_row(label(one.target), one.state, one.seconds, note=one.step) for one in builds])
+
+
+class Pushes:
+    """Shows how pushes are."""
+
+    def __init__(self, display: Display, images: Iterable[PlannedImage]) -> None:
+        self._display = display
+        self._rows = {image: _row(label(image), "waiting", 0.0) for image in images if image.push}
+        self._started: dict[PlannedImage, float] = {}
+
+    def update(self, image: PlannedImage, pushing: Pushing | None) -> None:
+        """Take how far an image is; None: it is pushed."""
+        took = time.monotonic() - self._started.setdefault(image, time.monotonic())
+        name = label(image)
+        _tell(self._display, image, f"{name}: pushing {image.reference} …")
+        if pushing is None:
+            self._rows[image] = _row(name, "pushed", took)
+            _tell(self._display, (image, "pushed"), f"{name}: pushed in {measured(took)}")
+        else:
+            self._rows[image] = _row(name, "pushing", took, *_parts(pushing), note=pushing.note)
+            if pushing.note:
+                _tell(self._display, (image, pushing.note), f"{name}: {', '.join([*_parts(pushing), pushing.note])}")
+        self._display.show(list(self._rows.values()))
+
+
+def _tell(display: Display, key: object, text: str) -> None:
+    if not (display.is_live or display.is_quiet):
+        display.once(key, text)
+
+
+def _row(name: str, state: str, seconds: float, *parts: str, note: str = "") -> Row:
+    took = f"{measured(seconds) if seconds else '':>8}"
+    is_going = state in ("building", "pushing")
+    return Row(label=name, state=state, figures=(took, *parts), note=note if is_going else "", is_going=is_going)
+
+
+def _parts(pushing: Pushing) -> list[str]:
+    """Return how far a push is, what matters most first."""
+    parts = [f"{pushing.done} of {len(pushing.layers)} layers"] if pushing.layers else ["waiting for docker"]
+    if pushing.all_bytes:
+        parts.append(f"{sizes.spelled(pushing.sent_bytes)} of {sizes.spelled(pushing.all_bytes)}")
+    return parts
