@@ -24,10 +24,10 @@ from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.errors import AlreadyExists, PlaceUnavailable
 from fabric_jobs.executors import Executors, descriptors
 from fabric_jobs.executors.dispositions import unignore
-from fabric_jobs.gateway.doors import Doors
+from fabric_jobs.gateway.doors import GatewayDoors
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.parts import Parts
-from fabric_jobs.gateway.server import Server
+from fabric_jobs.gateway.server import GatewayServer
 from fabric_jobs.settings import Settings
 from fabric_jobs.state_dir import Address
 from fabric_jobs.store import Store, Tx
@@ -110,7 +110,7 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
     unix = _bind_unix(path)
     tcp = _bind_tcp(settings, store)
     keys = store.write(lambda tx: _keys(tx, home, tcp.getsockname()[1])).result()
-    doors = Doors(tcp, path, advertised=settings.advertise)
+    doors = GatewayDoors(tcp, path, advertised=settings.advertise)
     issuing = Issuing(key=bytes.fromhex(keys["key"]), argv_bytes=settings.argv_bytes)
     attempts = places.attempts_dir(settings.state_dir).absolute()
     executors = Executors(attempts, doors)
@@ -128,7 +128,7 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         key=issuing.key,
         registration=await _registration(settings, store),
     )
-    server = Server(parts, [unix, tcp])
+    server = GatewayServer(parts, [unix, tcp])
     server.on_stop = _end_soon
     doors.serve(server, asyncio.get_running_loop())
     engine.start()
@@ -168,7 +168,7 @@ async def _registration(settings: Settings, store: Store) -> Registration | None
     return registration
 
 
-def _leave(state_dir: Path, doors: Doors) -> None:
+def _leave(state_dir: Path, doors: GatewayDoors) -> None:
     """Take back what leads to this owner; in another directory at the same path it would be another owner's."""
     places.forget_address(state_dir)
     Path(doors.socket).unlink(missing_ok=True)
@@ -211,7 +211,7 @@ def _publish(settings: Settings, address: Address, ready: Ready) -> None:
     ready(address)
 
 
-async def _watch_directory(state_dir: Path, home: places.Identity | None, server: Server) -> None:
+async def _watch_directory(state_dir: Path, home: places.Identity | None, server: GatewayServer) -> None:
     """End the owner of a directory that was moved, deleted or replaced: its path leads to another one, or to none."""
     while places.is_at(state_dir, home):
         await asyncio.sleep(LOOK_SECONDS)

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 
 
 class DockerProxy:
     """Listens on a port of this machine, so that the engine looks like one on another machine."""
 
     def __init__(self) -> None:
-        self._engine = urlsplit(Engine().url)
+        self._engine = urlsplit(DockerEngine().url)
         self._port = 0
         self._open: set[socket.socket] = set()
         self._halves: dict[socket.socket, socket.socket] = {}  # those to which nothing comes any more, and from where

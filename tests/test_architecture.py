@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -80,6 +81,8 @@ MAY_IMPORT_EARLY = {
     "documents/composer.py": {"yaml"},
     "documents/yaml_text.py": {"yaml"},
 }
+PROGRAMS = ("runtime/", "executors/local/shim/", "executors/warm/")  # of their own, with words of their own
+SHARED_WORDS = {"Node", "Parameter"}  # of a document and of a plan; of a skill and of a request
 BANNED = re.compile(r"(Manager|Helper|Util|Utils|Service|Context|Data|Info)$")
 BROAD_EXCEPTS = {
     "docker/engine.py": 1,
@@ -170,6 +173,12 @@ def test_modules_have_no_cycles() -> None:
 
     for name in graph:
         visit(name, ())
+
+
+def test_the_name_of_a_class_means_one_thing() -> None:
+    files = [path for path in FILES if not _name(path).startswith(PROGRAMS)]
+    classes = Counter(node.name for path in files for node in ast.walk(_tree(path)) if isinstance(node, ast.ClassDef))
+    assert {name for name, count in classes.items() if count > 1} <= SHARED_WORDS
 
 
 def test_sizes() -> None:

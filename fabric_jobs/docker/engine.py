@@ -72,7 +72,7 @@ class Stream:
             self._socket.shutdown(socket.SHUT_RDWR)
 
 
-class Engine:
+class DockerEngine:
     """One Docker Engine. Every method raises ExecutorUnavailable when it does not answer."""
 
     def __init__(self, url: str = "") -> None:

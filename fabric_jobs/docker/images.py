@@ -12,7 +12,7 @@ from typing import Any
 
 from fabric_jobs.docker.client import TIMEOUT
 from fabric_jobs.docker.credentials import header_of
-from fabric_jobs.docker.engine import Engine, Stream
+from fabric_jobs.docker.engine import DockerEngine, Stream
 from fabric_jobs.docker.failures import Gone, Refused, translated, words
 from fabric_jobs.errors import ExecutorUnavailable, FabricJobsError
 
@@ -55,7 +55,7 @@ def familiar(name: str) -> str:
     return name
 
 
-def look(engine: Engine, reference: str) -> Image:
+def look(engine: DockerEngine, reference: str) -> Image:
     """Look at an image; raise Gone, Refused when that is no name of an image."""
     with translated():
         found = engine.api.inspect_image(reference)
@@ -74,7 +74,7 @@ def look(engine: Engine, reference: str) -> Image:
     )
 
 
-def find(engine: Engine, names: Sequence[str]) -> dict[str, Image]:
+def find(engine: DockerEngine, names: Sequence[str]) -> dict[str, Image]:
     """Return the images that the engine has of these names; what it has not is left out."""
     found = {}
     for name in dict.fromkeys(names):
@@ -83,33 +83,33 @@ def find(engine: Engine, names: Sequence[str]) -> dict[str, Image]:
     return found
 
 
-def digests(engine: Engine, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def digests(engine: DockerEngine, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return for every `repository:tag` that the engine has the digests under which its repository has it."""
     return {name: image.digests_in(name.rpartition(":")[0]) for name, image in find(engine, names).items()}
 
 
-def tag(engine: Engine, reference: str, name: str) -> None:
+def tag(engine: DockerEngine, reference: str, name: str) -> None:
     """Give an image one more name, `repository:tag`; raise Gone."""
     repository, given = _name_and_tag(name)
     with translated():
         engine.api.tag(reference, repository, given, force=True)
 
 
-def remove(engine: Engine, names: Sequence[str]) -> None:
+def remove(engine: DockerEngine, names: Sequence[str]) -> None:
     """Take names from images, and delete what has none left; what is in use, or not there, stays as it is."""
     for name in names:
         with suppress(Gone, Refused), translated():
             engine.api.remove_image(name)
 
 
-def pull(engine: Engine, reference: str) -> Iterator[str]:
+def pull(engine: DockerEngine, reference: str) -> Iterator[str]:
     """Fetch an image; yield what is being done, nothing when time goes by. Raises Refused with the words of the registry."""
     name, given = _name_and_tag(reference)
     for told in _transfer(engine, reference, "/images/create", fromImage=name, tag=given):
         yield " ".join(filter(None, (told.get("status"), told.get("progress"))))
 
 
-def push(engine: Engine, reference: str) -> Iterator[Told]:
+def push(engine: DockerEngine, reference: str) -> Iterator[Told]:
     """Push `repository:tag`; yield what the engine tells of it. Raises Refused with the words of the registry.
 
     Whoever closes this, ends the push.
@@ -118,7 +118,7 @@ def push(engine: Engine, reference: str) -> Iterator[Told]:
     return _transfer(engine, reference, f"/images/{name}/push", tag=given)
 
 
-def _transfer(engine: Engine, reference: str, path: str, **parameters: str) -> Iterator[Told]:
+def _transfer(engine: DockerEngine, reference: str, path: str, **parameters: str) -> Iterator[Told]:
     from docker import errors
 
     api = engine.api

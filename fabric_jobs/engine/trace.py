@@ -24,7 +24,7 @@ Offsets = set[int]
 
 
 @dataclass
-class Stop:
+class Stretch:
     """The records of one channel that belong to a trace."""
 
     channel: Channel
@@ -42,11 +42,11 @@ class Tracer:
         self.channels = {channel.channel_id: channel for channel in found}
         self._tasks: dict[int, Task | None] = {}
 
-    def back(self, *records: tuple[int, int]) -> list[Stop]:
+    def back(self, *records: tuple[int, int]) -> list[Stretch]:
         """Return where records came from, the nearest first; they themselves are the first stops."""
         return self._walk(records, self._parents)
 
-    def forward(self, *records: tuple[int, int]) -> list[Stop]:
+    def forward(self, *records: tuple[int, int]) -> list[Stretch]:
         """Return what records caused, the nearest first; they themselves are the first stops."""
         return self._walk(records, self._children)
 
@@ -69,7 +69,7 @@ class Tracer:
         found = [item for item in self.channels.values() if self._plan.wires[item.wire].source == SOURCE]
         return [(channel.channel_id, offset) for channel in found for offset in range(channel.next_offset)]
 
-    def describe(self, stop: Stop, payload: Segment | None) -> dict[str, Any]:
+    def describe(self, stop: Stretch, payload: Segment | None) -> dict[str, Any]:
         """Return a stop as the API shows it."""
         runs = list(islice(_runs(stop.offsets), RANGES_SHOWN + 1))
         shown: dict[str, Any] = {
@@ -85,23 +85,23 @@ class Tracer:
             shown["payload"] = payload.bytes
         return shown
 
-    def _walk(self, records: tuple[tuple[int, int], ...], step: Any) -> list[Stop]:
+    def _walk(self, records: tuple[tuple[int, int], ...], step: Any) -> list[Stretch]:
         """Follow a step until nothing new is found: in a cycle a channel is come to several times."""
         for channel_id, offset in records:
             if channel_id not in self.channels or not 0 <= offset < self.channels[channel_id].next_offset:
                 raise NotFound(f"there is no record {offset:,} in channel {channel_id}.")
-        stops: dict[int, Stop] = {}
+        stops: dict[int, Stretch] = {}
         pending: list[tuple[int, Offsets]] = [(channel_id, {offset}) for channel_id, offset in records]
         while pending:
             key, offsets = pending.pop(0)
-            stop = stops.setdefault(key, Stop(self.channels[key], set()))
+            stop = stops.setdefault(key, Stretch(self.channels[key], set()))
             new = offsets - stop.offsets
             if new:
                 stop.offsets |= new
                 pending += step(stop, new).items()
         return list(stops.values())
 
-    def _parents(self, stop: Stop, offsets: Offsets) -> dict[int, Offsets]:
+    def _parents(self, stop: Stretch, offsets: Offsets) -> dict[int, Offsets]:
         source = self._plan.wires[stop.channel.wire].source
         if source.endswith(JOIN):
             return {channel.channel_id: set(range(channel.next_offset)) for channel in self._into(source)}
@@ -131,7 +131,7 @@ class Tracer:
         elif task is not None and task.channel_id is not None and task.record_offset is not None:
             yield task.channel_id, task.record_offset
 
-    def _children(self, stop: Stop, offsets: Offsets) -> dict[int, Offsets]:
+    def _children(self, stop: Stretch, offsets: Offsets) -> dict[int, Offsets]:
         target = stop.channel.node
         if not target:
             return {}

@@ -25,7 +25,7 @@ ELSEWHERE = "the libraries that it names are in the image only"
 SCUTTLE_IN_TEXT = r"^((?:exec\s+)?)(?:\S*/)?scuttle\s+"
 
 
-class Note(NamedTuple):
+class Remark(NamedTuple):
     """Something that is not carried out where no image is built."""
 
     line: int
@@ -66,7 +66,7 @@ class Dockerfile(NamedTuple):
     shell: tuple[str, ...] = SHELL
     working_directory: str = ""
     copied: tuple[Copied, ...] = ()
-    notes: tuple[Note, ...] = ()
+    notes: tuple[Remark, ...] = ()
 
     def program(self, directory: Path) -> tuple[str, ...]:
         """Return the program with image paths replaced by those of `directory`; empty when the file names none."""
@@ -144,7 +144,7 @@ def read(text: str) -> Dockerfile:
             stages[name] = found
             image, name = _stage(instruction, arguments, len(stages) - 1)
             noted = dockerfile_run.base_note(image)
-            notes = (Note(line=instruction.line, text=noted),) if noted else ()
+            notes = (Remark(line=instruction.line, text=noted),) if noted else ()
             found = stages[image.lower()] if image.lower() in stages else Dockerfile(notes=notes)
         elif instruction.keyword == "ARG" and not stages:
             arguments |= _argument(instruction, arguments, {})
@@ -178,16 +178,16 @@ def _with_files(found: Dockerfile, instruction: Instruction, stages: dict[str, D
     target = normpath(join("/", found.working_directory, last))
     into = last.endswith(("/", ".")) or len(sources) > 1
     copied: list[Copied] = []
-    notes: list[Note] = []
+    notes: list[Remark] = []
     for source in sources:
         if "from" in flags:
             inherited = _from_stage(stages.get(flags["from"].lower(), Dockerfile()), source, target)
             copied += inherited
             if not inherited and basename(source) != SCUTTLE:
                 text = f"'{source}', which is copied from '{flags['from']}', is not made on this machine"
-                notes.append(Note(line=instruction.line, text=text))
+                notes.append(Remark(line=instruction.line, text=text))
         elif "://" in source or source.startswith("git@"):
-            notes.append(Note(line=instruction.line, text=f"'{source}' is not fetched on this machine"))
+            notes.append(Remark(line=instruction.line, text=f"'{source}' is not fetched on this machine"))
         else:
             path = normpath(source.lstrip("/") or ".")
             copied.append(Copied(source="" if path == "." else path, target=target, into=into))
@@ -221,7 +221,7 @@ def _env(found: Dockerfile, instruction: Instruction) -> Dockerfile:
     else:
         pairs = {first: expand(rest.strip(), known)} if first else {}
     loader = (name for name in pairs if name.startswith(LOADER))
-    notes = (Note(line=instruction.line, text=f"'{name}' is not set on this machine: {ELSEWHERE}") for name in loader)
+    notes = (Remark(line=instruction.line, text=f"'{name}' is not set on this machine: {ELSEWHERE}") for name in loader)
     return found._replace(environment={**found.environment, **pairs}, notes=(*found.notes, *notes))
 
 
@@ -254,7 +254,7 @@ def _run(found: Dockerfile, instruction: Instruction) -> Dockerfile:
     text = flags_and_rest(instruction.rest)[1]
     words = listed(text)
     noted = dockerfile_run.run_notes(" ".join(words) if words else text)
-    return found._replace(notes=(*found.notes, *(Note(line=instruction.line, text=each) for each in noted)))
+    return found._replace(notes=(*found.notes, *(Remark(line=instruction.line, text=each) for each in noted)))
 
 
 # What is not here, such as USER, EXPOSE, VOLUME and LABEL, says nothing about a program that runs as its user's process.

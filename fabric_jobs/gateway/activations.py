@@ -23,7 +23,7 @@ from fabric_jobs.records import Activation, Channel, Event
 from fabric_jobs.routing import SOURCE, Plan
 from fabric_jobs.states import ActivationState
 from fabric_jobs.store import activations, channels, dead_letters, events, tasks
-from fabric_jobs.store.activations import Filter
+from fabric_jobs.store.activations import RunFilter
 
 CHUNK_BYTES = 1 << 20
 PAGE_RECORDS = 10_000
@@ -54,7 +54,7 @@ async def list_activations(call: Call) -> Response:
     Those that wait for their turn have `waitsBehind`.
     """
     said = wanted_of(call, WHERE, WANTED)
-    wanted = Filter(
+    wanted = RunFilter(
         project_id=call.project,
         state=said["status"].upper() if said["status"] else None,
         agent=said["agentName"],
@@ -80,7 +80,9 @@ async def show_activation(call: Call) -> Response:
         return Json(report(parts, activation))
     record = record_of(parts, activation)
     if call.of(VERBOSE):
-        wanted = Filter(project_id=activation.project_id, activation_id=activation.activation_id, limit=VERBOSE_TASKS)
+        wanted = RunFilter(
+            project_id=activation.project_id, activation_id=activation.activation_id, limit=VERBOSE_TASKS
+        )
         record["progress"] = progress(parts, activation)
         record["tasks"] = [task_json(task, activation) for task in tasks.listed(parts.store.read, wanted)]
     return Json(record)

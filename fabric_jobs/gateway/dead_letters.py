@@ -17,7 +17,7 @@ from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import ACTIVATION_ID, SKILL_NAME, SKIP, P, maybe, text, whole
 from fabric_jobs.records import DeadLetter
 from fabric_jobs.store import dead_letters
-from fabric_jobs.store.dead_letters import Filter
+from fabric_jobs.store.dead_letters import LetterFilter
 
 TOGETHER = 10_000  # dead letters in one request
 
@@ -29,7 +29,7 @@ LIMIT = whole("limit", "At most so many.", 100, low=1, high=TOGETHER)
 
 async def list_dead_letters(call: Call) -> Response:
     """List dead letters, the oldest first; `count` is how many there are."""
-    wanted = Filter(
+    wanted = LetterFilter(
         project_id=call.project,
         activation_id=call.of(ACTIVATION_ID) or None,
         skill_name=call.of(SKILL_NAME) or None,

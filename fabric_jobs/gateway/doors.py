@@ -9,14 +9,14 @@ import threading
 from pathlib import Path
 
 from fabric_jobs.errors import PlaceUnavailable
-from fabric_jobs.gateway.server import Server
+from fabric_jobs.gateway.server import GatewayServer
 
 ANYWHERE = ("0.0.0.0", "::")
 SHARED_SOCKET = "gateway"
 OPEN_SECONDS = 30.0
 
 
-class Doors:
+class GatewayDoors:
     """See `fabric_jobs.executors.base.Doors`; may be called from any thread but that of the loop."""
 
     def __init__(self, tcp: socket.socket, unix: Path, *, advertised: str = "") -> None:
@@ -27,7 +27,7 @@ class Doors:
         self._opened: dict[str, str] = {}
         self._shared: Path | None = None
         self._opening = threading.Lock()
-        self._server: Server | None = None
+        self._server: GatewayServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -35,7 +35,7 @@ class Doors:
         """Return http://HOST:PORT, by which programs of this machine reach the gateway."""
         return _url(self._host, self._port)
 
-    def serve(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+    def serve(self, server: GatewayServer, loop: asyncio.AbstractEventLoop) -> None:
         """Let `server`, which runs in `loop`, answer on what is opened from now on."""
         self._server, self._loop = server, loop
 

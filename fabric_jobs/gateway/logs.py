@@ -24,7 +24,7 @@ from fabric_jobs.gateway.parameters import WAIT, P, choice, flag, number, text, 
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.records import Task
 from fabric_jobs.store import tasks
-from fabric_jobs.store.activations import Filter
+from fabric_jobs.store.activations import RunFilter
 
 LOG_BYTES = 1 << 20  # at most this much of a log in one answer
 
@@ -149,7 +149,7 @@ async def _within(looking: _Looking, cursor: str, seconds: float) -> News:
 async def show_skill_logs(call: Call) -> Response:
     """Show the log of the newest task of an action."""
     parts, name, action = call.parts, call.path_params["name"], call.path_params["action"]
-    found = tasks.listed(parts.store.read, Filter(project_id=call.project, skill=name, action=action, limit=1))
+    found = tasks.listed(parts.store.read, RunFilter(project_id=call.project, skill=name, action=action, limit=1))
     if not found:
         raise NotFound(
             f"no task of skill '{name}', action '{action}' has run.",

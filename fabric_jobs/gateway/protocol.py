@@ -25,7 +25,7 @@ CHUNK_OVERHEAD = 8  # a chunk of one byte is six; what is more than this is no b
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ConnectionLimits:
     """What one connection may do."""
 
     connections: int  # over TCP; the Unix socket is for this user's own jobs and commands, and never refused
@@ -35,7 +35,7 @@ class Limits:
     read_seconds: float
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
+    def of(cls, settings: Settings) -> ConnectionLimits:
         """Return those of the settings."""
         return cls(
             connections=settings.connections,
@@ -49,7 +49,7 @@ class Limits:
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, with an end to its patience."""
 
-    limits: Limits
+    limits: ConnectionLimits
     traffic: Traffic
     is_door = False  # see `Peer`
 
@@ -192,7 +192,7 @@ class _HeadTooLarge(Exception):
     """Raised in a callback of the parser, which wraps it."""
 
 
-def guarded(limits: Limits, traffic: Traffic) -> type[GuardedProtocol]:
+def guarded(limits: ConnectionLimits, traffic: Traffic) -> type[GuardedProtocol]:
     """Return the protocol with its limits: uvicorn makes one for each connection, and hands nothing on to it."""
     return type("Connection", (GuardedProtocol,), {"limits": limits, "traffic": traffic})
 

@@ -16,7 +16,7 @@ from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.executors.dispositions import is_ignored
 from fabric_jobs.gateway.app import make_app
 from fabric_jobs.gateway.parts import Parts
-from fabric_jobs.gateway.protocol import GuardedProtocol, Limits, guard, guarded
+from fabric_jobs.gateway.protocol import ConnectionLimits, GuardedProtocol, guard, guarded
 from fabric_jobs.store import activations, tasks
 from fabric_jobs.upkeep import Criteria
 
@@ -29,7 +29,7 @@ RETAIN_SECONDS = 3600.0  # between two looks at what is too old or too much
 GRACE_SECONDS = 2  # for the requests that are under way when a signal comes
 
 
-class Server:
+class GatewayServer:
     """Serves the parts of an owner until a signal comes or, with `until_idle`, nothing is left to do."""
 
     def __init__(self, parts: Parts, sockets: list[socket.socket]) -> None:
@@ -46,7 +46,7 @@ class Server:
             self._answer,
             interface="asgi3",
             loop="asyncio",
-            http=guarded(Limits.of(parts.settings), parts.traffic),
+            http=guarded(ConnectionLimits.of(parts.settings), parts.traffic),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -17,7 +17,7 @@ from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import ACTIVATION_ID, LIMIT, SKILL_NAME, SKIP, P, text
 from fabric_jobs.records import Attempt
 from fabric_jobs.store import activations, tasks
-from fabric_jobs.store.activations import Filter
+from fabric_jobs.store.activations import RunFilter
 
 STATE = text("state", "Only in this state, in any case.")
 AGENT_NAME = text("agentName", "Only of activations of this agent.")
@@ -33,7 +33,7 @@ async def list_tasks(call: Call) -> Response:
     """
     said = wanted_of(call, WHERE, WANTED)
     parts, sql = call.parts, call.parts.store.read
-    wanted = Filter(
+    wanted = RunFilter(
         project_id=call.project,
         state=said["state"].upper() if said["state"] else None,
         agent=said["agentName"],

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from fabric_jobs.engine.trace import Stop, Tracer
+from fabric_jobs.engine.trace import Stretch, Tracer
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.lookup import find_activation
 from fabric_jobs.gateway.operation import Call, Operation
@@ -51,7 +51,7 @@ def _trace(
     return [_shown(tracer.describe(stop, _payload(parts, stop))) for stop in walk(*records)]
 
 
-def _payload(parts: Parts, stop: Stop) -> Segment | None:
+def _payload(parts: Parts, stop: Stretch) -> Segment | None:
     """Return the record of a stop when it is one, and is still kept: consumed records are deleted."""
     if len(stop.offsets) != 1:
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fabric_jobs.docker import images
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.errors import PlaceUnavailable
 
@@ -62,7 +62,7 @@ class Pushing:
 Watch = Callable[[Pushing], None]
 
 
-def push(engine: Engine, reference: str, watch: Watch) -> str:
+def push(engine: DockerEngine, reference: str, watch: Watch) -> str:
     """Push `repository:tag`, and return the digest by which the registry knows it. Pushing twice is harmless.
 
     `watch` is called with every message, and every second. Raise PlaceUnavailable.

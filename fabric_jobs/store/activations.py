@@ -106,7 +106,7 @@ def is_pending(sql: Sql, activation_id: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filter:
+class RunFilter:
     """Which activations or tasks to list; None takes all."""
 
     project_id: str
@@ -125,7 +125,7 @@ class Filter:
     skip: int = 0
 
 
-def listed(sql: Sql, wanted: Filter) -> list[Activation]:
+def listed(sql: Sql, wanted: RunFilter) -> list[Activation]:
     """Return the newest activations first, or the oldest."""
     rows = sql.all(
         "activations_oldest" if wanted.oldest_first else "activations",

@@ -75,7 +75,7 @@ def payload(sql: Sql, dead_letter_id: int) -> bytes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filter:
+class LetterFilter:
     """Which dead letters to list; None takes all."""
 
     project_id: str
@@ -87,13 +87,13 @@ class Filter:
     skip: int = 0
 
 
-def listed(sql: Sql, wanted: Filter) -> list[DeadLetter]:
+def listed(sql: Sql, wanted: LetterFilter) -> list[DeadLetter]:
     """Return the oldest dead letters first."""
     query = "dead_letters" if wanted.activation_id is None else "dead_letters_of_activation"
     return [DeadLetter.from_row(row) for row in sql.all(query, **vars(wanted))]
 
 
-def count(sql: Sql, wanted: Filter) -> int:
+def count(sql: Sql, wanted: LetterFilter) -> int:
     """Return how many dead letters meet a filter, whatever its limit."""
     values = {key: value for key, value in vars(wanted).items() if key not in ("limit", "skip")}
     query = "dead_letters_count" if wanted.activation_id is None else "dead_letters_of_activation_count"

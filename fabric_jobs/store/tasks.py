@@ -9,7 +9,7 @@ from fabric_jobs.clock import steady
 from fabric_jobs.records import Attempt, Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store import events
-from fabric_jobs.store.activations import Filter
+from fabric_jobs.store.activations import RunFilter
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
@@ -50,7 +50,7 @@ def by_name(sql: Sql, project_id: str, name: str) -> Task | None:
     return None if row is None else Task.from_row(row)
 
 
-def listed(sql: Sql, wanted: Filter) -> list[Task]:
+def listed(sql: Sql, wanted: RunFilter) -> list[Task]:
     """Return the newest tasks first, or the oldest."""
     newest, oldest = (
         ("tasks", "tasks_oldest")

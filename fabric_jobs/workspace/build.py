@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fabric_jobs.definitions import Action
 from fabric_jobs.docker import images as engine_images
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import InvalidDefinition, InvalidInput, PlaceUnavailable, Problem
 from fabric_jobs.images import docker_command
@@ -133,7 +133,7 @@ def carry_out(
     """
     rows = tuple(BuildStatus(target) for target in targets)
     docker_command.commands()  # raises what helps when there is none at all
-    engine = Engine()
+    engine = DockerEngine()
     there = engine_images.find(engine, [name for target in targets for name in target.build.names])
     for row in rows:
         image = there.get(row.target.reference)
@@ -160,7 +160,9 @@ def _check_without_buildkit(targets: Iterable[PlannedBuild]) -> None:
             )
 
 
-def _build(engine: Engine, groups: dict[str, list[BuildStatus]], builder: Builder, watch: Callable[[], None]) -> None:
+def _build(
+    engine: DockerEngine, groups: dict[str, list[BuildStatus]], builder: Builder, watch: Callable[[], None]
+) -> None:
     builds = [group[0].target.build for group in groups.values()]
     at_once = min(cpu_count(), AT_ONCE)
     has_failed = False
@@ -175,7 +177,7 @@ def _build(engine: Engine, groups: dict[str, list[BuildStatus]], builder: Builde
         engine.ping()  # raises what helps when it is the engine that went away
 
 
-def _update(engine: Engine, row: BuildStatus, running: Running) -> None:
+def _update(engine: DockerEngine, row: BuildStatus, running: Running) -> None:
     row.seconds, row.step = running.seconds, running.output.step
     if running.code is None:
         row.state = BUILDING
@@ -240,7 +242,7 @@ def _is_unchanged(target: PlannedBuild, image: Image) -> bool:
     return target.build.use_cache and image.labels.get(LABEL_INPUTS) == target.build.labels[LABEL_INPUTS]
 
 
-def _point_names(engine: Engine, target: PlannedBuild, image: Image) -> None:
+def _point_names(engine: DockerEngine, target: PlannedBuild, image: Image) -> None:
     """Let all names of an image that is there mean it: another content may have had them meanwhile."""
     for name in target.build.names:
         if not image.is_called(name):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fabric_jobs.definitions import Action
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.images import find
 from fabric_jobs.errors import InvalidDefinition, NotFound, Problem
 from fabric_jobs.images import names
@@ -32,7 +32,7 @@ def images_of(found: SkillFile) -> dict[str, str]:
     }
     wanted = {name: reference_of(found, action, registry) for name, action in actions.items()}
     latest = {name: other_name_of(found, action, registry) for name, action in actions.items()}
-    there = find(Engine(), [*wanted.values(), *latest.values()])
+    there = find(DockerEngine(), [*wanted.values(), *latest.values()])
     for name, reference in wanted.items():
         if reference not in there:
             raise _not_built(found, name, has_changed=latest[name] in there)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.executors.docker.reach import Reach
 from tests.acceptance.live import Live, Ran, Started
 from tests.docker_place import BASE_IMAGE, SCUTTLE_IMAGE, docker
@@ -57,7 +57,7 @@ class DockerLive(Live):
 
     def containers(self, *, all: bool = True) -> list[str]:
         """Return the names of the containers of this workspace's owner."""
-        owner = Reach(Engine(), self.state / "attempts", None).owner
+        owner = Reach(DockerEngine(), self.state / "attempts", None).owner
         some = ["--all"] if all else []
         return docker(
             "ps", *some, "--format", "{{.Names}}", "--filter", f"label=fabric-jobs.owner={owner}"

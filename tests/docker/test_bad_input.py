@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from tests.acceptance.live import Live, Ran, until
 from tests.docker.live import DockerLive
 from tests.docker_place import docker, needs_docker
@@ -85,7 +85,7 @@ def test_an_image_that_was_deleted_meanwhile_fails_in_words(live: DockerLive, na
 
 def test_a_run_goes_on_when_the_engine_is_back(live: DockerLive, name: str, tmp_path: Path) -> None:
     """The way to the engine is a link, which new connections do not find for a while."""
-    link, real = tmp_path / "docker.sock", Path(Engine().url.removeprefix("unix://"))
+    link, real = tmp_path / "docker.sock", Path(DockerEngine().url.removeprefix("unix://"))
     link.symlink_to(real)
     live.environment["DOCKER_HOST"] = f"unix://{link}"
     gate = live.gate("gate")

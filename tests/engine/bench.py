@@ -15,7 +15,7 @@ from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import SOURCE
 from fabric_jobs.settings import Settings
 from fabric_jobs.store import Effects, Store, activations, channels, commits, tasks
-from fabric_jobs.store.activations import Filter
+from fabric_jobs.store.activations import RunFilter
 from fabric_jobs.store.commits import Commit
 from fabric_jobs.store.sent import Sent
 from tests.executors.fake import FakeExecutor
@@ -112,7 +112,7 @@ class Bench:
 
     def story(self) -> str:
         """Return what is stored, for the message of a test that waited in vain."""
-        found = [str(item) for item in activations.listed(self.store.read, Filter(project_id=PROJECT, limit=9))]
+        found = [str(item) for item in activations.listed(self.store.read, RunFilter(project_id=PROJECT, limit=9))]
         return "\n".join([*found, *map(str, self.tasks())])
 
     # What a caller does
@@ -165,7 +165,7 @@ class Bench:
     # What is stored
 
     def tasks(self, node: str | None = None) -> list[Task]:
-        found = tasks.listed(self.store.read, Filter(project_id=PROJECT, limit=1000))
+        found = tasks.listed(self.store.read, RunFilter(project_id=PROJECT, limit=1000))
         return [task for task in reversed(found) if node in (None, task.node)]
 
     def task(self, task: Task) -> Task:

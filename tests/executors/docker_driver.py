@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.executors.base import STREAMS, AttemptExit, AttemptSpec, Doors, ProcessSpec
 from fabric_jobs.executors.docker import DockerExecutor
 from tests.docker_place import BASE_IMAGE, docker
@@ -87,7 +87,7 @@ class DockerDriver(Driver):
         return stdout, stderr
 
     def unreachable(self) -> None:
-        self._monkeypatch.setattr(Engine, "ping", Engine(url="tcp://127.0.0.1:1").ping)
+        self._monkeypatch.setattr(DockerEngine, "ping", DockerEngine(url="tcp://127.0.0.1:1").ping)
 
     def container(self, running: Running) -> str:
         """Return the name of the container of an attempt."""

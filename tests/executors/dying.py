@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.base import AttemptSpec
 from fabric_jobs.executors.docker import DockerExecutor, copying, steps
@@ -35,12 +35,12 @@ def _after(owner: Any, name: str) -> None:
 
 
 def _while_it_starts() -> None:
-    def start(_: Engine, container: str) -> None:
+    def start(_: DockerEngine, container: str) -> None:
         # The engine has the request, and nobody waits for its answer.
         subprocess.Popen(["docker", "start", container], stdout=subprocess.DEVNULL, start_new_session=True)
         die()
 
-    setattr(Engine, "start", start)  # noqa: B010 - mypy would not have it otherwise
+    setattr(DockerEngine, "start", start)  # noqa: B010 - mypy would not have it otherwise
 
 
 def _while_it_is_copied() -> None:
@@ -54,16 +54,16 @@ def _while_it_is_copied() -> None:
 
 # Where a process can die, in the order of an attempt's life.
 STEPS: dict[str, Callable[[], None]] = {
-    "before it is made": lambda: _before(Engine, "create"),
-    "after it is made": lambda: _after(Engine, "create"),
-    "before it listens": lambda: _before(Engine, "attach"),
-    "before it starts": lambda: _before(Engine, "start"),
+    "before it is made": lambda: _before(DockerEngine, "create"),
+    "after it is made": lambda: _after(DockerEngine, "create"),
+    "before it listens": lambda: _before(DockerEngine, "attach"),
+    "before it starts": lambda: _before(DockerEngine, "start"),
     "while it starts": _while_it_starts,
-    "after it starts": lambda: _after(Engine, "start"),
+    "after it starts": lambda: _after(DockerEngine, "start"),
     "while it is copied": _while_it_is_copied,
-    "after it is copied": lambda: _before(Engine, "wait"),
+    "after it is copied": lambda: _before(DockerEngine, "wait"),
     "before the end is written": lambda: _before(Steps, "_end"),
-    "before it is deleted": lambda: _before(Engine, "remove"),
+    "before it is deleted": lambda: _before(DockerEngine, "remove"),
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.base import NOT_STARTED, STOPPED, AttemptExit, Inside
 from fabric_jobs.executors.docker.reach import NETWORK, OPTIONS
@@ -28,7 +28,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerProxy]:
     """The way to an engine that sees the directories of this machine, as all engines do that are not far away."""
     made = DockerProxy()
     monkeypatch.setenv("DOCKER_HOST", made.url)
-    monkeypatch.setattr(Engine, "shares_files", True)
+    monkeypatch.setattr(DockerEngine, "shares_files", True)
     yield made
     made.close()
 
@@ -158,7 +158,7 @@ class Far:
 @pytest.fixture
 def listening() -> Iterator[socket.socket]:
     """A gateway that containers reach, as far as anybody looks who only wants to know whether it is there."""
-    with socket.create_server((Engine().network(NETWORK, OPTIONS), 0)) as made:
+    with socket.create_server((DockerEngine().network(NETWORK, OPTIONS), 0)) as made:
         answering = threading.Thread(target=_answer, args=(made,), daemon=True)
         answering.start()
         yield made

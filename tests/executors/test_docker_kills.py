@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.executors.base import AttemptExit, AttemptSpec
 from fabric_jobs.executors.docker import DockerExecutor
 from tests.acceptance.live import until
@@ -95,15 +95,15 @@ def test_a_start_that_was_asked_for_by_the_dead_is_seen(
 ) -> None:
     """The engine starts it between our look and our listening, and it prints meanwhile."""
     await_death(start_and_die(driver.root, spec, "before it starts"))
-    attach, place = Engine.attach, driver.place("attempt-1")
+    attach, place = DockerEngine.attach, driver.place("attempt-1")
 
-    def late(engine: Engine, name: str) -> object:
+    def late(engine: DockerEngine, name: str) -> object:
         if not (place / "starts").exists():
             engine.start(name)
             os.close(os.open(place / "orders", os.O_WRONLY))  # it has printed
         return attach(engine, name)
 
-    monkeypatch.setattr(Engine, "attach", late)
+    monkeypatch.setattr(DockerEngine, "attach", late)
     ends_as_if_nothing_were(driver, spec)
 
 

@@ -7,7 +7,7 @@ import pytest
 from fabric_jobs.records import Event, Task
 from fabric_jobs.states import ACTIVATION_MOVES, FINAL_TASK_STATES, TASK_MOVES, ActivationState, TaskState
 from fabric_jobs.store import Store, activations, events, tasks
-from fabric_jobs.store.activations import Filter
+from fabric_jobs.store.activations import RunFilter
 from fabric_jobs.store.tasks import Again, Ending
 from fabric_jobs.store.totals import by_node
 from tests.factories import PROJECT, add_activation, add_task, found, started
@@ -189,12 +189,12 @@ def test_lists_are_filtered_and_paged(store: Store) -> None:
     started(store, found(store, 1))
 
     def names(**wanted: object) -> list[str]:
-        return [task.name for task in tasks.listed(store.read, Filter(project_id=PROJECT, **wanted))]  # type: ignore[arg-type]
+        return [task.name for task in tasks.listed(store.read, RunFilter(project_id=PROJECT, **wanted))]  # type: ignore[arg-type]
 
     def ids(**wanted: object) -> list[str]:
         return sorted(
             item.activation_id
-            for item in activations.listed(store.read, Filter(project_id=PROJECT, **wanted))  # type: ignore[arg-type]
+            for item in activations.listed(store.read, RunFilter(project_id=PROJECT, **wanted))  # type: ignore[arg-type]
         )
 
     assert names() == ["c", "t2", "t1", "t0"]

@@ -99,7 +99,7 @@ def test_an_activation_that_is_being_deleted_is_seen_by_nobody(store: Store, mon
     steps = 0
     while not store.write(lambda tx: retention.delete_some(tx, hidden)).result():
         steps += 1
-        listed = activations.listed(store.read, activations.Filter(project_id=PROJECT))
+        listed = activations.listed(store.read, activations.RunFilter(project_id=PROJECT))
         assert [item.activation_id for item in listed] == ["a2"]
         assert retention.hidden(store.read, 10) == ["a1"]  # who comes later goes on
     assert steps > 3  # a transaction has an end

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.docker import images
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone
 from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
@@ -23,7 +23,7 @@ AWAY = ExecutorUnavailable("dial tcp: connection refused.")
 IMAGE = Image(entrypoint=(), command=(), environment={}, user="", stop_signal="SIGTERM")
 
 
-class PullingEngine(Engine):
+class PullingEngine(DockerEngine):
     """An engine without the image, whose registry does not answer at first."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, failures: int, answers: bool = True) -> None:
@@ -38,12 +38,12 @@ class PullingEngine(Engine):
         if not self._answers:
             raise ExecutorUnavailable("the engine is away.")
 
-    def _look(self, _: Engine, reference: str) -> Image:
+    def _look(self, _: DockerEngine, reference: str) -> Image:
         if self.pulls <= self._failures:
             raise Gone(reference)
         return IMAGE
 
-    def _pull(self, _: Engine, reference: str) -> Iterator[str]:
+    def _pull(self, _: DockerEngine, reference: str) -> Iterator[str]:
         self.pulls += 1
         if self.pulls <= self._failures:
             raise AWAY
@@ -72,7 +72,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "PULL_PAUSES", (0.0,) * len(PULL_PAUSES))
 
 
-def made(engine: Engine, directory: Path, is_unwanted: Callable[[], bool] = lambda: False) -> None:
+def made(engine: DockerEngine, directory: Path, is_unwanted: Callable[[], bool] = lambda: False) -> None:
     """Make a container; with an image that has no program it comes no further than to the image."""
     write_spec(directory, AttemptSpec(name="one", processes=(ProcessSpec(directory=None, image="there/x:1"),)))
     make("one", directory, engine, FoundReach(engine, directory, None), is_unwanted)

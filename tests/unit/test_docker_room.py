@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone
 from fabric_jobs.docker.images import familiar, find, look, tag
 from fabric_jobs.errors import ExecutorUnavailable
@@ -20,12 +20,12 @@ from tests.engine_stub import EngineStub
 
 WITHOUT_RIGHTS = """
 import os, sys
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 import docker.api.client, docker.errors, urllib3
 if os.geteuid() == 0:
     os.setuid(65534)  # root has every right
 try:
-    Engine(sys.argv[1]).ping()
+    DockerEngine(sys.argv[1]).ping()
 except Exception as error:
     print(error)
 """
@@ -40,7 +40,7 @@ def stub(tmp_path: Path) -> Iterator[EngineStub]:
 def test_a_missing_image_is_left_out_and_the_names_are_those_that_were_asked_for(stub: EngineStub) -> None:
     said = {"Id": "sha256:1", "RepoTags": ["team/x:1"], "Config": {"Labels": {"a": "b"}}}
     stub.images["docker.io/team/x:1"] = {**said, "RepoDigests": ["team/x@sha256:2", "other/x@sha256:3"]}
-    engine = Engine(stub.url)
+    engine = DockerEngine(stub.url)
     found = find(engine, ["docker.io/team/x:1", "y:1", "docker.io/team/x:1"])
     engine.close()
     assert list(found) == ["docker.io/team/x:1"]
@@ -52,7 +52,7 @@ def test_a_missing_image_is_left_out_and_the_names_are_those_that_were_asked_for
 
 
 def test_an_image_that_is_not_there_cannot_be_named(stub: EngineStub) -> None:
-    engine = Engine(stub.url)
+    engine = DockerEngine(stub.url)
     for ask in (lambda: look(engine, "x:1"), lambda: tag(engine, "x:1", "y:1")):
         with pytest.raises(Gone, match="No such image"):
             ask()
@@ -87,17 +87,17 @@ def test_a_context_says_where_the_engine_is_unless_docker_host_does(
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    assert Engine().url == "unix:///var/run/docker.sock"
+    assert DockerEngine().url == "unix:///var/run/docker.sock"
     if variable:
         monkeypatch.setenv(variable, "far")
     else:
         (tmp_path / "config.json").write_text(json.dumps({"currentContext": "far"}))
     with pytest.raises(ExecutorUnavailable, match="there is no docker context 'far'"):
-        _ = Engine().url
+        _ = DockerEngine().url
     meta = tmp_path / "contexts" / "meta" / hashlib.sha256(b"far").hexdigest()
     meta.mkdir(parents=True)
     endpoint = {"docker": {"Host": "tcp://far.example:2376", "SkipTLSVerify": False}}
     (meta / "meta.json").write_text(json.dumps({"Name": "far", "Metadata": {}, "Endpoints": endpoint}))
-    assert Engine().url == "tcp://far.example:2376"
+    assert DockerEngine().url == "tcp://far.example:2376"
     monkeypatch.setenv("DOCKER_HOST", "tcp://near.example:2375")
-    assert Engine().url == "tcp://near.example:2375"
+    assert DockerEngine().url == "tcp://near.example:2375"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fabric_jobs.docker import images
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.errors import ExecutorUnavailable, PlaceUnavailable
 from fabric_jobs.images.push import Pushing, push
 from tests.engine_stub import EngineStub
@@ -82,8 +82,8 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineStub
 
 
 @pytest.fixture
-def engine(stub: EngineStub) -> Iterator[Engine]:
-    made = Engine(stub.url)
+def engine(stub: EngineStub) -> Iterator[DockerEngine]:
+    made = DockerEngine(stub.url)
     yield made
     made.close()
 
@@ -95,7 +95,9 @@ def ignored(now: Pushing) -> None:
 @pytest.mark.parametrize(
     "said", ["no basic auth credentials", "unauthorized: authentication required", "dial tcp: connection refused"]
 )
-def test_a_push_that_failed_is_told_in_the_words_of_the_registry(stub: EngineStub, engine: Engine, said: str) -> None:
+def test_a_push_that_failed_is_told_in_the_words_of_the_registry(
+    stub: EngineStub, engine: DockerEngine, said: str
+) -> None:
     stub.told = [of(ONE, "Preparing"), {"error": said, "errorDetail": {"message": said}}]
     with pytest.raises(PlaceUnavailable, match=f"{REFERENCE} cannot be pushed: {said}") as caught:
         push(engine, REFERENCE, ignored)
@@ -103,16 +105,16 @@ def test_a_push_that_failed_is_told_in_the_words_of_the_registry(stub: EngineStu
     assert "nothing was recorded" in caught.value.hint
 
 
-def test_an_image_that_is_gone_and_an_engine_that_is_away_are_told(stub: EngineStub, engine: Engine) -> None:
+def test_an_image_that_is_gone_and_an_engine_that_is_away_are_told(stub: EngineStub, engine: DockerEngine) -> None:
     with pytest.raises(PlaceUnavailable, match="the engine has localhost:5000/x:1 no more") as caught:
         push(engine, "localhost:5000/x:1", ignored)
     assert "Build it again" in caught.value.hint
     with pytest.raises(ExecutorUnavailable, match="does not answer"):
-        push(Engine("tcp://127.0.0.1:1"), REFERENCE, ignored)
+        push(DockerEngine("tcp://127.0.0.1:1"), REFERENCE, ignored)
 
 
 @pytest.mark.parametrize("last", [{}, SAID])
-def test_the_digest_is_that_of_the_repository(stub: EngineStub, engine: Engine, last: dict[str, Any]) -> None:
+def test_the_digest_is_that_of_the_repository(stub: EngineStub, engine: DockerEngine, last: dict[str, Any]) -> None:
     stub.told = [of(ONE, "Pushed"), last]
     seen: list[Pushing] = []
     assert push(engine, REFERENCE, seen.append) == OURS
@@ -121,7 +123,7 @@ def test_the_digest_is_that_of_the_repository(stub: EngineStub, engine: Engine, 
 
 @pytest.mark.parametrize("known", [[f"{REPOSITORY}@{OTHERS}"], [f"localhost:5000/other@{OURS}"], [], None])
 def test_a_digest_that_does_not_belong_to_the_repository_is_an_error(
-    stub: EngineStub, engine: Engine, known: list[str] | None
+    stub: EngineStub, engine: DockerEngine, known: list[str] | None
 ) -> None:
     stub.told = [SAID]
     stub.images[REFERENCE]["RepoDigests"] = known
@@ -130,7 +132,7 @@ def test_a_digest_that_does_not_belong_to_the_repository_is_an_error(
 
 
 def test_whoever_watches_is_told_that_time_goes_by(
-    stub: EngineStub, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    stub: EngineStub, engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images, "TICK_SECONDS", 0.01)
     gate = threading.Event()
@@ -161,7 +163,7 @@ def test_whoever_watches_is_told_that_time_goes_by(
     ids=["none", "broken", "stored", "of another", "helper", "store", "no helper"],
 )
 def test_the_login_is_that_of_docker(
-    stub: EngineStub, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: Any, expected: Any
+    stub: EngineStub, engine: DockerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: Any, expected: Any
 ) -> None:
     helper = tmp_path / "docker-credential-of-the-test"
     helper.write_text('#!/bin/sh\necho \'{"ServerURL": "localhost:5000", "Username": "helped", "Secret": "by it"}\'\n')

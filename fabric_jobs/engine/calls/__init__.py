@@ -11,7 +11,7 @@ from typing import Any
 
 from fabric_jobs.documents import skill_from_json
 from fabric_jobs.engine.calls.asking import Asking
-from fabric_jobs.engine.calls.caller import Caller, Work
+from fabric_jobs.engine.calls.caller import Caller, CallWork
 from fabric_jobs.engine.calls.daemons import Means
 from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import port_of
@@ -56,7 +56,7 @@ class Calls:
             task = self._means.store.write(lambda tx: _make_task(tx, activation, node)).result()
             if task is None:
                 return
-        self._run(self._see_to(Work(activation=activation, plan=plan, node=node, task=task)))
+        self._run(self._see_to(CallWork(activation=activation, plan=plan, node=node, task=task)))
 
     def deploy(self, saved: SavedDefinition, executor: str) -> int:
         """Begin to start the daemons of a skill that do not run yet; return how many it has."""
@@ -95,7 +95,7 @@ class Calls:
                 self._thread.start()
         asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-    async def _see_to(self, work: Work) -> None:
+    async def _see_to(self, work: CallWork) -> None:
         found = self._callers.get(work.task.task_id)
         if found is not None and not found[1].done():
             found[0].wake()
@@ -109,10 +109,10 @@ class Calls:
         else:
             self._let_go(activation_id, task_id)
 
-    def _caller(self, work: Work) -> Caller:
+    def _caller(self, work: CallWork) -> Caller:
         return Caller(self._means.store, work, self._asking.call_of(work), self._means.settings.record_bytes)
 
-    async def _look_after(self, work: Work) -> None:
+    async def _look_after(self, work: CallWork) -> None:
         """Call until somebody cancels; when the disk or the place does not answer, go on from what is acknowledged."""
         task_id, me = work.task.task_id, asyncio.current_task()
         assert me is not None

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from fabric_jobs.engine.calls.caller import Call, Work
+from fabric_jobs.engine.calls.caller import Call, CallWork
 from fabric_jobs.engine.calls.connection import CallFailed, Pool, Reply
 from fabric_jobs.engine.calls.daemons import LOCAL, Daemon, DaemonFailed, DaemonKey, Means, fingerprint
 from fabric_jobs.engine.calls.registry import Daemons
@@ -36,11 +36,11 @@ class Asking:
         for pool in self._pools.values():
             pool.close()
 
-    def call_of(self, work: Work) -> Call:
+    def call_of(self, work: CallWork) -> Call:
         """Return what calls for one record of a node."""
         return self._call_daemon(work) if work.node.action.type == "daemon" else self._call_external(work)
 
-    def _call_daemon(self, work: Work) -> Call:
+    def _call_daemon(self, work: CallWork) -> Call:
         node = work.node
         target_ = cache(lambda: self._target_of(work))  # looked at once, when it is first needed
         request_to = cache(lambda host: target_().request(host))
@@ -90,7 +90,7 @@ class Asking:
         times = 1 + self._means.settings.lost_limit
         raise Unusable(f"the daemon gave no answer {times} times: {failure}", await _printed(daemon)) from failure
 
-    def _target_of(self, work: Work) -> DaemonTarget:
+    def _target_of(self, work: CallWork) -> DaemonTarget:
         activation, node = work.activation, work.node
         inside = self._means.executors[activation.executor].inside(work.task.attempt_name)
         issued = self._issuing.to(activation, work.task, inside)
@@ -99,7 +99,7 @@ class Asking:
         target.request("")  # what is wrong with its properties is said before a daemon starts
         return target
 
-    def _program_of(self, work: Work) -> tuple[DaemonKey, ProcessSpec]:
+    def _program_of(self, work: CallWork) -> tuple[DaemonKey, ProcessSpec]:
         """Return which daemon the records of a node are for, and its program as its files are now."""
         activation, node = work.activation, work.node
         process = process_of(self._means.store.read, activation, node.skill_name, node.action)
@@ -114,7 +114,7 @@ class Asking:
         )
         return key, process
 
-    def _call_external(self, work: Work) -> Call:
+    def _call_external(self, work: CallWork) -> Call:
         seconds = self._means.settings.call_seconds
         slots = asyncio.Semaphore(work.node.action.concurrency)
 

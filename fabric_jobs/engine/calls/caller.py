@@ -36,7 +36,7 @@ Call = Callable[[bytes], Awaitable[tuple[str, bytes]]]  # record -> output and p
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class CallWork:
     """What a caller works on."""
 
     activation: Activation
@@ -68,7 +68,7 @@ Result = Outgoing | Dead
 class Caller:
     """The calls of one node of one activation. All of it runs in the loop of the calls."""
 
-    def __init__(self, store: Store, work: Work, call: Call, record_bytes: int) -> None:
+    def __init__(self, store: Store, work: CallWork, call: Call, record_bytes: int) -> None:
         self._store = store
         self._work = work
         self._call = call

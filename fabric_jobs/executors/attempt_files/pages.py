@@ -22,7 +22,7 @@ LOOK = re.compile(rb"(\d{1,12}\.\d{1,9}) (\d{1,18}) (\d{1,18})\n")
 
 
 @dataclass(frozen=True)
-class Look:
+class Sighting:
     """The sizes of the streams at a time: a line of the index."""
 
     at: float
@@ -79,7 +79,7 @@ def part(path: Path, offset: int, limit: int) -> bytes:
         return b""
 
 
-def looks(file: BinaryIO | None, position: int = 0) -> Iterator[Look]:
+def looks(file: BinaryIO | None, position: int = 0) -> Iterator[Sighting]:
     """Yield the looks of an index from a byte on; what is no look is left out."""
     if file is None:
         return
@@ -88,7 +88,7 @@ def looks(file: BinaryIO | None, position: int = 0) -> Iterator[Look]:
         position += len(line)
         found = LOOK.fullmatch(line)
         if found is not None:
-            yield Look(float(found[1]), dict(zip(STREAMS, (int(found[2]), int(found[3])), strict=True)), position)
+            yield Sighting(float(found[1]), dict(zip(STREAMS, (int(found[2]), int(found[3])), strict=True)), position)
 
 
 class _Page:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import attempt_files, descriptors
@@ -41,7 +41,7 @@ class DockerExecutor(Kept):
     def __init__(self, root: Path, doors: Doors | None = None) -> None:
         """Keep what is known of the attempts in directories under `root`; without `doors` the programs know no gateway."""
         self._root = root
-        self._engine = Engine()
+        self._engine = DockerEngine()
         self._patience = Patience()
         self._reach = Reach(self._engine, root, doors)
         self._index = LogIndex()

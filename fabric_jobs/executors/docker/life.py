@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.docker.steps import Steps, read_exit
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Life:
     """One attempt, from its acceptance to its end."""
 
-    def __init__(self, directory: Path, engine: Engine, steps: Steps, on_end: Callable[[], None]) -> None:
+    def __init__(self, directory: Path, engine: DockerEngine, steps: Steps, on_end: Callable[[], None]) -> None:
         """`on_end()` is called when the attempt is over, by this process or another one."""
         self.over = threading.Event()
         self.trouble: ExecutorUnavailable | None = None  # why nobody can tell what becomes of it

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fabric_jobs import whole_file
 from fabric_jobs.docker import images
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
@@ -30,7 +30,7 @@ class Unwanted(Exception):
     """Nobody waits for the container any more."""
 
 
-def make(name: str, directory: Path, engine: Engine, reach: Reach, is_unwanted: Callable[[], bool]) -> None:
+def make(name: str, directory: Path, engine: DockerEngine, reach: Reach, is_unwanted: Callable[[], bool]) -> None:
     """Make the container of the attempt in `directory`; one that has the name already stays as it is.
 
     Raises InvalidInput when it cannot be made whatever one tries, Unwanted, ExecutorUnavailable.
@@ -50,7 +50,7 @@ def make(name: str, directory: Path, engine: Engine, reach: Reach, is_unwanted: 
     engine.create(name, describe.container(spec, image, directory / "files", around))
 
 
-def furnish(name: str, directory: Path, engine: Engine, reach: Reach) -> None:
+def furnish(name: str, directory: Path, engine: DockerEngine, reach: Reach) -> None:
     """Put the runtime layer and the files of the attempt into its container, where the engine cannot see them here."""
     if not reach.around.shares_files:
         files = {file: (directory / "files" / file).read_bytes() for file in read_spec(directory).files}
@@ -66,7 +66,7 @@ def say(directory: Path, doing: str) -> None:
             (directory / NOTE).unlink(missing_ok=True)
 
 
-def stop_signal(directory: Path, engine: Engine) -> str:
+def stop_signal(directory: Path, engine: DockerEngine) -> str:
     """Return the signal by which the program of an attempt is asked to end."""
     try:
         return images.look(engine, read_spec(directory).processes[0].image).stop_signal
@@ -74,7 +74,7 @@ def stop_signal(directory: Path, engine: Engine) -> str:
         return "SIGTERM"
 
 
-def _image(reference: str, directory: Path, engine: Engine, is_unwanted: Callable[[], bool]) -> Image:
+def _image(reference: str, directory: Path, engine: DockerEngine, is_unwanted: Callable[[], bool]) -> Image:
     if not reference:
         raise InvalidInput("the action has no image: give it an 'image' in skill.yaml, and build it.")
     try:
@@ -90,7 +90,7 @@ def _image(reference: str, directory: Path, engine: Engine, is_unwanted: Callabl
         raise InvalidInput(f"the image {reference} is not on this engine, and cannot be pulled: {error}.") from error
 
 
-def _pull(reference: str, directory: Path, engine: Engine, is_unwanted: Callable[[], bool]) -> None:
+def _pull(reference: str, directory: Path, engine: DockerEngine, is_unwanted: Callable[[], bool]) -> None:
     """Fetch an image; a registry that does not answer is asked again a few times."""
     reason = ""
     for pause in PULL_PAUSES:
@@ -105,7 +105,7 @@ def _pull(reference: str, directory: Path, engine: Engine, is_unwanted: Callable
     raise Refused(reason)
 
 
-def _pull_once(reference: str, directory: Path, engine: Engine, is_unwanted: Callable[[], bool]) -> None:
+def _pull_once(reference: str, directory: Path, engine: DockerEngine, is_unwanted: Callable[[], bool]) -> None:
     for doing in images.pull(engine, reference):
         if doing:
             say(directory, f"pulling {reference}: {doing}")

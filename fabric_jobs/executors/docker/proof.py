@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from urllib.parse import urlsplit, urlunsplit
 
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.docker.describe import OWNER, Surroundings
@@ -24,7 +24,7 @@ except (OSError, http.client.HTTPException) as error:
 """
 
 
-def prove(engine: Engine, image: str, url: str, around: Surroundings) -> None:
+def prove(engine: DockerEngine, image: str, url: str, around: Surroundings) -> None:
     """Raise InvalidInput when a container of `image` does not reach `url`; without a Python in the image nobody can tell."""
     name = f"fabric-jobs-{around.owner}-proof-{secrets.token_hex(4)}"
     health = urlunsplit((*urlsplit(url)[:2], "/healthz", "", ""))

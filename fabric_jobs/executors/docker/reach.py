@@ -9,7 +9,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, PlaceUnavailable
 from fabric_jobs.executors.base import Doors, Inside
 from fabric_jobs.executors.docker import proof
@@ -24,7 +24,7 @@ HOST_ALIAS = "host.docker.internal"
 class Reach:
     """Found out once, when the first container is wanted."""
 
-    def __init__(self, engine: Engine, root: Path, doors: Doors | None) -> None:
+    def __init__(self, engine: DockerEngine, root: Path, doors: Doors | None) -> None:
         """`root` is where the executor keeps attempts: containers of another one are none of ours."""
         self.owner = blake2b(f"{socket.gethostname()}\0{root.resolve()}".encode(), digest_size=6).hexdigest()
         self._engine = engine

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fabric_jobs import whole_file
-from fabric_jobs.docker.engine import Container, Engine, Stream
+from fabric_jobs.docker.engine import Container, DockerEngine, Stream
 from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import attempt_files
@@ -40,7 +40,7 @@ ENDED_WHEN_ASKED = 128 + 15  # what was stopped before it began
 class Steps:
     """What is done for one attempt, in one thread; `closing` and `stream` are for others to end it with."""
 
-    def __init__(self, directory: Path, engine: Engine, reach: Reach, index: LogIndex) -> None:
+    def __init__(self, directory: Path, engine: DockerEngine, reach: Reach, index: LogIndex) -> None:
         self.closing = threading.Event()
         self.stream: Stream | None = None  # what is being read
         self.started_at = 0.0  # by time.monotonic(); 0 before the program runs

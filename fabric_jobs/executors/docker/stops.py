@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.docker.life import AGAIN_SECONDS, Life
 from fabric_jobs.executors.docker.making import stop_signal
@@ -32,7 +32,7 @@ class _Stop:
         self.grace = min(self.grace, since + grace)
         self.next_at = now
 
-    def press(self, engine: Engine) -> None:
+    def press(self, engine: DockerEngine) -> None:
         """Do what is due. Raises ExecutorUnavailable."""
         if self.grace <= 0 or (self.asked_at and time.monotonic() >= self.asked_at + self.grace):
             self._force(engine)
@@ -48,13 +48,13 @@ class _Stop:
         self.pause = min(2 * self.pause, AGAIN_SECONDS)
         return now + self.pause
 
-    def _ask(self, engine: Engine) -> None:
+    def _ask(self, engine: DockerEngine) -> None:
         signal = stop_signal(self.life.directory, engine)
         if self.life.is_settled and engine.kill(self.life.container, signal, ASK_SECONDS):
             self.asked_at = time.monotonic()
             self.life.trouble = None
 
-    def _force(self, engine: Engine) -> None:
+    def _force(self, engine: DockerEngine) -> None:
         self.forced_at = self.forced_at or time.monotonic()
         engine.kill(self.life.container, "SIGKILL", FORCE_SECONDS)
         if time.monotonic() > self.forced_at + KILL_SECONDS:
@@ -64,7 +64,7 @@ class _Stop:
 class Stops:
     """The attempts that are to end."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DockerEngine) -> None:
         self._engine = engine
         self._stops: dict[Life, _Stop] = {}
         self._is_closing = False

@@ -15,7 +15,7 @@ from fabric_jobs.workspace.publishing.lock_file import Lock, LockedImage
 from fabric_jobs.workspace.tree import SkillFile
 
 # Takes names of images and returns those that the engine has, with the digests by which their repositories know them.
-Engine = Callable[[Sequence[str]], Mapping[str, tuple[str, ...]]]
+AskDigests = Callable[[Sequence[str]], Mapping[str, tuple[str, ...]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def planned_images(found: SkillFile, registry: Registry | None) -> tuple[Planned
 
 
 def decide(
-    images: Iterable[PlannedImage], lock: Lock, engine: Engine, root: Path, *, skip_push: bool
+    images: Iterable[PlannedImage], lock: Lock, engine: AskDigests, root: Path, *, skip_push: bool
 ) -> tuple[PlannedImage, ...]:
     """Return the images with the digests of those that were pushed, and `push` on the others.
 

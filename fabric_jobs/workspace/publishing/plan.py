@@ -13,7 +13,7 @@ from fabric_jobs.errors import InvalidDefinition, NotFound, Problem, shown
 from fabric_jobs.images.registries import Registry
 from fabric_jobs.workspace.lint.agent import lint_agent
 from fabric_jobs.workspace.lint.checked import check_file
-from fabric_jobs.workspace.publishing.images import Engine, PlannedImage, decide, planned_images
+from fabric_jobs.workspace.publishing.images import AskDigests, PlannedImage, decide, planned_images
 from fabric_jobs.workspace.publishing.lock_file import Lock, LockedImage
 from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace, name_of, read_file
 
@@ -76,7 +76,13 @@ class Publication:
 
 
 def make_plan(
-    workspace: Workspace, skill: str | None, registry: Registry | None, lock: Lock, engine: Engine, *, skip_push: bool
+    workspace: Workspace,
+    skill: str | None,
+    registry: Registry | None,
+    lock: Lock,
+    engine: AskDigests,
+    *,
+    skip_push: bool,
 ) -> Publication:
     """Return what publishing the workspace, or one skill of it, is going to do; nothing is done.
 

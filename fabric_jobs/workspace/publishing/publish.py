@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs.client.gateway import Gateway, segment
-from fabric_jobs.docker.engine import Engine
+from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.images import digests, tag
 from fabric_jobs.documents.parameters import with_parameters
 from fabric_jobs.errors import FabricJobsError, InvalidDefinition, InvalidInput, NotFound, Problem
@@ -47,7 +47,7 @@ def plan_publish(root: Path, skill: str | None, *, skip_push: bool) -> Publicati
     Raise what `make_plan` raises, and PlaceUnavailable when the engine does not answer.
     """
     lock = read_lock(root)
-    return make_plan(Workspace(root), skill, active(), lock, partial(digests, Engine()), skip_push=skip_push)
+    return make_plan(Workspace(root), skill, active(), lock, partial(digests, DockerEngine()), skip_push=skip_push)
 
 
 def compare(plan: Publication, gateway: Gateway) -> tuple[Published, ...]:
@@ -62,7 +62,7 @@ def push_images(plan: Publication, watch: Watch) -> Publication:
     """
     wanted = {image.reference: image for image in plan.images if image.push}  # actions may share one
     known: dict[str, str] = {}
-    engine = Engine()
+    engine = DockerEngine()
     for reference, image in wanted.items():
         known[reference] = push(engine, reference, partial(watch, image))
         watch(image, None)
