@@ -1,9 +1,12 @@
-"""What an author writes: skills and agents, as values (docs/reference/skill-yaml.md, docs/reference/agent-yaml.md)."""
+"""What an author writes: skills and agents, as values (docs/reference/skill-yaml.md, docs/reference/agent-yaml.md).
+
+The parts that nothing changes are NamedTuples: each dataclass would cost every start half a millisecond.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +29,7 @@ class Parameters:
     ref: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
+class Target(NamedTuple):
     """Where a routing leads: an action in a runtime, and the output that its response goes to by default."""
 
     action: str  # empty for an external API
@@ -35,8 +37,7 @@ class Target:
     output: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rule:
+class Rule(NamedTuple):
     """One rule of a property or field routing: taken when the value equals `match`."""
 
     match: str
@@ -68,8 +69,7 @@ class SkillInput:
     parameters: Parameters = Parameters()
 
 
-@dataclass(frozen=True, kw_only=True)
-class SkillOutput:
+class SkillOutput(NamedTuple):
     """A named output of a skill."""
 
     name: str
@@ -195,8 +195,7 @@ class AgentInput:
     parameters: Parameters = Parameters()
 
 
-@dataclass(frozen=True, kw_only=True)
-class AgentOutput:
+class AgentOutput(NamedTuple):
     """A named output of an agent."""
 
     name: str
@@ -217,8 +216,7 @@ class SkillReference:
     properties: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Port:
+class Port(NamedTuple):
     """One end of a mapping: an agent's input or output (by signalId), or a port of a skill reference (by refId and name)."""
 
     kind: str  # input | output | skill

@@ -9,7 +9,7 @@ from fabric_jobs.errors import InvalidInput
 
 NEW_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,61}[A-Za-z0-9]")
 LONGEST_WORDS = 200  # of a task's name: a file system takes 255 bytes, and more is put after it
-DEFINED_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/.-]{0,252}[A-Za-z0-9]|[A-Za-z]")
+DEFINED_NAME = re.compile(r"(?!.*/\.{0,2}(/|$))[A-Za-z]([A-Za-z0-9_/.-]{0,252}[A-Za-z0-9])?")  # `a/../b` climbs out
 
 
 def check_new_name(name: str, what: str) -> str:

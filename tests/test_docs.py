@@ -204,8 +204,8 @@ def test_the_version_is_that_of_the_newest_entry_of_the_changelog() -> None:
     assert newest[1] == fabric_jobs.__version__
 
 
-def test_the_reference_of_the_commands_is_up_to_date() -> None:
-    script = ROOT / "scripts" / "generate_reference.py"
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("generate_*.py")), ids=lambda path: path.stem)
+def test_what_is_generated_is_up_to_date(script: Path) -> None:
     finished = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
 

@@ -7,59 +7,318 @@ import re
 from typing import Any
 
 from fabric_jobs.definitions import Action, Resources, Retries
-from fabric_jobs.documents.environment import read_environment
+from fabric_jobs.documents.environment import ENVIRONMENT
+from fabric_jobs.documents.fields import (
+    ANYTHING,
+    FLAG,
+    TEXT,
+    Field,
+    Kind,
+    Shape,
+    anchored,
+    choice,
+    matching,
+    name,
+    nulls,
+    one,
+    seconds,
+    whole,
+)
 from fabric_jobs.documents.reader import Reader
 
 JOB, DAEMON = TYPES = ("job", "daemon")
-RECEIVES = ("message", "stream")
-MESSAGES = ("argv", "file")
-RESPONSES = ("combined", "stdout", "json")
-ON_ERROR = ("fail", "continue", "complete")
-JOB_KEYS = ("jobTimeout", "timeout", "receives", "message", "response", "workers", "warm", "preload")
-DAEMON_KEYS = ("port", "scaleCount", "concurrency")
-ACTION_KEYS = (
-    *("name", "type", "description", "image", "command", "python", "environmentVariables", "podSpec", "k8sResources"),
-    *("retries", "onError", "resources", *JOB_KEYS, *DAEMON_KEYS),
-)
-RETRY_KEYS = ("limit", "backoff_seconds", "max_backoff_seconds")
-RESOURCE_KEYS = ("cpu", "memory", "gpu")
-WARM_KEYS = ("preload",)
-POD_SPEC_KEYS = ("path", "value")
 CPU = re.compile(r"[0-9]+(\.[0-9]+)?|[0-9]+m")
 MEMORY = re.compile(r"[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?")
 MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
-PYTHON = re.compile(r"[0-9]+(\.[0-9]+)?|[^\s0-9][^\0\n]*")
+PYTHON = re.compile(r"[0-9]+(\.[0-9]+)?|[^\s0-9][^\u0000\n]*")
 PORT = re.compile(r"[0-9]{1,5}")
-LONGEST_SECONDS = 366 * 86_400  # a year; more is a slip of the keyboard
+SECONDS = (0.001, 366 * 86_400)  # up to a year; more is a slip of the keyboard
+PAUSE = (0, 86_400)
+
+
+def _texts(reader: Reader, field: Field) -> tuple[str, ...]:
+    items = reader.items(field.key)
+    for item in items:
+        if not isinstance(item.node.value, str):
+            item.error("each item has to be text; put it in quotes")
+    return tuple(item.node.value for item in items if isinstance(item.node.value, str))
+
+
+def _command(reader: Reader, field: Field) -> tuple[str, ...]:
+    inner = reader.inner(field.key)
+    if inner is not None and isinstance(inner.node.value, str):
+        inner.error(
+            'the command is a list: one item for the program and one for each argument, like ["python", "main.py"]'
+        )
+        return ()
+    if inner is not None and inner.node.value == []:
+        inner.error("the command is empty; remove this key, or name the program")
+    return _texts(reader, field)
+
+
+def _python(reader: Reader, field: Field) -> str:
+    inner = reader.inner(field.key)
+    if inner is None or not isinstance(inner.node.value, str):
+        return reader.text(field.key)  # which takes no numbers: 3.10 and 3.1 are one
+    return reader.matches(field.key, PYTHON, 'a Python; write a version like "3.12", the name of a program, or a path')
+
+
+def _port(reader: Reader, field: Field) -> str:
+    text = reader.matches(field.key, PORT, "a port; write a number from 1 to 65535")
+    if text and not 1 <= int(text) <= 65_535:
+        reader.error(f"{text} is not a port; write a number from 1 to 65535", field.key)
+    return text
+
+
+def _timeout(reader: Reader, _field: Field) -> float | None:
+    low, high = SECONDS
+    seconds = [reader.number(key, None, low=low, high=high) for key in ("timeout", "jobTimeout")]
+    both = [value for value in seconds if value is not None]
+    if len(set(both)) > 1:
+        reader.at_key("'timeout' and 'jobTimeout' mean the same and differ here; remove one", "jobTimeout")
+    return both[0] if both else None
+
+
+def _longest_pause(reader: Reader, field: Field) -> float:
+    low, high = PAUSE
+    first = reader.number("backoff_seconds", Retries.backoff_seconds, low=low, high=high)
+    return reader.number(field.key, max(Retries.max_backoff_seconds, first), low=first, high=high)
+
+
+def _pod_spec(reader: Reader, field: Field) -> tuple[dict[str, Any], ...]:
+    patches = [patch for patch in reader.items(field.key) if patch.is_mapping(PATCH.keys)]
+    for patch in patches:
+        if patch.require("path", "write where in the pod the value goes, like /nodeSelector"):
+            path = patch.text("path")
+            if path and not path.startswith("/"):
+                patch.error(f"'{path}' is not a JSON pointer; it starts with '/', like /containers/0/resources", "path")
+        if "value" not in (key for key, _ in patch.entries()):
+            patch.error("the key 'value' is missing: write what is put there")
+    return tuple(patch.node.plain() for patch in patches)
+
+
+def _k8s_resources(reader: Reader, field: Field) -> tuple[str, ...]:
+    texts = _texts(reader, field)
+    for index, text in enumerate(texts):
+        if not _is_json_object(text):
+            reader.error(
+                "each item is a Kubernetes object as JSON text, and this is not a JSON object", field.key, index
+            )
+    return texts
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _modules(reader: Reader, field: Field) -> tuple[str, ...]:
+    modules = _texts(reader, field)
+    for index, module in enumerate(modules):
+        if not MODULE.fullmatch(module):
+            reader.error(f"'{module}' is not the name of a Python module", field.key, index)
+    return tuple(dict.fromkeys(modules))
+
+
+def _warm(reader: Reader, field: Field) -> tuple[str, ...] | None:
+    """Return the modules that warm starts import ahead; None: the action starts cold."""
+    inner = reader.inner(field.key)
+    if inner is None or not isinstance(inner.node.value, dict):
+        return () if reader.flag(field.key) else None
+    values = WARM.values(inner)
+    return values["preload"] if values else None
+
+
+TEXTS = Kind({"type": "array", "items": {"type": "string"}}, "list of text", _texts)
+MODULES = Kind({"type": "array", "items": {"type": "string", "pattern": anchored(MODULE)}}, "list of text", _modules)
+RETRIES = Shape(
+    "",
+    "How often a failed attempt is tried again.",
+    Field("limit", whole(0, 1000), "How many attempts follow the first.", default=Retries.limit),
+    Field(
+        "backoff_seconds",
+        seconds(*PAUSE),
+        "The pause before the second attempt; it doubles each time.",
+        default=Retries.backoff_seconds,
+    ),
+    Field(
+        "max_backoff_seconds",
+        seconds(*PAUSE)._replace(read=_longest_pause),
+        "The longest pause.",
+        default=Retries.max_backoff_seconds,
+    ),
+    make=Retries,
+)
+RESOURCES = Shape(
+    "",
+    "What one attempt may use.",
+    Field(
+        "cpu",
+        matching(CPU, "an amount of processors; write it like 2, 0.5 or 500m"),
+        "Processors: `2`, `0.5` or `500m`.",
+    ),
+    Field(
+        "memory",
+        matching(MEMORY, "an amount of memory; write it like 512Mi or 2Gi"),
+        "Memory: `512Mi`, `2Gi`, or bytes.",
+    ),
+    Field("gpu", whole(0, 1000), "Graphics processors.", default=Resources.gpu),
+    make=Resources,
+)
+PATCH = Shape(
+    "",
+    "One addition.",
+    Field(
+        "path",
+        Kind({"type": "string", "pattern": "^(/.*)?$"}, "text"),
+        "Where it goes: a JSON pointer from the PodSpec.",
+        required=True,
+    ),
+    Field("value", ANYTHING, "What is put there.", required=True),
+)
+WARM = Shape("", "What is imported ahead.", Field("preload", MODULES, "The modules that it imports."))
+FIELDS = (
+    Field("name", name("action"), "The name of the action, and of its directory `actions/<name>`.", required=True),
+    Field("type", choice(*TYPES), "A job ends; a daemon listens for calls.", default=Action.type),
+    Field("description", TEXT, "What the action does."),
+    Field("image", TEXT, "The name of the container image.", absent="the skill's name"),
+    Field(
+        "command",
+        TEXTS._replace(schema={**TEXTS.schema, "minItems": 1}, read=_command),
+        "The program and its arguments; replaces the ENTRYPOINT of the image. The message is appended.",
+    ),
+    Field(
+        "python",
+        Kind({"type": "string", "pattern": anchored(PYTHON)}, "text", _python),
+        'The Python of this action where no image is used: a version like `"3.12"`, the name of a program, or a path.',
+        since="0.1.0",
+    ),
+    Field(
+        "port",
+        Kind(
+            {"type": ["string", "integer"], "pattern": anchored(PORT), "minimum": 1, "maximum": 65_535},
+            "1 to 65535",
+            _port,
+        ),
+        "The port that a daemon listens on, as a number or text.",
+        of=DAEMON,
+    ),
+    Field(
+        "scaleCount",
+        whole(0, 1000),
+        "How many copies of a daemon run on Kubernetes.",
+        default=Action.scale_count,
+        of=DAEMON,
+    ),
+    Field(
+        "timeout",
+        seconds(*SECONDS)._replace(read=_timeout),
+        "Seconds until an attempt is stopped.",
+        of=JOB,
+        since="0.1.0",
+    ),
+    Field("jobTimeout", seconds(*SECONDS)._replace(read=None), "The same as `timeout`.", of=JOB),
+    Field(
+        "environmentVariables",
+        ENVIRONMENT,
+        'Environment variables: a mapping, or `"NAME"="value"` pairs joined by commas.',
+        attribute="environment",
+    ),
+    Field(
+        "podSpec",
+        Kind({"type": "array", "items": PATCH}, "list of `{path, value}`", _pod_spec),
+        "Additions to the pod on Kubernetes, as JSON patches of the operation add.",
+    ),
+    Field("k8sResources", TEXTS._replace(read=_k8s_resources), "More objects for Kubernetes, each as JSON text."),
+    Field(
+        "receives",
+        choice("message", "stream"),
+        "One task per message, or one task that reads the whole stream of messages.",
+        default=Action.receives,
+        of=JOB,
+        since="0.1.0",
+    ),
+    Field(
+        "message",
+        choice("argv", "file"),
+        "Where a job finds its payload: in the command line, as long as it is short, or always in a file.",
+        default=Action.message,
+        of=JOB,
+        since="0.3.0",
+    ),
+    Field(
+        "response",
+        choice("combined", "stdout", "json"),
+        "What becomes the payload of the response: stdout and stderr, stdout alone, or the JSON value on stdout.",
+        default=Action.response,
+        of=JOB,
+        since="0.1.0",
+    ),
+    Field(
+        "workers",
+        whole(1, 1000),
+        "How many messages are worked on at a time. 1 keeps them in strict order.",
+        absent="the number of CPUs",
+        of=JOB,
+        since="0.1.0",
+    ),
+    Field("retries", one(RETRIES, Retries()), RETRIES.sentence, since="0.1.0"),
+    Field(
+        "onError",
+        choice("fail", "continue", "complete"),
+        "What a failure does: end the activation, keep the record as a dead letter, or count as done.",
+        default=Action.on_error,
+        since="0.1.0",
+    ),
+    Field("resources", one(RESOURCES, Resources()), "What one attempt may use, in containers.", since="0.1.0"),
+    Field(
+        "concurrency",
+        whole(1, 10_000),
+        "How many calls a daemon gets at a time, from all activations together.",
+        default=Action.concurrency,
+        of=DAEMON,
+        since="0.1.0",
+    ),
+    Field(
+        "warm",
+        Kind({"anyOf": [*FLAG.schema["anyOf"], WARM]}, "boolean or `{preload: [module…]}`", _warm),
+        "Attempts of a Python program are forked from a process that has imported its packages.",
+        default=False,
+        of=JOB,
+        since="0.4.0",
+    ),
+    Field("preload", ANYTHING._replace(read=None), "No effect here; write it below `warm`.", of=JOB, since="0.1.0"),
+)
+JOB_KEYS, DAEMON_KEYS = (tuple(field.key for field in FIELDS if field.of == kind) for kind in TYPES)
+HARMLESS = "scaleCount"  # on a job
+ACTION = Shape(
+    "action",
+    "One program of the skill.",
+    *FIELDS,
+    rules={
+        "allOf": [
+            {
+                "if": {"properties": {"type": {"const": DAEMON}}, "required": ["type"]},
+                "then": nulls(*JOB_KEYS),
+                "else": nulls(*(key for key in DAEMON_KEYS if key != HARMLESS)),
+            },
+            {
+                "if": {"properties": {"receives": {"const": "stream"}}, "required": ["receives"]},
+                "then": nulls("workers"),
+            },
+        ]
+    },
+)
 
 
 def read_action(reader: Reader) -> Action | None:
     """Return the action that `reader` is at; None when it is no mapping."""
-    if not reader.is_mapping(ACTION_KEYS):
+    values = ACTION.values(reader)
+    if values is None:
         return None
-    action = Action(
-        name=reader.name("action"),
-        type=reader.choice("type", TYPES, JOB),
-        description=reader.text("description"),
-        image=reader.text("image"),
-        command=_command(reader),
-        python=_python(reader),
-        port=_port(reader),
-        scale_count=reader.whole("scaleCount", 1, low=0, high=1000),
-        timeout=_timeout(reader),
-        environment=read_environment(reader),
-        pod_spec=_pod_spec(reader),
-        k8s_resources=_k8s_resources(reader),
-        receives=reader.choice("receives", RECEIVES, "message"),
-        message=reader.choice("message", MESSAGES, "argv"),
-        response=reader.choice("response", RESPONSES, "combined"),
-        workers=reader.whole("workers", None, low=1, high=1000),
-        retries=_retries(reader),
-        on_error=reader.choice("onError", ON_ERROR, "fail"),
-        resources=_resources(reader),
-        concurrency=reader.whole("concurrency", 1, low=1, high=10_000),
-        warm=_warm(reader),
-    )
+    action = Action(**values)
     _check_keys_fit(reader, action)
     return action
 
@@ -67,8 +326,8 @@ def read_action(reader: Reader) -> Action | None:
 def _check_keys_fit(reader: Reader, action: Action) -> None:
     wrong, other = (DAEMON_KEYS, DAEMON) if action.type == JOB else (JOB_KEYS, JOB)
     for key in wrong:
-        if reader.has(key) and key == "scaleCount":
-            reader.at_key("'scaleCount' has no effect on a job, which ends", key, level="warning")
+        if reader.has(key) and key == HARMLESS:
+            reader.at_key(f"'{HARMLESS}' has no effect on a job, which ends", key, level="warning")
         elif reader.has(key):
             reader.at_key(f"'{key}' is for an action of type {other}, and this one is a {action.type}; remove it", key)
     if action.receives == "stream" and reader.has("workers"):
@@ -81,111 +340,3 @@ def _check_keys_fit(reader: Reader, action: Action) -> None:
         )
     if reader.has("preload") and action.type == JOB:
         reader.at_key("'preload' has no effect here; write it below 'warm'", "preload", level="warning")
-
-
-def _warm(reader: Reader) -> tuple[str, ...] | None:
-    """Return the modules that warm starts import ahead; None: the action starts cold."""
-    inner = reader.inner("warm")
-    if inner is None or not isinstance(inner.node.value, dict):
-        return () if reader.flag("warm") else None
-    if not inner.is_mapping(WARM_KEYS):
-        return None
-    modules = _texts(inner, "preload")
-    for index, module in enumerate(modules):
-        if not MODULE.fullmatch(module):
-            inner.error(f"'{module}' is not the name of a Python module", "preload", index)
-    return tuple(dict.fromkeys(modules))
-
-
-def _texts(reader: Reader, key: str) -> tuple[str, ...]:
-    items = reader.items(key)
-    for item in items:
-        if not isinstance(item.node.value, str):
-            item.error("each item has to be text; put it in quotes")
-    return tuple(item.node.value for item in items if isinstance(item.node.value, str))
-
-
-def _command(reader: Reader) -> tuple[str, ...]:
-    inner = reader.inner("command")
-    if inner is not None and isinstance(inner.node.value, str):
-        inner.error(
-            'the command is a list: one item for the program and one for each argument, like ["python", "main.py"]'
-        )
-        return ()
-    if inner is not None and inner.node.value == []:
-        inner.error("the command is empty; remove this key, or name the program")
-    return _texts(reader, "command")
-
-
-def _python(reader: Reader) -> str:
-    inner = reader.inner("python")
-    if inner is None or not isinstance(inner.node.value, str):
-        return reader.text("python")  # which takes no numbers: 3.10 and 3.1 are one
-    return reader.matches("python", PYTHON, 'a Python; write a version like "3.12", the name of a program, or a path')
-
-
-def _port(reader: Reader) -> str:
-    text = reader.matches("port", PORT, "a port; write a number from 1 to 65535")
-    if text and not 1 <= int(text) <= 65_535:
-        reader.error(f"{text} is not a port; write a number from 1 to 65535", "port")
-    return text
-
-
-def _timeout(reader: Reader) -> float | None:
-    seconds = {key: reader.number(key, None, low=0.001, high=LONGEST_SECONDS) for key in ("timeout", "jobTimeout")}
-    both = [value for value in seconds.values() if value is not None]
-    if len(set(both)) > 1:
-        reader.at_key("'timeout' and 'jobTimeout' mean the same and differ here; remove one", "jobTimeout")
-    return both[0] if both else None
-
-
-def _retries(reader: Reader) -> Retries:
-    inner = reader.inner("retries")
-    if inner is None or not inner.is_mapping(RETRY_KEYS):
-        return Retries()
-    first = inner.number("backoff_seconds", 1.0, low=0, high=86_400)
-    return Retries(
-        limit=inner.whole("limit", 0, low=0, high=1000),
-        backoff_seconds=first,
-        max_backoff_seconds=inner.number("max_backoff_seconds", max(60.0, first), low=first, high=86_400),
-    )
-
-
-def _resources(reader: Reader) -> Resources:
-    inner = reader.inner("resources")
-    if inner is None or not inner.is_mapping(RESOURCE_KEYS):
-        return Resources()
-    return Resources(
-        cpu=inner.matches("cpu", CPU, "an amount of processors; write it like 2, 0.5 or 500m"),
-        memory=inner.matches("memory", MEMORY, "an amount of memory; write it like 512Mi or 2Gi"),
-        gpu=inner.whole("gpu", 0, low=0, high=1000),
-    )
-
-
-def _pod_spec(reader: Reader) -> tuple[dict[str, Any], ...]:
-    patches = [patch for patch in reader.items("podSpec") if patch.is_mapping(POD_SPEC_KEYS)]
-    for patch in patches:
-        if patch.require("path", "write where in the pod the value goes, like /nodeSelector"):
-            path = patch.text("path")
-            if path and not path.startswith("/"):
-                patch.error(f"'{path}' is not a JSON pointer; it starts with '/', like /containers/0/resources", "path")
-        if "value" not in (key for key, _ in patch.entries()):
-            patch.error("the key 'value' is missing: write what is put there")
-    return tuple(patch.node.plain() for patch in patches)
-
-
-def _k8s_resources(reader: Reader) -> tuple[str, ...]:
-    texts = _texts(reader, "k8sResources")
-    for index, text in enumerate(texts):
-        if not _is_json_object(text):
-            reader.error(
-                "each item is a Kubernetes object as JSON text, and this is not a JSON object", "k8sResources", index
-            )
-    return texts
-
-
-def _is_json_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False

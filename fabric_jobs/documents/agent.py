@@ -7,41 +7,103 @@ from functools import partial
 from typing import Any
 
 from fabric_jobs.definitions import Agent, AgentInput, AgentOutput, SkillReference
-from fabric_jobs.documents.mapping import read_mapping
-from fabric_jobs.documents.ports import read_camel, read_parameters, read_tags
+from fabric_jobs.documents.fields import ANYTHING, TEXT, TITLE, Field, Kind, Shape, choice, listed, name, text_or
+from fabric_jobs.documents.mapping import MAPPING, read_mapping
+from fabric_jobs.documents.ports import CAMEL, PARAMETERS, TAGS
 from fabric_jobs.documents.reader import Reader, distinct, read_all
 from fabric_jobs.names import nearest
-
-AGENT_KEYS = (
-    *("camel", "name", "title", "description", "tags"),
-    *("inputs", "outputs", "skills", "mappings", "properties"),
-)
-INPUT_KEYS = ("name", "title", "description", "signalId", "signalType", "output", "parameters")
-OUTPUT_KEYS = ("name", "title", "description", "signalId", "signalType", "parameters")
-SKILL_KEYS = ("skillName", "refId", "title", "description", "properties")
-PROPERTY_KEYS = ("name", "value")
-SIGNAL_TYPES = ("Service",)
 
 DEFAULT_INPUT = "input"
 DEFAULT_OUTPUT = "output"
 
 
+def _values(reader: Reader, field: Field) -> dict[str, Any]:
+    """Return the values of properties; of those of one name the last counts."""
+    items = [item for item in reader.items(field.key) if item.is_mapping(VALUE.keys)]
+    values = [VALUE.values(item) or {} for item in items]
+    distinct(items, [value["name"] for value in values], "property", last_wins=True)
+    return {value["name"]: value["value"] for value in values}
+
+
+SIGNAL_ID = Field(
+    "signalId", text_or("name"), "The id that mappings name the port by. No other port has it.", absent="the name"
+)
+SIGNAL_TYPE = Field("signalType", choice("Service"), "Always Service.", default=AgentInput.signal_type)
+PORT_DESCRIPTION = Field("description", TEXT._replace(read=None), "What the port is for.")
+INPUT = Shape(
+    "input",
+    "A service of the agent; its name is in the URL that invokes it.",
+    Field("name", name("input"), "The name of the service. It is in the URL that invokes it.", required=True),
+    SIGNAL_ID,
+    Field(
+        "output",
+        TEXT,
+        "The name of the output that answers. Required when there are several.",
+        absent="the only output",
+    ),
+    TITLE,
+    PORT_DESCRIPTION,
+    SIGNAL_TYPE,
+    PARAMETERS,
+    make=AgentInput,
+)
+OUTPUT = Shape(
+    "output",
+    "A named output of the agent.",
+    Field("name", name("output"), "The name of the output.", required=True),
+    SIGNAL_ID,
+    TITLE,
+    PORT_DESCRIPTION,
+    SIGNAL_TYPE,
+    PARAMETERS,
+    make=AgentOutput,
+)
+VALUE = Shape(
+    "property",
+    "A value of a property.",
+    Field("name", TEXT, "The name of the property.", required=True, missing="name the property"),
+    Field("value", ANYTHING, "Its value."),
+)
+VALUES = Kind(listed(VALUE).schema, "list of `{name, value}`", _values)
+SKILL = Shape(
+    "skill",
+    "One use of a skill.",
+    Field("skillName", TEXT, "The name of the skill.", required=True, missing="name the skill that is used here"),
+    Field(
+        "refId",
+        text_or("skillName"),
+        "The id that mappings name this use by. Needed when a skill is used twice.",
+        absent="the skill's name",
+    ),
+    TITLE,
+    Field("description", TEXT, "What the skill does here."),
+    Field("properties", VALUES, "Values of properties, for this use of the skill."),
+    make=SkillReference,
+)
+AGENT = Shape(
+    "",
+    "An agent: skills, wired from its inputs to its outputs by mappings.",
+    Field("name", name("agent"), "The name of the agent, unique in the workspace whatever its case.", required=True),
+    CAMEL,
+    TITLE,
+    Field("description", TEXT, "What the agent does."),
+    Field("tags", TAGS, "Labels of the agent."),
+    Field("inputs", listed(INPUT), "The services of the agent.", absent="one called `input`"),
+    Field("outputs", listed(OUTPUT), "The outputs of the agent.", absent="one called `output`"),
+    Field("skills", listed(SKILL), "The uses of skills."),
+    Field("mappings", listed(MAPPING)._replace(read=None), "The wires."),
+    Field("properties", VALUES, "Values of properties, for every skill of the agent."),
+    make=Agent,
+)
+
+
 def read_agent(reader: Reader) -> Agent:
     """Return the agent that `reader` is at; where something is wrong it is noted and the agent is not to be used."""
-    if not reader.is_mapping(AGENT_KEYS):
+    if not reader.is_mapping(AGENT.keys):
         return Agent(name="")
     outputs = _outputs(reader)
-    agent = Agent(
-        name=reader.name("agent"),
-        camel=read_camel(reader),
-        title=reader.text("title"),
-        description=reader.text("description"),
-        tags=read_tags(reader),
-        inputs=_inputs(reader, outputs),
-        outputs=outputs,
-        skills=read_all(reader.items("skills"), _reference),
-        properties=_properties(reader),
-    )
+    values = AGENT.values(reader, inputs=partial(_inputs, outputs=outputs), outputs=lambda _: outputs)
+    agent = Agent(**values or {"name": ""})
     _check_distinct(reader)
     return replace(agent, mappings=read_all(reader.items("mappings"), partial(read_mapping, agent=agent)))
 
@@ -49,20 +111,7 @@ def read_agent(reader: Reader) -> Agent:
 def _outputs(reader: Reader) -> tuple[AgentOutput, ...]:
     if not reader.has("outputs"):
         return (AgentOutput(name=DEFAULT_OUTPUT, signal_id=DEFAULT_OUTPUT),)
-    return read_all(reader.items("outputs"), _output)
-
-
-def _output(reader: Reader) -> AgentOutput | None:
-    if not reader.is_mapping(OUTPUT_KEYS):
-        return None
-    name = reader.name("output")
-    return AgentOutput(
-        name=name,
-        signal_id=reader.text("signalId", name),
-        title=reader.text("title"),
-        signal_type=reader.choice("signalType", SIGNAL_TYPES, "Service"),
-        parameters=read_parameters(reader),
-    )
+    return read_all(reader.items("outputs"), OUTPUT.read)
 
 
 def _inputs(reader: Reader, outputs: tuple[AgentOutput, ...]) -> tuple[AgentInput, ...]:
@@ -75,17 +124,8 @@ def _inputs(reader: Reader, outputs: tuple[AgentOutput, ...]) -> tuple[AgentInpu
 
 
 def _input(reader: Reader, outputs: tuple[str, ...]) -> AgentInput | None:
-    if not reader.is_mapping(INPUT_KEYS):
-        return None
-    name = reader.name("input")
-    return AgentInput(
-        name=name,
-        signal_id=reader.text("signalId", name),
-        output=_paired_output(reader, outputs),
-        title=reader.text("title"),
-        signal_type=reader.choice("signalType", SIGNAL_TYPES, "Service"),
-        parameters=read_parameters(reader),
-    )
+    values = INPUT.values(reader, output=partial(_paired_output, outputs=outputs))
+    return AgentInput(**values) if values else None
 
 
 def _paired_output(reader: Reader, outputs: tuple[str, ...]) -> str:
@@ -99,32 +139,6 @@ def _paired_output(reader: Reader, outputs: tuple[str, ...]) -> str:
     return outputs[0] if len(outputs) == 1 else ""
 
 
-def _reference(reader: Reader) -> SkillReference | None:
-    if not reader.is_mapping(SKILL_KEYS):
-        return None
-    reader.require("skillName", "name the skill that is used here")
-    return SkillReference(
-        skill_name=reader.text("skillName"),
-        ref_id=_ref_id(reader),
-        title=reader.text("title"),
-        description=reader.text("description"),
-        properties=_properties(reader),
-    )
-
-
-def _ref_id(reader: Reader) -> str:
-    return reader.text("refId", reader.text("skillName"))
-
-
-def _properties(reader: Reader) -> dict[str, Any]:
-    items = [item for item in reader.items("properties") if item.is_mapping(PROPERTY_KEYS)]
-    for item in items:
-        item.require("name", "name the property")
-    distinct(items, [item.text("name") for item in items], "property", last_wins=True)
-    values = ((item.text("name"), item.inner("value")) for item in items)
-    return {name: value.node.plain() if value else None for name, value in values}
-
-
 def _check_distinct(reader: Reader) -> None:
     ports = (*reader.items("inputs"), *reader.items("outputs"))
     for key, what in (("inputs", "input"), ("outputs", "output")):
@@ -132,4 +146,6 @@ def _check_distinct(reader: Reader) -> None:
         distinct(items, [item.text("name") for item in items], what)
     distinct(ports, [port.text("signalId", port.text("name")) for port in ports], "port", key="signalId")
     references = reader.items("skills")
-    distinct(references, [_ref_id(item) for item in references], "use of a skill", key="refId")
+    distinct(
+        references, [item.text("refId", item.text("skillName")) for item in references], "use of a skill", key="refId"
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from fabric_jobs.documents.fields import Field, Kind, anchored
 from fabric_jobs.documents.reader import Reader
 
 # Inside quotes a backslash keeps the quote or the backslash after it; anywhere else it is itself.
@@ -17,16 +18,16 @@ PAIR = re.compile(
 )
 ESCAPE = re.compile(r'\\(["\\])')
 NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9_.-]*")
+VARIABLE = rf'\s*("{NAME.pattern}"|{NAME.pattern})\s*=\s*("(\\.|[^"\\])*"|[^",]*)\s*'
 
 
-def read_environment(reader: Reader) -> dict[str, str]:
-    """Return the environment variables at `environmentVariables`."""
-    inner = reader.inner("environmentVariables")
+def _environment(reader: Reader, field: Field) -> dict[str, str]:
+    inner = reader.inner(field.key)
     if inner is None:
         return {}
     if isinstance(inner.node.value, str):
         return _from_text(inner, inner.node.value)
-    if not inner.is_mapping(key for key, _ in inner.entries()):
+    if not inner.is_mapping({key for key, _ in inner.entries()}):
         return {}
     for name, _ in inner.entries():
         if not NAME.fullmatch(name):
@@ -86,3 +87,19 @@ def _part(match: re.Match[str], quoted: str, bare: str) -> str:
     if match[quoted] is not None:
         return ESCAPE.sub(r"\1", match[quoted])
     return str(match[bare]).strip()
+
+
+ENVIRONMENT = Kind(
+    {
+        "anyOf": [
+            {"type": "string", "pattern": rf"^(\s*|{VARIABLE}(,{VARIABLE})*,?\s*)$"},
+            {
+                "type": "object",
+                "propertyNames": {"pattern": anchored(NAME)},
+                "additionalProperties": {"type": ["string", "null"]},
+            },
+        ]
+    },
+    "text or mapping",
+    _environment,
+)

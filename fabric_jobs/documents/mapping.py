@@ -2,36 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fabric_jobs import conditions
 from fabric_jobs.definitions import Agent, Mapping, Port
+from fabric_jobs.documents.fields import TEXT, Field, Kind, Shape, choice, only
 from fabric_jobs.documents.reader import Reader
 from fabric_jobs.names import nearest
 
-MAPPING_KEYS = ("from", "to", "rules", "when", "join")
-SIGNAL_KEYS = ("signalId",)
-FROM_SKILL_KEYS = ("refId", "output")
-TO_SKILL_KEYS = ("refId", "input")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Side:
+class Side(NamedTuple):
     """What may stand at one end of a mapping."""
 
     key: str  # from | to
     signal: str  # the kind of the agent's ports that may stand here
     other: str  # the kind that may not
-    skill_keys: tuple[str, ...]
+    by_id: Shape
+    by_port: Shape
 
 
-FROM = Side(key="from", signal="input", other="output", skill_keys=FROM_SKILL_KEYS)
-TO = Side(key="to", signal="output", other="input", skill_keys=TO_SKILL_KEYS)
+def _side(key: str, signal: str, other: str, *, port: str, default: str) -> Side:
+    by_id = Shape(
+        "",
+        f"An {signal} of the agent.",
+        Field(
+            "signalId", TEXT, f"The signalId of the {signal}.", required=True, missing=f"name an {signal} of this agent"
+        ),
+    )
+    ref_id = Field("refId", TEXT, "The refId of the skill.", required=True)
+    by_port = Shape("", "A skill of the agent.", ref_id, Field(port, TEXT, f"The {port} of the skill.", absent=default))
+    return Side(key, signal, other, by_id, by_port)
+
+
+def _end(side: Side, sentence: str) -> Field:
+    long = Shape(
+        "",
+        "The long form; exactly one of the two keys.",
+        Field(side.signal, Kind(side.by_id, "mapping"), side.by_id.sentence),
+        Field("skill", Kind(side.by_port, "mapping"), side.by_port.sentence),
+        rules={"oneOf": [only(side.signal, "skill"), only("skill", side.signal)]},
+    )
+    return Field(side.key, Kind({"anyOf": [{"type": "string"}, long]}, "text or mapping"), sentence, required=True)
+
+
+FROM = _side("from", "input", "output", port="output", default="the one that its routing names")
+TO = _side("to", "output", "input", port="input", default="its first one")
+MAPPING = Shape(
+    "mapping",
+    "One wire.",
+    _end(FROM, "The start: a string (a refId, `refId.port`, or the agent's input), or the long form."),
+    _end(TO, "The end: a string (a refId, `refId.port`, or the agent's output), or the long form."),
+    Field("join", choice("all"), "Wait until everything upstream has ended and deliver one array.", since="0.1.0"),
+    Field("rules", Kind({"type": "array"}, "list"), "Rules of Fabric's console, without effect."),
+    Field(
+        "when",
+        Kind({"type": "object", "minProperties": 1}, "mapping"),
+        "A condition on the payload: a mapping from its fields to what they have to be.",
+        since="0.1.0",
+    ),
+)
 
 
 def read_mapping(reader: Reader, agent: Agent) -> Mapping | None:
     """Return the mapping that `reader` is at, its names resolved in `agent` (whose own mappings are not looked at)."""
-    if not reader.is_mapping(MAPPING_KEYS):
+    if not reader.is_mapping(MAPPING.keys):
         return None
     source, target = _port(reader, FROM, agent), _port(reader, TO, agent)
     join = reader.choice("join", ("all",), "") == "all"
@@ -65,7 +99,7 @@ def _port(reader: Reader, side: Side, agent: Agent) -> Port | None:
         return None
     if isinstance(inner.node.value, str):
         return _short(inner, side, agent, inner.node.value)
-    if not inner.is_mapping(("input", "output", "skill")):
+    if not inner.is_mapping({"input", "output", "skill"}):
         return None
     if inner.has(side.other):
         inner.at_key(_wrong_way(side), side.other)
@@ -82,22 +116,18 @@ def _wrong_way(side: Side) -> str:
 
 
 def _skill(reader: Reader, side: Side, agent: Agent) -> Port | None:
-    if not reader.is_mapping(side.skill_keys) or reader.require("refId", "name a skill of this agent") is None:
+    if not reader.is_mapping(side.by_port.keys) or reader.require("refId", "name a skill of this agent") is None:
         return None
     ref_id = reader.text("refId")
     known = [reference.ref_id for reference in agent.skills]
     if ref_id not in known:
         reader.error(f"'{ref_id}' is no refId of this agent. {nearest(ref_id, known)}".rstrip(), "refId")
-    return Port(kind="skill", ref=ref_id, port=reader.text(side.skill_keys[1]))
+    return Port(kind="skill", ref=ref_id, port=reader.text(side.by_port.fields[1].key))
 
 
 def _signal(reader: Reader, side: Side, agent: Agent) -> Port | None:
     inner = reader.inner(side.signal)
-    if (
-        inner is None
-        or not inner.is_mapping(SIGNAL_KEYS)
-        or inner.require("signalId", f"name an {side.signal} of this agent") is None
-    ):
+    if inner is None or not side.by_id.read(inner) or not inner.has("signalId"):
         return None
     text = inner.text("signalId")
     signals = _signals(agent, side.signal)

@@ -62,8 +62,7 @@ class Node:
         return None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Document:
+class Document(NamedTuple):
     """A document that was read: its tree, and what is wrong with it that did not stop the reading."""
 
     node: Node

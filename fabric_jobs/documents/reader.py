@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -82,29 +82,25 @@ class Reader:
 
     # -- mappings and lists ---------------------------------------------------------------------
 
-    def is_mapping(self, known: Iterable[str], *, ignored: Iterable[str] = ()) -> bool:
+    def is_mapping(self, known: Collection[str]) -> bool:
         """Tell whether this is a mapping; note each key that is neither known nor bookkeeping."""
         if not isinstance(self.node.value, dict):
             self._wrong("a mapping")
             return False
-        names = tuple(known)
-        silent = BOOKKEEPING.union(names, ignored)
         for key in self.node.value:
-            if key not in silent and not key.startswith("_"):
-                self.at_key(f"unknown key '{key}'. {nearest(key, names)}".rstrip(), key)
+            if key not in known and key not in BOOKKEEPING and not key.startswith("_"):
+                self.at_key(f"unknown key '{key}'. {nearest(key, known)}".rstrip(), key)
         return True
 
     def has(self, key: str) -> bool:
         """Tell whether the key is here with a value that is not null."""
-        value = self.node.value
-        return isinstance(value, dict) and key in value and value[key].value is not None
+        node = self.node.child(key)
+        return node is not None and node.value is not None
 
     def inner(self, key: str) -> Reader | None:
         """Return the reader of the value of `key`; None when it is absent."""
-        value = self.node.value
-        if not isinstance(value, dict) or not self.has(key):
-            return None
-        return self._at(value[key], key)
+        node = self.node.child(key)
+        return None if node is None or node.value is None else self._at(node, key)
 
     def items(self, key: str) -> tuple[Reader, ...]:
         """Return a reader for each item of the list at `key`; none when it is absent."""
@@ -238,7 +234,7 @@ NAME_RULE = (
 
 def is_name(name: str) -> bool:
     """Tell whether a definition may use this name; one that climbs out of its directory, like `a/../b`, may not."""
-    return DEFINED_NAME.fullmatch(name) is not None and not {"", ".", ".."} & set(name.split("/"))
+    return DEFINED_NAME.fullmatch(name) is not None
 
 
 def _first(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:

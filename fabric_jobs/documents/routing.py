@@ -3,21 +3,73 @@
 from __future__ import annotations
 
 from fabric_jobs.definitions import Routing, Rule, Target
+from fabric_jobs.documents.fields import NULL, TEXT, Field, Kind, Shape, choice, listed, only
 from fabric_jobs.documents.reader import Reader
 
 # docs/reference/compatibility.md#runtimes
 JOBS, DAEMONS, EXTERNAL_API = RUNTIMES = ("cortex/jobs", "cortex/daemons", "cortex/external-api")
 SELECTORS = ("property", "field")
-TARGET_KEYS = ("action", "runtime", "output")
-RULE_KEYS = ("match", *TARGET_KEYS)
-ROUTING_KEYS = ("all", *SELECTORS, "default", "rules")
-
 NOWHERE = Target(action="", runtime=JOBS, output="")
+
+NO_ACTION = {"properties": {"action": {"anyOf": [NULL, {"const": ""}]}}}
+AN_ACTION = {"required": ["action"], "properties": {"action": {"type": "string", "minLength": 1}}}
+TARGET_RULES = {
+    "allOf": [{"if": {"properties": {"runtime": {"const": EXTERNAL_API}}}, "then": NO_ACTION, "else": AN_ACTION}]
+}
+TARGET = Shape(
+    "target",
+    "Where a message goes.",
+    Field("action", TEXT, "The action of this skill that runs; none for `cortex/external-api`."),
+    Field(
+        "runtime",
+        choice(*RUNTIMES),
+        "What kind of action runs: a job that ends, a daemon that listens, or a call of the property `url`.",
+        default=JOBS,
+        required=True,
+        missing=f"write one of {', '.join(RUNTIMES)}",
+    ),
+    Field(
+        "output",
+        TEXT,
+        "The output that the response goes to, unless the action names another.",
+        required=True,
+        missing="name the output that the response goes to",
+    ),
+    rules=TARGET_RULES,
+)
+RULE = Shape(
+    "rule",
+    "A target and the value that takes it.",
+    Field(
+        "match",
+        Kind({"type": ["string", "number", "boolean"]}, "text"),
+        "The value that takes this rule.",
+        required=True,
+    ),
+    *TARGET.fields,
+    rules=TARGET_RULES,
+)
+ROUTING = Shape(
+    "routing",
+    "Which action gets a message. It has exactly one of 'all', 'property' and 'field'.",
+    Field("all", Kind(TARGET, "target"), "Every message goes here."),
+    Field("property", TEXT, "Route by the value of this property of the skill."),
+    Field("field", TEXT, "Route by the value of this field of the payload."),
+    Field("default", Kind(TARGET, "target"), "Where a message goes that no rule matches."),
+    Field("rules", listed(RULE), "The rules, tried in order."),
+    rules={
+        "oneOf": [
+            only("all", *SELECTORS, "default", "rules"),
+            only("property", "all", "field", needs=("default",)),
+            only("field", "all", "property", needs=("default",)),
+        ]
+    },
+)
 
 
 def read_routing(reader: Reader) -> Routing:
     """Return the routing that `reader` is at. What it names (actions, outputs, a property) is checked by the skill."""
-    if not reader.is_mapping(ROUTING_KEYS):
+    if not reader.is_mapping(ROUTING.keys):
         return Routing(kind="all", default=NOWHERE)
     kinds = [key for key in ("all", *SELECTORS) if reader.has(key)]
     if len(kinds) != 1:
@@ -30,32 +82,27 @@ def _read_all(reader: Reader) -> Routing:
     for key in ("default", "rules"):
         if reader.has(key):
             reader.at_key(f"'{key}' goes with 'property' or 'field', not with 'all'", key)
-    return Routing(kind="all", default=_target(reader.inner("all"), TARGET_KEYS))
+    return Routing(kind="all", default=_target(reader.inner("all"), TARGET))
 
 
 def _read_rules(reader: Reader, kind: str) -> Routing:
     default = reader.require("default", "say which action gets a message that no rule matches")
     rules = tuple(_rule(rule) for rule in reader.items("rules"))
-    return Routing(kind=kind, selector=reader.text(kind), default=_target(default, TARGET_KEYS), rules=rules)
+    return Routing(kind=kind, selector=reader.text(kind), default=_target(default, TARGET), rules=rules)
 
 
 def _rule(reader: Reader) -> Rule:
-    target = _target(reader, RULE_KEYS)
+    target = _target(reader, RULE)
     if isinstance(reader.node.value, dict):
         reader.require("match", "say which value takes this rule")
     return Rule(match=_match(reader), target=target)
 
 
-def _target(reader: Reader | None, keys: tuple[str, ...]) -> Target:
-    if reader is None or not reader.is_mapping(keys):
+def _target(reader: Reader | None, shape: Shape) -> Target:
+    values = shape.values(reader) if reader else None
+    if reader is None or values is None:
         return NOWHERE
-    reader.require("runtime", f"write one of {', '.join(RUNTIMES)}")
-    reader.require("output", "name the output that the response goes to")
-    target = Target(
-        action=reader.text("action"),
-        runtime=reader.choice("runtime", RUNTIMES, JOBS),
-        output=reader.text("output"),
-    )
+    target = Target(**values)
     if target.runtime == EXTERNAL_API and target.action:
         reader.at_key(f"{EXTERNAL_API} calls the property 'url' and runs no action; remove this key", "action")
     if target.runtime != EXTERNAL_API and not target.action:

@@ -3,103 +3,129 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from fabric_jobs.definitions import Property, Routing, Skill, SkillInput, SkillOutput
-from fabric_jobs.documents.action import DAEMON, JOB, read_action
-from fabric_jobs.documents.ports import read_camel, read_parameters, read_tags
+from fabric_jobs.documents.action import ACTION, DAEMON, JOB, read_action
+from fabric_jobs.documents.fields import (
+    ANYTHING,
+    FLAG,
+    TEXT,
+    TITLE,
+    VALUES,
+    Field,
+    Kind,
+    Shape,
+    either,
+    listed,
+    name,
+    one,
+)
+from fabric_jobs.documents.ports import CAMEL, PARAMETERS, TAGS
 from fabric_jobs.documents.reader import Reader, distinct, read_all
-from fabric_jobs.documents.routing import DAEMONS, EXTERNAL_API, JOBS, NOWHERE, read_routing, target_readers
+from fabric_jobs.documents.routing import DAEMONS, EXTERNAL_API, JOBS, NOWHERE, ROUTING, read_routing, target_readers
 from fabric_jobs.names import nearest
 
-SKILL_KEYS = (
-    *("camel", "name", "title", "description", "tags"),
-    *("inputs", "outputs", "properties", "actions", "datasets"),
-)
-INPUT_KEYS = ("name", "title", "description", "parameters", "routing")
-OUTPUT_KEYS = ("name", "title", "description", "parameters")
-PROPERTY_KEYS = (
-    *("name", "title", "description", "required", "type"),
-    *("defaultValue", "validValues", "qualifiedBy", "secure"),
-)
 PROPERTY_TYPES = ("string", "number", "integer", "boolean", "enum", "object", "array")
 TYPE_OF_RUNTIME = {JOBS: JOB, DAEMONS: DAEMON}
 
 
+def _property_type(reader: Reader, field: Field) -> str:
+    kind = reader.text(field.key, field.default).lower()
+    if kind not in PROPERTY_TYPES:
+        reader.warn(f"'{kind}' is not a known type of property. {nearest(kind, PROPERTY_TYPES)}", field.key)
+    return kind
+
+
+def _properties(reader: Reader, field: Field) -> tuple[Property, ...]:
+    """Return the properties; of those of one name the last counts."""
+    return tuple({item.name: item for item in read_all(reader.items(field.key), PROPERTY.read)}.values())
+
+
+def _datasets(reader: Reader, field: Field) -> tuple[dict[str, Any], ...]:
+    return tuple(item.node.plain() for item in reader.items(field.key) if _is_dataset(item))
+
+
+def _is_dataset(reader: Reader) -> bool:
+    return reader.is_mapping({key for key, _ in reader.entries()})
+
+
+INPUT = Shape(
+    "input",
+    "A named input.",
+    Field("name", name("input"), "What callers and mappings name the input by.", required=True),
+    TITLE,
+    Field("description", TEXT, "What the input is for."),
+    PARAMETERS,
+    Field(
+        "routing",
+        one(ROUTING, Routing(kind="all", default=NOWHERE), read_routing),
+        "Which action gets a message.",
+        required=True,
+        missing="say which action gets the messages, like {all: {action, runtime, output}}",
+    ),
+    make=SkillInput,
+)
+OUTPUT = Shape(
+    "output",
+    "A named output.",
+    Field("name", name("output"), "What mappings and `send_message` name the output by.", required=True),
+    TITLE,
+    Field("description", TEXT, "What the output is for."),
+    PARAMETERS,
+    make=SkillOutput,
+)
+PROPERTY = Shape(
+    "property",
+    "A setting of the skill, which agents and callers may change.",
+    Field("name", TEXT, "The name of the property.", required=True, missing="give the property a name"),
+    TITLE,
+    Field("description", TEXT, "What the property does."),
+    Field("required", FLAG, "Whether a value has to be given.", default=Property.required),
+    Field(
+        "type",
+        TEXT._replace(read=_property_type),
+        f"{either(PROPERTY_TYPES)}, in any case.",
+        default=Property.type,
+    ),
+    Field("defaultValue", ANYTHING, "The value when neither the agent nor the caller gives one."),
+    Field("validValues", VALUES, "The values that it may have."),
+    Field("qualifiedBy", TEXT, "Another property that this one depends on. Only forms of Fabric's console use it."),
+    Field("secure", FLAG, "Whether the value is a secret, written `#SECURE.<key>`.", default=Property.secure),
+    make=Property,
+)
+SKILL = Shape(
+    "",
+    "A skill: named inputs with routing, named outputs, properties and actions.",
+    Field("name", name("skill"), "The name of the skill, unique in the workspace whatever its case.", required=True),
+    CAMEL,
+    TITLE,
+    Field("description", TEXT, "What the skill does."),
+    Field("tags", TAGS, "Labels of the skill."),
+    Field("inputs", listed(INPUT), "What the skill can be sent, and which action gets it."),
+    Field("outputs", listed(OUTPUT), "Where the results of the skill go."),
+    Field("properties", listed(PROPERTY)._replace(read=_properties), "The settings of the skill."),
+    Field("actions", listed(ACTION, read_action), "The programs of the skill."),
+    Field(
+        "datasets",
+        Kind({"type": "array", "items": {"type": "object"}}, "list of mappings", _datasets),
+        "Kept without effect: no action can read a dataset.",
+    ),
+    make=Skill,
+)
+
+
 def read_skill(reader: Reader) -> Skill:
     """Return the skill that `reader` is at; where something is wrong it is noted and the skill is not to be used."""
-    if not reader.is_mapping(SKILL_KEYS):
+    values = SKILL.values(reader)
+    if values is None:
         return Skill(name="")
-    skill = Skill(
-        name=reader.name("skill"),
-        camel=read_camel(reader),
-        title=reader.text("title"),
-        description=reader.text("description"),
-        tags=read_tags(reader),
-        inputs=read_all(reader.items("inputs"), _input),
-        outputs=read_all(reader.items("outputs"), _output),
-        properties=_properties(reader),
-        actions=read_all(reader.items("actions"), read_action),
-        datasets=tuple(item.node.plain() for item in reader.items("datasets") if _is_dataset(item)),
-    )
+    skill = Skill(**values)
     for key, what in (("inputs", "input"), ("outputs", "output"), ("properties", "property"), ("actions", "action")):
         _check_distinct(reader, key, what)
     for port in reader.items("inputs"):
         _check_routing(port, skill, has_actions=reader.has("actions"))
     return skill
-
-
-def _input(reader: Reader) -> SkillInput | None:
-    if not reader.is_mapping(INPUT_KEYS):
-        return None
-    routing = reader.require("routing", "say which action gets the messages, like {all: {action, runtime, output}}")
-    return SkillInput(
-        name=reader.name("input"),
-        title=reader.text("title"),
-        description=reader.text("description"),
-        parameters=read_parameters(reader),
-        routing=read_routing(routing) if routing else Routing(kind="all", default=NOWHERE),
-    )
-
-
-def _output(reader: Reader) -> SkillOutput | None:
-    if not reader.is_mapping(OUTPUT_KEYS):
-        return None
-    return SkillOutput(
-        name=reader.name("output"),
-        title=reader.text("title"),
-        description=reader.text("description"),
-        parameters=read_parameters(reader),
-    )
-
-
-def _properties(reader: Reader) -> tuple[Property, ...]:
-    """Return the properties; of those of one name the last counts."""
-    return tuple({item.name: item for item in read_all(reader.items("properties"), _property)}.values())
-
-
-def _property(reader: Reader) -> Property | None:
-    if not reader.is_mapping(PROPERTY_KEYS):
-        return None
-    reader.require("name", "give the property a name")
-    kind = reader.text("type", "string").lower()
-    if kind not in PROPERTY_TYPES:
-        reader.warn(f"'{kind}' is not a known type of property. {nearest(kind, PROPERTY_TYPES)}", "type")
-    default = reader.inner("defaultValue")
-    return Property(
-        name=reader.text("name"),
-        title=reader.text("title"),
-        description=reader.text("description"),
-        required=reader.flag("required"),
-        type=kind,
-        default_value=default.node.plain() if default else None,
-        valid_values=tuple(item.node.plain() for item in reader.items("validValues")),
-        qualified_by=reader.text("qualifiedBy"),
-        secure=reader.flag("secure"),
-    )
-
-
-def _is_dataset(reader: Reader) -> bool:
-    return reader.is_mapping(key for key, _ in reader.entries())
 
 
 def _check_distinct(reader: Reader, key: str, what: str) -> None:

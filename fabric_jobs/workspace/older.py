@@ -40,7 +40,7 @@ def completed(document: Document, directory: Path) -> Document:
     if not actions and not problems:
         return document
     node = replace(top, value={**top.value, "actions": Node(value=actions, place=top.place)})
-    return replace(document, node=node, problems=(*document.problems, *problems))
+    return document._replace(node=node, problems=(*document.problems, *problems))
 
 
 def _targets(top: Node) -> Iterator[tuple[Node, str]]:

@@ -1,0 +1,182 @@
+"""What the mappings of a definition hold: each field declared once, for its reader, its JSON Schema and its reference page.
+
+scripts/generate_definitions.py makes the schemas and the tables of the pages.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from fabric_jobs.documents.reader import Reader, read_all
+from fabric_jobs.names import DEFINED_NAME
+
+NULL = {"type": "null"}
+
+
+class Kind(NamedTuple):
+    """What may stand at a key."""
+
+    schema: Any  # a JSON Schema without null; a Shape in it stands for the schema of that mapping
+    words: str  # what the reference calls it
+    read: Callable[[Reader, Any], Any] | None = None  # with its Field; None: the reader of the mapping does it
+
+
+class Field(NamedTuple):
+    """One key of a mapping."""
+
+    key: str
+    kind: Kind
+    sentence: str  # what it means
+    default: Any = None
+    absent: str = ""  # what counts when the key is absent, in words, where that is not one value
+    required: bool = False
+    missing: str = ""  # of a required one: what its author is told to write; empty: the reader of its kind says it
+    attribute: str = ""  # of the definition; empty: the key in snake case
+    of: str = ""  # the type of actions that may have it; empty: all
+    since: str = ""  # the version that added it; empty: Fabric has it
+
+
+class Shape:
+    """A mapping with known keys; `make` makes a part of a definition of its values.
+
+    A schema with a `name` is written once and referred to by it. `rules` are what JSON Schema says of several keys together.
+    """
+
+    def __init__(
+        self, name: str, sentence: str, *fields: Field, make: Callable[..., Any] = dict, rules: Any = None
+    ) -> None:
+        self.name = name
+        self.sentence = sentence
+        self.fields = fields
+        self.make = make
+        self.rules = rules or {}
+        self.keys = frozenset(field.key for field in fields)
+        self._needed = [field for field in fields if field.missing]
+        self._readings = [(field.attribute or _snake(field.key), field.kind.read, field) for field in fields]
+
+    def read(self, reader: Reader) -> Any:
+        """Return what `make` makes of the mapping that `reader` is at; None when it is no mapping."""
+        values = self.values(reader)
+        return None if values is None else self.make(**values)
+
+    def values(self, reader: Reader, **given: Callable[[Reader], Any]) -> dict[str, Any] | None:
+        """Return the values of the fields by attribute; None when this is no mapping.
+
+        `given` are the readers of fields whose value depends on more than its key.
+        """
+        if not reader.is_mapping(self.keys):
+            return None
+        for field in self._needed:
+            reader.require(field.key, field.missing)
+        values: dict[str, Any] = {}
+        for attribute, read, field in self._readings:
+            if attribute in given:
+                values[attribute] = given[attribute](reader)
+            elif read:
+                values[attribute] = read(reader, field)
+        return values
+
+
+def _snake(key: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in key)
+
+
+def anchored(pattern: re.Pattern[str]) -> str:
+    """Return a pattern that the whole of a text matches, as JSON Schema writes it."""
+    return f"^({pattern.pattern})$"
+
+
+def nulls(*keys: str) -> dict[str, Any]:
+    """Return the schema of a mapping in which these keys are absent."""
+    return {"properties": dict.fromkeys(keys, NULL)}
+
+
+def either(options: tuple[str, ...]) -> str:
+    """Return words as a person lists them."""
+    *first, last = (f"`{option}`" for option in options)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def only(key: str, *others: str, needs: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the schema of a mapping that has one key, what goes with it, and none of the others."""
+    return {"required": [key, *needs], "properties": {key: {"not": NULL}, **dict.fromkeys(others, NULL)}}
+
+
+def _plain(reader: Reader, field: Field) -> Any:
+    inner = reader.inner(field.key)
+    return inner.node.plain() if inner else None
+
+
+TEXT = Kind({"type": "string"}, "text", lambda reader, field: reader.text(field.key, field.default or ""))
+LOOSE_TEXT = Kind(
+    {"type": ["string", "number", "boolean"]},
+    "text",
+    lambda reader, field: reader.loose_text(field.key, field.default or ""),
+)
+FLAG = Kind(
+    {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])$"}]},
+    "boolean",
+    lambda reader, field: reader.flag(field.key),
+)
+ANYTHING = Kind({}, "any", _plain)
+VALUES = Kind(
+    {"type": "array"}, "list", lambda reader, field: tuple(item.node.plain() for item in reader.items(field.key))
+)
+
+
+def name(what: str) -> Kind:
+    """The name of a `what`."""
+    schema = {"type": "string", "pattern": anchored(DEFINED_NAME)}
+    return Kind(schema, "name", lambda reader, _: reader.name(what))
+
+
+def text_or(other: str) -> Kind:
+    """Text; when it is absent, that at another key."""
+    return TEXT._replace(read=lambda reader, field: reader.text(field.key, reader.text(other)))
+
+
+def choice(*options: str) -> Kind:
+    """One of some words."""
+    return Kind(
+        {"enum": options}, either(options), lambda reader, field: reader.choice(field.key, options, field.default)
+    )
+
+
+def matching(pattern: re.Pattern[str], what: str) -> Kind:
+    """Text or a number that is wholly `what`, as `pattern` says."""
+    schema = {"type": ["string", "number"], "pattern": anchored(pattern), "minimum": 0}
+    return Kind(schema, "number or text", lambda reader, field: reader.matches(field.key, pattern, what))
+
+
+def whole(low: int, high: int) -> Kind:
+    """A whole number."""
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return Kind(
+        schema, f"{low:,} to {high:,}", lambda reader, field: reader.whole(field.key, field.default, low=low, high=high)
+    )
+
+
+def seconds(low: float, high: int) -> Kind:
+    """A time in seconds."""
+    schema = {"type": "number", "minimum": low, "maximum": high}
+    return Kind(schema, "seconds", lambda reader, field: reader.number(field.key, field.default, low=low, high=high))
+
+
+def one(shape: Shape, absent: Any, read: Callable[[Reader], Any] | None = None) -> Kind:
+    """A mapping; `absent` is what counts when there is none."""
+
+    def value(reader: Reader, field: Field) -> Any:
+        inner = reader.inner(field.key)
+        found = (read or shape.read)(inner) if inner else None
+        return absent if found is None else found
+
+    return Kind(shape, "mapping", value)
+
+
+def listed(shape: Shape, read: Callable[[Reader], Any] | None = None) -> Kind:
+    """A list of mappings."""
+    schema = {"type": "array", "items": shape}
+    return Kind(schema, "list", lambda reader, field: read_all(reader.items(field.key), read or shape.read))
+
+
+TITLE = Field("title", TEXT, "What people see instead of the name.")
