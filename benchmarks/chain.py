@@ -19,6 +19,7 @@ from benchmarks.common import (
     write_agent,
     write_skill,
 )
+from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.workspace import run as verbs
 from fabric_jobs.workspace.run import EntryPoint
@@ -35,9 +36,9 @@ def ours(root: Path, gateway: Gateway, target: EntryPoint, skills: int) -> float
     """Return the milliseconds of one record."""
     started = time.perf_counter()
     activation_id = verbs.start(gateway, target, {"payload": 0}, root)
-    record = verbs.follow(gateway, activation_id, lambda nodes: 30.0)
+    record = activations.follow(gateway, activation_id, lambda nodes: 30.0)
     took = time.perf_counter() - started
-    verbs.check_ended_well(record)
+    activations.check_ended_well(record)
     if record["response"] != skills:
         raise RuntimeError(f"not every skill has added one: {record}")
     return took * 1000

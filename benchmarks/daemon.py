@@ -26,6 +26,7 @@ from benchmarks.common import (
     write_daemon,
     write_skill,
 )
+from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.workspace import run as verbs
 from fabric_jobs.workspace.tree import Workspace
@@ -88,8 +89,8 @@ def ours(root: Path, gateway: Gateway, records: int) -> float:
     target = verbs.save_agent(gateway, Workspace(root), "calls", None)
     started = root / "started"
     activation_id = verbs.start(gateway, target, {"payload": {"records": records, "started": str(started)}}, root)
-    record = verbs.follow(gateway, activation_id, lambda nodes: 30.0)
-    verbs.check_ended_well(record)
+    record = activations.follow(gateway, activation_id, lambda nodes: 30.0)
+    activations.check_ended_well(record)
     if record["response"]["count"] != records:
         raise RuntimeError(f"{record['response']['count']} of {records} answers arrived")
     ended: float = record["response"]["ended"]

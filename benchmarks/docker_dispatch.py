@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks.common import arguments, measure, owner, report, workspace, write_skill
 from benchmarks.containers import check_in_container, network_of, tagged
+from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
-from fabric_jobs.workspace import run as verbs
 
 COMMAND = "/bin/true"
 INVOKE = "/skillinvoke/noop/inputs/request?executor=docker"
@@ -24,7 +24,7 @@ def ours(gateway: Gateway, tasks: int) -> float:
     started = time.perf_counter()
     for number in range(tasks):
         activation_id = gateway.post(INVOKE, {"payload": number})["activationId"]
-        check_in_container(verbs.follow(gateway, activation_id, lambda nodes: 30.0))
+        check_in_container(activations.follow(gateway, activation_id, lambda nodes: 30.0))
     return (time.perf_counter() - started) / tasks * 1000
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.common import arguments, environment, measure, owner, report, workspace, write_agent, write_skill
+from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.workspace import run as verbs
 from fabric_jobs.workspace.tree import Workspace
@@ -35,9 +36,9 @@ def ours(root: Path, gateway: Gateway, records: int) -> float:
     target = verbs.save_agent(gateway, Workspace(root), "fanout", None)
     started = time.perf_counter()
     activation_id = verbs.start(gateway, target, {"payload": records}, root)
-    record = verbs.follow(gateway, activation_id, lambda nodes: 30.0)
+    record = activations.follow(gateway, activation_id, lambda nodes: 30.0)
     took = time.perf_counter() - started
-    verbs.check_ended_well(record)
+    activations.check_ended_well(record)
     parts = b"".join(gateway.response(activation_id, skip=0, limit=None))
     if sorted(map(json.loads, parts.splitlines())) != list(range(records)):
         raise RuntimeError("the response is not one answer for each record")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.common import Usage, arguments, owner, usage, workspace, write_action, write_agent, write_skill
+from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.store.audit import snapshot
 from fabric_jobs.store.totals import by_node
@@ -83,7 +84,7 @@ def invoke(gateway: Gateway) -> float:
     """Return the milliseconds of one invocation, from the request to its record."""
     started = time.perf_counter()
     record = gateway.post("/skillinvoke/nothing/inputs/request?sync=true", {"payload": 0})
-    verbs.check_ended_well(record)
+    activations.check_ended_well(record)
     return (time.perf_counter() - started) * 1000
 
 
@@ -98,7 +99,7 @@ def main() -> None:
         for moment in watched(root, activation_id, [MADE_ONCE, MADE_ONCE + BLOCK, last, wanted.tasks]):
             seen.append(moment)
             print(f"  {moment}", file=sys.stderr, flush=True)
-        verbs.check_ended_well(verbs.follow(gateway, activation_id, lambda nodes: 30.0))
+        activations.check_ended_well(activations.follow(gateway, activation_id, lambda nodes: 30.0))
         with served() as (_, other):
             pairs = [(invoke(gateway), invoke(other)) for _ in range(INVOCATIONS)]
     first, end = cost(seen[0], seen[1]), cost(seen[2], seen[3])

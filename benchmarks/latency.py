@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks.common import RECORDS_FILE, Pair, arguments, measure, owner, report, workspace, write_agent, write_skill
+from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.workspace import run as verbs
 from fabric_jobs.workspace.tree import Workspace
@@ -58,8 +59,8 @@ def ours(root: Path, gateway: Gateway, records: int) -> list[float]:
     target = verbs.save_agent(gateway, Workspace(root), "latency", None)
     payload = {"file": str(RECORDS_FILE), "records": records}
     activation_id = verbs.start(gateway, target, {"payload": payload}, root)
-    record = verbs.follow(gateway, activation_id, lambda nodes: 30.0)
-    verbs.check_ended_well(record)
+    record = activations.follow(gateway, activation_id, lambda nodes: 30.0)
+    activations.check_ended_well(record)
     found: list[float] = record["response"]
     return found
 

@@ -17,6 +17,7 @@ import zlib
 from pathlib import Path
 
 from benchmarks.common import arguments, environment, measure, owner, owner_rss, report, workspace, write_skill
+from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.executors.program import RUNTIME
 from fabric_jobs.workspace import run as verbs
@@ -94,8 +95,8 @@ class Run:
         return verbs.start(self.gateway, target, {"payload": {"bytes": self.size}}, self.root)
 
     def _ended(self, activation_id: str) -> float:
-        record = verbs.follow(self.gateway, activation_id, lambda nodes: 30.0)
-        verbs.check_ended_well(record)
+        record = activations.follow(self.gateway, activation_id, lambda nodes: 30.0)
+        activations.check_ended_well(record)
         return float(self.size / record["response"]["seconds"])
 
     def _log(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from benchmarks.common import Usage, arguments, owner, usage, workspace, write_action, write_agent, write_skill
+from fabric_jobs.client import activations
 from fabric_jobs.workspace import run as verbs
 from fabric_jobs.workspace.tree import Workspace
 
@@ -30,12 +31,12 @@ def asleep(tasks: int) -> Usage:
             while running < tasks:
                 news = gateway.get(f"/activations/{activation_id}/follow", after=after, wait=30.0, pause=0.5)
                 if "activation" in news:
-                    verbs.check_ended_well(news["activation"])
+                    activations.check_ended_well(news["activation"])
                     raise RuntimeError("the tasks have ended, and were to sleep")
                 after = max([after, *(event["number"] for event in news["events"])])
                 running = sum(node["tasks"].get("ACTIVE", 0) for node in news["progress"] if node["skill"] == "sleeps")
             found = usage(root)
-            verbs.cancel(gateway, activation_id)
+            activations.cancel(gateway, activation_id)
     return found
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from benchmarks.common import arguments, measure, owner, report, workspace, write_agent, write_skill
+from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.workspace import run as verbs
 from fabric_jobs.workspace.tree import Workspace
@@ -45,7 +46,7 @@ def run(root: Path, gateway: Gateway, records: int, poison: str) -> float:
     target = verbs.save_agent(gateway, Workspace(root), "summing", None)
     started = time.perf_counter()
     activation_id = verbs.start(gateway, target, {"payload": records}, root)
-    verbs.follow(gateway, activation_id, lambda nodes: 30.0)
+    activations.follow(gateway, activation_id, lambda nodes: 30.0)
     took = time.perf_counter() - started
     response = b"".join(gateway.response(activation_id, skip=0, limit=None))
     left_out = int(poison) if poison.isdecimal() else 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.common import arguments, measure, owner, report, workspace, write_agent, write_skill
+from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.workspace import run as verbs
 from fabric_jobs.workspace.tree import Workspace
@@ -39,8 +40,8 @@ def run(root: Path, gateway: Gateway, records: int, every: int) -> float:
     (action / "every").write_text(str(every))
     target = verbs.save_agent(gateway, Workspace(root), "rejecting", None)
     activation_id = verbs.start(gateway, target, {"payload": records}, root)
-    record = verbs.follow(gateway, activation_id, lambda nodes: 30.0)
-    verbs.check_ended_well(record)
+    record = activations.follow(gateway, activation_id, lambda nodes: 30.0)
+    activations.check_ended_well(record)
     dead = record.get("deadLetters", 0)
     if dead != (records // every if every else 0) or record["response"]["count"] != records - dead:
         raise RuntimeError(f"{dead} dead letters, and the response is {record['response']}")

@@ -37,6 +37,7 @@ from benchmarks.common import (
     write_skill,
 )
 from benchmarks.containers import built, check_in_container, new_name
+from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.executors.program import RUNTIME
 from fabric_jobs.state_dir import read_address
@@ -235,8 +236,8 @@ class Run:
         return str(self.gateway.post(path, {"payload": self.records})["activationId"])
 
     def _end(self, activation_id: str) -> dict[str, Any]:
-        record = verbs.follow(self.gateway, activation_id, lambda nodes: 30.0)
-        verbs.check_ended_well(record)
+        record = activations.follow(self.gateway, activation_id, lambda nodes: 30.0)
+        activations.check_ended_well(record)
         return record
 
     def _rate(self, record: dict[str, Any]) -> float:

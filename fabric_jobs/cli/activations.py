@@ -62,6 +62,7 @@ def show_activation(activation: str, output: str, workspace: Path | None, state_
     Examples:
       fabric-jobs activations show 4f1d2c…
     """
+    from fabric_jobs.client.activations import progress_of
     from fabric_jobs.client.gateway import segment
 
     gateway = options.gateway_of(workspace, state_dir)
@@ -69,7 +70,7 @@ def show_activation(activation: str, output: str, workspace: Path | None, state_
     if output != "table":
         show(record, output)
         return
-    progress = gateway.get(f"/activations/{segment(activation)}/follow", after=2**53)["progress"]
+    progress = progress_of(gateway, activation)
     show(record, "yaml")
     click.echo()
     columns = {"SKILL": "skill", "IN": "in", "OUT": "out", "WAITING": "waiting", "TASKS": "states"}
@@ -97,7 +98,7 @@ def wait(activation: str, quiet: bool, output: str, workspace: Path | None, stat
     from fabric_jobs.cli.invoking import print_result
     from fabric_jobs.cli.terminal.activation import Skills
     from fabric_jobs.cli.terminal.display import Display
-    from fabric_jobs.workspace.run import follow
+    from fabric_jobs.client.activations import follow
 
     gateway = options.gateway_of(workspace, state_dir)
     with Display(quiet=quiet) as display:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +13,7 @@ from fabric_jobs import json_text
 from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.terminal.printing import show, show_rows
+from fabric_jobs.client import dead_letters
 from fabric_jobs.counts import counted
 from fabric_jobs.errors import InvalidInput, RunFailed
 
@@ -32,7 +32,6 @@ COLUMNS = {
     "RETRIED AS": "retriedAs",
     "CAUSE": "cause",
 }
-TOGETHER = 10_000
 
 _FILTERS = (
     click.option("--activation", metavar="ID", help="Only those of this activation."),
@@ -55,7 +54,9 @@ def group() -> None:
 
 @group.command("list")
 @click.option("--retried/--not-retried", default=None, help="Only those that are tried again, or only the others.")
-@click.option("--limit", type=click.IntRange(1, TOGETHER), default=100, show_default=True, help="At most this many.")
+@click.option(
+    "--limit", type=click.IntRange(1, dead_letters.TOGETHER), default=100, show_default=True, help="At most this many."
+)
 @options.output
 @filters
 def list_letters(output: str, limit: int, retried: bool | None, **given: Any) -> None:
@@ -66,13 +67,15 @@ def list_letters(output: str, limit: int, retried: bool | None, **given: Any) ->
       fabric-jobs deadletters list --not-retried
       fabric-jobs deadletters list --skill parse --contains ValueError --output json
     """
-    gateway = options.gateway_of(given["workspace"], given["state_dir"])
-    found, count = _listed(gateway, given, retried=retried, limit=limit)
+    filtered = _filter(given, retried=retried)
+    found, count = dead_letters.list_letters(_gateway(given), filtered, limit=limit)
     rows = [{**letter, "offset": (letter["record"] or {}).get("offset")} for letter in found]
-    chosen = _is_filtered(given) or retried is not None
-    show_rows(found if output != "table" else rows, COLUMNS, output, empty=_none(chosen=chosen))
+    such = "such " if filtered.is_given or retried is not None else ""
+    show_rows(found if output != "table" else rows, COLUMNS, output, empty=f"There are no {such}dead letters.")
     if count > len(found):
-        click.echo(f"{count - len(found):,} more: add --limit {min(count, TOGETHER)}, or a filter.", err=True)
+        click.echo(
+            f"{count - len(found):,} more: add --limit {min(count, dead_letters.TOGETHER)}, or a filter.", err=True
+        )
 
 
 @group.command("show")
@@ -87,7 +90,7 @@ def show_letter(letter: int, output: str, workspace: Path | None, state_dir: Pat
     Examples:
       fabric-jobs deadletters show 3
     """
-    found = options.gateway_of(workspace, state_dir).get(f"/deadletters/{letter}")["deadLetter"]
+    found = dead_letters.find_letter(options.gateway_of(workspace, state_dir), letter)
     show(found, "yaml" if output == "table" else output)
     if not found["retriedAs"]:
         click.echo(f"Next: {options.next_command('deadletters', 'retry', str(letter))}", err=True)
@@ -113,7 +116,7 @@ def edit(letter: int, payload: str | None, payload_file: Any, workspace: Path | 
       fabric-jobs deadletters edit 3
     """
     gateway = options.gateway_of(workspace, state_dir)
-    found = gateway.get(f"/deadletters/{letter}")["deadLetter"]
+    found = dead_letters.find_letter(gateway, letter)
     text = payload_file.read() if payload_file is not None else payload
     if text is None:
         text = click.edit(json.dumps(found["payload"], indent=2, ensure_ascii=False), extension=".json")
@@ -146,19 +149,14 @@ def retry(letters: tuple[int, ...], every: bool, detach: bool, output: str, **gi
       fabric-jobs deadletters retry --skill parse
       fabric-jobs deadletters retry --all --detach
     """
-    gateway = options.gateway_of(given["workspace"], given["state_dir"])
-    ids = _chosen(gateway, letters, every, given, retried=False)
+    gateway = _gateway(given)
+    ids = dead_letters.chosen(gateway, letters, _filter(given, retried=False), every=every)
     if not ids:
         if output != "table":
             show([], output)
         click.echo("There is no such dead letter to try again.", err=True)
         return
-    body: dict[str, Any] = {"ids": ids, "requestId": secrets.token_hex(12)}
-    if gateway.is_local:
-        from fabric_jobs.shell import SHELL, own_shell
-
-        body[SHELL] = own_shell().document()
-    started = [entry["activationId"] for entry in gateway.post("/deadletters/retry", body)["activations"]]
+    started = dead_letters.retry(gateway, ids)
     if detach:
         _print_started(started, output)
         return
@@ -181,14 +179,11 @@ def drop(letters: tuple[int, ...], every: bool, yes: bool, **given: Any) -> None
       fabric-jobs deadletters drop 3 4
       fabric-jobs deadletters drop --activation 4f1d2c… --yes
     """
-    gateway = options.gateway_of(given["workspace"], given["state_dir"])
-    ids = _chosen(gateway, letters, every, given, retried=None)
+    gateway = _gateway(given)
+    ids = dead_letters.chosen(gateway, letters, _filter(given), every=every)
     if ids and not letters and not yes:
         click.confirm(f"Drop {counted(len(ids), 'dead letter')} for good?", abort=True, err=True)
-    dropped = {
-        letter: json.loads(gateway.raw("DELETE", f"/deadletters/{letter}").body)["dropped"]
-        for letter in dict.fromkeys(ids)
-    }
+    dropped = {letter: dead_letters.drop(gateway, letter) for letter in ids}
     count = sum(dropped.values())
     if count or not letters:
         click.echo(f"{counted(count, 'dead letter', 'is', 'are')} dropped.", err=True)
@@ -217,36 +212,13 @@ def _print_results(records: list[dict[str, Any]], output: str, *, is_one: bool) 
         raise RunFailed("\n".join(error.message for error in failures), hint=failures[0].hint)
 
 
-def _listed(
-    gateway: Gateway, given: dict[str, Any], *, retried: bool | None, limit: int
-) -> tuple[list[dict[str, Any]], int]:
-    """Return the first dead letters that were chosen, and how many there are."""
-    query = {"activationId": given["activation"], "skillName": given["skill"], "contains": given["contains"]}
-    wanted = None if retried is None else str(retried).lower()
-    answer = gateway.get("/deadletters", **query, retried=wanted, limit=limit)
-    return answer["deadLetters"], answer["count"]
+def _gateway(given: dict[str, Any]) -> Gateway:
+    return options.gateway_of(given["workspace"], given["state_dir"])
 
 
-def _chosen(
-    gateway: Gateway, letters: tuple[int, ...], every: bool, given: dict[str, Any], *, retried: bool | None
-) -> list[int]:
-    """Return the numbers that were given, else those of the filters."""
-    if (bool(letters), every, _is_filtered(given)).count(True) != 1:
-        raise InvalidInput(
-            "name dead letters by their numbers, or choose them by a filter, or take --all.",
-            hint="List them with `fabric-jobs deadletters list`.",
-        )
-    if letters:
-        return list(letters)
-    return [letter["id"] for letter in _listed(gateway, given, retried=retried, limit=TOGETHER)[0]]
-
-
-def _is_filtered(given: dict[str, Any]) -> bool:
-    return any(given[key] for key in ("activation", "skill", "contains"))
-
-
-def _none(*, chosen: bool) -> str:
-    return "There are no such dead letters." if chosen else "There are no dead letters."
+def _filter(given: dict[str, Any], *, retried: bool | None = None) -> dead_letters.Filter:
+    wanted = {name: given[name] for name in ("activation", "skill", "contains")}
+    return dead_letters.Filter(**wanted, retried=retried)
 
 
 def _print_started(started: list[str], output: str) -> None:

@@ -34,6 +34,7 @@ def command(destination: Path, executor: str | None) -> None:
       fabric-jobs demo --executor docker
     """
     from fabric_jobs.cli.invoking import attend
+    from fabric_jobs.client import activations
     from fabric_jobs.workspace import run as verbs
     from fabric_jobs.workspace.example import copy_example
     from fabric_jobs.workspace.tree import Workspace
@@ -53,7 +54,7 @@ def command(destination: Path, executor: str | None) -> None:
     target = verbs.save_agent(gateway, Workspace(root), "flights", None, executor=executor or "")
     activation_id = verbs.start(gateway, target, {"payload": {"path": RECORDS_FILE}}, root)
     record = attend(gateway, activation_id, quiet=False)
-    verbs.check_ended_well(record)
+    activations.check_ended_well(record)
     click.echo(f"\nJanuary 2013, flights that left New York ({measured(time.monotonic() - started)}):\n")
     _print_table(record["response"]["carriers"])
     _print_next(destination, activation_id, executor)

@@ -128,8 +128,8 @@ class _Session:
         return True
 
     def _run_once(self, gateway: Gateway) -> None:
+        from fabric_jobs.client.activations import response_of
         from fabric_jobs.workspace.developing import COMPARED_RECORDS
-        from fabric_jobs.workspace.run import response_of
 
         started = time.monotonic()
         if self._loop.executor == "docker":
@@ -164,8 +164,8 @@ class _Session:
 
 def _print_failure(gateway: Gateway, record: dict[str, Any]) -> None:
     """Print how a run failed: all of its stderr, which says more than the last lines."""
+    from fabric_jobs.client.activations import failure
     from fabric_jobs.workspace.developing import stderr_of
-    from fabric_jobs.workspace.run import failure
 
     log = stderr_of(gateway, record)
     error = failure(record, last_lines=not log)

@@ -150,7 +150,7 @@ def attend(gateway: Gateway, activation_id: str, *, quiet: bool) -> dict[str, An
     """Follow an activation with progress; Ctrl-C, SIGTERM and SIGHUP cancel it, a second one leaves it running."""
     from fabric_jobs.cli.terminal.activation import Skills
     from fabric_jobs.cli.terminal.display import Display
-    from fabric_jobs.workspace.run import follow
+    from fabric_jobs.client.activations import follow
 
     try:
         with Display(quiet=quiet) as display:  # what is said after it stays below it
@@ -177,7 +177,7 @@ def print_answer(record: dict[str, Any]) -> None:
 
 def check_result(record: dict[str, Any]) -> None:
     """Say how many records are dead; raise RunFailed when the activation did not end well."""
-    from fabric_jobs.workspace.run import check_ended_well, next_for_dead_letters
+    from fabric_jobs.client.activations import check_ended_well, next_for_dead_letters
 
     if record["status"] == "COMPLETE" and record.get("deadLetters"):
         what = counted(record["deadLetters"], "record", "is a dead letter", "are dead letters")
@@ -190,7 +190,7 @@ def check_result(record: dict[str, Any]) -> None:
 
 
 def _cancel(gateway: Gateway, activation_id: str) -> None:
-    from fabric_jobs.workspace.run import follow
+    from fabric_jobs.client.activations import follow
 
     try:
         _tell("\nCancelling; press Ctrl-C again now to leave it running.")

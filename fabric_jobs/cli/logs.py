@@ -86,11 +86,10 @@ def print_task(gateway: Gateway, name: str, given: dict[str, Any]) -> None:
 
 def print_activation(gateway: Gateway, activation_id: str, given: dict[str, Any]) -> None:
     """Print the logs of all tasks of an activation, each line with the name of its skill before it."""
-    from fabric_jobs.client.gateway import segment
+    from fabric_jobs.client.activations import progress_of
     from fabric_jobs.client.logs import of_activation
 
-    nodes = gateway.get(f"/activations/{segment(activation_id)}/follow", after=2**53)["progress"]
-    width = max([len(node["skill"]) for node in nodes], default=0)
+    width = max([len(node["skill"]) for node in progress_of(gateway, activation_id)], default=0)
     parts = of_activation(gateway, activation_id, _wanted(given, whole=True), follow=given["follow"])
     _Printer(given, prefix_width=width).print(parts)
 
@@ -113,7 +112,7 @@ def skill_logs(skill: str, action: str | None, workspace: Path | None, state_dir
       fabric-jobs skills logs word-count
       fabric-jobs skills logs word-count --follow --timestamps
     """
-    from fabric_jobs.client.logs import newest_task
+    from fabric_jobs.client.tasks import newest_task
     from fabric_jobs.errors import NotFound
 
     gateway = options.gateway_of(workspace, state_dir)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,6 @@ from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.logs import attempt, log_options, print_task
 from fabric_jobs.cli.terminal.printing import show, show_rows
 from fabric_jobs.states import TaskState
-
-if TYPE_CHECKING:
-    from fabric_jobs.client.gateway import Gateway
 
 COLUMNS = {
     "TASK": "name",
@@ -79,7 +76,9 @@ def show_task(task: str, activation: str | None, output: str, workspace: Path | 
     Examples:
       fabric-jobs tasks show score-delays
     """
-    found = _find(options.gateway_of(workspace, state_dir), task, activation)
+    from fabric_jobs.client.tasks import find_task
+
+    found = find_task(options.gateway_of(workspace, state_dir), task, activation)
     show(found, "yaml" if output == "table" else output)
 
 
@@ -101,8 +100,10 @@ def logs(task: str, activation: str | None, workspace: Path | None, state_dir: P
       fabric-jobs tasks logs score-delays --activation 4f1d2c… --stream stderr --follow
       fabric-jobs tasks logs score-delays --since 10m --timestamps
     """
+    from fabric_jobs.client.tasks import find_task
+
     gateway = options.gateway_of(workspace, state_dir)
-    print_task(gateway, _find(gateway, task, activation, newest=given["follow"])["name"], given)
+    print_task(gateway, find_task(gateway, task, activation, newest=given["follow"])["name"], given)
 
 
 @group.command()
@@ -121,29 +122,3 @@ def cancel(task: str, workspace: Path | None, state_dir: Path | None) -> None:
     gateway = options.gateway_of(workspace, state_dir)
     click.echo(gateway.post(f"/tasks/{segment(task)}/cancel")["message"])
     click.echo(f"Next: {options.next_command('tasks', 'show', task)}", err=True)
-
-
-def _find(gateway: Gateway, name: str, activation: str | None, *, newest: bool = False) -> dict[str, Any]:
-    """Return a task by its name, or by the name of a skill that has one task; raise NotFound or InvalidInput.
-
-    `newest`: of several tasks the newest that runs, or else the newest.
-    """
-    from fabric_jobs.client.gateway import segment
-    from fabric_jobs.errors import InvalidInput, NotFound
-
-    try:
-        found: dict[str, Any] = gateway.get(f"/tasks/{segment(name)}")["task"]
-        return found
-    except NotFound:
-        tasks = gateway.get("/tasks", skillName=name, activationId=activation, limit=10)["tasks"]
-    if not tasks:
-        hint = "List the tasks with `fabric-jobs tasks list`."
-        raise NotFound(f"there is no task '{name}', and no skill of that name has run here.", hint=hint)
-    if len(tasks) > 1 and newest:
-        running = gateway.get("/tasks", skillName=name, activationId=activation, state=TaskState.ACTIVE, limit=1)
-        return (running["tasks"] or tasks)[0]  # type: ignore[no-any-return]
-    if len(tasks) > 1:
-        names = "\n".join(f"  {task['name']}  {task['state']}  activation {task['activationId']}" for task in tasks)
-        raise InvalidInput(f"skill '{name}' has several tasks; name one of them, or its --activation:\n{names}")
-    only: dict[str, Any] = gateway.get(f"/tasks/{segment(tasks[0]['name'])}")["task"]
-    return only

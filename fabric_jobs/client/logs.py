@@ -106,12 +106,6 @@ class TaskLog:
         return head, parts
 
 
-def newest_task(gateway: Gateway, skill: str, action: str | None) -> str | None:
-    """Return the name of the newest task of a skill."""
-    found = gateway.get("/tasks", skillName=skill, actionName=action, limit=1)["tasks"]
-    return found[0]["name"] if found else None
-
-
 def in_order(logs: Iterable[TaskLog]) -> Iterator[Part]:
     """Yield what several logs have now, by time; a log is not opened before its task has started."""
     waiting = deque(sorted(logs, key=lambda log: log.started_at))

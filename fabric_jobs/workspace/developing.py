@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway, segment
 from fabric_jobs.errors import InvalidDefinition, NotFound, shown
 from fabric_jobs.executors.masking import masked
@@ -53,10 +54,10 @@ class Loop:
         activation_id = secrets.token_hex(12)  # known before it is started, so that it can be cancelled at any moment
         try:
             verbs.start(gateway, target, {**params, "activationId": activation_id}, self.workspace.root)
-            return verbs.follow(gateway, activation_id, self._watch)
+            return activations.follow(gateway, activation_id, self._watch)
         except (Changed, KeyboardInterrupt):
             with suppress(NotFound):  # it was not started yet
-                verbs.cancel(gateway, activation_id)
+                activations.cancel(gateway, activation_id)
             raise
         finally:
             self.watched.absorb()

@@ -1,26 +1,20 @@
-"""Invokes a skill or an agent of a workspace: saves what changed, starts the activation, follows it to its end."""
+"""Invokes a skill or an agent of a workspace: saves what changed, and starts the activation."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from fabric_jobs.client.gateway import Gateway, segment
-from fabric_jobs.errors import NotFound, RunFailed
+from fabric_jobs.errors import NotFound
 from fabric_jobs.names import nearest
 from fabric_jobs.shell import INVOKER, SHELL, own_shell
-from fabric_jobs.states import FINAL_TASK_STATES
 from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace
-
-CANCEL_SECONDS = 5.0  # between two looks at an activation that is being cancelled; news come sooner
-
-GATHER_SECONDS = 0.2  # of an activation that goes on, news come no more often
-Watch = Callable[[Sequence[Mapping[str, Any]]], float]  # takes the progress, returns seconds until it wants news
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,85 +109,6 @@ def begin(
         body[SHELL] = own_shell().document()
     answer: Mapping[str, Any] = gateway.post(path, body, headers=given)
     return answer
-
-
-def follow(gateway: Gateway, activation_id: str, watch: Watch) -> dict[str, Any]:
-    """Return the record of an activation once it has ended; `watch` sees the progress on the way."""
-    after = 0
-    pause = 0.0
-    while True:
-        path = f"/activations/{segment(activation_id)}/follow"
-        news = gateway.get(path, after=after, wait=pause, pause=min(pause, GATHER_SECONDS))
-        after = max([after, *(event["number"] for event in news["events"])])
-        pause = watch(news["progress"])
-        if "activation" in news:
-            record: dict[str, Any] = news["activation"]
-            return record
-
-
-def cancel(gateway: Gateway, activation_id: str) -> None:
-    """Cancel an activation and return when its last task has ended, so that what comes next finds nothing in use."""
-    path = f"/activations/{segment(activation_id)}"
-    gateway.post(f"{path}/cancel")
-    after = 0
-    while True:
-        news = gateway.get(f"{path}/follow", after=after, wait=CANCEL_SECONDS)
-        after = max([after, *(event["number"] for event in news["events"])])
-        states = {state for node in news["progress"] for state, count in node["tasks"].items() if count}
-        if "activation" in news and states <= FINAL_TASK_STATES:
-            return
-
-
-def response_of(gateway: Gateway, record: Mapping[str, Any], *, limit: int) -> Any:
-    """Return the response of an activation, also where the record has only {count, href} of it: its first `limit` records."""
-    response = record["response"]
-    if not is_long(record):
-        return response
-    parts = gateway.response(str(record["activationId"]), skip=0, limit=limit)
-    return [json.loads(line) for part in parts for line in part.splitlines()]
-
-
-def is_long(record: Mapping[str, Any]) -> bool:
-    """Tell whether the record has only {count, href} of a response that is over the limits."""
-    response = record["response"]
-    return (
-        isinstance(response, dict)
-        and set(response) == {"count", "href"}
-        and str(response["href"]).endswith(f"/activations/{record['activationId']}/response")
-    )
-
-
-def check_ended_well(record: Mapping[str, Any]) -> None:
-    """Raise RunFailed, with all that helps, when an activation ended other than COMPLETE."""
-    if record["status"] != "COMPLETE":
-        raise failure(record)
-
-
-def failure(record: Mapping[str, Any], *, last_lines: bool = True) -> RunFailed:
-    """Return the error that says how an activation failed; without `last_lines` for who prints the log itself."""
-    error = record.get("error") or {}
-    lines = [
-        f"activation {record['activationId']} ended {record['status']}: {record.get('cause') or 'no cause is known'}"
-    ]
-    if error.get("record"):
-        place = error["record"]
-        later = " or a later one" if place.get("orLater") else ""
-        lines.append(f"  record: offset {place['offset']}{later} of {place['mapping']}")
-    if error.get("exitCode") is not None:
-        lines.append(f"  exit code: {error['exitCode']}")
-    if error.get("lastLines") and last_lines:
-        lines += ["  its last lines:", *(f"    {line}" for line in error["lastLines"])]
-    hint = f"Read its log: fabric-jobs tasks logs {error['task']}" if error.get("task") else ""
-    if error.get("hint"):
-        hint = f"{error['hint']}\n{hint}".rstrip()
-    if error.get("deadLetters"):
-        hint = next_for_dead_letters(record)
-    return RunFailed("\n".join(lines), hint=hint)
-
-
-def next_for_dead_letters(record: Mapping[str, Any]) -> str:
-    """Return what to type after an activation that has left dead letters."""
-    return f"Next: fabric-jobs deadletters list --activation {record['activationId']}"
 
 
 def _post_skill(gateway: Gateway, found: SkillFile, executor: str) -> None:

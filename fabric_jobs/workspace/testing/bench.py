@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.counts import counted
 from fabric_jobs.errors import FabricJobsError, InvalidInput, PlaceUnavailable
@@ -132,7 +133,7 @@ class Bench:
         return self._compared(case, self._response(record), expected)
 
     def _failure(self, record: Mapping[str, Any]) -> str:
-        error = verbs.failure(record)
+        error = activations.failure(record)
         return f"{error.message}\n{error.hint} {self.look}".strip() if error.hint else error.message
 
     def _letter_differences(self, record: Mapping[str, Any], expected: Expectation) -> tuple[Difference, ...]:
@@ -166,9 +167,9 @@ class Bench:
         return {"status": "written", "differences": found}
 
     def _response(self, record: Mapping[str, Any]) -> Any:
-        if verbs.is_long(record) and record["response"]["count"] > COMPARED_RECORDS:
+        if activations.is_long(record) and record["response"]["count"] > COMPARED_RECORDS:
             raise InvalidInput(
                 f"the response has {record['response']['count']:,} records, and at most {COMPARED_RECORDS:,} are compared.",
                 hint="Try a smaller message.",
             )
-        return verbs.response_of(self.gateway, record, limit=COMPARED_RECORDS)
+        return activations.response_of(self.gateway, record, limit=COMPARED_RECORDS)

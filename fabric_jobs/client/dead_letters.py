@@ -1,0 +1,71 @@
+"""Dead letters by their numbers, or by what they have in common."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fabric_jobs.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from fabric_jobs.client.gateway import Gateway
+
+TOGETHER = 10_000  # are listed at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """What the dead letters that are meant have in common."""
+
+    activation: str | None = None
+    skill: str | None = None
+    contains: str | None = None  # in their cause
+    retried: bool | None = None  # whether they are tried again; None: all the same
+
+    @property
+    def is_given(self) -> bool:
+        """Whether a person chose anything."""
+        return any((self.activation, self.skill, self.contains))
+
+
+def list_letters(gateway: Gateway, filtered: Filter, *, limit: int = TOGETHER) -> tuple[list[dict[str, Any]], int]:
+    """Return the first dead letters of a filter, and how many there are."""
+    query = {"activationId": filtered.activation, "skillName": filtered.skill, "contains": filtered.contains}
+    retried = None if filtered.retried is None else str(filtered.retried).lower()
+    answer = gateway.get("/deadletters", **query, retried=retried, limit=limit)
+    return answer["deadLetters"], answer["count"]
+
+
+def chosen(gateway: Gateway, numbers: Iterable[int], filtered: Filter, *, every: bool) -> list[int]:
+    """Return the numbers that were given, else those of the filter; raise InvalidInput unless it is one way or the other."""
+    given = list(dict.fromkeys(numbers))
+    if (bool(given), every, filtered.is_given).count(True) != 1:
+        raise InvalidInput(
+            "name dead letters by their numbers, or choose them by a filter, or take --all.",
+            hint="List them with `fabric-jobs deadletters list`.",
+        )
+    return given or [letter["id"] for letter in list_letters(gateway, filtered)[0]]
+
+
+def find_letter(gateway: Gateway, number: int) -> dict[str, Any]:
+    """Return a dead letter; raise NotFound."""
+    found: dict[str, Any] = gateway.get(f"/deadletters/{number}")["deadLetter"]
+    return found
+
+
+def retry(gateway: Gateway, numbers: list[int]) -> list[str]:
+    """Try dead letters again, with the environment of this process; return the ids of the new activations."""
+    body: dict[str, Any] = {"ids": numbers, "requestId": secrets.token_hex(12)}
+    if gateway.is_local:
+        from fabric_jobs.shell import SHELL, own_shell  # late: a remote gateway gets none
+
+        body[SHELL] = own_shell().document()
+    return [entry["activationId"] for entry in gateway.post("/deadletters/retry", body)["activations"]]
+
+
+def drop(gateway: Gateway, number: int) -> bool:
+    """Forget a dead letter; return whether there was one."""
+    return bool(json.loads(gateway.raw("DELETE", f"/deadletters/{number}").body)["dropped"])

@@ -1,0 +1,43 @@
+"""Finds tasks by what somebody typed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabric_jobs.client.gateway import Gateway, segment
+from fabric_jobs.errors import InvalidInput, NotFound
+from fabric_jobs.states import TaskState
+
+SHOWN = 10  # of several tasks that are meant
+
+
+def find_task(gateway: Gateway, name: str, activation: str | None, *, newest: bool = False) -> dict[str, Any]:
+    """Return a task by its name, or by the name of a skill that has one task; raise NotFound or InvalidInput.
+
+    `newest`: of several tasks the newest that runs, or else the newest.
+    """
+    try:
+        return _task(gateway, name)
+    except NotFound:
+        tasks = gateway.get("/tasks", skillName=name, activationId=activation, limit=SHOWN)["tasks"]
+    if not tasks:
+        hint = "List the tasks with `fabric-jobs tasks list`."
+        raise NotFound(f"there is no task '{name}', and no skill of that name has run here.", hint=hint)
+    if len(tasks) > 1 and newest:
+        running = gateway.get("/tasks", skillName=name, activationId=activation, state=TaskState.ACTIVE, limit=1)
+        return (running["tasks"] or tasks)[0]  # type: ignore[no-any-return]
+    if len(tasks) > 1:
+        names = "\n".join(f"  {task['name']}  {task['state']}  activation {task['activationId']}" for task in tasks)
+        raise InvalidInput(f"skill '{name}' has several tasks; name one of them, or its --activation:\n{names}")
+    return _task(gateway, tasks[0]["name"])
+
+
+def newest_task(gateway: Gateway, skill: str, action: str | None) -> str | None:
+    """Return the name of the newest task of a skill; None when it has none."""
+    found = gateway.get("/tasks", skillName=skill, actionName=action, limit=1)["tasks"]
+    return found[0]["name"] if found else None
+
+
+def _task(gateway: Gateway, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = gateway.get(f"/tasks/{segment(name)}")["task"]
+    return found
