@@ -21,6 +21,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many tests run at once with `-n auto`: more than there are cores, since many wait for processes and containers."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 def pytest_report_header() -> str:
     """Print what a run like this one needs."""
     return f"FABRIC_JOBS_CRASH_SEED={CRASH_SEED}"
