@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.documents import action, agent, mapping, routing, skill
+from fabric_jobs.documents import action, agent, mapping, ports, routing, skill
 from fabric_jobs.documents.fields import NULL, Field, Shape
 from fabric_jobs.documents.reader import BOOKKEEPING
 from fabric_jobs.shipped import schema_file
@@ -22,7 +22,9 @@ DEFINITIONS = {"skill": skill.SKILL, "agent": agent.AGENT}
 TABLES: dict[str, dict[str, Shape]] = {
     "skill": {
         "skill": skill.SKILL,
+        "tags": ports.TAG,
         "inputs": skill.INPUT,
+        "parameters": ports.PARAMETER,
         "routing": routing.ROUTING,
         "target": routing.TARGET,
         "outputs": skill.OUTPUT,
@@ -34,6 +36,7 @@ TABLES: dict[str, dict[str, Shape]] = {
     "agent": {
         "agent": agent.AGENT,
         "inputs": agent.INPUT,
+        "parameters": ports.PARAMETER,
         "outputs": agent.OUTPUT,
         "skills": agent.SKILL,
         "mappings": mapping.MAPPING,

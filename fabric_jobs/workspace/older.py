@@ -12,11 +12,11 @@ from pathlib import Path
 
 from fabric_jobs.documents import Document, is_name, read
 from fabric_jobs.documents.nodes import Node
+from fabric_jobs.documents.skill import TYPE_OF_RUNTIME as TYPES
 from fabric_jobs.errors import InvalidDefinition, Problem, shown
 from fabric_jobs.user_files import built_from, read_text
 
 ACTION_FILE = "action.json"
-TYPES = {"cortex/jobs": "job", "cortex/daemons": "daemon"}  # by the runtime of a routing
 RENAMED = {"actionType": "type", "docker": "image"}
 NOT_OF_AN_ACTION = ("name", "ttl")  # the routing names it; and nothing here is deleted by its age
 
