@@ -87,7 +87,7 @@ def file_system(scope: Scope) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             f"{path} is on a network file system ({kind}); locks there may fail when it matters.",
-            "Name a --state-dir on a local disk.",
+            "Use a --state-dir on a local disk.",
         )
         return
     yield Finding(OK, f"{kind or 'its kind is not known'}; locks and database work")
@@ -160,7 +160,7 @@ def _try_lock(probe: Path) -> None:
         except OSError as error:
             raise PlaceUnavailable(
                 f"files in {probe.parent} cannot be locked: {error.strerror}.",
-                hint="Name a --state-dir on a local disk.",
+                hint="Use a --state-dir on a local disk.",
             ) from error
         try:
             fcntl.flock(second, fcntl.LOCK_SH | fcntl.LOCK_NB)

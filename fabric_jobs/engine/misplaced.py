@@ -17,7 +17,7 @@ def hint(last_lines: Sequence[str], workspace: Callable[[], str]) -> str:
     root = workspace() if missing else ""
     found = next((path for path in missing if root and _is_there(root, path)), "")
     return found and (
-        f"The workspace has {found}, but a program's working directory is that of its action: "
+        f"The workspace contains {found}, but a program runs in the directory of its action: "
         "begin the path with the variable FABRIC_JOBS_WORKSPACE."
     )
 

@@ -25,8 +25,8 @@ from fabric_jobs.store.tasks import Again
 GAVE_UP = 75  # the runtime layer's exit code when its gateway is away, or says that the attempt is over
 DO_NOT_RETRY = 65  # a program's exit code that says: another try would fail too (EX_DATAERR of sysexits.h)
 NO_GOODBYE = (
-    "exit code 0, but it ended while records could still be under way, and they may be lost: by os._exit or exec "
-    "without flush(), or before a process that sends for it"
+    "exit code 0, but records may have been lost, because it ended before all were stored: it called os._exit or exec "
+    "without flush(), or ended before another process that sends for it"
 )
 SIGNALS = {
     1: "SIGHUP",
@@ -165,14 +165,12 @@ def _own_record(task: Task) -> tuple[int, int] | None:
 def describe_exit(ended: AttemptExit) -> str:
     """Return how an attempt ended in words, such as `exit code 137 (killed by SIGKILL)`."""
     if ended.code is None:
-        return "nobody knows how it ended"
+        return "its exit code is unknown"
     if ended.reason == UNPREPARED:
         return f"its requirements could not be installed (exit code {ended.code})"
     if ended.reason == NOT_STARTED:
         return f"it could not be started (exit code {ended.code})"
     if ended.reason == OUT_OF_MEMORY:
-        return (
-            f"it ran out of memory (exit code {ended.code}); 'resources: memory' of its action says how much it may use"
-        )
+        return f"it ran out of memory (exit code {ended.code}); the limit is 'resources: memory' of its action"
     name = SIGNALS.get(ended.code - 128, "")
     return f"exit code {ended.code}" + (f" (killed by {name})" if name else "")

@@ -58,14 +58,14 @@ def response_of(executor: Executor, handle: str, action: Action, *, is_stream: b
         return None
     if len(text) > limit:
         raise RecordTooLarge(
-            f"its output is longer than a record may be ({limit} bytes); send records with send_message."
+            f"its output is over the limit of a record ({limit} bytes); send records with send_message."
         )
     if action.response != "json":
         return json.dumps(text.decode(errors="replace")).encode()
     try:
         return json.dumps(json_text.loads(text), separators=(",", ":"), allow_nan=False).encode()
     except ValueError as error:
-        raise InvalidInput(f"'response: json' wants one JSON value on stdout: {error}.") from error
+        raise InvalidInput(f"'response: json' needs one JSON value on stdout: {error}.") from error
 
 
 def last_lines(executor: Executor, handle: str) -> tuple[str, ...]:

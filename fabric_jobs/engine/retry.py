@@ -84,9 +84,9 @@ def _start(tx: Tx, wanted: Retry, records: Sent, beginning: Beginning) -> str:
         if not dead_letters.retried(tx, letter, activation_id):
             now = dead_letters.find(tx, letter.project_id, letter.dead_letter_id)
             if now is None or now.retried_as != activation_id:
-                other = f"is tried again by activation '{now.retried_as}'" if now else "is gone"
+                other = f"is already retried by activation '{now.retried_as}'" if now else "is gone"
                 raise InvalidInput(
                     f"dead letter {letter.dead_letter_id} {other}.",
-                    hint="See what became of it with `fabric-jobs activations show`; a second failure is a dead letter there.",
+                    hint="See `fabric-jobs activations show`; if it failed again, that activation has a dead letter.",
                 )
     return start(tx, wanted.new, wanted.plan, records, beginning)

@@ -62,7 +62,7 @@ def _deliver(tx: Tx, snapshot: Snapshot, join: str) -> None:
     size = sum(channel.size for channel in inbound)
     if size > JOIN_BYTES:
         raise RecordTooLarge(
-            f"what a join has waited for is {size:,} bytes; a record has at most {JOIN_BYTES:,}, so it cannot be one array."
+            f"a join has collected {size:,} bytes; its array is one record, which is limited to {JOIN_BYTES:,} bytes."
         )
     lines = b"".join(part for channel in inbound for part in _bytes_of(tx, channel)).rstrip(b"\n").split(b"\n")
     activation_id = snapshot.activation.activation_id

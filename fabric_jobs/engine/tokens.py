@@ -29,7 +29,7 @@ def verify(token: str, key: bytes) -> dict[str, Any]:
     header, _, rest = token.partition(".")
     body, _, mac = rest.partition(".")
     if header != HEADER or not hmac.compare_digest(mac.encode(), _encode(_mac(f"{header}.{body}", key)).encode()):
-        raise NotAllowed("the token is not one that this gateway has signed.")
+        raise NotAllowed("the token was not signed by this gateway.")
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     if claims["exp"] < time.time():
         raise NotAllowed("the token has expired.")

@@ -60,8 +60,8 @@ class Tracer:
                     return channel.channel_id, left
                 left -= channel.next_offset
         raise NotFound(
-            f"the response has {offset - left:,} records, so there is no record {offset:,}.",
-            hint="The first one has offset 0.",
+            f"the response has {offset - left:,} records, so it has no record {offset:,}.",
+            hint="Offsets count from 0.",
         )
 
     def inputs(self) -> list[tuple[int, int]]:

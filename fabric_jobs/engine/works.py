@@ -63,7 +63,7 @@ class Works:
             return None
         segment = self._store.records(task.channel_id, task.record_offset, max_bytes=1)
         if segment is None:  # an older version let a program acknowledge records that it did not hold
-            raise InvalidInput("its record is not there any more: another task had acknowledged it")
+            raise InvalidInput("its record is gone: another task has acknowledged it")
         return segment.part(task.record_offset, 1).bytes.rstrip(b"\n")
 
     def _note(self, task: Task, handle: str) -> None:

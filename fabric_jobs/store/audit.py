@@ -86,7 +86,8 @@ def try_wal(directory: Path) -> None:
             writer.close()
     if row is None or mode is None or mode["mode"] != "wal":
         raise PlaceUnavailable(
-            f"a database in {directory} cannot be read while it is written.", hint="Name a --state-dir on a local disk."
+            f"the database in {directory} cannot be read while it is being written.",
+            hint="Use a --state-dir on a local disk.",
         )
 
 
@@ -135,7 +136,7 @@ def _pages(sql: Sql, found: Audit) -> None:
 
 def _references(sql: Sql, found: Audit) -> None:
     for row in sql.all("check_references"):
-        found.wrong(f"a row of {row['name']} refers to a row of {row['parent']} that is not there")
+        found.wrong(f"a row of {row['name']} refers to a missing row of {row['parent']}")
 
 
 def _rows(sql: Sql, found: Audit) -> None:
@@ -178,7 +179,7 @@ def _segments(sql: Sql, channel: Row, name: str, found: Audit) -> None:
         if at is None:
             at = first = row["first_offset"]
         if row["first_offset"] != at:
-            found.wrong(f"{name}: after offset {at} comes a segment that begins at {row['first_offset']}")
+            found.wrong(f"{name}: the segment after offset {at} begins at {row['first_offset']}")
         lines = row["bytes"].count(b"\n")
         if lines != row["count"] or not row["bytes"].endswith(b"\n"):
             found.wrong(f"{name}: the segment at {row['first_offset']} has {lines} lines for {row['count']} records")
@@ -195,12 +196,12 @@ def _ends(channel: Row, name: str, found: Audit, seen: tuple[int, int | None, in
     end = channel["next_offset"]
     if at is None:
         if wanted < end:
-            found.wrong(f"{name}: records {wanted} to {end - 1} are not there")
+            found.wrong(f"{name}: records {wanted} to {end - 1} are missing")
         return
     if first > wanted and first < end:
-        found.wrong(f"{name}: records {wanted} to {first - 1} are not there")
+        found.wrong(f"{name}: records {wanted} to {first - 1} are missing")
     if at != end:
-        found.wrong(f"{name}: the records that are there end at {at}, but {end} were stored")
+        found.wrong(f"{name}: its records end at {at}, but {end} were stored")
     if first == 0 and size != channel["size"]:
         found.wrong(f"{name}: its records have {size} bytes, but {channel['size']} were stored")
 
@@ -208,12 +209,14 @@ def _ends(channel: Row, name: str, found: Audit, seen: tuple[int, int | None, in
 def _tasks(sql: Sql, found: Audit) -> None:
     said: Mapping[str, Callable[[Row], str]] = {
         "complete_without_exit": lambda row: f"task {row['name']} is COMPLETE, but its program did not exit with 0",
-        "ended_without_time": lambda row: f"{row['kind']} {row['name']}: its state and its end do not fit",
-        "live_in_ended": lambda row: (
-            f"task {row['name']} goes on in activation {row['activation_id']}, which ended {row['state']}"
+        "ended_without_time": lambda row: (
+            f"{row['kind']} {row['name']}: its state and its end time contradict each other"
         ),
-        "wrong_totals": lambda row: f"{row['what']} {row['name']}: its totals are not what its rows come to",
-        "attempt_missing": lambda row: f"task {row['name']} is at attempt {row['attempt']}, which is not there",
+        "live_in_ended": lambda row: (
+            f"task {row['name']} is unfinished in activation {row['activation_id']}, which ended {row['state']}"
+        ),
+        "wrong_totals": lambda row: f"{row['what']} {row['name']}: its totals differ from the sum of its rows",
+        "attempt_missing": lambda row: f"task {row['name']} is at attempt {row['attempt']}, which is missing",
     }
     for query, words in said.items():
         for row in sql.all(query):

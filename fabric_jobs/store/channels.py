@@ -84,8 +84,8 @@ def append(tx: Tx, sender: Sender, sent: Sent) -> None:
     """
     if sender.hops > HOP_LIMIT:
         raise InvalidInput(
-            f"the record has passed {HOP_LIMIT:,} mappings: it goes round in a cycle.",
-            hint="Give a mapping of the cycle a 'when' that ends it.",
+            f"the record has passed {HOP_LIMIT:,} mappings: it is in an endless cycle.",
+            hint="Add a 'when' to a mapping of the cycle, so that it ends.",
         )
     rows = tx.all(
         "channels_of_output", activation_id=sender.activation_id, sending_id=sender.sending_id, output=sent.output
@@ -101,8 +101,8 @@ def _append(tx: Tx, row: Row, sender: Sender, sent: Sent) -> None:
         return
     if row["node"].endswith(JOIN) and row["size"] + len(sent.bytes) > JOIN_BYTES:
         raise RecordTooLarge(
-            f"what a join waits for is over {JOIN_BYTES:,} bytes, and no record is longer: it cannot be one array.",
-            hint="Take 'join: all' from the mapping, and let a stream skill gather the records.",
+            f"a join has collected more than {JOIN_BYTES:,} bytes, the limit of a record, and its array is one record.",
+            hint="Remove 'join: all' from the mapping, and collect the records in a stream skill.",
         )
     tx.run("insert_segment", channel_id=channel_id, first_offset=first, count=count, hops=sender.hops, bytes=sent.bytes)
     if sender.task_id is not None:

@@ -173,9 +173,7 @@ class _Tally:
 def _current(tx: Tx, task_id: int, attempt: int) -> Row:
     current = tx.one("current_attempt", task_id=task_id, attempt=attempt)
     if current is None:
-        raise StaleAttempt(
-            f"attempt {attempt} of task {task_id} is over; another is the current one, or the task has ended."
-        )
+        raise StaleAttempt(f"attempt {attempt} of task {task_id} is over: the task has a newer attempt, or has ended.")
     return current
 
 
@@ -185,8 +183,8 @@ def _sequence(current: Row, sender: str) -> int:
         return int(current["sequence"])
     if current["sender_open"]:
         raise InvalidInput(
-            "another process of this program reads or sends, or was replaced before it had said goodbye.",
-            hint="Let one process send all records, or call flush() in one before the next begins.",
+            "another process of this program is reading or sending, or was replaced before it called flush().",
+            hint="Send all records from one process, or call flush() in one process before the next begins.",
         )
     return 0
 

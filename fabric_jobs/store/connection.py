@@ -60,7 +60,7 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         raise PlaceUnavailable(
             f"the state in {path} cannot be used: {error}",
-            hint=f"Check that {path.parent} is on a disk with free space that this user may write to.",
+            hint=f"Check that {path.parent} is on a disk with free space, and that this user may write to it.",
         ) from error
 
 
@@ -75,7 +75,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     steps = schema_steps()
     if version > len(steps):
         raise PlaceUnavailable(
-            f"the state in {path} was written by a newer fabric-jobs (schema {version}, this one knows {len(steps)}).",
+            f"the state in {path} was written by a newer fabric-jobs (schema {version}; this version supports {len(steps)}).",
             hint="Upgrade fabric-jobs, or use another --state-dir.",
         )
     if version < len(steps):

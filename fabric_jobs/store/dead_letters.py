@@ -40,7 +40,7 @@ def keep(tx: Tx, *letters: NewDeadLetter) -> None:
                 tx, new.channel_id, new.record_offset, max_bytes=TOGETHER_BYTES if letters[1:] else 1
             )
             if segment is None or segment.first_offset != new.record_offset:
-                raise InvalidInput(f"record {new.record_offset} is not there, or is finished.")
+                raise InvalidInput(f"record {new.record_offset} does not exist or is finished.")
             place, lines = (new.channel_id, new.record_offset), segment.bytes.split(b"\n")[: segment.count]
         _keep(tx, new, lines[new.record_offset - place[1]])
 

@@ -56,7 +56,8 @@ class Backup:
         """Begin; raise AlreadyExists or InvalidInput when that is not possible."""
         if before is not None and not before.ended:
             raise AlreadyExists(
-                f"a backup to {before.destination} is under way.", hint="Wait for it, and type the command again."
+                f"a backup to {before.destination} is already running.",
+                hint="Wait until it is finished, then run the command again.",
             )
         check_destination(wanted.destination, database.parent)
         backup = cls(wanted, database, attempts, stop)
@@ -74,7 +75,7 @@ class Backup:
 
     def _run(self) -> None:
         partial = self.destination.with_name(f"{self.destination.name}{PARTIAL}")
-        self.error = PlaceUnavailable("the backup was not completed.", hint="The log of the owner tells why.")
+        self.error = PlaceUnavailable("the backup was not completed.", hint="See the log of the owner.")
         try:
             self._write(partial)
             self.error = None
@@ -83,7 +84,7 @@ class Backup:
         except OSError as error:
             self.error = PlaceUnavailable(
                 f"the backup cannot be written: {error.strerror or error}.",
-                hint=f"Check the room and the rights of {self.destination.parent}; nothing was left there.",
+                hint=f"Check the free space and the permissions of {self.destination.parent}. Nothing was left there.",
             )
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -164,13 +165,13 @@ def check_destination(destination: Path, state_dir: Path) -> None:
         raise InvalidInput(f"'{destination}' is not an absolute path.")
     if destination.name.endswith(OTHER_ARCHIVES) and not archive_mode(destination):
         raise InvalidInput(
-            f"{destination.name} is no archive that can be written.",
-            hint="Name it .tar, .tar.gz or .tgz; or a directory.",
+            f"{destination.name} is not the name of an archive.",
+            hint="Use .tar, .tar.gz or .tgz, or name a directory.",
         )
     parent = _parent(destination)
     if state_dir.resolve() in (parent, *parent.parents):
         raise InvalidInput(
-            f"{destination} is inside of what is backed up.", hint="Name a place outside of the state directory."
+            f"{destination} is inside the state directory.", hint="Choose a path outside of the state directory."
         )
 
 
@@ -181,11 +182,11 @@ def _parent(destination: Path) -> Path:
         parent = destination.parent.resolve()
         is_directory = parent.is_dir()
     except (OSError, RuntimeError) as error:  # its name is too long, no right to look, a circle of links
-        raise InvalidInput(f"there can be no backup: {error}.", hint="Name another place.") from error
+        raise InvalidInput(f"the backup cannot be made: {error}.", hint="Choose another path.") from error
     if is_there:
-        raise AlreadyExists(f"{destination} is there already, and is not overwritten.", hint="Give another name.")
+        raise AlreadyExists(f"{destination} already exists, and is not overwritten.", hint="Choose another name.")
     if not is_directory:
-        raise InvalidInput(f"{destination.parent} is not a directory.", hint="Make it, or name another place.")
+        raise InvalidInput(f"{destination.parent} is not a directory.", hint="Create it, or choose another path.")
     return parent
 
 

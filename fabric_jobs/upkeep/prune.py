@@ -114,11 +114,11 @@ class Pruner:
             total, free = retention.page_bytes(sql)
             is_busy = bool(activations.unsettled(sql)) or tasks.live_count(sql) > 0
         if free < WORTH_BYTES:
-            return "there is nothing to give back"
+            return "there is no free space in the database"
         if is_busy:
-            return "activations run, and would have to wait for it"
+            return "activations are running, and would have to wait"
         if shutil.disk_usage(self._store.path.parent).free < 2 * (total - free):
-            return "the disk has no room for a second copy of the database, which that takes"
+            return "the disk has no room for the second copy of the database that this needs"
         try:
             self._store.compact().result()
         except PlaceUnavailable as error:

@@ -273,7 +273,7 @@ def test_an_address_that_leads_nowhere_is_said(live: Live, url: str) -> None:
     external(live, url=url)
     ran = live.run("skills", "invoke", "api", "--payload", "1")
     assert ran.code == 1
-    assert "no http address" in ran.err or "cannot be reached" in ran.err
+    assert "not an http address" in ran.err or "cannot be reached" in ran.err
 
 
 def test_the_end_of_an_owner_is_the_end_of_its_daemons(live: Live) -> None:

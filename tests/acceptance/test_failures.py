@@ -47,7 +47,7 @@ def test_a_file_of_the_workspace_is_not_found_by_its_relative_path_and_that_is_s
     (live.root / "data").mkdir()
     (live.root / "data" / "a.csv").touch()
     record, said = live.fail("reads", 1)
-    hint = "The workspace has data/a.csv, but a program's working directory is that of its action"
+    hint = "The workspace contains data/a.csv, but a program runs in the directory of its action"
     assert hint in record["error"]["hint"]
     assert hint in said
     assert "FABRIC_JOBS_WORKSPACE" in said

@@ -47,7 +47,7 @@ def test_json_output_that_is_none_fails_with_a_reason(live: Live) -> None:
     for printed in ("not json", "", "{} {}", "NaN", '{"x": Infinity}', "[" * 100_000, "1e999"):
         record, said = live.fail("liar", printed)
         assert record["status"] == "ERROR"
-        assert "'response: json' wants one JSON value on stdout" in said
+        assert "'response: json' needs one JSON value on stdout" in said
         assert "liar" in said
 
 
@@ -131,7 +131,7 @@ def test_a_record_over_the_limit_is_refused_in_words(live: Live) -> None:
     assert "over the limit of 16777216 bytes" in said
     live.skill("print-huge", "print('z' * (16 << 20))")
     _, said = live.fail("print-huge")
-    assert "longer than a record may be" in said
+    assert "over the limit of a record" in said
     (live.root / "m.json").write_text(json.dumps({"payload": "x" * (16 << 20)}))
     live.skill("echo", "print(1)")
     said = live.fails(2, "skills", "invoke", "echo", "--params-file", "m.json")

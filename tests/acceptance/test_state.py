@@ -207,7 +207,7 @@ def test_a_check_counts_and_names_what_is_wrong(live: Live) -> None:
     ran = live.run("state", "check")
     assert ran.code == 1
     assert "Wrong: channel" in ran.out
-    assert "after offset 2 comes a segment that begins at 3" in ran.out
+    assert "the segment after offset 2 begins at 3" in ran.out
     assert live.run("state", "check", "--output", "json").value["healthy"] is False
 
 
@@ -240,7 +240,7 @@ def test_the_routes_want_the_token_and_say_what_is_wrong(live: Live) -> None:
     )
     for destination in (None, "", "relative", "a\0b", str(live.state / "x")):
         assert call("POST", "/state/backup", {"destination": destination})[0] == 400
-    assert call("POST", "/state/compact")[1]["reason"] == "there is nothing to give back"
+    assert call("POST", "/state/compact")[1]["reason"] == "there is no free space in the database"
 
 
 def test_a_disk_without_room_ends_a_backup_in_words(live: Live, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_response_over_the_limit_of_a_record_fails_the_task(tmp_path: Path) ->
     bench = Bench(tmp_path, record_bytes=100)
     activation_id = bench.skill("a")
     bench.finish("a.in", stdout=b"x" * 101)
-    assert "longer than a record may be (100 bytes)" in bench.ended(activation_id).cause
+    assert "over the limit of a record (100 bytes)" in bench.ended(activation_id).cause
     bench.close()
 
 
@@ -643,7 +643,7 @@ def test_a_task_whose_record_has_gone_fails(bench: Bench, on_error: str) -> None
     activation_id = hole(bench, on_error)
     ended = bench.ended(activation_id)
     assert ended.state is ActivationState.ERROR
-    assert "its record is not there any more" in ended.cause
+    assert "its record is gone" in ended.cause
 
 
 def test_an_activation_whose_record_has_gone_can_be_cancelled(bench: Bench) -> None:

@@ -28,7 +28,7 @@ def workspace(tmp_path: Path) -> Path:
 )
 def test_the_path_is_found_as_languages_write_it(workspace: Path, line: str) -> None:
     said = hint(["Traceback:", line, "the end"], lambda: str(workspace))
-    assert said.startswith("The workspace has data/a.csv, but")
+    assert said.startswith("The workspace contains data/a.csv, but")
     assert "FABRIC_JOBS_WORKSPACE" in said
 
 

@@ -59,7 +59,7 @@ class Driver(ABC):
 
     @abstractmethod
     def vanish(self, running: Running) -> None:
-        """The place of the attempt dies, so that nobody knows how it ended."""
+        """The place of the attempt dies, so that its exit code is unknown."""
 
     @abstractmethod
     def deafen(self, running: Running) -> None:

@@ -499,7 +499,7 @@ def test_the_input_is_read_once_and_acknowledged_in_a_way_that_exists(gateway: S
     code += "    try: call()\n    except (ValueError, RuntimeError) as error: print(error)\n"
     stdout, _ = ends(gateway.run(IMPORT + code))
     assert stdout == (
-        "acknowledge is 'record' or 'end', not 'later'\nmessages() was called before; the input can be read once\n"
+        "acknowledge must be 'record' or 'end', not 'later'\nmessages() was already called; the input can be read only once\n"
     )
 
 
@@ -560,7 +560,7 @@ def test_a_thread_that_sends_while_the_program_ends_makes_it_fail(gateway: Small
     code = "import threading\ndef work():\n    while True: send_message(1)\n"
     code += "threading.Thread(target=work, daemon=True).start()\nsend_message(0)\nsend_message(0)\n"
     _, stderr = ends(gateway.run(IMPORT + code), 1)
-    assert "a thread sends while the program ends" in stderr
+    assert "a thread is still sending while the program ends" in stderr
 
 
 @pytest.mark.parametrize("call", ["flush()", "send_message('b', wait=True)"])

@@ -27,7 +27,7 @@ def test_it_is_a_jwt_of_three_parts() -> None:
 
 
 def test_another_key_is_refused() -> None:
-    with pytest.raises(NotAllowed, match="not one that this gateway has signed"):
+    with pytest.raises(NotAllowed, match="not signed by this gateway"):
         tokens.verify(tokens.sign(CLAIMS, KEY), b"other")
 
 

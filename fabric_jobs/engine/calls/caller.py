@@ -142,7 +142,7 @@ class Caller:
                 output, payload = await self._ask(record)
                 if len(payload) > self._record_bytes:
                     raise Unusable(
-                        f"the answer is longer than a record may be ({self._record_bytes:,} bytes)", again=False
+                        f"the answer is over the limit of a record ({self._record_bytes:,} bytes)", again=False
                     )
             except Unusable as error:
                 failures += 1

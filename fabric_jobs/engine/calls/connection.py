@@ -43,8 +43,8 @@ class Request:
         wrong += [f"name of the header {name!r}" for name in self.headers if not TOKEN.fullmatch(name)]
         if wrong or not TOKEN.fullmatch(self.method):
             raise InvalidInput(
-                f"the {(wrong or ['method'])[0]} of the request has a line break or another character that HTTP does not take.",
-                hint="Correct the property that it comes from; a block of YAML that begins with '|' ends in a line break.",
+                f"the {(wrong or ['method'])[0]} of the request contains a line break or another character that HTTP forbids.",
+                hint="Correct the property it comes from; a YAML block that begins with '|' ends with a line break.",
             )
 
     def encode(self, body: bytes) -> bytes:
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._fail(f"the answer is not HTTP: {error}")
         except httptools.HttpParserUpgrade:
-            self._fail("the server speaks no HTTP any more, which nobody asked for")
+            self._fail("the server switched to another protocol without being asked")
 
     def on_message_begin(self) -> None:
         """An answer begins."""
@@ -217,7 +217,7 @@ class Server:
                 way = self.proxy or self
                 _, connection = await loop.create_connection(Connection, way.host, way.port, ssl=self.secure or None)
         except (OSError, TimeoutError) as error:
-            reason = "no connection in time" if isinstance(error, TimeoutError) else str(error)
+            reason = "the connection timed out" if isinstance(error, TimeoutError) else str(error)
             by = f" through the proxy {self.proxy.host}:{self.proxy.port}" if self.proxy is not None else ""
             raise CallFailed(f"{self.host}:{self.port} cannot be reached{by}: {reason}") from error
         return connection

@@ -113,8 +113,8 @@ class ExternalTarget:
             parts, port = urlsplit(""), 0
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidInput(
-                f"skill '{node.skill_name}': its property 'url' is '{url}', which is no http address.",
-                hint="Give it in skill.yaml, in the agent, or when you invoke, like https://example.org.",
+                f"skill '{node.skill_name}': its property 'url' is '{url}', which is not an http address.",
+                hint="Set it in skill.yaml, in the agent, or in the invocation, for example to https://example.org.",
             )
         return cls(
             node=node,
@@ -130,7 +130,7 @@ class ExternalTarget:
         try:
             proxy = proxy_of(environment, server.host, server.port, secure=server.secure)
         except ValueError as error:
-            raise InvalidInput(f"{error}.", hint="Correct HTTP_PROXY and its family, or unset them.") from error
+            raise InvalidInput(f"{error}.", hint="Correct or unset HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.") from error
         return replace(self, server=replace(server, proxy=proxy))
 
     @cached_property
@@ -218,14 +218,14 @@ def _record_of(text: str | bytes, answer: Reply) -> Any:
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise
     except ValueError as error:
-        raise Unusable(f"the external API answered JSON that is no record: {error}", _lines(answer)) from error
+        raise Unusable(f"the external API answered JSON that cannot be a record: {error}", _lines(answer)) from error
 
 
 def _json_of(who: str, answer: Reply) -> Any:
     try:
         return json_text.loads(answer.body, levels=json_text.DEPTH + 1)
     except ValueError as error:
-        raise Unusable(f"{who} answered what is not JSON: {error}", _lines(answer)) from error
+        raise Unusable(f"the answer of {who} is not JSON: {error}", _lines(answer)) from error
 
 
 def _dump(value: Any) -> bytes:

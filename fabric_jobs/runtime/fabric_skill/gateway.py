@@ -15,7 +15,7 @@ from .http import Address, Answer, Connection, Disconnected
 PATIENCE_SECONDS = 300.0  # how long a gateway may be away
 GAVE_UP = 75  # exit code: try again elsewhere or later
 REFUSED = 1  # exit code: the program asked for what cannot be, and would do so again
-TOO_LATE = "a thread sends while the program ends, and its records would be lost; join it before"
+TOO_LATE = "a thread is still sending while the program ends, and its records would be lost; join the thread first"
 
 
 def attempt_id() -> str:

@@ -24,7 +24,7 @@ def encode(payload: Any) -> str:
     try:
         text = "".join(_chunks(payload, 0))
     except RecursionError:
-        raise ValueError(f"the record holds itself, or is nested deeper than {DEPTH} levels") from None
+        raise ValueError(f"the record contains itself, or is nested deeper than {DEPTH} levels") from None
     except ValueError:
         raise ValueError(no_number(payload, _is_no_number)) from None
     except TypeError as error:
@@ -100,7 +100,7 @@ def no_number(record: Any, is_wanted: Callable[[Any], bool]) -> str:
     """Return what to say of the first number that JSON does not have."""
     path, value = place_of(record, is_wanted)
     subject = f"'{path}'" if path else "it"
-    return f"{subject} is {value}, which JSON does not have"
+    return f"{subject} is {value}, which is not valid in JSON"
 
 
 def place_of(record: Any, is_wanted: Callable[[Any], bool]) -> tuple[str, Any]:

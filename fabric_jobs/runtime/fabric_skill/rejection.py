@@ -22,7 +22,7 @@ def reject(record: Any, reason: object, /, **details: Any) -> None:
     """
     text = words(reason) if isinstance(reason, BaseException) else one_line(str(reason))
     if not text:
-        raise ValueError("reject() needs a reason, which the dead letter shows")
+        raise ValueError("reject() needs a reason for the dead letter")
     kept = bounded(details)
     sender, hand = stream.at_hand()
     if sender is None:
@@ -30,5 +30,5 @@ def reject(record: Any, reason: object, /, **details: Any) -> None:
         print(f"fabric_skill: rejected: {text}: {shown}", *[json.dumps(kept)] * bool(kept), file=sys.stderr, flush=True)
         return
     if not (record is hand or record == hand or (sender.work.hand() is None and record is message())):
-        raise ValueError("reject() takes the record at hand, as messages() or message() gave it")
+        raise ValueError("reject() takes the current record, as messages() or message() returned it")
     sender.reject(text, kept)

@@ -32,7 +32,7 @@ FLUSH_COMMITS = 3  # what is finished, what is in hand, goodbye
 ACK_SECONDS = 0.05  # acknowledgements without outputs wait this long for company
 
 IDLE, COOLING, BUSY = range(3)
-NO_OUTPUT = "this record was rejected, so it has no output; send for it before reject(), and nothing after"
+NO_OUTPUT = "this record was rejected, so nothing can be sent for it"
 OWN = ()  # stands for the record of a task that has one message
 
 

@@ -80,9 +80,9 @@ def messages(acknowledge: str = "record") -> Iterator[Any]:
     """
     global _reading
     if acknowledge not in ("record", "end"):
-        raise ValueError(f"acknowledge is 'record' or 'end', not {acknowledge!r}")
+        raise ValueError(f"acknowledge must be 'record' or 'end', not {acknowledge!r}")
     if _reading:
-        raise RuntimeError("messages() was called before; the input can be read once")
+        raise RuntimeError("messages() was already called; the input can be read only once")
     _reading = True
     sender = _the_sender(hold=acknowledge == "end")
     if sender is None:
@@ -96,7 +96,7 @@ def at_hand() -> tuple[Sender | None, Any]:
     if sender is None or not _reading:
         return sender, None if sender is None else message().get("payload")
     if sender.work.hand() is None:
-        raise RuntimeError("there is no record at hand: messages() has not given one, or has come to its end")
+        raise RuntimeError("there is no current record: messages() has not yielded one yet, or has ended")
     return sender, sender.work.record
 
 
@@ -190,7 +190,7 @@ def _claim() -> None:
     pid, _, of = os.environ.get(SENDER, "").partition(" ")
     if pid and of == token and int(pid) != os.getpid():
         raise RuntimeError(
-            f"another process of this program (pid {pid}) reads and sends its records; let it send these too"
+            f"another process of this program (pid {pid}) is reading and sending; send these records from it too"
         )
     os.environ[SENDER] = f"{os.getpid()} {token}"
 
