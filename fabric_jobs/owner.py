@@ -70,7 +70,7 @@ def _run(settings: Settings, ready: Ready) -> None:
         reason = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
         raise PlaceUnavailable(
             f"the state directory {directory} cannot be used: {reason}.",
-            hint="Make it writable, or name another one with --state-dir.",
+            hint="Make it writable, or choose another one with --state-dir.",
         ) from error
     if not _take(lock):
         os.close(lock)

@@ -126,7 +126,7 @@ def _json(answer: Answer) -> Any:
         return json.loads(answer.body)
     except ValueError as error:
         raise PlaceUnavailable(
-            "what answered does not speak JSON.", hint="Is this the address of a fabric-jobs gateway?"
+            "the answer is not JSON.", hint="Is this the address of a fabric-jobs gateway?"
         ) from error
 
 
@@ -141,6 +141,6 @@ def _error(answer: Answer) -> FabricJobsError:
     except (ValueError, KeyError, TypeError, AttributeError):
         said = f"the gateway answered {answer.status}"
         if answer.status >= 500:
-            return FabricJobsError(f"{said}.", hint="Its log is owner.log in the state directory.")
+            return FabricJobsError(f"{said}.", hint="See its log, owner.log in the state directory.")
         hint = "Is this the address of a fabric-jobs gateway?"
-        return PlaceUnavailable(f"{said}, and not in its own words.", hint=hint)
+        return PlaceUnavailable(f"{said} without an error message of its own.", hint=hint)

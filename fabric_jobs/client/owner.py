@@ -49,7 +49,7 @@ class Starting:
             reason = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
             raise PlaceUnavailable(
                 f"the state directory {state_dir} cannot be used: {reason}.",
-                hint="Make it writable, or name another one with --state-dir.",
+                hint="Make it writable, or choose another one with --state-dir.",
             ) from error
         self._said, write_end = _pipe()
         # An owner that a job starts is there for others too: it does not end with the attempt.
@@ -147,8 +147,8 @@ def _is_locked(state_dir: Path) -> bool:
 def _cannot_start(said: str, state_dir: Path) -> PlaceUnavailable:
     message, _, hint = said.partition("\n")
     return PlaceUnavailable(
-        message or "the owner process ended while it started.",
-        hint=hint or f"Its last words are in {places.log_file(state_dir)}; `fabric-jobs doctor` may know why.",
+        message or "the owner process ended during its start.",
+        hint=hint or f"See {places.log_file(state_dir)}; `fabric-jobs doctor` may find the reason.",
     )
 
 

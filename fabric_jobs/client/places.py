@@ -53,16 +53,16 @@ class OwnersPlace:
         theirs, ours = self._address.engine if self._address is not None else "", engine_named()
         if theirs != ours:
             raise PlaceUnavailable(
-                f"the process that looks after {self._state_dir} uses the Docker engine '{theirs or 'default'}', "
-                f"and DOCKER_HOST or DOCKER_CONTEXT names '{ours or 'default'}' here.",
-                hint="It keeps the one that it was started with. If a command has started it, it ends some seconds after the last "
-                "command and activation: then try again.",
+                f"the owner of {self._state_dir} uses the Docker engine '{theirs or 'default'}', "
+                f"but DOCKER_HOST or DOCKER_CONTEXT says '{ours or 'default'}' here.",
+                hint="It keeps the engine that it was started with. An owner that a command has started ends some seconds "
+                "after the last command and activation; then try again.",
             )
 
     def lost(self, reason: str) -> PlaceUnavailable:
         """Return what to say when nobody answers any more."""
         self._address = None
-        return PlaceUnavailable(f"the owner of {self._state_dir} went away: {reason}", hint="Type the command again.")
+        return PlaceUnavailable(f"the owner of {self._state_dir} has ended: {reason}", hint="Type the command again.")
 
 
 class RemotePlace:
@@ -84,5 +84,5 @@ class RemotePlace:
 
     def lost(self, reason: str) -> PlaceUnavailable:
         """Return what to say when nobody answers."""
-        hint = "Check the address; on its machine `fabric-jobs serve` has to run."
+        hint = "Check the address, and that `fabric-jobs serve` is running there."
         return PlaceUnavailable(f"the gateway {self._url} cannot be reached: {reason}", hint=hint)

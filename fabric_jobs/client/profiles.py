@@ -55,5 +55,5 @@ def _remote(values: dict[str, str]) -> Remote:
     if unknown:
         raise ValueError(f"unknown key '{sorted(unknown)[0]}'")
     if not all(isinstance(value, str) for value in values.values()):
-        raise ValueError("every value is a text in quotes")
+        raise ValueError("every value must be text in quotes")
     return Remote(url=values.get("url", ""), token=values.get("token", ""), project_id=values.get("project", "local"))

@@ -22,7 +22,7 @@ class Remote:
 
     def check(self) -> None:
         """Raise InvalidInput when this cannot be the address of a gateway."""
-        hint = "Give it as http://HOST:PORT or https://HOST, as owner.json of its state directory has it."
+        hint = "Write http://HOST:PORT or https://HOST, as in owner.json of its state directory."
         try:
             parts = urlsplit(self.url)
             good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0

@@ -45,9 +45,7 @@ def _context() -> dict[str, Any]:
         host = _context_host(name)
         if host:
             return {"base_url": host}
-        hint = (
-            "List them with `docker context ls`, and correct DOCKER_CONTEXT, or choose one with `docker context use`."
-        )
+        hint = "List the contexts with `docker context ls`. Correct DOCKER_CONTEXT, or choose one with `docker context use`."
         raise ExecutorUnavailable(f"there is no docker context '{name}'.", hint=hint)
     found: dict[str, Any] = ContextAPI.kwargs_from_context(name)
     return found

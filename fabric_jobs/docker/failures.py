@@ -8,9 +8,9 @@ from typing import Any
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 
-START = "Start it, or name another one with DOCKER_HOST or `docker context use`."
+START = "Start it, or choose another one with DOCKER_HOST or `docker context use`."
 RIGHTS = (
-    "Your user has no right to use the engine: add it to the group 'docker' and log in again, or name another engine "
+    "Your user may not use the engine: add it to the group 'docker' and log in again, or choose another engine "
     "with DOCKER_HOST."
 )
 
@@ -37,7 +37,7 @@ def translated(url: str = "") -> Iterator[None]:
     except errors.APIError as error:
         if error.status_code is not None and error.status_code < 500:
             raise Refused(words(error)) from error
-        raise ExecutorUnavailable(f"the Docker engine could not do it: {words(error)}") from error
+        raise ExecutorUnavailable(f"the Docker engine reported an error: {words(error)}") from error
     except (errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         reason = _bottom(error)
         raise ExecutorUnavailable(

@@ -147,7 +147,7 @@ def _ticking(stream: Stream) -> Iterator[Told]:
         except FabricJobsError as error:
             queue.put(error)
         except ValueError as error:
-            queue.put(ExecutorUnavailable(f"the Docker engine says what is not JSON: {error}."))
+            queue.put(ExecutorUnavailable(f"the answer of the Docker engine is not JSON: {error}."))
         queue.put(None)
 
     threading.Thread(target=read, name="docker-transfer", daemon=True).start()

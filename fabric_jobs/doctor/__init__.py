@@ -57,4 +57,4 @@ def _carefully(check: Check, scope: Scope) -> Iterator[Finding]:
     except FabricJobsError as error:
         yield Finding(PROBLEM, error.message, error.hint)
     except (OSError, ValueError, TypeError) as error:  # TypeError: an owner.json of rubbish
-        yield Finding(PROBLEM, f"It cannot be looked at: {error}.")
+        yield Finding(PROBLEM, f"It cannot be checked: {error}.")

@@ -20,14 +20,14 @@ def leftovers(scope: Scope) -> Iterator[Finding]:
         if found:
             yield Finding(
                 WARNING,
-                f"There are {len(found):,} attempts in {root}, and no database that knows of them.",
-                "If they are not wanted, delete the directory.",
+                f"There are {len(found):,} attempts in {root}, but no database that lists them.",
+                "If you do not need them, delete the directory.",
             )
         return
     known = attempt_names(database)
     unknown = [name for name in found if name not in known]
     if not unknown:
-        yield Finding(OK, f"{len(found):,}, all of known tasks")
+        yield Finding(OK, f"{len(found):,}, all belong to known tasks")
         return
     yield repaired(
         scope,
@@ -37,11 +37,11 @@ def leftovers(scope: Scope) -> Iterator[Finding]:
             f"Delete them in {root}",
         ),
         lambda: _remove(root, unknown),
-        "They are removed.",
+        "They have been removed.",
     )
     running = [name for name in unknown if (root / name).exists()] if scope.fix else []
     if running:
-        yield Finding(NOTE, f"{len(running):,} of these still run, and stay: {running[0]}.")
+        yield Finding(NOTE, f"{len(running):,} of these are still running and stay: {running[0]}.")
 
 
 def _remove(root: Path, names: list[str]) -> None:

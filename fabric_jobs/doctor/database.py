@@ -14,7 +14,7 @@ from fabric_jobs.store.connection import schema_steps
 QUICK_BYTES = 1 << 30  # a larger one takes too long to read for a look in passing
 
 
-DAMAGED = "Keep a copy of the directory as it is, and go on with a backup; or begin anew with another --state-dir."
+DAMAGED = "Keep a copy of the directory as it is, and continue with a backup, or start again with another --state-dir."
 
 
 def pages(scope: Scope) -> Iterator[Finding]:
@@ -37,12 +37,12 @@ def pages(scope: Scope) -> Iterator[Finding]:
     elif version > known:
         yield Finding(
             PROBLEM,
-            f"It was written by a newer fabric-jobs (schema {version}, this one knows {known}).",
+            f"It was written by a newer fabric-jobs (schema {version}; this version supports {known}).",
             "Upgrade fabric-jobs, or use another --state-dir.",
         )
     elif version == 0:
-        yield Finding(NOTE, f"{path} has nothing of fabric-jobs in it yet.")
+        yield Finding(NOTE, f"{path} contains nothing of fabric-jobs yet.")
     else:
-        whole = "whole" if size <= QUICK_BYTES else "not read as a whole, for its size: see `fabric-jobs state check`"
-        older = "" if version == known else f", which the next run brings up to {known}"
+        whole = "whole" if size <= QUICK_BYTES else "too large to check in full here; run `fabric-jobs state check`"
+        older = "" if version == known else f", which the next run upgrades to {known}"
         yield Finding(OK, f"{sizes.spelled(size)}, schema {version}{older}, {whole}")

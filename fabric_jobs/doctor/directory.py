@@ -30,7 +30,7 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 def workspace(scope: Scope) -> Iterator[Finding]:
     """There is a workspace."""
     if scope.workspace is None:
-        yield Finding(NOTE, scope.missing, "Name one with --workspace.")
+        yield Finding(NOTE, scope.missing, "Choose one with --workspace.")
         return
     yield Finding(OK, str(scope.workspace))
 
@@ -38,22 +38,22 @@ def workspace(scope: Scope) -> Iterator[Finding]:
 def state_directory(scope: Scope) -> Iterator[Finding]:
     """It is a directory that its user, and nobody else, can use."""
     if scope.state_dir is None:
-        yield Finding(NOTE, "Not looked at, since there is no workspace.")
+        yield Finding(NOTE, "Not checked, since there is no workspace.")
         return
     path = scope.state_dir
     there = next(item for item in (path, *path.parents) if os.path.lexists(item))
     may = os.access(there, os.R_OK | os.W_OK | os.X_OK)
     if there != path and there.is_dir() and may:
-        yield Finding(NOTE, f"{path} is not there yet; the first run makes it.")
+        yield Finding(NOTE, f"{path} does not exist yet; the first run creates it.")
         return
     if not there.is_dir():
-        yield Finding(PROBLEM, f"{there} is not a directory.", "Move it away, or name another place with --state-dir.")
+        yield Finding(PROBLEM, f"{there} is not a directory.", "Move it away, or choose another path with --state-dir.")
         return
     if not may:
         yield Finding(
             PROBLEM,
-            f"{there} belongs to user {there.stat().st_uid}, and this one ({os.getuid()}) may not use it.",
-            "Make it writable, or name another one with --state-dir.",
+            f"{there} belongs to user {there.stat().st_uid}, and your user ({os.getuid()}) may not use it.",
+            "Make it writable, or choose another one with --state-dir.",
         )
         return
     yield from _rights(scope, path)
@@ -68,9 +68,11 @@ def _rights(scope: Scope, path: Path) -> Iterator[Finding]:
         well = False
         yield repaired(
             scope,
-            Finding(WARNING, f"Others may look into {item}; tokens and payloads are in it.", f"chmod {mode:o} {item}"),
+            Finding(
+                WARNING, f"Other users can read {item}, which contains tokens and payloads.", f"chmod {mode:o} {item}"
+            ),
             lambda item=item, mode=mode: item.chmod(mode),  # type: ignore[misc]
-            f"Its rights are {mode:o} now.",
+            f"Its permissions are {mode:o} now.",
         )
     if well:
         yield Finding(OK, f"{path}, for this user only")
@@ -86,11 +88,11 @@ def file_system(scope: Scope) -> Iterator[Finding]:
     if kind in NETWORK or kind.startswith(NETWORK_FUSE):
         yield Finding(
             WARNING,
-            f"{path} is on a network file system ({kind}); locks there may fail when it matters.",
+            f"{path} is on a network file system ({kind}), where locks may fail.",
             "Use a --state-dir on a local disk.",
         )
         return
-    yield Finding(OK, f"{kind or 'its kind is not known'}; locks and database work")
+    yield Finding(OK, f"{kind or 'unknown type'}; locks and a database work")
 
 
 def socket_file(scope: Scope) -> Iterator[Finding]:
@@ -99,7 +101,7 @@ def socket_file(scope: Scope) -> Iterator[Finding]:
     where = _nearest(path.parent)
     is_elsewhere = path.parent != scope.state
     if is_elsewhere and where == path.parent and where.stat().st_uid != os.getuid():
-        yield Finding(PROBLEM, f"{where} belongs to somebody else.", "Name a shorter --state-dir, or set TMPDIR.")
+        yield Finding(PROBLEM, f"{where} belongs to another user.", "Choose a shorter --state-dir, or set TMPDIR.")
         return
     with _probe(where if is_elsewhere else _nearest(scope.state)) as probe:
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -110,7 +112,7 @@ def socket_file(scope: Scope) -> Iterator[Finding]:
             os.close(here)
             bound.close()
     length = len(os.fsencode(path))
-    why = f", since {scope.state} is too long for one" if is_elsewhere else ""
+    why = f", because {scope.state} is too long for a socket" if is_elsewhere else ""
     yield Finding(OK, f"{path} ({length} of {places.SOCKET_PATH_LIMIT} bytes){why}")
 
 
@@ -129,7 +131,7 @@ def disk(scope: Scope) -> Iterator[Finding]:
         yield Finding(OK, text)
         return
     yield Finding(
-        level, f"Only {text} at {path}.", "Make room, for example with: fabric-jobs state prune --older-than 30d"
+        level, f"Only {text} at {path}.", "Free some space, for example with: fabric-jobs state prune --older-than 30d"
     )
 
 
@@ -145,7 +147,7 @@ def _probe(path: Path) -> Iterator[Path]:
         made = Path(tempfile.mkdtemp(dir=path, prefix=".doctor-"))
     except OSError as error:
         raise PlaceUnavailable(
-            f"nothing can be written to {path}: {error.strerror}.", hint="Make room, or make it writable."
+            f"nothing can be written to {path}: {error.strerror}.", hint="Free some space, or make it writable."
         ) from error
     try:
         yield made
@@ -167,8 +169,8 @@ def _try_lock(probe: Path) -> None:
         except BlockingIOError:
             return
     raise PlaceUnavailable(
-        f"locks in {probe.parent} keep nobody out.",
-        hint="Name a --state-dir on a local disk: two owners would meet there.",
+        f"locks in {probe.parent} have no effect.",
+        hint="Name a --state-dir on a local disk, since two owners could run there at once.",
     )
 
 

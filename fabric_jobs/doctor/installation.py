@@ -25,7 +25,7 @@ def python(scope: Scope) -> Iterator[Finding]:
         yield Finding(
             PROBLEM,
             f"Python {version} is older than {OLDEST[0]}.{OLDEST[1]}.",
-            "Install a newer one, and fabric-jobs with it.",
+            "Install a newer one, and reinstall fabric-jobs with it.",
         )
         return
     yield Finding(OK, f"Python {version}, {sys.executable}")
@@ -58,8 +58,8 @@ def package(scope: Scope) -> Iterator[Finding]:
     elif found and version not in found.values():
         yield Finding(
             WARNING,
-            f"The files are version {version}, and were installed as {next(iter(found.values()))}.",
-            "Install it again.",
+            f"The files are version {version}, but were installed as {next(iter(found.values()))}.",
+            "Reinstall it.",
         )
     else:
         yield Finding(OK, f"{version}, {Path(fabric_jobs.__file__).parent}")
@@ -76,6 +76,6 @@ def _command(name: str) -> Iterator[Finding]:
     elif own.exists() and os.path.realpath(first) != os.path.realpath(own):
         yield Finding(
             WARNING,
-            f"{name} on the PATH is {first}, of another installation than {own}.",
+            f"{name} on the PATH is {first}, which belongs to another installation than {own}.",
             f"export PATH={own.parent}:$PATH",
         )

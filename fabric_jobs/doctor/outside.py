@@ -17,7 +17,7 @@ def git(scope: Scope) -> Iterator[Finding]:
     """Templates from elsewhere come with git."""
     path = shutil.which("git")
     if path is None:
-        yield Finding(NOTE, "It is not there; templates from elsewhere need it.")
+        yield Finding(NOTE, "It is not installed; templates from git repositories need it.")
         return
     yield Finding(OK, path)
 
@@ -26,7 +26,7 @@ def docker(scope: Scope) -> Iterator[Finding]:
     """A Docker Engine answers."""
     if shutil.which("docker") is None:
         has_engine = os.environ.get("DOCKER_HOST") or Path("/var/run/docker.sock").exists()
-        text = "An engine may be there, but no docker command." if has_engine else "It is not there."
+        text = "There may be an engine, but there is no docker command." if has_engine else "It is not installed."
         yield Finding(NOTE, f"{text} Jobs run as processes.")
         return
     code, said = _run("docker", "version", "--format", "{{.Server.Version}}")
@@ -44,7 +44,7 @@ def kubernetes(scope: Scope) -> Iterator[Finding]:
         yield Finding(NOTE, "No cluster is configured.")
         return
     if shutil.which("kubectl") is None:
-        yield Finding(NOTE, f"{config} is there, but no kubectl to try it with.")
+        yield Finding(NOTE, f"{config} exists, but there is no kubectl to try it with.")
         return
     code, said = _run("kubectl", "get", "--raw", "/readyz", f"--request-timeout={SECONDS:.0f}s")
     if code:

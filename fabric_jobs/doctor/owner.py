@@ -37,14 +37,12 @@ def lock(scope: Scope) -> Iterator[Finding]:
         for path in left:
             yield repaired(
                 scope,
-                Finding(
-                    WARNING, f"{path} is left of an owner that was killed; the next one replaces it.", f"rm {path}"
-                ),
+                Finding(WARNING, f"{path} was left by a killed owner; the next one replaces it.", f"rm {path}"),
                 lambda path=path: path.unlink(missing_ok=True),  # type: ignore[misc]
-                "It is removed.",
+                "It has been removed.",
             )
         if not left:
-            yield Finding(OK, "none runs; a command that needs one starts it")
+            yield Finding(OK, "none is running; a command that needs one starts it")
 
 
 def gateway(scope: Scope) -> Iterator[Finding]:
@@ -64,21 +62,21 @@ def _look(state_dir: Path) -> Finding:
     if address is None:
         return Finding(
             PROBLEM,
-            f"A process holds {places.lock_file(state_dir)}, and has not said where it can be reached.",
+            f"A process holds {places.lock_file(state_dir)}, but has not written its address.",
             f"See {places.log_file(state_dir)}; if it hangs, end it.",
         )
     try:
         statuses = _ask(address)
     except Disconnected as error:
         return _silent(state_dir, address, error)
-    again = f"End process {address.pid}; the next command starts another. Jobs go on."
+    again = f"End process {address.pid}; the next command starts another one. Jobs keep running."
     if statuses != [200, 200]:
         message = f"{address.url} answered {statuses[0]} to /healthz and {statuses[1]} to the token of owner.json."
         return Finding(PROBLEM, message, again)
     if address.version != fabric_jobs.__version__:
         message = f"{address.url} answers, but is version {address.version}, not {fabric_jobs.__version__}."
         return Finding(WARNING, message, again)
-    return Finding(OK, f"{address.url} answers, and takes the token")
+    return Finding(OK, f"{address.url} answers and accepts the token")
 
 
 def room(scope: Scope) -> Iterator[Finding]:
@@ -128,8 +126,8 @@ def errors(scope: Scope) -> Iterator[Finding]:
     if lines:
         yield Finding(
             WARNING,
-            f"The owner met {len(lines)} errors of its own; the last: {lines[-1]}.",
-            f"See the traceback in {path}, and report it; once you have read it, remove the file.",
+            f"The owner has logged {len(lines)} errors of its own; the last: {lines[-1]}.",
+            f"See the traceback in {path} and report it. Then remove the file.",
         )
 
 
@@ -139,7 +137,7 @@ def port(scope: Scope) -> Iterator[Finding]:
     path = places.database_file(state_dir)
     kept = setting(path, "port") if path.exists() else None
     if kept is None or not kept.isdecimal():
-        yield Finding(NOTE, "None was chosen yet; the first owner does.")
+        yield Finding(NOTE, "None is chosen yet; the first owner chooses it.")
         return
     address = places.read_address(state_dir)
     if address is not None and not _is_free(places.lock_file(state_dir)):
@@ -152,7 +150,7 @@ def port(scope: Scope) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             f"{kept} cannot be used: {error}.",
-            "The next owner takes another one; jobs that still run and use plain HTTP will not reach it.",
+            "The next owner takes another one. Running jobs that use plain HTTP will not reach it.",
         )
     else:
         yield Finding(OK, f"{kept}, free")
@@ -200,13 +198,13 @@ def _silent(state_dir: Path, address: Address, error: Disconnected) -> Finding:
     if is_stopped:
         return Finding(
             PROBLEM,
-            f"The owner, process {address.pid}, is stopped, and does not answer.",
-            f"Let it go on: kill -CONT {address.pid}",
+            f"The owner, process {address.pid}, is stopped and does not answer.",
+            f"Continue it: kill -CONT {address.pid}",
         )
     return Finding(
         PROBLEM,
         f"The owner, process {address.pid}, does not answer: {error}.",
-        f"See {places.log_file(state_dir)}; if it hangs: kill -9 {address.pid}. Jobs go on.",
+        f"See {places.log_file(state_dir)}; if it hangs: kill -9 {address.pid}. Jobs keep running.",
     )
 
 

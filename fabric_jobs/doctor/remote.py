@@ -12,7 +12,7 @@ from fabric_jobs.doctor.finding import OK, PROBLEM, WARNING, Finding, Scope
 from fabric_jobs.runtime.fabric_skill.http import Disconnected
 
 SECONDS = 5.0
-ADDRESS = "Check the address; on its machine `fabric-jobs serve` has to run."
+ADDRESS = "Check the address, and that `fabric-jobs serve` is running there."
 TOKEN = "Give its token with --token or in the profile; it is in owner.json of the gateway's state directory."
 
 
@@ -34,7 +34,7 @@ def gateway(scope: Scope) -> Iterator[Finding]:
         connection.close()
     version = _version(info.body) if info.status == 200 else ""
     if not version:
-        message = f"{remote.url} answered {info.status} to /fabric/v4/info, as no gateway of fabric-jobs does."
+        message = f"{remote.url} answered {info.status} to /fabric/v4/info, so it is not a gateway of fabric-jobs."
         yield Finding(PROBLEM, message, ADDRESS)
     elif tasks.status != 200:
         message = f"{remote.url} answered {tasks.status} to the token, for project '{remote.project_id}'."
@@ -44,7 +44,7 @@ def gateway(scope: Scope) -> Iterator[Finding]:
         hint = "Use the same version here and there."
         yield Finding(WARNING, message, hint)
     else:
-        message = f"{remote.url} answers, and takes the token for project '{remote.project_id}'"
+        message = f"{remote.url} answers and accepts the token for project '{remote.project_id}'"
         yield Finding(OK, message)
 
 

@@ -36,5 +36,5 @@ def admit(attempts: int, each: int) -> None:
         return
     if (attempts + 1) * each > limit - min(RESERVED, limit // 2):
         raise ExecutorUnavailable(
-            f"{attempts} attempts use the {limit} files that one process may open (`ulimit -n`); it starts when others have ended."
+            f"{attempts} attempts use all {limit} files that a process may open (`ulimit -n`); this one starts when others end."
         )

@@ -21,7 +21,7 @@ SHELL = ("/bin/sh", "-c")
 PATH_IN_TEXT = r"(?<![\w.~$}/-])/[\w.@%+,/-]*"
 # The libraries of an image are not on this machine: what makes the loader look for them would break every program here.
 LOADER = ("LD_", "DYLD_", "GLIBC_TUNABLES", "GCONV_PATH", "PYTHONHOME")
-ELSEWHERE = "the libraries that it names are in the image only"
+ELSEWHERE = "the libraries it names exist only in the image"
 SCUTTLE_IN_TEXT = r"^((?:exec\s+)?)(?:\S*/)?scuttle\s+"
 
 
@@ -184,7 +184,7 @@ def _with_files(found: Dockerfile, instruction: Instruction, stages: dict[str, D
             inherited = _from_stage(stages.get(flags["from"].lower(), Dockerfile()), source, target)
             copied += inherited
             if not inherited and basename(source) != SCUTTLE:
-                text = f"'{source}', which is copied from '{flags['from']}', is not made on this machine"
+                text = f"'{source}', which is copied from '{flags['from']}', is not created on this machine"
                 notes.append(Remark(line=instruction.line, text=text))
         elif "://" in source or source.startswith("git@"):
             notes.append(Remark(line=instruction.line, text=f"'{source}' is not fetched on this machine"))

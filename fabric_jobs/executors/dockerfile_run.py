@@ -30,7 +30,7 @@ def base_note(image: str) -> str:
     name = basename(image.partition("@")[0]).partition(":")[0]
     if not image or "python" in name or name == "scuttle":
         return ""
-    return f"the base '{image}' is not used on this machine; what the program needs of it has to be installed here"
+    return f"the base image '{image}' is not used on this machine; install here what the program needs from it"
 
 
 def run_notes(text: str) -> Iterator[str]:
@@ -59,7 +59,7 @@ def _pip_note(words: list[str]) -> Iterator[str]:
     plain = [word for word in words[1:] if not word.startswith("-") and word not in files and word not in TOOLS]
     if others or (plain and not files):
         named = ", ".join(others or plain)
-        yield f"'pip install' of {_short(named)} is not carried out on this machine; write it into {REQUIREMENTS}"
+        yield f"'pip install' of {_short(named)} is not run on this machine; add it to {REQUIREMENTS}"
 
 
 def _packages_note(name: str, words: list[str]) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _packages_note(name: str, words: list[str]) -> Iterator[str]:
     packages = [word for word in words if not word.startswith("-") and word != INSTALLERS[name]]
     if packages:
         named = _short(", ".join(packages))
-        yield f"{name} is not run on this machine; the program finds what is installed here: check that {named} is"
+        yield f"{name} is not run on this machine; check that {named} is installed here"
 
 
 def _short(text: str) -> str:

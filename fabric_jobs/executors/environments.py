@@ -224,5 +224,6 @@ def _reachable() -> Iterator[None]:
         yield
     except OSError as error:
         raise PlaceUnavailable(
-            f"the environments in {root()} cannot be reached: {error}", hint="FABRIC_JOBS_CACHE names another place."
+            f"the environments in {root()} cannot be used: {error}",
+            hint="Choose another directory with FABRIC_JOBS_CACHE.",
         ) from error

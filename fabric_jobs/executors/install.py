@@ -31,7 +31,7 @@ NOTE = "note"  # what the attempt is doing
 FAILED = "unprepared"  # this file says that the program was not started
 INSTALLING = "installing requirements"
 SET_BY_PYTHON = b"LC_CTYPE"  # where the locale is C
-WAITING = "waiting for another attempt that installs the requirements"
+WAITING = "waiting for another attempt to install the requirements"
 LAST_BYTES, LAST_LINES = 8192, 18  # of pip's words, on stderr
 
 PIP = ("install", "--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar", "off")
@@ -116,7 +116,7 @@ def _build(environment: Environment, attempt: Path, building: int) -> None:
     (directory / "complete").unlink(missing_ok=True)
     shutil.rmtree(environment.venv, ignore_errors=True)
     if find_spec("pip") is None:
-        _give_up(attempt, 1, f"there is no pip in {sys.executable}, the Python of fabric-jobs; install it there")
+        _give_up(attempt, 1, f"{sys.executable}, the Python of fabric-jobs, has no pip; install it there")
     _run(
         attempt,
         building,
@@ -148,7 +148,7 @@ def _run(attempt: Path, building: int, what: str, program: list[str], arguments:
         )
     if ended.returncode:
         code = ended.returncode if ended.returncode > 0 else 128 - ended.returncode
-        _give_up(attempt, code, f"{what}; all that was said is in {attempt / LOG}")
+        _give_up(attempt, code, f"{what}; the full output is in {attempt / LOG}")
 
 
 def _give_up(attempt: Path, code: int, why: str) -> NoReturn:

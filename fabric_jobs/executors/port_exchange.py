@@ -58,7 +58,7 @@ class Exchange:
     def remarks(self) -> tuple[str, ...]:
         """Return where the port stayed that may be meant."""
         return tuple(
-            f"{where} keeps {self._declared}: it may be another number. This run's port is in the variable PORT"
+            f"{where} still has {self._declared}, which may not be the port. The port of this run is in the variable PORT"
             for where in dict.fromkeys(self._left)
         )
 

@@ -91,8 +91,8 @@ def interpreter(wanted: str, directory: Path, surroundings: Mapping[str, str] = 
     found = shutil.which(directory / name if "/" in name else name, path=surroundings.get("PATH"))
     if found is None:
         raise InvalidInput(
-            f"there is no Python '{wanted}' here: '{name}' is not a program that can be run.",
-            hint="Install it, or name another one: 'python' of the action in skill.yaml, or the variable FABRIC_JOBS_PYTHON.",
+            f"there is no Python '{wanted}' here: '{name}' is not an executable program.",
+            hint="Install it, or choose another one with 'python' in the action of skill.yaml, or with FABRIC_JOBS_PYTHON.",
         )
     return os.path.abspath(found)
 
@@ -106,7 +106,7 @@ def _from_dockerfile(file: Dockerfile | None, directory: Path) -> tuple[str, ...
     path = directory / "Dockerfile"
     if file is None:
         raise InvalidInput(
-            f"there is no program: the action has no 'command', and there is no {path}.",
+            f"there is no program: the action has no 'command', and {path} does not exist.",
             hint="Give the action a 'command' in skill.yaml, or write a Dockerfile with an ENTRYPOINT.",
         )
     words = file.program(directory)

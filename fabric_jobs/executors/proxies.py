@@ -37,7 +37,7 @@ def proxy_of(environment: Mapping[str, str], host: str, port: int, *, secure: bo
         return None
     parts = urlsplit(text if "://" in text else f"http://{text}")
     if parts.scheme != "http" or not parts.hostname:
-        raise ValueError("the proxy that the environment names is no address such as http://HOST:PORT")
+        raise ValueError("the proxy in the environment is not an address such as http://HOST:PORT")
     user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     basic = f"Basic {b64encode(user.encode()).decode()}" if parts.username else ""
     return Proxy(host=parts.hostname, port=parts.port or 80, authorization=basic)

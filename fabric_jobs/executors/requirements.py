@@ -68,11 +68,11 @@ def _decoded(data: bytes) -> str:
     try:
         text = _as_utf8_or_locale(data) if not encoding else data[len(mark) :].decode(encoding)
     except LookupError:
-        raise OSError(errno.EILSEQ, f"it says that it is in {encoding}, which Python does not know") from None
+        raise OSError(errno.EILSEQ, f"it declares the encoding {encoding}, which Python does not know") from None
     except UnicodeDecodeError as error:
-        raise OSError(errno.EILSEQ, f"it is not text in {error.encoding}, from byte {error.start:,} on") from None
+        raise OSError(errno.EILSEQ, f"it is not valid {error.encoding} from byte {error.start:,} on") from None
     if "\0" in text:
-        raise OSError(errno.EILSEQ, "it is in UTF-16 without a byte order mark, or no text at all; save it as UTF-8")
+        raise OSError(errno.EILSEQ, "it is UTF-16 without a byte order mark, or not text; save it as UTF-8")
     return text
 
 

@@ -15,9 +15,7 @@ NOT_SIMPLE = re.compile(
 )  # several commands, or a comment, which would swallow what is appended
 OWN_NAME = re.compile(r"\$\{?0(?!\d)")
 PARAMETER = re.compile(r"\$(?:\{#?)?[@*#1-9]")
-LOST = (
-    'the message is no argument of this shell command: write "$@" where it belongs, or read the variable CORTEX_PAYLOAD'
-)
+LOST = 'this shell command does not get the message: write "$@" where it belongs, or read the variable CORTEX_PAYLOAD'
 
 
 def text_at(words: tuple[str, ...]) -> int | None:

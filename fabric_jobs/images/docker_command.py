@@ -131,7 +131,7 @@ def run(*words: str, command: str = COMMAND, text: str = "", seconds: float | No
             [command, *words], input=text.encode(), capture_output=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        message = f"the Docker engine has not answered 'docker {words[0]}' for {seconds:.0f} s."
+        message = f"the Docker engine did not answer 'docker {words[0]}' within {seconds:.0f} s."
         raise PlaceUnavailable(message, hint=START) from None
     except OSError as error:
         raise _cannot_start(command, error) from None
@@ -202,4 +202,4 @@ class Process:
 def _cannot_start(command: str, error: OSError) -> PlaceUnavailable:
     if isinstance(error, FileNotFoundError):
         commands()  # raises what helps when there is none at all
-    return PlaceUnavailable(f"the command '{command}' cannot be run: {error.strerror}.", hint="Install Docker anew.")
+    return PlaceUnavailable(f"the command '{command}' cannot be run: {error.strerror}.", hint="Reinstall Docker.")

@@ -73,7 +73,7 @@ def _patterns(text: str, path: Path) -> list[Pattern]:
         pattern = pattern[1:].strip() if is_exception else pattern
         pattern = re.sub("^/+", "/", normpath(pattern)) if pattern else ""
         if is_exception and pattern in ("", "/"):
-            raise _refused(path, number, "'!' is followed by no pattern")
+            raise _refused(path, number, "'!' must be followed by a pattern")
         pattern = pattern[1:] if len(pattern) > 1 and pattern.startswith("/") else pattern
         try:
             found.append(Pattern(re.compile(_expression(pattern), re.DOTALL | re.ASCII), is_exception))
@@ -109,7 +109,7 @@ def _part(rest: str) -> tuple[str, str]:
         return _group(rest)
     if first == "\\":
         if len(rest) == 1:
-            raise ValueError("nothing is after the backslash")
+            raise ValueError("nothing follows the backslash")
         return rest[:2] if rest[1].isalnum() else re.escape(rest[1]), rest[2:]  # Docker, too, takes `\d` for a digit
     return re.escape(first), rest[1:]
 
@@ -118,7 +118,7 @@ def _group(rest: str) -> tuple[str, str]:
     """Return the regular expression of `[…]`; Docker takes it as it stands."""
     found = re.match(r"\[(\^?)((?:\\.|[^\]\\])+)\]", rest)
     if found is None:
-        raise ValueError("the bracket has no end")
+        raise ValueError("the bracket is not closed")
     inside = re.sub(r"(?<!\\)[\[&|~]", r"\\\g<0>", found[2])  # they mean something to Python only
     return f"[{found[1]}{inside}]", rest[found.end() :]
 

@@ -27,11 +27,13 @@ def log_in(registry: Registry, username: str, password: str) -> list[str]:
     if answer.code:
         said = _plain(answer.errors) or _plain(answer.output)
         raise PlaceUnavailable(
-            f"the registry {registry.host} gives no login to '{username}': {said}",
-            hint="Nothing was added. Check user, password and address, and whether the registry runs.",
+            f"the registry {registry.host} refuses the login of '{username}': {said}",
+            hint="Nothing was added. Check the user, the password and the address, and whether the registry is running.",
         )
     if keeps_unencrypted(registry.host):
-        return [f"docker keeps the login unencrypted in {docker_config_file()}; a credential helper would not."]
+        return [
+            f"docker stores the login unencrypted in {docker_config_file()}; use a credential helper to avoid this."
+        ]
     return []
 
 

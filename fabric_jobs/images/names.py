@@ -37,7 +37,7 @@ def repository(image: str, registry: Registry | None) -> str:
     if len(name) <= LONGEST and re.fullmatch(_REPOSITORY, name):
         return name
     raise InvalidInput(
-        f"'{name}' cannot be the name of an image: between its slashes stand small letters and digits, "
+        f"'{name}' is not a valid image name: each part between slashes has lower-case letters and digits, "
         "with single '.', '_' or '-' between them.",
         hint=f"Correct 'image' in skill.yaml{_or_registry(registry)}.",
     )
@@ -57,8 +57,8 @@ def _split(image: str) -> tuple[str, str]:
     """Return name and tag; the colon of a port is followed by a slash."""
     if "@" in image:
         raise InvalidInput(
-            f"'{image}' names one image by its digest, which cannot be given to what is built.",
-            hint="Remove '@' and what follows it from 'image' in skill.yaml.",
+            f"'{image}' names an image by its digest, which a new build cannot have.",
+            hint="Remove '@' and the digest from 'image' in skill.yaml.",
         )
     name, colon, found = image.rpartition(":")
     if not colon or "/" in found:
@@ -66,8 +66,8 @@ def _split(image: str) -> tuple[str, str]:
     if re.fullmatch(_TAG, found):
         return name, found
     raise InvalidInput(
-        f"'{found}' cannot be the tag of the image '{image}': a tag has up to 128 letters, digits, '_', '.' and '-', "
-        "and begins with none of the last two.",
+        f"'{found}' is not a valid tag of the image '{image}': a tag has up to 128 letters, digits, '_', '.' and '-', "
+        "and does not begin with '.' or '-'.",
         hint="Correct 'image' in skill.yaml.",
     )
 

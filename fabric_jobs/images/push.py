@@ -79,13 +79,13 @@ def push(engine: DockerEngine, reference: str, watch: Watch) -> str:
         known = images.look(engine, reference).digests_in(reference.rpartition(":")[0])
     except Gone as error:
         raise PlaceUnavailable(
-            f"the engine has {reference} no more.", hint="Build it again, and publish then."
+            f"the engine no longer has {reference}.", hint="Build it again, then publish."
         ) from error
     except Refused as error:
         raise PlaceUnavailable(
             f"{reference} cannot be pushed: {error.message.rstrip('.')}.",
             hint=f"Check the registry and its address, and the login: 'docker login {_host(reference)}', or --username of "
-            "'fabric-jobs workspaces registry add'. Then type the command again; nothing was recorded.",
+            "'fabric-jobs workspaces registry add'. Then run the command again; nothing was recorded.",
         ) from error
     return _checked(reference, digest, known)
 
@@ -109,8 +109,8 @@ def _checked(reference: str, said: str, known: tuple[str, ...]) -> str:
     if len(known) == 1 and not said:
         return known[0]
     raise PlaceUnavailable(
-        f"the engine has pushed {reference}, and cannot tell under which digest it is there.",
-        hint="Type the command again; what is there is not pushed a second time.",
+        f"the engine has pushed {reference}, but did not report its digest.",
+        hint="Run the command again; it does not push the image a second time.",
     )
 
 

@@ -63,7 +63,7 @@ def new_registry(name: str, url: str, namespace: str = "") -> Registry:
     namespace = namespace.strip("/")
     if namespace and not _PATH.fullmatch(namespace):
         raise InvalidInput(
-            f"'{namespace}' cannot be a namespace: between its slashes stand small letters and digits, "
+            f"'{namespace}' is not a valid namespace: each part between slashes has lower-case letters and digits, "
             "with single '.', '_' or '-' between them.",
             hint="Choose another one, for example 'flights' or 'team/flights'.",
         )
@@ -75,7 +75,7 @@ def check_addable(registry: Registry) -> None:
     there = read_registries().known.get(registry.name)
     if there is not None and there != registry:
         raise AlreadyExists(
-            f"the registry '{registry.name}' is {_shown(there)}, not {_shown(registry)}.",
+            f"the registry '{registry.name}' already exists with {_shown(there)}, not {_shown(registry)}.",
             hint=f"Choose another name, or remove it first: fabric-jobs workspaces registry remove {registry.name}",
         )
 
@@ -122,7 +122,7 @@ def read_registries() -> Registries:
     except FileNotFoundError:
         return Registries()
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        hint = 'A registry is [registries.NAME] with the line url = "HOST[:PORT]"; active = "NAME" stands above all of them.'
+        hint = 'A registry is [registries.NAME] with the line url = "HOST[:PORT]"; active = "NAME" comes before all of them.'
         raise InvalidInput(f"{path} cannot be read: {error}", hint=hint) from error
 
 
@@ -138,7 +138,7 @@ def _registry(name: str, values: dict[str, str]) -> Registry:
     if unknown:
         raise ValueError(f"unknown key '{sorted(unknown)[0]}'")
     if not all(isinstance(value, str) for value in values.values()):
-        raise ValueError("every value is a text in quotes")
+        raise ValueError("every value must be text in quotes")
     try:
         return new_registry(name, values.get("url", ""), values.get("namespace", ""))
     except InvalidInput as error:
@@ -158,17 +158,17 @@ def _checked_url(given: str) -> str:
     url = re.sub(r"^https?://", "", given.strip(), flags=re.IGNORECASE).rstrip("/").lower()
     host, _, path = url.partition("/")
     if "@" in host:
-        hint = "Leave user and password out of it; give them with --username and --password-stdin."
-        raise InvalidInput("the address of a registry has no user in it.", hint=hint)
+        hint = "Remove user and password from it; give them with --username and --password-stdin."
+        raise InvalidInput("the address of a registry must not contain a user.", hint=hint)
     found = _HOST.fullmatch(host)
     if found is None or (path and not _PATH.fullmatch(path)):
         raise InvalidInput(f"'{given}' is not the address of a registry.", hint=URL_HINT)
     if found["port"] is not None and not 1 <= int(found["port"]) <= 65_535:
         raise InvalidInput(f"'{given}' is not the address of a registry: a port is from 1 to 65535.", hint=URL_HINT)
     if host != "localhost" and not set(host) & set(".:"):
-        hint = f"Write its whole name, or its port, such as {host}.example.org or {host}:5000."
+        hint = f"Write its full name, or add its port, such as {host}.example.org or {host}:5000."
         raise InvalidInput(
-            f"'{host}' is not the address of a registry: docker takes it for a user of its hub.", hint=hint
+            f"'{host}' is not the address of a registry: docker would read it as a user of Docker Hub.", hint=hint
         )
     return url
 

@@ -74,12 +74,12 @@ def disk_errors(place: Path) -> Iterator[None]:
 
 def _explained(error: OSError, path: Path) -> FabricJobsError:
     if isinstance(error, FileExistsError):
-        return AlreadyExists(f"{path} is there already, so nothing was written.", hint="Choose another name.")
+        return AlreadyExists(f"{path} already exists, so nothing was written.", hint="Choose another name.")
     if isinstance(error, NotADirectoryError):
-        return InvalidInput(f"{path} cannot be written, because a part of this path is a file and no directory.")
+        return InvalidInput(f"{path} cannot be written, because a part of this path is a file, not a directory.")
     return PlaceUnavailable(
         f"{path} cannot be written: {error.strerror or error}. Nothing was left behind.",
-        hint="Check that the disk has room and that you may write there.",
+        hint="Check that the disk has free space and that you may write there.",
     )
 
 

@@ -23,7 +23,7 @@ Progress = Callable[[str], None]  # gets a line that takes the place of the one 
 REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*")
 # Of the caller's repository, when this runs inside a hook of git: they would make it the one that is written to.
 REPOSITORY_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
-BY_HAND = "Or fetch it yourself, and name the directory."
+BY_HAND = "Or fetch it yourself and name the directory."
 # What git says, in any of its versions, and what it means.
 NO_REF = ("couldn't find remote ref", "not our ref", "no such remote ref")
 NO_REPOSITORY = ("does not appear to be a git repository", "does not exist", "not found", "is not valid: is this a git")
@@ -80,7 +80,7 @@ def _run(words: tuple[str, ...], directory: Path, progress: Progress) -> tuple[i
             )
         except FileNotFoundError as error:
             raise PlaceUnavailable(
-                "a template at a URL is fetched with git, which is not installed.",
+                "fetching a template from a URL needs git, which is not installed.",
                 hint="Install git, or name a directory instead of a URL.",
             ) from error
         try:
@@ -124,11 +124,11 @@ def _explained(said: str, ref: str, shown: str) -> FabricJobsError:
     low = said.lower()
     if any(words in low for words in NO_REF):
         what = f"branch, tag or commit '{ref}'" if ref else "commit"
-        return NotFound(f"{shown}: the repository has no {what}.", hint="A commit is named by its full id.")
+        return NotFound(f"{shown}: the repository has no {what}.", hint="Name a commit by its full id.")
     if any(words in low for words in NO_ENTRY):
         return PlaceUnavailable(
-            f"{shown} wants a user or a key, and git has none to show; nothing is asked for here.",
-            hint=f"Check the address, or give git a credential helper or ssh a key. {BY_HAND}",
+            f"{shown} requires a login, and git has no credentials for it.",
+            hint=f"Check the address, or set up a credential helper for git or a key for ssh. {BY_HAND}",
         )
     if any(words in low for words in NO_NETWORK):
         return PlaceUnavailable(f"{shown} cannot be reached: {_reason(said)}", hint=f"Check the network. {BY_HAND}")

@@ -63,7 +63,7 @@ def _undecoded(error: Exception, directory: Path) -> str:
         if path.is_file() and path.read_bytes() == error.object:
             line = error.object.count(b"\n", 0, error.start) + 1
             name = path.relative_to(directory)
-            return f"{name}, line {line}, is not UTF-8. Save it as UTF-8, or name it in '_copy_without_render'."
+            return f"{name}, line {line}, is not UTF-8. Save it as UTF-8, or list it in '_copy_without_render'."
     return ""
 
 
@@ -105,7 +105,9 @@ def _check_inside(rendered_path: str, path: str) -> None:
 def _read(made: Path, title: str) -> Files:
     for path in made.rglob("*"):
         if path.is_symlink():  # by a hook
-            raise InvalidInput(f"the template '{title}' makes a link, {path.relative_to(made)}; files only are taken.")
+            raise InvalidInput(
+                f"the template '{title}' makes a link, {path.relative_to(made)}; only files are allowed."
+            )
     contents = read_tree(made)
     if any(".git" in PurePosixPath(path).parts for path in contents):
         raise InvalidInput(f"the template '{title}' makes files for git itself, below .git; nothing was written.")

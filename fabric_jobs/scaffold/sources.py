@@ -35,7 +35,7 @@ class Source:
         return self.directory is None and not self.url
 
     def __str__(self) -> str:
-        return PASSWORD.sub("", self.text) or "what ships with fabric-jobs"
+        return PASSWORD.sub("", self.text) or "included in fabric-jobs"
 
     def inner(self, name: str) -> str:
         """Return what to type for the template in the directory `name` of this source; empty for the source itself."""
@@ -73,7 +73,7 @@ def _repository(text: str, authority: str, rest: str) -> Source:
     source = Source(text=text, url=authority + path, ref=ref, below=below.strip("/"))
     if not path or ".." in PurePosixPath(below).parts or not git.is_ref(ref):
         raise InvalidInput(
-            f"'{source}' cannot be read as the URL of a template.",
+            f"'{source}' is not the URL of a template.",
             hint="Write it as URL[@REF][//DIRECTORY], for example https://example.org/templates.git@v1//jobs/etl",
         )
     return source
@@ -107,5 +107,7 @@ def _existing(directory: Path, source: Source) -> Path:
             )
         return directory
     if os.path.lexists(directory):
-        raise InvalidInput(f"{source} is a file, and a template is a directory.")
-    raise NotFound(f"there is no directory {source}.", hint="A template is a directory with a cookiecutter.json in it.")
+        raise InvalidInput(f"{source} is a file, but a template is a directory.")
+    raise NotFound(
+        f"the directory {source} does not exist.", hint="A template is a directory with a cookiecutter.json in it."
+    )

@@ -78,8 +78,8 @@ def render(
         files = rendered(template.directory, template.name, _fields(template.directory), name)
     if f"skills/{name}/skill.yaml" not in files.contents:
         raise InvalidInput(
-            f"the template '{template.name}' makes no skills/{name}/skill.yaml, so it makes no skill; nothing was written.",
-            hint="Its directory '{{cookiecutter.name}}' holds what comes into the workspace: skills/ and docs/.",
+            f"the template '{template.name}' does not contain skills/{name}/skill.yaml, so it makes no skill. Nothing was written.",
+            hint="Its directory '{{cookiecutter.name}}' must contain the files for the workspace: skills/ and docs/.",
         )
     return write_new(files.contents, destination, executable=files.executable)
 
@@ -90,7 +90,7 @@ def _named(name: str, templates: tuple[Template, ...]) -> Template:
         return found
     hint = nearest(name, [template.name for template in templates])
     if Path(name).is_dir():
-        hint = f"For the directory of that name, write ./{name}."
+        hint = f"If you mean the directory of that name, write ./{name}."
     raise NotFound(f"there is no template '{name}'.", hint=hint)
 
 
@@ -106,16 +106,14 @@ def _only(templates: tuple[Template, ...], source: Source) -> Template:
 
 def _untrusted(source: Source, template: Template | None) -> InvalidInput:
     if template is None:
-        what = "git would fetch it, and its hooks and Jinja extensions would be run as you. Nothing was fetched."
+        what = "git would fetch it, and its hooks and Jinja extensions would run as your user. Nothing was fetched."
     elif template.code:
-        what = f"{', '.join(template.code)} would be run as you. Nothing was run."
+        what = f"{', '.join(template.code)} would run as your user. Nothing was run."
     else:
-        what = (
-            "it has no hooks and no extensions, but its Jinja expressions would be evaluated as you. Nothing was run."
-        )
+        what = "it has no hooks and no extensions, but its Jinja expressions would be evaluated as your user. Nothing was run."
     return InvalidInput(
         f"the template {source} comes from elsewhere and is code: {what}",
-        hint="Look at it first, for example with --list-templates, which runs nothing of it; then add --trust.",
+        hint="Look at it first, for example with --list-templates, which runs no code of it. Then add --trust.",
     )
 
 
@@ -142,12 +140,12 @@ def _is_template(directory: Path) -> bool:
 def _no_template(directory: Path, source: Source) -> InvalidInput:
     if any(True for name in OLD_DESCRIPTIONS for below in DEPTH for _ in directory.glob(f"{below}{name}")):
         return InvalidInput(
-            f"{source} has templates with a metadata.json, which this tool does not render.",
-            hint="Write a cookiecutter.json with a 'name' beside it, and put what it makes below '{{cookiecutter.name}}': "
+            f"{source} has templates with a metadata.json, which fabric-jobs does not support.",
+            hint="Write a cookiecutter.json with a 'name' next to it, and move its files below '{{cookiecutter.name}}': "
             "'__skillname__' in paths and '{{skillname}}' in files become '{{cookiecutter.name}}'.",
         )
     return InvalidInput(
-        f"{source} is no template, and has none two directories below.",
+        f"{source} is not a template and contains none, up to two levels below.",
         hint="A template is a directory with a cookiecutter.json and a directory '{{cookiecutter.name}}'.",
     )
 
@@ -191,7 +189,7 @@ def _fields(directory: Path) -> dict[str, Any]:
         raise InvalidInput(f"{directory.name}/{DESCRIPTION} is not JSON: {error}.") from error
     if not isinstance(fields, dict) or NAME not in fields:
         raise InvalidInput(
-            f"{directory.name}/{DESCRIPTION} has no '{NAME}', by which a template gets the name of the skill.",
+            f"{directory.name}/{DESCRIPTION} has no '{NAME}', which receives the name of the skill.",
             hint=f'Write {{"{NAME}": "my-skill"}}, and use {{{{cookiecutter.{NAME}}}}} in paths and files.',
         )
     return fields
@@ -204,6 +202,6 @@ def _check_no_skill(name: str, destination: Path) -> None:
     for other in present:
         if other.casefold() == name.casefold():
             raise AlreadyExists(
-                f"the skill '{name}' cannot be made: {skills / other} is there already, and is never overwritten.",
+                f"the skill '{name}' cannot be made: {skills / other} already exists and is never overwritten.",
                 hint="Choose another name.",
             )

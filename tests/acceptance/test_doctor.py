@@ -166,7 +166,7 @@ def test_a_remote_gateway_is_looked_at(live: Live) -> None:
     live.environment["FABRIC_JOBS_CONFIG_DIR"] = str(live.root / "config")
     live.ok("profiles", "set", "lab", "--url", address.url, "--token", address.token)
     said = live.ok("doctor", "--profile", "lab").out
-    assert f"{address.url} answers, and takes the token for project 'local'" in said
+    assert f"{address.url} answers and accepts the token for project 'local'" in said
 
 
 def test_the_next_command_names_the_gateway_of_this_one(live: Live) -> None:

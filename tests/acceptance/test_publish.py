@@ -314,7 +314,7 @@ def test_a_skill_without_actions_is_saved_too(shop: Shop) -> None:
 def test_a_login_that_the_registry_refuses_adds_nothing(shop: Shop) -> None:
     words = ("workspaces", "registry", "add", "lab", "--url", REGISTRY, "--username", REGISTRY_USER, "--password-stdin")
     said = shop.live.fails(5, *words, stdin="wrong")
-    assert f"the registry {REGISTRY} gives no login to '{REGISTRY_USER}'" in said
+    assert f"the registry {REGISTRY} refuses the login of '{REGISTRY_USER}'" in said
     assert "unauthorized" in said or "401" in said
     assert "wrong" not in said
     words = ("workspaces", "registry", "add", "lab", "--url", "localhost:9", "--username", "x", "--password-stdin")

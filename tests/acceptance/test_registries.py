@@ -48,8 +48,10 @@ def test_the_active_one_names_what_is_built(live: Live) -> None:
 
 
 def test_what_is_wrong_is_told(live: Live) -> None:
-    assert "docker takes it for a user of its hub" in live.fails(2, *REGISTRY, "add", "lab", "--url", "somewhere")
-    assert "has no user in it" in live.fails(2, *REGISTRY, "add", "lab", "--url", "me:secret@localhost:5000")
+    assert "docker would read it as a user of Docker Hub" in live.fails(
+        2, *REGISTRY, "add", "lab", "--url", "somewhere"
+    )
+    assert "must not contain a user" in live.fails(2, *REGISTRY, "add", "lab", "--url", "me:secret@localhost:5000")
     assert "--url" in live.fails(2, *REGISTRY, "add", "lab")
     assert "needs --username" in live.fails(2, *REGISTRY, "add", "lab", "--url", "localhost:5000", "--password-stdin")
     said = live.fails(2, *REGISTRY, "add", "lab", "--url", "localhost:5000", "--username", "me")

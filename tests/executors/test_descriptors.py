@@ -46,6 +46,6 @@ def test_attempts_are_admitted_while_enough_is_left(limits: tuple[int, int]) -> 
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, limits[1]))
     for attempts in range(10):
         descriptors.admit(attempts, 3)
-    with pytest.raises(ExecutorUnavailable, match="10 attempts use the 64 files"):
+    with pytest.raises(ExecutorUnavailable, match="10 attempts use all 64 files"):
         descriptors.admit(10, 3)
     descriptors.admit(0, 1000)  # one is always possible

@@ -194,7 +194,7 @@ def test_a_fabric_jobs_without_pip_says_so(action: Path, tmp_path: Path) -> None
         check=False,
     )
     assert done.returncode == 1
-    assert f"there is no pip in {bare}/bin/python" in done.stderr
+    assert f"{bare}/bin/python, the Python of fabric-jobs, has no pip" in done.stderr
     assert (tmp_path / install.FAILED).exists()
 
 

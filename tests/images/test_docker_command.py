@@ -113,7 +113,7 @@ def test_what_is_looked_for_beside_is_the_same(fake: Fake) -> None:
 
 def test_an_engine_that_never_answers_is_not_waited_for(fake: Fake) -> None:
     fake("only", "exec /bin/sleep 60")
-    with pytest.raises(PlaceUnavailable, match="has not answered 'docker version'"):
+    with pytest.raises(PlaceUnavailable, match="did not answer 'docker version'"):
         run("version", seconds=0.1)
 
 

@@ -76,7 +76,7 @@ def test_a_socket_without_rights_is_told_with_what_to_do(stub: EngineStub) -> No
     words = [sys.executable, "-c", WITHOUT_RIGHTS, stub.url]
     said = subprocess.run(words, capture_output=True, text=True, check=True, env={**os.environ, "HOME": "/"}).stdout
     assert said.startswith(
-        f"the Docker engine at {stub.url} does not answer: Permission denied.\nYour user has no right"
+        f"the Docker engine at {stub.url} does not answer: Permission denied.\nYour user may not use"
     )
 
 

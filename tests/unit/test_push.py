@@ -127,7 +127,7 @@ def test_a_digest_that_does_not_belong_to_the_repository_is_an_error(
 ) -> None:
     stub.told = [SAID]
     stub.images[REFERENCE]["RepoDigests"] = known
-    with pytest.raises(PlaceUnavailable, match="cannot tell under which digest"):
+    with pytest.raises(PlaceUnavailable, match="did not report its digest"):
         push(engine, REFERENCE, ignored)
 
 

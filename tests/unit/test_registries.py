@@ -107,7 +107,7 @@ def test_addresses(given: str, kept: str) -> None:
         "",
         "https://",
         "ftp://localhost:5000",
-        "registry",  # docker takes it for a user of its hub
+        "registry",  # docker would read it as a user of Docker Hub
         "localhost:0",
         "localhost:99999",
         "localhost:port",
@@ -145,7 +145,7 @@ def test_names_that_are_none() -> None:
         ("[registries\n", "cannot be read"),
         ('active = "lab"\n', "the active registry 'lab' is not in it"),
         ('[registries.lab]\nurl = "localhost:5000"\npassword = "x"\n', "unknown key 'password'"),
-        ("[registries.lab]\nurl = 5000\n", "every value is a text"),
+        ("[registries.lab]\nurl = 5000\n", "every value must be text"),
         ('[registries.lab]\nurl = "a b"\n', "'a b' is not the address"),
         ("registries = 3\n", "cannot be read"),
     ],

@@ -75,7 +75,7 @@ def test_without_trust_nothing_runs_and_what_would_is_said(tmp_path: Path) -> No
     write(directory / "local_extensions.py", f"open('{tmp_path}/imported', 'w')")
     said = refused(InvalidInput, str(directory), tmp_path, trust=False)
     assert f"{directory} comes from elsewhere and is code" in said
-    assert "hooks/post_gen_project.sh, local_extensions.Upper would be run" in said
+    assert "hooks/post_gen_project.sh, local_extensions.Upper would run" in said
     assert "add --trust" in said
     (listed,) = list_templates(source(str(directory)))
     assert listed.code == ("hooks/post_gen_project.sh", "local_extensions.Upper")
@@ -149,7 +149,7 @@ def test_what_is_no_template_is_said(tmp_path: Path) -> None:
     write(tmp_path / "file", "")
     assert "is a file" in refused(InvalidInput, f"{tmp_path}/file", tmp_path)
     write(tmp_path / "old/job/metadata.json", "{}")
-    assert "metadata.json, which this tool does not render" in refused(InvalidInput, f"{tmp_path}/old", tmp_path)
+    assert "metadata.json, which fabric-jobs does not support" in refused(InvalidInput, f"{tmp_path}/old", tmp_path)
     write(add_template(tmp_path / "a") / "cookiecutter.json", "{")
     assert "is not JSON" in refused(InvalidInput, f"{tmp_path}/a", tmp_path)
     write(tmp_path / "a/cookiecutter.json", '{"project": "x"}')
@@ -207,7 +207,7 @@ def test_a_file_that_is_no_utf_8_is_named(path: str, tmp_path: Path) -> None:
     directory = add_template(tmp_path / "etl")
     write(directory / path, "").write_bytes("# first\nname = 'Müller' # {{cookiecutter.name}}\n".encode("latin-1"))
     message = refused(InvalidInput, str(directory), tmp_path)
-    assert f"{path}, line 2, is not UTF-8. Save it as UTF-8, or name it in '_copy_without_render'." in message
+    assert f"{path}, line 2, is not UTF-8. Save it as UTF-8, or list it in '_copy_without_render'." in message
 
 
 def test_a_file_that_is_not_rendered_may_have_any_bytes(tmp_path: Path) -> None:
@@ -302,9 +302,9 @@ def test_the_repository_of_the_caller_is_left_alone(
         ("//none", NotFound, "there is no directory"),
         ("//etl/cookiecutter.json", InvalidInput, "is a file"),
         ("//more/up", InvalidInput, "leads out of its repository"),
-        ("//../etl", InvalidInput, "cannot be read as the URL"),
-        ("@--upload-pack=x", InvalidInput, "cannot be read as the URL"),
-        ("@v1:main", InvalidInput, "cannot be read as the URL"),
+        ("//../etl", InvalidInput, "is not the URL"),
+        ("@--upload-pack=x", InvalidInput, "is not the URL"),
+        ("@v1:main", InvalidInput, "is not the URL"),
         (".none", NotFound, "there is no git repository"),
     ],
 )
@@ -349,7 +349,7 @@ def locked() -> Iterator[str]:
 
 
 def test_no_password_is_asked_for(locked: str, tmp_path: Path) -> None:
-    assert "wants a user or a key" in refused(PlaceUnavailable, locked, tmp_path)
+    assert "requires a login" in refused(PlaceUnavailable, locked, tmp_path)
 
 
 def test_a_host_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ def used(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ExecutorUnavailable(f"attempt {directory.name} cannot be looked at: {error}.") from error
+        raise ExecutorUnavailable(f"attempt {directory.name} cannot be read: {error}.") from error
 
 
 def mark(path: Path) -> None:

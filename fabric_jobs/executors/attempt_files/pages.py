@@ -215,7 +215,7 @@ def _seek(file: BinaryIO, offset: int) -> None:
 def _parse(text: str) -> _Cursor:
     found = CURSOR.fullmatch(text)
     if found is None:
-        raise InvalidInput(f"'cursor' is that of the page before, not '{text}'.")
+        raise InvalidInput(f"'cursor' must be the cursor of the previous page, not '{text}'.")
     index, *offsets = map(int, found.groups())
     return _Cursor(index, dict(zip(STREAMS, offsets, strict=True)))
 

@@ -160,7 +160,7 @@ class DockerExecutor(Kept):
                     steps = Steps(directory, self._engine, self._reach, self._index)
                     self._lives[name] = Life(directory, self._engine, steps, lambda: self._over(directory))
             except RuntimeError as error:  # there are too many threads
-                raise ExecutorUnavailable(f"nothing can look after attempt {name}: {error}.") from error
+                raise ExecutorUnavailable(f"attempt {name} cannot be followed: {error}.") from error
             return self._lives[name]
 
     def _live_count(self) -> int:

@@ -21,7 +21,7 @@ PULL_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before each try
 LOOK_SECONDS = 0.05  # between two looks whether the container is still wanted
 NOTE = "note"  # the file that says what keeps the program from running yet
 REMARKS = "remarks"  # the file that says what is otherwise than expected
-MOVED = "the image has its program at {hidden}, so the workspace is not at {path} but at {inside}: see FABRIC_JOBS_WORKSPACE"
+MOVED = "the image has its program at {hidden}, so the workspace is at {inside} instead of {path}: see FABRIC_JOBS_WORKSPACE"
 
 COLD = "'warm' has no effect in containers yet: the program starts cold"
 
@@ -76,13 +76,13 @@ def stop_signal(directory: Path, engine: DockerEngine) -> str:
 
 def _image(reference: str, directory: Path, engine: DockerEngine, is_unwanted: Callable[[], bool]) -> Image:
     if not reference:
-        raise InvalidInput("the action has no image: give it an 'image' in skill.yaml, and build it.")
+        raise InvalidInput("the action has no image: add 'image' in skill.yaml, and build it.")
     try:
         return images.look(engine, reference)
     except Gone:
         say(directory, f"pulling {reference}")
     except Refused as error:  # it is no name of an image
-        raise InvalidInput(f"'{reference}' is no image: {error.message}.") from error
+        raise InvalidInput(f"'{reference}' is not a valid image: {error.message}.") from error
     try:
         _pull(reference, directory, engine, is_unwanted)
         return images.look(engine, reference)
@@ -101,7 +101,7 @@ def _pull(reference: str, directory: Path, engine: DockerEngine, is_unwanted: Ca
         except ExecutorUnavailable as error:
             engine.ping()  # when it is the engine that is away, nobody can tell yet
             reason = error.message
-        say(directory, f"pulling {reference}: its registry did not give it, trying again")
+        say(directory, f"pulling {reference}: the registry refused, retrying")
     raise Refused(reason)
 
 

@@ -45,8 +45,8 @@ class Patience:
         if not asked.answer.done():
             self._is_silent = True
             raise ExecutorUnavailable(
-                "the Docker engine does not answer: it takes calls, and is silent.",
-                hint="Restart it, or name another one with DOCKER_HOST or `docker context use`.",
+                "the Docker engine does not answer: it accepts calls but sends nothing.",
+                hint="Restart it, or choose another one with DOCKER_HOST or `docker context use`.",
             )
         with self._lock:
             if self._questions.get(name) is asked:
@@ -67,7 +67,7 @@ class Patience:
             try:
                 threading.Thread(target=self._answer, args=(made, question), name=f"docker-{name}", daemon=True).start()
             except RuntimeError as error:
-                raise ExecutorUnavailable(f"the Docker engine cannot be asked: {error}.") from error
+                raise ExecutorUnavailable(f"the Docker engine cannot be called: {error}.") from error
             self._questions[name] = made
             return made
 

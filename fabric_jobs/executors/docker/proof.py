@@ -19,7 +19,7 @@ try:
     urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open(sys.argv[1], timeout=5).close()
 except (OSError, http.client.HTTPException) as error:
     is_other = hasattr(error, "code")
-    print(f"something else answers there, with {{error.code}}" if is_other else getattr(error, "reason", error), file=sys.stderr)
+    print(f"another server answers there, with {{error.code}}" if is_other else getattr(error, "reason", error), file=sys.stderr)
     sys.exit({UNREACHED})
 """
 
@@ -48,5 +48,5 @@ def prove(engine: DockerEngine, image: str, url: str, around: Surroundings) -> N
     if code == UNREACHED:
         raise InvalidInput(
             f"a container on the Docker engine at {engine.url} cannot reach this gateway at {url}: {said}.",
-            hint="Let it through the firewall, serve on that address (--host), or --advertise another one.",
+            hint="Open the firewall, serve on that address (--host), or choose another one with --advertise.",
         )

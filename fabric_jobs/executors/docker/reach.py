@@ -109,8 +109,8 @@ class Reach:
         ):  # an engine in a virtual machine, or of a user: its network is not that of this machine
             return doors.url.replace(_host(doors.url), HOST_ALIAS), False, (f"{HOST_ALIAS}:host-gateway",)
         raise InvalidInput(
-            f"the Docker engine at {self._engine.url} is on another machine; its containers do not know how to reach us.",
-            hint="Serve with --host 0.0.0.0 --advertise http://HOST:PORT, where HOST is this machine as that one calls it.",
+            f"the Docker engine at {self._engine.url} is on another machine, so its containers need the address of this gateway.",
+            hint="Run serve with --host 0.0.0.0 --advertise http://HOST:PORT, where HOST is the name of this machine on that one.",
         )
 
 

@@ -219,7 +219,7 @@ class Shims:
         try:
             return (self._directory / f"{shim}.log").read_text(errors="replace")[-200:]
         except OSError:
-            return "nothing is known of it"
+            return "nothing is known about it"
 
     def close(self) -> None:
         """Let go of all of them; their programs run on."""

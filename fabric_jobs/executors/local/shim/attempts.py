@@ -30,7 +30,7 @@ STUBBORN_SECONDS = 10.0  # what is killed is gone by then; after that it is look
 SLOW_SECONDS = 1.0
 AGAIN_SECONDS = 1.0  # after an exit code could not be written
 KILLED_BEFORE = 128 + signal.SIGTERM  # what was stopped before it began
-LEFT = "its program has ended, and has left running:"
+LEFT = "its program has ended and left these processes running:"
 
 
 class Attempt:
