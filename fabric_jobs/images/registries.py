@@ -75,7 +75,7 @@ def check_addable(registry: Registry) -> None:
     there = read_registries().known.get(registry.name)
     if there is not None and there != registry:
         raise AlreadyExists(
-            f"the registry '{registry.name}' already exists with {_shown(there)}, not {_shown(registry)}.",
+            f"the registry '{registry.name}' already exists as {_shown(there)}, not as {_shown(registry)}.",
             hint=f"Choose another name, or remove it first: fabric-jobs workspaces registry remove {registry.name}",
         )
 

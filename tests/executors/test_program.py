@@ -187,7 +187,7 @@ def test_a_variable_that_may_be_another_number_stays_and_is_remarked(tmp_path: P
     port = str(ports.address(tmp_path, [])[1])
     assert given.variables == {"HTTP_PORT": port, "BATCH": "8000"}
     assert own == {**environment, "PORT": port}
-    assert [remark.partition(" keeps 8000")[0] for remark in given.remarks] == [
+    assert [remark.partition(" still has 8000")[0] for remark in given.remarks] == [
         "the variable BATCH",
         "the variable REDIS_PORT",
     ]

@@ -106,7 +106,7 @@ def test_a_push_that_failed_is_told_in_the_words_of_the_registry(
 
 
 def test_an_image_that_is_gone_and_an_engine_that_is_away_are_told(stub: EngineStub, engine: DockerEngine) -> None:
-    with pytest.raises(PlaceUnavailable, match="the engine has localhost:5000/x:1 no more") as caught:
+    with pytest.raises(PlaceUnavailable, match="the engine no longer has localhost:5000/x:1") as caught:
         push(engine, "localhost:5000/x:1", ignored)
     assert "Build it again" in caught.value.hint
     with pytest.raises(ExecutorUnavailable, match="does not answer"):

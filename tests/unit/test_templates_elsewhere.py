@@ -144,8 +144,8 @@ def test_a_directory_with_one_template_is_enough(tmp_path: Path) -> None:
 
 def test_what_is_no_template_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "is no template" in refused(InvalidInput, f"{tmp_path}/empty", tmp_path)
-    assert "there is no directory" in refused(NotFound, f"{tmp_path}/none", tmp_path)
+    assert "is not a template" in refused(InvalidInput, f"{tmp_path}/empty", tmp_path)
+    assert "does not exist" in refused(NotFound, f"{tmp_path}/none", tmp_path)
     write(tmp_path / "file", "")
     assert "is a file" in refused(InvalidInput, f"{tmp_path}/file", tmp_path)
     write(tmp_path / "old/job/metadata.json", "{}")
@@ -159,7 +159,7 @@ def test_what_is_no_template_is_said(tmp_path: Path) -> None:
 def test_a_template_has_to_make_a_skill(tmp_path: Path) -> None:
     directory = add_template(tmp_path / "etl")
     add_hook(directory, "mv skills/made skills/other")
-    assert "makes no skills/made/skill.yaml" in refused(InvalidInput, str(directory), tmp_path)
+    assert "does not contain skills/made/skill.yaml" in refused(InvalidInput, str(directory), tmp_path)
 
 
 # -- what goes wrong while it is rendered ------------------------------------------------------------
@@ -299,7 +299,7 @@ def test_the_repository_of_the_caller_is_left_alone(
     ("rest", "error", "said"),
     [
         ("@v9", NotFound, "no branch, tag or commit 'v9'"),
-        ("//none", NotFound, "there is no directory"),
+        ("//none", NotFound, "does not exist"),
         ("//etl/cookiecutter.json", InvalidInput, "is a file"),
         ("//more/up", InvalidInput, "leads out of its repository"),
         ("//../etl", InvalidInput, "is not the URL"),
