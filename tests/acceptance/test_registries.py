@@ -61,7 +61,9 @@ def test_what_is_wrong_is_told(live: Live) -> None:
     assert "not text in UTF-8" in live.fails(2, *words, stdin=b"\xff\xfe")
     live.ok(*REGISTRY, "add", "lab", "--url", "localhost:5000")
     assert "Did you mean 'lab'?" in live.fails(3, *REGISTRY, "activate", "lob")
-    assert "exists as localhost:5000, not as localhost:6000" in live.fails(2, *REGISTRY, "add", "lab", "--url", "localhost:6000")
+    assert "exists as localhost:5000, not as localhost:6000" in live.fails(
+        2, *REGISTRY, "add", "lab", "--url", "localhost:6000"
+    )
 
 
 def test_without_a_docker_command_there_is_no_login(live: Live, tmp_path: Path) -> None:

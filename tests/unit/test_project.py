@@ -95,5 +95,5 @@ def test_no_text_points_out_of_the_repository() -> None:
 
 
 def _is_page(path: Path, page: str) -> bool:
-    """Tell whether a page is there: seen from the repository, from docs/, from the text that names it, or from where it is shown."""
+    """Tell whether a page is there: seen from the repository, from docs/, from the text, or from the page that shows it."""
     return any((place / page).is_file() for place in (ROOT, ROOT / "docs", path.parent, ROOT / "docs" / "reference"))
