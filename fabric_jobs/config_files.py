@@ -1,13 +1,19 @@
-"""The files in which a user keeps settings: where they are, and how one is written."""
+"""The files in which a user keeps settings: where they are, how one is read, and how it is written."""
 
 from __future__ import annotations
 
 import json
 import os
+import tomllib
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 from fabric_jobs import whole_file
 from fabric_jobs.errors import InvalidInput
+from fabric_jobs.user_files import read_text
+
+T = TypeVar("T")
 
 
 def config_dir() -> Path:
@@ -19,8 +25,29 @@ def config_dir() -> Path:
     return (Path(home) if home else Path.home() / ".config") / "fabric-jobs"
 
 
-def write_config(path: Path, lines: list[str]) -> None:
-    """Replace a file of the configuration; only this user can read it. Raises InvalidInput when it cannot be written."""
+def read_config(path: Path, parse: Callable[[dict[str, Any]], T], *, hint: str) -> T:
+    """Return what `parse` makes of a file of the configuration, there or not; raise InvalidInput, with `hint`."""
+    try:
+        return parse(tomllib.loads(read_text(path)) if path.exists() else {})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}", hint=hint) from error
+
+
+def texts(table: Mapping[str, Any], keys: Collection[str]) -> dict[str, str]:
+    """Return a table that has texts and none but these keys; raise ValueError."""
+    unknown = sorted(table.keys() - set(keys))
+    if unknown:
+        raise ValueError(f"unknown key '{unknown[0]}'")
+    if not all(isinstance(value, str) for value in table.values()):
+        raise ValueError("every value must be text in quotes")
+    return dict(table)
+
+
+def write_config(path: Path, section: str, tables: Mapping[str, Mapping[str, str]], *, active: str = "") -> None:
+    """Replace a file of the configuration; only this user can read it. Raise InvalidInput when it cannot be written."""
+    lines = [f"active = {_quoted(active)}", ""] if active else []
+    for name, table in sorted(tables.items()):
+        lines += [f"[{section}.{_quoted(name)}]", *(f"{key} = {_quoted(value)}" for key, value in table.items()), ""]
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         whole_file.write(path, "\n".join(lines))
@@ -29,6 +56,6 @@ def write_config(path: Path, lines: list[str]) -> None:
         raise InvalidInput(f"{path} cannot be written: {error.strerror}.", hint=hint) from error
 
 
-def quoted(text: str) -> str:
+def _quoted(text: str) -> str:
     """Return a text as a basic string of TOML, which is one of JSON."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import stat
@@ -229,6 +230,21 @@ def _temporary() -> Path:
 
     path = Path(tempfile.gettempdir())
     return path if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT // 3 else Path("/tmp")
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a process holds the lock of a file; nobody does where there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def write_address(state_dir: Path, address: Address) -> None:

@@ -28,7 +28,7 @@ FLOORS: dict[str, int] = {
     "records": 1,
     "shipped": 2,
     "state_dir": 1,
-    "config_files": 1,
+    "config_files": 2,
     "user_files": 2,
     "shell": 2,
     "documents": 2,
@@ -57,6 +57,7 @@ NEIGHBOURS = {
     ("__main__", "cli"),
     ("documents", "documents"),
     ("conditions", "names"),
+    ("config_files", "user_files"),
 }
 
 FILE_LINES, FUNCTION_LINES, PARAMETERS, CLASS_LINES = 400, 50, 6, 200

@@ -102,7 +102,7 @@ def running(state_dir: Path) -> places.Address | None:
 def retire(state_dir: Path) -> bool:
     """End the owner that a command has started, unless something runs; return whether there is none any more."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while _is_locked(state_dir):
+    while places.is_locked(places.lock_file(state_dir)):
         address = places.read_address(state_dir)
         if time.monotonic() > deadline or (address is not None and not _gives_way(address)):
             return False
@@ -126,22 +126,13 @@ def _await_owner(state_dir: Path, deadline: float) -> places.Address | None:
         address = running(state_dir)
         if address is not None:
             return address
-        if not _is_locked(state_dir):
+        if not places.is_locked(places.lock_file(state_dir)):
             return None
         time.sleep(0.02)
     raise PlaceUnavailable(
         f"the process that serves {state_dir} does not answer.",
         hint=f"See {places.log_file(state_dir)}; if it hangs, end the process that holds {places.lock_file(state_dir)}.",
     )
-
-
-def _is_locked(state_dir: Path) -> bool:
-    with open(places.lock_file(state_dir), "rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _cannot_start(said: str, state_dir: Path) -> PlaceUnavailable:

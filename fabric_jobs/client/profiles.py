@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
+from typing import Any
 
 from fabric_jobs.client.remote import Remote
-from fabric_jobs.config_files import config_dir, quoted, write_config
-from fabric_jobs.errors import InvalidInput, NotFound
+from fabric_jobs.config_files import config_dir, read_config, texts, write_config
+from fabric_jobs.errors import NotFound
 from fabric_jobs.names import nearest
-from fabric_jobs.user_files import read_text
 
 KEYS = {"url", "token", "project"}
 
@@ -21,15 +20,8 @@ def profiles_file() -> Path:
 
 def read_profiles() -> dict[str, Remote]:
     """Return all profiles by name; raise InvalidInput when the file is not what it should be."""
-    path = profiles_file()
-    try:
-        found = tomllib.loads(read_text(path)).get("profiles", {})
-        return {name: _remote(values) for name, values in found.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        hint = 'A profile is [profiles.NAME] with the lines url = "…" and token = "…".'
-        raise InvalidInput(f"{path} cannot be read: {error}", hint=hint) from error
+    hint = 'A profile is [profiles.NAME] with the lines url = "…" and token = "…".'
+    return read_config(profiles_file(), _profiles, hint=hint)
 
 
 def find_profile(name: str) -> Remote:
@@ -43,17 +35,16 @@ def find_profile(name: str) -> Remote:
 
 def write_profiles(profiles: dict[str, Remote]) -> None:
     """Replace the file, whole or not at all; only this user can read it."""
-    lines = []
-    for name, remote in sorted(profiles.items()):
-        lines += [f"[profiles.{quoted(name)}]", f"url = {quoted(remote.url)}", f"token = {quoted(remote.token)}"]
-        lines += [f"project = {quoted(remote.project_id)}", ""]
-    write_config(profiles_file(), lines)
+    tables = {
+        name: {"url": remote.url, "token": remote.token, "project": remote.project_id}
+        for name, remote in profiles.items()
+    }
+    write_config(profiles_file(), "profiles", tables)
+
+
+def _profiles(value: dict[str, Any]) -> dict[str, Remote]:
+    return {name: _remote(texts(table, KEYS)) for name, table in value.get("profiles", {}).items()}
 
 
 def _remote(values: dict[str, str]) -> Remote:
-    unknown = values.keys() - KEYS
-    if unknown:
-        raise ValueError(f"unknown key '{sorted(unknown)[0]}'")
-    if not all(isinstance(value, str) for value in values.values()):
-        raise ValueError("every value must be text in quotes")
     return Remote(url=values.get("url", ""), token=values.get("token", ""), project_id=values.get("project", "local"))

@@ -49,7 +49,7 @@ def gateway(scope: Scope) -> Iterator[Finding]:
     """A living owner answers, and knows its token; one that is starting or ending has some seconds for that."""
     state_dir = scope.state
     deadline = time.monotonic() + ANSWER_SECONDS
-    while not _is_free(places.lock_file(state_dir)):
+    while places.is_locked(places.lock_file(state_dir)):
         found = _look(state_dir)
         if found.level != PROBLEM or time.monotonic() > deadline:
             yield found
@@ -82,7 +82,7 @@ def _look(state_dir: Path) -> Finding:
 def room(scope: Scope) -> Iterator[Finding]:
     """How much runs at a time: what the owner says, else what the next one here would have."""
     address = places.read_address(scope.state)
-    if address is not None and not _is_free(places.lock_file(scope.state)):
+    if address is not None and places.is_locked(places.lock_file(scope.state)):
         found = _metrics(address)
         slots = {name: (found.get(f'slots_busy{{place="{name}"}}', 0), count) for name, count in _slots(found).items()}
         shown = [f"{name} {busy:.0f} of {count:.0f} slots" for name, (busy, count) in slots.items()]
@@ -140,7 +140,7 @@ def port(scope: Scope) -> Iterator[Finding]:
         yield Finding(NOTE, "None is chosen yet; the first owner chooses it.")
         return
     address = places.read_address(state_dir)
-    if address is not None and not _is_free(places.lock_file(state_dir)):
+    if address is not None and places.is_locked(places.lock_file(state_dir)):
         used = urlsplit(address.url).port
         yield Finding(OK, f"{used}, held by the owner")
         return
@@ -171,11 +171,6 @@ def _locked(path: Path) -> Iterator[bool]:
             yield False
         else:
             yield True
-
-
-def _is_free(path: Path) -> bool:
-    with _locked(path) as is_free:
-        return is_free
 
 
 def _ask(address: Address) -> list[int]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.config_files import config_dir, quoted, write_config
+from fabric_jobs.config_files import config_dir, read_config, texts, write_config
 from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound
 from fabric_jobs.names import check_new_name, nearest
-from fabric_jobs.user_files import read_text
 
 KEYS = {"url", "namespace"}
 URL_HINT = "Write it as HOST[:PORT][/PATH], such as registry.example.org or localhost:5000."
@@ -114,16 +112,15 @@ def registries_file() -> Path:
 
 def read_registries() -> Registries:
     """Return all registries; raise InvalidInput when the file is not what it should be."""
-    path = registries_file()
-    try:
-        value = tomllib.loads(read_text(path))
-        known = {name: _registry(name, values) for name, values in value.get("registries", {}).items()}
-        return Registries(active=_active(value, known), known=known)
-    except FileNotFoundError:
-        return Registries()
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        hint = 'A registry is [registries.NAME] with the line url = "HOST[:PORT]"; active = "NAME" comes before all of them.'
-        raise InvalidInput(f"{path} cannot be read: {error}", hint=hint) from error
+    hint = (
+        'A registry is [registries.NAME] with the line url = "HOST[:PORT]"; active = "NAME" comes before all of them.'
+    )
+    return read_config(registries_file(), _registries, hint=hint)
+
+
+def _registries(value: dict[str, Any]) -> Registries:
+    known = {name: _registry(name, texts(table, KEYS)) for name, table in value.get("registries", {}).items()}
+    return Registries(active=_active(value, known), known=known)
 
 
 def _active(value: dict[str, Any], known: dict[str, Registry]) -> str:
@@ -134,11 +131,6 @@ def _active(value: dict[str, Any], known: dict[str, Registry]) -> str:
 
 
 def _registry(name: str, values: dict[str, str]) -> Registry:
-    unknown = values.keys() - KEYS
-    if unknown:
-        raise ValueError(f"unknown key '{sorted(unknown)[0]}'")
-    if not all(isinstance(value, str) for value in values.values()):
-        raise ValueError("every value must be text in quotes")
     try:
         return new_registry(name, values.get("url", ""), values.get("namespace", ""))
     except InvalidInput as error:
@@ -146,11 +138,8 @@ def _registry(name: str, values: dict[str, str]) -> Registry:
 
 
 def _write(registries: Registries) -> None:
-    lines = [f"active = {quoted(registries.active)}", ""] if registries.active else []
-    for name, registry in sorted(registries.known.items()):
-        lines += [f"[registries.{quoted(name)}]", f"url = {quoted(registry.url)}"]
-        lines += [f"namespace = {quoted(registry.namespace)}", ""]
-    write_config(registries_file(), lines)
+    tables = {name: {"url": found.url, "namespace": found.namespace} for name, found in registries.known.items()}
+    write_config(registries_file(), "registries", tables, active=registries.active)
 
 
 def _checked_url(given: str) -> str:

@@ -30,7 +30,6 @@ class SkillFile:
     skill: Skill
     document: Any  # the JSON value of the file, as it is posted
     path: Path  # the skill.yaml
-    warnings: tuple[Problem, ...] = ()
 
     @property
     def directory(self) -> Path:
@@ -46,7 +45,6 @@ class AgentFile:
     document: Any  # the JSON value of the file, as it is posted
     path: Path
     skills: tuple[SkillFile, ...]  # each once, in the order in which the agent names them
-    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,14 +116,13 @@ class Workspace:
         if found is None:
             raise self._no_such("agent", name, self.agent_paths())
         path, document = found
-        agent, warnings = agent_of(document)
+        agent, _ = agent_of(document)
         used = dict.fromkeys(reference.skill_name for reference in agent.skills)
         return AgentFile(
             agent=agent,
             document=document.plain(),
             path=path,
             skills=tuple(self._used_skill(skill, path) for skill in used),
-            warnings=warnings,
         )
 
     def _likely_first(self, name: str) -> list[Path]:
@@ -191,8 +188,8 @@ def load_skill(path: Path) -> SkillFile:
 
 
 def _load_skill(path: Path, document: Document) -> SkillFile:
-    skill, warnings = skill_of(document)
-    return SkillFile(skill=skill, document=document.plain(), path=path, warnings=warnings)
+    skill, _ = skill_of(document)
+    return SkillFile(skill=skill, document=document.plain(), path=path)
 
 
 def _find(paths: Iterable[Path], name: str) -> tuple[Path, Document] | None:

@@ -21,6 +21,7 @@ from fabric_jobs.scaffold import files as tree_files
 from fabric_jobs.scaffold.files import read_tree
 from fabric_jobs.scaffold.templates import render
 from fabric_jobs.workspace.example import copy_example
+from fabric_jobs.workspace.lint.problems import lint
 from fabric_jobs.workspace.tree import Workspace
 
 EXPECTED = Path(__file__).parent.parent / "acceptance/flights_2013_01.json"
@@ -94,11 +95,14 @@ def test_a_copy_goes_into_an_empty_directory(tmp_path: Path) -> None:
     assert (copy_example("flights", tmp_path) / "agents/flights.yaml").is_file()
 
 
-def test_a_copy_loads_without_warnings(tmp_path: Path) -> None:
-    loaded = Workspace(root=copy_example("flights", tmp_path)).agent("flights")
-    assert [file.skill.name for file in loaded.skills] == ["read-flights", "score-delays", "summarise"]
-    assert loaded.warnings == ()
-    assert all(file.warnings == () for file in loaded.skills)
+def test_a_copy_is_whole_and_nothing_is_wrong_with_it(tmp_path: Path) -> None:
+    workspace = Workspace(root=copy_example("flights", tmp_path))
+    assert [file.skill.name for file in workspace.agent("flights").skills] == [
+        "read-flights",
+        "score-delays",
+        "summarise",
+    ]
+    assert lint(workspace) == ()
 
 
 def test_what_a_run_left_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fabric_jobs import whole_file
+from fabric_jobs.state_dir import is_locked
 
 
 def is_one(directory: Path) -> bool:
@@ -22,17 +23,7 @@ def is_one(directory: Path) -> bool:
 
 def runs(directory: Path) -> bool:
     """Tell whether its shell lives."""
-    try:
-        lock = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
+    return is_locked(directory / "lock")
 
 
 def wait(directory: Path) -> None:
