@@ -70,7 +70,7 @@ def test_the_same_one_may_be_added_again_and_another_one_may_not_take_its_name()
     lab = new_registry("lab", "localhost:5000")
     assert add(lab)
     assert add(lab)
-    with pytest.raises(AlreadyExists, match="localhost:5000, not localhost:5000/flights"):
+    with pytest.raises(AlreadyExists, match="localhost:5000, not as localhost:5000/flights"):
         add(new_registry("lab", "localhost:5000", "flights"))
     assert read_registries().known == {"lab": lab}
 
