@@ -109,6 +109,7 @@ class Live:
     """A workspace with its state directory, and the command to use them."""
 
     gateway_inside = "http://127.0.0.1:"  # how the URL of the gateway begins for a job
+    end = signal.SIGKILL  # of an owner at the end of a test: nobody waits for its goodbye
     brief_seconds = 1.0  # a time limit within which a short program certainly starts and ends, also on a busy machine
 
     def __init__(self, root: Path, *, idle_seconds: float = 2.0) -> None:
@@ -324,17 +325,17 @@ class Live:
         for started in self._started:
             started.kill()
         for state in (self.state, self.tests_state):
-            _end_owner(state)
+            _end_owner(state, self.end)
 
 
-def _end_owner(state: Path) -> None:
+def _end_owner(state: Path, number: signal.Signals) -> None:
     """End the owner of a state directory, and what is left of its attempts."""
     while _is_held(state / "owner.lock"):
         address = places.read_address(state)
         if address is not None:
             with suppress(ProcessLookupError):
-                os.kill(address.pid, signal.SIGKILL)
-        time.sleep(0.002)
+                os.kill(address.pid, number)
+        time.sleep(0.005)
     for begun in (state / "attempts").glob("*/begun"):
         pid = _pid(begun.parent)
         with suppress(OSError):

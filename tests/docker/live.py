@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class DockerLive(Live):
     """Skills have a Dockerfile, and run in containers."""
 
     gateway_inside = "http://1"  # the address of their network
+    end = signal.SIGTERM  # what it has just asked the engine for would come after its death
     brief_seconds = 8.0  # a container takes a third of a second, and many times that beside others
 
     def __init__(self, root: Path) -> None:
