@@ -7,6 +7,7 @@ import shutil
 import tempfile
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from fabric_jobs.executors.dispositions import unignore
 from tests.seeds import CRASH_SEED
@@ -15,6 +16,9 @@ from tests.seeds import CRASH_SEED
 def pytest_configure(config: pytest.Config) -> None:
     """Let the commands that tests start have the default dispositions, as from a terminal, and a temporary directory that goes."""
     unignore()
+    # An example may take as long as it takes where others compute.
+    settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("tests")
     if not hasattr(config, "workerinput"):  # workers have that of the process that started them
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what pytest keeps stays where it was
         tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="tests-")

@@ -91,7 +91,7 @@ def test_a_long_line_is_not_cut_by_the_other_stream(tmp_path: Path) -> None:
     assert sorted(found.splitlines()) == sorted([line, *[b"x"] * 20])
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.booleans()), max_size=20))
 def test_whole_lines_that_were_seen_one_by_one_come_in_the_order_in_which_they_were_printed(
     tmp_path: Path, lines: list[tuple[bool, int, bool]]

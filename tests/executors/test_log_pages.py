@@ -124,7 +124,7 @@ def test_a_broken_index_costs_times_and_never_a_byte(tmp_path: Path, index: str)
     assert (of(found, "stdout"), of(found, "stderr")) == (b"A\nB\n", b"x\ny")
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.booleans(), st.binary(max_size=6), st.booleans()), max_size=20),
     st.integers(1, 40),

@@ -69,7 +69,7 @@ patterns = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map("/".join
 excepted = st.tuples(st.sampled_from(("", "", "!")), patterns).map("".join)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_docker_agrees_on_any_patterns(context: Path, data: st.DataObject) -> None:
     found = tool()

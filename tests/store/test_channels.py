@@ -16,7 +16,7 @@ from fabric_jobs.store.tasks import Ending
 from fabric_jobs.store.writer import Appended
 from tests.factories import add_activation, add_channel, add_task, append, found, ndjson, records_of, started
 
-EACH_IN_ITS_OWN = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EACH_IN_ITS_OWN = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def now(store: Store, channel_id: int) -> Channel:

@@ -20,7 +20,7 @@ from fabric_jobs.store.tasks import Again, Ending
 from tests.factories import add_activation, add_channel, add_task, append, found, ndjson, records_of, started
 
 LOST = Ending(exit_code=None, reason="lost")
-PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PROPERTY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def sent(output: str, *records: object) -> Sent:

@@ -12,7 +12,7 @@ from fabric_jobs.errors import InvalidInput
 from fabric_jobs.workspace.compare import ABSENT, Difference, differences, fitted
 
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False) | st.text(max_size=3)
-LAW = settings(max_examples=50, deadline=None)
+LAW = settings(max_examples=50)
 VALUES: st.SearchStrategy[Any] = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),

@@ -21,7 +21,7 @@ FAILED = {
         "lastLines": ["Traceback", "ZeroDivisionError"],
     },
 }
-LAW = settings(max_examples=50, deadline=None)
+LAW = settings(max_examples=50)
 KEYS = st.sampled_from(["a", "$error", "$subset", "$exact", "$deadLetters", "$x"])
 
 
