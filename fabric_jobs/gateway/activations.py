@@ -34,18 +34,18 @@ VERBOSE_TASKS = 1000  # of them are in a verbose record
 STATUS = text("status", "Only with this status, in any case.")
 AGENT_NAME = text("agentName", "Only of this agent.")
 SKILL_NAME = text("skillName", "Only of this skill, invoked by itself.")
-CORRELATION_ID = text("correlationId", "Only with this one.")
+CORRELATION_ID = text("correlationId", "Only with this correlation id.")
 WANTED = (STATUS, AGENT_NAME, SKILL_NAME, CORRELATION_ID)
-WHERE = where("The same as the first four, as a JSON object.", '{"status":"COMPLETE"}')
+WHERE = where("The first four as a [JSON object](#filter-and-sort).", '{"status":"COMPLETE"}')
 TIMES = START_BEFORE, START_AFTER, END_BEFORE, END_AFTER = tuple(
-    time(f"{edge}{side}", f"Only with {edge} {side.lower()} this: milliseconds since 1970, or ISO 8601.")
+    time(f"{edge}{side}", f"Only those whose `{edge}` is {side.lower()} this: milliseconds since 1970, or ISO 8601.")
     for edge in ("start", "end")
     for side in ("Before", "After")
 )
 VERBOSE = flag("verbose", "With `progress` and `tasks`.")
 REPORT = flag("report", "Instead: when each skill ran, in milliseconds.")
-PAUSE = number("pause", "Gather news for so many seconds, unless the activation has ended.", 0, high=WAIT_SECONDS)
-PAGE = whole("limit", "At most so many.", PAGE_RECORDS, low=1, high=PAGE_RECORDS)
+PAUSE = number("pause", "How many seconds to gather news, unless the activation has ended.", 0, high=WAIT_SECONDS)
+PAGE = whole("limit", "How many at most.", PAGE_RECORDS, low=1, high=PAGE_RECORDS)
 
 
 async def list_activations(call: Call) -> Response:

@@ -22,9 +22,9 @@ from fabric_jobs.store.dead_letters import LetterFilter
 TOGETHER = 10_000  # dead letters in one request
 
 
-RETRIED = maybe("retried", "Only those that are tried again, or only the others.")
-CONTAINS = text("contains", "Only those whose cause has this text in it.")
-LIMIT = whole("limit", "At most so many.", 100, low=1, high=TOGETHER)
+RETRIED = maybe("retried", "`true`: only those that are tried again; `false`: only the others.")
+CONTAINS = text("contains", "Only those whose cause contains this text.")
+LIMIT = whole("limit", "How many at most.", 100, low=1, high=TOGETHER)
 
 
 async def list_dead_letters(call: Call) -> Response:

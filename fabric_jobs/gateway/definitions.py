@@ -48,10 +48,10 @@ IMAGES = header(
     "only.",
     maxLength=0,
 )
-WHERE = where('A JSON object such as {"name": "word-count"}.', '{"name":"echo"}')
+WHERE = where('A [JSON object](#filter-and-sort) such as `{"name": "word-count"}`.', '{"name":"echo"}')
 SORT = by("name", "title", "updatedAt", "_version")
-MANY = whole("limit", "At most so many; all, when it is not given.", None, low=1)
-OUTPUT = Parameter("output", "As what.", _output, "json", {"enum": [*OUTPUTS], "default": "json"})
+MANY = whole("limit", "How many at most; all by default.", None, low=1)
+OUTPUT = Parameter("output", "The format.", _output, "json", {"enum": [*OUTPUTS], "default": "json"})
 DRY_RUN = flag("dryrun", "Start nothing; `message` names what would start.")
 
 

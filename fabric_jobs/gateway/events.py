@@ -21,8 +21,8 @@ from fabric_jobs.store import events
 
 PING_SECONDS = 15.0  # a stream without news says so, for proxies that close what is silent
 STREAM = "text/event-stream"
-AFTER = whole("after", "The number of the last event that is known.", 0)
-LAST_EVENT = header("Last-Event-ID", "Of a stream that is opened again; wins over `after`.")
+AFTER = whole("after", "The number of the last event that you have.", 0)
+LAST_EVENT = header("Last-Event-ID", "The `id` of the last event, when you open a stream again; wins over `after`.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -273,11 +273,11 @@ def _is_drained(channel: Channel, positions: dict[int, int]) -> bool:
 
 HOT = {("POST", "commit"): commit, ("GET", "pull"): pull}  # called for every few records; see gateway.app
 AT = text(
-    "at", "channel:offset,… : where to read on in each.", type="string", pattern="^([0-9]+:[0-9]+(,[0-9]+:[0-9]+)*)?$"
+    "at", "`channel:offset,…`: where to read on in each.", type="string", pattern="^([0-9]+:[0-9]+(,[0-9]+:[0-9]+)*)?$"
 )
 ACKNOWLEDGE = text("acknowledge", "`end`: acknowledgements come with the exit.")
 SENDER = text("sender", "Who sends what is made from the records; its commits have the same.")
-KEY = header("Idempotency-Key", "A record that comes twice with one key is stored once.")
+KEY = header("Idempotency-Key", "Two records with one key are stored once.")
 OPERATIONS = (
     Operation(
         "POST",
@@ -286,7 +286,7 @@ OPERATIONS = (
         body="Commit",
         is_read=False,
         answer="Empty",
-        errors=("409",),
+        errors=("409", "422"),
         caller="task",
     ),
     Operation(
@@ -295,8 +295,12 @@ OPERATIONS = (
         pull,
         parameters=(AT, ACKNOWLEDGE, SENDER),
         answer="Records",
-        headers={"x-fabric-channel": "Whose records.", "x-fabric-first": "The offset of the first."},
-        others={"204": ("Nothing came; with the header x-fabric-end nothing can.",)},
+        headers={
+            "x-fabric-channel": "The channel of the records.",
+            "x-fabric-first": "The offset of the first record.",
+            "x-fabric-careful": "There is one record, and the next pull comes after its acknowledgement.",
+        },
+        others={"204": ("Nothing came for 20 seconds; with the header `x-fabric-end` nothing can.",)},
         errors=("409",),
         caller="task",
     ),

@@ -52,7 +52,9 @@ def where(meaning: str, example: str) -> Parameter[dict[str, Any]]:
 def by(*keys: str) -> Parameter[list[tuple[str, int]]]:
     """Return the parameter `sort` of rows that are sorted by these keys."""
     examples = {"enum": ['{"updatedAt":-1}', '{"name":1}']}
-    return Parameter("sort", "A JSON object of a key and 1 or -1.", partial(_sort, keys), [], examples)
+    return Parameter(
+        "sort", "A [JSON object](#filter-and-sort) of a key and 1 or -1.", partial(_sort, keys), [], examples
+    )
 
 
 def _filter(text: str) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def _sort(keys: Sequence[str], text: str) -> list[tuple[str, int]]:
 
 OLDEST_FIRST = Parameter(
     "sort",
-    "The order of their start.",
+    "The [order](#filter-and-sort) of their start.",
     _oldest_first,
     False,
     {"enum": ["asc", "desc", '{"start":1}', '{"start":-1}']},

@@ -74,8 +74,8 @@ class _Looking:
         return News(log=log, page=page, over=ended or self.live.closing)
 
 
-STREAM = choice("stream", "Only this one.", *STREAMS)
-ATTEMPT = whole("attempt", "Its number; the last, when it is not given.", None)
+STREAM = choice("stream", "Only this one of the two.", *STREAMS)
+ATTEMPT = whole("attempt", "The number of the attempt; the last by default.", None)
 OFFSET = whole("offset", "The first byte, of one stream.", 0)
 FOLLOW = flag(
     "follow",
@@ -83,17 +83,17 @@ FOLLOW = flag(
 )
 CURSOR = text(
     "cursor",
-    "That of the page before.",
+    "The `cursor` of the page before.",
     type="string",
     pattern="^([0-9]{1,18}-[0-9]{1,18}-[0-9]{1,18})?$",
 )
-SINCE = number("since", "Milliseconds since 1970.", 0)
-WHOLE = flag("whole", "No line without its end, while there may be more.")
+SINCE = number("since", "Only what was printed since then, in milliseconds since 1970.", 0)
+WHOLE = flag("whole", "No line without its end while there may be more.")
 RAW = flag("raw", "The whole log, the bytes as they came.")
 HEADERS = {
-    "x-fabric-state": "Of one stream: the state of the task.",
-    "x-fabric-attempt": "Of one stream: the attempt whose log it is.",
-    "x-fabric-attempts": "Of one stream: how many attempts there have been.",
+    "x-fabric-state": "The state of the task.",
+    "x-fabric-attempt": "The attempt whose log this is.",
+    "x-fabric-attempts": "How many attempts there have been.",
 }
 
 
@@ -101,7 +101,7 @@ async def show_logs(call: Call) -> Response:
     """Show the log of an attempt: merged, one stream of it as text from a byte on, or live.
 
     Merged it is the first MiB of stdout and stderr; `truncated` is true when there is more. Of one `stream` it is at most
-    1 MiB, the bytes as they came.
+    1 MiB, the bytes as they came, and the answer has the headers.
     """
     parts, task, number = call.parts, find_task(call), call.of(ATTEMPT)
     log = _log_of(parts, task, task.attempt if number is None else number)

@@ -8,9 +8,10 @@ from inspect import cleandoc
 from typing import Any
 
 import fabric_jobs
+from fabric_jobs.gateway.examples import EXAMPLES
 from fabric_jobs.gateway.operation import Operation
 from fabric_jobs.gateway.parameters import P, Parameter
-from fabric_jobs.gateway.schemas import EXAMPLES, SCHEMAS, TEXTS, ref
+from fabric_jobs.gateway.schemas import SCHEMAS, TEXTS, ref
 
 JSON = "application/json"
 DESCRIPTION = """Runs skills and agents, and tells how they go. Every call needs the bearer token of the owner's user, which is in
@@ -51,16 +52,18 @@ IN_PATH = {
 PATTERNS = {"letter": "^[0-9]+$", "project": ""}
 REASONS = {
     "400": "What was sent is wrong.",
-    "401": "The token is missing, wrong, expired, or good for something else.",
-    "403": "It is in use; `details` names by what.",
+    "401": "The token is missing, wrong, expired, or good for something else; the header `x-auth-error` says so too.",
+    "403": "Something else needs it; `details` lists what, as `{name, type}`.",
     "404": "There is no such thing.",
-    "405": "This path is not called with this method; `Allow` names those that it has.",
-    "408": "The request did not come in time.",
-    "409": "It is there already, or the attempt that spoke is over.",
-    "413": "The body, or a record in it, is over its limit.",
-    "431": "Request line and headers are over their limit.",
+    "405": "The path has no such method; `Allow` lists those that it has.",
+    "408": "The request did not arrive in time; the connection is closed.",
+    "409": "It is there already, or the attempt that called is over.",
+    "413": "The body, or a record in it, is too large.",
+    "422": "The record is rejected, and the activation ends with it.",
+    "431": "Request line and headers are larger than 64 KiB.",
+    "500": "An error of the gateway itself; its log says more.",
     "501": "Fabric has it, and this version does not.",
-    "503": "The gateway is ending, or its disk cannot be used now.",
+    "503": "The gateway is ending, has too many connections, or cannot use its disk now.",
 }
 COMMON = ("400", "405", "408", "431", "503")
 

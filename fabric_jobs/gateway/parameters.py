@@ -130,8 +130,8 @@ def _time(name: str, text: str) -> float:
         ) from None
 
 
-LIMIT = whole("limit", "At most so many.", 20, low=1, high=10_000)
-SKIP = whole("skip", "Leave out so many.", 0)
-WAIT = number("wait", "Wait up to so many seconds for news.", 0, high=WAIT_SECONDS)
+LIMIT = whole("limit", "How many at most.", 20, low=1, high=10_000)
+SKIP = whole("skip", "How many to leave out first.", 0)
+WAIT = number("wait", "How many seconds to wait for news.", 0, high=WAIT_SECONDS)
 ACTIVATION_ID = text("activationId", "Only of this activation.")
 SKILL_NAME = text("skillName", "Only of this skill.")

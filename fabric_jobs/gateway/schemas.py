@@ -13,11 +13,9 @@ COUNT = {"type": "integer", "minimum": 0}
 MILLISECONDS = {"type": "integer", "description": "Milliseconds since 1970."}
 MAYBE_MILLISECONDS = {"type": ["integer", "null"], "description": "Milliseconds since 1970."}
 ACTIVATION_STATE = {"enum": [state.value for state in ActivationState]}
-NOTE = {"type": "string", "description": "What keeps a program from running yet; empty once it runs."}
-REMARKS = {"type": "array", "description": "What the place does not carry out.", "items": TEXT}
 TASK_STATE = {"enum": [state.value for state in TaskState]}
-
-
+YES_OR_NO = {"type": "boolean"}
+COUNTS = {"type": "object", "additionalProperties": COUNT}
 SUCCESS = {"const": True}
 PAYLOAD = {"description": "Any JSON value of at most 16 MiB."}
 
@@ -30,6 +28,15 @@ def ref(name: str) -> dict[str, Any]:
 def record(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
     """Return the schema of an object."""
     return {"type": "object", "properties": {**required, **optional}, "required": list(required)}
+
+
+def _said(kind: str | list[str], meaning: str) -> dict[str, Any]:
+    """Return the schema of a value with what it means."""
+    return {"type": kind, "description": meaning}
+
+
+def _count(meaning: str) -> dict[str, Any]:
+    return {**COUNT, "description": meaning}
 
 
 def _good(**keys: Any) -> dict[str, Any]:
@@ -52,8 +59,19 @@ def _embedded(kind: str) -> dict[str, Any]:
     return {title: whole, **parts}
 
 
-YES_OR_NO = {"type": "boolean"}
-COUNTS = {"type": "object", "additionalProperties": COUNT}
+NOTE = _said(
+    "string",
+    "What a program is waiting for before it starts, such as `waiting for its turn, …` or `pulling …`; else empty.",
+)
+REMARKS = {
+    "type": "array",
+    "description": "What of its Dockerfile is not carried out here, and what a program that ended well has left running.",
+    "items": TEXT,
+}
+WAITS_BEHIND = _count(
+    "How many activations have their turn before it, while it [waits for its own](settings.md#limits)."
+)
+SAVED = record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS})
 STATE: dict[str, Any] = {
     "Size": _good(
         database=record({"bytes": COUNT, "free": COUNT, "wal": COUNT}),
@@ -85,7 +103,13 @@ STATE: dict[str, Any] = {
     "Retired": _good(ending=YES_OR_NO),
     "Compacted": _good(compacted=YES_OR_NO, reason=TEXT),
     "BackupWanted": record(
-        {"destination": {"type": "string", "minLength": 1, "description": "An absolute path."}},
+        {
+            "destination": {
+                "type": "string",
+                "minLength": 1,
+                "description": "An absolute path; a name with .tar, .tar.gz or .tgz is an archive.",
+            }
+        },
         logs={"type": "boolean", "default": True},
     ),
     "Backup": _good(
@@ -119,10 +143,10 @@ SCHEMAS: dict[str, Any] = {
             "items": {"type": "object"},
         },
     ),
-    "Success": record({}, success=SUCCESS),
+    "Success": _good(),
     "Done": _good(message=TEXT),
     "Saved": _good(version={"type": "integer", "minimum": 1}, message=TEXT),
-    "Started": _good(activationId=TEXT),
+    "Started": record({"success": SUCCESS, "activationId": TEXT}, waitsBehind=WAITS_BEHIND),
     "Cancelled": _good(cancelled=YES_OR_NO, message=TEXT),
     "OneTask": _good(task=ref("Task")),
     "OneDeadLetter": _good(deadLetter=ref("DeadLetter")),
@@ -131,8 +155,8 @@ SCHEMAS: dict[str, Any] = {
     "Record": PAYLOAD,
     **_embedded("skill"),
     **_embedded("agent"),
-    "SavedSkill": record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS}),
-    "SavedAgent": record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS}),
+    "SavedSkill": {"description": "The skill with `_version` and `updatedAt`.", **SAVED},
+    "SavedAgent": {"description": "The agent with `_version` and `updatedAt`.", **SAVED},
     "Summary": record({"name": TEXT, "title": TEXT, "description": TEXT, "updatedAt": MILLISECONDS, "_version": COUNT}),
     "Invocation": record(
         {"payload": PAYLOAD},
@@ -140,10 +164,10 @@ SCHEMAS: dict[str, Any] = {
         activationId={
             "type": ["string", "null"],
             "pattern": "^([A-Za-z0-9_-]{8,64})?$",
-            "description": "An invocation that comes twice with one id starts one activation.",
+            "description": "8 to 64 letters, digits, `-` and `_`. Two invocations with one id start one activation.",
         },
-        correlationId={"type": ["string", "null"]},
-        sessionId={"type": ["string", "null"]},
+        correlationId=_said(["string", "null"], "Kept and shown; the activation's id by default."),
+        sessionId=_said(["string", "null"], "Kept and shown; the activation's id by default."),
     ),
     "ActivationSummary": record(
         {
@@ -155,46 +179,53 @@ SCHEMAS: dict[str, Any] = {
         },
         agentName=TEXT,
         skillName=TEXT,
+        waitsBehind=WAITS_BEHIND,
     ),
     "Activation": record(
         {
-            "success": SUCCESS,
-            "activationId": TEXT,
-            "requestId": TEXT,
-            "correlationId": TEXT,
-            "sessionId": TEXT,
-            "projectId": TEXT,
+            "success": {"const": True, "description": "The call was good. `status` says whether the activation was."},
+            "activationId": _said("string", "Its id."),
+            "requestId": _said("string", "The same as `activationId`."),
+            "correlationId": _said("string", "That of the invocation; `activationId` by default."),
+            "sessionId": _said("string", "That of the invocation; `activationId` by default."),
+            "projectId": _said("string", "The project of the path."),
             "username": TEXT,
-            "payload": {},
-            "properties": {"type": "object"},
-            "headers": {"type": "object"},
+            "payload": {"description": "That of the invocation."},
+            "properties": _said("object", "Those of the invocation."),
+            "headers": _said("object", "Those of the invocation that are passed on to programs."),
             "start": MILLISECONDS,
-            "end": MAYBE_MILLISECONDS,
+            "end": _said(["integer", "null"], "Milliseconds since 1970; null while it runs."),
             "status": ACTIVATION_STATE,
-            "response": {"description": "One record, a list of them, null, or {count, href}."},
+            "response": {
+                "description": "The record on the output that answers; a list when there are several; null when there is none; "
+                "`{count, href}` above 1,000 records or 1 MiB. After a failure: what had arrived before."
+            },
         },
-        agentName=TEXT,
-        serviceName=TEXT,
-        skillName=TEXT,
-        inputName=TEXT,
-        cause=TEXT,
-        error={"type": "object"},
-        deadLetters={"type": "integer", "minimum": 1, "description": "So many records used up their attempts."},
-        executor={"type": "string", "description": "Where it runs; absent where that is `local`."},
-        retryOf={"type": "string", "description": "The activation whose dead letters this one tries again."},
-        progress={"type": "array", "items": ref("Progress")},
-        tasks={"type": "array", "items": ref("Task")},
+        agentName=_said("string", "What was invoked, if it is an agent."),
+        serviceName=_said("string", "The service of the agent."),
+        skillName=_said("string", "What was invoked, if it is a skill."),
+        inputName=_said("string", "The input of the skill."),
+        waitsBehind=WAITS_BEHIND,
+        executor=_said("string", "Where it runs; absent where that is `local`."),
+        cause=_said("string", "Why it did not end COMPLETE."),
+        deadLetters={"type": "integer", "minimum": 1, "description": "How many of its records are dead letters."},
+        retryOf=_said("string", "The activation whose dead letters this one tries again."),
+        error=_said(
+            "object",
+            "After a failure: `{skill, action, task, record, exitCode, reason, lastLines}`, and `hint` if there is something to do "
+            "about it. `record` is `{channel, offset, mapping}`; with `orLater` it is that record or one of the next. With dead "
+            "letters under `onError: continue` it is the error of the first.",
+        ),
+        progress={"type": "array", "description": "Only with `verbose`: see below.", "items": ref("Progress")},
+        tasks={"type": "array", "description": "Only with `verbose`.", "items": ref("Task")},
     ),
-    "Report": record(
-        {
-            "success": SUCCESS,
-            "activationId": TEXT,
-            "status": ACTIVATION_STATE,
-            "elapsed": COUNT,
-            "start": MILLISECONDS,
-            "end": MAYBE_MILLISECONDS,
-            "transits": {"type": "array", "items": ref("Transit")},
-        }
+    "Report": _good(
+        activationId=TEXT,
+        status=ACTIVATION_STATE,
+        elapsed=COUNT,
+        start=MILLISECONDS,
+        end=MAYBE_MILLISECONDS,
+        transits={"type": "array", "items": ref("Transit")},
     ),
     "Transit": record(
         {
@@ -209,13 +240,13 @@ SCHEMAS: dict[str, Any] = {
     ),
     "Progress": record(
         {
-            "skill": TEXT,
-            "node": TEXT,
-            "in": COUNT,
-            "waiting": COUNT,
-            "out": COUNT,
-            "failed": {"type": "integer", "minimum": 0, "description": "Records that used up their attempts."},
-            "tasks": {"type": "object", "additionalProperties": COUNT},
+            "skill": _said("string", "The `refId` of the skill; its name, if it was invoked by itself."),
+            "node": _said("string", "`refId.input`, and `#n` for the other actions of a routing by field."),
+            "in": _count("Records that have arrived."),
+            "waiting": _count("Records that have arrived and are not finished."),
+            "out": _count("Records sent."),
+            "failed": _count("Records that became dead letters."),
+            "tasks": {"description": "How many tasks are in which state.", **COUNTS},
             "note": NOTE,
             "remarks": REMARKS,
         }
@@ -277,7 +308,7 @@ SCHEMAS: dict[str, Any] = {
         {
             "ids": {
                 "type": "array",
-                "description": "Numbers of dead letters.",
+                "description": "Up to 10,000 numbers of dead letters.",
                 "items": {"type": "integer", "minimum": 1},
                 "minItems": 1,
                 "maxItems": 10_000,
@@ -285,7 +316,7 @@ SCHEMAS: dict[str, Any] = {
             "requestId": {
                 "type": "string",
                 "minLength": 8,
-                "description": "Made anew for each request; one that comes twice starts its activations once.",
+                "description": "8 characters or more, new for each request. Two requests with one id start their activations once.",
             },
         }
     ),
@@ -326,41 +357,24 @@ SCHEMAS: dict[str, Any] = {
         }
     ),
     "Compatibility": record({"semver": TEXT}),
-    "Healthy": {"type": "object"},
-    "Empty": {"type": "object"},
+    "Healthy": record({"status": TEXT}),
+    "Empty": _said("object", "`{}`"),
     "OpenApi": {"type": "object"},
 }
 # Those that are no JSON: media type, and what it is.
 TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "Text": ("text/plain", TEXT),
     "Yaml": ("application/yaml", TEXT),
-    "Records": ("application/x-ndjson", TEXT),
-    "Commit": ("application/x-ndjson", TEXT),
-    "LogPage": ("application/octet-stream", TEXT),
-    "LogStream": ("text/event-stream", {"description": 'Server-sent events; `data` of each is {"log": …}.'}),
+    "Records": ("application/x-ndjson", _said("string", "NDJSON: a record a line.")),
+    "Commit": (
+        "application/x-ndjson",
+        _said(
+            "string",
+            "A line of JSON (`sequence`, `sender`, `open`, `acks`, `hand`, `left`, `hold`, `prologue`, `outputs`, `parents`), then "
+            "the NDJSON of every output.",
+        ),
+    ),
+    "LogPage": ("application/octet-stream", _said("string", "A line of JSON, then bytes.")),
+    "LogStream": ("text/event-stream", {"description": 'Server-sent events; `data` of each is `{"log": …}`.'}),
     "EventStream": ("text/event-stream", {"description": "Server-sent events; `data` of each is an event."}),
-}
-EXAMPLES: dict[str, Any] = {
-    "Skill": {
-        "camel": "1.0.0",
-        "name": "word-count",
-        "inputs": [
-            {
-                "name": "request",
-                "routing": {"all": {"action": "word-count", "runtime": "cortex/jobs", "output": "response"}},
-            }
-        ],
-        "outputs": [{"name": "response"}],
-        "actions": [{"name": "word-count", "type": "job", "image": "word-count", "response": "stdout"}],
-    },
-    "Agent": {
-        "camel": "1.0.0",
-        "name": "words",
-        "skills": [{"skillName": "word-count"}],
-        "mappings": [{"from": "input", "to": "word-count"}, {"from": "word-count", "to": "output"}],
-    },
-    "Invocation": {"payload": {"text": "to be or not"}},
-    "Retry": {"ids": [1, 2], "requestId": "made-anew-each-time"},
-    "Prune": {"activations": ["0123456789abcdef01234567"]},
-    "BackupWanted": {"destination": "/backups/monday.tar.gz"},
 }

@@ -21,10 +21,10 @@ from fabric_jobs.upkeep import Backup, BackupWanted, Candidate, Criteria
 
 SLICE_SECONDS = 2.0  # a call deletes for so long; who wants more calls again
 LOOK_SECONDS = 0.05  # between two looks for somebody who waits
-TOP = whole("top", "So many activations, the largest first.", 10, high=10_000)
-OLDER_THAN_SECONDS = number("olderThanSeconds", "That ended so long ago.", None)
-MAX_BYTES = whole("maxBytes", "Until the state is no larger.", None)
-KEEP_LAST = whole("keepLast", "So many of the newest stay.", 0)
+TOP = whole("top", "How many activations at most, the largest first.", 10, high=10_000)
+OLDER_THAN_SECONDS = number("olderThanSeconds", "Only those that ended this long ago, or longer.", None)
+MAX_BYTES = whole("maxBytes", "Until the state is no larger than this.", None)
+KEEP_LAST = whole("keepLast", "How many of the newest stay.", 0)
 DEAD_LETTERS = flag("deadLetters", "Also those with dead letters that nobody has retried.")
 
 
@@ -111,10 +111,7 @@ async def compact_state(call: Call) -> Response:
 
 
 async def start_backup(call: Call) -> Response:
-    """Begin a backup to a file or directory of the owner's machine; over its Unix socket only.
-
-    A name with .tar, .tar.gz or .tgz is an archive.
-    """
+    """Begin a backup to a file or directory of the owner's machine; over its Unix socket only."""
     parts = call.parts
     if over_tcp(call):
         raise InvalidInput(
@@ -130,7 +127,7 @@ async def start_backup(call: Call) -> Response:
 
 
 async def show_backup(call: Call) -> Response:
-    """Show how far the last backup is; `wait` is for its end."""
+    """Show how far the last backup is; `wait` waits for its end."""
     parts = call.parts
     backup = parts.upkeep.backup
     if backup is None:

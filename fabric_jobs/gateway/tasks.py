@@ -23,7 +23,7 @@ STATE = text("state", "Only in this state, in any case.")
 AGENT_NAME = text("agentName", "Only of activations of this agent.")
 ACTION_NAME = text("actionName", "Only of this action.")
 WANTED = (ACTIVATION_ID, SKILL_NAME, ACTION_NAME, AGENT_NAME, STATE)
-WHERE = where("The same as the others, as a JSON object.", '{"state":"COMPLETE"}')
+WHERE = where("The first five as a [JSON object](#filter-and-sort).", '{"state":"COMPLETE"}')
 
 
 async def list_tasks(call: Call) -> Response:

@@ -19,9 +19,11 @@ from fabric_jobs.records import Activation, Segment
 SHOWN_BYTES = 64 << 10  # of a payload
 
 
-DIRECTION = choice("direction", "Where to go.", "back", "forward", default="back")
-CHANNEL = whole("channel", "That of the record; 0 is the response, or forward the input.", 0)
-OFFSET = whole("offset", "That of the record in its channel.", None)
+DIRECTION = choice(
+    "direction", "To what the record came from, or to what it caused.", "back", "forward", default="back"
+)
+CHANNEL = whole("channel", "The channel of the record; 0 is the response or, forward, the input.", 0)
+OFFSET = whole("offset", "The offset of the record in its channel.", None)
 
 
 async def trace_record(call: Call) -> Response:

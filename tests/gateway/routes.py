@@ -5,22 +5,14 @@ from __future__ import annotations
 import re
 
 from fabric_jobs.gateway.app import OPERATIONS
+from fabric_jobs.gateway.parameters import P
 from tests.acceptance.live import PROJECT
-
-FOR_ANYBODY = {
-    "/healthz",
-    "/readyz",
-    "/openapi.json",
-    "/fabric/v4/info",
-    "/fabric/v4/compatibility/applications/cortex-cli",
-}
-FOR_TASKS = "/internal/"
 
 
 def routes_of_a_user() -> list[tuple[str, str]]:
     """Return method and path of whatever asks for the owner's token."""
     return [
-        (found.method, re.sub(r"\{\w+(:path)?\}", "x", found.path.replace("/fabric/v4/projects/{project}", PROJECT)))
+        (found.method, re.sub(r"\{\w+(:\w+)?\}", "x", found.path.replace(P, PROJECT)))
         for found in OPERATIONS
-        if found.path not in FOR_ANYBODY and not found.path.startswith(FOR_TASKS)
+        if found.caller == "user"
     ]

@@ -1,0 +1,30 @@
+"""An example of what is sent, by the name of its schema; read for the documentation only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+EXAMPLES: dict[str, Any] = {
+    "Skill": {
+        "camel": "1.0.0",
+        "name": "word-count",
+        "inputs": [
+            {
+                "name": "request",
+                "routing": {"all": {"action": "word-count", "runtime": "cortex/jobs", "output": "response"}},
+            }
+        ],
+        "outputs": [{"name": "response"}],
+        "actions": [{"name": "word-count", "type": "job", "image": "word-count", "response": "stdout"}],
+    },
+    "Agent": {
+        "camel": "1.0.0",
+        "name": "words",
+        "skills": [{"skillName": "word-count"}],
+        "mappings": [{"from": "input", "to": "word-count"}, {"from": "word-count", "to": "output"}],
+    },
+    "Invocation": {"payload": {"text": "to be or not"}},
+    "Retry": {"ids": [1, 2], "requestId": "made-anew-each-time"},
+    "Prune": {"activations": ["0123456789abcdef01234567"]},
+    "BackupWanted": {"destination": "/backups/monday.tar.gz"},
+}
