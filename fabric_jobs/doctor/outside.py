@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fabric_jobs.doctor.finding import NOTE, OK, Finding, Scope
+from fabric_jobs.durations import spelled
 
 SECONDS = 5.0
 
@@ -66,6 +67,6 @@ def _run(*words: str) -> tuple[int, str]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return 1, f"no answer in {SECONDS:.0f} seconds"
+        return 1, f"no answer in {spelled(SECONDS)}"
     lines = ((done.stdout if not done.returncode else "") or done.stderr).strip().splitlines()
     return done.returncode, lines[-1].rstrip(".") if lines else ""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from fabric_jobs.definitions import Action, Retries
+from fabric_jobs.durations import spelled
 from fabric_jobs.engine.suspects import after_death, read
 from fabric_jobs.executors.base import (
     FAULT,
@@ -77,7 +78,7 @@ def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
         return refused(task, action, task.cause or describe_exit(ended.exit))  # nothing is left to try
     deadline = deadline_of(task, action)
     if ended.exit.reason == STOPPED and deadline is not None and ended.now >= deadline:
-        cause = f"it ran longer than its timeout of {action.timeout:g} s"
+        cause = f"it ran longer than its timeout of {spelled(action.timeout or 0)}"
         return _failed(task, action, ended, TaskState.TIMEOUT, cause)
     if ended.exit.reason == STOPPED:
         return Outcome(state=TaskState.FAILED, cause="it was stopped")

@@ -8,6 +8,7 @@ import time
 from starlette.responses import Response
 
 import fabric_jobs
+from fabric_jobs.durations import spelled
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.operation import Call, Operation
@@ -60,7 +61,7 @@ async def _writes(call: Call) -> str:
     try:
         await asyncio.wait_for(asyncio.shield(running), READY_SECONDS)
     except TimeoutError:
-        return f"it did not take a write within {READY_SECONDS:g} s"
+        return f"it did not take a write within {spelled(READY_SECONDS)}"
     except PlaceUnavailable as error:
         return error.message
     return "ok"

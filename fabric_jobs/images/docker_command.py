@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from fabric_jobs.docker.credentials import docker_config, docker_config_file
 from fabric_jobs.docker.failures import START
+from fabric_jobs.durations import spelled
 from fabric_jobs.errors import PlaceUnavailable
 
 COMMAND = "docker"
@@ -131,7 +132,7 @@ def run(*words: str, command: str = COMMAND, text: str = "", seconds: float | No
             [command, *words], input=text.encode(), capture_output=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        message = f"the Docker engine did not answer 'docker {words[0]}' within {seconds:.0f} s."
+        message = f"the Docker engine did not answer 'docker {words[0]}' within {spelled(seconds or 0)}."
         raise PlaceUnavailable(message, hint=START) from None
     except OSError as error:
         raise _cannot_start(command, error) from None

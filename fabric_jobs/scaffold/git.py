@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+from fabric_jobs.durations import spelled
 from fabric_jobs.errors import FabricJobsError, NotFound, PlaceUnavailable
 
 FETCH_SECONDS = 120.0  # in all; a template is small
@@ -100,7 +101,7 @@ def _wait(process: subprocess.Popen[bytes], deadline: float) -> None:
         process.wait(min(REPORT_SECONDS, max(deadline - time.monotonic(), 0)))
     if process.poll() is None and time.monotonic() >= deadline:
         raise PlaceUnavailable(
-            f"git has not fetched the template within {FETCH_SECONDS:g} seconds.", hint=f"Try again later. {BY_HAND}"
+            f"git has not fetched the template within {spelled(FETCH_SECONDS)}.", hint=f"Try again later. {BY_HAND}"
         )
 
 

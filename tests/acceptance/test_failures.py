@@ -110,7 +110,7 @@ def test_a_timeout_is_a_state_of_its_own(live: Live) -> None:
     live.skill("slow", "print('begun', flush=True)\n" + ENDLESS, timeout=1)
     record, said = live.fail("slow")
     assert record["status"] == "ERROR"
-    assert "ran longer than its timeout of 1 s" in said
+    assert "ran longer than its timeout of 1s" in said
     log = live.ok("tasks", "logs", record["error"]["task"]).out  # empty where it takes a second to start a program
     assert log in ("", "begun\n")
     assert log in said

@@ -80,7 +80,7 @@ def test_a_timeout_ends_the_container(live: DockerLive) -> None:
     live.gate("gate")
     live.skill("slow", ENDLESS, timeout=1)
     _, said = live.fail("slow")
-    assert "1 s" in said
+    assert "timeout of 1s" in said
     until(lambda: not live.containers(), "no container is left")
 
 

@@ -268,7 +268,7 @@ def test_a_timeout_stops_the_program(bench: Bench) -> None:
     ended = bench.ended(activation_id)
     (task,) = bench.tasks()
     assert (ended.state, task.state) == (ActivationState.ERROR, TaskState.TIMEOUT)
-    assert ended.cause == "skill 'a' failed: it ran longer than its timeout of 0.05 s"
+    assert ended.cause == "skill 'a' failed: it ran longer than its timeout of 0.05s"
 
 
 # Cancelling

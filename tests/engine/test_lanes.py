@@ -157,4 +157,4 @@ def test_what_a_place_waits_for_is_not_the_time_of_the_program(bench: Bench) -> 
     assert bench.place.stopped == []
     bench.place.notes[name] = Note()
     ended = bench.ended(activation_id)
-    assert ended.cause == "skill 'a' failed: it ran longer than its timeout of 0.2 s"
+    assert ended.cause == "skill 'a' failed: it ran longer than its timeout of 0.2s"

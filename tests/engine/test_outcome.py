@@ -85,7 +85,7 @@ def test_a_timeout_is_told_from_another_stop() -> None:
     limited = node("a.in", timeout=2.5).action
     (live,) = running(1, not_before_at=100.0)
     late = ended_at(live, AttemptExit(143, STOPPED), limited, 102.5)
-    assert (late.state, late.cause) == (TaskState.TIMEOUT, "it ran longer than its timeout of 2.5 s")
+    assert (late.state, late.cause) == (TaskState.TIMEOUT, "it ran longer than its timeout of 2.5s")
     early = ended_at(live, AttemptExit(143, STOPPED), limited, 102.4)
     assert early.state is TaskState.FAILED
 

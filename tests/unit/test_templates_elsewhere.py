@@ -356,7 +356,7 @@ def test_a_host_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(git, "FETCH_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/templates.git"
-        assert "within 1 seconds" in refused(PlaceUnavailable, url, tmp_path)
+        assert "within 1s" in refused(PlaceUnavailable, url, tmp_path)
 
 
 def test_without_git_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import httptools
 
+from fabric_jobs.durations import spelled
 from fabric_jobs.engine.calls.encoding import codings_of
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.proxies import Proxy
@@ -100,7 +101,7 @@ class Connection(asyncio.Protocol):
             async with asyncio.timeout(seconds):
                 return await self._waiting
         except TimeoutError:
-            raise CallFailed(f"there was no answer within {seconds:g} s") from None
+            raise CallFailed(f"there was no answer within {spelled(seconds)}") from None
         finally:
             if not self._waiting.done() or self._waiting.cancelled() or self._waiting.exception() is not None:
                 self.close()  # what comes later would be taken for the next answer

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from fabric_jobs.definitions import Action
+from fabric_jobs.durations import spelled
 from fabric_jobs.engine.calls.connection import CallFailed, Pool, Server
 from fabric_jobs.engine.calls.ending import end
 from fabric_jobs.engine.outcome import describe_exit
@@ -348,7 +349,7 @@ def _new_task(key: DaemonKey) -> NewTask:
 
 def _silent(server: Server, seconds: float, executor: str) -> str:
     where = "" if executor == LOCAL else f" of {server.host}, where 127.0.0.1 is not enough,"
-    return f"the daemon did not listen on port {server.port} (PORT){where} within {seconds:g} s"
+    return f"the daemon did not listen on port {server.port} (PORT){where} within {spelled(seconds)}"
 
 
 def _look_at(coming: asyncio.Task[Pool]) -> None:

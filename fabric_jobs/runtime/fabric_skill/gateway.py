@@ -47,7 +47,7 @@ def ask(connection: Connection, method: str, target: str, body: bytes = b"") -> 
 def wait(pause: float, deadline: float, error: Exception) -> float:
     """Wait before another try; return the next pause in seconds, or end the program after the deadline."""
     if time.monotonic() > deadline:
-        give_up(f"the gateway has been away for {PATIENCE_SECONDS:g} s ({error})")
+        give_up(f"the gateway has been away for {PATIENCE_SECONDS:g}s ({error})")
     time.sleep(pause)
     return min(pause * 2, 1.0)
 
