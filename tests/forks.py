@@ -34,6 +34,7 @@ from fabric_jobs.client import owner as client_owner
 
 COMMAND = Path(sys.executable).parent / "fabric-jobs"
 READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ")  # variables that an interpreter reads once
+LATE = ("docker", "yaml", "cookiecutter.main")  # what the product imports when it needs it
 HEAD = 8  # bytes that say how long a request is
 HIGH = 1000  # descriptors from here on are in nobody's way
 
@@ -235,7 +236,8 @@ def main() -> None:
     path, listening, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     for module, _, _ in cli.COMMANDS.values():
         importlib.import_module(f"fabric_jobs.cli.{module}")
-    importlib.import_module("fabric_jobs.owner")
+    for name in ("fabric_jobs.owner", *LATE):
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()
     _Template(path, socket.socket(fileno=listening), parent).serve()

@@ -40,6 +40,7 @@ class DockerLive(Live):
         super().__init__(root)
         self.environment["FABRIC_JOBS_EXECUTOR"] = "docker"
         self.environment["FABRIC_JOBS_BUILD_ARGS"] = f"BASE_IMAGE={BASE_IMAGE} SCUTTLE_IMAGE={SCUTTLE_IMAGE}"
+        self._engine = DockerEngine()
         self._built: set[tuple[Path, int]] = set()
 
     def skill(self, name: str, program: str, **options: Any) -> None:
@@ -59,17 +60,15 @@ class DockerLive(Live):
 
     def containers(self, *, all: bool = True) -> list[str]:
         """Return the names of the containers of this workspace's owner."""
-        owner = Reach(DockerEngine(), self.state / "attempts", None).owner
-        some = ["--all"] if all else []
-        return docker(
-            "ps", *some, "--format", "{{.Names}}", "--filter", f"label=fabric-jobs.owner={owner}"
-        ).stdout.split()
+        owner = Reach(self._engine, self.state / "attempts", None).owner
+        found = self._engine.api.containers(all=all, filters={"label": f"fabric-jobs.owner={owner}"})
+        return [each["Names"][0].removeprefix("/") for each in found]
 
     def close(self) -> None:
         super().close()
-        left = self.containers()
-        if left:
-            docker("rm", "--force", *left, check=False)  # some may go by themselves
+        for name in self.containers():
+            self._engine.remove(name)
+        self._engine.close()
 
     def _write_dockerfiles(self) -> None:
         for action in (self.root / "skills").glob("**/actions/*"):
