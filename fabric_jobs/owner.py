@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 # threads, and with Python's own 5 ms one of them waits often.
 SWITCH_SECONDS = 0.0005
 
-LOOK_SECONDS = 1.0  # between two looks whether the state directory is where it was
+LOOK_SECONDS = 1.0  # between two checks whether the state directory is where it was
 
 # So long after a signal the owner is gone, whatever a place does that it waits for: all that it does may be cut off at any time.
 END_SECONDS = 4.5
@@ -195,7 +195,7 @@ class Repeats(logging.Filter):
 
 
 def _end_soon() -> None:
-    """See to it that this process ends, also when a thread waits for a place that does not answer."""
+    """Make sure that this process ends, also when a thread waits for a place that does not answer."""
 
     def end() -> None:
         log.warning("something does not answer, and is not waited for; what was under way goes on with the next owner.")

@@ -96,5 +96,5 @@ class Shells:
         return self._kept.get(activation_id)
 
     def forget(self, activation_id: str) -> None:
-        """Let go of it."""
+        """Release it."""
         self._kept.pop(activation_id, None)

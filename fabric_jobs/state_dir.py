@@ -248,7 +248,7 @@ def is_locked(path: Path) -> bool:
 
 
 def write_address(state_dir: Path, address: Address) -> None:
-    """Publish an address, whole or not at all."""
+    """Publish an address, atomically."""
     found = identity(state_dir)
     address = replace(address, directory=str(state_dir.absolute()), identity=list(found) if found else None)
     whole_file.write(state_dir / "owner.json", json.dumps(asdict(address)))

@@ -27,7 +27,7 @@ def write(path: Path, content: str | bytes, *, mode: int = PRIVATE, durable: boo
 
 
 def sync(*paths: Path) -> None:
-    """See to it that files or directories, as they are now, survive a loss of power; for what was synced before it costs little."""
+    """Make sure that files or directories, as they are now, survive a loss of power; for what was synced before it costs little."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:

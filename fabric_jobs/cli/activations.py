@@ -89,7 +89,7 @@ def show_activation(activation: str, output: str, workspace: Path | None, state_
 def wait(activation: str, quiet: bool, output: str, workspace: Path | None, state_dir: Path | None) -> None:
     """Wait for the end of ACTIVATION and print its response; the exit code is 1 when it did not end well.
 
-    Ctrl-C ends the waiting; the activation runs on.
+    Ctrl-C ends the waiting; the activation keeps running.
 
     \b
     Examples:

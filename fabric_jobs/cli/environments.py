@@ -39,7 +39,7 @@ def group() -> None:
 def list_environments(output: str) -> None:
     """List the environments, the one that was used last first.
 
-    STATE is complete, in use, building, or incomplete: its building was interrupted, and it is built anew when it is needed.
+    STATE is complete, in use, building, or incomplete: its building was interrupted, and it is built again when it is needed.
 
     \b
     Examples:

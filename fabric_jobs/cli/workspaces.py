@@ -176,7 +176,7 @@ def _print_templates(place: str, *, err: bool = False) -> None:
 
 
 def _progress() -> Callable[[str], None]:
-    """Return what shows the progress of a download; where nobody watches it says at once that there is one."""
+    """Return what shows the progress of a download; without a terminal it says at once that there is one."""
     from fabric_jobs.cli.terminal.display import Display
 
     display = Display(stays=False)

@@ -16,7 +16,7 @@ from fabric_jobs.runtime.fabric_skill.http import Connection, Disconnected
 
 PATIENCE_SECONDS = 15.0
 RETIRE = "/fabric/v4/projects/local/state/retire"
-ANSWER_SECONDS = 10.0  # an owner that holds the lock and does not answer for so long is an error
+ANSWER_SECONDS = 10.0  # an owner that holds the lock and does not answer for this long is an error
 
 
 class Starting:
@@ -121,7 +121,7 @@ def _gives_way(address: places.Address) -> bool:
 
 
 def _await_owner(state_dir: Path, deadline: float) -> places.Address | None:
-    """Return the address of the process that holds the lock once it can be reached; None when it lets go of the lock."""
+    """Return the address of the process that holds the lock once it can be reached; None when it releases the lock."""
     while time.monotonic() < deadline:
         address = running(state_dir)
         if address is not None:

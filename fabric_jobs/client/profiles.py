@@ -34,7 +34,7 @@ def find_profile(name: str) -> Remote:
 
 
 def write_profiles(profiles: dict[str, Remote]) -> None:
-    """Replace the file, whole or not at all; only this user can read it."""
+    """Replace the file, atomically; only this user can read it."""
     tables = {
         name: {"url": remote.url, "token": remote.token, "project": remote.project_id}
         for name, remote in profiles.items()

@@ -28,7 +28,7 @@ def docker_config() -> Any:
 def header_of(reference: str) -> dict[str, str]:
     """Return the HTTP header by which the engine logs in at the registry of an image, or that there is no login.
 
-    It is read anew each time. What cannot be read is no login, as for the `docker` command: the registry says what it wants.
+    It is read again each time. What cannot be read is no login, as for the `docker` command: the registry says what it wants.
     """
     from docker import auth, errors
 

@@ -99,7 +99,7 @@ class DockerEngine:
         return "127.0.0.1" if self.shares_files else str(urlsplit(self.url).hostname)
 
     def close(self) -> None:
-        """Let go of its connections."""
+        """Close its connections."""
         made = self._made  # without the lock: who makes a client of a silent engine holds it for long
         if made is not None:
             made.close()
@@ -154,7 +154,7 @@ class DockerEngine:
             return Stream(response)
 
     def wait(self, name: str, seconds: float) -> int | None:
-        """Return the exit code of a container; None when it has not ended after so long. Raises Gone."""
+        """Return the exit code of a container; None when it has not ended after this time. Raises Gone."""
         with translated():
             response = _post(self.api, f"/containers/{name}/wait", seconds)
             return None if response is None else int(response.json()["StatusCode"])
@@ -183,7 +183,7 @@ class DockerEngine:
     def kill(self, name: str, signal: str, seconds: float) -> bool:
         """Send a signal to the program of a container; return False when it does not run.
 
-        It has been sent, or will be, when the engine has not answered after so long.
+        It has been sent, or will be, when the engine has not answered after this time.
         """
         try:
             with translated():
@@ -193,7 +193,7 @@ class DockerEngine:
         return True
 
     def remove(self, name: str) -> None:
-        """Delete a container, whatever it does; twice is harmless."""
+        """Delete a container, whatever it does; calling it twice is harmless."""
         try:
             with translated():
                 self.api.remove_container(name, force=True, v=True)

@@ -56,7 +56,7 @@ def familiar(name: str) -> str:
 
 
 def look(engine: DockerEngine, reference: str) -> Image:
-    """Look at an image; raise Gone, Refused when that is no name of an image."""
+    """Look at an image; raise Gone, Refused when that is not a name of an image."""
     with translated():
         found = engine.api.inspect_image(reference)
     said = found.get("Config") or {}

@@ -314,7 +314,7 @@ ACTION = Shape(
 
 
 def read_action(reader: Reader) -> Action | None:
-    """Return the action that `reader` is at; None when it is no mapping."""
+    """Return the action that `reader` is at; None when it is not a mapping."""
     values = ACTION.values(reader)
     if values is None:
         return None

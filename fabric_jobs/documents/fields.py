@@ -55,7 +55,7 @@ class Shape:
         self._readings = [(field.attribute or _snake(field.key), field.kind.read, field) for field in fields]
 
     def read(self, reader: Reader) -> Any:
-        """Return what `make` makes of the mapping that `reader` is at; None when it is no mapping."""
+        """Return what `make` makes of the mapping that `reader` is at; None when it is not a mapping."""
         values = self.values(reader)
         return None if values is None else self.make(**values)
 

@@ -1,4 +1,4 @@
-"""How many activations run at a time, and whose turn it is (docs/explanation/architecture.md)."""
+"""Limits how many activations run at a time, and lets the others in by turn (docs/explanation/architecture.md)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fabric_jobs.store import Store, Tx, activations, tasks
 
 
 class Admission:
-    """Lets activations run in the order in which they came, up to a number of them."""
+    """Lets a limited number of activations run, in the order in which they came."""
 
     def __init__(self, store: Store, limit: int) -> None:
         self._store = store
@@ -14,7 +14,7 @@ class Admission:
         self.is_wanted = True  # somebody may wait
 
     def allows(self, tx: Tx, invoker: str) -> bool:
-        """Tell whether a new activation runs now; the next end of one is a reason to look, when it does not.
+        """Tell whether a new activation runs now; if not, the end of another one is a reason to look again.
 
         `invoker` names the attempt that asks for it, `<task_id>-<attempt>`, or is empty. What a task of a running activation
         invokes does not wait, since the task may wait for it.
@@ -25,7 +25,7 @@ class Admission:
         return False
 
     def let_in(self) -> None:
-        """Let those whose turn it is run; the events of that wake the engine."""
+        """Let the next activations run; the events of this wake the engine."""
         self.is_wanted = False
         self._store.write(lambda tx: activations.admit(tx, self._limit)).result()
         self.is_wanted = self.is_wanted or activations.some_wait(self._store.read)

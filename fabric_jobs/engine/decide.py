@@ -35,7 +35,7 @@ class StartTask:
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchAttempt:
-    """See to it that the current attempt is in this engine's hands: ask for it where it is, or hand it over, perhaps once more."""
+    """Make sure that the current attempt is in this engine's hands: ask for it where it is, or hand it over, perhaps once more."""
 
     task: Task
 
@@ -64,7 +64,7 @@ class FinishTask:
 
 @dataclass(frozen=True, kw_only=True)
 class CallRecords:
-    """See to it that the records of a node are on their way to its daemon or its external API."""
+    """Make sure that the records of a node are on their way to its daemon or its external API."""
 
     task: Task | None  # None: it is to be made
     node: Node
@@ -91,7 +91,7 @@ class AwaitSlot:
 class LookAgain:
     """Nothing to do before a moment."""
 
-    at: float  # by the steady clock
+    at: float  # by the monotonic clock
 
 
 Decision = (

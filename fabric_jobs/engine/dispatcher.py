@@ -56,7 +56,7 @@ class Dispatcher:
         self.slots = Slots()
 
     def carry_out(self, snapshot: Snapshot, decision: Decision) -> float | None:
-        """Do it; return when to look again at the activation, by the steady clock; None when something else will say so."""
+        """Do it; return when to look again at the activation, by the monotonic clock; None when something else will say so."""
         match decision:
             case CreateTasks():
                 created = self._store.write(lambda tx: create_tasks(tx, snapshot, decision)).result()

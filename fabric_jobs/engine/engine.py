@@ -89,7 +89,7 @@ class Engine:
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """End the loop; attempts run on, and the next engine finds them."""
+        """End the loop; attempts keep running, and the next engine finds them."""
         self._wakes.end()
         self._thread.join()
         if self._calls is not None:

@@ -80,7 +80,7 @@ class Hearing(Protocol):
         """Its place still waits for something, or its program runs."""
 
     def in_trouble(self, task: Task, reason: str) -> None:
-        """Nobody can tell, or do anything, now; what was wished is to be wished again."""
+        """Nothing can be known or done now; what was wished is to be wished again."""
 
 
 class Lane:
@@ -105,7 +105,7 @@ class Lane:
         self._wake()
 
     def close(self, seconds: float) -> None:
-        """End the thread, and wait for that so long: a place may not answer. Attempts run on."""
+        """End the thread, and wait for that so long: a place may not answer. Attempts keep running."""
         self._closing.set()
         self._wake()
         self._thread.join(seconds)
@@ -157,7 +157,7 @@ class Lane:
                 self._guarded(work, lambda: self._stop(executor, work, handle, grace))
 
     def _guarded(self, work: Work, step: Callable[[], object]) -> None:
-        """Do something for an attempt; an error that nobody foresaw is tried again a few times, and then it has failed with it."""
+        """Do something for an attempt; an unexpected error is tried again a few times, and then it has failed with it."""
         task = work.task
         try:
             step()

@@ -1,4 +1,4 @@
-"""A file that a program looked for in its own directory, and that is in the workspace."""
+"""Hints at a file that a program looked for in its own directory, and that is in the workspace."""
 
 from __future__ import annotations
 

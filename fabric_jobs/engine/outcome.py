@@ -1,4 +1,4 @@
-"""What becomes of a task whose attempt ended: tries, backoff, and the record that is at fault. Pure."""
+"""Decides what happens to a task whose attempt ended: retries, backoff, the record at fault. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fabric_jobs.states import TaskState
 from fabric_jobs.store.tasks import Again
 
 GAVE_UP = 75  # the runtime layer's exit code when its gateway is away, or says that the attempt is over
-DO_NOT_RETRY = 65  # a program's exit code that says: another try would fail too (EX_DATAERR of sysexits.h)
+DO_NOT_RETRY = 65  # a program's exit code for: a retry would fail too (EX_DATAERR of sysexits.h)
 NO_GOODBYE = (
     "exit code 0, but records may have been lost, because it ended before all were stored: it called os._exit or exec "
     "without flush(), or ended before another process that sends for it"
@@ -45,7 +45,7 @@ SIGNALS = {
 class Outcome:
     """What becomes of a task whose attempt ended."""
 
-    state: TaskState  # QUEUED: it is tried again, or goes on behind a record that it could not handle
+    state: TaskState  # QUEUED: it is tried again, or continues after a record that it could not handle
     cause: str = ""
     again: Again = field(default_factory=Again)  # of QUEUED
     dead: tuple[int, int] | None = None  # channel and offset of a record that used up its attempts
@@ -57,13 +57,13 @@ class Ended:
     """How an attempt ended, and when."""
 
     exit: AttemptExit
-    now: float  # by the steady clock
-    lost_limit: int  # tries that an attempt whose place died has of its own
+    now: float  # by the monotonic clock
+    lost_limit: int  # tries of its own that a lost attempt has
     progress: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # input channel -> acked, next_offset
 
 
 def deadline_of(task: Task, action: Action) -> float | None:
-    """Return when the current attempt of a task times out, by the steady clock; None when it may run on."""
+    """Return when the current attempt of a task times out, by the monotonic clock; None when it may run on."""
     if action.timeout is None or task.started_at is None:
         return None
     # `not_before_at` of a task that runs is when its current attempt was started, by that clock; `started_at` is for people.
@@ -75,7 +75,7 @@ def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
     if task.cancel_requested:
         return Outcome(state=TaskState.CANCELLED, cause=task.cause, dead=_own_record(task))
     if task.rejected and ended.exit.code != 0:
-        return refused(task, action, task.cause or describe_exit(ended.exit))  # nothing is left to try
+        return refused(task, action, task.cause or describe_exit(ended.exit))  # there is nothing to retry
     deadline = deadline_of(task, action)
     if ended.exit.reason == STOPPED and deadline is not None and ended.now >= deadline:
         cause = f"it ran longer than its timeout of {spelled(action.timeout or 0)}"
@@ -133,7 +133,7 @@ def _failed_stream(task: Task, action: Action, ended: Ended, state: TaskState, c
     if action.on_error == "fail" or state is TaskState.TIMEOUT:
         return Outcome(state=state, cause=cause)
     if found.record is not None:
-        # Behind the record everything is as before: a second bad one is found in the same way.
+        # After the record, everything is as before: a second bad one is found in the same way.
         again = Again(not_before_at=ended.now)
         return Outcome(state=TaskState.QUEUED, cause=cause, again=again, dead=found.record, attempts=failures)
     return Outcome(state=state, cause=f"{cause}, and no record is at fault")
@@ -144,7 +144,7 @@ def _may_retry(retries: Retries, failures: int, ended: AttemptExit) -> bool:
 
 
 def backoff(retries: Retries, failures: int) -> float:
-    """Return how many seconds pass before the next try, after so many failures."""
+    """Return the pause before the next attempt, in seconds, after this many failures."""
     return min(retries.backoff_seconds * 2.0 ** min(failures - 1, 60), retries.max_backoff_seconds)
 
 
@@ -153,7 +153,7 @@ def _dead(task: Task, action: Action) -> tuple[int, int] | None:
 
 
 def refused(task: Task, action: Action, cause: str) -> Outcome:
-    """Return the end of a task that no other try can help: it cannot be started, or what it gave cannot be used."""
+    """Return the end of a task that no retry can help: it cannot be started, or its output cannot be used."""
     return Outcome(state=TaskState.FAILED, cause=cause, dead=_dead(task, action), attempts=task.failures + 1)
 
 

@@ -1,4 +1,4 @@
-"""What an attempt has printed, as far as its end needs it: a payload, or the reason of a failure. Read in the lane of its place."""
+"""Reads what an attempt has printed, as far as its end needs it: a payload, or the reason of a failure. Runs in a lane."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LAST_LINES = 20
 class Output:
     """What is left of an attempt's output at its end."""
 
-    payload: bytes | None = None  # JSON text; None where nothing is sent for it
+    payload: bytes | None = None  # JSON text; None when nothing is sent
     refusal: str = ""  # why what it printed cannot be a payload
     lines: tuple[str, ...] = ()  # the last ones, of one that did not end well
 

@@ -1,4 +1,4 @@
-"""Where an activation runs that names no place."""
+"""Chooses where an activation runs that names no executor."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def place_of(sql: Sql, project_id: str, pins: Mapping[str, Any], plan: Plan, def
 
 
 def has_image(action: Action) -> bool:
-    """Tell whether an action names a certain image. A bare name only says what the image will be called once it is built."""
+    """Tell whether an action names an existing image. A bare name is only what its image will be called once it is built."""
     return any(mark in (action.image or "") for mark in "/:@")

@@ -32,7 +32,7 @@ class _Known:
     place: str
     handle: str = ""  # empty: it is not accepted yet
     again_at: float | None = (
-        None  # what was wished came to nothing, and is to be wished again then, by the steady clock
+        None  # what was wished came to nothing, and is to be wished again then, by the monotonic clock
     )
     trouble: str = ""  # why it came to nothing
     stopping: float | None = None  # the grace that was given
@@ -88,7 +88,7 @@ class Places:
             self._lane(place).post(Ask(work=work, handle=handle))
 
     def forget(self, task: Task) -> None:
-        """The attempt is over and done with."""
+        """The attempt is finished."""
         self._faults.forget(task.task_id)
         activation_id = str(task.activation_id)
         with self._lock:
@@ -99,7 +99,7 @@ class Places:
                 self._ended.pop(activation_id, None)
 
     def close(self) -> None:
-        """Let go of the places; attempts run on."""
+        """Close the places; attempts keep running."""
         for lane in self._lanes.values():
             lane.close(CLOSE_SECONDS)
 
@@ -120,7 +120,7 @@ class Places:
             return frozenset(task.task_id for task in live if (known := self._current(task)) and known.runs)
 
     def handle(self, task: Task) -> str:
-        """Return the handle of the current attempt; empty when no place has accepted it, as far as is known here."""
+        """Return the handle of the current attempt; empty when no place has accepted it, as far as this process knows."""
         with self._lock:
             known = self._current(task)
             return known.handle if known is not None else ""

@@ -1,4 +1,4 @@
-"""Tries dead letters again: a new activation that begins at the input where they died, with `retry_of`."""
+"""Retries dead letters: in a new activation that begins at the input where they failed, with `retry_of`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows from a move, in the transaction of that move: channels end, joins are delivered, and so does the activation end."""
+"""Carries out what follows from a move, in its transaction: channels end, joins are delivered, the activation ends."""
 
 from __future__ import annotations
 

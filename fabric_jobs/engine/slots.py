@@ -1,4 +1,4 @@
-"""Who waits for a worker slot of a place, in the order in which they came."""
+"""The activations that wait for a slot, in the order in which they came."""
 
 from __future__ import annotations
 

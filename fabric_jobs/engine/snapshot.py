@@ -1,4 +1,4 @@
-"""What the engine looks at: the stored state of one activation, and what its executors say, at one moment."""
+"""What the engine decides on: the stored state of one activation, and what executors report, at one moment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Snapshot:
     exits: Mapping[int, AttemptExit] = field(default_factory=dict)  # task_id -> how its attempt ended
     accepted: frozenset[int] = frozenset()  # tasks whose attempt this process has handed to an executor
     running_late: frozenset[int] = frozenset()  # tasks whose program runs, asked when their time was up
-    now: float = 0.0  # by the steady clock
+    now: float = 0.0  # by the monotonic clock
     free_slots: int = 0  # message tasks that may start beyond the one that each node is sure of
     cpus: int = 1
 
@@ -55,7 +55,7 @@ class Snapshot:
         return any(channel.acked < channel.next_offset for channel in self.channels if channel.node == join)
 
     def ready_joins(self) -> list[str]:
-        """Return the joins to which no more can come, and which have something to send on."""
+        """Return the joins that can receive no more and have something to send."""
         open_ones = {channel.node for channel in self.channels if not channel.ended}
         return [key for key in self.plan.joins if key not in open_ones and self.waits(key)]
 

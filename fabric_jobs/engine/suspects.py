@@ -1,4 +1,4 @@
-"""Which record killed a stream that died without a word: the suspects, narrowed by where later attempts die. Pure.
+"""Finds the record that killed a stream which died silently: the suspects, narrowed by where later attempts die. Pure.
 
 The first death may have come from outside, so the next attempt runs at full speed. After a second one the suspects are handed
 out in steps of about the root of their number, each noted before: the attempt that dies in a step leaves the suspects of that
@@ -19,7 +19,7 @@ class Suspects:
 
     first: int
     end: int
-    step: int  # so many are handed out at a time; 0: at full speed
+    step: int  # how many are handed out at a time; 0: at full speed
 
 
 @dataclass(frozen=True, kw_only=True)

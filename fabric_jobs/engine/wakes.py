@@ -1,4 +1,4 @@
-"""What wakes the engine: a word from another thread, or a moment that has come."""
+"""Wakes the engine: for another thread, or at a given time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class Wakes:
 
     def __init__(self) -> None:
         self._inbox: SimpleQueue[str | tuple[str, float] | None] = SimpleQueue()
-        self._timers: dict[str, float] = {}  # activation -> when to look at it, by the steady clock
+        self._timers: dict[str, float] = {}  # activation -> when to look at it, by the monotonic clock
 
     def put(self, activation_id: str) -> None:
         """Something may have changed for an activation."""
         self._inbox.put(activation_id)
 
     def put_at(self, activation_id: str, moment: float) -> None:
-        """Look at an activation at a moment of the steady clock."""
+        """Look at an activation at a moment of the monotonic clock."""
         self._inbox.put((activation_id, moment))
 
     def end(self) -> None:
@@ -27,7 +27,7 @@ class Wakes:
         self._inbox.put(None)
 
     def at(self, activation_id: str, moment: float) -> None:
-        """Look at an activation at a moment of the steady clock, if nothing wakes it before."""
+        """Look at an activation at a moment of the monotonic clock, if nothing wakes it before."""
         self._timers[activation_id] = min(moment, self._timers.get(activation_id, moment))
 
     def wait(self) -> list[str] | None:

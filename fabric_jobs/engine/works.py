@@ -1,4 +1,4 @@
-"""What a lane needs of an attempt: how it is described to its executor, and what is read of it at its end."""
+"""Gives a lane what it needs for an attempt: its description for the executor, and what to read at its end."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Works:
         if task.channel_id is None or task.record_offset is None:
             return None
         segment = self._store.records(task.channel_id, task.record_offset, max_bytes=1)
-        if segment is None:  # an older version let a program acknowledge records that it did not hold
+        if segment is None:  # an older version allowed a program to acknowledge records that it did not hold
             raise InvalidInput("its record is gone: another task has acknowledged it")
         return segment.part(task.record_offset, 1).bytes.rstrip(b"\n")
 
@@ -81,5 +81,5 @@ class Works:
         if ended_well(now, ended):
             return output_of(executor, handle, now, node.action, limit=self._settings.record_bytes)
         if ended.code == 0:
-            executor.stop(handle, 0)  # its place leaves alone what a good end has left running; this is none
+            executor.stop(handle, 0)  # an executor leaves processes running after a success; this is not one
         return Output(lines=last_lines(executor, handle))

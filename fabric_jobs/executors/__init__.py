@@ -1,4 +1,4 @@
-"""Places where attempts run. Choosing one is a dict lookup."""
+"""The executors, which run attempts. Choosing one is a dict lookup."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Executors(Mapping[str, Executor]):
     """The executors of an owner, each made when it is first looked up."""
 
     def __init__(self, root: Path, doors: Doors) -> None:
-        """They keep what they have to keep under `root`."""
+        """Keep the files of attempts under `root`."""
         self._root = root
         self._doors = doors
         self._made: dict[str, Executor] = {}

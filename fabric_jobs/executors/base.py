@@ -1,4 +1,4 @@
-"""What an executor is: it starts, looks at and stops attempts in one kind of place, and reads their output.
+"""The protocol of executors: they start, watch and stop attempts, and read their output.
 
 Nine sentences hold for each of them; `tests/executors/contract.py` has them as tests:
 
@@ -6,11 +6,11 @@ Nine sentences hold for each of them; `tests/executors/contract.py` has them as 
 2. `start` returns once the attempt is accepted.
 3. The handle is a string, and all that a new process needs.
 4. `poll` changes nothing.
-5. Ended, but nobody knows how, is `AttemptExit(None, "lost")`.
-6. Cannot tell raises `ExecutorUnavailable`.
-7. `stop` asks and returns at once; the executor forces what has not ended after the grace.
+5. Ended with an unknown exit code is `AttemptExit(None, "lost")`.
+6. An unknown state raises `ExecutorUnavailable`.
+7. `stop` asks and returns at once; the executor kills what has not ended after the grace period.
 8. `logs` and `page` work from the first byte, during and after, until `remove`.
-9. An executor knows no store and no engine, and calls nobody back.
+9. An executor does not know the store or the engine, and calls nothing back.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from fabric_jobs.shell import Shell
 LOST = "lost"
 STOPPED = "stopped"
 UNPREPARED = "unprepared"  # what the program needs could not be installed; the program was not started
-REFUSED = "refused"  # it cannot be started, whatever one tries
+REFUSED = "refused"  # it can never be started
 NOT_STARTED = "not started"  # its last lines say why
-OUT_OF_MEMORY = "oom"  # it wanted more memory than it may use
-FAULT = "fault"  # nobody can look at it, or stop it, and not because its place does not answer
+OUT_OF_MEMORY = "oom"  # it needed more memory than its limit
+FAULT = "fault"  # it cannot be watched or stopped, though its executor answers
 STREAMS = ("stdout", "stderr")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inside:
-    """How things are called where the programs of an attempt run."""
+    """Names and addresses as seen from inside an attempt."""
 
     files: str  # the directory of the attempt's files
     api_endpoint: str  # of the gateway: http://HOST:PORT/px
@@ -49,7 +49,7 @@ class Inside:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one attempt may use; 0 is no limit."""
+    """The limits of one attempt; 0 means no limit."""
 
     cpu: float = 0.0  # processors
     memory: int = 0  # bytes
@@ -72,7 +72,7 @@ class ProcessSpec:
     workspace: str = ""  # a directory that the program can use, by the same path; empty: none
     gateway: str = ""  # its host, which the program reaches without a proxy
     limits: Limits = Limits()
-    warm: tuple[str, ...] | None = None  # where it can, a place forks it from a process with these modules; None: cold
+    warm: tuple[str, ...] | None = None  # modules of the process that it is forked from, where possible; None: cold
     port: int = (
         0  # on which it is expected to listen; a place may give it another one, in the variable PORT; 0: on none
     )
@@ -80,7 +80,7 @@ class ProcessSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptSpec:
-    """All that an executor needs to start an attempt."""
+    """What an executor needs to start an attempt."""
 
     name: str  # unique; starting it twice is starting it once
     processes: tuple[ProcessSpec, ...]
@@ -91,16 +91,16 @@ class AttemptSpec:
 class AttemptExit:
     """How an attempt ended."""
 
-    code: int | None  # 128 + n for signal n; None when nobody knows
+    code: int | None  # 128 + n for signal n; None when unknown
     reason: str = ""  # "", LOST, STOPPED, UNPREPARED, REFUSED, NOT_STARTED, OUT_OF_MEMORY or FAULT
     cause: str = ""  # of REFUSED and FAULT: the error, in words
 
 
 class Note(NamedTuple):
-    """What people may want to know of an attempt beside its output."""
+    """What people may want to know about an attempt besides its output."""
 
     doing: str = ""  # what keeps the program from running yet, such as `installing requirements`; empty once it runs
-    remarks: tuple[str, ...] = ()  # what this place does not carry out; they stay
+    remarks: tuple[str, ...] = ()  # what this executor does not support; remarks stay
     waits: bool = False  # for the place itself, such as for an image: that is not the program's time
 
 
@@ -111,13 +111,13 @@ class LogQuery:
     cursor: str = ""  # of the page before; empty: the first one
     streams: tuple[str, ...] = STREAMS
     since: float = 0.0  # where there is no cursor: begin with the first line that was seen then (seconds since 1970)
-    whole: bool = False  # leave a last line that has no end yet for a later page
+    whole: bool = False  # leave an unfinished last line for a later page
     limit: int = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
 class LogPart:
-    """Some output of one stream that was seen at one time; it ends with a line's end, unless nothing follows it yet."""
+    """Output of one stream, seen at one time; it ends at the end of a line, unless nothing follows yet."""
 
     stream: str
     at: float | None  # seconds since 1970; None where the place has no times
@@ -134,7 +134,7 @@ class LogPage:
 
 
 class Doors(Protocol):
-    """How the gateway can be reached; an executor whose programs are not processes of this machine asks for more doors."""
+    """The addresses of the gateway; an executor whose programs are not processes of this machine asks for more."""
 
     socket: str  # path of its Unix socket
     advertised: str  # http://HOST:PORT, by which other machines reach it; empty: nobody said
@@ -144,9 +144,9 @@ class Doors(Protocol):
         """Return http://HOST:PORT, by which programs of this machine reach it."""
 
     def listen(self, host: str) -> str:
-        """Listen on one more address of this machine, and return the URL; twice is harmless.
+        """Listen on one more address of this machine, and return the URL; calling it twice is harmless.
 
-        Raises PlaceUnavailable when it is no address of this machine, or its port is taken.
+        Raises PlaceUnavailable when it is not an address of this machine, or its port is taken.
         """
 
     def share(self) -> Path:
@@ -154,30 +154,30 @@ class Doors(Protocol):
 
 
 class Executor(Protocol):
-    """One kind of place. Every method may raise ExecutorUnavailable: the place did not answer, ask again later."""
+    """Runs attempts. Every method may raise ExecutorUnavailable: ask again later."""
 
     name: str
 
     def inside(self, name: str) -> Inside:
-        """Return how things will be called in the attempt of that name."""
+        """Return the names and addresses as seen from inside the attempt of that name."""
 
     def start(self, spec: AttemptSpec) -> str:
-        """Start an attempt and return its handle; return that of the running or ended one when the name is known.
+        """Start an attempt and return its handle; if the name is known, return the handle of the existing one.
 
-        Raises InvalidInput when the program cannot be started whatever one tries.
+        Raises InvalidInput when the program can never be started.
         """
 
     def poll(self, handle: str) -> AttemptExit | None:
         """Return how the attempt ended, or None while it runs.
 
-        It has ended with STOPPED when nothing of it lives any more. One that ended with another code than 0 has left nothing
+        It has ended with STOPPED when none of its processes is alive. One that ended with another code than 0 has left nothing
         running either; what one with code 0 has left running is remarked in its note.
         """
 
     def stop(self, handle: str, grace: float) -> None:
-        """Ask the attempt to end and return at once; it is forced after `grace` seconds. `changed` tells when it is over.
+        """Ask the attempt to end and return at once; it is killed after `grace` seconds. `changed` tells when it is over.
 
-        Asked again it is harmless, and a shorter grace counts. Of an attempt that has ended it ends what is left.
+        It may be repeated, and a shorter grace period counts. For an ended attempt, it ends the remaining processes.
         """
 
     def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
@@ -193,7 +193,7 @@ class Executor(Protocol):
         """
 
     def address(self, handle: str) -> tuple[str, int]:
-        """Return where a program that listens can be reached: host and port, also when it does not listen yet.
+        """Return host and port of a program that listens, even if it does not listen yet.
 
         One that listens elsewhere than it was told may be found there, once it does.
         Raises ExecutorUnavailable as long as it is not known.
@@ -203,14 +203,14 @@ class Executor(Protocol):
         """Return the next part of stdout and stderr, merged line by line by the time at which they were seen.
 
         All pages together hold every byte once. A line of more than `attempt_files.pages.LINE_BYTES` may come in parts.
-        Raises InvalidInput when the cursor is none.
+        Raises InvalidInput when the cursor is not valid.
         """
 
     def note(self, handle: str) -> Note:
-        """Return what there is to say of an attempt; it may be asked often, and of an attempt that has ended or is gone."""
+        """Return the note of an attempt; cheap, and also for attempts that have ended or are gone."""
 
     def remove(self, handle: str) -> None:
-        """Delete what is left of an ended attempt, logs included. Twice is harmless."""
+        """Delete what is left of an ended attempt, logs included. Calling it twice is harmless."""
 
     def changed(self) -> tuple[str, ...]:
         """Wait until attempts may have ended and return their handles; an empty tuple after `wake` or `close`.
@@ -219,7 +219,7 @@ class Executor(Protocol):
         """
 
     def wake(self) -> None:
-        """Let `changed` return, the next time where nobody waits in it; from any thread."""
+        """Let the current or next `changed` return; from any thread."""
 
     def close(self) -> None:
-        """Let go of everything in this process; attempts run on."""
+        """Release everything in this process; attempts keep running."""

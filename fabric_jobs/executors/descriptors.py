@@ -1,4 +1,4 @@
-"""Open files of this process: how many it may have, how many attempts that allows, and how many programs may have."""
+"""Limits of open files: of this process, of attempts, and of programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which signals programs ignore: none, whoever started the process that starts them."""
+"""Makes programs start with default signals, however the process that starts them was started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads out of a Dockerfile what the local executor honours: program, variables, directory, and where the files go."""
+"""Reads from a Dockerfile what the local executor supports: program, variables, directory, and where files go."""
 
 from __future__ import annotations
 

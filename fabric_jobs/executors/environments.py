@@ -6,7 +6,7 @@
                                venv/     the environment
                                complete  written last; the place that it was built in, since an environment cannot be moved
 
-A directory without `complete` is no environment; who comes next builds it anew. Locks need no clean-up after a kill.
+A directory without `complete` is no environment; who comes next builds it again. Locks need no clean-up after a kill.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ async def cancel_activation(call: Call) -> Response:
 async def follow_activation(call: Call) -> Response:
     """Answer with the events after a number, the progress, and the record once the activation has ended.
 
-    With `wait` it answers when there is an event; with `pause` too, it gathers events for so long before that.
+    With `wait` it answers when there is an event; with `pause` too, it gathers events for this long before that.
     """
     parts, project_id = call.parts, call.project
     activation = find_activation(call)

@@ -42,7 +42,7 @@ class GatewayDoors:
     def listen(self, host: str) -> str:
         """Listen on one more address of this machine, by the same port, and return the URL.
 
-        Raises PlaceUnavailable when it is no address of this machine, or the port is taken there.
+        Raises PlaceUnavailable when it is not an address of this machine, or the port is taken there.
         """
         url = _url(host, self._port)
         with self._opening:
@@ -84,7 +84,7 @@ class GatewayDoors:
     def close(self) -> None:
         """Take the shared socket away; the server closes what it answers on.
 
-        Its directory stays: containers that run on have it mounted, and will find the socket of the next owner in it.
+        Its directory stays: containers that keep running have it mounted, and will find the socket of the next owner in it.
         """
         if self._shared is not None:
             (self._shared / SHARED_SOCKET).unlink(missing_ok=True)

@@ -101,7 +101,7 @@ async def _record(waiting: asyncio.Task[dict[str, Any]]) -> AsyncIterator[bytes]
             if done:
                 break
     finally:
-        waiting.cancel()  # the caller went away; the activation runs on
+        waiting.cancel()  # the caller went away; the activation keeps running
     yield dumps(waiting.result())
 
 

@@ -18,7 +18,7 @@ from fabric_jobs.durations import spelled
 from fabric_jobs.errors import PlaceUnavailable
 
 COMMAND = "docker"
-ANSWER_SECONDS = 30.0  # an engine that says nothing for so long is not there
+ANSWER_SECONDS = 30.0  # an engine that says nothing for this long is not there
 STOP_SECONDS = 5.0  # between asking a command to end, by which it tells the engine, and killing it
 WITH_BUILDKIT = (18, 9)  # the first version of the command that has BuildKit in it
 WITH_BUILDX_ONLY = 23  # the first one that leaves BuildKit to the plugin
@@ -125,7 +125,7 @@ def version(command: str) -> tuple[int, ...]:
 def run(*words: str, command: str = COMMAND, text: str = "", seconds: float | None = ANSWER_SECONDS) -> CommandOutput:
     """Run `docker WORDS…` with `text` as its input, and return what it said, whatever its exit code.
 
-    Raise PlaceUnavailable when there is no such command, or it has not ended after so many seconds.
+    Raise PlaceUnavailable when there is no such command, or it has not ended after this many seconds.
     """
     try:
         ended = subprocess.run(
@@ -187,7 +187,7 @@ class Process:
         self._signal(signal.SIGTERM)
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Ask it to end, wait so long, and kill it."""
+        """Ask it to end, wait this long, and kill it."""
         self.ask_to_stop()
         try:
             self._process.wait(seconds)

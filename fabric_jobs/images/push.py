@@ -63,7 +63,7 @@ Watch = Callable[[Pushing], None]
 
 
 def push(engine: DockerEngine, reference: str, watch: Watch) -> str:
-    """Push `repository:tag`, and return the digest by which the registry knows it. Pushing twice is harmless.
+    """Push `repository:tag`, and return the digest by which the registry knows it. Pushing calling it twice is harmless.
 
     `watch` is called with every message, and every second. Raise PlaceUnavailable.
     """

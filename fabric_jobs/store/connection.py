@@ -70,7 +70,7 @@ def schema_steps() -> list[Path]:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the steps that are missing, all or none, and see to it that they are on the disk."""
+    """Make the steps that are missing, all or none, and make sure that they are on the disk."""
     version = connection.execute("pragma user_version").fetchone()[0]
     steps = schema_steps()
     if version > len(steps):

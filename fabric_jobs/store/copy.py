@@ -18,7 +18,7 @@ Copied = Callable[[int, int], None]  # takes the pages that are copied, and all
 def copy(path: Path, target: Path, copied: Copied, stop: Stop = lambda: False) -> None:
     """Copy the database at `path` to the new file `target`; `copied` sees the progress.
 
-    The read transaction keeps the moment: without it a copy begins anew whenever somebody writes.
+    The read transaction keeps the moment: without it a copy begins again whenever somebody writes.
     Raises PlaceUnavailable when the disk does not allow it, or when `stop` says so.
     """
 

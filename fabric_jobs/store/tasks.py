@@ -122,7 +122,7 @@ def activate(tx: Tx, task: Task, handle: str) -> None:
 
 
 def postpone(tx: Tx, task: Task, begun_at: float) -> None:
-    """Count the time of the current attempt from another moment on, by the steady clock."""
+    """Count the time of the current attempt from another moment on, by the monotonic clock."""
     tx.run("postpone_task", task_id=task.task_id, attempt=task.attempt, begun_at=begun_at)
 
 

@@ -126,7 +126,7 @@ class Writer:
                 self._wake.notify()
 
     def compact(self) -> Future[None]:
-        """Write the database anew without its free pages; every other operation waits meanwhile."""
+        """Write the database again without its free pages; every other operation waits meanwhile."""
         future: Future[None] = Future()
         with self._wake:
             if self._closing:

@@ -69,7 +69,7 @@ class Upkeep:
             return choose(self.sizes(), self._store.path, project_id, wanted)
 
     def prune(self, activation_ids: list[str], project_id: str, *, dead_letters: bool, seconds: float) -> Pruned:
-        """Delete activations of a project, for so many seconds."""
+        """Delete activations of a project, for this many seconds."""
         with self._noted():
             return self._pruner.prune(activation_ids, project_id, dead_letters=dead_letters, seconds=seconds)
 

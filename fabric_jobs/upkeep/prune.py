@@ -98,7 +98,7 @@ class Pruner:
         self._on_pruned = on_pruned
 
     def prune(self, activation_ids: list[str], project_id: str, *, dead_letters: bool, seconds: float) -> Pruned:
-        """Delete for so many seconds, first what an earlier call has left half done."""
+        """Delete for this many seconds, first what an earlier call has left half done."""
         deadline = time.monotonic() + seconds
         done = Pruned(seen=0, count=0, finished=self._finish(deadline))
         while done.finished and done.seen < len(activation_ids) and not self._is_over(deadline):
@@ -109,7 +109,7 @@ class Pruner:
         return done
 
     def compact(self) -> str:
-        """Write the database anew without its free pages, when that disturbs nobody; return why not, or an empty text."""
+        """Write the database again without its free pages, when that disturbs nobody; return why not, or an empty text."""
         with snapshot(self._store.path, self._closing.is_set) as sql:
             total, free = retention.page_bytes(sql)
             is_busy = bool(activations.unsettled(sql)) or tasks.live_count(sql) > 0

@@ -48,7 +48,7 @@ class Skills:
             self._seen[node["node"]] = (now, done)
 
     def _tell(self, node: Mapping[str, Any]) -> None:
-        """Say once what stays true; and, where nobody watches, that something is being prepared."""
+        """Say once what stays true; and, without a terminal, that something is being prepared."""
         remarks = node.get("remarks", ())
         more = f" ({len(remarks) - 1} more: fabric-jobs workspaces lint)" if len(remarks) > 1 else ""
         lines = [f"{node['skill']}: {remark}{more}" for remark in remarks[:1]]

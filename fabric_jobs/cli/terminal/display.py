@@ -12,7 +12,7 @@ from typing import TextIO
 
 import click
 
-PLAIN_SECONDS = 5.0  # between two reports where nobody watches
+PLAIN_SECONDS = 5.0  # between two reports without a terminal
 LIVE_SECONDS = 0.2
 STATE_WIDTH = len("unchanged")
 NARROWEST = 20  # columns; a terminal that says it has fewer does not know
@@ -54,7 +54,7 @@ class Display:
         return LIVE_SECONDS if self.is_live else PLAIN_SECONDS
 
     def show(self, rows: Sequence[Row]) -> None:
-        """Show all rows; where nobody watches, now and then those that are going."""
+        """Show all rows; without a terminal, now and then those that are going."""
         if self.is_live:
             size = os.get_terminal_size(self._stream.fileno())
             self._draw(lines_of(rows, size.columns or 80, size.lines or 24))  # 0: it does not know

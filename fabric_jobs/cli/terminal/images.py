@@ -22,7 +22,7 @@ def label(image: PlannedBuild | PlannedImage) -> str:
 
 
 def show_builds(display: Display, builds: Sequence[BuildStatus]) -> None:
-    """Show how builds are; say once what has come about: a failure, and every change where nobody watches."""
+    """Show how builds are; say once what has come about: a failure, and every change without a terminal."""
     for index, one in enumerate(builds):
         if one.state == "failed":
             display.once((index, one.state), f"{label(one.target)} failed:\n{one.failure}\n")

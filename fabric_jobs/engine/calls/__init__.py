@@ -32,7 +32,7 @@ __all__ = ["Calls"]
 
 
 class Calls:
-    """Who calls for which node, and the daemons that run."""
+    """The callers by node, and the running daemons."""
 
     def __init__(self, store: Store, executors: Mapping[str, Executor], settings: Settings, issuing: Issuing) -> None:
         self._means = Means(store=store, executors=executors, settings=settings)
@@ -46,12 +46,12 @@ class Calls:
         self._thread: threading.Thread | None = None
 
     def adopt(self) -> None:
-        """Take over the daemons that another owner had started."""
+        """Take over the daemons that another owner has started."""
         if self._daemons.adopt():
             self._run(self._watch())
 
     def see_to(self, activation: Activation, plan: Plan, node: Node, task: Task | None) -> None:
-        """See to it that somebody calls for the records of a node."""
+        """Make sure that somebody calls for the records of a node."""
         if task is None:
             task = self._means.store.write(lambda tx: _make_task(tx, activation, node)).result()
             if task is None:
@@ -67,12 +67,12 @@ class Calls:
         return len(found)
 
     def stop(self, task: Task) -> None:
-        """Call no more for a task."""
+        """End the calls of a task."""
         if self._loop is not None:
             self._run(self._stop(task.task_id))
 
     def forget(self, activation_id: str) -> None:
-        """An activation is complete: nothing is called for it any more. Safe to call from every thread."""
+        """End the calls of a completed activation. Safe to call from every thread."""
         if self._loop is not None and activation_id in self._by_activation:
             self._run(self._forget(activation_id))
 
@@ -113,7 +113,7 @@ class Calls:
         return Caller(self._means.store, work, self._asking.call_of(work), self._means.settings.record_bytes)
 
     async def _look_after(self, work: CallWork) -> None:
-        """Call until somebody cancels; when the disk or the place does not answer, go on from what is acknowledged."""
+        """Call until cancelled; after the disk or the executor did not answer, continue from what is acknowledged."""
         task_id, me = work.task.task_id, asyncio.current_task()
         assert me is not None
         try:

@@ -1,4 +1,4 @@
-"""How one record is called for: which daemon or which server is asked, and what its answer is."""
+"""Calls a daemon or a server for one record, and reads its answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Asking:
         self._pools: dict[Any, Pool] = {}  # external servers
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         for pool in self._pools.values():
             pool.close()
 

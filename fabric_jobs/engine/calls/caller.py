@@ -1,4 +1,4 @@
-"""Hands the records of one node to what is called for them, some at a time, and commits the answers in their order.
+"""Calls for the records of one node, several at a time, and commits the answers in the order of the records.
 
 An answer and the acknowledgement of its record are one transaction; a crash before it repeats the call.
 """
@@ -30,7 +30,7 @@ from fabric_jobs.store.tasks import Ending
 log = logging.getLogger(__name__)
 
 PULL_BYTES = 256 << 10
-AHEAD = 64  # answers that may wait for one before them, at least; times `concurrency` when that is more
+AHEAD = 64  # how many answers may wait for an earlier one, at least; times `concurrency` if that is more
 
 Call = Callable[[bytes], Awaitable[tuple[str, bytes]]]  # record -> output and payload; raises Unusable
 
@@ -153,7 +153,7 @@ class Caller:
                 return Outgoing(output, payload + b"\n")
 
     async def _ask(self, record: bytes) -> tuple[str, bytes]:
-        """Call for a record; an error that nobody foresaw is this record's fault, and not that of the others."""
+        """Call for a record; an unexpected error is this record's fault, and not that of the others."""
         try:
             return await self._call(record)
         except (Unusable, FabricJobsError):
@@ -163,7 +163,7 @@ class Caller:
             raise Unusable(f"the call was not possible: {type(error).__name__}: {error}") from error
 
     async def _commit_ready(self) -> None:
-        """Commit the answers up to the first that is missing; what comes meanwhile goes into the next transaction."""
+        """Commit the answers up to the first missing one; later ones go into the next transaction."""
         await asyncio.sleep(0)  # what has arrived together is stored together; it costs no time when nothing else has
         while ready := self._take_ready():
             write = self._store.write(lambda tx, ready=ready: self._commit(tx, ready))  # type: ignore[misc]

@@ -24,12 +24,12 @@ CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class CallFailed(Exception):
-    """There is no answer, and whether the request arrived is not known."""
+    """There is no answer, and it is unknown whether the request arrived."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked of a server, but for the body."""
+    """A request to a server, without its body."""
 
     method: str
     path: str  # with its query
@@ -37,7 +37,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise InvalidInput for what would be more than one line of the request; values may be secret, and are not shown."""
+        """Raise InvalidInput for a value that would break the lines of the request; values may be secret, so they are not shown."""
         lines = {"method": self.method, "path": self.path, "host": self.host}
         lines |= {f"value of the header {name!r}": value for name, value in self.headers.items()}
         wrong = [what for what, value in lines.items() if CONTROL.search(value)]
@@ -69,7 +69,7 @@ class Reply:
     """What a server said."""
 
     status: int
-    body: bytes  # as it came over the wire, but for its chunks
+    body: bytes  # as it came over the wire, except for its chunks
     codings: tuple[str, ...] = ()  # what was done to the body
     content_type: str = ""
     location: str = ""  # of a redirect
@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._size = 0
         self._headers: list[tuple[str, str]] = []
-        self._is_head = False  # what answers a HEAD has the headers of a body, and none
+        self._is_head = False  # an answer to HEAD has the headers of a body, but no body
         self._begun = False  # its headers are there
         self._framed = False  # the answer says how long it is; else it ends with the connection
 
@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
             raise CallFailed(f"there was no answer within {spelled(seconds)}") from None
         finally:
             if not self._waiting.done() or self._waiting.cancelled() or self._waiting.exception() is not None:
-                self.close()  # what comes later would be taken for the next answer
+                self.close()  # a late answer would be taken for the next one
 
     def close(self) -> None:
         """Close the connection."""
@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         if self._waiting is None or self._waiting.done():
-            self.close()  # nobody asked: it would be taken for the answer to what is asked next
+            self.close()  # unasked: it would be taken for the answer to the next request
             return
         try:
             self._parser.feed_data(data)
@@ -174,7 +174,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def _is_final(self) -> bool:
-        """Whether no other answer follows: it is none of those such as 100, on whose way nobody left HTTP."""
+        """Whether this is the final answer: not an interim one such as 100, nor a switch to another protocol."""
         status: int = self._parser.get_status_code()
         return status >= 200 or status == 101
 
@@ -224,7 +224,7 @@ class Server:
         return connection
 
     async def _tunnel(self, proxy: Proxy) -> Connection:
-        """Open a connection by CONNECT; the proxy sees no more of it than the host."""
+        """Open a connection by CONNECT; the proxy sees only the host."""
         loop = asyncio.get_running_loop()
         plain, asked = await loop.create_connection(Asked, proxy.host, proxy.port)
         made = None

@@ -1,7 +1,7 @@
-"""Daemons: programs that listen. Each runs once, is found ready by its port, is started again when it dies, and stopped when idle.
+"""Daemons: programs that listen. Each runs once, is ready when its port is open, is restarted when it dies and stopped when idle.
 
 A daemon is a task of kind `daemon` outside any activation, so that its state, attempts and logs are kept as
-those of any other program; what is here is only how to reach it.
+those of any other program; this module only knows how to reach it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,11 @@ from fabric_jobs.store.tasks import Again, Ending, NewTask
 
 LOCAL = "local"  # where a program runs from its files, not from its image
 FILES_LIMIT = 10_000  # of a directory are looked at
-ELSEWHERE_SECONDS = 0.25  # between two looks whether a program listens elsewhere than it was told
-SETTLED_SECONDS = (
-    1.0  # one that has a single port of its own for so long is called there; before, that may be another than for calls
-)
-LOOK_SECONDS = 0.02  # between two looks whether a port is open
+ELSEWHERE_SECONDS = 0.25  # between two checks whether a program listens elsewhere than it was told
+SETTLED_SECONDS = 1.0  # a single other port counts after this time; before, it may not be the one for calls
+LOOK_SECONDS = 0.02  # between two checks whether a port is open
 DEATHS = 3  # starts in a row that end before the port is open
-REMEMBERED_SECONDS = 10.0  # for so long a daemon that cannot be started is not started again
+REMEMBERED_SECONDS = 10.0  # for this long a daemon that cannot be started is not started again
 
 
 def fingerprint(process: ProcessSpec, executor: str) -> str:
@@ -61,14 +59,14 @@ def fingerprint(process: ProcessSpec, executor: str) -> str:
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """Yield the files below a directory but for hidden directories, in an order that stays."""
+    """Yield the files below a directory except for hidden directories, in an order that stays."""
     for top, inner, files in os.walk(directory):
         inner[:] = sorted(name for name in inner if not name.startswith("."))  # .fabric-jobs/ changes with each run
         yield from (Path(top, name) for name in sorted(files))
 
 
 class DaemonFailed(Exception):
-    """A daemon cannot be had: why, and the last lines that it printed."""
+    """A daemon is not available: why, and the last lines that it printed."""
 
     def __init__(self, cause: str, lines: tuple[str, ...] = ()) -> None:
         super().__init__(cause)
@@ -94,12 +92,12 @@ class DaemonKey:
 
     @property
     def program(self) -> tuple[str, str, str, str]:
-        """What only one daemon at a time is to run."""
+        """What only one daemon at a time may run."""
         return self.project_id, self.skill_name, self.action, self.executor
 
 
 class Elsewhere:
-    """Where a program is tried that ignores its port: on the declared one, or on the only one that it has for a while."""
+    """Where a program that ignores its port is tried: on the declared port, or on the only one that it has for a while."""
 
     def __init__(self, told: Server, declared: int) -> None:
         self._told = told
@@ -184,7 +182,7 @@ class Daemon:
         self._pool = None
 
     def adopt(self, task: Task, handle: str) -> None:
-        """Take over a program that another owner had started."""
+        """Take over a program that another owner has started."""
         self._task, self.handle = task, handle
         host, port = self.executor.address(handle)
         self._pool = Pool(Server(host=host, port=port))

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 ACCEPTED = "gzip, deflate"
 GZIP, ZLIB, RAW = 31, 15, -15  # how zlib is told the form of what it reads
 PLAIN = frozenset({"", "identity", "chunked"})  # chunks are taken apart by the parser
-FORMS = {"gzip": (GZIP,), "x-gzip": (GZIP,), "deflate": (ZLIB, RAW)}  # many servers mean the raw form by deflate
+FORMS = {"gzip": (GZIP,), "x-gzip": (GZIP,), "deflate": (ZLIB, RAW)}  # many servers send the raw form as deflate
 CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 MEMBERS = 256  # of a gzip file; what is behind each is copied
 
@@ -25,13 +25,13 @@ class Undecodable(Exception):
 
 
 def codings_of(headers: Iterable[str]) -> tuple[str, ...]:
-    """Return what was done to a body, in that order, by the values of its headers."""
+    """Return the codings of a body, in the order in which they were applied, from its headers."""
     names = (name.strip().lower() for value in headers for name in value.split(","))
     return tuple(name for name in names if name not in PLAIN)
 
 
 def decoded(body: bytes, codings: tuple[str, ...], limit: int) -> bytes:
-    """Return a body as it was before it was encoded, of at most `limit` bytes; raise Undecodable."""
+    """Return the decoded body, of at most `limit` bytes; raise Undecodable."""
     for coding in reversed(codings if body else ()):
         if coding not in FORMS:
             raise Undecodable(f"its body is encoded as '{coding}'; only gzip and deflate can be decoded", again=False)

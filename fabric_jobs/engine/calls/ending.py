@@ -11,7 +11,7 @@ FORCED_SECONDS = 15.0  # what is forced is over by then
 
 
 def end(executor: Executor, handle: str, grace: float) -> AttemptExit | None:
-    """Stop an attempt and return how it ended; None when it does not end. It blocks, for the grace and some seconds at most."""
+    """Stop an attempt and return how it ended; None when it does not end. Blocks up to the grace period and some seconds."""
     executor.stop(handle, grace)
     deadline = time.monotonic() + grace + FORCED_SECONDS
     while (ended := executor.poll(handle)) is None and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Which daemons run: those that this owner started, and those that the one before it has left."""
+"""The running daemons: those that this owner has started, and those that the previous one has left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fabric_jobs.states import TaskState
 from fabric_jobs.store import definitions, tasks
 from fabric_jobs.store.tasks import Ending
 
-CALLS_SECONDS = 0.1  # between two looks whether a daemon of yesterday's program is still called
+CALLS_SECONDS = 0.1  # between two checks whether a daemon of yesterday's program is still called
 
 
 class Daemons:
@@ -100,7 +100,7 @@ class Daemons:
         await daemon.stop("its program has changed")
 
     def watch(self) -> None:
-        """See to it that those which nobody calls are stopped."""
+        """Make sure that those which nobody calls are stopped."""
         if self._idle is None or self._idle.done():
             self._idle = asyncio.get_running_loop().create_task(self._watch_idle())
 
@@ -141,7 +141,7 @@ class Daemons:
         try:
             return self._means.executors[executor].poll(handle) is None
         except ExecutorUnavailable:
-            return True  # nobody can tell, which is not the same as gone
+            return True  # unknown, which is not the same as gone
 
     def _note_gone(self, task: Task, executor: str, handle: str | None) -> None:
         if handle is not None:

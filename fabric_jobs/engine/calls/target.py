@@ -1,4 +1,4 @@
-"""What is called for a record: a daemon with the whole message, or an external API with the payload."""
+"""What is called for a record: a daemon, with the whole message, or an external API, with the payload."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FRAMING = frozenset(
 )  # these are of one request, and never passed on
 ENVELOPE_BYTES = 4096  # what is around the payload in the answer of a daemon, at most
 SHOWN_LENGTH = 300  # of an address
-NOT_AGAIN = frozenset(range(300, 500)) - {408, 425, 429}  # another try would be answered in the same way
+NOT_AGAIN = frozenset(range(300, 500)) - {408, 425, 429}  # a retry would get the same answer
 
 
 def port_of(properties: Mapping[str, Any], action: Action) -> int:
@@ -34,13 +34,13 @@ def port_of(properties: Mapping[str, Any], action: Action) -> int:
 
 
 class Unusable(Exception):
-    """An answer is no success, or is not what it has to be."""
+    """An answer is not a success, or is malformed."""
 
     def __init__(self, cause: str, lines: tuple[str, ...] = (), *, again: bool = True) -> None:
         super().__init__(cause)
         self.cause = cause
         self.lines = lines
-        self.again = again  # another try may help
+        self.again = again  # a retry may help
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Files of an attempt that prove something: they are on the disk, whole, before anybody acts on them."""
+"""Files that record facts about an attempt: they are on the disk, complete, before anybody acts on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fabric_jobs.errors import ExecutorUnavailable
 
 @contextmanager
 def used(directory: Path) -> Iterator[None]:
-    """Turn an OSError into ExecutorUnavailable: out of descriptors, or with a bad disk, nobody can tell how an attempt is."""
+    """Turn an OSError into ExecutorUnavailable: out of descriptors, or with a bad disk, the state of an attempt is unknown."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""When which output was seen: sizes of stdout and stderr over time, for merging them and for times."""
+"""Records when output was seen: the sizes of stdout and stderr over time, to merge them and to show times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from fabric_jobs.executors.attempt_files.watch import Watch
 
 INTERVAL = 0.05  # seconds between two looks at those that print; nothing waits for it
-QUIET_SECONDS = 1.0  # one that has printed nothing for so long is waited for
+QUIET_SECONDS = 1.0  # one that has printed nothing for this long is waited for
 SLOW_SECONDS = 1.0  # between two looks at a quiet one, where the system cannot tell of output
 
 
@@ -22,11 +22,11 @@ class _Log:
     """What was seen of an attempt."""
 
     sizes: tuple[int, int] = (0, 0)
-    since: float = 0.0  # by the steady clock
+    since: float = 0.0  # by the monotonic clock
 
 
 class LogIndex:
-    """A thread that looks at the sizes of the logs of running attempts and writes the changes down.
+    """A thread that polls the log sizes of running attempts and records the changes.
 
     A line of the file `index` is `<seconds since 1970> <size of stdout> <size of stderr>`. Attempts that print are looked at
     again and again; those that are quiet cost nothing until they print.
@@ -54,7 +54,7 @@ class LogIndex:
                 pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
                 try:
                     threading.Thread(target=self._run, args=(pipe[0],), name="log-index", daemon=True).start()
-                except RuntimeError:  # there are too many threads: times are missed, not logs
+                except RuntimeError:  # there are too many threads: times are lost, not logs
                     for descriptor in pipe:
                         os.close(descriptor)
                     return
@@ -63,7 +63,7 @@ class LogIndex:
                 os.write(self._pipe[1], b"f")
 
     def forget(self, directory: Path) -> None:
-        """The attempt is over: look a last time, unless it was too short for a first look."""
+        """Look a last time at an attempt that has ended, unless it was too short for a first look."""
         with self._lock:
             known = self._pop(directory)
         if known is not None and known.sizes != (0, 0):
@@ -94,7 +94,7 @@ class LogIndex:
             self._pipe = self._watch = None
 
     def _pause(self, woken: int) -> None:
-        """Return after an interval, or when there is something to look at, where all are quiet."""
+        """Wait for an interval or, while all attempts are quiet, for new output."""
         with self._lock:
             seconds = INTERVAL if self._busy else SLOW_SECONDS if self._slow else None
             watched = [woken, self._watch.descriptor] if self._watch is not None and not self._busy else [woken]
@@ -126,7 +126,7 @@ class LogIndex:
                 self._rest(directory, log)
 
     def _rest(self, directory: Path, log: _Log) -> None:
-        """Look at a quiet one no more, or seldom."""
+        """Stop looking at a quiet one, or look rarely."""
         with self._lock:
             if self._busy.pop(directory, None) is None:
                 return
@@ -153,7 +153,7 @@ class LogIndex:
         sizes = (_size(directory / "stdout"), _size(directory / "stderr"))
         if sizes == log.sizes:
             return False
-        with suppress(OSError):  # a full disk costs times, not logs
+        with suppress(OSError):  # a full disk loses times, not logs
             with open(directory / "index", "a") as file:
                 file.write(f"{time.time():.3f} {sizes[0]} {sizes[1]}\n")
             log.sizes = sizes

@@ -1,4 +1,4 @@
-"""Reads what is kept of attempts in directories of this machine; every executor that keeps it so is one of these."""
+"""Reads logs of attempts from directories of this machine; shared by all executors that keep them there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of a log: stdout and stderr merged line by line, read from where the page before ended, whatever their length."""
+"""Reads a log of any length in pages: stdout and stderr merged line by line, each page from where the previous one ended."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ def page(directory: Path, query: LogQuery) -> LogPage:
 
 def merged(directory: Path, limit: int) -> bytes:
     """Return stdout and stderr, about `limit` bytes at most, merged line by line in the order in which they were seen."""
-    held = {
-        stream: bytearray() for stream in STREAMS
-    }  # lines that have no end yet: none is cut by one of the other stream
+    held = {stream: bytearray() for stream in STREAMS}  # unfinished lines: a line of the other stream must not cut them
     parts: list[bytes] = []
     query, more = LogQuery(limit=limit), True
     while more and query.limit > 0:
@@ -80,7 +78,7 @@ def part(path: Path, offset: int, limit: int) -> bytes:
 
 
 def looks(file: BinaryIO | None, position: int = 0) -> Iterator[Sighting]:
-    """Yield the looks of an index from a byte on; what is no look is left out."""
+    """Yield the looks of an index from a byte on; anything else is skipped."""
     if file is None:
         return
     _seek(file, position)

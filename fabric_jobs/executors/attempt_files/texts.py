@@ -1,4 +1,4 @@
-"""Small files that people read: what an attempt does, and what was remarked of it."""
+"""Small files for people: what an attempt is doing, and remarks about it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def text(path: Path) -> str:
 
 
 def last_line(path: Path) -> str:
-    """Return the last whole line of a log, as far as people want to see it."""
+    """Return the last complete line of a log, shortened for people."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LINE_BYTES))

@@ -1,4 +1,4 @@
-"""Waits for output without looking: directories whose `stdout` or `stderr` somebody writes to, by inotify."""
+"""Waits for output without polling: inotify tells in which directories `stdout` or `stderr` was written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Watch:
 
     def __init__(self) -> None:
         """Raise OSError where the system has nothing of the kind."""
-        import ctypes  # late: it is slow to import, and most attempts are over before they are quiet
+        import ctypes  # imported late: it is slow, and most attempts end before they are quiet
 
         try:
             libc = ctypes.CDLL(None, use_errno=True)
@@ -49,7 +49,7 @@ class Watch:
             self._remove(self.descriptor, watch)
 
     def written(self) -> set[Path]:
-        """Return where something was written since the last time; everywhere when that was too much to be told."""
+        """Return where something was written since the last call; everywhere, if the kernel's queue was full."""
         text = b""
         with suppress(BlockingIOError):
             text = os.read(self.descriptor, TAKEN)
@@ -66,5 +66,5 @@ class Watch:
         return found
 
     def close(self) -> None:
-        """Let go of all."""
+        """Release everything."""
         os.close(self.descriptor)

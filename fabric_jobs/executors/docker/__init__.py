@@ -30,7 +30,7 @@ JOIN_SECONDS = 1.0  # for all threads together; a call that does not return is l
 DESCRIPTORS = (
     8  # of this process, for one attempt: its lock, logs, what it prints, its end, its connections to the gateway
 )
-PROXY_SECONDS = 0.1  # a call that is not ended after so long was taken by the program
+PROXY_SECONDS = 0.1  # a call that is not ended after this time was taken by the program
 
 
 class DockerExecutor(Kept):
@@ -134,7 +134,7 @@ class DockerExecutor(Kept):
         self._changed.put(None)
 
     def close(self) -> None:
-        """End `changed`, and let go of the attempts; they run on."""
+        """End `changed`, and release the attempts; they keep running."""
         self._stops.close()
         with self._lock:
             lives = list(self._lives.values())

@@ -1,4 +1,4 @@
-"""Writes what a container prints into the files of its attempt."""
+"""Writes the output of a container to the files of its attempt."""
 
 from __future__ import annotations
 

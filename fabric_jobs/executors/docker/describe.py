@@ -1,4 +1,4 @@
-"""What a container of an attempt is made of, as the engine's API wants it. Pure, but for which directory is at a path."""
+"""Describes the container of an attempt for the engine's API. Pure, except that it looks which directory is at a path."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ LOG = {"Type": "local", "Config": {"max-size": "1000t", "max-file": "1", "compre
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What is the same for all containers of an executor."""
+    """What all containers of an executor have in common."""
 
     owner: str
     network: str
     uid: int  # of this process; a program whose image names no user runs as it
     gid: int
-    state: Path  # the state directory of the owner, which no program is to see
+    state: Path  # the state directory of the owner, which programs must not see
     door: Path | None  # the directory of the gateway's socket; None where the engine cannot see it
     shares_files: bool  # the engine sees the directories of this machine
     reaches_network: bool  # this machine reaches the network of the containers
@@ -102,7 +102,7 @@ def _host_config(spec: AttemptSpec, image: Image, files: Path, around: Surroundi
     process = spec.processes[0]
     config: dict[str, Any] = {
         "NetworkMode": around.network,
-        "Init": True,  # it hands signals on, and collects what the program leaves behind
+        "Init": True,  # it passes signals on and reaps processes that the program leaves behind
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
         "LogConfig": LOG,
@@ -135,7 +135,7 @@ def _limits(limits: Limits) -> dict[str, Any]:
     if limits.cpu:
         config["NanoCpus"] = round(limits.cpu * 1e9)
     if limits.memory:
-        config |= {"Memory": limits.memory, "MemorySwap": limits.memory}  # no swap beside it
+        config |= {"Memory": limits.memory, "MemorySwap": limits.memory}  # no swap in addition
     if limits.gpu:
         config["DeviceRequests"] = [{"Count": limits.gpu, "Capabilities": [["gpu"]]}]
     return config

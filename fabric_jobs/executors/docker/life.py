@@ -1,4 +1,4 @@
-"""The life of one attempt in this process: a thread that carries it on, as long as nobody else does. See `steps`."""
+"""Carries one attempt on, in a thread, unless another process does. See `steps`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.docker.steps import Steps, read_exit
 
 AGAIN_SECONDS = 1.0  # after the engine did not answer
-OTHERS_SECONDS = 0.05  # between two looks whether another process still looks after it
+OTHERS_SECONDS = 0.05  # between two checks whether another process still looks after it
 SETTLED_SECONDS = 0.1  # a program as old as this hears a signal
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class Life:
     def __init__(self, directory: Path, engine: DockerEngine, steps: Steps, on_end: Callable[[], None]) -> None:
         """`on_end()` is called when the attempt is over, by this process or another one."""
         self.over = threading.Event()
-        self.trouble: ExecutorUnavailable | None = None  # why nobody can tell what becomes of it
+        self.trouble: ExecutorUnavailable | None = None  # why its state is unknown
         self.directory = directory
         self._engine = engine
         self._steps = steps
@@ -63,14 +63,14 @@ class Life:
             self.trouble = ExecutorUnavailable(f"{self.directory.name}: {error}")
 
     def let_go(self) -> None:
-        """Stop looking after it, soon; it runs on."""
+        """Stop looking after it, soon; it keeps running."""
         self._steps.closing.set()
         stream = self._steps.stream
         if stream is not None:
             stream.interrupt()
 
     def join(self, seconds: float) -> None:
-        """Wait until nobody here looks after it, up to so long: every step can be done again."""
+        """Wait until nobody here looks after it, up to this long: every step can be done again."""
         self._thread.join(seconds)
 
     def _run(self) -> None:
@@ -113,5 +113,5 @@ class Life:
     def _has_ended(self) -> bool:
         try:
             return read_exit(self.directory) is not None
-        except OSError:  # out of descriptors: nobody can tell yet
+        except OSError:  # out of descriptors: it is not known yet
             return False

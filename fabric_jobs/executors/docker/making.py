@@ -1,4 +1,4 @@
-"""Makes the container of an attempt; its image is fetched when it is not there."""
+"""Creates the container of an attempt, and pulls its image if it is missing."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import Unreadable, read_spec
 
 PULL_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before each try
-LOOK_SECONDS = 0.05  # between two looks whether the container is still wanted
+LOOK_SECONDS = 0.05  # between two checks whether the container is still wanted
 NOTE = "note"  # the file that says what keeps the program from running yet
-REMARKS = "remarks"  # the file that says what is otherwise than expected
+REMARKS = "remarks"  # the file with remarks
 MOVED = "the image has its program at {hidden}, so the workspace is at {inside} instead of {path}: see FABRIC_JOBS_WORKSPACE"
 
 COLD = "'warm' has no effect in containers yet: the program starts cold"
 
 
 class Unwanted(Exception):
-    """Nobody waits for the container any more."""
+    """The container is no longer needed."""
 
 
 def make(name: str, directory: Path, engine: DockerEngine, reach: Reach, is_unwanted: Callable[[], bool]) -> None:
@@ -81,7 +81,7 @@ def _image(reference: str, directory: Path, engine: DockerEngine, is_unwanted: C
         return images.look(engine, reference)
     except Gone:
         say(directory, f"pulling {reference}")
-    except Refused as error:  # it is no name of an image
+    except Refused as error:  # it is not a name of an image
         raise InvalidInput(f"'{reference}' is not a valid image: {error.message}.") from error
     try:
         _pull(reference, directory, engine, is_unwanted)
@@ -99,7 +99,7 @@ def _pull(reference: str, directory: Path, engine: DockerEngine, is_unwanted: Ca
             _pull_once(reference, directory, engine, is_unwanted)
             return
         except ExecutorUnavailable as error:
-            engine.ping()  # when it is the engine that is away, nobody can tell yet
+            engine.ping()  # when it is the engine that is away, it is not known yet
             reason = error.message
         say(directory, f"pulling {reference}: the registry refused, retrying")
     raise Refused(reason)

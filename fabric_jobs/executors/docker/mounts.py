@@ -1,4 +1,4 @@
-"""What of this machine a container sees: the runtime layer, the files of the attempt, the workspace without the state in it."""
+"""Mounts for a container: the runtime layer, the files of the attempt, and the workspace without the state in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions to an engine that may be silent: it takes connections, and never answers. Nobody waits for it longer than a moment."""
+"""Calls an engine that may accept connections but never answer, without waiting longer than a moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fabric_jobs.errors import ExecutorUnavailable
 PATIENCE_SECONDS = (
     1.0  # a local engine answers within milliseconds; the engine's thread, which asks, serves other places too
 )
-FRESH_SECONDS = 5.0  # a late answer is good for so long
+FRESH_SECONDS = 5.0  # a late answer is good for this long
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""Tries whether a container reaches the gateway, where somebody has only said so: by a container of the image that is to run."""
+"""Tests whether a container reaches the gateway at an advertised address, with a container of the image that is to run."""
 
 from __future__ import annotations
 

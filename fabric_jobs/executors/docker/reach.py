@@ -1,4 +1,4 @@
-"""How containers reach the gateway, and how this machine reaches containers."""
+"""Finds out how containers reach the gateway, and how this machine reaches containers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Reach:
         self._is_proven = True
 
     def open(self) -> None:
-        """See to it that containers that run already reach the gateway again, as far as that is possible."""
+        """Make sure that containers that run already reach the gateway again, as far as that is possible."""
         with suppress(InvalidInput):  # there is no way any more; what is started next says so
             self._find()
 

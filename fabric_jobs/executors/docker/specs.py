@@ -1,4 +1,4 @@
-"""Keeps what was asked for in a file: an attempt that is accepted outlives the process that accepted it."""
+"""Stores the spec of an attempt in a file, so that an accepted attempt outlives the process that accepted it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FILE = "spec.json"
 
 
 class Unreadable(Exception):
-    """The file is there, and it is not what was written: the power went, or the disk is bad."""
+    """The file is damaged, after a loss of power or by a bad disk."""
 
 
 def write_spec(directory: Path, spec: AttemptSpec) -> None:
-    """Write what was asked for, whole or not at all; only this user may read it, since there are tokens in it."""
+    """Write what was asked for, atomically; only this user may read it, since there are tokens in it."""
     for stream in STREAMS:
         (directory / stream).touch()
     files = directory / "files"

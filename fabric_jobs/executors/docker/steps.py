@@ -7,7 +7,7 @@
                   stdout, stderr, index, files/
                   exit            how it ended; its output is whole then, and the container can go
 
-Every step can be done again: who comes after a process that died looks at what is there, and goes on.
+Every step is idempotent: after a process has died, the next one looks at the files and continues.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fabric_jobs.executors.docker.making import Unwanted, furnish, make, say
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import Unreadable, read_spec
 
-CUT_SECONDS = 2.0  # a container that runs on so long after its output was cut off is listened to anew
+CUT_SECONDS = 2.0  # a container that runs on so long after its output was cut off is listened to again
 REFUSED = 125  # the exit code of a program that could not be started, as `docker run` has it
 ENDED_WHEN_ASKED = 128 + 15  # what was stopped before it began
 
@@ -84,7 +84,7 @@ class Steps:
             found = self._engine.container(self.container)
         except Gone:
             return None
-        if found.status in ("removing", "dead"):  # somebody deletes it: nobody will know how it ended
+        if found.status in ("removing", "dead"):  # somebody deletes it: its exit code will never be known
             attempt_files.mark(self._directory / "made")
             return None
         return found

@@ -1,4 +1,4 @@
-"""Ends attempts: asks by the image's signal, and forces after the grace. One thread does so for all attempts of an executor."""
+"""Ends attempts: sends the image's stop signal, and KILL after the grace period. One thread serves all attempts of an executor."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Stops:
         self._thread.start()
 
     def ask(self, life: Life, grace: float) -> None:
-        """Let an attempt end, by force after so many seconds; twice is harmless, and the shorter grace counts."""
+        """End an attempt, by force after this many seconds; asked twice, the shorter grace period counts."""
         now = time.monotonic()
         with self._changed:
             found = self._stops.setdefault(life, _Stop(life, grace, now))
@@ -84,7 +84,7 @@ class Stops:
             self._changed.notify()
 
     def close(self) -> None:
-        """Let go; what has not ended yet runs on."""
+        """Let go; what has not ended yet keeps running."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()

@@ -148,7 +148,7 @@ class LocalExecutor(Kept):
         self._endings.wake()
 
     def close(self) -> None:
-        """End `changed`; attempts run on."""
+        """End `changed`; attempts keep running."""
         self._endings.close()
 
     def _begin(self, spec: AttemptSpec, directory: Path) -> None:
@@ -199,7 +199,7 @@ class LocalExecutor(Kept):
         return self._swept(directory, handle, Begun("", legacy.group(directory)))
 
     def _swept(self, directory: Path, handle: str, begun: Begun) -> AttemptExit | None:
-        """Return how an attempt ended that nobody looked after, once nothing of it lives; until then somebody sees to that."""
+        """Return how an attempt ended without a shim, once none of its processes is alive; until then one is asked to end them."""
         if (directory / files.SWEPT).exists():
             if (ended := _ended(directory)) is not None:
                 return ended
@@ -268,7 +268,7 @@ def _begun(directory: Path) -> Begun | None:
 
 
 def _exit_code(directory: Path) -> int | None:
-    """Return the exit code of a program that has ended; None when nobody knows it."""
+    """Return the exit code of a program that has ended; None when it is unknown."""
     try:
         found = (directory / files.EXIT).read_text()
     except FileNotFoundError:

@@ -31,7 +31,7 @@ from fabric_jobs.executors.local.shim import proc
 
 PROGRAM = Path(__file__).parent / "shim" / "__main__.py"  # by its directory it would start 5 ms later
 ANSWER_SECONDS = 30.0  # a shim that has not answered by then cannot tell
-ENDING_SECONDS = 1.0  # a process that ends has let go of its lock by then
+ENDING_SECONDS = 1.0  # a process that ends has released its lock by then
 TAKEN = 1 << 16  # bytes
 
 
@@ -82,7 +82,7 @@ class ShimConnection:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
         for connection in (self.events, self._requests):
             connection.close()
 
@@ -222,7 +222,7 @@ class Shims:
             return "nothing is known about it"
 
     def close(self) -> None:
-        """Let go of all of them; their programs run on."""
+        """Release all of them; their programs keep running."""
         for connection in self.connections():
             self.forget(connection)
 

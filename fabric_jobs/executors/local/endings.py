@@ -76,7 +76,7 @@ class Endings:
         self._bell.ring(WAKE)
 
     def close(self) -> None:
-        """End the wait for good, and let go of the shims."""
+        """End the wait for good, and disconnect from the shims."""
         self._closed = True
         self._index.close()
         self._bell.ring(WAKE)

@@ -37,7 +37,7 @@ def wait(directory: Path) -> None:
 
 
 def sync(directory: Path) -> None:
-    """See to it that its exit code is on the disk."""
+    """Make sure that its exit code is on the disk."""
     whole_file.sync(directory / "exit", directory)
 
 

@@ -1,4 +1,4 @@
-"""Records as bytes, by the standard library's own C code, without what `json.dumps` and `json.loads` do anew on each call."""
+"""Records as bytes, by the standard library's own C code, without what `json.dumps` and `json.loads` do again on each call."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def decide(
 ) -> tuple[PlannedImage, ...]:
     """Return the images with the digests of those that were pushed, and `push` on the others.
 
-    The lock file tells what was pushed; but what the engine has of that name may have been built anew since then.
+    The lock file tells what was pushed; but what the engine has of that name may have been built again since then.
     Raise NotFound for what was not built, or has no registry to go to.
     """
     pushed = {image: _locked(image, lock) for image in images}

@@ -84,7 +84,7 @@ def read_lock(root: Path) -> Lock:
 
 
 def write_lock(root: Path, lock: Lock) -> None:
-    """Replace the file, whole or not at all; raise PlaceUnavailable."""
+    """Replace the file, atomically; raise PlaceUnavailable."""
     path = lock_file(root)
     try:
         whole_file.write(path, lock.text(), mode=whole_file.SHARED)

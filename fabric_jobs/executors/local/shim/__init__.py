@@ -18,7 +18,7 @@ An answer is `{"done": true or false}`, or `{"error": text, "errno": number or n
     begun           the id of the shim, then `<pid> <start time> <inode of the directory>` of the program, which leads its group
     stopped         somebody asked it to stop
     exit            the exit code, once nothing of an attempt lives that has failed or was stopped
-    swept           the attempt of another shim, which was killed: nothing of it lives any more
+    swept           the attempt of another shim, which was killed: none of its processes is alive
     stdout, stderr, remarks
 
 `begun` is made before the program is started, by one process only: an attempt is started once. See `attempts` for how one ends.

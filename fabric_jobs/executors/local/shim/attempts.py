@@ -1,8 +1,8 @@
 """The attempts of a shim, from their start to their end.
 
-A program that ends with code 0 and was not asked to stop is over at once; what it has left running is remarked. Any other
-is over when nothing of it lives: its group, and whatever else carries its mark, is killed, after the grace when it was asked to
-stop. One look at all processes serves all attempts that are ending.
+A program that exits with 0, unasked, has ended at once; a remark names processes that it has left running. Any other program
+has ended when none of its processes is alive: its group, and all processes with its mark, are killed, after the grace period
+if it was asked to stop. One scan of all processes serves all attempts that are ending.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ class Attempts:
     def _look_back(self, ended: list[Attempt], now: float) -> None:
         """Tell of those that have left nothing, which are nearly all; a child's number is above its parent's."""
         first = min((attempt.group for attempt in ended), default=0)
-        scan = _scan(first if proc.newest() >= first else 0)  # else numbers have begun anew
+        scan = _scan(first if proc.newest() >= first else 0)  # else numbers have begun again
         took = time.monotonic() - now
         self._looked = now + (SCAN_SHARE * took if took > CHEAP_SECONDS else 0.0)
         over: list[Attempt] = []

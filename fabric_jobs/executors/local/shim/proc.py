@@ -51,7 +51,7 @@ def started(pid: int) -> int:
 
 
 def newest() -> int:
-    """Return the number of the process that was made last; 0 when nobody knows."""
+    """Return the number of the process that was made last; 0 when unknown."""
     try:
         return int(_read(f"{PROC}/loadavg").split()[-1])
     except (IndexError, ValueError):

@@ -1,4 +1,4 @@
-"""The template processes of a shim: which program is forked from which, and when one is made anew.
+"""The template processes of a shim: which program is forked from which, and when one is made again.
 
 What is said to a template process is in `template`. Each belongs to one program in one environment. It is asked for a child when an
 attempt starts; attempts that come before it is ready wait. One that refuses, or dies before it is ready, lets them start cold.
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "warm", "run_template.py")
 CHECK_SECONDS = 1.0  # between two looks at files that are not the program's own
 REFUSAL_SECONDS = 60.0  # so long a program starts cold without another try, unless a file changes
-SEND_SECONDS = 5.0  # a template process that does not take a request for so long is killed
+SEND_SECONDS = 5.0  # a template process that does not take a request for this long is killed
 MOST = 64  # template processes
 TRIES = 3  # of an attempt whose template process dies
 TAKEN = 1 << 16  # bytes
