@@ -22,18 +22,18 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "workspaces": (
         "workspaces",
         "group",
-        "Make skills and agents in a workspace, check it, build and publish its images.",
+        "Generate skills and agents, check them, build and publish their images.",
     ),
     "skills": ("definitions", "skills", "List the skills of a workspace, invoke, develop and test them."),
     "agents": ("definitions", "agents", "List the agents of a workspace, invoke and test them."),
     "activations": ("activations", "group", "List, show, wait for and cancel invocations."),
     "tasks": ("tasks", "group", "List and show the tasks of activations, and print their logs."),
-    "trace": ("trace", "command", "Tell where a record came from, or what it caused."),
+    "trace": ("trace", "command", "Show where a record came from, or what it caused."),
     "deadletters": ("dead_letters", "group", "List, show, edit, retry and drop records that could not be handled."),
     "environments": ("environments", "group", "List and remove the cached Python environments of skills."),
-    "state": ("state", "group", "Look after what is kept: its size, what may go, backups, a check."),
+    "state": ("state", "group", "Manage the state: its size, pruning, backups, a check."),
     "doctor": ("doctor", "command", "Look for what is wrong with the installation and the state."),
-    "profiles": ("profiles", "group", "Keep the addresses of remote gateways."),
+    "profiles": ("profiles", "group", "Manage the addresses of remote gateways."),
     "serve": ("serve", "command", "Serve a workspace in the foreground."),
 }
 

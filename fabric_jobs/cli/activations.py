@@ -56,7 +56,7 @@ def list_activations(
 @options.workspace
 @options.state_dir
 def show_activation(activation: str, output: str, workspace: Path | None, state_dir: Path | None) -> None:
-    """Show the record of ACTIVATION with its response, and what its skills have received and sent.
+    """Show the record of ACTIVATION with its response, and how much its skills have received and sent.
 
     \b
     Examples:
@@ -87,9 +87,9 @@ def show_activation(activation: str, output: str, workspace: Path | None, state_
 @options.workspace
 @options.state_dir
 def wait(activation: str, quiet: bool, output: str, workspace: Path | None, state_dir: Path | None) -> None:
-    """Wait for the end of ACTIVATION and print its response; the exit code is 1 when it did not end well.
+    """Wait for the end of ACTIVATION and print its response; exits with 1 unless it ended COMPLETE.
 
-    Ctrl-C ends the waiting; the activation keeps running.
+    Ctrl-C stops waiting; the activation keeps running.
 
     \b
     Examples:
@@ -111,7 +111,7 @@ def wait(activation: str, quiet: bool, output: str, workspace: Path | None, stat
 @options.workspace
 @options.state_dir
 def cancel(activation: str, workspace: Path | None, state_dir: Path | None) -> None:
-    """Cancel ACTIVATION: its tasks are asked to end, and forced after ten seconds.
+    """Cancel ACTIVATION: its tasks are asked to end, and killed after ten seconds.
 
     \b
     Examples:
@@ -126,7 +126,7 @@ def cancel(activation: str, workspace: Path | None, state_dir: Path | None) -> N
 
 @group.command()
 @click.argument("activation")
-@click.option("--skip", type=click.IntRange(0), default=0, help="Leave out this many records.")
+@click.option("--skip", type=click.IntRange(0), default=0, help="Skip this many records.")
 @click.option("--limit", type=click.IntRange(1), default=None, help="At most this many records.")
 @options.workspace
 @options.state_dir

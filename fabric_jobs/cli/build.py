@@ -42,10 +42,10 @@ def _with_variable(ctx: click.Context, param: click.Parameter, value: tuple[str,
     envvar=ARGUMENTS_VARIABLE,
     callback=_with_variable,
     metavar="NAME[=VALUE]",
-    help="A value for an ARG of the Dockerfiles; NAME alone takes it from the environment. May be given again.",
+    help="A value for an ARG of the Dockerfiles; NAME alone takes the value from the environment. May be repeated.",
 )
-@click.option("--platform", default="", metavar="OS/ARCH", help="Build for another kind of machine, like linux/arm64.")
-@click.option("--no-cache", is_flag=True, help="Build all steps of all images, also of those that have not changed.")
+@click.option("--platform", default="", metavar="OS/ARCH", help="Build for another platform, such as linux/arm64.")
+@click.option("--no-cache", is_flag=True, help="Build every step of every image, even if unchanged.")
 @click.option("--print", "print_only", is_flag=True, help="Print the docker commands, and do nothing else.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @options.output
@@ -61,9 +61,9 @@ def command(
 ) -> None:
     """Build the Docker image of every action of the workspace FOLDER.
 
-    Without FOLDER it is the nearest directory upwards that holds skills/ or .fabric-jobs/. An image is built from
-    actions/ACTION/ of its skill, without what .dockerignore leaves out, and tagged with a hash of these files and
-    with `latest`. One that the engine has is not built again. The exit code is 1 when one could not be built.
+    FOLDER defaults to the nearest directory upwards that contains skills/ or .fabric-jobs/. An image is built from
+    actions/ACTION/ of its skill, without what .dockerignore excludes, and tagged with a hash of these files and with
+    `latest`. Images that the engine already has are not built again. Exits with 1 if one could not be built.
 
     \b
     Examples:

@@ -53,7 +53,7 @@ def group() -> None:
 
 
 @group.command("list")
-@click.option("--retried/--not-retried", default=None, help="Only those that are tried again, or only the others.")
+@click.option("--retried/--not-retried", default=None, help="Only those already retried, or only the others.")
 @click.option(
     "--limit", type=click.IntRange(1, dead_letters.TOGETHER), default=100, show_default=True, help="At most this many."
 )
@@ -98,7 +98,7 @@ def show_letter(letter: int, output: str, workspace: Path | None, state_dir: Pat
 
 @group.command()
 @click.argument("letter", type=click.IntRange(1))
-@click.option("--payload", metavar="JSON", help="The payload that it is to have.")
+@click.option("--payload", metavar="JSON", help="The new payload.")
 @click.option(
     "--payload-file",
     metavar="FILE",
@@ -108,7 +108,7 @@ def show_letter(letter: int, output: str, workspace: Path | None, state_dir: Pat
 @options.workspace
 @options.state_dir
 def edit(letter: int, payload: str | None, payload_file: Any, workspace: Path | None, state_dir: Path | None) -> None:
-    """Give dead letter LETTER another payload for its next try; without an option an editor opens.
+    """Change the payload of dead letter LETTER before a retry. Without an option, an editor opens.
 
     \b
     Examples:
@@ -133,15 +133,15 @@ def edit(letter: int, payload: str | None, payload_file: Any, workspace: Path | 
 
 @group.command()
 @click.argument("letters", nargs=-1, type=click.IntRange(1))
-@click.option("--all", "every", is_flag=True, help="All that nobody has tried again.")
+@click.option("--all", "every", is_flag=True, help="All that nobody has retried.")
 @click.option("--detach", is_flag=True, help="Print the ids of the new activations and return.")
 @options.output
 @filters
 def retry(letters: tuple[int, ...], every: bool, detach: bool, output: str, **given: Any) -> None:
-    """Try LETTERS again: a new activation begins at the input where they died.
+    """Retry LETTERS: a new activation begins at the input where they failed.
 
-    The exit code is 1 when one of them dies again. With --output json one LETTER gives the record of its activation, and everything
-    else a list of such records.
+    Exits with 1 if one of them fails again. With --output json, a single LETTER prints the record of its activation;
+    several print a list of records.
 
     \b
     Examples:
@@ -168,11 +168,11 @@ def retry(letters: tuple[int, ...], every: bool, detach: bool, output: str, **gi
 
 @group.command()
 @click.argument("letters", nargs=-1, type=click.IntRange(1))
-@click.option("--all", "every", is_flag=True, help="All of them, also those that are tried again.")
+@click.option("--all", "every", is_flag=True, help="All of them, including those already retried.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @filters
 def drop(letters: tuple[int, ...], every: bool, yes: bool, **given: Any) -> None:
-    """Forget LETTERS for good.
+    """Delete LETTERS for good.
 
     \b
     Examples:

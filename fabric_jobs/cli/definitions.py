@@ -25,7 +25,7 @@ def skills() -> None:
 @options.workspace
 @options.remote
 def list_skills(output: str, workspace: Path | None) -> None:
-    """List the skills of the workspace, or those that a remote gateway has.
+    """List the skills of the workspace, or of a remote gateway.
 
     \b
     Examples:
@@ -49,9 +49,9 @@ def list_skills(output: str, workspace: Path | None) -> None:
 @click.argument("input_name", metavar="[INPUT]", required=False)
 @invocation_options
 def invoke_skill(skill: str, input_name: str | None, **given: Any) -> None:
-    """Run SKILL with a message to INPUT (its only input, when not named), and print the response.
+    """Run SKILL with a message to INPUT (default: its only input), and print the response.
 
-    No server and no Docker are needed: a process in the background looks after the run, and ends some seconds after it.
+    This needs no server and no Docker: a background process runs everything, and ends some seconds later.
 
     \b
     Examples:
@@ -70,10 +70,10 @@ skills.add_command(dev.command)
 @click.argument("skills", nargs=-1, metavar="[SKILL]...")
 @test_options
 def test_skills(skills: tuple[str, ...], **given: Any) -> None:
-    """Run the messages of SKILLs (of all, when none is named), and compare each response with what is expected.
+    """Run the test messages of SKILLs (default: all), and compare each response with the expected one.
 
-    The messages are invoke/INPUT/message.json and invoke/INPUT/CASE/message.json of a skill, and what is expected is in
-    the expected.json beside each. The exit code is 1 when one is not as expected. Ctrl-C cancels what is running.
+    The messages are invoke/INPUT/message.json and invoke/INPUT/CASE/message.json of a skill, each with an expected.json
+    next to it. Exits with 1 if a response is not as expected. Ctrl-C cancels the current run.
 
     \b
     Examples:
@@ -94,7 +94,7 @@ def agents() -> None:
 @options.workspace
 @options.remote
 def list_agents(output: str, workspace: Path | None) -> None:
-    """List the agents of the workspace, or those that a remote gateway has.
+    """List the agents of the workspace, or of a remote gateway.
 
     \b
     Examples:
@@ -117,9 +117,9 @@ def list_agents(output: str, workspace: Path | None) -> None:
 @click.argument("service", required=False)
 @invocation_options
 def invoke_agent(agent: str, service: str | None, **given: Any) -> None:
-    """Run AGENT with a message to SERVICE (its only one, when not named), and print the response.
+    """Run AGENT with a message to SERVICE (default: its only one), and print the response.
 
-    Every record that one skill sends reaches the next while it runs. Ctrl-C cancels the activation; a second one leaves
+    Each record reaches the next skill while its sender is still running. Ctrl-C cancels the activation; a second one leaves
     it running.
 
     \b
@@ -135,11 +135,11 @@ def invoke_agent(agent: str, service: str | None, **given: Any) -> None:
 @click.argument("agents", nargs=-1, metavar="[AGENT]...")
 @test_options
 def test_agents(agents: tuple[str, ...], **given: Any) -> None:
-    """Run the messages of AGENTs (of all, when none is named), and compare each response with what is expected.
+    """Run the test messages of AGENTs (default: all), and compare each response with the expected one.
 
     The messages are agents/invoke/AGENT/SERVICE/message.json and agents/invoke/AGENT/SERVICE/CASE/message.json, where
-    AGENT is the file's name without .yaml, and what is expected is in the expected.json beside each. The exit code is 1
-    when one is not as expected. Ctrl-C cancels what is running.
+    AGENT is the file's name without .yaml, each with an expected.json next to it. Exits with 1 if a response is not as
+    expected. Ctrl-C cancels the current run.
 
     \b
     Examples:

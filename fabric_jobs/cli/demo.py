@@ -24,8 +24,8 @@ BAR_WIDTH = 40
 def command(destination: Path, executor: str | None) -> None:
     """Copy the example workspace to DESTINATION (./flights-demo) and run it: three skills on 27,004 real flights.
 
-    A workspace that is there from an earlier demo is run again. With --executor docker the images of the three skills are
-    built first; FABRIC_JOBS_BUILD_ARGS says from which base images, when not from the public ones.
+    A workspace from an earlier demo is used again. With --executor docker, the images of the three skills are built
+    first; FABRIC_JOBS_BUILD_ARGS can name base images other than the public ones.
 
     \b
     Examples:

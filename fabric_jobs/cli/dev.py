@@ -32,7 +32,7 @@ LOOPS = 4  # so many runs in a row in which the same files changed: it looks as 
     metavar="FILE",
     help="Invoke with this message.  [default: invoke/INPUT/message.json of the skill]",
 )
-@click.option("--ignore", multiple=True, metavar="PATTERN", help="Files whose changes do not count, such as '*.db'.")
+@click.option("--ignore", multiple=True, metavar="PATTERN", help="Ignore changes of these files, such as '*.db'.")
 @options.executor
 @options.workspace
 @options.own_state_dir
@@ -47,10 +47,10 @@ def command(
 ) -> None:
     """Run SKILL with its message, and again whenever one of its files changes, until Ctrl-C.
 
-    The first response is printed whole, then only what changed in it. A change cancels a run that is still going. What is
-    wrong, in a file or in a run, is printed, and the next change is waited for. Hidden files, __pycache__, virtual
-    environments and expected.json are not watched, nor are files that come into being while the skill runs. With --executor
-    docker the image of the skill is built before each run.
+    The first response is printed in full, then only what has changed. A change cancels a run that is still going. An
+    error in a file or in a run is printed, and the command waits for the next change. Hidden files, __pycache__,
+    virtual environments, expected.json and files that are created during a run are not watched. With --executor docker,
+    the image of the skill is built before each run.
 
     \b
     Examples:

@@ -20,17 +20,17 @@ COLORS = {"ok": "green", "fixed": "green", "warning": "yellow", "problem": "red"
 
 
 @click.command("doctor")
-@click.option("--fix", is_flag=True, help="Do what can be done: rights, and what killed processes have left.")
+@click.option("--fix", is_flag=True, help="Fix what can be fixed: permissions, and leftovers of killed processes.")
 @options.output
 @options.workspace
 @options.state_dir
 @click.pass_context
 def command(ctx: click.Context, fix: bool, output: str, workspace: Path | None, state_dir: Path | None) -> None:
-    """Look at Python, the installation, the state directory, its disk and its owner, Docker and Kubernetes.
+    """Check Python, the installation, the state directory, its disk and its owner, Docker and Kubernetes.
 
-    With --profile or --url it looks at that gateway, too: whether it answers, takes the token, and is of this version.
-    Every line is ok, a note, a warning or a problem, and says what to do. It starts nothing, and changes nothing without
-    --fix. Its exit code is 5 when there is a problem.
+    With --profile or --url it also checks whether that gateway answers, accepts the token and has this version. Each
+    line is ok, a note, a warning or a problem, and says what to do. Nothing is started, and without --fix nothing is
+    changed. Exits with 5 if there is a problem.
 
     \b
     Examples:

@@ -37,9 +37,9 @@ def group() -> None:
 @group.command("list")
 @options.output
 def list_environments(output: str) -> None:
-    """List the environments, the one that was used last first.
+    """List the environments, the most recently used first.
 
-    STATE is complete, in use, building, or incomplete: its building was interrupted, and it is built again when it is needed.
+    STATE is complete, in use, building, or incomplete: building it was interrupted, and it is built again when needed.
 
     \b
     Examples:
@@ -59,14 +59,15 @@ def list_environments(output: str) -> None:
     **options.DURATION,
     default="30d",
     show_default=True,
-    help="Not used for so long; 12h, 30d.",
+    help="Not used for this time, such as 12h or 30d.",
 )
-@click.option("--all", "everything", is_flag=True, help="However old.")
+@click.option("--all", "everything", is_flag=True, help="All of them, however old.")
 @options.output
 def prune(older_than: float, everything: bool, output: str) -> None:
     """Remove environments that have not been used for a while, and those that were never finished.
 
-    One that a running job uses, or that is being built, stays. What a skill needs again is built again.
+    An environment that a running job uses, or that is being built, stays. If a skill needs a removed one, it is built
+    again.
 
     \b
     Examples:

@@ -34,23 +34,21 @@ _OPTIONS = (
     ),
     click.option("--params", metavar="JSON", help="The parameters on the command line."),
     click.option("--payload", metavar="JSON", help="The payload alone."),
-    click.option("--session", metavar="ID", help="The session that the invocation belongs to."),
+    click.option("--session", metavar="ID", help="The sessionId of the invocation."),
     click.option(
         "--header",
         "headers",
         metavar="'NAME: VALUE'",
         multiple=True,
-        help="A header; passed on when 'allowedHeaders' names it.",
+        help="A header; passed on if 'allowedHeaders' lists it.",
     ),
     click.option(
         "--save",
         is_flag=True,
-        help="Save the definitions of this workspace at the remote gateway first; they replace what was published.",
+        help="Save the definitions of this workspace at the remote gateway first; they replace the published ones.",
     ),
-    click.option(
-        "--cold", is_flag=True, help="Start every program anew, also where 'warm' of its action says otherwise."
-    ),
-    click.option("--detach", is_flag=True, help="Print the activation's id and return; the activation runs on."),
+    click.option("--cold", is_flag=True, help="Start every program from scratch, even if its action has 'warm'."),
+    click.option("--detach", is_flag=True, help="Print the activation's id and return; the activation keeps running."),
     click.option("--quiet", "-q", is_flag=True, help="No progress."),
     options.executor,
     options.output,

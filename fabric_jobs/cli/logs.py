@@ -55,7 +55,7 @@ _OPTIONS = (
         help="Only what was printed since then: a duration such as 10m or 2h30m, or a time such as 2026-11-21T10:00:00Z (UTC "
         "when it does not say).",
     ),
-    click.option("--timestamps", "-t", is_flag=True, help="Put before each line when it was seen, in UTC."),
+    click.option("--timestamps", "-t", is_flag=True, help="Begin each line with the time when it was seen, in UTC."),
     click.option(
         "--output",
         "-o",
@@ -98,14 +98,14 @@ def print_activation(gateway: Gateway, activation_id: str, given: dict[str, Any]
 @click.argument("skill")
 @click.argument("action", required=False)
 @click.option(
-    "--follow", "-f", is_flag=True, help="Print on until the task has ended; wait for one when there is none."
+    "--follow", "-f", is_flag=True, help="Continue until the task has ended; wait for a task if there is none."
 )
 @attempt
 @log_options
 def skill_logs(skill: str, action: str | None, workspace: Path | None, state_dir: Path | None, **given: Any) -> None:
-    """Print what the newest task of SKILL has printed: its stdout to stdout, its stderr to stderr.
+    """Print the log of the newest task of SKILL: its stdout to stdout, its stderr to stderr.
 
-    With ACTION it is the newest task of that action.
+    With ACTION, it is the newest task of that action.
 
     \b
     Examples:
@@ -131,13 +131,12 @@ def skill_logs(skill: str, action: str | None, workspace: Path | None, state_dir
 
 @click.command("logs")
 @click.argument("activation")
-@click.option("--follow", "-f", is_flag=True, help="Print on until the activation has ended.")
+@click.option("--follow", "-f", is_flag=True, help="Continue until the activation has ended.")
 @log_options
 def activation_logs(activation: str, workspace: Path | None, state_dir: Path | None, **given: Any) -> None:
-    """Print what all tasks of ACTIVATION have printed, by time, each line with the name of its skill before it.
+    """Print the logs of all tasks of ACTIVATION by time, each line with the name of its skill.
 
-    All of it goes to stdout, what the programs printed to their stderr too; --stream chooses. A task that was tried more
-    than once has all its attempts here.
+    stdout and stderr of the programs both go to stdout; --stream selects one. All attempts of a task are included.
 
     \b
     Examples:

@@ -39,14 +39,14 @@ workspace = click.option(
     type=click.Path(path_type=Path),
     envvar="FABRIC_JOBS_WORKSPACE_ROOT",
     metavar="DIRECTORY",
-    help="The workspace; without it the nearest directory upwards that holds skills/ or .fabric-jobs/.",
+    help="The workspace; default: the nearest directory upwards that contains skills/ or .fabric-jobs/.",
 )
 own_state_dir = click.option(
     "--state-dir",
     type=click.Path(path_type=Path),
     envvar="FABRIC_JOBS_STATE_DIR",
     metavar="DIRECTORY",
-    help="Where the state is kept.  [default: .fabric-jobs in the workspace]",
+    help="The state directory.  [default: .fabric-jobs in the workspace]",
 )
 
 

@@ -35,16 +35,18 @@ def list_profiles(output: str) -> None:
 
 @group.command("set")
 @click.argument("name")
-@click.option("--url", required=True, metavar="URL", help="Where the gateway is, such as https://jobs.example.org.")
+@click.option(
+    "--url", required=True, metavar="URL", help="The address of the gateway, such as https://jobs.example.org."
+)
 @click.option(
     "--token",
     envvar="FABRIC_JOBS_TOKEN",
     metavar="TOKEN",
-    help="Its token; - reads it from standard input, where no list of processes shows it.",
+    help="Its token; - reads it from standard input, so that it appears in no list of processes.",
 )
 @click.option("--project", default="local", show_default=True, metavar="NAME", help="The project there.")
 def set_profile(name: str, url: str, token: str | None, project: str) -> None:
-    """Keep a gateway under NAME; one that is there is replaced.
+    """Save a gateway under NAME, or replace it.
 
     \b
     Examples:
@@ -65,7 +67,7 @@ def set_profile(name: str, url: str, token: str | None, project: str) -> None:
 @group.command("remove")
 @click.argument("name")
 def remove_profile(name: str) -> None:
-    """Forget the gateway NAME.
+    """Remove the gateway NAME.
 
     \b
     Examples:

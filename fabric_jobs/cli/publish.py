@@ -23,7 +23,9 @@ COLUMNS = {"KIND": "kind", "NAME": "name", "STATE": "state", "VERSION": "version
 @click.argument(
     "folder", required=False, type=click.Path(path_type=Path), envvar="FABRIC_JOBS_WORKSPACE_ROOT", metavar="[FOLDER]"
 )
-@click.option("--skill", metavar="NAME", help="Only this skill, whole, and the agents that use no other.")
+@click.option(
+    "--skill", metavar="NAME", help="Only this skill, with all its actions, and the agents that use no other."
+)
 @click.option("--skip-push", is_flag=True, help="Push no image; save and deploy what the engine or a registry has.")
 @click.option("--dry-run", is_flag=True, help="Print what would be pushed and saved, and do nothing.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
@@ -40,10 +42,10 @@ def command(
 ) -> None:
     """Push the images of the workspace FOLDER, and deploy its skills and agents at the gateway.
 
-    Without FOLDER it is the nearest directory upwards that holds skills/ or .fabric-jobs/. What was not built, or has
-    changed since, is refused before anything is pushed. Images go to the active registry, and what was pushed is
-    recorded in fabric-jobs.lock, which belongs under version control. The gateway gets every skill, with its images by
-    their digests, then every agent. What has not changed is neither pushed nor saved again.
+    FOLDER defaults to the nearest directory upwards that contains skills/ or .fabric-jobs/. Nothing is pushed if an
+    image is missing or outdated. Images go to the active registry and are recorded in fabric-jobs.lock, which belongs
+    under version control. The gateway gets every skill, with its images by digest, then every agent. Unchanged images
+    and definitions are neither pushed nor saved again.
 
     \b
     Examples:

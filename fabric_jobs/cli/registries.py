@@ -25,9 +25,11 @@ def group() -> None:
     "--url",
     required=True,
     metavar="HOST[:PORT][/PATH]",
-    help="Where the registry is, such as registry.example.org or localhost:5000.",
+    help="The address of the registry, such as registry.example.org or localhost:5000.",
 )
-@click.option("--namespace", default="", metavar="NAMESPACE", help="What stands between the registry and an image.")
+@click.option(
+    "--namespace", default="", metavar="NAMESPACE", help="The part of an image name between registry and image."
+)
 @click.option("--username", metavar="USER", help="Log in as this user; docker keeps the login in its credential store.")
 @click.option(
     "--password-stdin",
@@ -35,10 +37,10 @@ def group() -> None:
     help="Read the password from standard input; without it, it is asked for, on a terminal only.",
 )
 def add_registry(name: str, url: str, namespace: str, username: str | None, password_stdin: bool) -> None:
-    """Keep a registry under NAME; the first one becomes the active one.
+    """Add a registry under NAME; the first one becomes active.
 
-    With --username docker logs in there first, and when that fails nothing is kept. Without it docker's own logins are
-    used as they are. A registry may be added again, with a new password for example.
+    With --username, docker logs in there first; if that fails, nothing is added. Without it, docker's existing logins
+    are used. A registry can be added again, for example with a new password.
 
     \b
     Examples:
@@ -97,7 +99,7 @@ def list_registries(output: str) -> None:
 @group.command()
 @click.argument("name")
 def activate(name: str) -> None:
-    """Make the registry NAME the active one: images are named for it from now on.
+    """Make NAME the active registry, whose address new image names begin with.
 
     \b
     Examples:
@@ -113,7 +115,7 @@ def activate(name: str) -> None:
 @group.command("remove")
 @click.argument("name")
 def remove_registry(name: str) -> None:
-    """Forget the registry NAME; docker keeps its login there, and the registry its images.
+    """Remove the registry NAME. docker keeps its login, and the registry its images.
 
     \b
     Examples:

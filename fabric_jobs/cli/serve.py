@@ -37,21 +37,24 @@ def _slots(context: click.Context, parameter: click.Parameter, value: str | None
     type=click.Choice(["local", "docker"]),
     default="local",
     show_default=True,
-    help="Where what names no executor runs: as processes, or from images.",
+    help="The executor of invocations that name none: local, as processes, or docker, from images.",
 )
 @click.option(
     "--advertise",
     metavar="URL",
     envvar="FABRIC_JOBS_ADVERTISE",
-    help="How containers of a Docker engine on another machine reach this gateway, such as http://HOST:8420.",
+    help="The URL at which containers of a Docker engine on another machine reach this gateway, such as http://HOST:8420.",
 )
 @click.option(
-    "--retain-days", type=click.FloatRange(0), metavar="DAYS", help="Delete what ended longer ago, every hour."
+    "--retain-days",
+    type=click.FloatRange(0),
+    metavar="DAYS",
+    help="Every hour, delete what ended more than this many days ago.",
 )
 @click.option(
     "--retain-size",
     **options.SIZE,
-    help="Delete the oldest that has ended when the state is larger, such as 10GB, every hour.",
+    help="Every hour, delete the oldest activations if the state is larger, such as 10GB.",
 )
 @click.option(
     "--slots",
@@ -82,11 +85,11 @@ def command(
     workspace: Path | None,
     state_dir: Path | None,
 ) -> None:
-    """Serve the workspace until Ctrl-C: commands here use this process, and other programs its HTTP address.
+    """Serve the workspace until Ctrl-C, for commands here and for other programs over HTTP.
 
-    The skills and agents of the workspace are registered when it starts, and those that have changed at the next call.
-    Jobs that run when it ends go on; the next command or the next `serve` finds them. Without --retain-days and
-    --retain-size everything is kept; what they leave alone is the same as for `state prune`.
+    The skills and agents of the workspace are registered at the start, and changed ones at the next call. Jobs that are
+    running when it ends continue; the next command or `serve` finds them. Without --retain-days and --retain-size
+    everything is kept; they never delete what `state prune` keeps.
 
     \b
     Examples:

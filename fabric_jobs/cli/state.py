@@ -29,12 +29,14 @@ def group() -> None:
 
 
 @group.command()
-@click.option("--top", type=click.IntRange(0, 10_000), default=10, show_default=True, help="List so many activations.")
+@click.option(
+    "--top", type=click.IntRange(0, 10_000), default=10, show_default=True, help="How many activations to list."
+)
 @options.output
 @options.workspace
 @options.state_dir
 def size(top: int, output: str, workspace: Path | None, state_dir: Path | None) -> None:
-    """Show how large the state is, and which activations have most of it.
+    """Show the size of the state, and the largest activations.
 
     \b
     Examples:
@@ -69,16 +71,16 @@ def size(top: int, output: str, workspace: Path | None, state_dir: Path | None) 
 @click.option(
     "--older-than",
     **options.DURATION,
-    help="Delete what ended longer ago, such as 30d or 12h.",
+    help="Delete what ended longer ago than this, such as 30d or 12h.",
 )
 @click.option(
     "--max-size",
     **options.SIZE,
     help="Delete the oldest until the state is no larger, such as 10GB or 500MB.",
 )
-@click.option("--keep-last", type=click.IntRange(0), metavar="N", help="Keep the newest N, whatever else is said.")
-@click.option("--dead-letters", is_flag=True, help="Also what has dead letters that nobody has retried.")
-@click.option("--dry-run", is_flag=True, help="Only list what would go.")
+@click.option("--keep-last", type=click.IntRange(0), metavar="N", help="Always keep the newest N.")
+@click.option("--dead-letters", is_flag=True, help="Also those with dead letters that nobody has retried.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.workspace
 @options.state_dir
@@ -92,10 +94,10 @@ def prune(
     workspace: Path | None,
     state_dir: Path | None,
 ) -> None:
-    """Delete activations that have ended, wholly: their records, responses, tasks, events and logs; the oldest first.
+    """Delete ended activations with their records, responses, tasks, events and logs, the oldest first.
 
-    With --keep-last alone everything goes but the newest N. Never deleted are activations that run, those with dead letters
-    that nobody has retried, and the one that was last to get a task.
+    --keep-last alone deletes all but the newest N. Running activations, those with dead letters that nobody has
+    retried, and the one with the newest task are never deleted.
 
     \b
     Examples:
@@ -166,14 +168,14 @@ def _delete(gateway: Gateway, chosen: list[dict[str, Any]], dead_letters: bool) 
 
 @group.command()
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option("--without-logs", is_flag=True, help="Only the database; what programs printed is not in it then.")
+@click.option("--without-logs", is_flag=True, help="Only the database, without the logs of programs.")
 @options.workspace
 @options.state_dir
 def backup(destination: Path, without_logs: bool, workspace: Path | None, state_dir: Path | None) -> None:
     """Copy the state to DESTINATION while everything runs: a file .tar, .tar.gz or .tgz, else a new directory.
 
-    It has the database as it is at one moment, then the logs. It also has the keys of this gateway: keep it to yourself.
-    A directory, or an unpacked archive, is a state directory: use it with --state-dir.
+    The backup has the database as of one moment, then the logs. It also has the keys of this gateway, so keep it
+    private. A directory, or an unpacked archive, can be used with --state-dir.
 
     \b
     Examples:
@@ -203,9 +205,9 @@ def backup(destination: Path, without_logs: bool, workspace: Path | None, state_
 @options.state_dir
 @click.pass_context
 def check(ctx: click.Context, output: str, workspace: Path | None, state_dir: Path | None) -> None:
-    """Read the whole database, count every record that was acknowledged, and look for what cannot be.
+    """Read the whole database, count every acknowledged record, and look for inconsistencies.
 
-    Its exit code is 1 when something is wrong. It can run at any time.
+    Exits with 1 if it finds one. It can run at any time.
 
     \b
     Examples:

@@ -85,14 +85,14 @@ def show_task(task: str, activation: str | None, output: str, workspace: Path | 
 @group.command()
 @click.argument("task")
 @of_activation
-@click.option("--follow", "-f", is_flag=True, help="Print on until the task has ended.")
+@click.option("--follow", "-f", is_flag=True, help="Continue until the task has ended.")
 @attempt
 @log_options
 def logs(task: str, activation: str | None, workspace: Path | None, state_dir: Path | None, **given: Any) -> None:
-    """Print what TASK has printed: its stdout to stdout, its stderr to stderr.
+    """Print the log of TASK: its stdout to stdout, its stderr to stderr.
 
-    TASK may be the name of a skill that has one task (in the activation). With --follow it is the newest one that
-    runs, or else the newest one, when the skill has several.
+    TASK may be the name of a skill that has one task (in the activation). If the skill has several, --follow takes the
+    newest running one, else the newest.
 
     \b
     Examples:
@@ -111,7 +111,7 @@ def logs(task: str, activation: str | None, workspace: Path | None, state_dir: P
 @options.workspace
 @options.state_dir
 def cancel(task: str, workspace: Path | None, state_dir: Path | None) -> None:
-    """Cancel TASK alone: it is asked to end, and forced after ten seconds. The rest of its activation goes on.
+    """Cancel only TASK: it is asked to end, and killed after ten seconds. The rest of its activation continues.
 
     \b
     Examples:

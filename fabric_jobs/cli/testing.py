@@ -34,7 +34,7 @@ WORDS = {
 }
 
 _OPTIONS = (
-    click.option("--update", is_flag=True, help="Write what comes as expected.json, where it is not what is expected."),
+    click.option("--update", is_flag=True, help="Write each response that is not as expected to expected.json."),
     click.option(
         "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the results as a JUnit file, for CI."
     ),

@@ -34,9 +34,9 @@ def command(
     workspace: Path | None,
     state_dir: Path | None,
 ) -> None:
-    """Tell where a record of the response of ACTIVATION came from, back to the input.
+    """Trace a record of the response of ACTIVATION back to the input.
 
-    Without --offset it tells what the input caused, in every channel.
+    Without --offset, show what the input caused, in every channel.
 
     \b
     Examples:

@@ -26,7 +26,7 @@ DEFAULT_TEMPLATE = "job"
 
 @click.group("workspaces", cls=Group)
 def group() -> None:
-    """Make skills and agents in a workspace, check it, build and publish its images."""
+    """Generate skills and agents, check them, build and publish their images."""
 
 
 group.add_command(build.command)
@@ -43,20 +43,22 @@ group.add_command(registries.group)
     help=f"What to make it from: the name of a template that ships ('{DEFAULT_TEMPLATE}' when only NAME is given), "
     "a directory such as ./templates/etl, or a git repository as URL[@REF][//DIRECTORY].",
 )
-@click.option("--trust", is_flag=True, help="Run the code of a template from elsewhere: its hooks, its Jinja.")
+@click.option(
+    "--trust", is_flag=True, help="Run the code of a template from elsewhere: its hooks and Jinja expressions."
+)
 @click.option(
     "--list-templates",
     is_flag=True,
     help="Print the templates, those of a PATH or URL when --template names one, and do nothing else.",
 )
-@click.option("--notree", is_flag=True, help="Print no tree of the new files.")
+@click.option("--notree", is_flag=True, help="Do not print the tree of new files.")
 def generate(
     name: str | None, destination: Path, template: str | None, trust: bool, list_templates: bool, notree: bool
 ) -> None:
-    """Make a new skill NAME in the workspace DESTINATION (here, when it is not given).
+    """Generate a skill NAME in the workspace DESTINATION (default: here).
 
-    Nothing that exists is overwritten. Without NAME it asks for the name and the template, on a terminal only. A
-    template that does not ship with this tool is code, and is used with --trust only; listing runs nothing of it.
+    Existing files are never overwritten. Without NAME, it asks for the name and the template, on a terminal only. A
+    template from elsewhere is code, and needs --trust; listing it runs no code.
 
     \b
     Examples:
@@ -85,9 +87,9 @@ def generate(
 @click.argument("skills", nargs=-1, required=True, metavar="SKILL...")
 @options.workspace
 def chain_agent(name: str, skills: tuple[str, ...], workspace: Path | None) -> None:
-    """Make a new agent NAME that chains SKILLs of the workspace: what one sends, the one after it gets.
+    """Generate an agent NAME that chains SKILLs of the workspace: each gets what the one before it sends.
 
-    A skill may be named more than once. Nothing that exists is overwritten.
+    A skill may be named more than once. Existing files are never overwritten.
 
     \b
     Examples:
@@ -103,9 +105,9 @@ def chain_agent(name: str, skills: tuple[str, ...], workspace: Path | None) -> N
 @options.workspace
 @options.output
 def lint(workspace: Path | None, output: str) -> None:
-    """Check every skill and agent of the workspace; needs no network.
+    """Check every skill and agent of the workspace, without a network.
 
-    Prints one line for each problem. The exit code is 4 when there are errors, 0 when there are only warnings.
+    Prints one line for each problem. Exits with 4 if there are errors, with 0 if there are only warnings.
 
     \b
     Examples:
