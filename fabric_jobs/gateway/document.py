@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import orjson
 from starlette.responses import Response
 
@@ -12,14 +10,12 @@ from fabric_jobs.gateway.operation import Call, Operation
 
 async def openapi(call: Call) -> Response:
     """Answer with the OpenAPI document."""
-    return Response(_text(call.app.state.operations), media_type="application/json")
+    state = call.app.state
+    if not hasattr(state, "document"):
+        from fabric_jobs.gateway.openapi import document  # late: most owners are never asked for it
 
-
-@cache
-def _text(operations: tuple[Operation, ...]) -> bytes:
-    from fabric_jobs.gateway.openapi import document  # late: most owners are never asked for it
-
-    return orjson.dumps(document(operations))
+        state.document = orjson.dumps(document(state.operations))
+    return Response(state.document, media_type="application/json")
 
 
 OPERATIONS = (Operation("GET", "/openapi.json", openapi, answer="OpenApi", caller="none"),)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.responses import Response, StreamingResponse
 
@@ -25,8 +24,7 @@ AFTER = whole("after", "The number of the last event that you have.", 0)
 LAST_EVENT = header("Last-Event-ID", "The `id` of the last event, when you open a stream again; wins over `after`.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventQuery:
+class EventQuery(NamedTuple):
     """Which events somebody wants."""
 
     project_id: str
@@ -66,7 +64,7 @@ async def _stream(parts: Parts, wanted: EventQuery) -> AsyncIterator[bytes]:
         found = wanted.found(parts)
         if found:
             yield b"".join(_frame(event) for event in found)
-            wanted = replace(wanted, after=found[-1].number)
+            wanted = wanted._replace(after=found[-1].number)
         elif not await parts.live.wait([wanted.key], PING_SECONDS):
             yield b": nothing new\n\n"
 

@@ -7,7 +7,8 @@ import codecs
 import json
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import orjson
 from starlette.responses import Response, StreamingResponse
@@ -35,8 +36,7 @@ BURST_BYTES = 12_288
 BURST_SECONDS = 0.02
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Looking:
+class _Looking(NamedTuple):
     """How the gateway looks at a log for a caller."""
 
     parts: Parts

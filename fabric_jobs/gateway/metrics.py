@@ -8,8 +8,8 @@ import platform
 import resource
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from starlette.responses import Response
 
@@ -25,8 +25,7 @@ DROPPED = ("connections", "head", "no-http", "slow-head", "slow-body", "slow-rea
 STARTED_AT = time.time()
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(NamedTuple):
     """One metric: its name without the prefix, its kind, what it is, and its samples by labels."""
 
     name: str

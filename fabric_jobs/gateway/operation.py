@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,7 +23,7 @@ class Call(Request):
     """A request for an operation, read: whoever asks may, and what the operation takes is right in its form."""
 
     object: dict[str, Any]  # the body, of an operation that has one
-    _asked: dict[Parameter[Any], Any]
+    _asked: dict[str, Any]
 
     @cached_property
     def parts(self) -> Parts:
@@ -38,7 +37,7 @@ class Call(Request):
 
     def of(self, parameter: Parameter[T]) -> T:
         """Return what is said for a parameter of the operation."""
-        value: T = self._asked[parameter]
+        value: T = self._asked[parameter.name]
         return value
 
     async def read(self, operation: Operation) -> None:
@@ -46,13 +45,12 @@ class Call(Request):
         if operation.caller == "user":
             user_of(self)
         refuse(self.query_params, *operation.not_yet)
-        self._asked = {parameter: parameter.of(self) for parameter in operation.parameters}
+        self._asked = {parameter.name: parameter.of(self) for parameter in operation.parameters}
         if operation.body and operation.is_read:
             self.object = await object_of(self, self.parts.settings.body_bytes)
 
 
-@dataclass(frozen=True, eq=False)
-class Operation:
+class Operation(NamedTuple):
     """One method of one path.
 
     The first line of its handler's docstring is what it does, what follows there is said in the documentation, and its name
@@ -62,10 +60,9 @@ class Operation:
     method: str
     path: str  # as the router has it
     handler: Callable[[Call], Awaitable[Response]]
-    _: KW_ONLY
     answer: str | tuple[str, ...]  # the schemas: it follows one of them
-    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by status: its meaning, and the schemas
-    headers: Mapping[str, str] = field(default_factory=dict)  # of the answer
+    others: Mapping[str, tuple[str, ...]] = {}  # by status: its meaning, and the schemas
+    headers: Mapping[str, str] = {}  # of the answer
     parameters: tuple[Parameter[Any], ...] = ()  # of query and headers: those of the path are in the path
     body: str = ""  # the schema of what is sent
     is_read: bool = True  # before the handler is called, that is

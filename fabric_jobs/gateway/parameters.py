@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from starlette.requests import Request
 
@@ -25,8 +24,7 @@ NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
 MOMENT = ({"type": "integer", "minimum": 0, "maximum": MOST}, {"type": "string", "format": "date-time"})
 
 
-@dataclass(frozen=True, eq=False)
-class Parameter(Generic[Value_co]):
+class Parameter(NamedTuple, Generic[Value_co]):
     """One value of a query or a header."""
 
     name: str
