@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fabric_jobs.cli import options
-from fabric_jobs.cli.differences import WAS_NOW, echo, print_differences
+from fabric_jobs.cli.differences import WAS_NOW, print_differences
 from fabric_jobs.cli.invoking import print_response
+from fabric_jobs.cli.terminal.printing import echo
 from fabric_jobs.counts import counted
 from fabric_jobs.durations import measured
 from fabric_jobs.errors import shown

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from fabric_jobs.cli.terminal.printing import echo
 
 if TYPE_CHECKING:
     from fabric_jobs.workspace.compare import Difference
@@ -28,11 +29,6 @@ def print_differences(found: Sequence[Difference], words: Words, *, indent: str 
     """Print differences to stdout; `words` say what the two values are."""
     for line in difference_lines(found, words):
         echo(f"{indent}{line}")
-
-
-def echo(text: str, *, err: bool = False) -> None:
-    """Print a line: with its colours on a terminal, unless NO_COLOR is set."""
-    click.echo(text, err=err, color=False if os.environ.get("NO_COLOR") else None)
 
 
 def difference_lines(found: Sequence[Difference], words: Words) -> Iterator[str]:

@@ -10,7 +10,7 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.terminal import exits
-from fabric_jobs.cli.terminal.printing import show
+from fabric_jobs.cli.terminal.printing import echo, show
 from fabric_jobs.counts import counted
 
 if TYPE_CHECKING:
@@ -71,6 +71,6 @@ def _scope(workspace: Path | None, state_dir: Path | None, fix: bool) -> Scope:
 
 def _print(check: str, finding: Finding) -> None:
     level = click.style(f"{finding.level:8}", fg=COLORS.get(finding.level))
-    click.echo(f"{level} {check:16} {finding.message}")
+    echo(f"{level} {check:16} {finding.message}")
     if finding.hint:
         click.echo(f"{'':25} → {finding.hint}")

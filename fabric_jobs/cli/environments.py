@@ -21,7 +21,7 @@ COLUMNS = {
     "PYTHON": "python",
     "STATE": "state",
     "SIZE": "size",
-    "USED": "used",
+    "USED": "usedAt",
     "REQUIREMENTS": "requirements",
 }
 
@@ -48,8 +48,7 @@ def list_environments(output: str) -> None:
     """
     from fabric_jobs.executors.environments import listed
 
-    found = listed()
-    rows = [_readable(cached) for cached in found] if output == "table" else [_row(cached) for cached in found]
+    rows = [_row(cached) for cached in listed()]
     show_rows(rows, COLUMNS, output, empty="There are no environments: no skill that asks for packages has run.")
 
 
@@ -78,8 +77,7 @@ def prune(older_than: float, everything: bool, output: str) -> None:
     from fabric_jobs.executors.environments import prune as remove
 
     removed = remove(before=None if everything else time.time() - older_than)
-    rows = [_readable(cached) for cached in removed] if output == "table" else [_row(cached) for cached in removed]
-    show_rows(rows, COLUMNS, output, empty="There is nothing to remove.")
+    show_rows([_row(cached) for cached in removed], COLUMNS, output, empty="There is nothing to remove.")
     if removed:
         freed = sizes.spelled(sum(cached.size for cached in removed))
         click.echo(
@@ -96,8 +94,3 @@ def _row(cached: Cached) -> dict[str, Any]:
         "usedAt": round(cached.used_at * 1000),
         "requirements": cached.requirements,
     }
-
-
-def _readable(cached: Cached) -> dict[str, Any]:
-    used = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(cached.used_at))
-    return {**_row(cached), "size": sizes.spelled(cached.size), "used": used}

@@ -8,7 +8,7 @@ import click
 
 from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
-from fabric_jobs.cli.terminal.printing import show_rows
+from fabric_jobs.cli.terminal.printing import can_ask, show_rows
 
 CREDENTIALS = {True: "yes", False: "no", None: "cannot tell"}
 EMPTY = "There are no registries. Next: fabric-jobs workspaces registry add NAME --url HOST[:PORT]"
@@ -136,7 +136,7 @@ def _password(username: str, *, from_stdin: bool) -> str:
     """Return the password; it is never an argument, which every list of processes shows."""
     if from_stdin:
         return _read_password()
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not can_ask():
         raise click.UsageError("--username needs --password-stdin where no terminal is.")
     password: str = click.prompt(f"Password of {username}", hide_input=True, err=True)
     return password

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,13 @@ from fabric_jobs import sizes
 from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.terminal import exits
-from fabric_jobs.cli.terminal.printing import show, show_rows
+from fabric_jobs.cli.terminal.printing import can_ask, show, show_rows
 from fabric_jobs.counts import counted
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
 
-ACTIVATIONS = {"ACTIVATION": "activationId", "NAME": "name", "STATUS": "status", "ENDED": "end", "SIZE": "size"}
+ACTIVATIONS = {"ACTIVATION": "activationId", "NAME": "name", "STATUS": "status", "ENDED": "end", "SIZE": "bytes"}
 SHOWN = 20  # activations that a prune lists before it asks
 CALL = 500  # activations that are named in one call
 
@@ -60,11 +59,10 @@ def size(top: int, output: str, workspace: Path | None, state_dir: Path | None) 
     }
     for name, text in lines.items():
         click.echo(f"{name + ':':17}{text}")
-    rows = [{**row, "size": sizes.spelled(row["bytes"])} for row in found["activations"]]
-    if rows:
+    if found["activations"]:
         click.echo()
         columns = {key: ACTIVATIONS[key] for key in ("ACTIVATION", "NAME", "STATUS", "SIZE")}
-        show_rows(rows, columns, "table", empty="")
+        show_rows(found["activations"], columns, "table", empty="")
 
 
 @group.command()
@@ -127,8 +125,7 @@ def prune(
 
 
 def _list(chosen: list[dict[str, Any]]) -> None:
-    rows = [{**row, "size": sizes.spelled(row["bytes"])} for row in chosen[:SHOWN]]
-    show_rows(rows, ACTIVATIONS, "table", empty="")
+    show_rows(chosen[:SHOWN], ACTIVATIONS, "table", empty="")
     if len(chosen) > SHOWN:
         click.echo(f"… and {len(chosen) - SHOWN:,} more")
     total = sizes.spelled(sum(row["bytes"] for row in chosen))
@@ -136,7 +133,7 @@ def _list(chosen: list[dict[str, Any]]) -> None:
 
 
 def _ask() -> None:
-    if not sys.stdin.isatty():
+    if not can_ask():
         raise click.UsageError("This deletes for good. Add --yes to do it, or --dry-run to look only.")
     click.confirm("Delete them for good?", abort=True, err=True)
 

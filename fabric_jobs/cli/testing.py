@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fabric_jobs.cli import options
-from fabric_jobs.cli.differences import EXPECTED_ACTUAL, echo, print_differences
+from fabric_jobs.cli.differences import EXPECTED_ACTUAL, print_differences
 from fabric_jobs.cli.invoking import attend, warner
 from fabric_jobs.cli.terminal import exits
 from fabric_jobs.cli.terminal.display import Display
-from fabric_jobs.cli.terminal.printing import show
+from fabric_jobs.cli.terminal.printing import echo, show
 from fabric_jobs.durations import measured
 from fabric_jobs.errors import shown
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ import click
 from fabric_jobs.cli import build, options, publish, registries
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.terminal import exits
-from fabric_jobs.cli.terminal.printing import show
+from fabric_jobs.cli.terminal.printing import can_ask, show
 from fabric_jobs.counts import counted
 
 if TYPE_CHECKING:
@@ -127,13 +126,8 @@ def lint(workspace: Path | None, output: str) -> None:
 
 
 def _check_terminal() -> None:
-    if not on_terminal():
+    if not can_ask():
         raise click.UsageError("Missing argument 'NAME'. It is asked for on a terminal only, and this is none.")
-
-
-def on_terminal() -> bool:
-    """Tell whether somebody can answer a question here."""
-    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _ask_name() -> str:

@@ -94,7 +94,7 @@ def test_without_a_name_and_a_terminal_it_is_a_usage_error(here: Path) -> None:
 
 
 def test_on_a_terminal_it_asks_until_the_answers_are_right(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspaces, "on_terminal", lambda: True)
+    monkeypatch.setattr(workspaces, "can_ask", lambda: True)
     result = typed("generate", answers="1st\nword-count\nstraem\nstream\n")
     assert result.exit_code == 0
     assert result.stdout == f".\n{TREE}\nNext:\n  {INVOKE}"  # questions go to stderr
@@ -104,20 +104,20 @@ def test_on_a_terminal_it_asks_until_the_answers_are_right(here: Path, monkeypat
 
 
 def test_on_a_terminal_the_default_template_is_job(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspaces, "on_terminal", lambda: True)
+    monkeypatch.setattr(workspaces, "can_ask", lambda: True)
     assert typed("generate", answers="word-count\n\n").exit_code == 0
     assert "Received" in (here / "skills/word-count/actions/word-count/main.py").read_text()
 
 
 def test_a_given_template_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspaces, "on_terminal", lambda: True)
+    monkeypatch.setattr(workspaces, "can_ask", lambda: True)
     result = typed("generate", "--template", "job", answers="word-count\n")
     assert result.exit_code == 0
     assert "Template" not in result.stderr
 
 
 def test_an_end_of_the_answers_makes_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspaces, "on_terminal", lambda: True)
+    monkeypatch.setattr(workspaces, "can_ask", lambda: True)
     assert typed("generate", answers="word-count\n").exit_code == 1
     assert list(here.iterdir()) == []
 

@@ -1,14 +1,20 @@
-"""Data to stdout: tables, JSON, YAML."""
+"""What is printed: tables, JSON, YAML, and lines with colours; and whether somebody is there to answer."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+
+from fabric_jobs import sizes
+
+TIMES = ("start", "end", "startTime", "endTime", "updatedAt", "usedAt", "at")  # columns of milliseconds since 1970
+SIZES = ("size", "bytes")  # columns of bytes
 
 
 def show(value: Any, output: str) -> None:
@@ -36,9 +42,22 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], out
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line: with its colours on a terminal, unless NO_COLOR is set or the terminal is dumb."""
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    click.echo(text, err=err, color=False if is_plain else None)
+
+
+def can_ask() -> bool:
+    """Tell whether somebody can answer a question here."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def _cell(key: str, value: Any) -> str:
     if value is None:
         return ""
-    if key in ("start", "end", "startTime", "endTime", "updatedAt", "at"):
+    if key in TIMES:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value / 1000))
+    if key in SIZES:
+        return sizes.spelled(value)
     return " ".join(str(value).split())
