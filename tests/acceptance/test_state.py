@@ -122,7 +122,7 @@ def test_what_cannot_be_done_is_said(live: Live) -> None:
         ("prune --older-than 30", "30d"),
         ("prune --max-size much", "10GB"),
         ("prune --keep-last -1", "keep-last"),
-        ("backup skills", "there already"),
+        ("backup skills", "already exists"),
         ("backup nowhere/x.tar", "not a directory"),
         ("backup copy.zip", ".tar.gz"),
         ("backup .fabric-jobs/copy", "inside"),
