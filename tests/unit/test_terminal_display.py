@@ -389,6 +389,13 @@ def test_elsewhere_beginning_and_end_of_a_push_are_told_and_once_what_went_wrong
     ]
 
 
+def test_an_image_of_two_actions_has_one_line(terminal: tuple[TextIO, Shown]) -> None:
+    stream, shown = terminal
+    pushes = Pushes(Display(stream=stream), [ONE, pushed("two", "one")])
+    pushes.update(pushed("two", "one"), None)
+    assert [line.split()[:3] for line in text_lines(shown())] == [["two", "one", "pushed"]]
+
+
 def test_a_quiet_push_says_nothing() -> None:
     stream = io.StringIO()
     pushes = Pushes(Display(quiet=True, stream=stream), [ONE])

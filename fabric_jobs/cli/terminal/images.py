@@ -37,21 +37,22 @@ class Pushes:
 
     def __init__(self, display: Display, images: Iterable[PlannedImage]) -> None:
         self._display = display
-        self._rows = {image: _row(label(image), "waiting", 0.0) for image in images if image.push}
-        self._started: dict[PlannedImage, float] = {}
+        # Actions may share an image, which is pushed once; it has the name of the one that is told of.
+        self._rows = {image.reference: _row(label(image), "waiting", 0.0) for image in images if image.push}
+        self._started: dict[str, float] = {}
 
     def update(self, image: PlannedImage, pushing: Pushing | None) -> None:
         """Take how far an image is; None: it is pushed."""
-        took = time.monotonic() - self._started.setdefault(image, time.monotonic())
-        name = label(image)
-        _tell(self._display, image, f"{name}: pushing {image.reference} …")
+        name, key = label(image), image.reference
+        took = time.monotonic() - self._started.setdefault(key, time.monotonic())
+        _tell(self._display, key, f"{name}: pushing {image.reference} …")
         if pushing is None:
-            self._rows[image] = _row(name, "pushed", took)
-            _tell(self._display, (image, "pushed"), f"{name}: pushed in {measured(took)}")
+            self._rows[key] = _row(name, "pushed", took)
+            _tell(self._display, (key, "pushed"), f"{name}: pushed in {measured(took)}")
         else:
-            self._rows[image] = _row(name, "pushing", took, *_parts(pushing), note=pushing.note)
+            self._rows[key] = _row(name, "pushing", took, *_parts(pushing), note=pushing.note)
             if pushing.note:
-                _tell(self._display, (image, pushing.note), f"{name}: {', '.join([*_parts(pushing), pushing.note])}")
+                _tell(self._display, (key, pushing.note), f"{name}: {', '.join([*_parts(pushing), pushing.note])}")
         self._display.show(list(self._rows.values()))
 
 
