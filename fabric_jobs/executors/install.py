@@ -23,11 +23,11 @@ from typing import NoReturn
 
 from fabric_jobs import whole_file
 from fabric_jobs.executors import environments
+from fabric_jobs.executors.attempt_files.texts import say
 from fabric_jobs.executors.environments import Environment
 from fabric_jobs.state_dir import MINE, private_opener
 
 LOG = "install.log"
-NOTE = "note"  # what the attempt is doing
 FAILED = "unprepared"  # this file says that the program was not started
 INSTALLING = "installing requirements"
 SET_BY_PYTHON = b"LC_CTYPE"  # where the locale is C
@@ -44,15 +44,6 @@ def command(environment: Environment, attempt: Path, words: tuple[str, ...]) -> 
     program = (sys.executable, "-P", "-m", "fabric_jobs.executors.install")
     given = (environment.directory, environment.python, environment.requirements, environment.summary, attempt)
     return (*program, *map(str, given), *words)
-
-
-def say(attempt: Path, text: str) -> None:
-    """Let people know what an attempt is doing; empty: its program runs."""
-    note = attempt / NOTE
-    if not text:
-        note.unlink(missing_ok=True)
-        return
-    whole_file.write(note, text)
 
 
 def main() -> NoReturn:

@@ -174,10 +174,10 @@ def test_a_tag_that_nobody_has_pushed_is_told(driver: DockerDriver, namespace: s
 
 def _notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return what is noted while a test runs."""
+    from fabric_jobs.executors.attempt_files.texts import say
     from fabric_jobs.executors.docker import making, steps
 
     notes: list[str] = []
-    say = making.say
 
     def note(directory: Path, doing: str) -> None:
         say(directory, doing)

@@ -12,10 +12,11 @@ from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone
 from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
+from fabric_jobs.executors.attempt_files.texts import NOTE
 from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
 from fabric_jobs.executors.docker import making
 from fabric_jobs.executors.docker.describe import Surroundings
-from fabric_jobs.executors.docker.making import NOTE, PULL_PAUSES, Unwanted, make
+from fabric_jobs.executors.docker.making import PULL_PAUSES, Unwanted, make
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import write_spec
 

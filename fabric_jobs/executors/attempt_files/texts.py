@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
+from fabric_jobs import whole_file
+
+NOTE = "note"  # what keeps the program from running yet
 LINE_BYTES, LINE_LENGTH = 2048, 70  # what is looked at for the last line of a log, and what is shown of it
 
 
@@ -14,6 +18,15 @@ def text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def say(directory: Path, doing: str) -> None:
+    """Note what keeps the program from running yet; empty once it runs."""
+    with suppress(OSError):  # nobody depends on it
+        if doing:
+            whole_file.write(directory / NOTE, doing)
+        else:
+            (directory / NOTE).unlink(missing_ok=True)
 
 
 def last_line(path: Path) -> str:

@@ -16,7 +16,7 @@ from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import attempt_files, descriptors
 from fabric_jobs.executors.attempt_files.index import LogIndex
 from fabric_jobs.executors.attempt_files.kept import Kept
-from fabric_jobs.executors.attempt_files.texts import text
+from fabric_jobs.executors.attempt_files.texts import NOTE, text
 from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec, Doors, Inside, Note
 from fabric_jobs.executors.docker import describe, making, specs
 from fabric_jobs.executors.docker.life import Life
@@ -115,7 +115,7 @@ class DockerExecutor(Kept):
     def note(self, handle: str) -> Note:
         """Read what keeps the program from running yet, and where its workspace is when not at its own path."""
         directory = self._directory(handle)
-        doing, remarks = (text(directory / name) for name in (making.NOTE, making.REMARKS))
+        doing, remarks = (text(directory / name) for name in (NOTE, making.REMARKS))
         return Note(doing=doing[:NOTE_LENGTH], remarks=tuple(remarks.splitlines()), waits=bool(doing))
 
     def remove(self, handle: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from fabric_jobs import whole_file
@@ -13,14 +12,14 @@ from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
+from fabric_jobs.executors.attempt_files.texts import say
 from fabric_jobs.executors.docker import describe, mounts
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import Unreadable, read_spec
 
 PULL_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before each try
-LOOK_SECONDS = 0.05  # between two checks whether the container is still wanted
-NOTE = "note"  # the file that says what keeps the program from running yet
-REMARKS = "remarks"  # the file with remarks
+LOOK_SECONDS = 0.05  # between two looks whether the container is still wanted
+REMARKS = "remarks"  # the file that says what is otherwise than expected
 MOVED = "the image has its program at {hidden}, so the workspace is at {inside} instead of {path}: see FABRIC_JOBS_WORKSPACE"
 
 COLD = "'warm' has no effect in containers yet: the program starts cold"
@@ -55,15 +54,6 @@ def furnish(name: str, directory: Path, engine: DockerEngine, reach: Reach) -> N
     if not reach.around.shares_files:
         files = {file: (directory / "files" / file).read_bytes() for file in read_spec(directory).files}
         engine.put(name, describe.archive(files))
-
-
-def say(directory: Path, doing: str) -> None:
-    """Note what keeps the program from running yet; empty once it runs."""
-    with suppress(OSError):  # nobody depends on it
-        if doing:
-            (directory / NOTE).write_text(doing)
-        else:
-            (directory / NOTE).unlink(missing_ok=True)
 
 
 def stop_signal(directory: Path, engine: DockerEngine) -> str:

@@ -25,10 +25,11 @@ from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.attempt_files.index import LogIndex
+from fabric_jobs.executors.attempt_files.texts import say
 from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, STREAMS, AttemptExit
 from fabric_jobs.executors.docker.copying import copy, ends_with, sizes
 from fabric_jobs.executors.docker.frames import Unlogged, after, frames
-from fabric_jobs.executors.docker.making import Unwanted, furnish, make, say
+from fabric_jobs.executors.docker.making import Unwanted, furnish, make
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import Unreadable, read_spec
 

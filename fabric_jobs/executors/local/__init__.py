@@ -22,7 +22,7 @@ from typing import NamedTuple
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors import attempt_files, ports
 from fabric_jobs.executors.attempt_files.kept import Kept
-from fabric_jobs.executors.attempt_files.texts import last_line, text
+from fabric_jobs.executors.attempt_files.texts import NOTE, last_line, text
 from fabric_jobs.executors.base import (
     LOST,
     STOPPED,
@@ -128,7 +128,7 @@ class LocalExecutor(Kept):
     def note(self, handle: str) -> Note:
         """Read what the attempt says while it is prepared, and what was remarked at its start and its end."""
         directory = self._directory(handle)
-        doing = text(directory / "note")
+        doing = text(directory / NOTE)
         if doing.startswith("installing"):
             doing = f"{doing}: {last_line(directory / 'install.log')}".removesuffix(": ")
         return Note(doing=doing, remarks=tuple(filter(None, text(directory / files.REMARKS).splitlines())))

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fabric_jobs.executors import ports, program, proxies
+from fabric_jobs.executors.attempt_files.texts import say
 from fabric_jobs.executors.base import ProcessSpec
 from fabric_jobs.executors.local.connection import text_of
 from fabric_jobs.executors.local.shim import files, proc
@@ -69,5 +70,5 @@ def _ready(found: program.Program, directory: Path, stack: ExitStack) -> tuple[t
     if held is not None:
         stack.callback(os.close, held)
         return found.words, [found.environment.directory / "use"]
-    install.say(directory, install.INSTALLING)
+    say(directory, install.INSTALLING)
     return install.command(found.environment, directory, found.words), []
