@@ -18,8 +18,8 @@ from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import Unreadable, read_spec
 
 PULL_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before each try
-LOOK_SECONDS = 0.05  # between two looks whether the container is still wanted
-REMARKS = "remarks"  # the file that says what is otherwise than expected
+LOOK_SECONDS = 0.05  # between two checks whether the container is still wanted
+REMARKS = "remarks"  # the file with remarks
 MOVED = "the image has its program at {hidden}, so the workspace is at {inside} instead of {path}: see FABRIC_JOBS_WORKSPACE"
 
 COLD = "'warm' has no effect in containers yet: the program starts cold"
