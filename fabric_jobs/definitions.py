@@ -44,8 +44,7 @@ class Rule(NamedTuple):
     target: Target
 
 
-@dataclass(frozen=True, kw_only=True)
-class Routing:
+class Routing(NamedTuple):
     """How a message finds its action: always (`all`), by a skill property, or by a field of the payload."""
 
     kind: str  # all | property | field
@@ -227,8 +226,7 @@ class Port(NamedTuple):
         return f"{self.ref}.{self.port}" if self.kind == "skill" else f"{self.kind} {self.ref}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mapping:
+class Mapping(NamedTuple):
     """One wire of an agent."""
 
     source: Port  # `from`: kind input or skill

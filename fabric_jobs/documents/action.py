@@ -27,11 +27,12 @@ from fabric_jobs.documents.fields import (
 from fabric_jobs.documents.reader import Reader
 
 JOB, DAEMON = TYPES = ("job", "daemon")
-CPU = re.compile(r"[0-9]+(\.[0-9]+)?|[0-9]+m")
-MEMORY = re.compile(r"[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?")
-MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
-PYTHON = re.compile(r"[0-9]+(\.[0-9]+)?|[^\s0-9][^\u0000\n]*")
-PORT = re.compile(r"[0-9]{1,5}")
+# Text, which `re` compiles when one is first met: a start has no time for it.
+CPU = r"[0-9]+(\.[0-9]+)?|[0-9]+m"
+MEMORY = r"[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?"
+MODULE = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
+PYTHON = r"[0-9]+(\.[0-9]+)?|[^\s0-9][^\u0000\n]*"
+PORT = r"[0-9]{1,5}"
 SECONDS = (0.001, 366 * 86_400)  # up to a year; more is a slip of the keyboard
 PAUSE = (0, 86_400)
 
@@ -117,7 +118,7 @@ def _is_json_object(text: str) -> bool:
 def _modules(reader: Reader, field: Field) -> tuple[str, ...]:
     modules = _texts(reader, field)
     for index, module in enumerate(modules):
-        if not MODULE.fullmatch(module):
+        if not re.fullmatch(MODULE, module):
             reader.error(f"'{module}' is not the name of a Python module", field.key, index)
     return tuple(dict.fromkeys(modules))
 

@@ -11,14 +11,11 @@ from fabric_jobs.documents.fields import Field, Kind, anchored
 from fabric_jobs.documents.reader import Reader
 
 # Inside quotes a backslash keeps the quote or the backslash after it; anywhere else it is itself.
-PAIR = re.compile(
-    r"""\s* (?: "(?P<quoted_name>(?:[^"\\]|\\.)*)" | (?P<name>[^"=,]*) )
-        \s* = \s* (?: "(?P<quoted_value>(?:[^"\\]|\\.)*)" | (?P<value>[^",]*) ) \s* (?:,|$)""",
-    re.VERBOSE | re.DOTALL,
-)
-ESCAPE = re.compile(r'\\(["\\])')
-NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9_.-]*")
-VARIABLE = rf'\s*("{NAME.pattern}"|{NAME.pattern})\s*=\s*("(\\.|[^"\\])*"|[^",]*)\s*'
+PAIR = r"""(?xs)\s* (?: "(?P<quoted_name>(?:[^"\\]|\\.)*)" | (?P<name>[^"=,]*) )
+        \s* = \s* (?: "(?P<quoted_value>(?:[^"\\]|\\.)*)" | (?P<value>[^",]*) ) \s* (?:,|$)"""
+ESCAPE = r'\\(["\\])'
+NAME = r"[A-Za-z_.][A-Za-z0-9_.-]*"
+VARIABLE = rf'\s*("{NAME}"|{NAME})\s*=\s*("(\\.|[^"\\])*"|[^",]*)\s*'
 
 
 def _environment(reader: Reader, field: Field) -> dict[str, str]:
@@ -30,7 +27,7 @@ def _environment(reader: Reader, field: Field) -> dict[str, str]:
     if not inner.is_mapping({key for key, _ in inner.entries()}):
         return {}
     for name, _ in inner.entries():
-        if not NAME.fullmatch(name):
+        if not re.fullmatch(NAME, name):
             inner.at_key(_bad_name(name), name)
     return {name: _value(name, value) for name, value in inner.entries()}
 
@@ -55,7 +52,7 @@ def _from_text(reader: Reader, text: str) -> dict[str, str]:
         return {}
     variables = dict(pairs)
     for name in variables:
-        if not NAME.fullmatch(name):
+        if not re.fullmatch(NAME, name):
             reader.error(_bad_name(name))
     if len(variables) < len(pairs):
         reader.error("a variable is set twice")
@@ -73,7 +70,7 @@ def parse_environment(text: str) -> list[tuple[str, str]]:
     pairs = []
     position = 0
     while text[position:].strip():
-        match = PAIR.match(text, position)
+        match = re.compile(PAIR).match(text, position)
         if not match:
             raise ValueError(
                 f'expected "NAME"="value" pairs joined by commas, and found: {text[position:].strip()[:40]}'
@@ -85,7 +82,7 @@ def parse_environment(text: str) -> list[tuple[str, str]]:
 
 def _part(match: re.Match[str], quoted: str, bare: str) -> str:
     if match[quoted] is not None:
-        return ESCAPE.sub(r"\1", match[quoted])
+        return re.sub(ESCAPE, r"\1", match[quoted])
     return str(match[bare]).strip()
 
 

@@ -3,7 +3,6 @@
 scripts/generate_definitions.py makes the schemas and the tables of the pages.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -81,9 +80,9 @@ def _snake(key: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in key)
 
 
-def anchored(pattern: re.Pattern[str]) -> str:
+def anchored(pattern: str) -> str:
     """Return a pattern that the whole of a text matches, as JSON Schema writes it."""
-    return f"^({pattern.pattern})$"
+    return f"^({pattern})$"
 
 
 def nulls(*keys: str) -> dict[str, Any]:
@@ -126,7 +125,7 @@ VALUES = Kind(
 
 def name(what: str) -> Kind:
     """The name of a `what`."""
-    schema = {"type": "string", "pattern": anchored(DEFINED_NAME)}
+    schema = {"type": "string", "pattern": anchored(DEFINED_NAME.pattern)}
     return Kind(schema, "name", lambda reader, _: reader.name(what))
 
 
@@ -142,7 +141,7 @@ def choice(*options: str) -> Kind:
     )
 
 
-def matching(pattern: re.Pattern[str], what: str) -> Kind:
+def matching(pattern: str, what: str) -> Kind:
     """Text or a number that is wholly `what`, as `pattern` says."""
     schema = {"type": ["string", "number"], "pattern": anchored(pattern), "minimum": 0}
     return Kind(schema, "number or text", lambda reader, field: reader.matches(field.key, pattern, what))

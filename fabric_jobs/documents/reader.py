@@ -211,13 +211,13 @@ class Reader:
             reader.error(f"'{name}' cannot be the name of a {what}: {NAME_RULE}")
         return name
 
-    def matches(self, key: str, pattern: re.Pattern[str], what: str) -> str:
+    def matches(self, key: str, pattern: str, what: str) -> str:
         """Return the text or number at `key` as text; note it when it is not wholly `what`, as `pattern` says."""
         reader = self.inner(key)
         if reader is None:
             return ""
         text = reader.as_text()
-        if isinstance(reader.node.value, (dict, list)) or pattern.fullmatch(text):
+        if isinstance(reader.node.value, (dict, list)) or re.fullmatch(pattern, text):
             return text
         reader.error(f"'{text}' is not {what}")
         return ""
