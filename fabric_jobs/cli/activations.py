@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from fabric_jobs.cli import options
@@ -26,16 +24,13 @@ def group() -> None:
 @click.option("--skill", metavar="NAME", help="Only of this skill, invoked by itself.")
 @options.limit
 @options.output
-@options.workspace
-@options.state_dir
+@options.at_gateway
 def list_activations(
     status: str | None,
     agent: str | None,
     skill: str | None,
     limit: int,
     output: str,
-    workspace: Path | None,
-    state_dir: Path | None,
 ) -> None:
     """List activations, the newest first.
 
@@ -44,7 +39,7 @@ def list_activations(
       fabric-jobs activations list
       fabric-jobs activations list --status ERROR --output json
     """
-    gateway = options.gateway_of(workspace, state_dir)
+    gateway = options.gateway()
     found = gateway.get("/activations", status=status, agentName=agent, skillName=skill, limit=limit)["activations"]
     rows = [{**row, "name": row.get("agentName") or row.get("skillName")} for row in found]
     show_rows(found if output != "table" else rows, COLUMNS, output, empty="There are no such activations.")
@@ -53,9 +48,8 @@ def list_activations(
 @group.command("show")
 @click.argument("activation")
 @options.output
-@options.workspace
-@options.state_dir
-def show_activation(activation: str, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+@options.at_gateway
+def show_activation(activation: str, output: str) -> None:
     """Show the record of ACTIVATION with its response, and how much its skills have received and sent.
 
     \b
@@ -65,7 +59,7 @@ def show_activation(activation: str, output: str, workspace: Path | None, state_
     from fabric_jobs.client.activations import progress_of
     from fabric_jobs.client.gateway import segment
 
-    gateway = options.gateway_of(workspace, state_dir)
+    gateway = options.gateway()
     record = gateway.get(f"/activations/{segment(activation)}")
     if output != "table":
         show(record, output)
@@ -84,9 +78,8 @@ def show_activation(activation: str, output: str, workspace: Path | None, state_
 @click.argument("activation")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @options.output
-@options.workspace
-@options.state_dir
-def wait(activation: str, quiet: bool, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+@options.at_gateway
+def wait(activation: str, quiet: bool, output: str) -> None:
     """Wait for the end of ACTIVATION and print its response; exits with 1 unless it ended COMPLETE.
 
     Ctrl-C stops waiting; the activation keeps running.
@@ -100,7 +93,7 @@ def wait(activation: str, quiet: bool, output: str, workspace: Path | None, stat
     from fabric_jobs.cli.terminal.display import Display
     from fabric_jobs.client.activations import follow
 
-    gateway = options.gateway_of(workspace, state_dir)
+    gateway = options.gateway()
     with Display(quiet=quiet) as display:
         record = follow(gateway, activation, Skills(display).update)
     print_result(record, output)
@@ -108,9 +101,8 @@ def wait(activation: str, quiet: bool, output: str, workspace: Path | None, stat
 
 @group.command()
 @click.argument("activation")
-@options.workspace
-@options.state_dir
-def cancel(activation: str, workspace: Path | None, state_dir: Path | None) -> None:
+@options.at_gateway
+def cancel(activation: str) -> None:
     """Cancel ACTIVATION: its tasks are asked to end, and killed after ten seconds.
 
     \b
@@ -119,7 +111,7 @@ def cancel(activation: str, workspace: Path | None, state_dir: Path | None) -> N
     """
     from fabric_jobs.client.gateway import segment
 
-    gateway = options.gateway_of(workspace, state_dir)
+    gateway = options.gateway()
     click.echo(gateway.post(f"/activations/{segment(activation)}/cancel")["message"])
     click.echo(f"Next: {options.next_command('activations', 'show', activation)}", err=True)
 
@@ -128,16 +120,15 @@ def cancel(activation: str, workspace: Path | None, state_dir: Path | None) -> N
 @click.argument("activation")
 @click.option("--skip", type=click.IntRange(0), default=0, help="Skip this many records.")
 @click.option("--limit", type=click.IntRange(1), default=None, help="At most this many records.")
-@options.workspace
-@options.state_dir
-def response(activation: str, skip: int, limit: int | None, workspace: Path | None, state_dir: Path | None) -> None:
+@options.at_gateway
+def response(activation: str, skip: int, limit: int | None) -> None:
     """Print the records of the response of ACTIVATION, one JSON value per line, however many there are.
 
     \b
     Examples:
       fabric-jobs activations response 4f1d2c… > records.ndjson
     """
-    gateway = options.gateway_of(workspace, state_dir)
+    gateway = options.gateway()
     for part in gateway.response(activation, skip=skip, limit=limit):
         click.echo(part, nl=False)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -18,7 +17,7 @@ from fabric_jobs.counts import counted
 from fabric_jobs.errors import InvalidInput, RunFailed
 
 if TYPE_CHECKING:
-    from fabric_jobs.client.gateway import Gateway
+    pass
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,7 +41,7 @@ _FILTERS = (
 
 def filters(command: F) -> F:
     """Add the options that choose dead letters."""
-    for option in reversed((*_FILTERS, options.workspace, options.state_dir)):
+    for option in reversed((*_FILTERS, options.at_gateway)):
         command = option(command)
     return command
 
@@ -68,7 +67,7 @@ def list_letters(output: str, limit: int, retried: bool | None, **given: Any) ->
       fabric-jobs deadletters list --skill parse --contains ValueError --output json
     """
     filtered = _filter(given, retried=retried)
-    found, count = dead_letters.list_letters(_gateway(given), filtered, limit=limit)
+    found, count = dead_letters.list_letters(options.gateway(), filtered, limit=limit)
     rows = [{**letter, "offset": (letter["record"] or {}).get("offset")} for letter in found]
     such = "such " if filtered.is_given or retried is not None else ""
     show_rows(found if output != "table" else rows, COLUMNS, output, empty=f"There are no {such}dead letters.")
@@ -81,16 +80,15 @@ def list_letters(output: str, limit: int, retried: bool | None, **given: Any) ->
 @group.command("show")
 @click.argument("letter", type=click.IntRange(1))
 @options.output
-@options.workspace
-@options.state_dir
-def show_letter(letter: int, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+@options.at_gateway
+def show_letter(letter: int, output: str) -> None:
     """Show dead letter LETTER: its payload, its error and the last lines of the program.
 
     \b
     Examples:
       fabric-jobs deadletters show 3
     """
-    found = dead_letters.find_letter(options.gateway_of(workspace, state_dir), letter)
+    found = dead_letters.find_letter(options.gateway(), letter)
     show(found, "yaml" if output == "table" else output)
     if not found["retriedAs"]:
         click.echo(f"Next: {options.next_command('deadletters', 'retry', str(letter))}", err=True)
@@ -105,9 +103,8 @@ def show_letter(letter: int, output: str, workspace: Path | None, state_dir: Pat
     type=click.File(encoding="utf-8"),
     help="The same, in a file; - is standard input.",
 )
-@options.workspace
-@options.state_dir
-def edit(letter: int, payload: str | None, payload_file: Any, workspace: Path | None, state_dir: Path | None) -> None:
+@options.at_gateway
+def edit(letter: int, payload: str | None, payload_file: Any) -> None:
     """Change the payload of dead letter LETTER before a retry. Without an option, an editor opens.
 
     \b
@@ -115,7 +112,7 @@ def edit(letter: int, payload: str | None, payload_file: Any, workspace: Path | 
       fabric-jobs deadletters edit 3 --payload '{"amount": 12}'
       fabric-jobs deadletters edit 3
     """
-    gateway = options.gateway_of(workspace, state_dir)
+    gateway = options.gateway()
     found = dead_letters.find_letter(gateway, letter)
     text = payload_file.read() if payload_file is not None else payload
     if text is None:
@@ -149,7 +146,7 @@ def retry(letters: tuple[int, ...], every: bool, detach: bool, output: str, **gi
       fabric-jobs deadletters retry --skill parse
       fabric-jobs deadletters retry --all --detach
     """
-    gateway = _gateway(given)
+    gateway = options.gateway()
     ids = dead_letters.chosen(gateway, letters, _filter(given, retried=False), every=every)
     if not ids:
         if output != "table":
@@ -179,7 +176,7 @@ def drop(letters: tuple[int, ...], every: bool, yes: bool, **given: Any) -> None
       fabric-jobs deadletters drop 3 4
       fabric-jobs deadletters drop --activation 4f1d2c… --yes
     """
-    gateway = _gateway(given)
+    gateway = options.gateway()
     ids = dead_letters.chosen(gateway, letters, _filter(given), every=every)
     if ids and not letters and not yes:
         click.confirm(f"Drop {counted(len(ids), 'dead letter')} for good?", abort=True, err=True)
@@ -210,10 +207,6 @@ def _print_results(records: list[dict[str, Any]], output: str, *, is_one: bool) 
             failures.append(RunFailed(f"activation {record['activationId']} has left a dead letter again"))
     if failures:
         raise RunFailed("\n".join(error.message for error in failures), hint=failures[0].hint)
-
-
-def _gateway(given: dict[str, Any]) -> Gateway:
-    return options.gateway_of(given["workspace"], given["state_dir"])
 
 
 def _filter(given: dict[str, Any], *, retried: bool | None = None) -> dead_letters.Filter:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -64,8 +63,7 @@ _OPTIONS = (
         show_default=True,
         help="json: one object with time, stream and text for each line.",
     ),
-    options.workspace,
-    options.state_dir,
+    options.at_gateway,
 )
 
 
@@ -102,7 +100,7 @@ def print_activation(gateway: Gateway, activation_id: str, given: dict[str, Any]
 )
 @attempt
 @log_options
-def skill_logs(skill: str, action: str | None, workspace: Path | None, state_dir: Path | None, **given: Any) -> None:
+def skill_logs(skill: str, action: str | None, **given: Any) -> None:
     """Print the log of the newest task of SKILL: its stdout to stdout, its stderr to stderr.
 
     With ACTION, it is the newest task of that action.
@@ -115,7 +113,7 @@ def skill_logs(skill: str, action: str | None, workspace: Path | None, state_dir
     from fabric_jobs.client.tasks import newest_task
     from fabric_jobs.errors import NotFound
 
-    gateway = options.gateway_of(workspace, state_dir)
+    gateway = options.gateway()
     name = newest_task(gateway, skill, action)
     what = f"skill '{skill}'" + (f", action '{action}'" if action else "")
     if name is None and not given["follow"]:
@@ -133,7 +131,7 @@ def skill_logs(skill: str, action: str | None, workspace: Path | None, state_dir
 @click.argument("activation")
 @click.option("--follow", "-f", is_flag=True, help="Continue until the activation has ended.")
 @log_options
-def activation_logs(activation: str, workspace: Path | None, state_dir: Path | None, **given: Any) -> None:
+def activation_logs(activation: str, **given: Any) -> None:
     """Print the logs of all tasks of ACTIVATION by time, each line with the name of its skill.
 
     stdout and stderr of the programs both go to stdout; --stream selects one. All attempts of a task are included.
@@ -144,7 +142,7 @@ def activation_logs(activation: str, workspace: Path | None, state_dir: Path | N
       fabric-jobs activations logs 4f1d2c… --follow --timestamps
       fabric-jobs activations logs 4f1d2c… --since 10m --output json
     """
-    print_activation(options.gateway_of(workspace, state_dir), activation, given)
+    print_activation(options.gateway(), activation, given)
 
 
 class _Printer:

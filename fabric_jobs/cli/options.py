@@ -34,52 +34,43 @@ def typed(name: str, read: Callable[[str], Any]) -> dict[str, Any]:
 
 DURATION = typed("DURATION", durations.seconds_of)
 SIZE = typed("SIZE", sizes.bytes_of)
-workspace = click.option(
-    "--workspace",
-    type=click.Path(path_type=Path),
-    envvar="FABRIC_JOBS_WORKSPACE_ROOT",
-    metavar="DIRECTORY",
-    help="The workspace; default: the nearest directory upwards that contains skills/ or .fabric-jobs/.",
-)
-own_state_dir = click.option(
-    "--state-dir",
-    type=click.Path(path_type=Path),
-    envvar="FABRIC_JOBS_STATE_DIR",
-    metavar="DIRECTORY",
-    help="The state directory.  [default: .fabric-jobs in the workspace]",
-)
+_DIRECTORY: dict[str, Any] = {"type": click.Path(path_type=Path), "metavar": "DIRECTORY"}
+_WORKSPACE = _DIRECTORY | {
+    "envvar": "FABRIC_JOBS_WORKSPACE_ROOT",
+    "help": "The workspace; default: the nearest directory upwards that contains skills/ or .fabric-jobs/.",
+}
+_STATE_DIR = _DIRECTORY | {
+    "envvar": "FABRIC_JOBS_STATE_DIR",
+    "help": "The state directory.  [default: .fabric-jobs in the workspace]",
+}
+workspace = click.option("--workspace", **_WORKSPACE)
+own_state_dir = click.option("--state-dir", **_STATE_DIR)
 
 
-def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Keep what says where a remote gateway is for `gateway_of`, so that no command has to hand it on."""
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Keep what says which gateway is meant for `gateway`, so that no command has to hand it on."""
     ctx.meta[f"{__name__}.{param.name}"] = value
     return value
 
 
+_KEPT: dict[str, Any] = {"callback": _keep, "expose_value": False}
 _REMOTE = (
     click.option(
         "--url",
         envvar="FABRIC_JOBS_URL",
         metavar="URL",
-        callback=_keep,
-        expose_value=False,
         help="A remote gateway, such as https://jobs.example.org.",
+        **_KEPT,
     ),
     click.option(
-        "--token",
-        envvar="FABRIC_JOBS_TOKEN",
-        metavar="TOKEN",
-        callback=_keep,
-        expose_value=False,
-        help="The token of the remote gateway.",
+        "--token", envvar="FABRIC_JOBS_TOKEN", metavar="TOKEN", help="The token of the remote gateway.", **_KEPT
     ),
     click.option(
         "--profile",
         envvar="FABRIC_JOBS_PROFILE",
         metavar="NAME",
-        callback=_keep,
-        expose_value=False,
         help="A remote gateway by its name in `profiles`.",
+        **_KEPT,
     ),
 )
 
@@ -94,6 +85,12 @@ def remote(command: F) -> F:
 def state_dir(command: F) -> F:
     """Add the options that say which gateway is meant: that of a state directory, or a remote one."""
     return own_state_dir(remote(command))
+
+
+def at_gateway(command: F) -> F:
+    """Add the same, and --workspace, to a command that needs a workspace for nothing else; it calls `gateway`."""
+    state = click.option("--state-dir", **_STATE_DIR, **_KEPT)
+    return click.option("--workspace", **_WORKSPACE, **_KEPT)(state(remote(command)))
 
 
 output = click.option(
@@ -129,10 +126,11 @@ def state_dir_of(given: Path | None, root: Path) -> Path:
     return given.absolute() if given is not None else root / STATE_DIRECTORY
 
 
-def gateway_of(workspace_given: Path | None, state_given: Path | None) -> Gateway:
-    """Return the gateway that is meant, for a command that needs a workspace for nothing else; see `gateway_at`."""
+def gateway() -> Gateway:
+    """Return the gateway that the options of a command `at_gateway` name; see `gateway_at`."""
     check_workspace()
-    return gateway_at(workspace_given, state_given)
+    ctx = click.get_current_context()
+    return gateway_at(_given(ctx, "workspace"), _given(ctx, "state_dir"))
 
 
 def gateway_at(workspace_given: Path | None, state_given: Path | None) -> Gateway:
@@ -214,9 +212,8 @@ def _place_words() -> list[str]:
     return [word for pair in place for word in pair]
 
 
-def _given(ctx: click.Context, name: str) -> str | None:
-    value: str | None = ctx.meta.get(f"{__name__}.{name}")
-    return value
+def _given(ctx: click.Context, name: str) -> Any:
+    return ctx.meta.get(f"{__name__}.{name}")
 
 
 def _is_typed(ctx: click.Context, name: str) -> bool:

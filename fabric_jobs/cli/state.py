@@ -32,9 +32,8 @@ def group() -> None:
     "--top", type=click.IntRange(0, 10_000), default=10, show_default=True, help="How many activations to list."
 )
 @options.output
-@options.workspace
-@options.state_dir
-def size(top: int, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+@options.at_gateway
+def size(top: int, output: str) -> None:
     """Show the size of the state, and the largest activations.
 
     \b
@@ -42,7 +41,7 @@ def size(top: int, output: str, workspace: Path | None, state_dir: Path | None) 
       fabric-jobs state size
       fabric-jobs state size --top 50 --output json
     """
-    found = options.gateway_of(workspace, state_dir).get("/state/size", top=top)
+    found = options.gateway().get("/state/size", top=top)
     if output != "table":
         show(found, output)
         return
@@ -80,8 +79,7 @@ def size(top: int, output: str, workspace: Path | None, state_dir: Path | None) 
 @click.option("--dead-letters", is_flag=True, help="Also those with dead letters that nobody has retried.")
 @click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@options.workspace
-@options.state_dir
+@options.at_gateway
 def prune(
     older_than: float | None,
     max_size: int | None,
@@ -89,8 +87,6 @@ def prune(
     dead_letters: bool,
     dry_run: bool,
     yes: bool,
-    workspace: Path | None,
-    state_dir: Path | None,
 ) -> None:
     """Delete ended activations with their records, responses, tasks, events and logs, the oldest first.
 
@@ -104,7 +100,7 @@ def prune(
     """
     if older_than is None and max_size is None and keep_last is None:
         raise click.UsageError("Say what is to go: --older-than, --max-size or --keep-last.")
-    gateway = options.gateway_of(workspace, state_dir)
+    gateway = options.gateway()
     chosen = gateway.get(
         "/state/prune",
         olderThanSeconds=older_than,
@@ -166,9 +162,8 @@ def _delete(gateway: Gateway, chosen: list[dict[str, Any]], dead_letters: bool) 
 @group.command()
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--without-logs", is_flag=True, help="Only the database, without the logs of programs.")
-@options.workspace
-@options.state_dir
-def backup(destination: Path, without_logs: bool, workspace: Path | None, state_dir: Path | None) -> None:
+@options.at_gateway
+def backup(destination: Path, without_logs: bool) -> None:
     """Copy the state to DESTINATION while everything runs: a file .tar, .tar.gz or .tgz, else a new directory.
 
     The backup has the database as of one moment, then the logs. It also has the keys of this gateway, so keep it
@@ -183,7 +178,7 @@ def backup(destination: Path, without_logs: bool, workspace: Path | None, state_
     from fabric_jobs.cli.terminal.display import Display
     from fabric_jobs.errors import PlaceUnavailable
 
-    gateway = options.gateway_of(workspace, state_dir)
+    gateway = options.gateway()
     at = gateway.post("/state/backup", {"destination": str(destination.absolute()), "logs": not without_logs})
     with Display(stays=False) as display:
         while not at["ended"]:
@@ -198,10 +193,9 @@ def backup(destination: Path, without_logs: bool, workspace: Path | None, state_
 
 @group.command()
 @options.output
-@options.workspace
-@options.state_dir
+@options.at_gateway
 @click.pass_context
-def check(ctx: click.Context, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+def check(ctx: click.Context, output: str) -> None:
     """Read the whole database, count every acknowledged record, and look for inconsistencies.
 
     Exits with 1 if it finds one. It can run at any time.
@@ -211,7 +205,7 @@ def check(ctx: click.Context, output: str, workspace: Path | None, state_dir: Pa
       fabric-jobs state check
       fabric-jobs state check --output json
     """
-    found = options.gateway_of(workspace, state_dir).get("/state/check")
+    found = options.gateway().get("/state/check")
     if output != "table":
         show({"healthy": found["healthy"], "violations": found["violations"], "counts": found["counts"]}, output)
     else:

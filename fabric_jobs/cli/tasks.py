@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -39,16 +38,13 @@ def group() -> None:
 @click.option("--state", type=click.Choice(list(TaskState), case_sensitive=False), help="Only in this state.")
 @options.limit
 @options.output
-@options.workspace
-@options.state_dir
+@options.at_gateway
 def list_tasks(
     activation: str | None,
     skill: str | None,
     state: str | None,
     limit: int,
     output: str,
-    workspace: Path | None,
-    state_dir: Path | None,
 ) -> None:
     """List tasks, the newest first.
 
@@ -57,7 +53,7 @@ def list_tasks(
       fabric-jobs tasks list
       fabric-jobs tasks list --activation 4f1d2c… --state FAILED
     """
-    gateway = options.gateway_of(workspace, state_dir)
+    gateway = options.gateway()
     found = gateway.get("/tasks", activationId=activation, skillName=skill, state=state, limit=limit)["tasks"]
     noted = {"NOTE": "note"} if any(task.get("note") for task in found) else {}
     show_rows(found, {**COLUMNS, **noted}, output, empty="There are no such tasks.")
@@ -67,9 +63,8 @@ def list_tasks(
 @click.argument("task")
 @of_activation
 @options.output
-@options.workspace
-@options.state_dir
-def show_task(task: str, activation: str | None, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+@options.at_gateway
+def show_task(task: str, activation: str | None, output: str) -> None:
     """Show TASK with its attempts. TASK may be the name of a skill that has one task (in the activation).
 
     \b
@@ -78,7 +73,7 @@ def show_task(task: str, activation: str | None, output: str, workspace: Path | 
     """
     from fabric_jobs.client.tasks import find_task
 
-    found = find_task(options.gateway_of(workspace, state_dir), task, activation)
+    found = find_task(options.gateway(), task, activation)
     show(found, "yaml" if output == "table" else output)
 
 
@@ -88,7 +83,7 @@ def show_task(task: str, activation: str | None, output: str, workspace: Path | 
 @click.option("--follow", "-f", is_flag=True, help="Continue until the task has ended.")
 @attempt
 @log_options
-def logs(task: str, activation: str | None, workspace: Path | None, state_dir: Path | None, **given: Any) -> None:
+def logs(task: str, activation: str | None, **given: Any) -> None:
     """Print the log of TASK: its stdout to stdout, its stderr to stderr.
 
     TASK may be the name of a skill that has one task (in the activation). If the skill has several, --follow takes the
@@ -102,15 +97,14 @@ def logs(task: str, activation: str | None, workspace: Path | None, state_dir: P
     """
     from fabric_jobs.client.tasks import find_task
 
-    gateway = options.gateway_of(workspace, state_dir)
+    gateway = options.gateway()
     print_task(gateway, find_task(gateway, task, activation, newest=given["follow"])["name"], given)
 
 
 @group.command()
 @click.argument("task")
-@options.workspace
-@options.state_dir
-def cancel(task: str, workspace: Path | None, state_dir: Path | None) -> None:
+@options.at_gateway
+def cancel(task: str) -> None:
     """Cancel only TASK: it is asked to end, and killed after ten seconds. The rest of its activation continues.
 
     \b
@@ -119,6 +113,6 @@ def cancel(task: str, workspace: Path | None, state_dir: Path | None) -> None:
     """
     from fabric_jobs.client.gateway import segment
 
-    gateway = options.gateway_of(workspace, state_dir)
+    gateway = options.gateway()
     click.echo(gateway.post(f"/tasks/{segment(task)}/cancel")["message"])
     click.echo(f"Next: {options.next_command('tasks', 'show', task)}", err=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
@@ -23,16 +22,13 @@ PAYLOAD_SHOWN = 200  # characters
 @click.option("--channel", type=click.IntRange(1), help="The channel of the record, by its number.")
 @click.option("--forward", is_flag=True, help="What the record caused, instead of what it came from.")
 @options.output
-@options.workspace
-@options.state_dir
+@options.at_gateway
 def command(
     activation: str,
     offset: int | None,
     channel: int | None,
     forward: bool,
     output: str,
-    workspace: Path | None,
-    state_dir: Path | None,
 ) -> None:
     """Trace a record of the response of ACTIVATION back to the input.
 
@@ -47,7 +43,7 @@ def command(
     from fabric_jobs.client.gateway import segment
 
     direction = "forward" if forward or (offset is None and channel is None) else "back"
-    found = options.gateway_of(workspace, state_dir).get(
+    found = options.gateway().get(
         f"/activations/{segment(activation)}/trace", direction=direction, channel=channel, offset=offset
     )
     if output != "table":
