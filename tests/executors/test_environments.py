@@ -356,9 +356,9 @@ def test_a_file_is_read_as_pip_reads_it(action: Path, encoded: Callable[[str], b
     ("data", "words"),
     [
         ("a==1".encode("utf-16-le"), "UTF-16 without a byte order mark"),
-        (b"\xff\xfea", "not text in utf-16"),
-        (b"# coding: klingon\n", "in klingon, which Python does not know"),
-        (b"# coding: ascii\n\xe9", "not text in ascii, from byte 16 on"),
+        (b"\xff\xfea", "not valid utf-16"),
+        (b"# coding: klingon\n", "the encoding klingon, which Python does not know"),
+        (b"# coding: ascii\n\xe9", "not valid ascii from byte 16 on"),
     ],
 )
 def test_a_file_that_pip_could_not_read_is_named_with_its_encoding(action: Path, data: bytes, words: str) -> None:

@@ -123,5 +123,5 @@ def test_json_of_an_external_api_that_is_no_record_is_an_error_and_no_text() -> 
     target = ExternalTarget.of(replace(node("e.in"), properties={"url": "http://h"}), {})
     assert target.response(Reply(200, b"{just text"), 1 << 20)[1] == b'"{just text"'
     for body in (nested(513), b"1" * 5000, b"NaN"):
-        with pytest.raises(Unusable, match="JSON that is no record"):
+        with pytest.raises(Unusable, match="JSON that cannot be a record"):
             target.response(Reply(200, body), 1 << 20)

@@ -163,9 +163,9 @@ def test_numbers_that_json_has_not_are_refused(value: object) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (math.nan, "it is nan, which JSON does not have"),
-        ({"a": [1, {"b": math.nan}], "c": math.inf}, r"'a\[1\].b' is nan, which JSON does not have"),
-        ({"": {"c": -math.inf}}, "'.c' is -inf, which JSON does not have"),
+        (math.nan, "it is nan, which is not valid in JSON"),
+        ({"a": [1, {"b": math.nan}], "c": math.inf}, r"'a\[1\].b' is nan, which is not valid in JSON"),
+        ({"": {"c": -math.inf}}, "'.c' is -inf, which is not valid in JSON"),
         ({"a": (1, b"x")}, r"'a\[1\]': an object of type bytes is not JSON"),
         ({"a": {(1,): 1}}, "'a': keys must be "),
     ],
@@ -178,9 +178,9 @@ def test_a_refusal_names_the_key(value: object, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("NaN", "it is NaN, which JSON does not have"),
-        ('{"payload": {"a": [1, NaN]}}', "'payload.a[1]' is NaN, which JSON does not have"),
-        ('{"a": "NaN", "b": -Infinity}', "'b' is -Infinity, which JSON does not have"),
+        ("NaN", "it is NaN, which is not valid in JSON"),
+        ('{"payload": {"a": [1, NaN]}}', "'payload.a[1]' is NaN, which is not valid in JSON"),
+        ('{"a": "NaN", "b": -Infinity}', "'b' is -Infinity, which is not valid in JSON"),
     ],
 )
 def test_a_text_with_a_number_that_json_has_not_names_its_key(text: str, message: str) -> None:

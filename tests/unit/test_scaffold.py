@@ -207,7 +207,7 @@ def test_an_existing_document_of_another_skill_is_never_overwritten(tmp_path: Pa
     readme = tmp_path / "docs/smmjob/README.md"
     readme.parent.mkdir(parents=True)
     readme.write_text("mine")
-    with pytest.raises(AlreadyExists, match=r"README\.md is there already"):
+    with pytest.raises(AlreadyExists, match=r"README\.md already exists"):
         render("job", "smmjob", tmp_path)
     assert everything_below(tmp_path) == ["docs", "docs/smmjob", "docs/smmjob/README.md"]
     assert readme.read_text() == "mine"

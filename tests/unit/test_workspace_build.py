@@ -105,7 +105,7 @@ def test_an_invalid_name_is_told_with_its_file(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(InvalidDefinition) as caught:
         plan(tmp_path, None, PLAIN)
     assert str(caught.value).startswith(
-        "skills/one/skill.yaml: error: actions[0].image: 'not an image' cannot be the name of an image"
+        "skills/one/skill.yaml: error: actions[0].image: 'not an image' is not a valid image name"
     )
 
 
