@@ -59,6 +59,8 @@ def _row(operation: Operation) -> tuple[str, ...]:
     does = " ".join(filter(None, summary_of(operation)))
     taken = [*_sent(operation.body)] if operation.body else []
     taken += [_asked(parameter) for parameter in operation.parameters]
+    if operation.not_yet:
+        taken.append(", ".join(f"`{key}`" for key in operation.not_yet) + ": [not there yet](#not-there-yet)")
     given = [" or ".join(map(_shown, schemas_of(operation)))]
     given += [f"header `{header}`: {meaning}" for header, meaning in operation.headers.items()]
     given += [f"{status}: {meaning}" for status, (meaning, *_) in operation.others.items()]

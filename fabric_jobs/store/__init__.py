@@ -1,7 +1,7 @@
 """The only code that speaks SQL.
 
 `Store` joins the one writer, the readers and the tail; the modules beside it are statements, by noun:
-`definitions`, `activations`, `channels`, `tasks`, `commits`, `events`, `dead_letters`, and of the whole
+`definitions`, `activations`, `channels`, `tasks`, `commits`, `events`, `trace`, `dead_letters`, and of the whole
 `totals`, `retention`, `audit`, `copy`. What changes something takes a `Tx`, what only reads takes any `Sql`.
 """
 
