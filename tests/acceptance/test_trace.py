@@ -78,6 +78,6 @@ def test_the_input_goes_into_every_channel_that_begins_with_it(live: Live) -> No
 
 def test_a_record_that_is_not_there_is_said(live: Live) -> None:
     activation = pipeline(live)
-    assert "there is no record 99" in live.fails(3, "trace", activation, "--offset", 99)
+    assert "it has no record 99" in live.fails(3, "trace", activation, "--offset", 99)
     live.fails(3, "trace", activation, "--channel", 999, "--offset", 0)
     live.fails(3, "trace", "nothing", "--offset", 0)
