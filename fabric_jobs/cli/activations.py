@@ -76,7 +76,7 @@ def show_activation(activation: str, output: str) -> None:
 
 @group.command()
 @click.argument("activation")
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@options.quiet
 @options.output
 @options.at_gateway
 def wait(activation: str, quiet: bool, output: str) -> None:

@@ -31,9 +31,7 @@ def _with_variable(ctx: click.Context, param: click.Parameter, value: tuple[str,
 
 
 @click.command("build")
-@click.argument(
-    "folder", required=False, type=click.Path(path_type=Path), envvar="FABRIC_JOBS_WORKSPACE_ROOT", metavar="[FOLDER]"
-)
+@options.folder
 @click.option("--skill", metavar="NAME", help="Only the images of this skill.")
 @click.option(
     "--build-arg",
@@ -47,7 +45,7 @@ def _with_variable(ctx: click.Context, param: click.Parameter, value: tuple[str,
 @click.option("--platform", default="", metavar="OS/ARCH", help="Build for another platform, such as linux/arm64.")
 @click.option("--no-cache", is_flag=True, help="Build every step of every image, even if unchanged.")
 @click.option("--print", "print_only", is_flag=True, help="Print the docker commands, and do nothing else.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@options.quiet
 @options.output
 def command(
     folder: Path | None,

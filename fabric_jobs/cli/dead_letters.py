@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,8 +18,6 @@ from fabric_jobs.errors import InvalidInput, RunFailed
 if TYPE_CHECKING:
     pass
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 COLUMNS = {
     "ID": "id",
     "SKILL": "skillName",
@@ -32,18 +29,13 @@ COLUMNS = {
     "CAUSE": "cause",
 }
 
-_FILTERS = (
+# What chooses dead letters.
+filters = options.stack(
     click.option("--activation", metavar="ID", help="Only those of this activation."),
     click.option("--skill", metavar="NAME", help="Only those of this skill."),
     click.option("--contains", metavar="TEXT", help="Only those whose cause contains this."),
+    options.at_gateway,
 )
-
-
-def filters(command: F) -> F:
-    """Add the options that choose dead letters."""
-    for option in reversed((*_FILTERS, options.at_gateway)):
-        command = option(command)
-    return command
 
 
 @click.group("deadletters", cls=Group)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 PATIENCE_SECONDS = 30.0  # between two questions while a cancelled activation ends
 SECOND_THOUGHT_SECONDS = 1.0  # between a first Ctrl-C and the cancelling: a second one comes in time
 
-_OPTIONS = (
+# Of both commands.
+invocation_options = options.stack(
     click.option(
         "--params-file", metavar="FILE", help="The parameters as JSON, with 'payload' in them; - is standard input."
     ),
@@ -49,19 +48,12 @@ _OPTIONS = (
     ),
     click.option("--cold", is_flag=True, help="Start every program from scratch, even if its action has 'warm'."),
     click.option("--detach", is_flag=True, help="Print the activation's id and return; the activation keeps running."),
-    click.option("--quiet", "-q", is_flag=True, help="No progress."),
+    options.quiet,
     options.executor,
     options.output,
     options.workspace,
     options.state_dir,
 )
-
-
-def invocation_options(command: F) -> F:
-    """Add the options that both commands have."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:

@@ -7,10 +7,10 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,8 +20,6 @@ from fabric_jobs.durations import seconds_of
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
     from fabric_jobs.client.logs import Part, Selection
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 BATCH_BYTES = 1 << 20  # written at a time
 FOLLOW_SECONDS = 0.5  # between two looks for a task that is still to come
@@ -46,7 +44,8 @@ def since_when(text: str) -> float:
         ) from None
 
 
-_OPTIONS = (
+# Of all commands that print logs.
+log_options = options.stack(
     click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only this one."),
     click.option(
         "--since",
@@ -65,13 +64,6 @@ _OPTIONS = (
     ),
     options.at_gateway,
 )
-
-
-def log_options(command: F) -> F:
-    """Add the options that all commands have that print logs."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def print_task(gateway: Gateway, name: str, given: dict[str, Any]) -> None:

@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def stack(*given: Callable[[F], F]) -> Callable[[F], F]:
+    """Return what adds several options to a command, in this order."""
+
+    def add(command: F) -> F:
+        for option in reversed(given):
+            command = option(command)
+        return command
+
+    return add
+
+
 def typed(name: str, read: Callable[[str], Any]) -> dict[str, Any]:
     """Return what makes an option one whose text `read` reads; it raises ValueError, saying what to write."""
 
@@ -54,7 +65,8 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
 
 
 _KEPT: dict[str, Any] = {"callback": _keep, "expose_value": False}
-_REMOTE = (
+# Where a remote gateway is.
+remote = stack(
     click.option(
         "--url",
         envvar="FABRIC_JOBS_URL",
@@ -75,24 +87,12 @@ _REMOTE = (
 )
 
 
-def remote(command: F) -> F:
-    """Add the options that say where a remote gateway is."""
-    for option in reversed(_REMOTE):
-        command = option(command)
-    return command
-
-
-def state_dir(command: F) -> F:
-    """Add the options that say which gateway is meant: that of a state directory, or a remote one."""
-    return own_state_dir(remote(command))
-
-
-def at_gateway(command: F) -> F:
-    """Add the same, and --workspace, to a command that needs a workspace for nothing else; it calls `gateway`."""
-    state = click.option("--state-dir", **_STATE_DIR, **_KEPT)
-    return click.option("--workspace", **_WORKSPACE, **_KEPT)(state(remote(command)))
-
-
+# Which gateway is meant: that of a state directory, or a remote one.
+state_dir = stack(own_state_dir, remote)
+# The same for a command that needs a workspace for nothing else; it calls `gateway`.
+at_gateway = stack(
+    click.option("--workspace", **_WORKSPACE, **_KEPT), click.option("--state-dir", **_STATE_DIR, **_KEPT), remote
+)
 output = click.option(
     "--output",
     "-o",
@@ -106,6 +106,10 @@ executor = click.option(
     type=click.Choice(["local", "docker"]),
     envvar="FABRIC_JOBS_EXECUTOR",
     help="Where it runs: local, as processes, or docker, from its images.  [default: that of the gateway, which is local]",
+)
+quiet = click.option("--quiet", "-q", is_flag=True, help="No progress.")
+folder = click.argument(
+    "folder", required=False, type=click.Path(path_type=Path), envvar="FABRIC_JOBS_WORKSPACE_ROOT", metavar="[FOLDER]"
 )
 limit = click.option(
     "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most this many."

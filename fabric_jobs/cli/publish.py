@@ -20,15 +20,13 @@ COLUMNS = {"KIND": "kind", "NAME": "name", "STATE": "state", "VERSION": "version
 
 
 @click.command("publish")
-@click.argument(
-    "folder", required=False, type=click.Path(path_type=Path), envvar="FABRIC_JOBS_WORKSPACE_ROOT", metavar="[FOLDER]"
-)
+@options.folder
 @click.option(
     "--skill", metavar="NAME", help="Only this skill, with all its actions, and the agents that use no other."
 )
 @click.option("--skip-push", is_flag=True, help="Push no image; save and deploy what the engine or a registry has.")
 @click.option("--dry-run", is_flag=True, help="Print what would be pushed and saved, and do nothing.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@options.quiet
 @options.output
 @options.state_dir
 def command(

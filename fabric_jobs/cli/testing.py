@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from fabric_jobs.workspace.testing.bench import Result
     from fabric_jobs.workspace.testing.cases import Case
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 # Per status: the word of a case's line, its colour, what is said behind it, and the words of the summary.
 WORDS = {
     "passed": ("pass", "green", "", "passed"),
@@ -33,7 +31,8 @@ WORDS = {
     "error": ("ERROR", "red", "", "not run"),
 }
 
-_OPTIONS = (
+# Of both commands.
+test_options = options.stack(
     click.option("--update", is_flag=True, help="Write each response that is not as expected to expected.json."),
     click.option(
         "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the results as a JUnit file, for CI."
@@ -43,13 +42,6 @@ _OPTIONS = (
     options.workspace,
     options.state_dir,
 )
-
-
-def test_options(command: F) -> F:
-    """Add the options that both commands have."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def run_tests(kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
