@@ -47,7 +47,7 @@ def problems(condition: Condition) -> Iterator[tuple[str, str]]:
             if message:
                 yield path, message
         if wanted == {}:
-            yield path, f"there is no operator; write a value, or one of {', '.join(OPERATORS)}"
+            yield path, f"the operator is missing; write a value, or one of {', '.join(OPERATORS)}"
 
 
 def by_field(field: str, matches: Sequence[str], *, inverse: bool = False) -> Condition:
@@ -62,13 +62,13 @@ def text_of(value: Any) -> str:
 
 def _problem(name: str, operand: Any) -> str:
     if name not in OPERATORS:
-        return f"'{name}' is no operator. {nearest(name, OPERATORS)}".rstrip()
+        return f"'{name}' is not an operator. {nearest(name, OPERATORS)}".rstrip()
     if name in ("in", "not_in") and not isinstance(operand, list):
-        return f"'{name}' wants a list"
+        return f"'{name}' needs a list"
     if name == "exists" and not isinstance(operand, bool):
-        return "'exists' wants true or false"
+        return "'exists' needs true or false"
     if name in ORDERS and (isinstance(operand, bool) or not isinstance(operand, (int, float, str))):
-        return f"'{name}' wants a number or a text"
+        return f"'{name}' needs a number or text"
     return ""
 
 

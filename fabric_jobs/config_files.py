@@ -52,7 +52,7 @@ def write_config(path: Path, section: str, tables: Mapping[str, Mapping[str, str
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         whole_file.write(path, "\n".join(lines))
     except OSError as error:
-        hint = "Name another directory with FABRIC_JOBS_CONFIG_DIR."
+        hint = "Choose another directory with FABRIC_JOBS_CONFIG_DIR."
         raise InvalidInput(f"{path} cannot be written: {error.strerror}.", hint=hint) from error
 
 

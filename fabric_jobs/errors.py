@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-UNFORESEEN = "an error that nobody foresaw"  # in the owner's log, where the doctor looks for it
+UNFORESEEN = "an unexpected error"  # in the owner's log, where the doctor looks for it
 
 
 class FabricJobsError(Exception):

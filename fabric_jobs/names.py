@@ -17,9 +17,9 @@ def check_new_name(name: str, what: str) -> str:
     if NEW_NAME.fullmatch(name):
         return name
     raise InvalidInput(
-        f"'{name}' cannot be the name of {'an' if what[0] in 'aeiou' else 'a'} {what}: "
-        "a name starts with a letter, goes on with letters, digits, '_' and '-', "
-        "ends with a letter or a digit, and has 2 to 63 characters.",
+        f"'{name}' is not a valid name of {'an' if what[0] in 'aeiou' else 'a'} {what}: "
+        "it must start with a letter, contain only letters, digits, '_' and '-', "
+        "end with a letter or a digit, and have 2 to 63 characters.",
         hint="Choose another name, for example 'word-count'.",
     )
 

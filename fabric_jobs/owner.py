@@ -75,8 +75,8 @@ def _run(settings: Settings, ready: Ready) -> None:
     if not _take(lock):
         os.close(lock)
         raise AlreadyExists(
-            f"another process already serves {directory}; commands here use it, and owner.json there names it.",
-            hint="If a command has started it, it gives way once its activations have ended: then try again.",
+            f"another process already serves {directory}; commands here use it, and owner.json has its address.",
+            hint="If a command has started it, it ends once its activations have ended; then try again.",
         )
     if directory.name == places.STATE_DIRECTORY:
         shipped.put_schemas(directory)
@@ -152,8 +152,8 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         await asyncio.to_thread(parts.upkeep.close)
         await asyncio.to_thread(engine.close)
     if not is_home:
-        what = f"{settings.state_dir} was moved, deleted or replaced, so its owner has ended; jobs go on."
-        raise PlaceUnavailable(what, hint="The next command where it is now starts another owner.")
+        what = f"{settings.state_dir} was moved, deleted or replaced, so its owner has ended; jobs keep running."
+        raise PlaceUnavailable(what, hint="The next command at its new path starts another owner.")
 
 
 async def _registration(settings: Settings, store: Store) -> Registration | None:
@@ -198,7 +198,7 @@ def _end_soon() -> None:
     """Make sure that this process ends, also when a thread waits for a place that does not answer."""
 
     def end() -> None:
-        log.warning("something does not answer, and is not waited for; what was under way goes on with the next owner.")
+        log.warning("something does not answer, so this process ends without it; the next owner continues its work.")
         os._exit(0)
 
     timer = threading.Timer(END_SECONDS, end)

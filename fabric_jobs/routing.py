@@ -166,8 +166,8 @@ def _with_cycles(agent: Agent, plan: Plan) -> tuple[Wire, ...]:
         if wire.cyclic and (node is None or node.is_stream):
             what = "a join" if node is None else f"'{node.ref_id}', which reads a stream"
             raise InvalidInput(
-                f"agent '{agent.name}': the mapping {wire} closes a cycle through {what} and so would never end.",
-                hint="Take it out of the cycle, or let the skill read message by message ('receives: message').",
+                f"agent '{agent.name}': the mapping {wire} closes a cycle through {what}, which would never end.",
+                hint="Remove it from the cycle, or let the skill read single messages ('receives: message').",
             )
     return wires
 
@@ -305,8 +305,8 @@ def _action_of(skill: Skill, input_name: str, target: Target) -> Action:
     action = skill.action(target.action)
     if action is None:
         raise InvalidInput(
-            f"skill '{skill.name}': input '{input_name}' goes to '{target.action}', which is no action of the skill.",
-            hint="Write it in 'actions', or its program beside skill.yaml; `fabric-jobs workspaces lint` shows the place.",
+            f"skill '{skill.name}': input '{input_name}' goes to '{target.action}', which is not an action of the skill.",
+            hint="Add it to 'actions', or put its program next to skill.yaml; `fabric-jobs workspaces lint` shows the line.",
         )
     return action
 
@@ -316,20 +316,20 @@ def _check_properties(skill: Skill, properties: Mapping[str, Any]) -> None:
         value = properties.get(item.name)
         if item.required and value is None:
             raise InvalidInput(
-                f"skill '{skill.name}' requires the property '{item.name}', and nobody gives it a value.",
-                hint=f'Give it in the agent, or when you invoke: {{"payload": …, "properties": {{"{item.name}": …}}}}.',
+                f"skill '{skill.name}' requires the property '{item.name}', which has no value.",
+                hint=f'Set it in the agent, or in the invocation: {{"payload": …, "properties": {{"{item.name}": …}}}}.',
             )
         valid = [conditions.text_of(known) for known in item.valid_values]  # callers write numbers as text, too
         if valid and value is not None and conditions.text_of(value) not in valid:
             raise InvalidInput(
                 f"skill '{skill.name}': the property '{item.name}' cannot be '{conditions.text_of(value)}'.",
-                hint=f"It can be: {', '.join(valid)}.",
+                hint=f"Valid values: {', '.join(valid)}.",
             )
     for name, value in properties.items():
         if isinstance(value, str) and value.startswith(SECRET):
             raise InvalidInput(
-                f"skill '{skill.name}': the property '{name}' is the secret '{value}'; this version keeps no secrets.",
-                hint="Give the property a value of its own for now.",
+                f"skill '{skill.name}': the property '{name}' is the secret '{value}', but this version has no secrets.",
+                hint="Give the property an ordinary value for now.",
             )
 
 

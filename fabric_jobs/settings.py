@@ -103,8 +103,8 @@ def slots_of(text: str) -> dict[str, int]:
         is_number = re.fullmatch(r"[1-9][0-9]{0,5}", number) is not None
         if not equals or place not in SLOTS_PER_CPU or not is_number:
             raise InvalidInput(
-                f"'{part}' is not a place and how many tasks run there at a time.",
-                hint=f"Write such as local=8,docker=32; the places are {', '.join(SLOTS_PER_CPU)}.",
+                f"'{part}' is not an executor and its number of slots.",
+                hint=f"Write it like local=8,docker=32; the executors are {', '.join(SLOTS_PER_CPU)}.",
             )
         found[place] = int(number)
     return found

@@ -71,8 +71,8 @@ def shell_of(document: Any) -> Shell:
 def _checked(shell: Shell) -> Shell:
     if len(shell.block) > LIMIT:
         raise InvalidInput(
-            f"the environment has {len(shell.block):,} bytes, and programs get at most {LIMIT:,}.",
-            hint="Unset the large variables, or give large values in files.",
+            f"the environment has {len(shell.block):,} bytes, but programs can get at most {LIMIT:,}.",
+            hint="Unset the large variables, or pass large values in files.",
         )
     return shell
 

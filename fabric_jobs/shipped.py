@@ -54,6 +54,6 @@ def _shipped(name: str) -> Path:
         if directory.is_dir():
             return directory
     raise NotFound(
-        f"the directory '{name}' that ships with fabric-jobs is missing beside {PACKAGE}.",
+        f"the directory '{name}' of fabric-jobs is missing next to {PACKAGE}.",
         hint="Install it again: pip install --force-reinstall fabric-jobs",
     )

@@ -53,7 +53,7 @@ def make(state_dir: Path) -> None:
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = state_dir.stat()
     if found.st_mode & stat.S_ISVTX and found.st_mode & stat.S_IWOTH:
-        raise PermissionError(errno.EPERM, "it is a directory that all users share")
+        raise PermissionError(errno.EPERM, "all users share this directory")
     if found.st_mode & OTHERS:
         _close(state_dir, found)
     with os.scandir(state_dir) as found_there:
@@ -89,7 +89,7 @@ def _close(state_dir: Path, found: os.stat_result) -> None:
     except PermissionError:
         # A volume of a cluster is root's, and its user comes in as one of its group; what is in it is for that user only.
         if found.st_uid not in (0, os.getuid()) or found.st_mode & stat.S_IWOTH:
-            raise PermissionError(errno.EPERM, "others may look into it, and only its owner can change that") from None
+            raise PermissionError(errno.EPERM, "other users can read it, and only its owner can change that") from None
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def decoded(data: bytes, *, errors: str = "strict") -> str:
     try:
         return data[len(mark) :].decode(errors=errors)
     except UnicodeDecodeError as error:
-        raise OSError(errno.EILSEQ, f"it is not text in {UTF_8}, from byte {error.start:,} on; save it so") from None
+        raise OSError(errno.EILSEQ, f"it is not valid {UTF_8} from byte {error.start:,}; save it as {UTF_8}") from None
 
 
 def mark_of(data: bytes) -> tuple[bytes, str]:

@@ -156,5 +156,5 @@ def _raise_failures(rows: Sequence[BuildStatus], folder: Path | None) -> None:
         remark = base if any(row.failure.startswith(NO_BASE) for row in failed) else ""
         raise RunFailed(
             f"{len(failed)} of {len(rows)} images could not be built: {', '.join(label(row.target) for row in failed)}.",
-            hint=f"What docker said is above. Correct it, and build again: {shlex.join(words)}{remark}",
+            hint=f"See docker's output above. Fix it, and build again: {shlex.join(words)}{remark}",
         )

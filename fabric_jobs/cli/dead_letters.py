@@ -143,7 +143,7 @@ def retry(letters: tuple[int, ...], every: bool, detach: bool, output: str, **gi
     if not ids:
         if output != "table":
             show([], output)
-        click.echo("There is no such dead letter to try again.", err=True)
+        click.echo("There is no such dead letter to retry.", err=True)
         return
     started = dead_letters.retry(gateway, ids)
     if detach:
@@ -178,7 +178,7 @@ def drop(letters: tuple[int, ...], every: bool, yes: bool, **given: Any) -> None
         click.echo(f"{counted(count, 'dead letter', 'is', 'are')} dropped.", err=True)
     missing = [str(letter) for letter, number in dropped.items() if not number]
     if missing:
-        click.echo(f"Not dropped, since there is none with this number: {', '.join(missing)}.", err=True)
+        click.echo(f"Not dropped, because they do not exist: {', '.join(missing)}.", err=True)
 
 
 def _print_results(records: list[dict[str, Any]], output: str, *, is_one: bool) -> None:
@@ -196,7 +196,7 @@ def _print_results(records: list[dict[str, Any]], output: str, *, is_one: bool) 
         except RunFailed as error:
             failures.append(error)
         if record["status"] == "COMPLETE" and record.get("deadLetters"):
-            failures.append(RunFailed(f"activation {record['activationId']} has left a dead letter again"))
+            failures.append(RunFailed(f"activation {record['activationId']} has a dead letter again"))
     if failures:
         raise RunFailed("\n".join(error.message for error in failures), hint=failures[0].hint)
 

@@ -104,7 +104,7 @@ class _Session:
                 self._run_once(gateway)
                 changed = watched.changed()
             except Changed as cut:
-                _say("cancelled, since its files changed", colour="yellow")
+                _say("cancelled, because its files changed", colour="yellow")
                 changed = cut.paths
             except FabricJobsError as error:
                 _print_error(error)
@@ -122,8 +122,8 @@ class _Session:
         self._cuts.clear()
         self._loop.watched.settle()  # before it is said: who reads it may save a file at once
         click.echo(
-            f"Every run changes {', '.join(changed)}, so the next change is waited for. "
-            f"To leave such a file out: --ignore '{changed[0]}'",
+            f"Every run changes {', '.join(changed)}, so the command waits for the next change. "
+            f"To exclude such a file: --ignore '{changed[0]}'",
             err=True,
         )
         return True

@@ -49,7 +49,7 @@ def list_environments(output: str) -> None:
     from fabric_jobs.executors.environments import listed
 
     rows = [_row(cached) for cached in listed()]
-    show_rows(rows, COLUMNS, output, empty="There are no environments: no skill that asks for packages has run.")
+    show_rows(rows, COLUMNS, output, empty="There are no environments: no skill with packages has run.")
 
 
 @group.command()

@@ -101,7 +101,7 @@ def warner() -> Callable[[str], None]:
         if sentence in said:
             return
         if not said:
-            click.echo("What the gateway holds runs, and it is not what is here:", err=True)
+            click.echo("The gateway runs its own definitions, which differ from the local files:", err=True)
         said.add(sentence)
         click.echo(f"  {sentence}.", err=True)
 
@@ -122,7 +122,7 @@ def _check_save(given: dict[str, Any]) -> None:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not HEADER_NAME.fullmatch(name) or not value.strip().isprintable() or not value.isascii():
-        raise InvalidInput(f"'{text}' is no header.", hint="Write it like --header 'X-Request: 42'.")
+        raise InvalidInput(f"'{text}' is not a header.", hint="Write it like --header 'X-Request: 42'.")
     return name, value.strip()
 
 
@@ -221,7 +221,7 @@ def print_response(record: dict[str, Any]) -> None:
     elif response is not None:
         show(response, "json")
     else:
-        click.echo("There is no response: nothing reached the output.", err=True)
+        click.echo("There is no response: no record reached the output.", err=True)
 
 
 def show_saved(remote: Remote, kind: str, output: str) -> None:

@@ -156,7 +156,7 @@ def check_workspace() -> None:
         return
     other = next((name for name in ("url", "profile", "state_dir") if _is_typed(ctx, name)), None)
     if other is not None:
-        raise click.UsageError(f"--workspace has no effect beside --{other.replace('_', '-')}; leave one of them.")
+        raise click.UsageError(f"--workspace has no effect with --{other.replace('_', '-')}; remove one of them.")
 
 
 def gateway_of_tests(root: Path, state_given: Path | None) -> tuple[Gateway, Path | None]:
@@ -178,12 +178,12 @@ def remote_given() -> Remote | None:
     token = _given(ctx, "token") if _is_typed(ctx, "token") else None
     if not (_given(ctx, "url") or _given(ctx, "profile")):
         if token is not None:
-            raise click.UsageError("--token is for a remote gateway; name it with --url or --profile.")
+            raise click.UsageError("--token is for a remote gateway; choose one with --url or --profile.")
         return None
     typed = [name for name in ("url", "profile", "state_dir") if _is_typed(ctx, name)]
     if len(typed) > 1:
         both = " and ".join(f"--{name.replace('_', '-')}" for name in typed)
-        raise click.UsageError(f"{both} name different gateways; give one of them.")
+        raise click.UsageError(f"{both} name different gateways; use only one of them.")
     if typed == ["state_dir"]:
         return None
     from fabric_jobs.client.profiles import find_profile

@@ -137,7 +137,7 @@ def _password(username: str, *, from_stdin: bool) -> str:
     if from_stdin:
         return _read_password()
     if not can_ask():
-        raise click.UsageError("--username needs --password-stdin where no terminal is.")
+        raise click.UsageError("--username needs --password-stdin without a terminal.")
     password: str = click.prompt(f"Password of {username}", hide_input=True, err=True)
     return password
 
@@ -148,6 +148,4 @@ def _read_password() -> str:
     try:
         return sys.stdin.buffer.read().decode().rstrip("\r\n") if sys.stdin is not None else ""
     except UnicodeDecodeError as error:
-        raise InvalidInput(
-            "the password is not text in UTF-8.", hint="Pipe in the password and nothing else."
-        ) from error
+        raise InvalidInput("the password is not text in UTF-8.", hint="Pipe in only the password.") from error

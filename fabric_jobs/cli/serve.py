@@ -145,7 +145,7 @@ def _serve(settings: Settings) -> None:
 
     def ready(address: Address) -> None:
         click.echo(f"Serving {directory} at {address.url}; the token is in {directory / 'owner.json'}.", err=True)
-        click.echo("Ctrl-C ends it; jobs go on.", err=True)
+        click.echo("Ctrl-C ends it; jobs keep running.", err=True)
 
     while True:
         try:

@@ -99,7 +99,7 @@ def prune(
       fabric-jobs state prune --max-size 10GB --keep-last 100 --yes
     """
     if older_than is None and max_size is None and keep_last is None:
-        raise click.UsageError("Say what is to go: --older-than, --max-size or --keep-last.")
+        raise click.UsageError("Say what to delete: --older-than, --max-size or --keep-last.")
     gateway = options.gateway()
     chosen = gateway.get(
         "/state/prune",
@@ -130,7 +130,7 @@ def _list(chosen: list[dict[str, Any]]) -> None:
 
 def _ask() -> None:
     if not can_ask():
-        raise click.UsageError("This deletes for good. Add --yes to do it, or --dry-run to look only.")
+        raise click.UsageError("This deletes for good. Add --yes to do it, or --dry-run to only list it.")
     click.confirm("Delete them for good?", abort=True, err=True)
 
 
@@ -153,8 +153,8 @@ def _delete(gateway: Gateway, chosen: list[dict[str, Any]], dead_letters: bool) 
     free = after["database"]["free"]
     if not compacted["compacted"] and free > 1_000_000:
         click.echo(
-            f"{sizes.spelled(free)} are free in the database, and used again before it grows; "
-            f"they were not given back: {compacted['reason']}.",
+            f"{sizes.spelled(free)} are free in the database and are reused before it grows; "
+            f"they were not returned to the disk: {compacted['reason']}.",
             err=True,
         )
 

@@ -15,7 +15,7 @@ def explained(error: Exception) -> Exception:
         around = error.object[max(0, error.start - SHOWN_LENGTH) : error.start + 1]
         return InvalidInput(
             f"{around!a} has bytes that are not UTF-8.",
-            hint="Give what you type in UTF-8; rename a file or a directory that has such a name.",
+            hint="Type in UTF-8, and rename a file or directory with such a name.",
         )
     if isinstance(error, FileNotFoundError) and error.filename is None and _is_lost():
         return PlaceUnavailable(

@@ -97,7 +97,7 @@ def _finish(results: list[Result], kind: str, names: tuple[str, ...], given: dic
     click.echo(_summary(results), err=True)
     if any(result.is_other_response for result in results) and not given["update"]:
         command = " ".join(["fabric-jobs", f"{kind}s", "test", *names, "--update"])
-        click.echo(f"If what came is right: {command}", err=True)
+        click.echo(f"If the new results are right: {command}", err=True)
 
 
 def _check_some(found: Sequence[Case], kind: str, names: tuple[str, ...]) -> None:

@@ -41,7 +41,7 @@ def _texts(reader: Reader, field: Field) -> tuple[str, ...]:
     items = reader.items(field.key)
     for item in items:
         if not isinstance(item.node.value, str):
-            item.error("each item has to be text; put it in quotes")
+            item.error("each item must be text; put it in quotes")
     return tuple(item.node.value for item in items if isinstance(item.node.value, str))
 
 
@@ -89,12 +89,12 @@ def _longest_pause(reader: Reader, field: Field) -> float:
 def _pod_spec(reader: Reader, field: Field) -> tuple[dict[str, Any], ...]:
     patches = [patch for patch in reader.items(field.key) if patch.is_mapping(PATCH.keys)]
     for patch in patches:
-        if patch.require("path", "write where in the pod the value goes, like /nodeSelector"):
+        if patch.require("path", "write the place in the pod, like /nodeSelector"):
             path = patch.text("path")
             if path and not path.startswith("/"):
                 patch.error(f"'{path}' is not a JSON pointer; it starts with '/', like /containers/0/resources", "path")
         if "value" not in (key for key, _ in patch.entries()):
-            patch.error("the key 'value' is missing: write what is put there")
+            patch.error("the key 'value' is missing: write the value to add")
     return tuple(patch.node.plain() for patch in patches)
 
 
@@ -103,7 +103,7 @@ def _k8s_resources(reader: Reader, field: Field) -> tuple[str, ...]:
     for index, text in enumerate(texts):
         if not _is_json_object(text):
             reader.error(
-                "each item is a Kubernetes object as JSON text, and this is not a JSON object", field.key, index
+                "each item must be a Kubernetes object as JSON text, and this is not a JSON object", field.key, index
             )
     return texts
 
@@ -330,7 +330,9 @@ def _check_keys_fit(reader: Reader, action: Action) -> None:
         if reader.has(key) and key == HARMLESS:
             reader.at_key(f"'{HARMLESS}' has no effect on a job, which ends", key, level="warning")
         elif reader.has(key):
-            reader.at_key(f"'{key}' is for an action of type {other}, and this one is a {action.type}; remove it", key)
+            reader.at_key(
+                f"'{key}' is only for an action of type {other}, and this one is a {action.type}; remove it", key
+            )
     if action.receives == "stream" and reader.has("workers"):
         reader.at_key(
             "a stream is read by one task, so it has no workers; remove this key or 'receives: stream'", "workers"

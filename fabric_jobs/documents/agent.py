@@ -119,7 +119,7 @@ def _inputs(reader: Reader, outputs: tuple[AgentOutput, ...]) -> tuple[AgentInpu
     if reader.has("inputs"):
         return read_all(reader.items("inputs"), partial(_input, outputs=tuple(port.name for port in outputs)))
     if len(outputs) > 1:
-        reader.error("the key 'inputs' is missing: with several outputs each input has to say which one answers it")
+        reader.error("the key 'inputs' is missing: with several outputs, each input must name the one that answers it")
     return (AgentInput(name=DEFAULT_INPUT, signal_id=DEFAULT_INPUT, output=only),)
 
 
@@ -132,7 +132,7 @@ def _paired_output(reader: Reader, outputs: tuple[str, ...]) -> str:
     output = reader.text("output")
     if reader.has("output"):
         if output not in outputs:
-            reader.error(f"'{output}' is no output of this agent. {nearest(output, outputs)}".rstrip(), "output")
+            reader.error(f"'{output}' is not an output of this agent. {nearest(output, outputs)}".rstrip(), "output")
         return output
     if len(outputs) > 1:
         reader.error(f"the key 'output' is missing: name the output that answers this input. {nearest('', outputs)}")

@@ -38,7 +38,7 @@ class Composer:
             self._next()  # the end of the document
             kind, event = self._next()
             if kind == "DocumentStart":
-                raise broken(self._file, _place(event), "a second document starts here; one file holds one definition")
+                raise broken(self._file, _place(event), "a second document starts here; a file must have only one")
         return Document(node=node, file=self._file, problems=tuple(self._problems))
 
     def _next(self) -> tuple[str, Any]:
@@ -52,7 +52,7 @@ class Composer:
             return self._alias(event, depth)
         self._add_to_count(1, event)
         if event.tag and event.tag not in KNOWN_TAGS:
-            self._problem(_place(event), f"the tag {event.tag} means nothing here; remove it")
+            self._problem(_place(event), f"the tag {event.tag} has no meaning here; remove it")
         if kind == "Scalar":
             node = self._scalar(event)
         else:
@@ -64,7 +64,7 @@ class Composer:
     def _alias(self, event: Any, depth: int) -> Node:
         node = self._anchors.get(event.anchor)
         if node is None:
-            message = f"*{event.anchor} repeats &{event.anchor}, which no complete value above it is marked with"
+            message = f"*{event.anchor} refers to &{event.anchor}, but no complete value above has this anchor"
             raise broken(self._file, _place(event), message)
         size, height = _measure(node)
         self._add_to_count(size, event)
@@ -109,12 +109,12 @@ class Composer:
 
     def _is_key(self, key: Node, known: dict[str, Position]) -> bool:
         if not isinstance(key.value, str):
-            self._problem(key.place, "a key has to be text; put it in quotes")
+            self._problem(key.place, "a key must be text; put it in quotes")
             return False
         first = known.get(key.value)
         if first:
             self._problem(
-                key.place, f"the key '{key.value}' is here twice; the first is at {first.line}:{first.column}"
+                key.place, f"the key '{key.value}' appears twice; the first is at {first.line}:{first.column}"
             )
         return first is None
 
@@ -123,13 +123,13 @@ class Composer:
         sources = value.value if isinstance(value.value, list) else [value]
         if all(isinstance(source.value, dict) for source in sources):
             return sources
-        self._problem(value.place, f"'{MERGE_KEY}' merges mappings, and this is none")
+        self._problem(value.place, f"'{MERGE_KEY}' merges mappings, and this is not a mapping")
         return []
 
     def _add_to_count(self, size: int, event: Any) -> None:
         self._count += size
         if self._count > MAX_NODES:
-            message = f"the document holds more than {MAX_NODES:,} values; a definition never does"
+            message = f"the document has more than {MAX_NODES:,} values, too many for a definition"
             raise broken(self._file, _place(event), message)
 
     def _problem(self, place: Position, message: str) -> None:

@@ -39,7 +39,7 @@ def _value(name: str, reader: Reader) -> str:
     written = reader.node.written
     if written:
         kind = "a boolean" if isinstance(reader.node.value, bool) else "a number"
-        reader.error(f'{written} is {kind}, and a variable is text; put it in quotes: {name}: "{written}"')
+        reader.error(f'{written} is {kind}, but a variable must be text; put it in quotes: {name}: "{written}"')
         return written
     return reader.as_text()
 
@@ -60,9 +60,7 @@ def _from_text(reader: Reader, text: str) -> dict[str, str]:
 
 
 def _bad_name(name: str) -> str:
-    return (
-        f"'{name}' cannot be an environment variable; a name has letters, digits, '_', '.' and '-', and no digit first"
-    )
+    return f"'{name}' is not a valid variable name: it may have letters, digits, '_', '.' and '-', and must not start with a digit"
 
 
 def parse_environment(text: str) -> list[tuple[str, str]]:
@@ -73,7 +71,7 @@ def parse_environment(text: str) -> list[tuple[str, str]]:
         match = re.compile(PAIR).match(text, position)
         if not match:
             raise ValueError(
-                f'expected "NAME"="value" pairs joined by commas, and found: {text[position:].strip()[:40]}'
+                f'expected "NAME"="value" pairs joined by commas, but found: {text[position:].strip()[:40]}'
             )
         pairs.append((_part(match, "quoted_name", "name"), _part(match, "quoted_value", "value")))
         position = match.end()

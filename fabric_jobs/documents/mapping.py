@@ -57,7 +57,7 @@ MAPPING = Shape(
     Field(
         "when",
         Kind({"type": "object", "minProperties": 1}, "mapping"),
-        "A condition on the payload: a mapping from its fields to what they have to be.",
+        "A condition on the payload: a mapping from its fields to the values that they must have.",
         since="0.1.0",
     ),
 )
@@ -71,7 +71,7 @@ def read_mapping(reader: Reader, agent: Agent) -> Mapping | None:
     join = reader.choice("join", ("all",), "") == "all"
     if reader.items("rules"):
         reader.at_key(
-            "the rules of a mapping have no effect: what they mean was never published; write 'when'",
+            "the rules of a mapping have no effect, because their meaning was never published; write 'when' instead",
             "rules",
             level="warning",
         )
@@ -87,7 +87,7 @@ def read_mapping(reader: Reader, agent: Agent) -> Mapping | None:
 
 def _check_condition(reader: Reader) -> None:
     if not isinstance(reader.node.value, dict) or not reader.node.value:
-        reader.error("a condition is a mapping from fields of the payload to what they have to be")
+        reader.error("a condition must be a mapping from fields of the payload to values")
         return
     for field, message in conditions.problems(reader.node.plain()):
         reader.error(message, field)
@@ -121,7 +121,7 @@ def _skill(reader: Reader, side: Side, agent: Agent) -> Port | None:
     ref_id = reader.text("refId")
     known = [reference.ref_id for reference in agent.skills]
     if ref_id not in known:
-        reader.error(f"'{ref_id}' is no refId of this agent. {nearest(ref_id, known)}".rstrip(), "refId")
+        reader.error(f"'{ref_id}' is not a refId of this agent. {nearest(ref_id, known)}".rstrip(), "refId")
     return Port(kind="skill", ref=ref_id, port=reader.text(side.by_port.fields[1].key))
 
 
@@ -132,7 +132,7 @@ def _signal(reader: Reader, side: Side, agent: Agent) -> Port | None:
     text = inner.text("signalId")
     signals = _signals(agent, side.signal)
     if text not in signals:
-        inner.error(f"'{text}' is no signalId of an {side.signal}. {nearest(text, signals)}".rstrip(), "signalId")
+        inner.error(f"'{text}' is not a signalId of an {side.signal}. {nearest(text, signals)}".rstrip(), "signalId")
     return Port(kind=side.signal, ref=signals.get(text, text))
 
 
@@ -159,7 +159,7 @@ def _short(reader: Reader, side: Side, agent: Agent, text: str) -> Port | None:
         reader.error(_wrong_way(side))
     else:
         known = [*signals, *(reference.ref_id for reference in agent.skills)]
-        reader.error(f"'{text}' is no {side.signal} and no refId of this agent. {nearest(text, known)}".rstrip())
+        reader.error(f"'{text}' is neither an {side.signal} nor a refId of this agent. {nearest(text, known)}".rstrip())
     return None
 
 

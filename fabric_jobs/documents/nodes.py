@@ -98,7 +98,7 @@ def broken(file: str, place: Position, message: str) -> InvalidDefinition:
 
 def too_deep(file: str, place: Position) -> InvalidDefinition:
     """Return the error of a document that nests too deeply."""
-    return broken(file, place, f"the document nests deeper than {MAX_DEPTH} levels; a definition never does")
+    return broken(file, place, f"the document is nested deeper than {MAX_DEPTH} levels, too deep for a definition")
 
 
 def step_path(*steps: str | int) -> str:

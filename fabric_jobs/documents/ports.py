@@ -10,7 +10,7 @@ from fabric_jobs.documents.reader import Reader, distinct
 def _camel(reader: Reader, field: Field) -> str:
     camel = reader.loose_text(field.key, field.default)
     if camel != field.default:
-        reader.warn(f"the version '{camel}' is not known; the file is read as {field.default}", field.key)
+        reader.warn(f"the version '{camel}' is unknown; the file is read as {field.default}", field.key)
     return camel
 
 

@@ -188,7 +188,7 @@ class Reader:
         elif low <= value <= high:
             return value
         else:
-            reader.error(f"{value} is out of range; it can be {low:,} to {high:,}")
+            reader.error(f"{value} is out of range; the range is {low:,} to {high:,}")
         return None
 
     def choice(self, key: str, options: Sequence[str], default: str) -> str:
@@ -200,7 +200,7 @@ class Reader:
         if text in options:
             return text
         if isinstance(reader.node.value, str):
-            reader.error(f"'{text}' is not known here. {nearest(text, options)}")
+            reader.error(f"'{text}' is not a known value. {nearest(text, options)}")
         return default
 
     def name(self, what: str) -> str:
@@ -208,7 +208,7 @@ class Reader:
         reader = self.require("name", f"give the {what} a name")
         name = self.text("name")
         if reader is not None and isinstance(reader.node.value, str) and not is_name(name):
-            reader.error(f"'{name}' cannot be the name of a {what}: {NAME_RULE}")
+            reader.error(f"'{name}' is not a valid name of a {what}: {NAME_RULE}")
         return name
 
     def matches(self, key: str, pattern: str, what: str) -> str:
@@ -224,11 +224,11 @@ class Reader:
 
     def _wrong(self, expected: str) -> None:
         kind = KIND_WORDS.get(type(self.node.value), "null")
-        self.error(f"this is {kind}, but has to be {expected}")
+        self.error(f"this is {kind}, but must be {expected}")
 
 
 NAME_RULE = (
-    "it starts with a letter, goes on with letters, digits, '_', '-', '.' and '/', and ends with a letter or digit"
+    "it must start with a letter, contain only letters, digits, '_', '-', '.' and '/', and end with a letter or digit"
 )
 
 
@@ -242,7 +242,7 @@ def _first(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
     if len(problems) <= MAX_PROBLEMS:
         return problems
     first = sorted(problems, key=lambda problem: problem.level != "error")[:MAX_PROBLEMS]
-    message = f"{len(problems) - MAX_PROBLEMS:,} more problems are not shown; correct these first"
+    message = f"{len(problems) - MAX_PROBLEMS:,} more problems are not shown; fix these first"
     return (*first, replace(first[-1], path="", message=message))
 
 
@@ -261,9 +261,9 @@ def distinct(
             where = f"; the first is at {place.line}:{place.column}" if place.line else ""
             said = f"a second {what} is called '{name}'{where}"
             if last_wins and name == first.text(key):
-                reader.warn(f"{said}. The last one counts", key)
+                reader.warn(f"{said}. The last one is used", key)
             else:
-                reader.error(f"{said}. Names have to differ in more than case", key)
+                reader.error(f"{said}. Names must differ in more than case", key)
 
 
 def read_all(readers: Iterable[Reader], read: Callable[[Reader], T | None]) -> tuple[T, ...]:

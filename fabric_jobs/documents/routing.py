@@ -73,7 +73,7 @@ def read_routing(reader: Reader) -> Routing:
         return Routing(kind="all", default=NOWHERE)
     kinds = [key for key in ("all", *SELECTORS) if reader.has(key)]
     if len(kinds) != 1:
-        reader.error("a routing has exactly one of the keys 'all', 'property' and 'field'")
+        reader.error("a routing must have exactly one of the keys 'all', 'property' and 'field'")
         return Routing(kind="all", default=NOWHERE)
     return _read_all(reader) if kinds == ["all"] else _read_rules(reader, kinds[0])
 
@@ -81,12 +81,12 @@ def read_routing(reader: Reader) -> Routing:
 def _read_all(reader: Reader) -> Routing:
     for key in ("default", "rules"):
         if reader.has(key):
-            reader.at_key(f"'{key}' goes with 'property' or 'field', not with 'all'", key)
+            reader.at_key(f"'{key}' belongs to 'property' or 'field', not to 'all'", key)
     return Routing(kind="all", default=_target(reader.inner("all"), TARGET))
 
 
 def _read_rules(reader: Reader, kind: str) -> Routing:
-    default = reader.require("default", "say which action gets a message that no rule matches")
+    default = reader.require("default", "name the target of messages that no rule matches")
     rules = tuple(_rule(rule) for rule in reader.items("rules"))
     return Routing(kind=kind, selector=reader.text(kind), default=_target(default, TARGET), rules=rules)
 
@@ -94,7 +94,7 @@ def _read_rules(reader: Reader, kind: str) -> Routing:
 def _rule(reader: Reader) -> Rule:
     target = _target(reader, RULE)
     if isinstance(reader.node.value, dict):
-        reader.require("match", "say which value takes this rule")
+        reader.require("match", "write the value that selects this rule")
     return Rule(match=_match(reader), target=target)
 
 
@@ -121,6 +121,6 @@ def _match(reader: Reader) -> str:
     text = reader.loose_text("match")
     node = reader.node.child("match")
     if node is not None and isinstance(node.value, float) and node.written not in ("", text):
-        message = f'{node.written} is the number {text} here; put it in quotes if that is not meant: "{node.written}"'
+        message = f'{node.written} is the number {text} here; put it in quotes to keep the text: "{node.written}"'
         reader.warn(message, "match")
     return text

@@ -29,9 +29,9 @@ def resolve(text: str) -> Scalar:
     if text in WORDS:
         return WORDS[text]
     if DATE.fullmatch(text):
-        raise ValueError(f"{text} is a date, which JSON does not have; put it in quotes to make it text")
+        raise ValueError(f"{text} is a date, which is not valid in JSON; put it in quotes to make it text")
     if NOT_A_NUMBER.fullmatch(text):
-        raise ValueError(f"{text} is not a number that JSON has; put it in quotes to make it text")
+        raise ValueError(f"{text} is not a valid number in JSON; put it in quotes to make it text")
     return _number(text)
 
 

@@ -62,7 +62,7 @@ INPUT = Shape(
         one(ROUTING, Routing(kind="all", default=NOWHERE), read_routing),
         "Which action gets a message.",
         required=True,
-        missing="say which action gets the messages, like {all: {action, runtime, output}}",
+        missing="name the action that gets the messages, like {all: {action, runtime, output}}",
     ),
     make=SkillInput,
 )
@@ -138,9 +138,9 @@ def _check_routing(port: Reader, skill: Skill, *, has_actions: bool) -> None:
     if reader is None or not isinstance(reader.node.value, dict):
         return
     if reader.has("property"):
-        _check_known(reader, "property", (item.name for item in skill.properties), "is no property of this skill")
+        _check_known(reader, "property", (item.name for item in skill.properties), "is not a property of this skill")
     for target in target_readers(reader):
-        _check_known(target, "output", (item.name for item in skill.outputs), "is no output of this skill")
+        _check_known(target, "output", (item.name for item in skill.outputs), "is not an output of this skill")
         _check_action(target, skill, has_actions=has_actions)
 
 
@@ -159,7 +159,9 @@ def _check_action(reader: Reader, skill: Skill, *, has_actions: bool) -> None:
         return
     if action is None:
         level = "error" if has_actions else "warning"  # older skills name actions that were deployed on their own
-        _check_known(reader, "action", (item.name for item in skill.actions), "is no action of this skill", level=level)
+        _check_known(
+            reader, "action", (item.name for item in skill.actions), "is not an action of this skill", level=level
+        )
     elif runtime in TYPE_OF_RUNTIME and action.type != TYPE_OF_RUNTIME[runtime]:
-        message = f"{runtime} runs a {TYPE_OF_RUNTIME[runtime]}, and the action '{name}' is a {action.type}"
+        message = f"{runtime} runs a {TYPE_OF_RUNTIME[runtime]}, but the action '{name}' is a {action.type}"
         reader.warn(f"{message}; it runs as a {action.type}", "runtime")

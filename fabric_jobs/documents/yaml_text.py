@@ -13,15 +13,15 @@ NOT_PLAIN = re.compile(r"[^\t\n\r\x20-\x7e]")
 NOT_PRINTABLE = r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 # What the two parsers of PyYAML say, and what an author can do about it. The first that fits is taken.
 PLAIN_WORDS = (
-    ("mapping values are not allowed", "a ':' stands where no key can be; put text that holds ': ' in quotes"),
+    ("mapping values are not allowed", "unexpected ':'; put text that contains ': ' in quotes"),
     ("tab character", "a tab indents this line; indent with spaces"),
-    ("'\\t'", "a tab stands here; write spaces"),
+    ("'\\t'", "unexpected tab; use spaces"),
     ("block sequence entries", "a list cannot begin on the line of its key; begin it on the next one"),
     ("cannot start any token", "a value cannot start with this character; put the value in quotes"),
     ("could not find expected ':'", "this line has no ':' after its key"),
-    ("found unexpected end of stream", "a quote is opened and never closed"),
-    ("or ']'", "a '[' is opened and not closed, or a ',' is missing"),
-    ("or '}'", "a '{' is opened and not closed, or a ',' is missing"),
+    ("found unexpected end of stream", "a quote is not closed"),
+    ("or ']'", "a '[' is not closed, or a ',' is missing"),
+    ("or '}'", "a '{' is not closed, or a ',' is missing"),
     ("did not find expected", "the indentation does not fit the lines above, or a bracket is not closed"),
     ("expected <block end>", "the indentation does not fit the lines above"),
 )
@@ -37,7 +37,9 @@ def read(text: str, file: str) -> Document:
     if character:
         place = _place_at(text, character.start())
         raise broken(
-            file, place, f"the file holds the character U+{ord(character[0]):04X}, which text never has; remove it"
+            file,
+            place,
+            f"the file contains the character U+{ord(character[0]):04X}, which is not allowed in text; remove it",
         )
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:

@@ -166,7 +166,7 @@ async def _definition(call: Call, kind: str, limit: int) -> dict[str, Any]:
     except RecordTooLarge as error:
         raise RecordTooLarge(
             f"the {kind} is over the limit of {limit:,} bytes for a definition.",
-            hint="FABRIC_JOBS_DEFINITION_BYTES of the owner sets another limit.",
+            hint="Change the limit with FABRIC_JOBS_DEFINITION_BYTES of the owner.",
         ) from error
 
 
@@ -244,7 +244,7 @@ async def _delete(call: Call, kind: str) -> Response:
 
     if not await asyncio.wrap_future(parts.store.write(delete)):
         raise _no_such(parts.store.read, project_id, kind, name)
-    message = f"{kind} '{name}' is deleted; activations that run keep the version that they started with."
+    message = f"{kind} '{name}' is deleted; running activations keep their version."
     return Json({"success": True, "message": message})
 
 
@@ -258,7 +258,7 @@ def _check_unused(sql: Sql, project_id: str, skill: str) -> None:
         raise InUse(
             f"skill '{skill}' is in use by {', '.join(users)}.",
             users=tuple(("agent", name) for name in users),
-            hint="Delete or change what uses it first.",
+            hint="Delete or change its users first.",
         )
 
 

@@ -92,7 +92,7 @@ async def answer_nobody(request: Request, error: Exception) -> Response:
 
 async def answer_bug(request: Request, error: Exception) -> Json:
     """Answer what should not happen; the server logs it."""
-    body = {"success": False, "message": f"an error in the gateway: {error!r}.", "hint": "Its log tells more."}
+    body = {"success": False, "message": f"an error in the gateway: {error!r}.", "hint": "See its log."}
     return Json(body, status_code=500)
 
 

@@ -57,7 +57,7 @@ async def pull(request: Request) -> Response:
     parts, task = _attempt(request)
     if task.receives != "stream":
         raise InvalidInput(
-            f"the program of action '{task.action_name}' calls messages(), but the action is no stream.",
+            f"the program of action '{task.action_name}' calls messages(), but the action is not a stream.",
             hint=f"Write 'receives: stream' under action '{task.action_name}' in skill.yaml, or use message().",
         )
     sender = request.query_params.get("sender", "")
@@ -99,7 +99,7 @@ async def send_message(request: Request) -> Response:
     task = _task(parts, claims)  # the transaction checks that the attempt is the current one
     activation_id, channel = request.path_params["activation"], request.path_params["channel"]
     if activation_id != task.activation_id or channel != sending_id(activation_id, task.node):
-        raise NotAllowed("the token is good for the outputs of its own task only.")
+        raise NotAllowed("the token is valid only for the outputs of its own task.")
     body = await body_of(request, parts.settings.record_bytes)
     try:
         record_text.check(body)
@@ -123,7 +123,7 @@ def _attempt(request: Request) -> tuple[Parts, Task]:
     claims = task_claims(request)
     name = request.path_params["attempt"]
     if name != f"{claims['task']}-{claims['attempt']}":
-        raise NotAllowed("the token is good for its own attempt only.")
+        raise NotAllowed("the token is valid only for its own attempt.")
     return parts, _task(parts, claims)
 
 
@@ -170,7 +170,7 @@ async def _await_credit(parts: Parts, task: Task, found: list[Channel]) -> None:
     while keys := parts.live.without_credit(found):
         await parts.live.wait([*keys, ("activation", str(task.activation_id))], PULL_SECONDS)
         if parts.live.closing:
-            raise PlaceUnavailable("this owner is ending.", hint="Try again: the next one goes on.")
+            raise PlaceUnavailable("this owner is ending.", hint="Try again: the next owner continues.")
         _check_current(parts, task)
 
 
@@ -210,7 +210,7 @@ def _record(value: Any) -> tuple[int, int] | None:
 def _cut(body: bytes, start: int, outputs: list[Any], parents: Sequence[Any]) -> tuple[Sent, ...]:
     found = []
     if parents and len(parents) != len(outputs):
-        raise ValueError("there are not as many origins as outputs")
+        raise ValueError("the number of origins differs from the number of outputs")
     for index, (name, count, size) in enumerate(outputs):
         runs = parents[index] if parents else ()
         part = body[start : start + size]

@@ -108,13 +108,13 @@ async def _record(waiting: asyncio.Task[dict[str, Any]]) -> AsyncIterator[bytes]
 def _invocation(call: Call, kind: str) -> Invocation:
     body = call.object
     if "payload" not in body:
-        raise InvalidInput("there is no 'payload' in the parameters.", hint='Give an object such as {"payload": {…}}.')
+        raise InvalidInput("the parameters have no 'payload'.", hint='Give an object such as {"payload": {…}}.')
     payload = compact(body["payload"])
     limit = call.parts.settings.record_bytes
     if len(payload) > limit:
         raise RecordTooLarge(
             f"the payload of {len(payload):,} bytes is over the limit of {limit:,} bytes for one record.",
-            hint="Give the path of a file instead, and let the skill read it.",
+            hint="Pass the path of a file instead, and let the skill read it.",
         )
     properties = {} if body.get("properties") is None else body["properties"]
     if not isinstance(properties, dict):
@@ -158,7 +158,7 @@ def _activation_id(body: dict[str, Any]) -> str:
     given = _text(body, "activationId")
     if given and not ACTIVATION_ID.fullmatch(given):
         raise InvalidInput(
-            "'activationId' is 8 to 64 letters, digits, '-' and '_'.", hint="Leave it out to have one made."
+            "'activationId' is 8 to 64 letters, digits, '-' and '_'.", hint="Leave it out to get a new one."
         )
     return given
 

@@ -77,7 +77,7 @@ def _check_text(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise InvalidInput("the body has half of a surrogate pair in it, such as \\ud800.") from error
+        raise InvalidInput("the body contains half of a surrogate pair, such as \\ud800.") from error
 
 
 def compact(value: Any) -> bytes:

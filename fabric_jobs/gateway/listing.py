@@ -39,7 +39,7 @@ def wanted_of(call: Call, where: Parameter[dict[str, Any]], texts: Sequence[Para
                 f"'filter' cannot ask for '{key}' like this: here it compares {', '.join(found)} with a text."
             )
         if found[key] not in (None, wanted):
-            raise InvalidInput(f"'{key}' and 'filter' ask for two values of '{key}'.", hint="Leave one of them.")
+            raise InvalidInput(f"'{key}' and 'filter' ask for different values of '{key}'.", hint="Leave one of them.")
         found[key] = wanted
     return found
 
@@ -76,7 +76,7 @@ def _oldest_first(text: str) -> bool:
     except (ValueError, AttributeError):
         key, direction = "", 0
     if key not in ("start", "startTime") or direction not in (1, -1):
-        raise InvalidInput(f"'sort' is asc or desc, not '{text}': they are in the order of their start.")
+        raise InvalidInput(f"'sort' must be asc or desc, not '{text}'.")
     return bool(direction == 1)
 
 
@@ -92,7 +92,7 @@ def _condition(wanted: Mapping[str, Any]) -> dict[str, Any]:
             raise NotThereYet(f"'{unknown}' of 'filter' has no effect here.", hint=f"There is {', '.join(OPERATORS)}.")
         found[key] = {OPERATORS[name]: operand for name, operand in given.items()}
         if not all(_is_plain(operand) for operand in given.values()):
-            raise InvalidInput(f"'{key}' of 'filter' is compared with texts, numbers, true, false and null only.")
+            raise InvalidInput(f"'{key}' of 'filter' can be compared only with text, numbers, true, false and null.")
     for key, problem in conditions.problems(found):
         raise InvalidInput(f"'{key}' of 'filter': {problem}.", hint=EXAMPLE)
     return found
@@ -112,8 +112,8 @@ def _sort(keys: Sequence[str], text: str) -> list[tuple[str, int]]:
     except (ValueError, AttributeError):
         found = [("", 0)]
     if not all(key in keys and direction in (1, -1) for key, direction in found):
-        hint = f'Give a JSON object such as {{"{keys[0]}": 1}}, where -1 is the other way round.'
-        raise InvalidInput(f"'sort' takes {', '.join(keys)}, and not '{text}'.", hint=hint)
+        hint = f'Give a JSON object such as {{"{keys[0]}": 1}}, where -1 reverses the order.'
+        raise InvalidInput(f"'sort' takes {', '.join(keys)}, not '{text}'.", hint=hint)
     return found
 
 

@@ -16,7 +16,7 @@ from fabric_jobs.gateway.parameters import P
 SCHEDULES = "this version has no schedules yet, so nothing would run later"
 CALLBACKS = "this version does not call back when an activation has ended"
 KUBERNETES = "this version does not run anything in Kubernetes yet"
-DETAILS = "there is no more to show than without it"
+DETAILS = "it shows nothing more"
 # What a query or a body may ask for.
 REASONS: Mapping[str, str] = {
     "scheduleName": SCHEDULES,

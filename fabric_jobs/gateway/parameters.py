@@ -90,29 +90,29 @@ def _range(kind: str, low: float, high: float, default: object) -> Schema:
 
 def _one_of(name: str, values: tuple[str, ...], text: str) -> str:
     if text not in values:
-        raise InvalidInput(f"'{name}' is {' or '.join(values)}, not '{text}'.")
+        raise InvalidInput(f"'{name}' must be {' or '.join(values)}, not '{text}'.")
     return text
 
 
 def _yes(name: str, text: str) -> bool:
     if text.lower() not in ("", "true", "false"):
-        raise InvalidInput(f"'{name}' is true or false, not '{text.lower()}'.")
+        raise InvalidInput(f"'{name}' must be true or false, not '{text.lower()}'.")
     return text.lower() != "false"
 
 
 def _whole(name: str, low: int, high: int, text: str) -> int:
     if not WHOLE.fullmatch(text):
-        raise InvalidInput(f"'{name}' is a whole number, not '{text}'.")
+        raise InvalidInput(f"'{name}' must be a whole number, not '{text}'.")
     if not low <= int(text) <= high:
-        raise InvalidInput(f"'{name}' is between {low} and {high}, not {text}.")
+        raise InvalidInput(f"'{name}' must be between {low} and {high}, not {text}.")
     return int(text)
 
 
 def _number(name: str, low: float, high: float, text: str) -> float:
     if not NUMBER.fullmatch(text):
-        raise InvalidInput(f"'{name}' is a number, not '{text}'.")
+        raise InvalidInput(f"'{name}' must be a number, not '{text}'.")
     if not low <= float(text) <= high:
-        raise InvalidInput(f"'{name}' is between {low:g} and {high:g}, not {text}.")
+        raise InvalidInput(f"'{name}' must be between {low:g} and {high:g}, not {text}.")
     return float(text)
 
 
@@ -124,7 +124,7 @@ def _time(name: str, text: str) -> float:
         return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
     except (ValueError, OverflowError):
         raise InvalidInput(
-            f"'{name}' is a time: milliseconds since 1970, or such as 2026-01-31T12:00:00Z, not '{text}'."
+            f"'{name}' must be milliseconds since 1970 or a time such as 2026-01-31T12:00:00Z, not '{text}'."
         ) from None
 
 

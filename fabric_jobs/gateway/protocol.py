@@ -148,10 +148,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._since = now  # what is not read is not late
         elif self._in_head:
             if now - self._since > self.limits.head_seconds:
-                self._refuse(408, "the head of the request did not come in time.", "slow-head")
+                self._refuse(408, "the head of the request timed out.", "slow-head")
         elif self._in_body:
             if now - self._since > self.limits.body_seconds + self._body_bytes / BODY_RATE:
-                self._refuse(408, "the body of the request did not come in time.", "slow-body")
+                self._refuse(408, "the body of the request timed out.", "slow-body")
         elif self.cycle is not None and self.cycle.response_complete and self.timeout_keep_alive_task is None:
             self._in_head, self._since = True, now  # an empty line has ended uvicorn's patience, and is no request
 

@@ -96,7 +96,7 @@ async def prune_state(call: Call) -> Response:
     parts, body = call.parts, call.object
     activation_ids = body.get("activations", [])
     if not isinstance(activation_ids, list) or not all(isinstance(item, str) for item in activation_ids):
-        raise InvalidInput("'activations' is a list of ids.")
+        raise InvalidInput("'activations' must be a list of ids.")
     dead_letters = _flag(body, "deadLetters", default=False)
     pruned = await asyncio.to_thread(
         parts.upkeep.prune, activation_ids, call.project, dead_letters=dead_letters, seconds=SLICE_SECONDS
@@ -115,13 +115,13 @@ async def start_backup(call: Call) -> Response:
     parts = call.parts
     if over_tcp(call):
         raise InvalidInput(
-            "a backup is written on the gateway's machine, and is asked for over its Unix socket only.",
-            hint="Type `fabric-jobs state backup` there.",
+            "a backup is written on the gateway's machine, so it can be requested only over its Unix socket.",
+            hint="Run `fabric-jobs state backup` there.",
         )
     body = call.object
     destination = body.get("destination")
     if not isinstance(destination, str) or not destination or "\0" in destination:
-        raise InvalidInput("'destination' is the absolute path of a file or directory that is not there.")
+        raise InvalidInput("'destination' must be the absolute path of a new file or directory.")
     wanted = BackupWanted(destination=Path(destination), logs=_flag(body, "logs", default=True))
     return Json(_backup(await asyncio.to_thread(parts.upkeep.start_backup, wanted)))
 

@@ -83,8 +83,8 @@ async def _cancel(call: Call) -> Response:
     task, store = find_task(call), call.parts.store
     if task.kind == "daemon":
         raise InvalidInput(
-            f"task {task.name} is a daemon, which serves every activation.",
-            hint="It ends with its owner, when nobody has called it for a while, or when its program changes. "
+            f"task {task.name} is a daemon, which serves all activations.",
+            hint="It ends with its owner, after some time without a call, or when its program changes. "
             "Cancel the activation that calls it.",
         )
     asked = await asyncio.wrap_future(store.write(lambda tx: tasks.ask_cancel(tx, task, "cancelled by its user")))

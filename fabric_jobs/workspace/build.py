@@ -47,11 +47,11 @@ class BuildOptions:
     def __post_init__(self) -> None:
         for argument in self.arguments:
             if not argument.partition("=")[0].strip():
-                raise InvalidInput(f"'{argument}' is no build argument.", hint="Write it as NAME=VALUE, or as NAME.")
+                raise InvalidInput(f"'{argument}' is not a build argument.", hint="Write it as NAME=VALUE, or as NAME.")
         if "," in self.platform:
             raise InvalidInput(
-                f"an image for several platforms ({self.platform}) cannot be loaded into the engine.",
-                hint="Name one platform, and build once for each.",
+                f"the engine cannot load an image for several platforms ({self.platform}).",
+                hint="Build once for each platform.",
             )
 
     def fingerprint(self) -> str:
@@ -92,7 +92,7 @@ class BuildStatus:
 
 Watch = Callable[[Sequence[BuildStatus]], None]
 OLD_BUILDER = (
-    "no docker command here has BuildKit, so Docker's old builder is used, which is slower and knows less of Dockerfiles; "
+    "no docker command here has BuildKit, so Docker's old builder is used, which is slower and supports fewer features; "
     "install the plugin 'buildx'."
 )
 
@@ -184,7 +184,7 @@ def _update(engine: DockerEngine, row: BuildStatus, running: Running) -> None:
     elif running.code:
         row.state, row.failure = FAILED, running.output.failure() or f"docker ended with exit code {running.code}"
     elif _has_changed(row.target):
-        row.state, row.failure = FAILED, "its files were changed while it was built; build it again"
+        row.state, row.failure = FAILED, "its files changed during the build; build it again"
         engine_images.remove(engine, row.target.build.names)
     else:
         row.state = BUILT

@@ -42,7 +42,7 @@ def differences(expected: Any, actual: Any, *, subset: bool = False, root: str =
     try:
         return tuple(_differences(root, expected, actual, subset))
     except RecursionError:
-        raise InvalidInput("the values are nested too deeply to be compared.") from None
+        raise InvalidInput("the values are nested too deeply to compare.") from None
 
 
 def fitted(expected: Any, actual: Any) -> Any:

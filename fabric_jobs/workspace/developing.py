@@ -48,7 +48,7 @@ class Loop:
         entry = verbs.input_of(found, self.entry)
         path = self.message or found.directory / INVOKE / entry / MESSAGE
         if not path.is_file():
-            raise NotFound(f"there is no {shown(path)}.", hint="Write it, or name another file with --message.")
+            raise NotFound(f"there is no {shown(path)}.", hint="Create it, or choose another file with --message.")
         params = read_message(path)
         target = verbs.save_skill(gateway, self.workspace, self.name, entry, executor=self.executor)
         activation_id = secrets.token_hex(12)  # known before it is started, so that it can be cancelled at any moment

@@ -26,8 +26,8 @@ def copy_example(name: str, destination: Path) -> Path:
     with disk_errors(destination):
         if destination.is_dir() and any(destination.iterdir()):
             raise AlreadyExists(
-                f"{destination} is there already and not empty, so nothing was copied.",
-                hint="Name another directory, or go on in this one.",
+                f"{destination} already exists and is not empty, so nothing was copied.",
+                hint="Choose another directory, or continue in this one.",
             )
         files = read_tree(examples[name])
     write_new({path: _with_schema(path, content) for path, content in files.items()}, destination)

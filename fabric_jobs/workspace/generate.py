@@ -59,7 +59,9 @@ def generate_agent(name: str, skills: tuple[str, ...], root: Path) -> Generated:
     """
     check_new_name(name, "agent")
     if not skills:
-        raise InvalidInput("an agent needs one skill at least.", hint="Name the skills in the order of the records.")
+        raise InvalidInput(
+            "an agent needs at least one skill.", hint="Name the skills in the order in which records flow."
+        )
     workspace = Workspace(root=root)
     chain = tuple(workspace.skill(skill) for skill in skills)
     text = agent_text(name, tuple(link.skill for link in chain))
@@ -111,7 +113,7 @@ def reference_ids(names: tuple[str, ...]) -> tuple[str, ...]:
 def _ends(skill: Skill) -> tuple[str, str]:
     """Return the input that a chain enters a skill by and the output that it leaves by."""
     if not skill.inputs:
-        raise InvalidInput(f"the skill '{skill.name}' has no input to lead into.", hint="Add one to its skill.yaml.")
+        raise InvalidInput(f"the skill '{skill.name}' has no input.", hint="Add one to its skill.yaml.")
     entry = skill.inputs[0]
     return entry.name, entry.routing.default.output
 
@@ -124,7 +126,7 @@ def _check_no_agent(name: str, root: Path) -> None:
         defines = path.is_dir() or path.suffix in AGENT_SUFFIXES
         if defines and path.stem.casefold() == name.casefold():
             raise AlreadyExists(
-                f"the agent '{name}' cannot be made: {path} is there already, and is never overwritten.",
+                f"the agent '{name}' cannot be made: {path} already exists and is never overwritten.",
                 hint="Choose another name.",
             )
 

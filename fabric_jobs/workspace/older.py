@@ -102,5 +102,5 @@ def _said(path: Path) -> tuple[dict[str, object], tuple[Problem, ...]]:
         return {}, error.problems
     if isinstance(found, dict):
         return found, ()
-    message = found if isinstance(found, str) else "this has to be a mapping: what an action of skill.yaml has"
+    message = found if isinstance(found, str) else "this must be a mapping with the keys of an action in skill.yaml"
     return {}, (Problem.of_file(path, message),)

@@ -12,7 +12,7 @@ from fabric_jobs import json_text
 from fabric_jobs.errors import InvalidInput, NotFound, shown
 from fabric_jobs.user_files import decoded, read_bytes, read_some
 
-EXAMPLE = 'It looks like {"payload": {"message": "hello"}}; with --payload you give the inner part alone.'
+EXAMPLE = 'Write it like {"payload": {"message": "hello"}}; --payload takes only the inner part.'
 
 
 def read_params(params_file: str | None, params: str | None, payload: str | None) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def read_params(params_file: str | None, params: str | None, payload: str | None
     UnicodeEncodeError for bytes of the command line that are not UTF-8.
     """
     if sum(value is not None for value in (params_file, params, payload)) != 1:
-        raise InvalidInput("give one of --params-file, --params and --payload.", hint=EXAMPLE)
+        raise InvalidInput("only one of --params-file, --params and --payload is allowed.", hint=EXAMPLE)
     if payload is not None:
         return {"payload": _json(_typed(payload), "--payload", levels=json_text.DEPTH)}
     if params is not None:
@@ -74,10 +74,10 @@ def _read(path: str, read: Callable[[Path], bytes]) -> str:
     try:
         return decoded(read(Path(path)))
     except FileNotFoundError:
-        raise NotFound(f"there is no file {path}.", hint="Name a file that holds the parameters as JSON.") from None
+        raise NotFound(f"there is no file {path}.", hint="Name a file with the parameters as JSON.") from None
     except OSError as error:
         raise InvalidInput(
-            f"{path} cannot be read: {error.strerror}.", hint="Name a file that you may read."
+            f"{path} cannot be read: {error.strerror}.", hint="Name a file that you can read."
         ) from error
 
 

@@ -24,7 +24,7 @@ def find_root(start: Path, given: Path | None) -> Path:
     if given is not None:
         if given.is_dir():
             return given.absolute()
-        raise NotFound(f"the workspace {given} is not a directory.", hint="Name a directory that holds skills/.")
+        raise NotFound(f"the workspace {given} is not a directory.", hint="Name a directory that contains skills/.")
     origin = start.absolute()
     single: Path | None = None
     for directory in (origin, *origin.parents):
@@ -36,6 +36,6 @@ def find_root(start: Path, given: Path | None) -> Path:
     if single is not None:
         return single
     raise NotFound(
-        f"{origin} is not in a workspace: neither it nor a directory above it holds skills/ or skill.yaml.",
-        hint="Go to your workspace, name it with --workspace, or begin one with 'fabric-jobs workspaces generate'.",
+        f"{origin} is not in a workspace: neither it nor a directory above it contains skills/ or skill.yaml.",
+        hint="Change to your workspace, name it with --workspace, or create one with 'fabric-jobs workspaces generate'.",
     )

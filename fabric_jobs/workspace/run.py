@@ -128,7 +128,7 @@ def _entry(entry: str | None, names: list[str], what: str, word: str) -> str:
     if entry is None and len(names) == 1:
         return names[0]
     if entry is None:
-        raise NotFound(f"{what} has {len(names)} {word}s.", hint=f"Name one: {', '.join(names)}.")
+        raise NotFound(f"{what} has {len(names)} {word}s.", hint=f"Choose one: {', '.join(names)}.")
     if entry not in names:
         raise NotFound(f"{what} has no {word} '{entry}'.", hint=nearest(entry, names))
     return entry

@@ -27,9 +27,9 @@ class Choice:
             return save(self.gateway, self.workspace, name, entry, executor=self.executor)
         is_here = self.workspace is not None and self.workspace.has(kind, name)
         hint = (
-            "Bring it there with `fabric-jobs workspaces publish`, or its definition alone with --save."
+            "Publish it with `fabric-jobs workspaces publish`, or save only its definition with --save."
             if is_here
-            else f"There is none in a workspace here, either; in a workspace that has the {kind}, publish it."
+            else f"No workspace here has it either; publish the {kind} from its workspace."
         )
         target = saved_there(self.gateway, kind, name, entry, executor=self.executor, hint=hint)
         if self.workspace is not None and is_here:

@@ -102,7 +102,7 @@ class Workspace:
         if problems:
             raise InvalidDefinition(tuple(problems))
         if not found:
-            hint = "It needs skills/NAME/skill.yaml; 'fabric-jobs workspaces generate NAME' makes one."
+            hint = "Create one with 'fabric-jobs workspaces generate NAME'."
             raise NotFound(f"No skills found in {self.root}.", hint=hint)
         return tuple(found)
 
@@ -151,7 +151,7 @@ class Workspace:
         hints = [nearest(name, filter(None, names))]
         hints += [f"These files cannot be read: {', '.join(broken)}."] if broken else []
         command = "generate" if what == "skill" else "generate-agent"
-        hints += [] if paths else [f"There is no {what} at all; 'fabric-jobs workspaces {command}' makes one."]
+        hints += [] if paths else [f"There is no {what}; create one with 'fabric-jobs workspaces {command}'."]
         message = f"there is no {what} '{name}' in the workspace {self.root}."
         return NotFound(message, hint=" ".join(filter(None, hints)))
 
@@ -170,7 +170,7 @@ def _text_of(path: Path) -> str:
     try:
         return read_text(path, limit=definition_bytes())
     except OSError as error:
-        more = "; FABRIC_JOBS_DEFINITION_BYTES sets another limit" if error.errno == errno.EFBIG else ""
+        more = "; change the limit with FABRIC_JOBS_DEFINITION_BYTES" if error.errno == errno.EFBIG else ""
         message = f"the file cannot be read: {error.strerror}{more}"
         raise InvalidDefinition((Problem.of_file(path, message),)) from None
 

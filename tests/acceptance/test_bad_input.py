@@ -127,10 +127,10 @@ def test_an_agent_with_an_unknown_output_says_so(live: Live) -> None:
         (("--params", '{"payload": 1, "properties": [2]}'), "'properties' is not an object"),
         (("--params", '{"payload": 1, "activationId": "../../../etc"}'), "'activationId'"),
         (("--params-file", "broken.json"), "broken.json is not JSON"),
-        (("--params-file", "binary.json"), "binary.json cannot be read: it is not text in UTF-8"),
+        (("--params-file", "binary.json"), "binary.json cannot be read: it is not valid UTF-8"),
         (("--params-file", "skills"), "skills cannot be read: Is a directory"),
-        ((), "give one of --params-file, --params and --payload"),
-        (("--payload", "1", "--params", "{}"), "give one of --params-file, --params and --payload"),
+        ((), "only one of --params-file, --params and --payload"),
+        (("--payload", "1", "--params", "{}"), "only one of --params-file, --params and --payload"),
         (("--payload", "1", "--output", "jsn"), "'jsn' is not one of"),
         (("--payload", "1", "--colour"), "No such option"),
     ],
@@ -180,7 +180,7 @@ def test_nothing_that_exists_is_overwritten(live: Live) -> None:
 def test_names_are_checked_before_anything_is_written(live: Live) -> None:
     before = tree(live.root.parent)
     for name in ("../up", "a", "1st", "with space", "ends-", "a/b", "", "x" * 64, "é", "a\nb"):
-        assert "a name starts with a letter" in live.fails(2, "workspaces", "generate", name)
+        assert "it must start with a letter" in live.fails(2, "workspaces", "generate", name)
     assert tree(live.root.parent) == before
 
 

@@ -101,7 +101,7 @@ def test_files_that_change_while_they_are_built_are_no_image(
     directory = live.root / "skills" / "one" / "actions" / "one"
     environment = {"PATH": f"{docker(place, build=change.format(directory))}:{os.defpath}"}
     error = live.fails(1, "workspaces", "build", **environment)
-    assert "its files were changed while it was built" in error
+    assert "its files changed during the build" in error
     assert engine.asked[-2:] == [each for each in engine.asked if each.startswith("DELETE /v1.41/images/one:")]
     (directory / "Dockerfile").write_text("FROM scratch\n")
     live.ok("workspaces", "build", PATH=docker(place))

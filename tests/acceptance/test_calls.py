@@ -88,7 +88,7 @@ def test_a_daemon_is_started_once_and_answers_in_the_order_of_the_records(live: 
     assert live.invoke("each", 21)["response"] == 42
     assert len(starts(live)) == 1
     (server,) = [task for task in live.ok("tasks", "list", "-o", "json").value if task["activationId"] is None]
-    assert "serves every activation" in live.fails(2, "tasks", "cancel", server["name"])
+    assert "serves all activations" in live.fails(2, "tasks", "cancel", server["name"])
     kinds = {task["skillName"]: task["state"] for task in live.ok("tasks", "list", "-o", "json").value}
     assert kinds["each"] in ("COMPLETE", "ACTIVE")
 

@@ -212,7 +212,7 @@ def test_dead_letters_are_listed_shown_edited_retried_and_dropped(live: Live) ->
     live.ok("deadletters", "drop", "--skill", "each", "--yes")
     assert live.ok("deadletters", "list", "-o", "json").value == []
     assert live.ok("deadletters", "list").err == "There are no dead letters.\n"
-    assert live.ok("deadletters", "drop", one).err.endswith(f"none with this number: {one}.\n")
+    assert live.ok("deadletters", "drop", one).err.endswith(f"they do not exist: {one}.\n")
     live.fails(3, "deadletters", "show", one)
 
 
@@ -266,4 +266,4 @@ def test_a_record_that_dies_again_is_a_failure_of_the_retry_also_under_complete(
     assert live.run("skills", "invoke", "picky", "--payload", 1).code == 0
     ran = live.run("deadletters", "retry", 1)
     assert ran.code == 1
-    assert "has left a dead letter again" in ran.err
+    assert "has a dead letter again" in ran.err

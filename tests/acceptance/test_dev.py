@@ -85,7 +85,7 @@ def test_a_broken_file_and_a_crash_are_told_and_the_next_change_is_waited_for(li
     definition.write_text(good)
     dev.says("COMPLETE")
     message.unlink()
-    dev.says("Write it, or name another")
+    dev.says("Create it, or choose another")
     message.write_text('{"payload": 1}')
     dev.says("the same response")
     dev.program("[print('line', n, file=sys.stderr) for n in range(40)]\nraise ValueError('on purpose')")
@@ -113,7 +113,7 @@ def test_a_change_cancels_the_run_that_is_going_on(live: Live) -> None:
     until((live.root / "began").exists, "the job runs")
     dev.program(ECHO)
     said = dev.says("the same response")["err"]
-    assert "cancelled, since its files changed" in said
+    assert "cancelled, because its files changed" in said
     assert "Not watched, since the program writes it: actions/echo/made.txt" in said
     assert [row["status"] for row in live.ok("activations", "list", "-o", "json").value][:2] == [
         "COMPLETE",
@@ -134,7 +134,7 @@ def test_a_program_that_changes_its_own_files_does_not_run_for_ever(live: Live) 
     (dev.main.parent / "state.txt").write_text("")
     dev.says("the same response")
     dev.program("open('state.txt', 'a').write('x')\n" + ECHO)
-    assert "--ignore 'actions/echo/state.txt'" in dev.says("so the next change is waited for")["err"]
+    assert "--ignore 'actions/echo/state.txt'" in dev.says("so the command waits for the next change")["err"]
     runs = len(live.ok("activations", "list", "-o", "json").value)
     dev.program(ECHO)
     dev.says("the same response")

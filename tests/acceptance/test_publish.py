@@ -87,7 +87,7 @@ def test_a_change_is_refused_until_it_is_built_and_goes_alone_then(shop: Shop) -
     shop.skill("one")
     shop.skill("two")
     said = shop.live.fails(3, "workspaces", "publish")
-    assert "2 images are not there, so nothing is published." in said
+    assert "2 images are missing, so nothing is published." in said
     assert "action 'one' of skill 'one' was not built" in said
     shop.build()
     shop.publish()

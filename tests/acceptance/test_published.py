@@ -52,6 +52,6 @@ def test_a_published_skill_runs_from_the_image_that_was_pushed(shop: Shop, tmp_p
     (directory / "main.py").write_text("print('changed since')")
     changed = live.ok(*agent, *place)
     assert changed.value["response"] == "from afar"
-    assert "skill 'one' runs another program for action 'one' there" in changed.err
+    assert "skill 'one' runs a different program for action 'one' there" in changed.err
     assert shop.pinned("one") == pinned
     assert (shop.version("skill", "one"), shop.version("agent", "whole")) == (1, 1)

@@ -58,7 +58,7 @@ def test_what_is_wrong_is_told(live: Live) -> None:
     assert "--username needs --password-stdin" in said
     words = (*REGISTRY, "add", "lab", "--url", "localhost:5000", "--username", "me", "--password-stdin")
     assert "the password is empty" in live.fails(2, *words, stdin="\n")
-    assert "not text in UTF-8" in live.fails(2, *words, stdin=b"\xff\xfe")
+    assert "not valid UTF-8" in live.fails(2, *words, stdin=b"\xff\xfe")
     live.ok(*REGISTRY, "add", "lab", "--url", "localhost:5000")
     assert "Did you mean 'lab'?" in live.fails(3, *REGISTRY, "activate", "lob")
     assert "exists as localhost:5000, not as localhost:6000" in live.fails(

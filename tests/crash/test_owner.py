@@ -148,7 +148,7 @@ def test_serve_does_not_take_over_while_an_activation_runs(live: Live) -> None:
     activation = live.detach("held")
     until((live.root / "began").exists, "the job runs")
     owner = live.owner()
-    assert "gives way once its activations have ended" in live.fails(2, "serve")
+    assert "ends once its activations have ended" in live.fails(2, "serve")
     assert live.owner() == owner
     live.release(gate)
     assert live.wait(activation)["status"] == "COMPLETE"

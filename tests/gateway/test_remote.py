@@ -108,8 +108,8 @@ def test_an_invocation_changes_nothing_there_unless_it_says_save(live: Live, lap
     for kind, name in (("agents", "both"), ("skills", "echo")):
         ran = laptop.ok(kind, "invoke", name, "--payload", "5", "-q", *place)
         assert ran.out == "5\n"
-        assert "skill 'echo' is another one there than in skills/echo/skill.yaml: actions[0].timeout" in ran.err
-        assert ("agent 'both' is another one there" in ran.err) == (kind == "agents")
+        assert "skill 'echo' differs there from skills/echo/skill.yaml: actions[0].timeout" in ran.err
+        assert ("agent 'both' differs there" in ran.err) == (kind == "agents")
     laptop.skill("mine", ECHO)
     assert "--save" in laptop.fails(3, "skills", "invoke", "mine", "--payload", "1", *place)
     assert [live.get(path) for path in ("/skills/echo", "/agents/both")] == before
@@ -129,7 +129,7 @@ def test_tests_run_what_is_there_and_change_nothing(live: Live, laptop: Live) ->
     (case / "message.json").write_text('{"payload": 7}')
     (case / "expected.json").write_text('"7"')
     ran = laptop.ok("skills", "test", "--url", address.url, "--token", address.token)
-    assert "skill 'echo' is another one there" in ran.err
+    assert "skill 'echo' differs there" in ran.err
     assert live.get("/skills/echo")["_version"] == 1
 
 

@@ -98,7 +98,7 @@ def test_on_a_terminal_it_asks_until_the_answers_are_right(here: Path, monkeypat
     result = typed("generate", answers="1st\nword-count\nstraem\nstream\n")
     assert result.exit_code == 0
     assert result.stdout == f".\n{TREE}\nNext:\n  {INVOKE}"  # questions go to stderr
-    assert "'1st' cannot be the name of a skill" in result.stderr
+    assert "'1st' is not a valid name of a skill" in result.stderr
     assert "'straem' is not one of" in result.stderr
     assert "receives: stream" in (here / "skills/word-count/skill.yaml").read_text()
 

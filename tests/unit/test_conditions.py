@@ -53,8 +53,8 @@ def test_what_holds(condition: dict[str, Any], payload: Any, expected: bool | No
 
 
 @pytest.mark.parametrize(("condition", "words"), [
-    ({"a": {"grater": 1}}, "no operator"), ({"a": {"in": 3}}, "wants a list"), ({"a": {"exists": 1}}, "true or false"),
-    ({"a": {"gt": True}}, "a number or a text"), ({"a": {}}, "there is no operator"),
+    ({"a": {"grater": 1}}, "not an operator"), ({"a": {"in": 3}}, "needs a list"), ({"a": {"exists": 1}}, "true or false"),
+    ({"a": {"gt": True}}, "a number or text"), ({"a": {}}, "the operator is missing"),
 ])  # fmt: skip
 def test_what_is_impossible_is_said(condition: dict[str, Any], words: str) -> None:
     ((field, message),) = problems(condition)

@@ -8,7 +8,7 @@ from fabric_jobs.definitions import Agent, AgentInput, AgentOutput, Mapping, Por
 from fabric_jobs.documents import agent_from_json, parse_agent, to_json
 from fabric_jobs.errors import InvalidDefinition
 
-CASE = "Names have to differ in more than case"
+CASE = "Names must differ in more than case"
 MISSING = "the key 'output' is missing: name the output that answers this input"
 LONG = """\
 camel: 1.0.0
@@ -97,12 +97,12 @@ def test_a_port_is_named_by_its_signal_id_or_its_name() -> None:
         (
             "{from: inptu, to: one}",
             "4:12: error: mappings[0].from",
-            "'inptu' is no input and no refId of this agent. Did you mean 'input'?",
+            "'inptu' is neither an input nor a refId of this agent. Did you mean 'input'?",
         ),
         (
             "{from: input, to: on}",
             "4:23: error: mappings[0].to",
-            "'on' is no output and no refId of this agent. Did you mean 'one'?",
+            "'on' is neither an output nor a refId of this agent. Did you mean 'one'?",
         ),
         (
             "{from: output, to: one}",
@@ -122,12 +122,12 @@ def test_a_port_is_named_by_its_signal_id_or_its_name() -> None:
         (
             "{from: {skill: {refId: won}}, to: output}",
             "4:28: error: mappings[0].from.skill.refId",
-            "'won' is no refId of this agent. Did you mean 'one'?",
+            "'won' is not a refId of this agent. Did you mean 'one'?",
         ),
         (
             "{from: {input: {signalId: in}}, to: one}",
             "4:31: error: mappings[0].from.input.signalId",
-            "'in' is no signalId of an input. Known: input.",
+            "'in' is not a signalId of an input. Known: input.",
         ),
         (
             "{from: {skill: {refId: one, input: x}}, to: output}",
@@ -140,16 +140,20 @@ def test_a_port_is_named_by_its_signal_id_or_its_name() -> None:
             "this needs exactly one of the keys 'input' and 'skill'",
         ),
         ("{to: one}", "4:5: error: mappings[0]", "the key 'from' is missing: name an input of the agent or a skill"),
-        ("{from: input, to: one, join: any}", "4:34: error: mappings[0].join", "'any' is not known here. Known: all."),
+        (
+            "{from: input, to: one, join: any}",
+            "4:34: error: mappings[0].join",
+            "'any' is not a known value. Known: all.",
+        ),
         (
             "{from: input, to: one, when: []}",
             "4:34: error: mappings[0].when",
-            "a condition is a mapping from fields of the payload to what they have to be",
+            "a condition must be a mapping from fields of the payload to values",
         ),
         (
             "{from: input, to: one, rules: [1]}",
             "4:28: warning: mappings[0].rules",
-            "the rules of a mapping have no effect: what they mean was never published; write 'when'",
+            "the rules of a mapping have no effect, because their meaning was never published; write 'when' instead",
         ),
         (
             "{from: input, to: output}",
@@ -186,7 +190,7 @@ def test_an_input_names_the_output_that_answers_it() -> None:
     two = "outputs: [{name: good}, {name: bad}]"
     assert problems_of(f"name: a\n{two}\ninputs: [{{name: i}}, {{name: j, output: god}}]") == [
         f"3:10: error: inputs[0]: {MISSING}. Known: bad, good.",
-        "3:39: error: inputs[1].output: 'god' is no output of this agent. Did you mean 'good'?",
+        "3:39: error: inputs[1].output: 'god' is not an output of this agent. Did you mean 'good'?",
     ]
     (problem,) = problems_of(f"name: a\n{two}")
     assert problem.startswith("1:1: error: the key 'inputs' is missing: with several outputs")

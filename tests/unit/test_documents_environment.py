@@ -43,13 +43,13 @@ def test_forms(value: object, variables: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("A", 'expected "NAME"="value" pairs joined by commas, and found: A'),
-        ('A=1,"B', 'expected "NAME"="value" pairs joined by commas, and found: "B'),
-        ("1A=x", "'1A' cannot be an environment variable"),
+        ("A", 'expected "NAME"="value" pairs joined by commas, but found: A'),
+        ('A=1,"B', 'expected "NAME"="value" pairs joined by commas, but found: "B'),
+        ("1A=x", "'1A' is not a valid variable name"),
         ("A=1,A=2", "a variable is set twice"),
-        ({"1A": "x"}, "'1A' cannot be an environment variable"),
-        ({"A": ["x"]}, "this is a list, but has to be text"),
-        (["A=1"], "this is a list, but has to be a mapping"),
+        ({"1A": "x"}, "'1A' is not a valid variable name"),
+        ({"A": ["x"]}, "this is a list, but must be text"),
+        (["A=1"], "this is a list, but must be a mapping"),
     ],
 )
 def test_what_is_no_environment(value: object, message: str) -> None:
@@ -68,7 +68,7 @@ def test_a_file_has_to_quote_what_is_no_text(value: str, kind: str) -> None:
         parse_skill(text, "skill.yaml")
     (problem,) = caught.value.problems
     assert (problem.file, problem.line, problem.column) == ("skill.yaml", 5, 14)
-    assert problem.message == f'{value} is {kind}, and a variable is text; put it in quotes: VERSION: "{value}"'
+    assert problem.message == f'{value} is {kind}, but a variable must be text; put it in quotes: VERSION: "{value}"'
     quoted, _ = parse_skill(text.replace(value, f'"{value}"'), "skill.yaml")
     assert quoted.actions[0].environment == {"VERSION": value}
 
@@ -78,7 +78,7 @@ def test_a_rule_that_matches_a_number_with_another_spelling_is_a_warning() -> No
     rules = f"{{field: v, default: {target}, rules: [{{match: 1.10, action: a, runtime: cortex/jobs, output: o}}]}}"
     text = f"name: a\nactions: [{{name: a}}]\noutputs: [{{name: o}}]\ninputs:\n- name: i\n  routing: {rules}\n"
     _, problems = parse_skill(text, "skill.yaml")
-    assert '1.10 is the number 1.1 here; put it in quotes if that is not meant: "1.10"' in [p.message for p in problems]
+    assert '1.10 is the number 1.1 here; put it in quotes to keep the text: "1.10"' in [p.message for p in problems]
     _, problems = parse_skill(text.replace("1.10", "1.5"), "skill.yaml")
     assert not [p.message for p in problems if "1.5" in p.message]
 

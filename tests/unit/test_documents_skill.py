@@ -19,7 +19,7 @@ from fabric_jobs.definitions import (
 from fabric_jobs.documents import parse_skill, skill_from_json, to_json
 from fabric_jobs.errors import InvalidDefinition
 
-CASE = "Names have to differ in more than case"
+CASE = "Names must differ in more than case"
 FULL = """\
 camel: 1.0.0
 name: cortex/score
@@ -150,12 +150,12 @@ def test_all_problems_of_a_file_come_at_once_and_in_order() -> None:
     assert problems_of(text) == [
         "1:1: error: nam: unknown key 'nam'. Did you mean 'name'?",
         "1:1: error: the key 'name' is missing: give the skill a name",
-        "2:8: error: tags[0]: this is text, but has to be a mapping",
+        "2:8: error: tags[0]: this is text, but must be a mapping",
         "4:18: error: actions[0].typ: unknown key 'typ'. Did you mean 'type'?",
-        "4:37: error: actions[0].workers: 0 is out of range; it can be 1 to 1,000",
+        "4:37: error: actions[0].workers: 0 is out of range; the range is 1 to 1,000",
         f"5:12: error: actions[1].name: a second action is called 'WORK'; the first is at 4:12. {CASE}",
-        "5:24: error: actions[1].type: 'jobb' is not known here. Did you mean 'job'?",
-        "6:10: error: outputs: this is a number, but has to be a list",
+        "5:24: error: actions[1].type: 'jobb' is not a known value. Did you mean 'job'?",
+        "6:10: error: outputs: this is a number, but must be a list",
     ]
 
 
@@ -166,9 +166,9 @@ def test_all_problems_of_a_file_come_at_once_and_in_order() -> None:
         (
             "port: 1",
             "4:5: error: actions[0].port",
-            "'port' is for an action of type daemon, and this one is a job; remove it",
+            "'port' is only for an action of type daemon, and this one is a job; remove it",
         ),
-        ("image: 5", "4:12: error: actions[0].image", "this is a number, but has to be text; put it in quotes"),
+        ("image: 5", "4:12: error: actions[0].image", "this is a number, but must be text; put it in quotes"),
         (
             "command: python main.py",
             "4:14: error: actions[0].command",
@@ -179,10 +179,10 @@ def test_all_problems_of_a_file_come_at_once_and_in_order() -> None:
             "4:14: error: actions[0].command",
             "the command is empty; remove this key, or name the program",
         ),
-        ("command: [sleep, 5]", "4:22: error: actions[0].command[1]", "each item has to be text; put it in quotes"),
-        ("timeout: 0", "4:14: error: actions[0].timeout", "0 is out of range; it can be 0.001 to 31,622,400"),
-        ("timeout: true", "4:14: error: actions[0].timeout", "this is a boolean, but has to be a number"),
-        ("workers: 1.5", "4:14: error: actions[0].workers", "this is a number, but has to be a whole number"),
+        ("command: [sleep, 5]", "4:22: error: actions[0].command[1]", "each item must be text; put it in quotes"),
+        ("timeout: 0", "4:14: error: actions[0].timeout", "0 is out of range; the range is 0.001 to 31,622,400"),
+        ("timeout: true", "4:14: error: actions[0].timeout", "this is a boolean, but must be a number"),
+        ("workers: 1.5", "4:14: error: actions[0].workers", "this is a number, but must be a whole number"),
         (
             "resources: {cpu: many}",
             "4:22: error: actions[0].resources.cpu",
@@ -196,7 +196,7 @@ def test_all_problems_of_a_file_come_at_once_and_in_order() -> None:
         (
             "retries: {backoff_seconds: 9, max_backoff_seconds: 3}",
             "4:56: error: actions[0].retries.max_backoff_seconds",
-            "3 is out of range; it can be 9 to 86,400",
+            "3 is out of range; the range is 9 to 86,400",
         ),
         (
             "podSpec: [{path: nodeSelector, value: 1}]",
@@ -206,7 +206,7 @@ def test_all_problems_of_a_file_come_at_once_and_in_order() -> None:
         (
             "k8sResources: ['[]']",
             "4:20: error: actions[0].k8sResources[0]",
-            "each item is a Kubernetes object as JSON text, and this is not a JSON object",
+            "each item must be a Kubernetes object as JSON text, and this is not a JSON object",
         ),
         ("preload: [numpy]", "4:5: warning: actions[0].preload", "'preload' has no effect here; write it below 'warm'"),
         (
@@ -214,7 +214,7 @@ def test_all_problems_of_a_file_come_at_once_and_in_order() -> None:
             "4:22: error: actions[0].warm.preload[0]",
             "'a-b' is not the name of a Python module",
         ),
-        ("warm: [numpy]", "4:11: error: actions[0].warm", "this is a list, but has to be true or false"),
+        ("warm: [numpy]", "4:11: error: actions[0].warm", "this is a list, but must be true or false"),
     ],
 )
 def test_what_is_wrong_with_an_action(line: str, place: str, message: str) -> None:
@@ -234,7 +234,7 @@ def test_a_stream_has_no_workers() -> None:
 
 def test_a_daemon_has_no_timeout() -> None:
     (problem,) = problems_of(action("type: daemon\n    jobTimeout: 6"))
-    assert problem.startswith("5:5: error: actions[0].jobTimeout: 'jobTimeout' is for an action of type job")
+    assert problem.startswith("5:5: error: actions[0].jobTimeout: 'jobTimeout' is only for an action of type job")
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http", "[1]"])
@@ -249,22 +249,22 @@ def test_a_port_is_a_number_of_sixteen_bits(port: str) -> None:
         (
             "{all: {action: wrk, runtime: cortex/jobs, output: response}}",
             "6:29: error: inputs[0].routing.all.action",
-            "'wrk' is no action of this skill. Did you mean 'work'?",
+            "'wrk' is not an action of this skill. Did you mean 'work'?",
         ),
         (
             "{all: {action: work, runtime: cortex/jobs, output: respnse}}",
             "6:65: error: inputs[0].routing.all.output",
-            "'respnse' is no output of this skill. Did you mean 'response'?",
+            "'respnse' is not an output of this skill. Did you mean 'response'?",
         ),
         (
             "{all: {action: work, runtime: cortex/daemons, output: response}}",
             "6:44: warning: inputs[0].routing.all.runtime",
-            "cortex/daemons runs a daemon, and the action 'work' is a job; it runs as a job",
+            "cortex/daemons runs a daemon, but the action 'work' is a job; it runs as a job",
         ),
         (
             "{all: {action: listen, runtime: cortex/jobs, output: response}}",
             "6:46: warning: inputs[0].routing.all.runtime",
-            "cortex/jobs runs a job, and the action 'listen' is a daemon; it runs as a daemon",
+            "cortex/jobs runs a job, but the action 'listen' is a daemon; it runs as a daemon",
         ),
         (
             "{all: {action: work, runtime: cortex/external-api, output: response}}",
@@ -284,15 +284,19 @@ def test_a_port_is_a_number_of_sixteen_bits(port: str) -> None:
         (
             "{property: mode, default: {action: work, runtime: cortex/jobs, output: response}}",
             "6:25: error: inputs[0].routing.property",
-            "'mode' is no property of this skill.",
+            "'mode' is not a property of this skill.",
         ),
         (
             "{field: kind}",
             "6:14: error: inputs[0].routing",
-            "the key 'default' is missing: say which action gets a message that no rule matches",
+            "the key 'default' is missing: name the target of messages that no rule matches",
         ),
-        ("{}", "6:14: error: inputs[0].routing", "a routing has exactly one of the keys 'all', 'property' and 'field'"),
-        ("all", "6:14: error: inputs[0].routing", "this is text, but has to be a mapping"),
+        (
+            "{}",
+            "6:14: error: inputs[0].routing",
+            "a routing must have exactly one of the keys 'all', 'property' and 'field'",
+        ),
+        ("all", "6:14: error: inputs[0].routing", "this is text, but must be a mapping"),
     ],
 )
 def test_what_is_wrong_with_a_routing(routing: str, place: str, message: str) -> None:
@@ -303,15 +307,15 @@ def test_a_rule_is_checked_like_the_default() -> None:
     target = "runtime: cortex/jobs, output: response"
     routing = f"{{field: k, default: {{action: work, {target}}}, rules: [{{action: x, {target}}}]}}"
     assert problems_of(routed(routing)) == [
-        "6:98: error: inputs[0].routing.rules[0]: the key 'match' is missing: say which value takes this rule",
-        "6:107: error: inputs[0].routing.rules[0].action: 'x' is no action of this skill. Known: listen, work.",
+        "6:98: error: inputs[0].routing.rules[0]: the key 'match' is missing: write the value that selects this rule",
+        "6:107: error: inputs[0].routing.rules[0].action: 'x' is not an action of this skill. Known: listen, work.",
     ]
 
 
 def test_an_action_may_be_defined_elsewhere_when_the_skill_lists_none() -> None:
     text = "name: a\noutputs: [{name: o}]\n"
     text += "inputs: [{name: i, routing: {all: {action: x, runtime: cortex/jobs, output: o}}}]"
-    assert problems_of(text) == ["3:44: warning: inputs[0].routing.all.action: 'x' is no action of this skill."]
+    assert problems_of(text) == ["3:44: warning: inputs[0].routing.all.action: 'x' is not an action of this skill."]
     assert problems_of(text + "\nactions: []")[0].startswith("3:44: error:")
 
 
@@ -323,7 +327,7 @@ def test_names_that_climb_or_cannot_be_names(name: str) -> None:
 
 def test_an_unknown_version_and_type_are_warnings() -> None:
     assert problems_of("name: a\ncamel: 2.0\nproperties: [{name: p, type: Strng}]") == [
-        "2:8: warning: camel: the version '2.0' is not known; the file is read as 1.0.0",
+        "2:8: warning: camel: the version '2.0' is unknown; the file is read as 1.0.0",
         "3:30: warning: properties[0].type: 'strng' is not a known type of property. Did you mean 'string'?",
     ]
 

@@ -78,26 +78,26 @@ def test_scalars_mean_what_they_mean_in_yaml_1_2(text: str, value: object) -> No
         (
             "a: b: c",
             "1:5",
-            "the file is not YAML: a ':' stands where no key can be; put text that holds ': ' in quotes",
+            "the file is not YAML: unexpected ':'; put text that contains ': ' in quotes",
         ),
         ("a: 1\n\tb: 2", "2:1", "the file is not YAML: a tab indents this line; indent with spaces"),
         ("a:\n\t- b", "2:1", "the file is not YAML: a tab indents this line; indent with spaces"),
         ("\ta: 1", "1:1", "the file is not YAML: a tab indents this line; indent with spaces"),
-        ("a:\n-\tb: 1\n\tc: 1", "2:2", "the file is not YAML: a tab stands here; write spaces"),
+        ("a:\n-\tb: 1\n\tc: 1", "2:2", "the file is not YAML: unexpected tab; use spaces"),
         ("a: - b", "1:4", "the file is not YAML: a list cannot begin on the line of its key; begin it on the next one"),
-        ("a: 'x", "1:6", "the file is not YAML: a quote is opened and never closed"),
-        ("a: [1, 2", "2:1", "the file is not YAML: a '[' is opened and not closed, or a ',' is missing"),
+        ("a: 'x", "1:6", "the file is not YAML: a quote is not closed"),
+        ("a: [1, 2", "2:1", "the file is not YAML: a '[' is not closed, or a ',' is missing"),
         ("a: @x", "1:4", "the file is not YAML: a value cannot start with this character; put the value in quotes"),
         (
             "- a\nb: 1",
             "2:1",
             ("the file is not YAML: the indentation does not fit the lines above, or a bracket is not closed"),
         ),
-        ("a: 1\nb: \x07", "2:4", "the file holds the character U+0007, which text never has; remove it"),
-        ("a: 1\n---\nb: 2", "2:1", "a second document starts here; one file holds one definition"),
-        ("a: *b", "1:4", "*b repeats &b, which no complete value above it is marked with"),
-        ("a: &b [*b]", "1:8", "*b repeats &b, which no complete value above it is marked with"),
-        ("[" * 120 + "]" * 120, "1:102", "the document nests deeper than 100 levels; a definition never does"),
+        ("a: 1\nb: \x07", "2:4", "the file contains the character U+0007, which is not allowed in text; remove it"),
+        ("a: 1\n---\nb: 2", "2:1", "a second document starts here; a file must have only one"),
+        ("a: *b", "1:4", "*b refers to &b, but no complete value above has this anchor"),
+        ("a: &b [*b]", "1:8", "*b refers to &b, but no complete value above has this anchor"),
+        ("[" * 120 + "]" * 120, "1:102", "the document is nested deeper than 100 levels, too deep for a definition"),
     ],
 )
 def test_text_that_is_no_document_is_one_problem(text: str, place: str, message: str) -> None:
@@ -106,12 +106,12 @@ def test_text_that_is_no_document_is_one_problem(text: str, place: str, message:
 
 def test_what_json_cannot_hold_is_reported_all_at_once() -> None:
     assert problems_of("a: 2020-01-01\nb: .inf\nc: 1e999\n1: d\na: 2\ne: !!binary x\n") == [
-        "x.yaml:1:4: error: 2020-01-01 is a date, which JSON does not have; put it in quotes to make it text",
-        "x.yaml:2:4: error: .inf is not a number that JSON has; put it in quotes to make it text",
+        "x.yaml:1:4: error: 2020-01-01 is a date, which is not valid in JSON; put it in quotes to make it text",
+        "x.yaml:2:4: error: .inf is not a valid number in JSON; put it in quotes to make it text",
         "x.yaml:3:4: error: the number is too large; put it in quotes to make it text",
-        "x.yaml:4:1: error: a key has to be text; put it in quotes",
-        "x.yaml:5:1: error: the key 'a' is here twice; the first is at 1:1",
-        "x.yaml:6:4: error: the tag tag:yaml.org,2002:binary means nothing here; remove it",
+        "x.yaml:4:1: error: a key must be text; put it in quotes",
+        "x.yaml:5:1: error: the key 'a' appears twice; the first is at 1:1",
+        "x.yaml:6:4: error: the tag tag:yaml.org,2002:binary has no meaning here; remove it",
     ]
 
 
@@ -124,14 +124,14 @@ def test_aliases_repeat_values_and_merge_keys_fill_mappings() -> None:
         "d": {"one": 9, "two": 2},
         "e": {"<<": 1},
     }
-    assert problems_of("a: {<<: 1}") == ["x.yaml:1:9: error: '<<' merges mappings, and this is none"]
+    assert problems_of("a: {<<: 1}") == ["x.yaml:1:9: error: '<<' merges mappings, and this is not a mapping"]
 
 
 def test_aliases_that_explode_are_refused() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
     (problem,) = problems_of("\n".join(lines))
-    assert problem.endswith("the document holds more than 100,000 values; a definition never does")
+    assert problem.endswith("the document has more than 100,000 values, too many for a definition")
 
 
 def test_json_with_tabs_and_escaped_pairs_is_read() -> None:
@@ -148,14 +148,14 @@ def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
 def test_an_empty_file_says_what_it_has_to_be() -> None:
     with pytest.raises(InvalidDefinition) as caught:
         parse_skill("# nothing\n", "skill.yaml")
-    assert str(caught.value) == "skill.yaml:1:1: error: this is null, but has to be a mapping"
+    assert str(caught.value) == "skill.yaml:1:1: error: this is null, but must be a mapping"
 
 
 def test_json_that_nests_too_deeply_is_refused() -> None:
     value: Any = 1
     for _ in range(200):
         value = [value]
-    with pytest.raises(InvalidDefinition, match="nests deeper"):
+    with pytest.raises(InvalidDefinition, match="nested deeper"):
         from_json(value)
 
 

@@ -75,9 +75,9 @@ def test_the_destination_may_be_relative(tmp_path: Path, monkeypatch: pytest.Mon
     "name", ["", "a", "1st", "-a", "a-", "a b", "a/b", "../up", "a.b", "{{ 7 }}", "é1", "a\n", "a" * 64]
 )
 def test_a_name_is_checked_before_anything_is_written(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="cannot be the name of a skill"):
+    with pytest.raises(InvalidInput, match="is not a valid name of a skill"):
         generate_skill(name, tmp_path / "new", "job")
-    with pytest.raises(InvalidInput, match="cannot be the name of a"):
+    with pytest.raises(InvalidInput, match="is not a valid name of a"):
         generate_agent(name, ("x",), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -166,7 +166,7 @@ def test_an_unknown_skill_is_answered_with_the_nearest(workspace: Path) -> None:
 
 
 def test_an_agent_without_skills_is_refused(workspace: Path) -> None:
-    with pytest.raises(InvalidInput, match="needs one skill"):
+    with pytest.raises(InvalidInput, match="needs at least one skill"):
         generate_agent("tidy", (), workspace)
 
 

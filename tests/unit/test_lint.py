@@ -12,7 +12,7 @@ from fabric_jobs.workspace.lint.problems import lint
 from fabric_jobs.workspace.tree import Workspace
 
 MESSAGE = '{"payload": 1}'
-RUNS_AS_A_JOB = "cortex/daemons runs a daemon, and the action 'one' is a job; it runs as a job"
+RUNS_AS_A_JOB = "cortex/daemons runs a daemon, but the action 'one' is a job; it runs as a job"
 
 
 @pytest.fixture
@@ -208,12 +208,12 @@ def test_keys_without_effect_say_why(root: Path) -> None:
     more += "properties: [{name: p, qualifiedBy: q}]\ndatasets: [{name: d}]\n"
     add_skill("one", more=more)
     assert [problem for problem in found(root) if " is " in problem and "this version" not in problem] == [
-        "skills/one/skill.yaml:7:14: warning: actions[0].podSpec: 'podSpec' is applied on Kubernetes only",
-        "skills/one/skill.yaml:8:19: warning: actions[0].k8sResources: 'k8sResources' is applied on Kubernetes only",
-        "skills/one/skill.yaml:11:41: warning: actions[1].scaleCount: 'scaleCount' is applied on Kubernetes only",
+        "skills/one/skill.yaml:7:14: warning: actions[0].podSpec: 'podSpec' is only applied on Kubernetes",
+        "skills/one/skill.yaml:8:19: warning: actions[0].k8sResources: 'k8sResources' is only applied on Kubernetes",
+        "skills/one/skill.yaml:11:41: warning: actions[1].scaleCount: 'scaleCount' is only applied on Kubernetes",
         (
             "skills/one/skill.yaml:12:37: warning: properties[0].qualifiedBy: 'qualifiedBy' is kept "
-            "for the forms of Fabric's console, which this tool does not have"
+            "for the forms of Fabric's console, which fabric-jobs does not have"
         ),
         "skills/one/skill.yaml:13:11: warning: datasets: 'datasets' is kept, but no action can read a dataset",
     ]
@@ -249,10 +249,10 @@ def test_what_fabric_took_is_a_warning(root: Path) -> None:
     assert [problem.partition(": warning: ")[2] for problem in found(root)] == [
         f"inputs[0].routing.all.runtime: {RUNS_AS_A_JOB}",
         "actions[0].scaleCount: 'scaleCount' has no effect on a job, which ends",
-        f"properties[1].name: {second} 8:21. The last one counts",
-        "mappings[0].to: the skill 'one' has no input 'reqest'; its only one, 'request', is taken",
-        "mappings[1].from: the skill 'one' has no output 'respons'; its only one, 'response', is taken",
-        f"properties[1].name: {second} 7:21. The last one counts",
+        f"properties[1].name: {second} 8:21. The last one is used",
+        "mappings[0].to: the skill 'one' has no input 'reqest'; its only one, 'request', is used",
+        "mappings[1].from: the skill 'one' has no output 'respons'; its only one, 'response', is used",
+        f"properties[1].name: {second} 7:21. The last one is used",
     ]
     workspace = Workspace(root)
     skill, agent = workspace.skill("one").skill, workspace.agent("flow").agent
@@ -277,9 +277,9 @@ def test_dead_ends_and_skills_that_never_run(root: Path) -> None:
     add_agent("from: a, to: one", "from: one, to: x", "from: two, to: y", more=more)
     assert found(root) == [
         "agents/flow.yaml:4:5: warning: skills[1]: 'two' never runs: no mapping leads to it from an input",
-        "agents/flow.yaml:9:39: warning: inputs[1].name: no mapping leads on from the input 'b'",
+        "agents/flow.yaml:9:39: warning: inputs[1].name: no mapping starts at the input 'b'",
         (
-            "agents/flow.yaml:10:29: warning: outputs[1].name: nothing ever arrives at the output 'y': "
+            "agents/flow.yaml:10:29: warning: outputs[1].name: the output 'y' never gets a record: "
             "no mapping leads to it from an input"
         ),
     ]
@@ -290,9 +290,9 @@ def test_what_a_local_process_does_not_get_is_a_warning(root: Path) -> None:
     add_skill("one", more=more)
     add_skill("two")
     add_agent(*CHAIN[:-1], "from: two, to: output, when: {a: 1}")
-    warnings = [problem.partition(": warning: ")[2] for problem in found(root) if "local process" in problem]
+    warnings = [problem.partition(": warning: ")[2] for problem in found(root) if "local processes" in problem]
     assert sorted(warnings) == [
-        "actions[0].resources: 'resources' is applied in containers, not to a local process",
+        "actions[0].resources: 'resources' limits containers, not local processes",
     ]
 
 
@@ -347,7 +347,7 @@ def test_a_cycle_through_a_stream_never_ends(root: Path) -> None:
     assert found(root) == [
         (
             "agents/flow.yaml:7:5: error: mappings[1]: this closes a cycle through 'two', which reads a stream "
-            "that so never ends; remove a mapping, or use 'receives: message'"
+            "that would never end; remove a mapping, or use 'receives: message'"
         )
     ]
 
@@ -357,10 +357,7 @@ def test_a_cycle_through_a_join_never_ends(root: Path) -> None:
     add_skill("two")
     add_agent(*CHAIN, "from: two, to: one, join: all")
     assert [problem for problem in found(root) if ": error: " in problem] == [
-        (
-            "agents/flow.yaml:9:5: error: mappings[3]: this join waits for the end of what it feeds itself; "
-            "take it out of the cycle"
-        )
+        ("agents/flow.yaml:9:5: error: mappings[3]: this join waits for its own end; remove it from the cycle")
     ]
 
 
@@ -383,11 +380,11 @@ def test_values_that_do_not_fit_their_property_are_warnings(root: Path) -> None:
     properties = "\n    properties: [{name: mode, value: 5}, {name: fast, value: 7}, {name: other, value: x}]"
     agent.write_text(agent.read_text().replace("skillName: one", f"skillName: one{properties}"))
     assert [problem.partition(": warning: ")[2] for problem in found(root)] == [
-        "properties[0].defaultValue: 'onlin' is none of the validValues of the property 'mode'. Did you mean 'online'?",
+        "properties[0].defaultValue: 'onlin' is not one of the validValues of the property 'mode'. Did you mean 'online'?",
         "properties[1].defaultValue: '1.5' is no integer, which the property 'limit' is",
-        "properties[2].defaultValue: 'maybe' is neither true nor false, which the property 'fast' is",
+        "properties[2].defaultValue: 'maybe' is neither true nor false, as the property 'fast' requires",
         "properties[3].defaultValue: 'a' is no array, which the property 'names' is",
-        "skills[0].properties: '7' is neither true nor false, which the property 'fast' is",
+        "skills[0].properties: '7' is neither true nor false, as the property 'fast' requires",
     ]
 
 
@@ -399,7 +396,7 @@ def test_a_rule_that_no_valid_value_takes_is_a_warning(root: Path) -> None:
     path.write_text(path.read_text().replace(f"{{all: {{{target}}}}}", rules))
     (problem,) = found(root)
     assert "inputs[0].routing.rules[1]" in problem
-    assert "this rule is never taken: 'c' is none of the validValues of the property 'mode'. Known: a, b." in problem
+    assert "this rule never matches: 'c' is not one of the validValues of the property 'mode'. Known: a, b." in problem
 
 
 def test_a_message_has_what_its_input_requires(root: Path) -> None:
@@ -426,7 +423,7 @@ def test_messages_and_expectations_of_cases_are_checked(root: Path) -> None:
         "Did you mean '$subset'?",
         "Did you mean 'request'?",
         "has no 'payload'",
-        "has no message.json beside it",
+        "has no message.json next to it",
     ):
         assert part in said, said
 
@@ -444,7 +441,7 @@ def test_a_program_that_reads_a_stream_wants_the_line_that_says_so(root: Path, p
     write("skills/one/actions/one/main.py", program)
     (problem,) = found(root)
     assert "warning" in problem
-    assert "skills/one/actions/one/main.py:3 calls messages(), but the action is no stream" in problem
+    assert "skills/one/actions/one/main.py:3 calls messages(), but the action is not a stream" in problem
     add_skill("one", receives="stream")
     assert found(root) == []
 
@@ -464,7 +461,7 @@ def test_an_image_with_its_program_where_the_workspace_is_mounted(root: Path, li
     write("skills/one/actions/one/Dockerfile", f"FROM python\n{lines.format(root=root)}\nCMD x\n")
     (problem,) = found(root)
     assert problem.startswith("skills/one/actions/one/Dockerfile: warning: the image has its program at")
-    assert "they get it at another path" in problem
+    assert "containers get the workspace elsewhere" in problem
     Path("skills/one/actions/one/Dockerfile").rename("skills/one/Dockerfile")  # as in older skills
     Path("skills/one/actions/one").rmdir()
     assert [

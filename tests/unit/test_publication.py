@@ -40,7 +40,7 @@ def test_what_was_not_built_is_refused_with_all_that_is_missing(
     engine = Engine(**{reference(tmp_path, "one", "more"): (), "localhost:5000/flights/two:latest": ()})
     with pytest.raises(NotFound) as caught:
         plan(tmp_path, engine)
-    assert "2 images are not there" in caught.value.message
+    assert "2 images are missing" in caught.value.message
     assert "action 'one' of skill 'one' was not built" in caught.value.message
     assert "action 'two' of skill 'two' has changed since it was built" in caught.value.message
     assert "more" not in caught.value.message

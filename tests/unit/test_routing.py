@@ -208,7 +208,7 @@ def test_a_value_that_a_property_cannot_have_is_refused() -> None:
     assert compile_skill(made, "in", {"size": "2"}).nodes["x.in"].properties["size"] == "2"
     with pytest.raises(InvalidInput, match="'size' cannot be '3'") as caught:
         compile_skill(made, "in", {"size": 3})
-    assert caught.value.hint == "It can be: 1, 2."
+    assert caught.value.hint == "Valid values: 1, 2."
 
 
 # Conditions, joins, cycles
@@ -283,7 +283,7 @@ def test_daemons_and_external_apis_are_called(runtime: str) -> None:
 
 
 def test_an_action_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="which is no action of the skill") as caught:
+    with pytest.raises(InvalidInput, match="which is not an action of the skill") as caught:
         compile_skill(replace(TWO["one"], actions=()), "in", {})
     assert caught.value.hint
 

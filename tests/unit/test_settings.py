@@ -49,7 +49,7 @@ def test_slots_are_set_by_place(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("text", ["local", "local=", "local=0", "local=-1", "local=many", "moon=3", "local=1;docker=2"])
 def test_slots_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="is not a place and how many tasks run there"):
+    with pytest.raises(InvalidInput, match="is not an executor and its number of slots"):
         slots_of(text)
 
 

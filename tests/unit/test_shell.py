@@ -24,9 +24,9 @@ def test_what_is_handed_over_arrives_whatever_its_names_and_bytes_are() -> None:
 
 def test_an_environment_that_is_too_large_is_refused_on_both_sides() -> None:
     large = Shell(b"A=" + b"x" * LIMIT, 0o022)
-    with pytest.raises(InvalidInput, match="programs get at most 1,048,576"):
+    with pytest.raises(InvalidInput, match="programs can get at most 1,048,576"):
         own_shell({"A": "x" * LIMIT})
-    with pytest.raises(InvalidInput, match="programs get at most 1,048,576"):
+    with pytest.raises(InvalidInput, match="programs can get at most 1,048,576"):
         shell_of(large.document())
 
 

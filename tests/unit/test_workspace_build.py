@@ -140,12 +140,12 @@ def test_what_is_given_beside_the_files_has_a_fingerprint(
 
 @pytest.mark.parametrize("argument", ["", "=", "=value", " =value"], ids=repr)
 def test_a_build_argument_has_a_name(argument: str) -> None:
-    with pytest.raises(InvalidInput, match="is no build argument"):
+    with pytest.raises(InvalidInput, match="is not a build argument"):
         BuildOptions(arguments=(argument,))
 
 
 def test_several_platforms_cannot_be_loaded() -> None:
-    with pytest.raises(InvalidInput, match="cannot be loaded"):
+    with pytest.raises(InvalidInput, match="cannot load an image"):
         BuildOptions(platform="linux/amd64,linux/arm64")
 
 

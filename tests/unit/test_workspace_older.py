@@ -87,7 +87,7 @@ def test_what_is_wrong_with_an_action_json_is_said(tmp_path: Path, text: str) ->
 def test_an_action_without_a_program_here_is_elsewhere(tmp_path: Path) -> None:
     root = write(tmp_path, skill_yaml=TWO)
     assert Workspace(root).skill("cortex/both").skill.actions == ()
-    assert "is no action of this skill" in " ".join(str(problem) for problem in lint(Workspace(root)))
+    assert "is not an action of this skill" in " ".join(str(problem) for problem in lint(Workspace(root)))
 
 
 def test_one_skill_is_a_workspace_unless_it_belongs_to_one(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_broken_skill_in_its_usual_place_is_invalid(tmp_path: Path, text: str)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"name: \xff", "the file cannot be read: it is not text in UTF-8, from byte 6 on"),
+        (b"name: \xff", "the file cannot be read: it is not valid UTF-8, from byte 6 on"),
         (None, "the file cannot be read"),
     ],
 )

@@ -41,7 +41,7 @@ def _check_wire(checked: Checked[Agent], index: int, wire: Wire, used: Mapping[s
         steps = ("mappings", index, key, "skill", kind)
         if port.port and port.port not in names and len(names) == 1:
             checked.warn(
-                f"the skill '{skill.name}' has no {kind} '{port.port}'; its only one, '{names[0]}', is taken", *steps
+                f"the skill '{skill.name}' has no {kind} '{port.port}'; its only one, '{names[0]}', is used", *steps
             )
         elif port.port and port.port not in names:
             message = f"the skill '{skill.name}' has no {kind} '{port.port}'. {nearest(port.port, names)}".rstrip()
@@ -57,13 +57,13 @@ def _check_reached(checked: Checked[Agent], agent: Agent) -> None:
     sources = {_end(wire.source) for wire in agent.mappings}
     for index, port in enumerate(agent.inputs):
         if ("input", port.signal_id) not in sources:
-            checked.warn(f"no mapping leads on from the input '{port.name}'", "inputs", index, "name")
+            checked.warn(f"no mapping starts at the input '{port.name}'", "inputs", index, "name")
     for index, reference in enumerate(agent.skills):
         if ("skill", reference.ref_id) not in reached:
             checked.warn(f"'{reference.ref_id}' never runs: no mapping leads to it from an input", "skills", index)
     for index, output in enumerate(agent.outputs):
         if ("output", output.signal_id) not in reached:
-            message = f"nothing ever arrives at the output '{output.name}': no mapping leads to it from an input"
+            message = f"the output '{output.name}' never gets a record: no mapping leads to it from an input"
             checked.warn(message, "outputs", index, "name")
 
 
@@ -105,11 +105,9 @@ def _check_cycles(checked: Checked[Agent], agent: Agent, used: Mapping[str, Skil
         if _end(wire.source) not in _reachable(agent, {_end(wire.target)}):
             continue
         if wire.join:
-            checked.error(
-                "this join waits for the end of what it feeds itself; take it out of the cycle", "mappings", index
-            )
+            checked.error("this join waits for its own end; remove it from the cycle", "mappings", index)
         elif _is_stream(used.get(wire.target.ref), wire.target.port):
-            message = f"this closes a cycle through '{wire.target.ref}', which reads a stream that so never ends"
+            message = f"this closes a cycle through '{wire.target.ref}', which reads a stream that would never end"
             checked.error(f"{message}; remove a mapping, or use 'receives: message'", "mappings", index)
 
 

@@ -20,11 +20,11 @@ from fabric_jobs.workspace.lint.values import lint_defaults
 from fabric_jobs.workspace.testing.cases import INVOKE, MESSAGE, Case, cases_of_skill
 from fabric_jobs.workspace.tree import SkillFile
 
-KUBERNETES_ONLY = "applied on Kubernetes only"
+KUBERNETES_ONLY = "only applied on Kubernetes"
 # Keys that change nothing here, by the list whose items have them (docs/reference/compatibility.md#keys-for-the-console).
 WITHOUT_LOCAL_EFFECT = {
     "actions": {"podSpec": KUBERNETES_ONLY, "k8sResources": KUBERNETES_ONLY, "scaleCount": KUBERNETES_ONLY},
-    "properties": {"qualifiedBy": "kept for the forms of Fabric's console, which this tool does not have"},
+    "properties": {"qualifiedBy": "kept for the forms of Fabric's console, which fabric-jobs does not have"},
 }
 DATASETS = "kept, but no action can read a dataset"
 
@@ -58,7 +58,7 @@ def _check_programs(checked: Checked[Skill], skill: Skill) -> None:
             message = f"the action has no program: write {shown(dockerfile)}, or give the action a 'command'"
             checked.error(message, "actions", index, "name")
         if action.resources != Resources():
-            checked.warn("'resources' is applied in containers, not to a local process", "actions", index, "resources")
+            checked.warn("'resources' limits containers, not local processes", "actions", index, "resources")
         if action.warm is not None and (reason := why_cold(action, dockerfile)):
             checked.warn(f"'warm' has no effect: {reason}", "actions", index, "warm")
         if action.name not in used:
@@ -66,9 +66,7 @@ def _check_programs(checked: Checked[Skill], skill: Skill) -> None:
         _check_places(checked, index, action, dockerfile)
         found = reads_stream(dockerfile.parent) if action.type == "job" and action.receives != "stream" else None
         if found is not None:
-            message = (
-                f"{shown(found[0])}:{found[1]} calls messages(), but the action is no stream; write 'receives: stream'"
-            )
+            message = f"{shown(found[0])}:{found[1]} calls messages(), but the action is not a stream; write 'receives: stream'"
             checked.warn(message, "actions", index, "name")
 
 
@@ -103,7 +101,7 @@ def _check_mounts(checked: Checked[Skill], skill: Skill, root: Path) -> None:
             continue  # it is said elsewhere
         places = (found.working_directory, *(copied.target for copied in found.copied)) if found else ()
         for path in [place for place in places if place and Path(place).is_relative_to(os.path.abspath(root))][:1]:
-            message = f"the image has its program at {path}, where containers have this workspace; they get it at another path"
+            message = f"the image has its program at {path}, the path of this workspace; containers get the workspace elsewhere"
             checked.problems.append(Problem.of_file(dockerfile, message, level="warning"))
 
 

@@ -25,7 +25,7 @@ def lint_defaults(checked: Checked[Skill], skill: Skill) -> None:
         selected = properties.get(port.routing.selector) if port.routing.kind == "property" else None
         for number, rule in enumerate(port.routing.rules):
             if selected and (reason := _not_valid(selected, rule.match)):
-                checked.warn(f"this rule is never taken: {reason}", "inputs", index, "routing", "rules", number)
+                checked.warn(f"this rule never matches: {reason}", "inputs", index, "routing", "rules", number)
 
 
 def lint_references(checked: Checked[Agent], agent: Agent, skills: Mapping[str, Skill | None]) -> None:
@@ -50,7 +50,7 @@ def _not_of_type(item: Property, value: Any) -> str:
     if item.type in NUMBERS and (isinstance(value, bool) or not _is_number(text, whole=item.type == "integer")):
         return f"'{text}' is no {item.type}, which the property '{item.name}' is"
     if item.type == "boolean" and text.lower() not in BOOLEANS:
-        return f"'{text}' is neither true nor false, which the property '{item.name}' is"
+        return f"'{text}' is neither true nor false, as the property '{item.name}' requires"
     if item.type in ("object", "array") and not isinstance(value, dict if item.type == "object" else list):
         return f"'{text}' is no {item.type}, which the property '{item.name}' is"
     return ""
@@ -68,7 +68,7 @@ def _not_valid(item: Property, value: Any) -> str:
     text, known = _text(value), [_text(valid) for valid in item.valid_values]
     if not known or text in known:
         return ""
-    return f"'{text}' is none of the validValues of the property '{item.name}'. {nearest(text, known)}"
+    return f"'{text}' is not one of the validValues of the property '{item.name}'. {nearest(text, known)}"
 
 
 def _text(value: Any) -> str:

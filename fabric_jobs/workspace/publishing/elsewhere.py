@@ -37,7 +37,7 @@ def deviations(gateway: Gateway, workspace: Workspace, kind: str, name: str) -> 
         for found in skills:
             yield from _of_skill(gateway, found, lock)
     except FabricJobsError as error:
-        yield f"what the gateway has cannot be compared with the files here: {error.message.splitlines()[0]}"
+        yield f"the gateway's definitions cannot be compared with the local files: {error.message.splitlines()[0]}"
 
 
 def _of_skill(gateway: Gateway, found: SkillFile, lock: Lock) -> Iterator[str]:
@@ -54,7 +54,7 @@ def _of_skill(gateway: Gateway, found: SkillFile, lock: Lock) -> Iterator[str]:
             continue
         actions.append({**action, "image": there[name]})
         if not _is_same(planned[name], str(there[name]), lock):
-            yield f"skill '{found.skill.name}' runs another program for action '{name}' there: {there[name]}"
+            yield f"skill '{found.skill.name}' runs a different program for action '{name}' there: {there[name]}"
     document = {**found.document, "actions": actions} if actions else found.document
     yield from _of_document(gateway, "skill", found.skill.name, document, shown(found.path), theirs)
 
@@ -84,7 +84,7 @@ def _of_document(
     found = differences(with_parameters(json.loads(json.dumps(document))), with_parameters(theirs), root="")
     if found:
         where = ", ".join(sorted({difference.path.lstrip(".") or "all of it" for difference in found[:3]}))
-        yield f"{kind} '{name}' is another one there than in {path}: {where}"
+        yield f"{kind} '{name}' differs there from {path}: {where}"
 
 
 def _there(gateway: Gateway, kind: str, name: str) -> dict[str, Any] | None:

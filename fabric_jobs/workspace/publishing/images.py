@@ -109,7 +109,7 @@ def _not_built(missing: Sequence[PlannedImage], others: Mapping[str, object], ro
     words += ["--skill", *skills] if len(skills) == 1 else []
     what = "an image is" if len(missing) == 1 else f"{len(missing)} images are"
     return NotFound(
-        "\n".join([f"{what} not there, so nothing is published.", *lines]),
+        "\n".join([f"{what} missing, so nothing is published.", *lines]),
         hint=f"Next: {shlex.join(words)}",
     )
 
@@ -119,7 +119,7 @@ def _check_addresses(images: Sequence[PlannedImage]) -> None:
     for image in images:
         if "/" not in image.repository:
             raise NotFound(
-                f"no registry is active, so there is none to push '{image.repository}' to.",
+                f"no registry is active to push '{image.repository}' to.",
                 hint="Next: fabric-jobs workspaces registry add NAME --url HOST[:PORT], and build again; "
                 "or publish with --skip-push.",
             )

@@ -17,7 +17,7 @@ LOCK_FILE = "fabric-jobs.lock"
 VERSION = 1
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 IMAGE_KEYS = {"image", "tag", "digest"}
-RESTORE = "Take the file from version control, or delete it: publishing makes it anew"
+RESTORE = "Restore the file from version control, or delete it; publishing creates it again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def read_lock(root: Path) -> Lock:
         raise _invalid(path, f"this is not JSON. {RESTORE}") from None
     if isinstance(value, dict) and isinstance(value.get("version"), int) and value["version"] > VERSION:
         newer = (
-            f"the file is of version {value['version']}, and this fabric-jobs knows version {VERSION}; use a newer one"
+            f"the file has version {value['version']}, but this fabric-jobs supports version {VERSION}; use a newer one"
         )
         raise _invalid(path, newer)
     try:
@@ -91,13 +91,13 @@ def write_lock(root: Path, lock: Lock) -> None:
     except OSError as error:
         raise PlaceUnavailable(
             f"{path} cannot be written: {error.strerror}.",
-            hint="Make the workspace writable, and type the command again; what is pushed is not pushed a second time.",
+            hint="Make the workspace writable and run the command again; pushed images are not pushed a second time.",
         ) from error
 
 
 def _lock(value: Any) -> Lock:
     if _mapping(value, "the file").get("version") != VERSION:
-        raise ValueError(f'the file has to say "version": {VERSION}')
+        raise ValueError(f'the file must contain "version": {VERSION}')
     skills = _mapping(value.get("skills"), "skills")
     return Lock(
         skills={
@@ -113,15 +113,15 @@ def _lock(value: Any) -> Lock:
 def _mapping(value: Any, where: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
-    raise ValueError(f"'{where}' is no mapping")
+    raise ValueError(f"'{where}' is not a mapping")
 
 
 def _image(value: Any, where: str) -> LockedImage:
     found = _mapping(value, where)
     if found.keys() != IMAGE_KEYS or not all(isinstance(text, str) for text in found.values()):
-        raise ValueError(f"'{where}' has to have the texts 'image', 'tag' and 'digest', and nothing else")
+        raise ValueError(f"'{where}' must have exactly the text keys 'image', 'tag' and 'digest'")
     if not DIGEST.fullmatch(found["digest"]):
-        raise ValueError(f"the digest of '{where}' is none: it is 'sha256:' and 64 hexadecimal digits")
+        raise ValueError(f"the digest of '{where}' is not valid: it must be 'sha256:' and 64 hexadecimal digits")
     return LockedImage(**found)
 
 

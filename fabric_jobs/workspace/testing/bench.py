@@ -122,7 +122,7 @@ class Bench:
             found = expected.of_failure(record) + self._letter_differences(record, expected)
             return {"status": "failed" if found else "passed", "differences": found}
         if expected is not None and expected.is_failure:
-            return {"status": "failed", "message": "it ended COMPLETE, where expected.json expects a failure."}
+            return {"status": "failed", "message": "it ended COMPLETE, but expected.json expects a failure."}
         dead = record.get("deadLetters", 0)
         if dead and (expected is None or expected.letters is None):
             return {"status": "failed", "message": self._unexpected(record, dead)}
@@ -153,7 +153,7 @@ class Bench:
         causes = [f"  {row['skillName']}: {row['cause']}" for row in listed["deadLetters"]]
         what = counted(count, "record", "became a dead letter", "became dead letters")
         more = [f"  … and {count - len(causes):,} more"] if count > len(causes) else []
-        hint = f'If that is right, say so in expected.json: "$deadLetters": {count}'
+        hint = f'If that is right, add to expected.json: "$deadLetters": {count}'
         return "\n".join([f"{what}:", *causes, *more, hint])
 
     def _compared(self, case: Case, response: Any, expected: Expectation | None) -> dict[str, Any]:
@@ -169,7 +169,7 @@ class Bench:
     def _response(self, record: Mapping[str, Any]) -> Any:
         if activations.is_long(record) and record["response"]["count"] > COMPARED_RECORDS:
             raise InvalidInput(
-                f"the response has {record['response']['count']:,} records, and at most {COMPARED_RECORDS:,} are compared.",
-                hint="Try a smaller message.",
+                f"the response has {record['response']['count']:,} records, but at most {COMPARED_RECORDS:,} can be compared.",
+                hint="Use a smaller message.",
             )
         return activations.response_of(self.gateway, record, limit=COMPARED_RECORDS)

@@ -119,5 +119,5 @@ def _problem(directory: Path, kind: str, entry: str, entries: list[str]) -> str:
             f"the {kind} has no {word} '{entry}', which {shown(directory)} is for. {nearest(entry, entries)}".rstrip()
         )
     if not (directory / MESSAGE).exists():
-        return f"{shown(directory / EXPECTED)} has no {MESSAGE} beside it."
+        return f"{shown(directory / EXPECTED)} has no {MESSAGE} next to it."
     return ""

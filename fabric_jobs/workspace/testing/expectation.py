@@ -69,8 +69,8 @@ def read_expectation(document: Any, where: str) -> Expectation:
         return Expectation(kind=EXACT, value=document)
     word = next((key for key in document if key not in WORDS), "")
     if word:
-        hint = f'{nearest(word, WORDS)} A response that looks like this is written {{"{EXACT}": …}}.'
-        raise InvalidInput(f"{where} begins with '{word}', which has no meaning.", hint=hint)
+        hint = f'{nearest(word, WORDS)} To expect such a response, write {{"{EXACT}": …}}.'
+        raise InvalidInput(f"{where} begins with '{word}', which is unknown.", hint=hint)
     kinds = [key for key in document if key in KINDS]
     if len(kinds) > 1:
         raise InvalidInput(f"{where} has both '{kinds[0]}' and '{kinds[1]}'.", hint="Leave one of them.")
