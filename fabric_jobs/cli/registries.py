@@ -148,4 +148,4 @@ def _read_password() -> str:
     try:
         return sys.stdin.buffer.read().decode().rstrip("\r\n") if sys.stdin is not None else ""
     except UnicodeDecodeError as error:
-        raise InvalidInput("the password is not text in UTF-8.", hint="Pipe in only the password.") from error
+        raise InvalidInput("the password is not valid UTF-8.", hint="Pipe in only the password.") from error

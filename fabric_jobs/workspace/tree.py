@@ -151,7 +151,7 @@ class Workspace:
         hints = [nearest(name, filter(None, names))]
         hints += [f"These files cannot be read: {', '.join(broken)}."] if broken else []
         command = "generate" if what == "skill" else "generate-agent"
-        hints += [] if paths else [f"There is no {what}; create one with 'fabric-jobs workspaces {command}'."]
+        hints += [] if paths else [f"The workspace has no {what}s; create one with 'fabric-jobs workspaces {command}'."]
         message = f"there is no {what} '{name}' in the workspace {self.root}."
         return NotFound(message, hint=" ".join(filter(None, hints)))
 

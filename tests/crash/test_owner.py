@@ -309,7 +309,7 @@ def test_a_silent_engine_holds_up_neither_local_jobs_nor_the_end_of_the_owner(tm
             live.ok("skills", "invoke", "echo", "--payload", "1", DOCKER_HOST=f"unix://{tmp_path / 'silent'}")
             held = post(live, "echo", "?executor=docker")
             until(
-                lambda: "is silent" in live.progress(held)["echo"]["note"],
+                lambda: "sends nothing" in live.progress(held)["echo"]["note"],
                 "it is told that the place is silent",
             )
             began = time.monotonic()

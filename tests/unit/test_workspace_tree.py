@@ -86,7 +86,7 @@ def test_agents_lie_in_files_or_directories(tmp_path: Path) -> None:
 
 def test_an_empty_directory_has_neither(tmp_path: Path) -> None:
     assert Workspace(tmp_path).skill_paths() == Workspace(tmp_path).agent_paths() == ()
-    with pytest.raises(NotFound, match="There is no skill at all"):
+    with pytest.raises(NotFound, match="The workspace has no skills"):
         Workspace(tmp_path).skill("a")
 
 
@@ -139,7 +139,7 @@ def test_a_broken_skill_in_its_usual_place_is_invalid(tmp_path: Path, text: str)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"name: \xff", "the file cannot be read: it is not valid UTF-8, from byte 6 on"),
+        (b"name: \xff", "the file cannot be read: it is not valid UTF-8 from byte 6"),
         (None, "the file cannot be read"),
     ],
 )
