@@ -128,9 +128,12 @@ def test_a_window_that_changes_its_size_is_drawn_as_it_is(terminal: tuple[TextIO
     rows = [Row(label="a", state="b", figures=("1,234", "5,678"))]
     live.show(rows)
     assert "5,678" in shown()
-    resize(stream.fileno(), 24, 6)
+    resize(stream.fileno(), 24, 6)  # the line of 28 characters is two of them now
     live.show(rows)
-    assert text_lines(shown()) == ["  a  b          1,234"]
+    drawn = shown()
+    assert text_lines(drawn) == ["  a  b          1,234"]
+    assert drawn.startswith("\x1b[2A")
+    assert drawn.endswith("\x1b[J")
 
 
 def test_a_dumb_terminal_gets_plain_lines(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -56,8 +57,7 @@ class Display:
     def show(self, rows: Sequence[Row]) -> None:
         """Show all rows; without a terminal, now and then those that are going."""
         if self.is_live:
-            size = os.get_terminal_size(self._stream.fileno())
-            self._draw(lines_of(rows, size.columns or 80, size.lines or 24))  # 0: it does not know
+            self._draw(lines_of(rows, *self._size()))
         elif self._is_time():
             going = [row for row in rows if row.is_going]
             self.say("\n".join(line.strip() for line in lines_of(going)))
@@ -65,8 +65,7 @@ class Display:
     def show_line(self, text: str) -> None:
         """Show one line of text; an empty one takes it away."""
         if self.is_live:
-            columns = os.get_terminal_size(self._stream.fileno()).columns or 80
-            self._draw([text[: max(NARROWEST, columns - 1)]] if text else [])
+            self._draw([text[: max(NARROWEST, self._size()[0] - 1)]] if text else [])
         elif self._is_time():
             self.say(text)
 
@@ -96,17 +95,27 @@ class Display:
 
     def _erase(self) -> None:
         if self._drawn:
-            self._stream.write(f"\x1b[{len(self._drawn)}A\x1b[J")
+            self._stream.write(f"\x1b[{self._height()}A\x1b[J")
             self._stream.flush()
             self._drawn = []
 
     def _draw(self, lines: list[str]) -> None:
         if lines != self._drawn:
-            up = f"\x1b[{len(self._drawn)}A" if self._drawn else ""
-            rest = "\x1b[J" if len(lines) < len(self._drawn) else ""
+            height = self._height()
+            up = f"\x1b[{height}A" if height else ""
+            rest = "\x1b[J" if len(lines) < height else ""
             self._stream.write(up + "".join(f"\x1b[2K{line}\n" for line in lines) + rest)
             self._stream.flush()
             self._drawn = lines
+
+    def _height(self) -> int:
+        """Return how many lines of the terminal the drawing has; one that has become narrower has broken ours."""
+        columns, _ = self._size()
+        return sum(max(1, math.ceil(len(line) / columns)) for line in self._drawn)
+
+    def _size(self) -> tuple[int, int]:
+        size = os.get_terminal_size(self._stream.fileno())
+        return size.columns or 80, size.lines or 24  # 0: it does not know
 
 
 def lines_of(rows: Sequence[Row], columns: int = 1000, lines: int = 1000) -> list[str]:
