@@ -64,7 +64,7 @@ def test_a_silent_engine_costs_whoever_asks_one_moment(tmp_path: Path) -> None:
         words = [sys.executable, "-c", ASKS, str(tmp_path)]
         ran = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=True)
     asking, closing, *said = ran.stdout.splitlines()
-    assert said == ["the Docker engine accepts calls but does not answer them."]
+    assert said == ["the Docker engine does not answer: it accepts calls but sends nothing."]
     assert float(asking) < 10 * MOMENT
     assert float(closing) < 3
 

@@ -95,4 +95,4 @@ def test_a_property_with_a_line_break_is_no_header(live: Live) -> None:
         (live.root / "skills" / "api").mkdir(exist_ok=True)
         (live.root / "skills" / "api" / "skill.yaml").write_text(json.dumps(document))
         _, said = live.fail("api")
-        assert "has a line break" in said
+        assert "contains a line break" in said
