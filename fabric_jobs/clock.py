@@ -1,4 +1,4 @@
-"""The clock for waits: it goes on evenly, whatever is done to the time of day."""
+"""The monotonic clock for waits, which changes of the system time do not affect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files in which a user keeps settings: where they are, how one is read, and how it is written."""
+"""The settings files of a user: where they are, how one is read and written."""
 
 from __future__ import annotations
 

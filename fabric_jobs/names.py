@@ -1,4 +1,4 @@
-"""What may be a name."""
+"""Rules for names."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a command hands to the programs that it invokes: the environment and the umask of the shell that it was typed in.
+"""What a command passes to the programs that it invokes: the environment and the umask of its shell.
 
-It may hold secrets. It goes over the owner's Unix socket, and stays in memory: nothing here may reach a disk, a log or an answer.
+It may contain secrets. It goes over the owner's Unix socket and stays in memory: it must never reach a disk, a log or an answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the files that ship beside the code are: templates, examples, schemas."""
+"""Finds the files that ship with the code: templates, examples, schemas."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Reads the files that people write: regular files of a bounded size, as text without its byte order mark.
 
-What is wrong with a file is an OSError whose `strerror` says it, like that of a file which is not there.
+Any problem with a file is an OSError whose `strerror` describes it, like that of a missing file.
 """
 
 from __future__ import annotations

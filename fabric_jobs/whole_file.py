@@ -1,4 +1,4 @@
-"""Writes a file whole or not at all: who reads it meets what was there before, or all of the new."""
+"""Writes a file atomically: a reader sees the old contents or all of the new."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fabric-jobs demo`: the example workspace, run and shown."""
+"""`fabric-jobs demo`: runs the example workspace and prints its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups of commands: what their help lists, and what they say of a command that does not exist."""
+"""Groups of commands: their help, and the error for an unknown command."""
 
 from __future__ import annotations
 

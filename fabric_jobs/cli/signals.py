@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: CI and systemd send the one, a terminal that closes the other."""
+"""Lets SIGTERM (from CI and systemd) and SIGHUP (from a closing terminal) end a command as Ctrl-C does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fabric-jobs state …`: the size of the state, what may go, a backup, a check."""
+"""`fabric-jobs state …`: the size of the state, pruning, a backup, a check."""
 
 from __future__ import annotations
 

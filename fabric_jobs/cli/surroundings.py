@@ -1,4 +1,4 @@
-"""What may be wrong around a command, wherever it meets that: no home, no working directory, bytes that are not UTF-8."""
+"""Explains errors of a command's environment: no home, no working directory, bytes that are not UTF-8."""
 
 from __future__ import annotations
 

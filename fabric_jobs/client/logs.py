@@ -1,4 +1,4 @@
-"""Logs as commands read them: page by page, from where they were left, of one task or of all tasks of an activation."""
+"""Reads logs page by page, of one task or of all tasks of an activation."""
 
 from __future__ import annotations
 

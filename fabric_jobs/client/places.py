@@ -1,4 +1,4 @@
-"""Where a gateway is: the owner of a state directory, started when there is none, or one somewhere else."""
+"""Where a gateway is: the owner of a state directory, started if there is none, or a remote one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway somewhere else, over TCP or TLS: `http.client` is slower to import than our own client, and speaks to any proxy."""
+"""Calls a remote gateway over TCP or TLS. `http.client` is slower to import than our own client, but works with any proxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds tasks by what somebody typed."""
+"""Finds the task that a user means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which engine, and the library's client of it: DOCKER_HOST, else the context of the `docker` command."""
+"""Finds the Docker engine, by DOCKER_HOST or the context of the `docker` command, and makes the library's client for it."""
 
 from __future__ import annotations
 

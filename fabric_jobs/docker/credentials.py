@@ -1,4 +1,4 @@
-"""The logins that docker keeps: whether there is one for a registry, and what is sent to the engine with a push or a pull."""
+"""Reads docker's logins: whether there is one for a registry, and what a push or a pull sends to the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong with an engine, in our words: the library's errors stop here."""
+"""Translates the errors of the docker library into ours."""
 
 from __future__ import annotations
 

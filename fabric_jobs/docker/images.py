@@ -1,4 +1,4 @@
-"""The images of an engine: looked at, named, fetched from registries and pushed to them."""
+"""The images of an engine: inspects, tags, pulls and pushes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fabric-jobs doctor`: looks at everything that has to be right, without an owner, and says what to do."""
+"""`fabric-jobs doctor`: checks everything that has to be right, without an owner, and says what to do."""
 
 from __future__ import annotations
 

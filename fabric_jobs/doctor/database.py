@@ -1,4 +1,4 @@
-"""The database: it opens, it is of this version, it is whole."""
+"""Checks the database: it opens, has this version and is intact."""
 
 from __future__ import annotations
 

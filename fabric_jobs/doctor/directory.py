@@ -1,4 +1,4 @@
-"""Workspace and state directory: there, one's own, on a file system that does what is needed, with room."""
+"""Checks workspace and state directory: existence, owner, file system, space."""
 
 from __future__ import annotations
 

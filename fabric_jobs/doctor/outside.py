@@ -1,4 +1,4 @@
-"""What this tool can use, and does without: git, Docker, Kubernetes."""
+"""Checks optional tools: git, Docker, Kubernetes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The owner process: alive and answering, or gone without leaving anything behind."""
+"""Checks the owner process: alive and answering, or gone without leftovers."""
 
 from __future__ import annotations
 

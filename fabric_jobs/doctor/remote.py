@@ -1,4 +1,4 @@
-"""A gateway somewhere else: it answers, takes the token, and is of this version."""
+"""Checks a remote gateway: it answers, accepts the token and has this version."""
 
 from __future__ import annotations
 

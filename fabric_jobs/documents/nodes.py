@@ -1,4 +1,4 @@
-"""A document as a tree of values that know where they stand in their file."""
+"""A document as a tree of values that know their position in the file."""
 
 from __future__ import annotations
 

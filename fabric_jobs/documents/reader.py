@@ -1,4 +1,4 @@
-"""Reading the values of a document by key, and collecting everything that is wrong with them."""
+"""Reads the values of a document by key, and collects all problems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program of an attempt whose environment is not there yet: builds it, then becomes the skill's program.
+"""Builds the environment of an attempt, then becomes the skill's program.
 
     python -P -m fabric_jobs.executors.install ENVIRONMENT PYTHON REQUIREMENTS SUMMARY ATTEMPT WORD…
 

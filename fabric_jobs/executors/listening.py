@@ -1,4 +1,4 @@
-"""What some processes of this machine listen on, as the kernel tells it."""
+"""Asks the kernel on which ports some processes of this machine listen."""
 
 from __future__ import annotations
 

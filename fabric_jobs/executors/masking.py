@@ -1,4 +1,4 @@
-"""Hides tokens in what is shown of a program's output: a shell begins its errors with "$0", which may be the message."""
+"""Hides tokens in displayed output: a shell begins its errors with "$0", which may be the message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts another port in place of the declared one, where a command or a variable certainly means the program's own. Pure."""
+"""Replaces the declared port by another one, where a command or a variable certainly means it. Pure."""
 
 from __future__ import annotations
 

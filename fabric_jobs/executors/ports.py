@@ -1,4 +1,4 @@
-"""Ports of programs that listen on this machine: a free one in place of the declared one."""
+"""Gives a program that listens a free port instead of the declared one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the program of an action for the local executor, and all that it runs with."""
+"""Finds the program of an action for the local executor, with everything it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in both spellings: which proxy an address has, and which has none."""
+"""Finds the proxy of an address: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in upper and lower case."""
 
 from __future__ import annotations
 

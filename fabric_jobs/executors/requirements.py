@@ -1,4 +1,4 @@
-"""Reads a requirements.txt as pip does: all that decides what pip will install because of it."""
+"""Reads a requirements.txt as pip does: everything that decides what pip will install."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a shell command that an image or a Dockerfile names gets its arguments. Pure."""
+"""Finds out how a shell command of an image or a Dockerfile gets its arguments. Pure."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ async def show_activation(call: Call) -> Response:
 async def cancel_activation(call: Call) -> Response:
     """Ask for the end of an activation.
 
-    What runs is stopped, with or without Fabric's `inFlight`. `cancelled` is false when the activation had ended before.
+    Running tasks are stopped, with or without Fabric's `inFlight`. `cancelled` is false if the activation had already ended.
     """
     activation = find_activation(call)
     asked = await asyncio.wrap_future(

@@ -1,4 +1,4 @@
-"""What is answered: how an activation, a task and a time are shown."""
+"""Answers: activations, tasks and times as JSON."""
 
 from __future__ import annotations
 

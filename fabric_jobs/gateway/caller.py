@@ -1,4 +1,4 @@
-"""Who asks: the owner's user, a program with the token of its task, or a command on the owner's own socket."""
+"""Authenticates callers: the owner's user, a program with the token of its task, or a command on the owner's socket."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ async def show_dead_letter(call: Call) -> Response:
 
 
 async def edit_dead_letter(call: Call) -> Response:
-    """Give a dead letter another payload for its next try."""
+    """Change the payload of a dead letter before a retry."""
     parts, body = call.parts, call.object
     letter = _find(call, call.path_params["letter"])
     if "payload" not in body:
@@ -64,9 +64,9 @@ async def edit_dead_letter(call: Call) -> Response:
 
 
 async def retry_dead_letters(call: Call) -> Response:
-    """Start an activation for each activation and input that dead letters come from, to try them again.
+    """Retry dead letters, in one new activation for each activation and input that they come from.
 
-    It is refused with 400 when another activation tries one of them.
+    400 if another activation already retries one of them.
     """
     parts, body = call.parts, call.object
     ids, request_id = body.get("ids"), body.get("requestId")
@@ -85,7 +85,7 @@ async def retry_dead_letters(call: Call) -> Response:
 
 
 async def drop_dead_letter(call: Call) -> Response:
-    """Forget a dead letter for good; one that is gone already is no error, since a request may come twice.
+    """Delete a dead letter for good; a missing one is not an error, since a request may be repeated.
 
     `dropped` is false when it was gone already.
     """

@@ -56,13 +56,13 @@ DRY_RUN = flag("dryrun", "Start nothing; `message` names what would start.")
 
 
 async def save_skill(call: Call) -> Response:
-    """Keep a version of a skill; an unchanged one keeps its number."""
+    """Save a version of a skill; an unchanged one keeps its number."""
     programs = definitions.Programs(source=owners_own(call, SOURCE), images=_images(call))
     return await _save(call, "skill", programs)
 
 
 async def save_agent(call: Call) -> Response:
-    """Keep a version of an agent; an unchanged one keeps its number."""
+    """Save a version of an agent; an unchanged one keeps its number."""
     return await _save(call, "agent", definitions.Programs())
 
 
@@ -97,9 +97,9 @@ async def list_agent_versions(call: Call) -> Response:
 
 
 async def deploy_skill(call: Call) -> Response:
-    """Start the daemons of a skill; the rest can be invoked since it was saved.
+    """Start the daemons of a skill; everything else can be invoked once it is saved.
 
-    Daemons that run already run on. What was saved without its files starts in containers.
+    Running daemons keep running. A skill that was saved without its files runs in containers.
     """
     await registered(call)
     saved = _find(call, "skill")
@@ -114,30 +114,30 @@ async def deploy_skill(call: Call) -> Response:
 
 
 async def deploy_agent(call: Call) -> Response:
-    """Say that a saved agent is deployed: saving has done it."""
+    """Report that a saved agent is deployed: saving it was enough."""
     return _done(_find(call, "agent"), DEPLOYED)
 
 
 async def undeploy_skill(call: Call) -> Response:
-    """Say that there is nothing to undo: a skill takes nothing while nobody invokes it."""
+    """Report that there is nothing to undo: a skill that is not invoked uses no resources."""
     return _done(_find(call, "skill"), IDLE)
 
 
 async def undeploy_agent(call: Call) -> Response:
-    """Say that there is nothing to undo: an agent takes nothing while nobody invokes it."""
+    """Report that there is nothing to undo: an agent that is not invoked uses no resources."""
     return _done(_find(call, "agent"), IDLE)
 
 
 async def delete_skill(call: Call) -> Response:
-    """Take a skill out of use; activations that run keep their version.
+    """Delete a skill; running activations keep their version.
 
-    It is refused with 403 while an agent names the skill. A skill that is saved again gets the next number.
+    403 while an agent uses the skill. A skill that is saved again gets the next version number.
     """
     return await _delete(call, "skill")
 
 
 async def delete_agent(call: Call) -> Response:
-    """Take an agent out of use; activations that run keep their version."""
+    """Delete an agent; running activations keep their version."""
     return await _delete(call, "agent")
 
 

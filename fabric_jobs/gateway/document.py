@@ -1,4 +1,4 @@
-"""Answers with the OpenAPI document; it needs no token, for it holds nothing of this gateway but its version."""
+"""Serves the OpenAPI document, without a token: it contains nothing about this gateway but its version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The addresses that an owner listens on, also those that an executor asks for: containers do not reach 127.0.0.1."""
+"""The addresses that an owner listens on, including those that an executor asks for: containers cannot reach 127.0.0.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which HTTP code an error has, and how it reads: {success, message, details} (docs/reference/http.md)."""
+"""Turns errors into responses: HTTP status and {success, message, details} (docs/reference/http.md)."""
 
 from __future__ import annotations
 

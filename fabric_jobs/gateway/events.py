@@ -1,4 +1,4 @@
-"""Events after a number: as JSON, with a long poll, or as a stream that goes on (server-sent events)."""
+"""Events after a number: as JSON, with a long poll, or as server-sent events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An example of what is sent, by the name of its schema; read for the documentation only."""
+"""Examples by the name of their schema, for the documentation only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a log once for all who follow it: those who are at its end wait for one reader, and get the pages that it reads."""
+"""Reads a log once for all its followers: those at the end share one reader and its pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator and a client ask first: is it there, is it ready, which version is it."""
+"""Health: alive, ready, version."""
 
 from __future__ import annotations
 

@@ -50,8 +50,8 @@ WORKSPACE = header(
 async def invoke_skill(call: Call) -> Response:
     """Start an activation of a skill; with `sync` the answer is its record, once it has ended.
 
-    An activation that has to wait for its turn has `waitsBehind`. As processes, a skill that was saved without its files and whose
-    `image` has a tag, a digest or a registry runs in containers all the same.
+    An activation that has to wait for its turn has `waitsBehind`. With `local`, a skill that was saved without its files and whose
+    `image` has a tag, a digest or a registry still runs in containers.
     """
     return await _invoke(call, "skill")
 
@@ -59,7 +59,7 @@ async def invoke_skill(call: Call) -> Response:
 async def invoke_agent(call: Call) -> Response:
     """Start an activation of an agent; with `sync` the answer is its record, once it has ended.
 
-    `executor` and `cold` hold for all its skills: one that runs in containers all the same takes the others with it.
+    `executor` and `cold` apply to all its skills: if one has to run in containers, all do.
     """
     return await _invoke(call, "agent")
 

@@ -1,4 +1,4 @@
-"""JSON in and out."""
+"""JSON bodies of requests and responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who waits for what: long polls, senders without credit. Everything here runs in the event loop's thread."""
+"""Long polls, and senders without credit, that wait for something. Everything here runs in the event loop's thread."""
 
 from __future__ import annotations
 

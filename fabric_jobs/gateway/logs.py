@@ -100,8 +100,8 @@ HEADERS = {
 async def show_logs(call: Call) -> Response:
     """Show the log of an attempt: merged, one stream of it as text from a byte on, or live.
 
-    Merged it is the first MiB of stdout and stderr; `truncated` is true when there is more. Of one `stream` it is at most
-    1 MiB, the bytes as they came, and the answer has the headers.
+    Merged: the first MiB of stdout and stderr; `truncated` is true if there is more. With `stream`: at most
+    1 MiB of unchanged bytes, and the answer has the headers.
     """
     parts, task, number = call.parts, find_task(call), call.of(ATTEMPT)
     log = _log_of(parts, task, task.attempt if number is None else number)

@@ -1,4 +1,4 @@
-"""Finds the activation or the task that a call names."""
+"""Finds the activation or the task of a call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What executors have to say of attempts beside their output."""
+"""Notes and remarks of executors about attempts."""
 
 from __future__ import annotations
 

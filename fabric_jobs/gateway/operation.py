@@ -1,4 +1,4 @@
-"""A route is one value: what the router, the handler, `/openapi.json` and docs/reference/http.md need to know of it."""
+"""A route as one value: for the router, the handler, `/openapi.json` and docs/reference/http.md."""
 
 from __future__ import annotations
 

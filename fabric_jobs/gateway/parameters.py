@@ -1,4 +1,4 @@
-"""What is asked: a value of a query or a header is declared once, which says how it is read and how it is described."""
+"""Parameters of requests: each is declared once, with how it is read and described."""
 
 from __future__ import annotations
 

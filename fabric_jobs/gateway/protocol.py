@@ -1,6 +1,6 @@
-"""One connection, guarded: who sends or reads too slowly, sends too large a head, or is one too many, is let go.
+"""Guards a connection: slow senders and readers, too large heads and connections over the limit are dropped.
 
-uvicorn limits none of these. Whether somebody is slow is looked at once a second for all connections (`Server`): a timer for
+uvicorn limits none of these. All connections are checked once a second (`Server`): a timer for
 each request would cost more than the request's own parsing.
 """
 

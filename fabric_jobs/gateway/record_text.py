@@ -1,4 +1,4 @@
-"""Checks records that are stored as they came: each has to be JSON in UTF-8 that every reader can read."""
+"""Checks records that are stored unchanged: each must be JSON in UTF-8 that every reader can parse."""
 
 from __future__ import annotations
 

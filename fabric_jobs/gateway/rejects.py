@@ -1,4 +1,4 @@
-"""The records that a program rejects: which dead letters they become."""
+"""Turns records that a program rejects into dead letters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attempt is handed after another one has failed: the record in hand first, no dead ones, suspects in steps.
+"""Hands out records to a retry: the current record first, no dead ones, suspects in steps.
 
 After two attempts died without saying at which record, the next one gets the suspects some at a time, and each step is noted before
 it is handed out: when this attempt dies too, what it died of is among them (`fabric_jobs.engine.suspects`).

@@ -1,4 +1,4 @@
-"""What an activation did, skill by skill: `?report` and `?verbose` (docs/reference/http.md)."""
+"""Reports what an activation did, skill by skill: `?report` and `?verbose` (docs/reference/http.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shapes of what goes in and out, which operations name; read for the documentation only."""
+"""The JSON Schemas that operations refer to, for the documentation only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server: uvicorn on two sockets, a look at slow connections each second, and the watch that ends an idle owner."""
+"""The server: uvicorn on two sockets, a check for slow connections each second, and the end of an idle owner."""
 
 from __future__ import annotations
 

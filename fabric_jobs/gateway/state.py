@@ -1,4 +1,4 @@
-"""The state of the owner: its size, what may go, a backup, a check."""
+"""The state of the owner: size, pruning, backup, check."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEAD_LETTERS = flag("deadLetters", "Also those with dead letters that nobody has
 
 
 async def show_size(call: Call) -> Response:
-    """Show how large the state is, and the activations that have most of it; what one has of the database is an estimate."""
+    """Show the size of the state, and the largest activations; their share of the database is an estimate."""
     sizes = await asyncio.to_thread(call.parts.upkeep.sizes)
     body = {
         "success": True,
@@ -56,7 +56,7 @@ async def show_size(call: Call) -> Response:
 async def retire_owner(call: Call) -> Response:
     """End an owner that a command has started, so that `serve` can take its place; over its Unix socket only.
 
-    `ending` is false when something runs, for `serve` itself, and over TCP.
+    `ending` is false if something is running, for `serve` itself, and over TCP.
     """
     parts = call.parts
     is_busy = parts.upkeep.busy or parts.traffic.in_flight > 1 or bool(activations.unsettled(parts.store.read))
@@ -67,14 +67,14 @@ async def retire_owner(call: Call) -> Response:
 
 
 async def check_state(call: Call) -> Response:
-    """Look for what cannot be, and count every record; a violation is a sentence."""
+    """Look for inconsistencies, and count every record; a violation is a sentence."""
     found = asdict(await asyncio.to_thread(call.parts.upkeep.check))
     violations = found.pop("violations")
     return Json({"success": True, "healthy": not violations, "violations": violations, "counts": _camel(found)})
 
 
 async def choose_prunable(call: Call) -> Response:
-    """List the activations of the project that may go, the oldest first; nothing is deleted.
+    """List the activations of the project that can be deleted, the oldest first; nothing is deleted.
 
     With neither `olderThanSeconds` nor `maxBytes` these are all but the newest `keepLast`.
     """
@@ -91,7 +91,7 @@ async def choose_prunable(call: Call) -> Response:
 async def prune_state(call: Call) -> Response:
     """Delete activations of the project for some seconds; call again with those that are left.
 
-    `seen` ids of the list are through, `count` of them were deleted, and `finished` says that nothing is half done.
+    The first `seen` ids of the list are done, `count` of them were deleted, and `finished` says that no deletion is incomplete.
     """
     parts, body = call.parts, call.object
     activation_ids = body.get("activations", [])
@@ -105,7 +105,7 @@ async def prune_state(call: Call) -> Response:
 
 
 async def compact_state(call: Call) -> Response:
-    """Give the free part of the database back to the disk, unless something runs."""
+    """Return the free part of the database to the disk, unless something is running."""
     reason = await asyncio.to_thread(call.parts.upkeep.compact)
     return Json({"success": True, "compacted": not reason, "reason": reason})
 

@@ -67,15 +67,15 @@ async def show_task(call: Call) -> Response:
 
 
 async def cancel_task(call: Call) -> Response:
-    """Ask for the end of one task; the rest of its activation goes on.
+    """Ask one task to end; the rest of its activation continues.
 
-    `cancelled` is false when it had ended, or was asked before.
+    `cancelled` is false if it had ended, or was already asked.
     """
     return await _cancel(call)
 
 
 async def delete_task(call: Call) -> Response:
-    """The same as cancel: what is known of a task stays, with its logs."""
+    """The same as cancel: the task and its logs are kept."""
     return await _cancel(call)
 
 

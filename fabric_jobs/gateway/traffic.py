@@ -1,4 +1,4 @@
-"""What goes in and out, counted: shown by /metrics, and asked by the server whether somebody is still there."""
+"""Counts requests and connections, for /metrics and for the end of an idle owner."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Docker images and registries: what goes into an image, what it is called, and the `docker` command that makes it."""
+"""Docker images and registries: contents and names of images, and the `docker` command that builds them."""

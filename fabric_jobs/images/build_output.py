@@ -1,6 +1,6 @@
-"""What a build says: the step that it is at, and, when it fails, the whole output of the step that failed.
+"""Reads the output of a build: the current step and, after a failure, the whole output of the failed step.
 
-Three ways of saying it are understood: that of BuildKit inside the docker command, that of buildx, and that of the old builder.
+It understands three formats: BuildKit inside the docker command, buildx, and the old builder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Builds images through the docker command, some of them side by side."""
+"""Builds images through the docker command, several in parallel."""
 
 from __future__ import annotations
 

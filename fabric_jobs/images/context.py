@@ -1,4 +1,4 @@
-"""The build context of an image: the files that Docker is sent, and the hash by which a change is known."""
+"""The build context of an image: the files that Docker gets, and their hash, which shows changes."""
 
 from __future__ import annotations
 

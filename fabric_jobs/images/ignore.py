@@ -1,4 +1,4 @@
-"""What .dockerignore leaves out of a build context: the rules of Docker, of its newest version where versions differ."""
+"""Applies .dockerignore to a build context, by the rules of Docker's newest version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an image is called: repository and tags (docs/howto/build-images.md)."""
+"""Names of images: repository and tags (docs/howto/build-images.md)."""
 
 from __future__ import annotations
 

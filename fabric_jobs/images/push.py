@@ -1,4 +1,4 @@
-"""Pushes an image, and tells how far it is."""
+"""Pushes an image, and reports progress."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Making files from templates: which there are, what they render to, writing it without harm."""
+"""Generates files from templates: finds them, renders them, writes the result safely."""

@@ -1,4 +1,4 @@
-"""Trees of files as values: read one, write one whole or not at all."""
+"""Trees of files as values: reads one, writes one atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching a git repository, with the program `git`: shallow, without questions, with an end."""
+"""Fetches a git repository with `git`: shallow, without prompts, with a timeout."""
 
 from __future__ import annotations
 

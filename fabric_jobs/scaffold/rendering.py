@@ -1,4 +1,4 @@
-"""What a template makes of a name. The only file that knows cookiecutter."""
+"""Renders a template for a name. The only file that knows cookiecutter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a template comes from: what ships with this installation, a directory, a git repository."""
+"""Where a template comes from: this installation, a directory, a git repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Skill templates: which a place has, what each runs, and how one is chosen and rendered."""
+"""Skill templates: lists them, tells what code each runs, chooses and renders one."""
 
 from __future__ import annotations
 

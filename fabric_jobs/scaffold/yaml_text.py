@@ -1,4 +1,4 @@
-"""Names as they are written into a YAML file by hand."""
+"""Writes names into YAML text."""
 
 from __future__ import annotations
 

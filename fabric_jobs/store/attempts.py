@@ -1,4 +1,4 @@
-"""The attempts of an activation, for those who look at what they are doing."""
+"""The attempts of an activation, for progress."""
 
 from __future__ import annotations
 

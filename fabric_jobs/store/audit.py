@@ -1,4 +1,4 @@
-"""Audit: counts every record of a database and looks for what cannot be, in one read transaction."""
+"""Audit: counts every record of a database and looks for inconsistencies, in one read transaction."""
 
 from __future__ import annotations
 

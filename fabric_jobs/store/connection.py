@@ -1,4 +1,4 @@
-"""Opens the database: pragmas, schema, and the words for what can go wrong."""
+"""Opens the database: pragmas, schema, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies the database while it is in use: one moment of it, in steps, beside the writer."""
+"""Copies the database, as of one moment and in steps, while it is in use."""
 
 from __future__ import annotations
 

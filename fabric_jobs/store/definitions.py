@@ -1,4 +1,4 @@
-"""Versions of skills and agents; a version never changes, and none goes: an activation may have pinned it.
+"""Versions of skills and agents. A version never changes and is never deleted, since an activation may have pinned it.
 
 What is deleted gets one more version, whose document is null. It is in no list and can be saved again.
 """

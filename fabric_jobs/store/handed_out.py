@@ -1,4 +1,4 @@
-"""How far the records of each stream have been handed out to its attempt; in memory, for as long as the attempt runs."""
+"""Tracks how far records have been handed out to the attempt of each stream; in memory, while the attempt runs."""
 
 from __future__ import annotations
 

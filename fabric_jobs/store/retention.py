@@ -1,7 +1,7 @@
-"""Retention: which activations may go, and their deletion in transactions of bounded size.
+"""Retention: selects activations to delete, and deletes them in transactions of bounded size.
 
-An activation is hidden first, then deleted in parts, so that nobody ever sees half of one, and a deletion that was
-interrupted goes on. Its numbers are never given twice: what holds the newest number of a task, a channel or a dead letter
+An activation is hidden first, then deleted in parts, so that nobody sees a partial one, and a deletion that was
+interrupted continues. Numbers are never reused: the activation with the newest number of a task, a channel or a dead letter
 stays until something newer is there.
 """
 

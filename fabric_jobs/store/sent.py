@@ -1,4 +1,4 @@
-"""Records on their way into channels, with what they were made from.
+"""Records to be appended to channels, with their origins.
 
 The origin of records is a JSON list of runs `[channel, first, count]` or `[channel, first, [steps…]]`: `count` records made one
 each from `first`, `first + 1`, …; or one record per step, each from as many offsets further on than the one before it (the first

@@ -1,4 +1,4 @@
-"""Counts: of everything, which reads whole tables and is in no request's way; and of one activation, which reads few rows."""
+"""Counts: of everything, which reads whole tables outside of any request; and of one activation, which reads few rows."""
 
 from __future__ import annotations
 

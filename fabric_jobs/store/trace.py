@@ -1,4 +1,4 @@
-"""What the records of a channel were made from: one row per commit (store/sent.py has the form)."""
+"""The origins of the records of a channel: one row per commit (store/sent.py has the format)."""
 
 from __future__ import annotations
 

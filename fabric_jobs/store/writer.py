@@ -1,4 +1,4 @@
-"""The one writer: what gathers while a transaction runs goes into the next one (docs/explanation/channels.md)."""
+"""The only writer: operations that arrive during a transaction go into the next one (docs/explanation/channels.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The upkeep of a state directory by its owner: how large it is, what may go, a copy of it, whether all is there."""
+"""Maintenance of a state directory by its owner: size, pruning, backup, audit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backups while everything runs: first the database as it is at one moment, then the attempts' logs.
+"""Backups while everything runs: first the database as of one moment, then the logs of attempts.
 
 A backup is a state directory, or an archive of one. What the kernel knows about running attempts is left out of it, so that
 an owner of the copy never touches a process of the original.

@@ -1,4 +1,4 @@
-"""How large a state directory is, and what each activation has of it."""
+"""Measures a state directory, and the share of each activation."""
 
 from __future__ import annotations
 

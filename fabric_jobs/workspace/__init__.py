@@ -1,1 +1,1 @@
-"""An author's directory: its skills and agents, and what is wrong with them."""
+"""A workspace: its skills and agents, and their problems."""

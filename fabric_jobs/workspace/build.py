@@ -1,4 +1,4 @@
-"""Builds the images of a workspace: a plan first, then what of it is not there yet, side by side."""
+"""Builds the images of a workspace: first a plan, then the missing images, in parallel."""
 
 from __future__ import annotations
 

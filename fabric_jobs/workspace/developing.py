@@ -1,4 +1,4 @@
-"""One run of the loop in which a skill is developed: invoked with its message, cut off by a change of its files."""
+"""One run of `skills dev`: invokes a skill with its message, and cancels it when its files change."""
 
 from __future__ import annotations
 

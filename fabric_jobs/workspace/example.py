@@ -1,4 +1,4 @@
-"""Example workspaces: copying one out of the installation."""
+"""Copies an example workspace from the installation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which image an action runs from: the one that was built of its files as they are now."""
+"""Finds the image of an action: the one that was built from its current files."""
 
 from __future__ import annotations
 

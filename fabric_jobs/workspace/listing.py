@@ -1,4 +1,4 @@
-"""Lists the skills or agents of a workspace; a broken file is listed with what is wrong with it."""
+"""Lists the skills or agents of a workspace; a broken file is listed with its error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an invocation carries: parameters from a file, from standard input, or from the command line."""
+"""Reads the parameters of an invocation, from a file, standard input or the command line."""
 
 from __future__ import annotations
 

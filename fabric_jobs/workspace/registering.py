@@ -1,4 +1,4 @@
-"""Keeps what a gateway holds as the files of its workspace are: all of them when it starts, and those that have changed since."""
+"""Keeps the definitions of a gateway up to date with its workspace: all files at the start, changed ones later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a workspace begins. Every command asks, and most read no definition."""
+"""Finds the root of a workspace, without loading the parser of definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which definitions an invocation runs: those of the workspace, or those that a remote gateway holds."""
+"""Chooses the definitions that an invocation runs: those of the workspace, or those of a remote gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A workspace on disk: the definitions that it holds."""
+"""A workspace on disk, with its definitions."""
 
 from __future__ import annotations
 

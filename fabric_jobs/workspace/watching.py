@@ -1,4 +1,4 @@
-"""Watches the files of a skill: which changed since the last look, and when it is quiet again."""
+"""Watches the files of a skill: which have changed, and when no more changes come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the display shows of an activation: a line for each skill, with what it received and sent, and how fast."""
+"""The rows of the display for an activation: each skill with what it received and sent, and how fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live display: lines on stderr that are drawn over; plain lines, now and then, where nobody can draw."""
+"""The live display: lines on stderr that are redrawn; without a terminal, plain lines now and then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the display shows of builds and pushes: a line for each image; of a build that failed, all that docker said."""
+"""The rows of the display for builds and pushes: one for each image, and docker's whole output of a failed build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is printed: tables, JSON, YAML, and lines with colours; and whether somebody is there to answer."""
+"""Prints tables, JSON, YAML and coloured lines; tells whether somebody is there to answer."""
 
 from __future__ import annotations
 

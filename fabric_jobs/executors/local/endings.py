@@ -1,4 +1,4 @@
-"""Who in this process wants to be told of the ends of attempts, and the wait for them."""
+"""Waits for the ends of attempts, for those in this process that want to know."""
 
 from __future__ import annotations
 

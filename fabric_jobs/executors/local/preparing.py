@@ -1,4 +1,4 @@
-"""All that a shim has to know of a program before it can start it."""
+"""Prepares what a shim needs to know to start a program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a skill's program uses: `message`, `messages`, `send_message`, `reject`, `flush`, `logger`.
+"""The module for a skill's program: `message`, `messages`, `send_message`, `reject`, `flush`, `logger`.
 
     from fabric_skill import messages, send_message
 

@@ -1,4 +1,4 @@
-"""What is said of a record that cannot be handled: an exception in one line, a reason, details that are not too long."""
+"""Describes a record that cannot be handled: an exception in one line, a reason, details of limited length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the program has read and sent, what of that is finished, and what a commit carries of it.
+"""Tracks what the program has read, sent and finished, and what the next commit contains.
 
 The program's own thread does little for a record: it appends the text, and how many records of its batch are left, which says whose
 it is. What is finished is found out when somebody wants to know.

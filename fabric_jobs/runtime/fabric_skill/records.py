@@ -1,4 +1,4 @@
-"""Records as bytes, by the standard library's own C code, without what `json.dumps` and `json.loads` do again on each call."""
+"""Encodes and decodes records with the C code of the standard library, without the overhead of `json.dumps` and `json.loads`."""
 
 from __future__ import annotations
 

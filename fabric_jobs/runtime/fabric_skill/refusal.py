@@ -1,4 +1,4 @@
-"""`DoNotRetry`: how a program says that another try would fail too."""
+"""`DoNotRetry`: a program's way to say that a retry would fail too."""
 
 from __future__ import annotations
 

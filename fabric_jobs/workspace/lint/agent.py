@@ -1,4 +1,4 @@
-"""What is wrong with an agent as soon as its skills are known: wires, dead ends, cycles."""
+"""Checks an agent against its skills: mappings, dead ends, cycles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with the messages of a skill or an agent, and with what is expected of them."""
+"""Checks the test messages of a skill or an agent, and their expectations."""
 
 from __future__ import annotations
 

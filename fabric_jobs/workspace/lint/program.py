@@ -1,4 +1,4 @@
-"""What a program says that its skill.yaml does not: it reads a stream, or it cannot be started warm."""
+"""Checks a program against its skill.yaml: whether it reads a stream, whether it can start warm."""
 
 from __future__ import annotations
 

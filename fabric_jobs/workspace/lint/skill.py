@@ -1,4 +1,4 @@
-"""What is wrong with a skill beside its skill.yaml: programs, messages, keys without effect."""
+"""Checks a skill beyond its skill.yaml: programs, messages, keys without effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of properties that are none of those which the property may have."""
+"""Checks values of properties against their types and valid values."""
 
 from __future__ import annotations
 

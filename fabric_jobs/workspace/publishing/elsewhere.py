@@ -1,4 +1,4 @@
-"""What a remote gateway holds of a workspace: where it is not what the files here are."""
+"""Compares the definitions of a remote gateway with the local files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images of a publish: which of them are in their registry, which are pushed, and which were not built."""
+"""The images of a publish: which are in their registry, which to push, which were not built."""
 
 from __future__ import annotations
 

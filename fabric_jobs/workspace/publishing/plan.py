@@ -1,4 +1,4 @@
-"""What a publish is going to do, as a value: which images it pushes, and which definitions it saves."""
+"""The plan of a publish, as a value: which images to push, and which definitions to save."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Publishes a workspace: pushes the images, records them in the lock file, saves skills and agents, and deploys them.
 
-Every step bears being repeated: what is pushed is not pushed again, what the gateway has is not saved again. So after
-whatever went wrong the next try goes on from there.
+Every step is idempotent: pushed images are not pushed again, unchanged definitions not saved again. So after
+any failure the next publish continues from there.
 """
 
 from __future__ import annotations

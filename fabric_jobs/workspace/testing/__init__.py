@@ -1,1 +1,1 @@
-"""Runs the cases of a workspace and compares what came of them with what is expected."""
+"""Runs the cases of a workspace and compares the results with the expectations."""

@@ -1,4 +1,4 @@
-"""The cases of skills and agents: messages to invoke them with, and what is expected of the answer."""
+"""The cases of skills and agents: messages, and the expected results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shim: a small process that starts local programs, and keeps their exit codes, whoever else dies.
+"""The shim: a small process that starts local programs and keeps their exit codes even if everything else dies.
 
     python -I -S <this directory>/__main__.py ID DIRECTORY SOCKET LIMIT
 

@@ -1,4 +1,4 @@
-"""Becomes the shim of a state directory, unless it cannot; says `ready` on stdout once it can be reached."""
+"""Becomes the shim of a state directory, if possible; prints `ready` once it can be reached."""
 
 from __future__ import annotations
 

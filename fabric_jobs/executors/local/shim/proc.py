@@ -1,4 +1,4 @@
-"""What the kernel tells of the processes of this machine: whose they are, in which group, and when they began."""
+"""Reads from the kernel about processes of this machine: their user, group and start time."""
 
 from __future__ import annotations
 

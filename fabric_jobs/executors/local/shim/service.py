@@ -1,4 +1,4 @@
-"""The loop of the shim: requests come in, programs end, and those that want to know are told."""
+"""The loop of the shim: handles requests, reaps programs, sends events."""
 
 from __future__ import annotations
 

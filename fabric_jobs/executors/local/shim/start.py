@@ -1,4 +1,4 @@
-"""How the shim begins: detached from who started it, with a lock that shows that it lives."""
+"""Starts the shim: detached from its starter, with a lock that shows that it is alive."""
 
 from __future__ import annotations
 

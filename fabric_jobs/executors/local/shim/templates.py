@@ -1,4 +1,4 @@
-"""The template processes of a shim: which program is forked from which, and when one is made again.
+"""The template processes of a shim: which program is forked from which, and when one is replaced.
 
 What is said to a template process is in `template`. Each belongs to one program in one environment. It is asked for a child when an
 attempt starts; attempts that come before it is ready wait. One that refuses, or dies before it is ready, lets them start cold.
