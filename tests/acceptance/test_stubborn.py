@@ -112,7 +112,7 @@ def test_what_a_job_leaves_running_on_purpose_is_told(live: Live) -> None:
     gate = live.gate("gate")
     ran = live.ok("skills", "invoke", "starts", "--payload", "1")
     live.release(gate)  # so the child lives still
-    assert "has left running: python main.py (process " in ran.err
+    assert "left these processes running: python main.py (process " in ran.err
     (task,) = live.get("/tasks?skillName=starts")["tasks"]
     (remark,) = live.get(f"/tasks/{task['name']}")["task"]["remarks"]
     assert remark in ran.err
