@@ -21,7 +21,10 @@ Exit codes and HTTP codes are chosen at the edges: `fabric_jobs.cli.terminal.exi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path  # it takes 3 ms, which `--help` has not to spare
 
 UNFORESEEN = "an unexpected error"  # in the owner's log, where the doctor looks for it
 
@@ -74,7 +77,7 @@ class Problem:
 def shown(path: Path) -> str:
     """Return a path as messages show it: from the current directory where it is below, else absolute."""
     try:
-        return str(path.relative_to(Path.cwd()))
+        return str(path.relative_to(path.cwd()))
     except ValueError:
         return str(path)
 
