@@ -1,4 +1,4 @@
-"""{{ cookiecutter.name }}: a web server that is started once and answers every message.
+"""{{ cookiecutter.name }}: a web server that starts once and answers every message.
 
 Change answer() and try it:  python3 -c 'import main; print(main.answer({"number": 1}))'
 """
