@@ -45,6 +45,10 @@ class InvalidInput(FabricJobsError):
     """What was typed or posted is wrong."""
 
 
+class RecordsDamaged(InvalidInput):
+    """A file of records was changed, cut or removed by others: what needs it cannot go on."""
+
+
 class RecordTooLarge(InvalidInput):
     """A record or a request body is over its limit (docs/reference/settings.md)."""
 

@@ -85,8 +85,9 @@ def _run(settings: Settings, ready: Ready) -> None:
     for handler in logging.getLogger().handlers:
         handler.addFilter(Repeats())
     unignore()  # before the first thread, which has this one's mask
-    store = Store(places.database_file(directory))
+    store = Store(places.database_file(directory), inline_bytes=settings.inline_bytes)
     try:
+        store.sweep()
         with contextlib.suppress(KeyboardInterrupt):  # the second Ctrl-C, during the graceful stop
             asyncio.run(_serve(settings, store, ready))
     finally:

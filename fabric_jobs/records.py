@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from fabric_jobs.states import FINAL_TASK_STATES, ActivationState, TaskState
 
@@ -101,18 +101,43 @@ class Channel:
         return cls(**values)
 
 
+class Stored(Protocol):
+    """Bytes that are in a file, and are read when somebody wants them."""
+
+    @property
+    def size(self) -> int:
+        """How many."""
+
+    def read(self) -> bytes:
+        """Return them; raise RecordsDamaged when they are not what was stored."""
+
+
+Part = bytes | Stored
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
     """Some records of a channel that follow each other: NDJSON, each record ends in a newline."""
 
     first_offset: int
     count: int
-    bytes: bytes
+    parts: tuple[Part, ...]
 
     @property
     def end(self) -> int:
         """The offset after the last record."""
         return self.first_offset + self.count
+
+    @property
+    def size(self) -> int:
+        """Its bytes, without a look at them."""
+        return sum(len(part) if isinstance(part, bytes) else part.size for part in self.parts)
+
+    @property
+    def bytes(self) -> bytes:
+        """The records; raises RecordsDamaged when a file has lost them."""
+        read = [part if isinstance(part, bytes) else part.read() for part in self.parts]
+        return read[0] if len(read) == 1 else b"".join(read)
 
     def part(self, first: int, limit: int | None = None) -> Segment:
         """Return the records from `first` on, at most `limit` of them."""
@@ -121,7 +146,18 @@ class Segment:
         if first == self.first_offset and end == self.end:
             return self
         lines = self.bytes.split(b"\n")[first - self.first_offset : end - self.first_offset]
-        return Segment(first_offset=first, count=end - first, bytes=b"".join(line + b"\n" for line in lines))
+        return Segment(first_offset=first, count=end - first, parts=(b"".join(line + b"\n" for line in lines),))
+
+    @classmethod
+    def joined(cls, segments: Sequence[Segment]) -> Segment:
+        """Return one of several that follow each other; nothing is read for it."""
+        if len(segments) == 1:
+            return segments[0]
+        return cls(
+            first_offset=segments[0].first_offset,
+            count=sum(segment.count for segment in segments),
+            parts=tuple(part for segment in segments for part in segment.parts),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -62,6 +62,12 @@ class Settings:
     idle_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_IDLE_SECONDS", 5.0))
     project_id: str = "local"
     record_bytes: int = 16 << 20
+    inline_bytes: int = field(
+        default_factory=lambda: int(_number("FABRIC_JOBS_INLINE_BYTES", 4096, "a number of bytes"))
+    )  # of the records of a commit are in the database; what is more is in files
+    sender_files: bool = field(
+        default_factory=lambda: bool(_number("FABRIC_JOBS_SENDER_FILES", 1, "0 or 1", high=1))
+    )  # programs that see the state directory write their records into files themselves
     body_bytes: int = 64 << 20
     definition_bytes: int = field(default_factory=definition_bytes)  # of a skill or an agent
     header_bytes: int = 64 << 10  # request line and headers

@@ -26,6 +26,7 @@ OF_ATTEMPTS = frozenset(
         "CORTEX_PROJECT",
         "FABRIC_JOBS_SOCKET",
         "FABRIC_JOBS_ATTEMPT",
+        "FABRIC_JOBS_RECORDS",
         "FABRIC_JOBS_WORKSPACE",
         places.ATTEMPT_VARIABLE,
     }

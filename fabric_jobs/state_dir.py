@@ -155,6 +155,11 @@ def attempts_dir(state_dir: Path) -> Path:
     return state_dir / "attempts"
 
 
+def records_dir(state_dir: Path) -> Path:
+    """Return where larger records are."""
+    return state_dir / "records"
+
+
 def is_at(path: Path, known: Identity | None) -> bool:
     """Tell whether a directory is still at its path; where that cannot be told, it is."""
     try:

@@ -72,7 +72,7 @@ def fail(tx: Tx, finish: Finish) -> None:
     if not tasks.end(tx, task, outcome.state, finish.ending, cause=outcome.cause):
         return
     if activations.is_pending(tx, finish.activation.activation_id):
-        if outcome.dead is None or channels.read(tx, *outcome.dead, max_bytes=1) is None:
+        if outcome.dead is None or not channels.is_there(tx, *outcome.dead):
             what = "was cancelled" if outcome.state is TaskState.CANCELLED else "failed"
             cause = f"skill '{task.skill_name}' {what}: {outcome.cause}"
             activations.end(tx, finish.activation, ActivationState.ERROR, cause=cause, error=_error(tx, finish))

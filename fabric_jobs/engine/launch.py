@@ -65,6 +65,7 @@ def attempt_spec(
         "CORTEX_TOKEN": issued.token,
         "CORTEX_PROJECT": activation.project_id,
         "FABRIC_JOBS_SOCKET": inside.socket,
+        "FABRIC_JOBS_RECORDS": inside.records,
         "FABRIC_JOBS_ATTEMPT": f"{task.task_id}-{task.attempt}",
         "FABRIC_JOBS_WORKSPACE": process.workspace,
     }

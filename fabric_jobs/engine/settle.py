@@ -6,7 +6,7 @@ from typing import Any
 
 from fabric_jobs.counts import counted
 from fabric_jobs.engine.snapshot import Snapshot, take
-from fabric_jobs.errors import RecordTooLarge
+from fabric_jobs.errors import RecordsDamaged, RecordTooLarge
 from fabric_jobs.records import Channel
 from fabric_jobs.routing import Plan, sending_id
 from fabric_jobs.states import ActivationState, TaskState
@@ -37,7 +37,7 @@ def settle(tx: Tx, activation_id: str, plan: Plan) -> Snapshot | None:
         try:
             for key in ready:
                 _deliver(tx, after, key)
-        except RecordTooLarge as error:
+        except (RecordTooLarge, RecordsDamaged) as error:
             activations.end(tx, after.activation, ActivationState.ERROR, cause=error.message)
             return None
     if not snapshot.busy():

@@ -12,9 +12,9 @@ from fabric_jobs.engine.output import NOTHING, Output, ended_well, last_lines, o
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.base import AttemptExit, AttemptSpec, Executor, Inside
 from fabric_jobs.records import Activation, Task
-from fabric_jobs.routing import Node
+from fabric_jobs.routing import SOURCE, Node, sending_id
 from fabric_jobs.settings import Settings
-from fabric_jobs.store import Store, tasks
+from fabric_jobs.store import Store, channels, tasks
 
 ASK_SECONDS = 1.0  # between two questions whether a place still waits for what an attempt needs; at least
 
@@ -56,7 +56,20 @@ class Works:
         process = process_of(self._store.read, activation, task.skill_name, node.action)
         process = replace(process, shell=self._issuing.shells.of(activation.activation_id))
         issued = self._issuing.to(activation, task, inside)
-        return attempt_spec(activation, task, node, self._payload(task), process, issued)
+        spec = attempt_spec(activation, task, node, self._payload(task), process, issued)
+        return replace(spec, records=self._records(activation, task, node)) if inside.shows else spec
+
+    def _records(self, activation: Activation, task: Task, node: Node) -> tuple[tuple[str, bool], ...]:
+        """Make the directories of records that a program sees: its own, and those of whoever sends to a stream."""
+        make, found = self._store.files.make_directory, []
+        own, caller = (sending_id(activation.activation_id, key) for key in (node.key, SOURCE))
+        if self._settings.sender_files:
+            found.append((make(activation.activation_id, own, task.attempt_name, mode=0o777), True))
+        if task.receives == "stream":
+            inbound = channels.inbound(self._store.read, activation.activation_id, node.key)
+            senders = {channel.sending_id for channel in inbound} - {own, caller}
+            found += [(make(activation.activation_id, sender), False) for sender in sorted(senders)]
+        return tuple(found)
 
     def _payload(self, task: Task) -> bytes | None:
         if task.channel_id is None or task.record_offset is None:

@@ -40,6 +40,8 @@ class Inside:
     files: str  # the directory of the attempt's files
     api_endpoint: str  # of the gateway: http://HOST:PORT/px
     socket: str = ""  # path of the gateway's Unix socket; empty where it cannot be reached that way
+    records: str = ""  # the directory of records; empty where it is not seen
+    shows: bool = False  # only those directories in it that `AttemptSpec.records` names
 
     @property
     def gateway(self) -> str:
@@ -85,6 +87,7 @@ class AttemptSpec:
     name: str  # unique; starting it twice is starting it once
     processes: tuple[ProcessSpec, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)  # given to the programs, in `Inside.files`
+    records: tuple[tuple[str, bool], ...] = ()  # directories in `Inside.records`, and whether the programs write there
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from fabric_jobs.errors import (
     NotFound,
     NotThereYet,
     PlaceUnavailable,
+    RecordsDamaged,
     RecordTooLarge,
     ReplayDiffers,
     RunFailed,
@@ -30,6 +31,7 @@ from fabric_jobs.gateway.json_response import Json
 PARAMETER = re.compile(r"\{[^}]*\}")
 STATUS: tuple[tuple[type[FabricJobsError], int], ...] = (
     (RecordTooLarge, 413),
+    (RecordsDamaged, 500),
     (InvalidInput, 400),
     (NotFound, 404),
     (AlreadyExists, 409),

@@ -12,13 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fabric_jobs.errors import InvalidInput, NotAllowed, PlaceUnavailable, RecordTooLarge, ReplayDiffers, StaleAttempt
-from fabric_jobs.gateway import record_text, rejects, replay
+from fabric_jobs.gateway import record_text, rejects, replay, sender_files
 from fabric_jobs.gateway.caller import task_claims
 from fabric_jobs.gateway.json_response import Json, body_of
 from fabric_jobs.gateway.operation import Operation
 from fabric_jobs.gateway.parameters import header, text
 from fabric_jobs.gateway.parts import Parts, parts_of
 from fabric_jobs.gateway.replay import answer_with
+from fabric_jobs.gateway.sender_files import SenderFiles
 from fabric_jobs.names import nearest
 from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import sending_id
@@ -37,7 +38,8 @@ async def commit(request: Request) -> Response:
     """Take what an attempt sent and acknowledges; answered after one transaction holds all of it."""
     parts, task = _attempt(request)
     body = await body_of(request, parts.settings.body_bytes)
-    wanted = _parse(body, parts.settings.record_bytes, partial(rejects.letters, parts, task))
+    files = sender_files.of(parts, task)
+    head, wanted = _parse(body, parts.settings.record_bytes, partial(rejects.letters, parts, task), files)
     outputs = {sent.output for sent in wanted.sent}
     found = [channel for output in outputs for channel in _targets(parts, task, output)]
     if not wanted.hold:
@@ -49,7 +51,7 @@ async def commit(request: Request) -> Response:
         await asyncio.wrap_future(parts.store.write(lambda tx: tasks.condemn(tx, task.task_id, task.attempt, cause)))
         raise
     rejects.check_goes_on(wanted.rejected)
-    return Response(b"{}", media_type="application/json")
+    return Response(files.proposal(head, len(body)), media_type="application/json")
 
 
 async def pull(request: Request) -> Response:
@@ -68,6 +70,7 @@ async def pull(request: Request) -> Response:
     positions = _positions(request.query_params.get("at", ""))
     parts.store.handed_out.note(task.task_id, task.attempt, positions)
     at_end = request.query_params.get("acknowledge") == "end"
+    sees = bool(request.query_params.get("files"))
     deadline = asyncio.get_running_loop().time() + PULL_SECONDS
     while True:
         found = channels.of_attempt(parts.store.read, task.task_id, task.attempt)
@@ -79,7 +82,7 @@ async def pull(request: Request) -> Response:
         if task.attempt > 1:
             answer = await replay.records(parts, task, found, positions)
         else:
-            answer = _records(parts, task, found, positions)
+            answer = _records(parts, task, found, positions, sees)
         if answer is not None:
             return answer
         if all(_is_drained(channel, positions) for channel in found):
@@ -87,7 +90,7 @@ async def pull(request: Request) -> Response:
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0 or not await parts.live.wait([("channel", channel.channel_id) for channel in found], left):
             return Response(status_code=503 if parts.live.closing else 204)
-        answer = _newest(parts, task, found, positions) if task.attempt == 1 else None
+        answer = _newest(parts, task, found, positions, sees) if task.attempt == 1 else None
         if answer is not None:
             return answer
 
@@ -174,13 +177,15 @@ async def _await_credit(parts: Parts, task: Task, found: list[Channel]) -> None:
         _check_current(parts, task)
 
 
-def _parse(body: bytes, record_bytes: int, letters: Callable[[Sequence[Any]], tuple[NewDeadLetter, ...]]) -> Commit:
+def _parse(
+    body: bytes, record_bytes: int, letters: Callable[[Sequence[Any]], tuple[NewDeadLetter, ...]], files: SenderFiles
+) -> tuple[dict[str, Any], Commit]:
     end = body.find(b"\n")
     try:
         head: dict[str, Any] = orjson.loads(body[:end])
-        sent = _cut(body, end + 1, head["outputs"], head.get("parents") or ())
+        sent = _cut(body, end + 1, head, files)
         _check_lengths(sent, record_bytes)
-        return Commit(
+        return head, Commit(
             sequence=_whole(head["sequence"]),
             sender=str(head.get("sender", "")),
             open=bool(head.get("open")),
@@ -207,13 +212,14 @@ def _record(value: Any) -> tuple[int, int] | None:
     return (_whole(value[0]), _whole(value[1])) if value else None
 
 
-def _cut(body: bytes, start: int, outputs: list[Any], parents: Sequence[Any]) -> tuple[Sent, ...]:
+def _cut(body: bytes, start: int, head: dict[str, Any], files: SenderFiles) -> tuple[Sent, ...]:
     found = []
+    outputs, parents = head["outputs"], head.get("parents") or ()
     if parents and len(parents) != len(outputs):
         raise ValueError("the number of origins differs from the number of outputs")
-    for index, (name, count, size) in enumerate(outputs):
+    for index, (name, count, size, *place) in enumerate(outputs):
         runs = parents[index] if parents else ()
-        part = body[start : start + size]
+        part, written = files.read(head["file"], size, *place) if place else (body[start : start + size], None)
         if len(part) != size or part.count(b"\n") != count or not part.endswith(b"\n"):
             raise ValueError(f"output '{name}' is not {count} records of {size} bytes in all")
         try:
@@ -223,8 +229,8 @@ def _cut(body: bytes, start: int, outputs: list[Any], parents: Sequence[Any]) ->
         if runs and count_of(runs) != count:
             raise ValueError(f"output '{name}' has {count} records, and the origins of {count_of(runs)}")
         text = orjson.dumps(runs).decode() if runs else ""
-        found.append(Sent(output=str(name), count=count, bytes=part, parents=text))
-        start += size
+        found.append(Sent(output=str(name), count=count, bytes=part, parents=text, written=written))
+        start += 0 if place else size
     if start != len(body):
         raise ValueError("there are bytes after the last output")
     return tuple(found)
@@ -244,7 +250,7 @@ def _positions(text: str) -> dict[int, int]:
         raise InvalidInput(f"'at' is channel:offset,…, not '{text}'.") from error
 
 
-def _records(parts: Parts, task: Task, found: list[Channel], positions: dict[int, int]) -> Response | None:
+def _records(parts: Parts, task: Task, found: list[Channel], positions: dict[int, int], sees: bool) -> Response | None:
     for channel in found:
         offset = positions.get(channel.channel_id, channel.acked)
         segment = (
@@ -253,17 +259,17 @@ def _records(parts: Parts, task: Task, found: list[Channel], positions: dict[int
             else None
         )
         if segment is not None:
-            return answer_with(parts, task, channel.channel_id, segment)
+            return answer_with(parts, task, channel.channel_id, segment, sees=sees)
     return None
 
 
-def _newest(parts: Parts, task: Task, found: list[Channel], positions: dict[int, int]) -> Response | None:
+def _newest(parts: Parts, task: Task, found: list[Channel], positions: dict[int, int], sees: bool) -> Response | None:
     """Return what has come a moment ago and is still in memory: somebody waits for it."""
     for channel in found:
         offset = positions.get(channel.channel_id, channel.acked)
         segment = parts.store.newest(channel.channel_id, offset, max_bytes=PULL_BYTES)
         if segment is not None:
-            return answer_with(parts, task, channel.channel_id, segment)
+            return answer_with(parts, task, channel.channel_id, segment, sees=sees)
     return None
 
 

@@ -148,9 +148,9 @@ class Live:
     def _apply(self, effects: Effects) -> None:
         for appended in effects.appended:
             credit = self._credits.get(appended.channel_id)
-            end = appended.first_offset + appended.count
+            end = appended.segment.end
             if credit is not None and end > credit.next_offset:
-                credit.append(end - credit.next_offset, len(appended.bytes))
+                credit.append(end - credit.next_offset, appended.segment.size)
             self._touch(("channel", appended.channel_id))
         for channel_id, acked in effects.acked.items():
             credit = self._credits.get(channel_id)

@@ -7,25 +7,43 @@ it is handed out: when this attempt dies too, what it died of is among them (`fa
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import orjson
 from starlette.responses import Response
 
 from fabric_jobs.engine.suspects import Suspects, read
 from fabric_jobs.gateway.parts import Parts
+from fabric_jobs.gateway.sender_files import seen
 from fabric_jobs.records import Channel, Segment, Task
 from fabric_jobs.store import dead_letters, tasks
 
 PULL_BYTES = 256 << 10
 
 
-def answer_with(parts: Parts, task: Task, channel_id: int, segment: Segment, *, careful: bool = False) -> Response:
-    """Return the answer to a pull, and note what the attempt gets: if it dies without a word, it may be of that."""
+def answer_with(
+    parts: Parts, task: Task, channel_id: int, segment: Segment, *, careful: bool = False, sees: bool = False
+) -> Response:
+    """Return the answer to a pull, and note what the attempt gets: if it dies without a word, it may be of that.
+
+    `sees`: the program reads what senders have written into files there.
+    """
     parts.store.handed_out.note(task.task_id, task.attempt, {channel_id: segment.end})
     headers = {"x-fabric-channel": str(channel_id), "x-fabric-first": str(segment.first_offset)}
     if careful:
         headers["x-fabric-careful"] = "1"  # the next pull comes after the acknowledgement of this record
-    return Response(segment.bytes, media_type="application/x-ndjson", headers=headers)
+    body = b""
+    if sees and any(seen(part) for part in segment.parts):
+        places: list[Any] = []
+        for part in segment.parts:
+            place = seen(part)
+            data = b"" if place else part if isinstance(part, bytes) else part.read()
+            places.append(place or len(data))
+            body += data
+        headers["x-fabric-parts"] = orjson.dumps(places).decode()
+    else:
+        body = segment.bytes
+    return Response(body, media_type="application/x-ndjson", headers=headers)
 
 
 async def records(parts: Parts, task: Task, found: list[Channel], positions: dict[int, int]) -> Response | None:

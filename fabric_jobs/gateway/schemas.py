@@ -75,6 +75,7 @@ SAVED = record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS})
 STATE: dict[str, Any] = {
     "Size": _good(
         database=record({"bytes": COUNT, "free": COUNT, "wal": COUNT}),
+        records=record({"bytes": COUNT}),
         attempts=record({"bytes": COUNT, "leftovers": COUNT}),
         bytes=COUNT,
         used=COUNT,

@@ -34,8 +34,9 @@ async def show_size(call: Call) -> Response:
     body = {
         "success": True,
         "database": {"bytes": sizes.database, "free": sizes.free, "wal": sizes.wal},
+        "records": {"bytes": sizes.records},
         "attempts": {"bytes": sizes.attempts, "leftovers": sizes.leftovers},
-        "bytes": sizes.database + sizes.wal + sizes.attempts,
+        "bytes": sizes.database + sizes.wal + sizes.records + sizes.attempts,
         "used": sizes.used,
         "counts": _camel(asdict(sizes.counts)),
         "activations": [
@@ -45,6 +46,7 @@ async def show_size(call: Call) -> Response:
                 "status": share.state,
                 "bytes": share.size,
                 "database": share.database,
+                "records": share.records,
                 "attempts": share.attempts,
             }
             for share in sizes.shares[: call.of(TOP)]

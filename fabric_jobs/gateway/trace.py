@@ -9,6 +9,7 @@ import orjson
 from starlette.responses import Response
 
 from fabric_jobs.engine.trace import Stretch, Tracer
+from fabric_jobs.errors import RecordsDamaged
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.lookup import find_activation
 from fabric_jobs.gateway.operation import Call, Operation
@@ -61,7 +62,10 @@ def _payload(parts: Parts, stop: Stretch) -> Segment | None:
     segment = parts.store.records(stop.channel.channel_id, offset, max_bytes=1)
     if segment is None or not segment.first_offset <= offset < segment.end:
         return None
-    record = segment.part(offset, 1)
+    try:
+        record = segment.part(offset, 1)
+    except RecordsDamaged:  # its file may just have gone, with the last record that was wanted of it
+        return None
     return record if len(record.bytes) <= SHOWN_BYTES else None
 
 

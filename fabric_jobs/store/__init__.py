@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from fabric_jobs.records import Segment
+from fabric_jobs.state_dir import records_dir
 from fabric_jobs.store import channels
 from fabric_jobs.store.connection import open_reader
+from fabric_jobs.store.files import INLINE_BYTES, Files
 from fabric_jobs.store.handed_out import HandedOut
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.tail import Tail
@@ -33,16 +35,20 @@ log = logging.getLogger(__name__)
 class Store:
     """The state of one owner, in one directory."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the database file `path`; raise PlaceUnavailable when the disk does not allow it."""
+    def __init__(self, path: Path, *, inline_bytes: int = INLINE_BYTES) -> None:
+        """Open or create the database file `path`; raise PlaceUnavailable when the disk does not allow it.
+
+        Bodies of more than `inline_bytes` are in files beside it.
+        """
         self._path = path
+        self.files = Files(records_dir(path.parent), inline_bytes=inline_bytes)
         self._listeners: list[Listener] = []
         self._readers: dict[threading.Thread, sqlite3.Connection] = {}
         self._opening = threading.Lock()
         self._local = threading.local()
         self._tail = Tail()
         self.handed_out = HandedOut()
-        self._writer = Writer(path, self._committed)
+        self._writer = Writer(path, self._committed, self.files)
 
     @property
     def path(self) -> Path:
@@ -63,7 +69,7 @@ class Store:
     def read(self) -> Sql:
         """Statements on a read-only connection of the calling thread."""
         if not hasattr(self._local, "sql"):
-            self._local.sql = Sql(self._open_reader())
+            self._local.sql = Sql(self._open_reader(), self.files)
         sql: Sql = self._local.sql
         return sql
 
@@ -88,6 +94,16 @@ class Store:
     def newest(self, channel_id: int, offset: int, *, max_bytes: int) -> Segment | None:
         """Return records of a channel from `offset` on if they are in memory."""
         return self._tail.read(channel_id, offset, max_bytes=max_bytes)
+
+    def sweep(self) -> int:
+        """Remove files that no row names and no attempt may append to; return how many. Before anything is written."""
+        found = self.files.names()
+        known = {row["name"] for row in self.read.all("files")} if found else set()
+        live = {row["name"] for row in self.read.all("live_attempts")}
+        gone = [name for name in found if name not in known and Path(name).parent.name not in live]
+        self.files.unlink(gone)
+        self.files.tidy(keep=live)
+        return len(gone)
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` with the effects of every committed group, in the writer's thread; it must return at once."""

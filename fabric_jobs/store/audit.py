@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.errors import PlaceUnavailable, RecordsDamaged
+from fabric_jobs.state_dir import records_dir
+from fabric_jobs.store import channels
 from fabric_jobs.store.connection import open_reader, open_writer, translated
+from fabric_jobs.store.files import Files
 from fabric_jobs.store.sql import Row, Sql
 
 STEPS = 10_000  # of SQLite's machine between two looks at whether to go on
@@ -48,7 +51,7 @@ def snapshot(path: Path, stop: Stop) -> Iterator[Sql]:
     try:
         with translated(path):
             connection.execute("begin")
-            yield Sql(connection)
+            yield Sql(connection, Files(records_dir(path.parent)))
     except PlaceUnavailable as error:
         if not stop():
             raise
@@ -61,7 +64,7 @@ def audit(path: Path, stop: Stop = lambda: False) -> Audit:
     """Look at everything; a database that SQLite cannot read any further is a violation, not an error."""
     found = Audit()
     with snapshot(path, stop) as sql:
-        for part in (_pages, _references, _rows, _channels, _tasks):
+        for part in (_pages, _references, _rows, _channels, _held, _tasks):
             try:
                 part(sql, found)
             except sqlite3.DatabaseError as error:
@@ -77,7 +80,7 @@ def try_wal(directory: Path) -> None:
     with translated(path):
         writer = open_writer(path)
         try:
-            sql = Sql(writer)
+            sql = Sql(writer, Files(records_dir(path.parent)))
             sql.run("put_setting", key="try", value="1")
             with snapshot(path, lambda: False) as reader:
                 row = reader.one("setting", key="try")
@@ -109,6 +112,13 @@ def setting(path: Path, key: str) -> str | None:
             return None
         row = sql.one("setting", key=key)
         return None if row is None else str(row["value"])
+
+
+def files_of(path: Path) -> list[tuple[str, int]]:
+    """Return the files that a database refers to, below the directory of records, and up to which byte."""
+    with snapshot(path, lambda: False) as sql:
+        found = [] if _is_empty(sql) else sql.all("files")
+    return [(row["name"], row["size"]) for row in found if row["refs"]]
 
 
 def attempt_names(path: Path) -> frozenset[str]:
@@ -180,11 +190,17 @@ def _segments(sql: Sql, channel: Row, name: str, found: Audit) -> None:
             at = first = row["first_offset"]
         if row["first_offset"] != at:
             found.wrong(f"{name}: the segment after offset {at} begins at {row['first_offset']}")
-        lines = row["bytes"].count(b"\n")
-        if lines != row["count"] or not row["bytes"].endswith(b"\n"):
-            found.wrong(f"{name}: the segment at {row['first_offset']} has {lines} lines for {row['count']} records")
         at = row["first_offset"] + row["count"]
-        size += len(row["bytes"])
+        segment = channels.segment_of(sql, row)
+        size += segment.size
+        try:
+            data = segment.bytes
+        except RecordsDamaged as error:
+            found.wrong(f"{name}: {error.message}")
+            continue
+        lines = data.count(b"\n")
+        if lines != row["count"] or not data.endswith(b"\n"):
+            found.wrong(f"{name}: the segment at {row['first_offset']} has {lines} lines for {row['count']} records")
         found.looked_at += lines
     _ends(channel, name, found, (first, at, size))
 
@@ -206,6 +222,18 @@ def _ends(channel: Row, name: str, found: Audit, seen: tuple[int, int | None, in
         found.wrong(f"{name}: its records have {size} bytes, but {channel['size']} were stored")
 
 
+def _held(sql: Sql, found: Audit) -> None:
+    for row in sql.each("audited_held"):
+        part = sql.part(row)
+        try:
+            data = part if isinstance(part, bytes) else part.read()
+        except RecordsDamaged as error:
+            found.wrong(f"task {row['task']}: {error.message}")
+            continue
+        if data.count(b"\n") != row["count"]:
+            found.wrong(f"task {row['task']}: what it holds back has {data.count(10)} lines for {row['count']} records")
+
+
 def _tasks(sql: Sql, found: Audit) -> None:
     said: Mapping[str, Callable[[Row], str]] = {
         "complete_without_exit": lambda row: f"task {row['name']} is COMPLETE, but its program did not exit with 0",
@@ -216,6 +244,9 @@ def _tasks(sql: Sql, found: Audit) -> None:
             f"task {row['name']} is unfinished in activation {row['activation_id']}, which ended {row['state']}"
         ),
         "wrong_totals": lambda row: f"{row['what']} {row['name']}: its totals differ from the sum of its rows",
+        "wrong_files": lambda row: (
+            f"file {row['name']}: {row['refs']} rows are said to refer to it, but {row['found']} do"
+        ),
         "attempt_missing": lambda row: f"task {row['name']} is at attempt {row['attempt']}, which is missing",
     }
     for query, words in said.items():

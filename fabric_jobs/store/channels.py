@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from fabric_jobs.conditions import Condition, holds
-from fabric_jobs.errors import InvalidInput, RecordTooLarge
-from fabric_jobs.records import Channel, Segment
+from fabric_jobs.errors import InvalidInput, RecordsDamaged, RecordTooLarge
+from fabric_jobs.records import Channel, Part, Segment
 from fabric_jobs.routing import JOIN
 from fabric_jobs.store.sent import Sent
 from fabric_jobs.store.sql import Row, Sql
@@ -90,32 +90,39 @@ def append(tx: Tx, sender: Sender, sent: Sent) -> None:
     rows = tx.all(
         "channels_of_output", activation_id=sender.activation_id, sending_id=sender.sending_id, output=sent.output
     )
+    whole: list[tuple[int, Part]] = []  # kept once, however many channels have them
     for row in rows:
-        _append(tx, row, sender, _meeting(row["conditions"], sent) if row["conditions"] else sent)
+        chosen = _meeting(row["conditions"], sent) if row["conditions"] else sent
+        if row["closed"] or not chosen.count:
+            tx.run("drop_records", channel_id=row["channel_id"], count=chosen.count)
+            continue
+        if row["node"].endswith(JOIN) and row["size"] + len(chosen.bytes) > JOIN_BYTES:
+            raise RecordTooLarge(
+                f"a join has collected more than {JOIN_BYTES:,} bytes, the limit of a record, and its array is one record.",
+                hint="Remove 'join: all' from the mapping, and collect the records in a stream skill.",
+            )
+        if chosen is sent:
+            whole = whole or tx.keep(sent)
+        _append(tx, row, sender, chosen, whole if chosen is sent else tx.keep(chosen))
 
 
-def _append(tx: Tx, row: Row, sender: Sender, sent: Sent) -> None:
-    channel_id, first, count = row["channel_id"], row["next_offset"], sent.count
-    if row["closed"] or not count:
-        tx.run("drop_records", channel_id=channel_id, count=count)
-        return
-    if row["node"].endswith(JOIN) and row["size"] + len(sent.bytes) > JOIN_BYTES:
-        raise RecordTooLarge(
-            f"a join has collected more than {JOIN_BYTES:,} bytes, the limit of a record, and its array is one record.",
-            hint="Remove 'join: all' from the mapping, and collect the records in a stream skill.",
-        )
-    tx.run("insert_segment", channel_id=channel_id, first_offset=first, count=count, hops=sender.hops, bytes=sent.bytes)
+def _append(tx: Tx, row: Row, sender: Sender, sent: Sent, parts: list[tuple[int, Part]]) -> None:
+    channel_id, first = row["channel_id"], row["next_offset"]
+    for count, part in parts:
+        columns = tx.columns(part, sent.written)
+        tx.run("insert_segment", channel_id=channel_id, first_offset=first, count=count, hops=sender.hops, **columns)
+        tx.effects.appended.append(Appended(channel_id, Segment(first_offset=first, count=count, parts=(part,))))
+        first += count
     if sender.task_id is not None:
         tx.run(
             "insert_lineage",
             channel_id=channel_id,
-            first_offset=first,
-            count=count,
+            first_offset=row["next_offset"],
+            count=sent.count,
             task_id=sender.task_id,
             parents=sent.parents,
         )
-    tx.run("advance_channel", channel_id=channel_id, count=count, size=len(sent.bytes))
-    tx.effects.appended.append(Appended(channel_id, first, count, sent.bytes))
+    tx.run("advance_channel", channel_id=channel_id, count=sent.count, size=len(sent.bytes))
     tx.effects.news.add(channel_id)
 
 
@@ -194,30 +201,33 @@ def read(sql: Sql, channel_id: int, offset: int, *, max_bytes: int) -> Segment |
     size = 0
     while size < max_bytes:
         rows = sql.all("segments_from", channel_id=channel_id, offset=offset, limit=8)
-        found = [Segment(first_offset=row["first_offset"], count=row["count"], bytes=row["bytes"]) for row in rows]
-        for segment in (segment for segment in found if segment.end > offset):
-            if parts and size + len(segment.bytes) > max_bytes:
-                return _joined(parts)
+        for segment in (segment_of(sql, row) for row in rows):
+            if segment.end <= offset:
+                continue
+            if parts and size + segment.size > max_bytes:
+                return Segment.joined(parts)
             parts.append(segment.part(offset))
-            size += len(parts[-1].bytes)
+            size += parts[-1].size
             offset = segment.end
         if len(rows) < 8:
             break
-    return _joined(parts)
+    return Segment.joined(parts) if parts else None
+
+
+def is_there(sql: Sql, channel_id: int, offset: int) -> bool:
+    """Tell whether a record is kept, and can be read."""
+    try:
+        segment = read(sql, channel_id, offset, max_bytes=1)
+        return segment is not None and bool(segment.bytes)
+    except RecordsDamaged:
+        return False
+
+
+def segment_of(sql: Sql, row: Row) -> Segment:
+    """Return the segment of a row; its bytes may be in a file."""
+    return Segment(first_offset=row["first_offset"], count=row["count"], parts=(sql.part(row),))
 
 
 def sizes(sql: Sql, channel_id: int, offset: int) -> list[tuple[int, int]]:
     """Return end offset and bytes of the segments that are not wholly below `offset`."""
     return [(row["end_offset"], row["size"]) for row in sql.all("segment_sizes", channel_id=channel_id, offset=offset)]
-
-
-def _joined(parts: list[Segment]) -> Segment | None:
-    if not parts:
-        return None
-    if len(parts) == 1:
-        return parts[0]
-    return Segment(
-        first_offset=parts[0].first_offset,
-        count=sum(part.count for part in parts),
-        bytes=b"".join(part.bytes for part in parts),
-    )

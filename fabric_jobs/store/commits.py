@@ -12,7 +12,8 @@ from fabric_jobs.routing import sending_id
 from fabric_jobs.store import channels, dead_letters, tasks
 from fabric_jobs.store.channels import Sender
 from fabric_jobs.store.dead_letters import NewDeadLetter
-from fabric_jobs.store.sent import ALL, Sent
+from fabric_jobs.store.files import Ref
+from fabric_jobs.store.sent import ALL, Sent, Written
 from fabric_jobs.store.sql import Row
 from fabric_jobs.store.writer import Tx
 
@@ -116,7 +117,10 @@ def message(tx: Tx, task_id: int, attempt: int, sent: Sent, *, key: str | None =
 def release_held(tx: Tx, task: Task) -> None:
     """Append what waited for the task's exit 0."""
     for row in tx.all("held_of_task", task_id=task.task_id):
-        publish(tx, task, Sent(output=row["output"], count=row["count"], bytes=row["bytes"], parents=ALL))
+        part = tx.part(row)
+        written = Written(name=row["name"], at=row["at"]) if isinstance(part, Ref) else None
+        data = part if isinstance(part, bytes) else part.read()
+        publish(tx, task, Sent(output=row["output"], count=row["count"], bytes=data, parents=ALL, written=written))
     tx.run("delete_held", task_id=task.task_id)
 
 
@@ -191,7 +195,8 @@ def _sequence(current: Row, sender: str) -> int:
 
 def _hold(tx: Tx, task_id: int, parts: tuple[Sent, ...]) -> None:
     for sent in parts:
-        tx.insert("insert_held", task_id=task_id, output=sent.output, count=sent.count, bytes=sent.bytes)
+        for count, part in tx.keep(sent):
+            tx.insert("insert_held", task_id=task_id, output=sent.output, count=count, **tx.columns(part, sent.written))
 
 
 def _compare(sends: _Tally, repeated: _Tally, sent: Sent, key: str) -> Sent | None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.store.files import Unwritable
 from fabric_jobs.store.sql import HERE
 
 PAGE_SIZE = 8192
@@ -54,10 +55,10 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite raises for a bad disk into PlaceUnavailable."""
+    """Turn what SQLite and files of records raise for a bad disk into PlaceUnavailable."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, Unwritable) as error:
         raise PlaceUnavailable(
             f"the state in {path} cannot be used: {error}",
             hint=f"Check that {path.parent} is on a disk with free space, and that this user may write to it.",

@@ -146,6 +146,11 @@ def record_bytes(sql: Sql) -> dict[str, int]:
     return {row["activation_id"]: int(row["size"]) for row in sql.all("activation_bytes")}
 
 
+def file_bytes(sql: Sql) -> dict[str, int]:
+    """Return what each activation has in files; it looks at every segment."""
+    return {row["activation_id"]: int(row["size"]) for row in sql.all("activation_file_bytes")}
+
+
 def counts(sql: Sql) -> Counts:
     """Return how many there are of what people count."""
     row = sql.one("row_counts")

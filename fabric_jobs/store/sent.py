@@ -10,11 +10,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 ALL = "*"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """Where records are already: a sender has written them into a file of its attempt, and the owner has verified them."""
+
+    name: str  # of the file, below the directory of records
+    at: int
+    task_id: int | None = None
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,18 +35,27 @@ class Sent:
     count: int
     bytes: bytes
     parents: str = ""  # JSON of runs
+    written: Written | None = None  # None: nowhere yet
 
     def split(self, count: int) -> tuple[Sent, Sent]:
         """Return the first `count` records, and the others."""
         first = min(count, self.count)
         head = b"".join(line + b"\n" for line in self.bytes.split(b"\n")[:first])
+        rest = self.written and replace(self.written, at=self.written.at + len(head))
         return (
-            Sent(output=self.output, count=first, bytes=head, parents=self._origins(range(first))),
+            Sent(
+                output=self.output,
+                count=first,
+                bytes=head,
+                parents=self._origins(range(first)),
+                written=self.written,
+            ),
             Sent(
                 output=self.output,
                 count=self.count - first,
                 bytes=self.bytes[len(head) :],
                 parents=self._origins(range(first, self.count)),
+                written=rest,
             ),
         )
 

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from fabric_jobs.records import Part
+from fabric_jobs.store.files import Files
+
 HERE = Path(__file__).parent
 Row = Mapping[str, Any]
 
@@ -28,8 +31,9 @@ QUERIES = {
 class Sql:
     """One connection, and the statements of the folder `queries` by name."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, files: Files) -> None:
         self.connection = connection
+        self.files = files
 
     def one(self, query: str, **values: Any) -> Row | None:
         """Return the first row, or None."""
@@ -53,3 +57,10 @@ class Sql:
         key = self.connection.execute(QUERIES[query], values).lastrowid
         assert key is not None
         return key
+
+    def part(self, row: Row) -> Part:
+        """Return the bytes of a row, or where they are; it has the columns `bytes`, `name` of a file, `at`, `size` and `crc`."""
+        if row["crc"] is None:
+            data: bytes = row["bytes"]
+            return data
+        return self.files.ref(row["name"] or "a file that is not known", row["at"], row["size"], row["crc"])

@@ -10,6 +10,7 @@ from fabric_jobs.store.writer import Appended
 
 CHANNEL_BYTES = 4 << 20
 TOTAL_BYTES = 32 << 20
+PLACE_BYTES = 200  # of the name of a file and of what is wanted from it
 CHANNELS = 1024  # those of activations that have ended are the first to go
 
 
@@ -28,13 +29,14 @@ class Tail:
 
     def add(self, appended: Appended) -> None:
         """Keep committed records; the oldest go when the bound is passed."""
-        segment = Segment(first_offset=appended.first_offset, count=appended.count, bytes=appended.bytes)
+        segment = appended.segment
+        size = _weight(segment)
         with self._lock:
             segments = self._segments.setdefault(appended.channel_id, deque())
             segments.append(segment)
             self._segments.move_to_end(appended.channel_id)
-            self._sizes[appended.channel_id] = self._sizes.get(appended.channel_id, 0) + len(segment.bytes)
-            self._total += len(segment.bytes)
+            self._sizes[appended.channel_id] = self._sizes.get(appended.channel_id, 0) + size
+            self._total += size
             while self._sizes.get(appended.channel_id, 0) > self._channel_bytes:
                 self._pop(appended.channel_id)
             while self._total > self._total_bytes or len(self._segments) > CHANNELS:
@@ -58,20 +60,21 @@ class Tail:
             for segment in segments:
                 if segment.end <= offset:
                     continue
-                if found and size + len(segment.bytes) > max_bytes:
+                if found and size + segment.size > max_bytes:
                     break
                 found.append(segment)
-                size += len(segment.bytes)
+                size += segment.size
         found[0] = found[0].part(offset)
-        return Segment(
-            first_offset=found[0].first_offset,
-            count=sum(segment.count for segment in found),
-            bytes=found[0].bytes if len(found) == 1 else b"".join(segment.bytes for segment in found),
-        )
+        return Segment.joined(found)
 
     def _pop(self, channel_id: int) -> None:
         segment = self._segments[channel_id].popleft()
-        self._sizes[channel_id] -= len(segment.bytes)
-        self._total -= len(segment.bytes)
+        self._sizes[channel_id] -= _weight(segment)
+        self._total -= _weight(segment)
         if not self._segments[channel_id]:
             del self._segments[channel_id], self._sizes[channel_id]
+
+
+def _weight(segment: Segment) -> int:
+    """Return what a segment takes here; what is in a file is in the kernel's memory, if anywhere."""
+    return sum(len(part) if isinstance(part, bytes) else PLACE_BYTES for part in segment.parts)

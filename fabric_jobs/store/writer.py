@@ -11,9 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from zlib import crc32
 
 from fabric_jobs.errors import FabricJobsError
+from fabric_jobs.records import Part, Segment
 from fabric_jobs.store.connection import open_writer, translated
+from fabric_jobs.store.files import FULL, Files, Ref, Unwritable, pieces
+from fabric_jobs.store.sent import Sent, Written
 from fabric_jobs.store.sql import Sql
 
 T = TypeVar("T")
@@ -29,9 +33,7 @@ class Appended:
     """Records that a transaction added to a channel."""
 
     channel_id: int
-    first_offset: int
-    count: int
-    bytes: bytes
+    segment: Segment
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Effects:
     completed: set[str] = field(default_factory=set)  # activations in which nothing is left to do
     over: set[str] = field(default_factory=set)  # activations that have come to an end
     events: bool = False
+    unused: list[str] = field(default_factory=list)  # files that no row names any more
     written: int = 0  # bytes that the transaction wrote beside what others are told of, about
 
     def seen(self, activation_id: str) -> None:
@@ -71,9 +74,33 @@ class Effects:
 class Tx(Sql):
     """A write transaction, handed to the functions that change something."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: sqlite3.Connection, files: Files) -> None:
+        super().__init__(connection, files)
         self.effects = Effects()
+
+    def keep(self, sent: Sent) -> list[tuple[int, Part]]:
+        """Return what rows are to hold of records: numbers of records with their bytes, or with where these are now."""
+        if len(sent.bytes) <= self.files.inline_bytes:
+            return [(sent.count, sent.bytes)]
+        found: list[tuple[int, Part]] = []
+        at = sent.written.at if sent.written else 0
+        for data, count in pieces(sent.bytes, sent.count):
+            if sent.written:
+                found.append((count, self.files.ref(sent.written.name, at, len(data), crc32(data))))
+                at += len(data)
+            else:
+                found.append((count, self.files.append(data)))
+        return found
+
+    def columns(self, part: Part, written: Written | None) -> dict[str, Any]:
+        """Return the columns of a row that holds, or refers to, these bytes; a file knows of one more row then."""
+        if isinstance(part, bytes):
+            return {"bytes": part, "file_id": None, "at": None, "size": None, "crc": None}
+        assert isinstance(part, Ref)
+        task_id, attempt = (written.task_id, written.attempt) if written else (None, None)
+        row = self.one("refer_to_file", name=part.name, task_id=task_id, attempt=attempt, size=part.at + part.size)
+        assert row is not None
+        return {"bytes": b"", "file_id": row["file_id"], "at": part.at, "size": part.size, "crc": part.crc}
 
 
 Operation = Callable[[Tx], Any]
@@ -84,8 +111,9 @@ Listener = Callable[[Effects], None]
 class Writer:
     """A thread that owns the only write connection."""
 
-    def __init__(self, path: Path, listener: Listener) -> None:
+    def __init__(self, path: Path, listener: Listener, files: Files) -> None:
         self._path = path
+        self._files = files
         self._connection = open_writer(path)
         self._listener = listener
         self._waiting: list[tuple[Operation, Future[Any]]] = []
@@ -149,6 +177,7 @@ class Writer:
         with suppress(sqlite3.DatabaseError):  # a full disk: what is committed stays in the WAL
             self._connection.execute("pragma wal_checkpoint(truncate)")
         self._connection.close()
+        self._files.close()
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
@@ -192,6 +221,7 @@ class Writer:
             for _, future in group:
                 future.set_exception(error)
             return
+        self._files.settle(effects.unused, effects.over)
         self._listener(effects)
         for future, value, failure in outcomes:
             if failure is None:
@@ -205,7 +235,7 @@ class Writer:
             return self._try(group)
         except FabricJobsError as error:
             self._roll_back()
-            if getattr(error.__cause__, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL or not self._give_back():
+            if not (_is_full(error.__cause__) and self._give_back()):
                 raise
         try:
             return self._try(group)
@@ -220,9 +250,12 @@ class Writer:
             self._connection.execute("begin immediate")
             for operation, future in group:
                 outcomes.append((future, *self._apply(operation, effects, alone=len(group) == 1)))
+            unused = Sql(self._connection, self._files).all("forget_unused_files", current=self._files.current)
+            effects.unused = [row["name"] for row in unused]
+            self._files.sync()  # before the commit that refers to it
             self._connection.execute("commit")
         self.commits += 1
-        self._unchecked += COMMIT_BYTES + effects.written + sum(len(part.bytes) for part in effects.appended)
+        self._unchecked += COMMIT_BYTES + effects.written + _inline_bytes(effects)
         return effects, outcomes
 
     def _give_back(self) -> bool:
@@ -236,7 +269,7 @@ class Writer:
             return False
 
     def _apply(self, operation: Operation, effects: Effects, *, alone: bool) -> tuple[Any, BaseException | None]:
-        tx = Tx(self._connection)
+        tx = Tx(self._connection, self._files)
         if not alone:
             self._connection.execute("savepoint operation")
         try:
@@ -245,6 +278,8 @@ class Writer:
             if isinstance(error, sqlite3.IntegrityError):
                 return self._undo(error, alone)
             raise  # the disk, not this operation: the whole group fails
+        except Unwritable:
+            raise  # the same of a file of records
         except Exception as error:  # whatever it is, it belongs to the one who asked
             return self._undo(error, alone)
         if not alone:
@@ -262,6 +297,7 @@ class Writer:
         return None, error
 
     def _roll_back(self) -> None:
+        self._files.take_back()
         if self._connection.in_transaction:
             self._connection.execute("rollback")
 
@@ -272,3 +308,13 @@ class Writer:
         self._unchecked = 0
         with suppress(sqlite3.DatabaseError):  # a bad disk is reported in words by the next commit
             self._connection.execute("pragma wal_checkpoint(passive)")
+
+
+def _is_full(error: BaseException | None) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in FULL
+
+
+def _inline_bytes(effects: Effects) -> int:
+    """Return how many bytes of records the transaction wrote."""
+    parts = (part for appended in effects.appended for part in appended.segment.parts)
+    return sum(len(part) for part in parts if isinstance(part, bytes))

@@ -94,7 +94,7 @@ class Upkeep:
     def start_backup(self, wanted: BackupWanted) -> Backup:
         """Begin a backup in a thread; raise AlreadyExists when one is under way, or its destination is there."""
         with self._lock:
-            self._backup = Backup.start(self._backup, wanted, self._store.path, self._attempts, self._closing.is_set)
+            self._backup = Backup.start(self._backup, wanted, self._store, self._attempts, self._closing.is_set)
             return self._backup
 
     @property

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO
 
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, InvalidInput, PlaceUnavailable
-from fabric_jobs.state_dir import ignore_in_git
-from fabric_jobs.store.audit import Stop
+from fabric_jobs.state_dir import ignore_in_git, records_dir
+from fabric_jobs.store import Store
+from fabric_jobs.store.audit import Stop, files_of
 from fabric_jobs.store.copy import copy
 
 ARCHIVES = {".tar": "w|", ".tar.gz": "w|gz", ".tgz": "w|gz"}
@@ -38,29 +39,30 @@ class BackupWanted:
 class Backup:
     """One backup in its thread; its attributes say how far it is."""
 
-    def __init__(self, wanted: BackupWanted, database: Path, attempts: Path, stop: Stop) -> None:
+    def __init__(self, wanted: BackupWanted, store: Store, attempts: Path, stop: Stop) -> None:
         self.destination = wanted.destination
         self.pages = (0, 0)  # copied, all
         self.files = 0
         self.bytes = 0  # of the files
         self.error: FabricJobsError | None = None
         self._wanted = wanted
-        self._database = database
+        self._store = store
+        self._database = store.path
         self._attempts = attempts
         self._stop = stop
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="backup", daemon=True)
 
     @classmethod
-    def start(cls, before: Backup | None, wanted: BackupWanted, database: Path, attempts: Path, stop: Stop) -> Backup:
+    def start(cls, before: Backup | None, wanted: BackupWanted, store: Store, attempts: Path, stop: Stop) -> Backup:
         """Begin; raise AlreadyExists or InvalidInput when that is not possible."""
         if before is not None and not before.ended:
             raise AlreadyExists(
                 f"a backup to {before.destination} is already running.",
                 hint="Wait until it is finished, then run the command again.",
             )
-        check_destination(wanted.destination, database.parent)
-        backup = cls(wanted, database, attempts, stop)
+        check_destination(wanted.destination, store.path.parent)
+        backup = cls(wanted, store, attempts, stop)
         backup._thread.start()
         return backup
 
@@ -96,45 +98,60 @@ class Backup:
         """Make a state directory, or only its database beside an archive, under a name of its own; then rename it."""
         shutil.rmtree(partial, ignore_errors=True)  # of a backup that was killed
         partial.mkdir(mode=0o700)
-        copy(self._database, partial / self._database.name, self._copied, self._stop)
-        (partial / self._database.name).chmod(0o600)
-        mode = archive_mode(self.destination)
-        if mode:
-            whole = partial.with_name(f"{partial.name}.tar")
-            self._pack(partial, whole, mode)
-        else:
-            whole = partial
-            ignore_in_git(partial)
-            for source, name in self._files():
-                self._copy_file(source, partial / name)
+        with self._store.files.held():  # what the copied rows refer to stays until it is copied too
+            copy(self._database, partial / self._database.name, self._copied, self._stop)
+            (partial / self._database.name).chmod(0o600)
+            mode = archive_mode(self.destination)
+            if mode:
+                whole = partial.with_name(f"{partial.name}.tar")
+                self._pack(partial, whole, mode)
+            else:
+                whole = partial
+                ignore_in_git(partial)
+                for source, name, end in self._files(partial):
+                    self._copy_file(source, partial / name, end)
         _sync(whole)
         whole.rename(self.destination)
 
     def _copied(self, pages: int, total: int) -> None:
         self.pages = (pages, total)
 
-    def _files(self) -> Iterator[tuple[Path, Path]]:
-        """Yield the files of the attempts, and their names in a state directory."""
-        if not self._wanted.logs:
-            return
-        for place, directories, names in os.walk(self._attempts):
+    def _files(self, partial: Path) -> Iterator[tuple[Path, Path, int | None]]:
+        """Yield files, their names in a state directory, and how much is wanted of those that rows refer to."""
+        root = records_dir(self._database.parent)
+        for name, end in files_of(partial / self._database.name):
+            self._go_on()
+            yield root / name, Path(root.name) / name, end
+        for place, directories, names in os.walk(self._attempts) if self._wanted.logs else ():
             directories.sort()
             depth = len(Path(place).relative_to(self._attempts).parts)
             for name in sorted(names):
-                if self._stop():
-                    raise PlaceUnavailable("the owner is ending.", hint="Type the command again.")
+                self._go_on()
                 source = Path(place) / name
                 if (depth == 1 and name in LEFT_OUT) or not source.is_file() or source.is_symlink():
                     continue
-                yield source, Path(self._attempts.name) / source.relative_to(self._attempts)
+                yield source, Path(self._attempts.name) / source.relative_to(self._attempts), None
 
-    def _copy_file(self, source: Path, target: Path) -> None:
+    def _go_on(self) -> None:
+        if self._stop():
+            raise PlaceUnavailable("the owner is ending.", hint="Type the command again.")
+
+    def _copy_file(self, source: Path, target: Path, end: int | None) -> None:
+        """Copy a file as long as it is, or up to `end`: one that is only appended to may be the same one in both places."""
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if end is not None:
+            with suppress(OSError):  # another disk
+                os.link(source, target)
+                self._count(end)
+                return
         with suppress(FileNotFoundError), open(source, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
+            size = os.fstat(file.fileno()).st_size if end is None else end
             with open(target, "wb") as copied:
                 for part in _parts(file, size):
                     copied.write(part)
+                if end is not None:
+                    copied.flush()
+                    os.fsync(copied.fileno())
             self._count(size)
 
     def _pack(self, partial: Path, whole: Path, mode: str) -> None:
@@ -143,9 +160,11 @@ class Backup:
         descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as stream, tarfile.open(fileobj=stream, mode=mode) as archive:  # type: ignore[call-overload]
             archive.add(partial / self._database.name, self._database.name)
-            for source, name in self._files():
+            for source, name, end in self._files(partial):
                 with suppress(FileNotFoundError), open(source, "rb") as file:
                     member = archive.gettarinfo(arcname=str(name), fileobj=file)
+                    if end is not None:
+                        member.size = min(member.size, end)
                     archive.addfile(member, file)  # as long as it was: what is printed meanwhile is not in it
                     self._count(member.size)
 

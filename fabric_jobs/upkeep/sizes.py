@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from fabric_jobs.state_dir import records_dir
 from fabric_jobs.store import retention
 from fabric_jobs.store.audit import Stop, snapshot
 from fabric_jobs.store.retention import Counts
@@ -21,12 +22,13 @@ class Share:
     name: str
     state: str
     database: int  # bytes of the database, about
+    records: int  # bytes of files of records
     attempts: int  # bytes of its attempts' directories
 
     @property
     def size(self) -> int:
-        """Both."""
-        return self.database + self.attempts
+        """All of it."""
+        return self.database + self.records + self.attempts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Sizes:
     database: int
     free: int  # of the database: used again before it grows
     wal: int
+    records: int  # files of larger records
     attempts: int
     leftovers: int  # of the attempts: those that no task knows
     counts: Counts
@@ -44,7 +47,7 @@ class Sizes:
     @property
     def used(self) -> int:
         """What deleting can change."""
-        return self.database - self.free + self.attempts
+        return self.database - self.free + self.records + self.attempts
 
 
 def measure(database: Path, attempts: Path, stop: Stop) -> Sizes:
@@ -52,6 +55,7 @@ def measure(database: Path, attempts: Path, stop: Stop) -> Sizes:
     with snapshot(database, stop) as sql:
         total, free = retention.page_bytes(sql)
         weights = retention.record_bytes(sql)
+        in_files = retention.file_bytes(sql)
         names = retention.names(sql)
         places = retention.places(sql)
         counts = retention.counts(sql)
@@ -70,6 +74,7 @@ def measure(database: Path, attempts: Path, stop: Stop) -> Sizes:
             name=name,
             state=state,
             database=round((weights.get(activation_id, 0) + ROW_BYTES) * scale),
+            records=in_files.get(activation_id, 0),
             attempts=of_attempts.get(activation_id, 0),
         )
         for activation_id, (name, state) in names.items()
@@ -78,6 +83,7 @@ def measure(database: Path, attempts: Path, stop: Stop) -> Sizes:
         database=total,
         free=free,
         wal=_size(database.with_name(f"{database.name}-wal")),
+        records=sum(directory_sizes(records_dir(database.parent), stop).values()),
         attempts=sum(directories.values()),
         leftovers=sum(unknown.values()),
         counts=counts,

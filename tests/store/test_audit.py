@@ -125,7 +125,7 @@ def test_what_the_doctor_asks_of_a_database(path: Path, tmp_path: Path) -> None:
 
 
 def test_a_copy_is_one_moment_while_others_write(tmp_path: Path) -> None:
-    store = Store(tmp_path / "state.db")
+    store = Store(tmp_path / "state.db", inline_bytes=16 << 20)
     add_activation(store, "a1")
     channel = add_channel(store, "", "b.in", wire=0)
     big = b'"' + b"x" * 4_000_000 + b'"\n'

@@ -131,7 +131,7 @@ def read_on(read: Callable[[int], Segment | None], offset: int) -> list[int]:
     (10, 1, "10"), (11, 1, "11"), (10, 3, "10 11 12"), (11, 9, "11 12"),
 ])  # fmt: skip
 def test_a_part_of_a_segment(first: int, limit: int | None, expected: str) -> None:
-    segment = Segment(first_offset=10, count=3, bytes=b"10\n11\n12\n")
+    segment = Segment(first_offset=10, count=3, parts=(b"10\n11\n12\n",))
     part = segment.part(first, limit)
     assert part.bytes.decode().split() == expected.split()
     assert (part.first_offset, part.count) == (int(expected.split()[0]), len(expected.split()))
@@ -236,4 +236,4 @@ def test_an_append_tells_those_who_wait(store: Store) -> None:
     seen: list[Effects] = []
     store.listen(seen.append)
     append(store, [1, 2])
-    assert seen[-1].appended == [Appended(channel_id, 0, 2, b"1\n2\n")]
+    assert seen[-1].appended == [Appended(channel_id, Segment(first_offset=0, count=2, parts=(b"1\n2\n",)))]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+from zlib import crc32
 
 import pytest
 
 from fabric_jobs.states import ActivationState, TaskState
 from fabric_jobs.store import Store, activations, channels, retention, tasks
+from fabric_jobs.store.sent import Written
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.tasks import Ending
 from tests.factories import PROJECT, add_activation, add_channel, add_task, found, ndjson, started
 
 OWNERS = ("activation_id", "task_id", "channel_id")
+
+INLINE = dict.fromkeys(("file_id", "at", "size", "crc"))
 
 
 def end(store: Store, activation_id: str, state: ActivationState = ActivationState.COMPLETE) -> None:
@@ -31,11 +36,23 @@ def fill(store: Store, activation_id: str, *, segments: int = 3) -> int:
 
     def more(tx: Any) -> None:
         for number in range(segments):
-            tx.run("insert_segment", channel_id=answers, first_offset=number, count=1, hops=0, bytes=ndjson([number]))
+            tx.run(
+                "insert_segment",
+                channel_id=answers,
+                first_offset=number,
+                count=1,
+                hops=0,
+                **INLINE,
+                bytes=ndjson([number]),
+            )
             origin = {"first_offset": number, "count": 1, "task_id": task.task_id, "parents": ""}
             tx.run("insert_lineage", channel_id=answers, **origin)
             tx.run("advance_channel", channel_id=answers, count=1, size=len(ndjson([number])))
-        tx.insert("insert_held", task_id=task.task_id, output="out", count=1, bytes=ndjson([1]))
+        written = Written(name=tx.files.make_directory("sender", task.attempt_name) + "/0", at=0, attempt=1)
+        (tx.files.directory / written.name).write_bytes(b"1\n")
+        part = tx.files.ref(written.name, 0, 2, crc32(b"1\n"))
+        columns = tx.columns(part, replace(written, task_id=task.task_id))
+        tx.insert("insert_held", task_id=task.task_id, output="out", count=1, **columns)
         tx.run("insert_message_key", task_id=task.task_id, key="k")
         tx.connection.execute(
             "insert into dead_letters (project_id, activation_id, channel_id, record_offset, task_id, skill_name,"
@@ -158,7 +175,7 @@ def test_a_database_without_its_free_pages_is_smaller(store: Store) -> None:
     big = b'"' + b"x" * 1_000_000 + b'"\n'
     channel = channels.of_activation(store.read, "a1")[1].channel_id
     store.write(
-        lambda tx: tx.run("insert_segment", channel_id=channel, first_offset=3, count=1, hops=0, bytes=big)
+        lambda tx: tx.run("insert_segment", channel_id=channel, first_offset=3, count=1, hops=0, **INLINE, bytes=big)
     ).result()
     prune(store, "a1")
     before, free = retention.page_bytes(store.read)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fabric_jobs.records import Segment
 from fabric_jobs.store.tail import CHANNELS, Tail
 from fabric_jobs.store.writer import Appended
 
 
 def appended(channel_id: int, first: int, *sizes: int) -> Appended:
     lines = [b"x" * (size - 1) + b"\n" for size in sizes]
-    return Appended(channel_id, first, len(lines), b"".join(lines))
+    return Appended(channel_id, Segment(first_offset=first, count=len(lines), parts=(b"".join(lines),)))
 
 
 def held(tail: Tail) -> int:
@@ -111,7 +112,7 @@ def test_it_is_bounded_and_says_what_the_whole_log_says(steps: list[tuple[str, i
         else:
             assert isinstance(value, list)
             lines = [str(len(log) + index).encode().rjust(size, b"0") + b"\n" for index, size in enumerate(value)]
-            tail.add(Appended(channel_id, len(log), len(lines), b"".join(lines)))
+            tail.add(Appended(channel_id, Segment(first_offset=len(log), count=len(lines), parts=(b"".join(lines),))))
             log += lines
         assert held(tail) == tail._total <= 80
         for known, log in logs.items():

@@ -20,7 +20,7 @@ from tests.factories import activation, task
 def test_a_part_holds_the_lines_from_its_first_offset_on(
     lines: list[bytes], base: int, skip: int, limit: int | None
 ) -> None:
-    segment = Segment(first_offset=base, count=len(lines), bytes=b"".join(line + b"\n" for line in lines))
+    segment = Segment(first_offset=base, count=len(lines), parts=(b"".join(line + b"\n" for line in lines),))
     skip = min(skip, len(lines) - 1)
     part = segment.part(base + skip, limit)
     expected = lines[max(skip, 0) :][:limit]
@@ -33,7 +33,7 @@ def test_a_part_holds_the_lines_from_its_first_offset_on(
 
 
 def test_the_whole_of_a_segment_is_not_copied() -> None:
-    segment = Segment(first_offset=0, count=2, bytes=b"1\n2\n")
+    segment = Segment(first_offset=0, count=2, parts=(b"1\n2\n",))
     assert segment.part(0) is segment
     assert segment.part(0, 2) is segment
 

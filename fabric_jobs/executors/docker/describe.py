@@ -14,6 +14,7 @@ from fabric_jobs.executors import proxies, shell_form
 from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
 from fabric_jobs.executors.docker import mounts
 from fabric_jobs.executors.program import RUNTIME
+from fabric_jobs.state_dir import records_dir
 
 ATTEMPT, OWNER = "fabric-jobs.attempt", "fabric-jobs.owner"  # labels, by which containers are found again
 
@@ -21,6 +22,7 @@ ATTEMPT, OWNER = "fabric-jobs.attempt", "fabric-jobs.owner"  # labels, by which 
 RUNTIME_INSIDE = "/opt/fabric-jobs/runtime"
 FILES_INSIDE = "/run/fabric-jobs/files"
 DOOR_INSIDE = "/run/fabric-jobs/door"
+RECORDS_INSIDE = "/run/fabric-jobs/records"
 HOME_INSIDE = "/tmp"  # of a user that the image does not know
 
 WORKSPACE = "FABRIC_JOBS_WORKSPACE"
@@ -127,6 +129,9 @@ def _mounts(spec: AttemptSpec, image: Image, files: Path, around: Surroundings) 
         found.append(mounts.bind(files, FILES_INSIDE))
     if around.door is not None:
         found.append(mounts.bind(around.door, DOOR_INSIDE))
+    for name, writes in spec.records:
+        source = records_dir(around.state) / name
+        found.append(mounts.bind(source, f"{RECORDS_INSIDE}/{name}", read_only=not writes))
     return found + mounts.workspace_mounts(process.workspace, mounts.workspace_inside(process, image), around.state)
 
 

@@ -13,7 +13,7 @@ from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, PlaceUnavailable
 from fabric_jobs.executors.base import Doors, Inside
 from fabric_jobs.executors.docker import proof
-from fabric_jobs.executors.docker.describe import DOOR_INSIDE, FILES_INSIDE, Surroundings
+from fabric_jobs.executors.docker.describe import DOOR_INSIDE, FILES_INSIDE, RECORDS_INSIDE, Surroundings
 
 NETWORK = "fabric-jobs"
 # Containers are there for the gateway, not for each other.
@@ -89,6 +89,8 @@ class Reach:
             files=FILES_INSIDE,
             api_endpoint=f"{url}/px",
             socket=f"{DOOR_INSIDE}/gateway" if door is not None else "",
+            records=RECORDS_INSIDE if shares_files else "",
+            shows=shares_files,
         )
         return inside, around
 

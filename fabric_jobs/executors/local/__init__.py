@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from fabric_jobs import state_dir as places
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors import attempt_files, ports
 from fabric_jobs.executors.attempt_files.kept import Kept
@@ -70,7 +71,8 @@ class LocalExecutor(Kept):
     def inside(self, name: str) -> Inside:
         """Everything is what it is here."""
         url, path = (self._doors.url, self._doors.socket) if self._doors is not None else ("", "")
-        return Inside(files=str(self._root / name), api_endpoint=f"{url}/px", socket=path)
+        records = str(places.records_dir(self._root.parent)) if self._doors is not None else ""
+        return Inside(files=str(self._root / name), api_endpoint=f"{url}/px", socket=path, records=records)
 
     def start(self, spec: AttemptSpec) -> str:
         """Let the shim start the program, in a process group of its own."""

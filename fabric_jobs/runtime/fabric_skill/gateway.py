@@ -148,6 +148,6 @@ class Line:
         head = {"sequence": self._sequence, "sender": self._name, "acks": [], "hand": None, "outputs": []}
         return json.dumps({**head, **parts}).encode() + b"\n"
 
-    def post(self, body: bytes) -> None:
-        """Send a commit, and return when it is stored."""
-        ask(self._connection, "POST", self._path, body)
+    def post(self, body: bytes) -> bytes:
+        """Send a commit, and return what is answered when it is stored."""
+        return ask(self._connection, "POST", self._path, body).body

@@ -55,18 +55,20 @@ class Pile:
         self._outputs.setdefault(output, []).extend(records)
         self._origins.setdefault(output, []).extend(origins)
 
-    def encoded(self, *, parents: bool, one_channel: bool) -> tuple[dict[str, Any], bytes]:
-        """Return what the head of a commit says of it, and the records one after the other."""
-        parts = [
-            (name, len(records), f"{LINE.join(records)}{LINE}".encode()) for name, records in self._outputs.items()
-        ]
-        made = parts if parents else []
+    def encoded(self, *, parents: bool, one_channel: bool) -> tuple[dict[str, Any], list[bytes]]:
+        """Return what the head of a commit says of it, and the records of each output."""
+        bodies = [f"{LINE.join(records)}{LINE}".encode() for records in self._outputs.values()]
+        named = list(zip(self._outputs.items(), bodies, strict=True))
         head = {
-            "outputs": [[name, count, len(data)] for name, count, data in parts],
-            "parents": [runs(self._origins[name], count, one_channel=one_channel) for name, count, _ in made],
+            "outputs": [[name, len(records), len(body)] for (name, records), body in named],
+            "parents": [
+                runs(self._origins[name], len(records), one_channel=one_channel)
+                for name, records in self._outputs.items()
+                if parents
+            ],
             "rejects": self.rejects,
         }
-        return head, b"".join(data for _, _, data in parts)
+        return head, bodies
 
 
 class Progress:

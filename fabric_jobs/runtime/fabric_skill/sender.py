@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -110,6 +111,41 @@ class Pace:
         return ACK_SECONDS if self._work.new_acks else None
 
 
+class Files:
+    """Whether records go into a file that the gateway sees, which it proposes to who sends much. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._asks = bool(os.environ.get("FABRIC_JOBS_RECORDS"))
+        self._own: Any = None
+
+    def put(self, outputs: list[list[Any]], bodies: list[bytes]) -> tuple[bytes, dict[str, Any]]:
+        """Return what of the bodies has to be sent, and what the commit says of the others."""
+        if self._own is None:
+            return b"".join(bodies), {"files": True} if self._asks else {}
+        sizes = [output[:3] for output in outputs]
+        try:
+            found: tuple[bytes, dict[str, Any]] = self._own.put(outputs, bodies)
+        except OSError as error:
+            print(f"fabric_skill: {error}; records go to the gateway from now on.", file=sys.stderr, flush=True)
+            self._own.close()
+            self._own, outputs[:] = None, sizes
+            return b"".join(bodies), {}
+        return found
+
+    def told(self, answer: bytes) -> None:
+        """Take what the gateway proposes; it is asked once."""
+        if not self._asks or len(answer) < 3:
+            return
+        self._asks = False
+        from . import shared  # late: few programs send so much
+
+        wanted = json.loads(answer).get("files")
+        try:
+            self._own = shared.OwnFile(wanted["directory"], wanted["bytes"])
+        except (OSError, TypeError, KeyError):
+            return  # the same directory is not seen here
+
+
 class Sender:
     """What is under way to the gateway. The program sends records; a thread of this class commits them."""
 
@@ -129,6 +165,7 @@ class Sender:
         self._room = threading.Condition(self._lock)  # for who waits to send
         self.pace = Pace(self.work, self._lock)
         self._line = gateway.Line(self.name)
+        self._files = Files()
         self._thread = threading.Thread(target=self._run, name="fabric-skill-sender", daemon=True)
         self._thread.start()
 
@@ -269,9 +306,10 @@ class Sender:
             return
         head, pile, acks = found
         has_parents = not (self.work.prologue or self.work.hold)
-        parts, records = pile.encoded(parents=has_parents, one_channel=len(self.work.acks) == 1)
+        parts, bodies = pile.encoded(parents=has_parents, one_channel=len(self.work.acks) == 1)
         started = time.monotonic()
-        self._line.post(self._line.head(**head, **parts) + records)
+        rest, said = self._files.put(parts["outputs"], bodies)
+        self._files.told(self._line.post(self._line.head(**head, **parts, **said) + rest))
         with self._lock:
             self.pace.took = time.monotonic() - started
             self.word.told = is_open

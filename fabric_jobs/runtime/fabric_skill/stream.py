@@ -123,7 +123,8 @@ def _chunks(sender: Sender, acknowledge: str) -> Iterator[tuple[int, int, bytes,
     """
     connection = gateway.connect()
     positions: dict[int, int] = {}
-    target = _target(positions, acknowledge) + f"&sender={sender.name}"
+    sees = "&files=1" if os.environ.get("FABRIC_JOBS_RECORDS") else ""
+    target = f"{_target(positions, acknowledge)}&sender={sender.name}{sees}"
     _start(connection, target)
     while True:
         answer = _answer(connection, target)
@@ -134,18 +135,36 @@ def _chunks(sender: Sender, acknowledge: str) -> Iterator[tuple[int, int, bytes,
                 return
             _start(connection, target)
             continue
+        body = _body(answer)
+        if body is None:  # this program does not see the files after all
+            sees, target = "", target.removesuffix(sees)
+            _start(connection, target)
+            continue
         channel, first = int(answer.headers["x-fabric-channel"]), int(answer.headers["x-fabric-first"])
-        count = answer.body.count(b"\n")
+        count = body.count(b"\n")
         positions[channel] = first + count
-        target = _target(positions, acknowledge)
+        target = _target(positions, acknowledge) + sees
         # A single record is somebody waiting, and is handled first; so is what is suspected.
         is_careful = "x-fabric-careful" in answer.headers
         is_ahead = count > 1 and not is_careful
         if is_ahead:
             _start(connection, target)
-        yield channel, first, answer.body, is_careful
+        yield channel, first, body, is_careful
         if not is_ahead:
             _start(connection, target)
+
+
+def _body(answer: Answer) -> bytes | None:
+    """Return the records of an answer; None when a file that has them cannot be read here."""
+    parts = answer.headers.get("x-fabric-parts")
+    if parts is None:
+        return answer.body
+    from . import shared  # late: most programs get all from the gateway
+
+    try:
+        return shared.assembled(json.loads(parts), answer.body)
+    except OSError:
+        return None
 
 
 def _target(positions: dict[int, int], acknowledge: str) -> str:

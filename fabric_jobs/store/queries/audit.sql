@@ -25,7 +25,21 @@ from channels c join activations a on a.activation_id = c.activation_id where a.
 
 -- name: audited_segments
 -- The segments of a channel with their records.
-select first_offset, count, bytes from segments where channel_id = :channel_id order by first_offset;
+select first_offset, count, bytes, f.name, at, s.size, crc from segments s left join files f on f.file_id = s.file_id
+where channel_id = :channel_id order by first_offset;
+
+-- name: audited_held
+-- What waits for the end of a task.
+select t.name as task, h.count, h.bytes, f.name, h.at, h.size, h.crc
+from held h join tasks t on t.task_id = h.task_id left join files f on f.file_id = h.file_id order by h.held_id;
+
+-- name: wrong_files
+-- As many rows refer to a file as it says.
+select f.name, f.refs, coalesce(r.found, 0) as found from files f left join (
+  select file_id, count(*) as found from (
+    select file_id from segments where file_id is not null union all select file_id from held where file_id is not null)
+  group by file_id) r on r.file_id = f.file_id
+where f.refs <> coalesce(r.found, 0) order by f.name;
 
 -- name: tasks_by_channel
 -- For how many records of each channel there is a task.

@@ -58,11 +58,12 @@ update channels set closed = 1, acked = next_offset where activation_id = :activ
 
 -- name: insert_segment
 -- Records as they came.
-insert into segments (channel_id, first_offset, count, hops, bytes) values (:channel_id, :first_offset, :count, :hops, :bytes);
+insert into segments (channel_id, first_offset, count, hops, bytes, file_id, at, size, crc)
+values (:channel_id, :first_offset, :count, :hops, :bytes, :file_id, :at, :size, :crc);
 
 -- name: segments_from
 -- The segments that hold an offset and what follows it.
-select first_offset, count, bytes from segments
+select first_offset, count, bytes, f.name, at, s.size, crc from segments s left join files f on f.file_id = s.file_id
 where channel_id = :channel_id
   and first_offset >= coalesce((select max(first_offset) from segments where channel_id = :channel_id and first_offset <= :offset), 0)
 order by first_offset limit :limit;
@@ -89,7 +90,7 @@ update channels set closed = 1, acked = next_offset where channel_id = :channel_
 
 -- name: segment_sizes
 -- Ends and sizes of the segments that are not wholly consumed, for the credit of a sender.
-select first_offset + count as end_offset, length(bytes) as size from segments
+select first_offset + count as end_offset, coalesce(size, length(bytes)) as size from segments
 where channel_id = :channel_id and first_offset + count > :offset order by first_offset;
 
 -- name: delete_consumed

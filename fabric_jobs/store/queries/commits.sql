@@ -15,11 +15,13 @@ update tasks set sender = :sender, sender_open = 1, sequence = :sequence where t
 
 -- name: insert_held
 -- Outputs that wait for the task's exit 0.
-insert into held (task_id, output, count, bytes) values (:task_id, :output, :count, :bytes);
+insert into held (task_id, output, count, bytes, file_id, at, size, crc)
+values (:task_id, :output, :count, :bytes, :file_id, :at, :size, :crc);
 
 -- name: held_of_task
 -- In the order in which they were sent.
-select held_id, output, count, bytes from held where task_id = :task_id order by held_id;
+select held_id, output, count, bytes, f.name, at, h.size, crc from held h left join files f on f.file_id = h.file_id
+where h.task_id = :task_id order by held_id;
 
 -- name: delete_held
 -- Released, or the attempt that sent them is over.

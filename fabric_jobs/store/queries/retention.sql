@@ -44,7 +44,7 @@ where t.activation_id = :activation_id;
 delete from segments where (channel_id, first_offset) in (
   select channel_id, first_offset from (
     select channel_id, first_offset, sum(size) over (order by channel_id, first_offset) - size as before from (
-      select s.channel_id, s.first_offset, length(s.bytes) as size from channels c join segments s on s.channel_id = c.channel_id
+      select s.channel_id, s.first_offset, coalesce(s.size, length(s.bytes)) as size from channels c join segments s on s.channel_id = c.channel_id
       where c.activation_id = :activation_id limit :limit))
   where before < :size);
 
@@ -124,6 +124,15 @@ select activation_id, sum(size) as size from (
   union all select activation_id, length(body) from dead_letters
   union all select activation_id, length(body) from events where activation_id is not null)
 where activation_id is not null group by activation_id;
+
+-- name: activation_file_bytes
+-- What each activation has in files; what several channels refer to is there once.
+select activation_id, sum(size) as size from (
+  select c.activation_id, s.file_id, s.at, s.size from segments s join channels c on c.channel_id = s.channel_id
+    where s.file_id is not null
+  union select t.activation_id, h.file_id, h.at, h.size from held h join tasks t on t.task_id = h.task_id
+    where h.file_id is not null)
+group by activation_id;
 
 -- name: all_attempt_places
 -- Where the attempts of all activations are.

@@ -1,0 +1,136 @@
+"""Files that this program and the gateway both see: records are written there, and the gateway is told where.
+
+`FABRIC_JOBS_RECORDS` says where the directory of records is for this program. The gateway names a directory in it that it has just
+made for this attempt: where that is not there, or cannot be written to, records go to the gateway as bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+from zlib import crc32
+
+from . import gateway
+
+ROTATE_BYTES = 64 << 20  # then comes another file
+LEAST_BYTES = 4096  # so many travel as bytes
+PAUSE_SECONDS = 0.5  # between two tries on a full disk
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def root() -> str:
+    """Return the directory of records; empty where this program sees none."""
+    return os.environ.get("FABRIC_JOBS_RECORDS", "")
+
+
+class OwnFile:
+    """What this attempt writes. For one thread at a time."""
+
+    def __init__(self, directory: str, least: int = LEAST_BYTES) -> None:
+        """`directory` is below that of records; bodies of up to `least` bytes are not for it. Raises OSError."""
+        self._directory = os.path.join(root(), directory)
+        self._least = least
+        self._number = -1
+        self._descriptor = -1
+        self._end = 0
+        self._open_next()
+
+    def put(self, outputs: Sequence[list[Any]], bodies: Sequence[bytes]) -> tuple[bytes, dict[str, int]]:
+        """Write bodies, and note in `outputs` where they are; return the others as one, and what the commit says of the file.
+
+        It waits for room on a full disk, as for a gateway that is away. Raises OSError when the disk is bad.
+        """
+        large = [(output, body) for output, body in zip(outputs, bodies, strict=True) if len(body) > self._least]
+        if not large:
+            return b"".join(bodies), {}
+        begin, since = self._end, 0.0
+        while True:
+            try:
+                if self._end >= ROTATE_BYTES:
+                    self._open_next()
+                    begin = 0
+                places = [self._append(body) for _, body in large]
+                os.fdatasync(self._descriptor)
+                break
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                os.ftruncate(self._descriptor, begin)
+                self._end = begin
+                since = self._wait(since, str(error.strerror))
+        for (output, _), place in zip(large, places, strict=True):
+            output += place
+        return b"".join(body for body in bodies if len(body) <= self._least), {"file": self._number}
+
+    def close(self) -> None:
+        """Write no more."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+    def _wait(self, since: float, reason: str) -> float:
+        """Wait for room; end the program where there is none for too long."""
+        now = time.monotonic()
+        if not since:
+            print(f"fabric_skill: {self._directory}: {reason}; waiting for room.", file=sys.stderr, flush=True)
+        elif now - since > gateway.PATIENCE_SECONDS:
+            gateway.give_up(f"{self._directory}: {reason}, for {gateway.PATIENCE_SECONDS:g} s")
+        time.sleep(PAUSE_SECONDS)
+        return since or now
+
+    def _append(self, body: bytes) -> list[int]:
+        at, view = self._end, memoryview(body)
+        while view:
+            written = os.write(self._descriptor, view)
+            self._end += written
+            view = view[written:]
+        return [at, crc32(body)]
+
+    def _open_next(self) -> None:
+        name = os.path.join(self._directory, str(self._number + 1))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, 0o600)
+        os.fchmod(descriptor, 0o644)  # it is below a directory that only the owner of the state can enter
+        _sync_directory(self._directory)
+        self.close()
+        self._descriptor, self._number, self._end = descriptor, self._number + 1, 0
+
+
+def assembled(parts: Sequence[Any], body: bytes) -> bytes:
+    """Return an answer whose parts are numbers of bytes of `body`, or ranges of files: [name, at, size, crc].
+
+    Raises OSError when a file cannot be read here, or has something else there.
+    """
+    found, at = [], 0
+    for part in parts:
+        if isinstance(part, int):
+            found.append(body[at : at + part])
+            at += part
+        else:
+            found.append(_read(*part))
+    return found[0] if len(found) == 1 else b"".join(found)
+
+
+def _read(name: str, at: int, size: int, crc: int) -> bytes:
+    descriptor = os.open(os.path.join(root(), name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        data = os.pread(descriptor, size, at)
+        while len(data) < size and (more := os.pread(descriptor, size - len(data), at + len(data))):
+            data += more
+    finally:
+        os.close(descriptor)
+    if len(data) != size or crc32(data) != crc:
+        raise OSError(errno.EIO, "its bytes are not those that were stored")
+    return data
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
