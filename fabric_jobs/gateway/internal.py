@@ -283,6 +283,7 @@ AT = text(
 )
 ACKNOWLEDGE = text("acknowledge", "`end`: acknowledgements come with the exit.")
 SENDER = text("sender", "Who sends what is made from the records; its commits have the same.")
+FILES = text("files", "`1`: this program sees the directory of records; it is told where they are.")
 KEY = header("Idempotency-Key", "Two records with one key are stored once.")
 OPERATIONS = (
     Operation(
@@ -299,12 +300,13 @@ OPERATIONS = (
         "GET",
         "/internal/attempts/{attempt}/pull",
         pull,
-        parameters=(AT, ACKNOWLEDGE, SENDER),
+        parameters=(AT, ACKNOWLEDGE, SENDER, FILES),
         answer="Records",
         headers={
             "x-fabric-channel": "The channel of the records.",
             "x-fabric-first": "The offset of the first record.",
             "x-fabric-careful": "There is one record, and the next pull comes after its acknowledgement.",
+            "x-fabric-parts": "With `files`: numbers of bytes of the body, and [file, at, bytes, CRC-32], in their order.",
         },
         others={"204": ("Nothing came for 20 seconds; with the header `x-fabric-end` nothing can.",)},
         errors=("409",),

@@ -311,8 +311,11 @@ class Live:
         until(lambda: _is_gone(pid), "the end of the owner")
 
     def stop_owner(self) -> None:
-        """Ask the owner to end, and return when it has."""
-        os.kill(self.owner(), signal.SIGTERM)
+        """Ask the owner to end, unless it was idle and has ended; return when it has."""
+        found = self.address()
+        if found is not None:
+            with suppress(ProcessLookupError):
+                os.kill(found.pid, signal.SIGTERM)
         until(lambda: not _is_held(self.state / "owner.lock"), "the end of the owner")
 
     def attempts(self, skill: str) -> list[Path]:

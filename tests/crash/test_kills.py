@@ -18,7 +18,13 @@ from tests.acceptance.live import Live, Started, is_alive, kill_attempt, program
 from tests.seeds import CRASH_SEED as SEED
 
 RECORDS = 4000
-RUNS = 6
+RUNS = int(os.environ.get("FABRIC_JOBS_CRASH_RUNS") or 6)
+# Where records are: in the database, in files that the owner writes, in files that the programs write themselves.
+WAYS = (
+    {"FABRIC_JOBS_INLINE_BYTES": "1000000"},
+    {"FABRIC_JOBS_INLINE_BYTES": "0", "FABRIC_JOBS_SENDER_FILES": "0"},
+    {"FABRIC_JOBS_INLINE_BYTES": "0"},
+)
 
 # `doubled` sends two records for each odd one, `total` is an aggregator, `echo` answers record by record. The work of
 # a fraction of a millisecond per record leaves room for the kills between the first record and the last.
@@ -137,7 +143,9 @@ def test_the_undisturbed_run(flow: Live) -> None:
 def test_kills_change_nothing(flow: Live, number: int) -> None:
     seed = SEED + number  # given as FABRIC_JOBS_CRASH_SEED, it is that of number 0
     kills = plan(seed)
-    print(f"FABRIC_JOBS_CRASH_SEED={seed}: {kills}")
+    way = WAYS[seed % len(WAYS)]
+    flow.environment |= way
+    print(f"FABRIC_JOBS_CRASH_SEED={seed}: {kills}, {way}")
     activation = flow.detach("flow", RECORDS, kind="agents")
     waiting = flow.start("activations", "wait", activation, "-q")  # starts the next owner when one is killed
     for kill in kills:
@@ -149,6 +157,7 @@ def test_kills_change_nothing(flow: Live, number: int) -> None:
     assert answer(flow, activation) == expected(RECORDS)
     lost = [attempt for skill in SKILLS for attempt in _attempts(flow, skill)[:-1]]
     assert {attempt["reason"] for attempt in lost} <= {"lost"}
+    flow.ok("state", "check")
 
 
 @pytest.mark.parametrize("skill", SKILLS)

@@ -111,7 +111,7 @@ class Pace:
         return ACK_SECONDS if self._work.new_acks else None
 
 
-class Files:
+class Shared:
     """Whether records go into a file that the gateway sees, which it proposes to who sends much. For one thread at a time."""
 
     def __init__(self) -> None:
@@ -165,7 +165,7 @@ class Sender:
         self._room = threading.Condition(self._lock)  # for who waits to send
         self.pace = Pace(self.work, self._lock)
         self._line = gateway.Line(self.name)
-        self._files = Files()
+        self._shared = Shared()
         self._thread = threading.Thread(target=self._run, name="fabric-skill-sender", daemon=True)
         self._thread.start()
 
@@ -308,8 +308,8 @@ class Sender:
         has_parents = not (self.work.prologue or self.work.hold)
         parts, bodies = pile.encoded(parents=has_parents, one_channel=len(self.work.acks) == 1)
         started = time.monotonic()
-        rest, said = self._files.put(parts["outputs"], bodies)
-        self._files.told(self._line.post(self._line.head(**head, **parts, **said) + rest))
+        rest, said = self._shared.put(parts["outputs"], bodies)
+        self._shared.told(self._line.post(self._line.head(**head, **parts, **said) + rest))
         with self._lock:
             self.pace.took = time.monotonic() - started
             self.word.told = is_open
