@@ -49,7 +49,7 @@ def size(top: int, output: str) -> None:
     lines = {
         "database": f"{sizes.spelled(database['bytes'])}, of which {sizes.spelled(database['free'])} are free",
         "write-ahead log": sizes.spelled(database["wal"]),
-        "files of records": sizes.spelled(found.get("records", {}).get("bytes", 0)),
+        "record files": sizes.spelled(found.get("records", {}).get("bytes", 0)),
         "attempts": f"{sizes.spelled(attempts['bytes'])} in {counts['attempts']:,} attempts",
         "in all": sizes.spelled(found["bytes"]),
         "activations": f"{counts['activations']:,}, of which {counts['pending']:,} run",
