@@ -189,7 +189,7 @@ def backup(destination: Path, without_logs: bool) -> None:
             at = gateway.get("/state/backup", wait=0.5)
     if at["error"]:
         raise PlaceUnavailable(at["error"]["message"], hint=at["error"]["hint"])
-    click.echo(f"{at['destination']}: the database and {counted(at['files'], 'file')} of attempts.", err=True)
+    click.echo(f"{at['destination']}: the database and {counted(at['files'], 'other file')}.", err=True)
 
 
 @group.command()

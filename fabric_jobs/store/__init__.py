@@ -19,7 +19,7 @@ from fabric_jobs.records import Segment
 from fabric_jobs.state_dir import records_dir
 from fabric_jobs.store import channels
 from fabric_jobs.store.connection import open_reader
-from fabric_jobs.store.files import INLINE_BYTES, Files
+from fabric_jobs.store.files import INLINE_BYTES, RecordFiles
 from fabric_jobs.store.handed_out import HandedOut
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.tail import Tail
@@ -41,7 +41,7 @@ class Store:
         Bodies of more than `inline_bytes` are in files beside it.
         """
         self._path = path
-        self.files = Files(records_dir(path.parent), inline_bytes=inline_bytes)
+        self.files = RecordFiles(records_dir(path.parent), inline_bytes=inline_bytes)
         self._listeners: list[Listener] = []
         self._readers: dict[threading.Thread, sqlite3.Connection] = {}
         self._opening = threading.Lock()

@@ -12,7 +12,7 @@ from fabric_jobs.errors import PlaceUnavailable, RecordsDamaged
 from fabric_jobs.state_dir import records_dir
 from fabric_jobs.store import channels
 from fabric_jobs.store.connection import open_reader, open_writer, translated
-from fabric_jobs.store.files import Files
+from fabric_jobs.store.files import RecordFiles
 from fabric_jobs.store.sql import Row, Sql
 
 STEPS = 10_000  # of SQLite's machine between two looks at whether to go on
@@ -51,7 +51,7 @@ def snapshot(path: Path, stop: Stop) -> Iterator[Sql]:
     try:
         with translated(path):
             connection.execute("begin")
-            yield Sql(connection, Files(records_dir(path.parent)))
+            yield Sql(connection, RecordFiles(records_dir(path.parent)))
     except PlaceUnavailable as error:
         if not stop():
             raise
@@ -80,7 +80,7 @@ def try_wal(directory: Path) -> None:
     with translated(path):
         writer = open_writer(path)
         try:
-            sql = Sql(writer, Files(records_dir(path.parent)))
+            sql = Sql(writer, RecordFiles(records_dir(path.parent)))
             sql.run("put_setting", key="try", value="1")
             with snapshot(path, lambda: False) as reader:
                 row = reader.one("setting", key="try")

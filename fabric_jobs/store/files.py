@@ -60,7 +60,7 @@ class Ref:
         )
 
 
-class Files:
+class RecordFiles:
     """Those of one state directory. What appends is for the writer's thread only; the rest for all."""
 
     def __init__(self, directory: Path, *, inline_bytes: int = INLINE_BYTES) -> None:

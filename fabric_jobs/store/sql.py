@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs.records import Part
-from fabric_jobs.store.files import Files
+from fabric_jobs.store.files import RecordFiles
 
 HERE = Path(__file__).parent
 Row = Mapping[str, Any]
@@ -31,7 +31,7 @@ QUERIES = {
 class Sql:
     """One connection, and the statements of the folder `queries` by name."""
 
-    def __init__(self, connection: sqlite3.Connection, files: Files) -> None:
+    def __init__(self, connection: sqlite3.Connection, files: RecordFiles) -> None:
         self.connection = connection
         self.files = files
 

@@ -16,7 +16,7 @@ from zlib import crc32
 from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.records import Part, Segment
 from fabric_jobs.store.connection import open_writer, translated
-from fabric_jobs.store.files import FULL, Files, Ref, Unwritable, pieces
+from fabric_jobs.store.files import FULL, RecordFiles, Ref, Unwritable, pieces
 from fabric_jobs.store.sent import Sent, Written
 from fabric_jobs.store.sql import Sql
 
@@ -74,7 +74,7 @@ class Effects:
 class Tx(Sql):
     """A write transaction, handed to the functions that change something."""
 
-    def __init__(self, connection: sqlite3.Connection, files: Files) -> None:
+    def __init__(self, connection: sqlite3.Connection, files: RecordFiles) -> None:
         super().__init__(connection, files)
         self.effects = Effects()
 
@@ -111,7 +111,7 @@ Listener = Callable[[Effects], None]
 class Writer:
     """A thread that owns the only write connection."""
 
-    def __init__(self, path: Path, listener: Listener, files: Files) -> None:
+    def __init__(self, path: Path, listener: Listener, files: RecordFiles) -> None:
         self._path = path
         self._files = files
         self._connection = open_writer(path)

@@ -159,7 +159,7 @@ def test_an_archive_of_a_working_state_is_a_state_directory(live: Live) -> None:
 
     copy = copy_of(live, "other")
     target = copy.root / "copy.tar.gz"
-    assert "files" in live.ok("state", "backup", target).err
+    assert "other files" in live.ok("state", "backup", target).err
     assert target.stat().st_mode & 0o077 == 0
     assert sorted(path.name for path in copy.root.iterdir()) == ["copy.tar.gz", "skills"]
     with tarfile.open(target) as archive:
