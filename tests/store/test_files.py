@@ -140,8 +140,8 @@ def test_bytes_are_synced_before_the_rows_that_refer_to_them(
         happened.append("sync")
         sync(descriptor)
 
-    monkeypatch.setattr(files.os, "write", noted_write)
-    monkeypatch.setattr(files.os, "fdatasync", noted_sync)
+    monkeypatch.setattr(os, "write", noted_write)
+    monkeypatch.setattr(os, "fdatasync", noted_sync)
 
     def note(text: str) -> None:
         if "insert into segments" in text or text == "commit":
@@ -167,7 +167,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, call, full)
+        patch.setattr(os, call, full)
         with pytest.raises(PlaceUnavailable, match="No space left"):
             append(store, large(), 3)
     channel = channels.find(store.read, queue)
