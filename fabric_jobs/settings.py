@@ -63,7 +63,7 @@ class Settings:
     project_id: str = "local"
     record_bytes: int = 16 << 20
     inline_bytes: int = field(
-        default_factory=lambda: int(_number("FABRIC_JOBS_INLINE_BYTES", 4096, "a number of bytes"))
+        default_factory=lambda: _bytes("FABRIC_JOBS_INLINE_BYTES", 4096)
     )  # of the records of a commit are in the database; what is more is in files
     sender_files: bool = field(
         default_factory=lambda: bool(_number("FABRIC_JOBS_SENDER_FILES", 1, "0 or 1", high=1))
