@@ -44,7 +44,7 @@ LOOK_SECONDS = 1.0  # between two checks whether the state directory is where it
 
 # So long after a signal the owner is gone, whatever a place does that it waits for: all that it does may be cut off at any time.
 END_SECONDS = 4.5
-QUIET_SECONDS = 60.0  # the same line of the log is written once in so long
+QUIET_SECONDS = 60.0  # how often the same line of the log is written
 LINES = 1000  # that are remembered
 
 log = logging.getLogger(__name__)

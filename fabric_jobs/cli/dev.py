@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fabric_jobs.errors import FabricJobsError
     from fabric_jobs.workspace.developing import Loop
 
-LOOPS = 4  # so many runs in a row in which the same files changed: it looks as if the program itself writes them
+LOOPS = 4  # after this many runs in a row that changed the same files, the program itself seems to write them
 
 
 @click.command("dev")
@@ -120,7 +120,7 @@ class _Session:
         if self._cuts != [changed] * LOOPS:
             return False
         self._cuts.clear()
-        self._loop.watched.settle()  # before it is said: who reads it may save a file at once
+        self._loop.watched.settle()  # before the message: its reader may save a file at once
         click.echo(
             f"Every run changes {', '.join(changed)}, so the command waits for the next change. "
             f"To exclude such a file: --ignore '{changed[0]}'",

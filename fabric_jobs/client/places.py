@@ -60,7 +60,7 @@ class OwnersPlace:
             )
 
     def lost(self, reason: str) -> PlaceUnavailable:
-        """Return what to say when nobody answers any more."""
+        """Return the error for a gateway that has stopped answering."""
         self._address = None
         return PlaceUnavailable(f"the owner of {self._state_dir} has ended: {reason}", hint="Type the command again.")
 
@@ -83,6 +83,6 @@ class RemotePlace:
         return self._line
 
     def lost(self, reason: str) -> PlaceUnavailable:
-        """Return what to say when nobody answers."""
+        """Return the error for a gateway that does not answer."""
         hint = "Check the address, and that `fabric-jobs serve` is running there."
         return PlaceUnavailable(f"the gateway {self._url} cannot be reached: {reason}", hint=hint)

@@ -67,7 +67,7 @@ class Stream:
         self._response.close()
 
     def interrupt(self) -> None:
-        """End it, from whatever thread: who reads it gets what came so far."""
+        """End it, from any thread: its reader gets what came so far."""
         with suppress(OSError):  # it has ended by itself
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -143,7 +143,7 @@ class DockerEngine:
             return Stream(response, api._get_raw_response_socket(response))
 
     def logs(self, name: str, *, follow: bool, newest: int | None = None) -> Stream:
-        """Return what a container has printed, as frames with times, or so many of its newest lines; and what it will print."""
+        """Return what a container has printed, as frames with times, or only its newest lines; and what it will print."""
         api = self.api
         params: dict[str, int | str] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
         if newest is not None:
@@ -183,7 +183,7 @@ class DockerEngine:
     def kill(self, name: str, signal: str, seconds: float) -> bool:
         """Send a signal to the program of a container; return False when it does not run.
 
-        It has been sent, or will be, when the engine has not answered after this time.
+        If the engine has not answered after this time, the signal was sent or will be.
         """
         try:
             with translated():

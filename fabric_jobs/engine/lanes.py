@@ -80,7 +80,7 @@ class Hearing(Protocol):
         """Its place still waits for something, or its program runs."""
 
     def in_trouble(self, task: Task, reason: str) -> None:
-        """Nothing can be known or done now; what was wished is to be wished again."""
+        """Nothing can be known or done now; repeat the request."""
 
 
 class Lane:
@@ -105,7 +105,7 @@ class Lane:
         self._wake()
 
     def close(self, seconds: float) -> None:
-        """End the thread, and wait for that so long: a place may not answer. Attempts keep running."""
+        """End the thread, and wait for it up to this long, since an executor may not answer. Attempts keep running."""
         self._closing.set()
         self._wake()
         self._thread.join(seconds)

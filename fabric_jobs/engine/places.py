@@ -31,10 +31,8 @@ class _Known:
     task: Task  # as it was when its attempt was begun
     place: str
     handle: str = ""  # empty: it is not accepted yet
-    again_at: float | None = (
-        None  # what was wished came to nothing, and is to be wished again then, by the monotonic clock
-    )
-    trouble: str = ""  # why it came to nothing
+    again_at: float | None = None  # when to repeat a failed request, by the monotonic clock
+    trouble: str = ""  # why it failed
     stopping: float | None = None  # the grace that was given
     asked: bool = False  # whether its program runs
     waited: bool = False  # its place waited for something when its time was up

@@ -30,7 +30,7 @@ def of_programs() -> int | None:
 
 
 def admit(attempts: int, each: int) -> None:
-    """Raise ExecutorUnavailable when one more attempt would not leave enough; `each` needs so many here at most."""
+    """Raise ExecutorUnavailable when one more attempt would not leave enough; `each` is how many files one needs at most."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY or not attempts:
         return

@@ -6,7 +6,7 @@
                                venv/     the environment
                                complete  written last; the place that it was built in, since an environment cannot be moved
 
-A directory without `complete` is no environment; who comes next builds it again. Locks need no clean-up after a kill.
+A directory without `complete` is not an environment; the next user builds it again. Locks need no clean-up after a kill.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def hold(environment: Environment) -> int | None:
 
 
 def lock(path: Path, operation: int, *, make: bool = False) -> int | None:
-    """Return the descriptor of a locked file; None when there is no such file, or who is not to wait would have to."""
+    """Return the descriptor of a locked file; None when there is no such file, or when it would have to wait and may not."""
     while True:
         if make:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ def listed() -> list[Cached]:
 
 
 def prune(*, before: float | None) -> list[Cached]:
-    """Remove what nobody has used since `before` (seconds since 1970; None: whenever), and what was never finished.
+    """Remove what was not used since `before` (seconds since 1970; None: any time), and what was never finished.
 
     Returns what was removed. What is in use or being built stays.
     """
@@ -202,7 +202,7 @@ def _is_locked(path: Path) -> bool:
 
 
 def _remove(directory: Path) -> bool:
-    """Remove an environment that nobody uses; who looks for it from here on does not find it."""
+    """Remove an unused environment; from here on it cannot be found."""
     building = lock(directory / "build", fcntl.LOCK_EX | fcntl.LOCK_NB, make=True)
     used = lock(directory / "use", fcntl.LOCK_EX | fcntl.LOCK_NB, make=True)
     try:

@@ -58,7 +58,7 @@ def main() -> NoReturn:
     except OSError as error:
         _give_up(attempt, 1, f"the environment cannot be built in {directory}: {error}")
     say(attempt, "")
-    os.set_inheritable(held, True)  # as long as the program runs, nobody removes its environment
+    os.set_inheritable(held, True)  # while the program runs, its environment cannot be removed
     _become(words)
 
 
@@ -134,7 +134,7 @@ def _run(attempt: Path, building: int, what: str, program: list[str], arguments:
             env={**kept, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"},
             stdout=log,
             stderr=log,
-            pass_fds=(building,),  # when this process is killed and that one is not, nobody builds beside it
+            pass_fds=(building,),  # if this process is killed and that one is not, no other builds at the same time
             check=False,
         )
     if ended.returncode:

@@ -88,7 +88,7 @@ def _said_literally(path: str) -> int:
 
 
 async def answer_nobody(request: Request, error: Exception) -> Response:
-    """The caller went away half-way: nothing was done, and nobody reads this."""
+    """The caller has disconnected: nothing was done, and nobody reads this."""
     return Response(status_code=400)
 
 

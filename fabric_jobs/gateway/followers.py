@@ -13,11 +13,11 @@ from fabric_jobs.executors.base import STREAMS, LogPage
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.records import Task
 
-LOOK_SECONDS = 0.05  # between two looks for somebody who waits; a file tells nobody that it has grown
+LOOK_SECONDS = 0.05  # polling interval for a waiting caller; a file does not report that it has grown
 AGAIN_SECONDS = 1.0  # after a place did not answer
-QUIET_LOOKS = 10  # after so many a line without an end is sent as it is
+QUIET_LOOKS = 10  # after this many, an unfinished line is sent as it is
 WAKING = ("log", "")  # nobody touches it but the end of the owner
-KEPT_SECONDS = 1.0  # a page is kept so long for those who were busy when it was read
+KEPT_SECONDS = 1.0  # how long a page is kept for followers that were busy when it was read
 KEPT_BYTES = 4 << 20  # of one log
 
 
@@ -41,7 +41,7 @@ class News:
     over: bool  # it makes no sense to wait for more
 
     def is_something(self, cursor: str) -> bool:
-        """Tell whether who has read up to a cursor should know this."""
+        """Tell whether this is news for a reader at a cursor."""
         return bool(self.page.parts) or self.page.more or self.over or began_again(cursor, self.page.cursor)
 
 

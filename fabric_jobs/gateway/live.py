@@ -106,7 +106,7 @@ class Live:
         return len(set().union(*self._waiters.values()))
 
     def close(self) -> None:
-        """Wake everybody; nobody waits any more."""
+        """Wake all waiters, for good."""
         self.closing = True
         for key in list(self._waiters):
             self._touch(key)

@@ -30,7 +30,7 @@ from fabric_jobs.store.activations import RunFilter
 LOG_BYTES = 1 << 20  # at most this much of a log in one answer
 
 # The parser of the old CLI fails on an event that comes in two reads, and a read takes at most 64 KiB of what has gathered.
-# So events are small, and so many go out at a time that the CLI may sleep for some of these spans.
+# So events are small, and few enough go out at a time that the CLI may sleep for some of these spans.
 EVENT_CHARACTERS = 8_192
 BURST_BYTES = 12_288
 BURST_SECONDS = 0.02

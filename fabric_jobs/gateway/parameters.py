@@ -18,7 +18,7 @@ Schema = Mapping[str, Any]
 
 P = "/fabric/v4/projects/{project}"  # the path of most operations begins with it
 MOST = 2**53
-WAIT_SECONDS = 60  # at most so long waits one call
+WAIT_SECONDS = 60  # how long one call waits at most
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
 MOMENT = ({"type": "integer", "minimum": 0, "maximum": MOST}, {"type": "string", "format": "date-time"})

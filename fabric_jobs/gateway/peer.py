@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection: a token that was seen in `ps` is of no use to another user of this machine.
+"""Identifies the user at the other end of a connection, so that a token seen in `ps` is useless to other users of this machine.
 
 The kernel says whose a socket is. It is asked once for a connection, when that first shows the token of a task.
 """

@@ -175,7 +175,7 @@ class GuardedProtocol(HttpToolsProtocol):
             if self.cycle.response_started:
                 self._abort(reason)
                 return
-            self.cycle.disconnected = True  # whoever reads the body learns that there is no more
+            self.cycle.disconnected = True  # the reader of the body learns that there is no more
             self.cycle.message_event.set()
         self.traffic.dropped[reason] += 1
         body = json.dumps({"success": False, "message": message}).encode()

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0  # between two looks at all connections
 KEEP_ALIVE_SECONDS = 600  # a connection is kept between two requests
-SOON_SECONDS = 1.0  # whoever has started the owner waits for something else
+SOON_SECONDS = 1.0  # the starter of the owner waits for something else
 RETAIN_SECONDS = 3600.0  # between two looks at what is too old or too much
 GRACE_SECONDS = 2  # for the requests that are under way when a signal comes
 
@@ -106,7 +106,7 @@ class GatewayServer:
             self._last_busy = time.monotonic()
 
     def stop(self) -> None:
-        """End: long polls return, what is under way is answered, and nobody new is let in."""
+        """End: long polls return, current requests are answered, and no new connection is accepted."""
         if not self._server.should_exit:
             self.on_stop()
         self._parts.live.close()

@@ -19,8 +19,8 @@ from fabric_jobs.gateway.parameters import WAIT, P, flag, number, whole
 from fabric_jobs.store import activations
 from fabric_jobs.upkeep import Backup, BackupWanted, Candidate, Criteria
 
-SLICE_SECONDS = 2.0  # a call deletes for this long; who wants more calls again
-LOOK_SECONDS = 0.05  # between two looks for somebody who waits
+SLICE_SECONDS = 2.0  # how long one call deletes; to delete more, call again
+LOOK_SECONDS = 0.05  # polling interval for a waiting caller
 TOP = whole("top", "How many activations at most, the largest first.", 10, high=10_000)
 OLDER_THAN_SECONDS = number("olderThanSeconds", "Only those that ended this long ago, or longer.", None)
 MAX_BYTES = whole("maxBytes", "Until the state is no larger than this.", None)

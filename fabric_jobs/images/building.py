@@ -94,7 +94,7 @@ class Running:
 
 
 def build_all(builds: Sequence[ImageBuild], builder: Builder, *, at_once: int) -> Generator[tuple[Running, ...]]:
-    """Build all, so many at once; yield those that go on or have just ended, again and again, and at least every tick.
+    """Build all, a limited number at once; yield those that are running or have just ended, at least every tick.
 
     One that fails lets the others go on. When the caller goes away, by Ctrl-C or by closing this, what runs is stopped.
     """

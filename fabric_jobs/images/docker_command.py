@@ -18,7 +18,7 @@ from fabric_jobs.durations import spelled
 from fabric_jobs.errors import PlaceUnavailable
 
 COMMAND = "docker"
-ANSWER_SECONDS = 30.0  # an engine that says nothing for this long is not there
+ANSWER_SECONDS = 30.0  # an engine that says nothing for this long is absent
 STOP_SECONDS = 5.0  # between asking a command to end, by which it tells the engine, and killing it
 WITH_BUILDKIT = (18, 9)  # the first version of the command that has BuildKit in it
 WITH_BUILDX_ONLY = 23  # the first one that leaves BuildKit to the plugin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fabric_jobs.store.sql import Sql
 
-NEWEST = 32  # so many tasks are looked at, besides those that live: an activation may have had millions
+NEWEST = 32  # how many tasks are read, besides the live ones: an activation may have had millions
 
 
 def recent(sql: Sql, activation_id: str) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 GROUP_LIMIT = 256  # operations in one transaction
 CHECKPOINT_BYTES = 16 << 20  # written to the WAL, about, between two checkpoints
-SOON_SECONDS = 0.05  # until what nobody waits for is committed by itself
+SOON_SECONDS = 0.05  # until operations without a waiter are committed on their own
 COMMIT_BYTES = 64 << 10  # what a commit writes beside its records, about
 
 
@@ -143,7 +143,7 @@ class Writer:
     def submit_soon(self, operation: Operation) -> None:
         """Run `operation` in the next transaction, before what that one is for; one of its own is begun after a moment only.
 
-        It is for what people want to see, and nobody depends on: when the process dies before, it is lost.
+        For display only: if the process dies before the commit, it is lost.
         """
         with self._wake:
             if self._closing:
@@ -154,7 +154,7 @@ class Writer:
                 self._wake.notify()
 
     def compact(self) -> Future[None]:
-        """Write the database again without its free pages; every other operation waits meanwhile."""
+        """Rewrite the database without its free pages; every other operation waits meanwhile."""
         future: Future[None] = Future()
         with self._wake:
             if self._closing:
@@ -181,7 +181,7 @@ class Writer:
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
-            # From here on nobody can cancel: a future that is cancelled cannot be answered.
+            # From here on it cannot be cancelled: a cancelled future cannot be answered.
             self._commit([(operation, future) for operation, future in group if future.set_running_or_notify_cancel()])
             self._checkpoint()
             while self._compactions:

@@ -25,7 +25,7 @@ ARCHIVES = {".tar": "w|", ".tar.gz": "w|gz", ".tgz": "w|gz"}
 OTHER_ARCHIVES = (".zip", ".bz2", ".xz", ".zst", ".gz", ".7z")
 LEFT_OUT = frozenset({"begun", "lock", "pid"})  # of an attempt: they are about a process
 READ_BYTES = 1 << 20
-PARTIAL = ".fabric-jobs-partial"  # what has this name is deleted, so it has to be one that nobody else gives
+PARTIAL = ".fabric-jobs-partial"  # files of this name are deleted, so it must be unique to us
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ class Criteria:
 
     older_than_seconds: float | None = None  # since they ended
     max_bytes: int | None = None  # the oldest go until the state is no larger
-    keep_last: int = 0  # so many of those that have ended stay, whatever else is said
+    keep_last: int = 0  # how many ended ones stay in any case
     dead_letters: bool = False  # also those with dead letters that nobody has retried
 
 
@@ -109,7 +109,7 @@ class Pruner:
         return done
 
     def compact(self) -> str:
-        """Write the database again without its free pages, when that disturbs nobody; return why not, or an empty text."""
+        """Rewrite the database without its free pages, if nothing is running; return why not, or an empty text."""
         with snapshot(self._store.path, self._closing.is_set) as sql:
             total, free = retention.page_bytes(sql)
             is_busy = bool(activations.unsettled(sql)) or tasks.live_count(sql) > 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from fabric_jobs.workspace.testing.cases import EXPECTED
 
 LOOK_SECONDS = 0.2  # between two looks at a skill's few files
-QUIET_SECONDS = 0.1  # an editor moves, writes and renames; when nothing has changed for this long, it is done
+QUIET_SECONDS = 0.1  # an editor moves, writes and renames; it is done when nothing has changed for this long
 
 SKIPPED_DIRECTORIES = frozenset({"__pycache__", "node_modules"})
 # Hidden files, what editors leave beside a file while they write it, and what no run reads.

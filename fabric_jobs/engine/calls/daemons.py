@@ -36,7 +36,7 @@ ELSEWHERE_SECONDS = 0.25  # between two checks whether a program listens elsewhe
 SETTLED_SECONDS = 1.0  # a single other port counts after this time; before, it may not be the one for calls
 LOOK_SECONDS = 0.02  # between two checks whether a port is open
 DEATHS = 3  # starts in a row that end before the port is open
-REMEMBERED_SECONDS = 10.0  # for this long a daemon that cannot be started is not started again
+REMEMBERED_SECONDS = 10.0  # how long a daemon that cannot be started is not started again
 
 
 def fingerprint(process: ProcessSpec, executor: str) -> str:
@@ -148,7 +148,7 @@ class Daemon:
         if self._coming is None or self._coming.done():
             self._coming = asyncio.create_task(self._start_once(port))
             self._coming.add_done_callback(_look_at)
-        # Who waits for it may be cancelled; the program that comes up is for the next one.
+        # The waiting caller may be cancelled; the program that starts is for the next one.
         return await asyncio.shield(self._coming)
 
     async def _start_once(self, port: int) -> Pool:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from fabric_jobs.executors.attempt_files.watch import Watch
 
-INTERVAL = 0.05  # seconds between two looks at those that print; nothing waits for it
-QUIET_SECONDS = 1.0  # one that has printed nothing for this long is waited for
-SLOW_SECONDS = 1.0  # between two looks at a quiet one, where the system cannot tell of output
+INTERVAL = 0.05  # polling interval of those that print; nothing waits for it
+QUIET_SECONDS = 1.0  # after this time without output, wait for output instead of polling
+SLOW_SECONDS = 1.0  # polling interval of quiet ones, where the system has no inotify
 
 
 @dataclass

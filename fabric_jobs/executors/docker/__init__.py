@@ -30,7 +30,7 @@ JOIN_SECONDS = 1.0  # for all threads together; a call that does not return is l
 DESCRIPTORS = (
     8  # of this process, for one attempt: its lock, logs, what it prints, its end, its connections to the gateway
 )
-PROXY_SECONDS = 0.1  # a call that is not ended after this time was taken by the program
+PROXY_SECONDS = 0.1  # a call that is still open after this time was accepted by the program
 
 
 class DockerExecutor(Kept):

@@ -49,7 +49,7 @@ class Unlogged:
 
 
 def after(found: Iterable[tuple[str, bytes]], have: dict[str, int]) -> Iterator[tuple[str, bytes]]:
-    """Yield what comes after so many bytes of each stream."""
+    """Yield what comes after this many bytes of each stream."""
     left = dict(have)
     for stream, text in found:
         skipped = min(left[stream], len(text))

@@ -15,7 +15,7 @@ from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.docker.steps import Steps, read_exit
 
 AGAIN_SECONDS = 1.0  # after the engine did not answer
-OTHERS_SECONDS = 0.05  # between two checks whether another process still looks after it
+OTHERS_SECONDS = 0.05  # between two checks whether another process still handles it
 SETTLED_SECONDS = 0.1  # a program as old as this hears a signal
 
 log = logging.getLogger(__name__)
@@ -63,14 +63,14 @@ class Life:
             self.trouble = ExecutorUnavailable(f"{self.directory.name}: {error}")
 
     def let_go(self) -> None:
-        """Stop looking after it, soon; it keeps running."""
+        """Stop handling it, soon; it keeps running."""
         self._steps.closing.set()
         stream = self._steps.stream
         if stream is not None:
             stream.interrupt()
 
     def join(self, seconds: float) -> None:
-        """Wait until nobody here looks after it, up to this long: every step can be done again."""
+        """Wait until this process has left it, up to this long: every step is idempotent."""
         self._thread.join(seconds)
 
     def _run(self) -> None:
@@ -89,7 +89,7 @@ class Life:
                 self._engine.remove(self.container)
 
     def _own(self, lock: int) -> bool:
-        """Wait until no other process looks after it; return False when there is nothing left to do."""
+        """Wait until no other process handles it; return False when there is nothing left to do."""
         while not self._steps.closing.is_set() and not self._has_ended():
             with suppress(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -37,8 +37,8 @@ class Patience:
     def ask(self, name: str, question: Callable[[], T]) -> T:
         """Return the answer, or raise what `question` raises; raise ExecutorUnavailable when there is none within a moment.
 
-        A question that waits for its answer is not asked again under its name, and who asks while the engine is silent does not
-        wait at all. A late answer is for whoever asks next.
+        A question that waits for its answer is not asked again under its name, and a caller does not, while the engine is silent,
+        wait at all. A late answer is for the next caller.
         """
         asked = self._asked(name, question)
         wait([asked.answer], max(0.0, asked.asked_at + self._patience() - time.monotonic()))

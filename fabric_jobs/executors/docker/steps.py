@@ -33,7 +33,7 @@ from fabric_jobs.executors.docker.making import Unwanted, furnish, make
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import Unreadable, read_spec
 
-CUT_SECONDS = 2.0  # a container that runs on so long after its output was cut off is listened to again
+CUT_SECONDS = 2.0  # after this time, a container whose output was cut off is attached to again
 REFUSED = 125  # the exit code of a program that could not be started, as `docker run` has it
 ENDED_WHEN_ASKED = 128 + 15  # what was stopped before it began
 
@@ -102,7 +102,7 @@ class Steps:
             if self._has_stopped():
                 return False
             with self._reading(self._engine.attach(self.container)) as output:
-                # Who died before us may have asked for its start, which is carried out only now; it may even have ended. What was
+                # The previous process may have asked for its start, which is carried out only now; it may even have ended. What was
                 # printed before we listened is in the log; and what has ended would run once more.
                 if is_made and self._engine.container(self.container).status != "created":
                     return False
@@ -127,7 +127,7 @@ class Steps:
         """End it if it was to end before its program has begun."""
         if not (self._directory / "stopped").exists():
             return False
-        self._engine.remove(self.container)  # or it starts yet, if who died before us has asked for that
+        self._engine.remove(self.container)  # or it still starts, if the previous process has asked for that
         self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
         return True
 

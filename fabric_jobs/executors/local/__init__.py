@@ -5,7 +5,7 @@
                   port: see `fabric_jobs.executors.ports`
                   index, and the attempt's files
 
-Nothing of an attempt is kept in this process but who wants to be told of its end: how it is, its files say, and whether its shim
+This process only remembers who waits for the end of an attempt. Its state is in its files, and depends on whether its shim
 lives. A shim that was killed leaves lost attempts; another one kills what is left of them before anybody is told.
 """
 
@@ -48,7 +48,7 @@ TRY_AGAIN = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, e
 
 
 class Begun(NamedTuple):
-    """Who has started an attempt, and which process its program is; 0 when that was not written down."""
+    """The shim of an attempt, and the process of its program; 0 when that was not recorded."""
 
     shim: str
     pid: int = 0
@@ -211,7 +211,7 @@ class LocalExecutor(Kept):
         return None
 
     def _sweep(self, directory: Path, handle: str, begun: Begun, grace: float) -> None:
-        """Let a shim end what is left of an attempt that is none of its own; we are told when nothing is."""
+        """Let a shim end the remaining processes of another shim's attempt; it reports when there are none."""
         shim = self._shims.current()
         self._endings.expect(directory.name, handle, shim.shim)
         request = {"name": directory.name, "directory": text_of(directory), "pid": begun.pid}
@@ -259,7 +259,7 @@ def _ended(directory: Path) -> AttemptExit | None:
 
 
 def _begun(directory: Path) -> Begun | None:
-    """Return who has started an attempt; None when nobody has."""
+    """Return the shim of an attempt; None when there is none."""
     try:
         found = (directory / files.BEGUN).read_text()
     except FileNotFoundError:

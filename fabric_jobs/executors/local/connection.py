@@ -40,7 +40,7 @@ class ShimError(OSError):
 
 
 class ShimGone(Exception):
-    """The shim has ended, or does not answer any more; nobody knows whether it has heard the last request."""
+    """The shim has ended or does not answer; it is unknown whether it got the last request."""
 
 
 class ShimConnection:
@@ -76,7 +76,7 @@ class ShimConnection:
         return [json.loads(line)["ended"] for line in lines]
 
     def hang_up(self) -> None:
-        """End the connection; whoever waits for its events sees that."""
+        """End the connection; threads that wait for its events notice."""
         for connection in (self.events, self._requests):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -95,7 +95,7 @@ class Shims:
         self._state_dir = state_dir
         self._directory = state_dir / "shims"
         self._known: dict[str, ShimConnection] = {}
-        self._lost: list[ShimConnection] = []  # whoever waits for their events closes them
+        self._lost: list[ShimConnection] = []  # the thread that waits for their events closes them
         self._current = ""
         self._lock = threading.RLock()
         self._version = fabric_jobs.__version__

@@ -13,7 +13,7 @@ from fabric_jobs.executors.attempt_files.index import LogIndex
 from fabric_jobs.executors.local import legacy
 from fabric_jobs.executors.local.connection import TAKEN, Shims
 
-WAKE, AGAIN = b"w", b"a"  # what rings the bell: somebody who wants the wait to end, or to include more
+WAKE, AGAIN = b"w", b"a"  # the bell: rung to end the wait, or to include more
 
 
 class Endings:
@@ -32,7 +32,7 @@ class Endings:
         self._index = LogIndex()
 
     def expect(self, name: str, handle: str, shim: str) -> bool:
-        """Let `wait` tell of the end of an attempt that a shim looks after; return whether it did not yet."""
+        """Let `wait` report the end of an attempt of a shim; return whether that is new."""
         with self._lock:
             is_new = name not in self._expected
             self._expected[name] = (handle, shim)

@@ -27,7 +27,7 @@ def runs(directory: Path) -> bool:
 
 
 def wait(directory: Path) -> None:
-    """Return when its shell does not live any more, or nobody can tell."""
+    """Return when its shell has ended, or its state is unknown."""
     with suppress(OSError):
         lock = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
         try:

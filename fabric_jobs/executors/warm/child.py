@@ -30,7 +30,7 @@ LAST = ("ps1", "ps2", "last_exc", "last_type", "last_value", "last_traceback", "
 UNKNOWN = 256  # an exit code that Python itself has to find out
 OURS = frozenset({__file__, os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_template.py")})
 
-_before = 0  # so many modules are shared by all children
+_before = 0  # how many modules are shared by all children
 _kept: list[Any] = []  # what would be freed before the end otherwise, page by page
 _own: list[weakref.ref[types.ModuleType]] = []  # those of the program
 _ending: list[int] = []  # the exit code of a program that has come to its end

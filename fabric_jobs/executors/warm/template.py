@@ -48,7 +48,9 @@ class Template:
         wanted = self._line()
         self._idle = float(wanted.get("idle", IDLE_SECONDS))
         self._program = child.Program(wanted)
-        sys.path[:] = [each for each in sys.path if os.path.abspath(each) != HERE]  # nobody finds our modules by chance
+        sys.path[:] = [
+            each for each in sys.path if os.path.abspath(each) != HERE
+        ]  # our modules cannot be found by chance
         self._program.prepare()
         if sys.flags.inspect or sys.flags.interactive or sys.flags.verbose or "importtime" in sys._xoptions:
             self._refuse("Python was told to be interactive or verbose", begun)
@@ -131,7 +133,7 @@ class Template:
     def _tell(self, **what: Any) -> None:
         try:
             self._control.sendall(json.dumps(what).encode() + b"\n")
-        except OSError:  # nobody is there any more
+        except OSError:  # the other side is gone
             os._exit(0)
 
     def _line(self) -> dict[str, Any]:
@@ -140,7 +142,7 @@ class Template:
                 return line
 
     def _lines(self) -> list[dict[str, Any]]:
-        """Return the whole lines that have arrived; end this process when there is nobody who sends them."""
+        """Return the complete lines that have arrived; end this process when the sender is gone."""
         try:
             part = self._control.recv(1 << 20)
         except OSError:

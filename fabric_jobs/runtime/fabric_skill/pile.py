@@ -81,7 +81,7 @@ class Progress:
         self.sent: list[Any] = []  # to `output`
         self.outputs: dict[str, list[Any]] = {output: self.sent}
         self.left: Callable[[], int] = NO_BATCH.__length_hint__  # how many of the batch have not been handed out
-        self.room = LOOK_BYTES  # so much may be sent until the program has to look
+        self.room = LOOK_BYTES  # how much may be sent until the program has to check
         self.since = 0  # bytes that have come, and are in no commit
         self.finished = Pile()  # may be committed
         self.acks: dict[int, int] = {}  # channel -> every record below is finished
@@ -108,7 +108,7 @@ class Progress:
             self.batch, self.left = None, NO_BATCH.__length_hint__
 
     def hand(self, left: int | None = None) -> tuple[int, int] | None:
-        """Return channel and offset of the record that is being handled, or was when so many of the batch were `left`."""
+        """Return channel and offset of the record that is being handled, or was when `left` records of the batch were left."""
         count = 0 if self.batch is None else len(self.batch) - (self.left() if left is None else left)
         return (self._channel, self._first + count - 1) if count else None
 

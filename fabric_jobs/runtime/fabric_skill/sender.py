@@ -162,7 +162,7 @@ class Sender:
         self._rejected: tuple[int, ...] | None = None  # the record that was rejected last: it has no output
         self._in_flight = 0  # bytes of a commit that is not answered
         self._lock = threading.Lock()
-        self._room = threading.Condition(self._lock)  # for who waits to send
+        self._room = threading.Condition(self._lock)  # for the threads that wait to send
         self.pace = Pace(self.work, self._lock)
         self._line = gateway.Line(self.name)
         self._shared = Shared()
@@ -207,7 +207,7 @@ class Sender:
             self.flush(close=wait)  # in this thread: handing it to the other one takes longer than a commit
 
     def look(self) -> None:
-        """Wake who waits for what has happened, and wait while too much is under way."""
+        """Wake the waiting threads, and wait while too much is in flight."""
         with self._lock:
             if self.work.room < 0:
                 self.word.sends()

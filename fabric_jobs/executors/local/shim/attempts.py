@@ -41,7 +41,7 @@ class Attempt:
         self.directory = directory
         self.group = group  # of its processes, also the number of its program
         self.sure = sure  # that the group is its own: its number may be another's by now
-        self.running = running  # nobody has waited for its program yet
+        self.running = running  # its program has not been reaped yet
         self.code: int | None = None  # of its program; None at the end: of the attempt of another shim
         self.stopped = False
         self.deadline: float | None = None  # when it is killed; None: it runs
@@ -60,7 +60,7 @@ class Attempts:
     def __init__(self, shim: str, tell: Callable[[str], None], poll: select.poll) -> None:
         """`tell(name)` says that an attempt is over; template processes register at `poll`."""
         self.templates = Templates(poll, self)
-        self._strangers: dict[int, int] = {}  # exit codes of children that nobody has heard of yet
+        self._strangers: dict[int, int] = {}  # exit codes of children that are not known yet
         self._shim = shim
         self._tell = tell
         self._live: dict[str, Attempt] = {}
@@ -68,7 +68,7 @@ class Attempts:
         self._unwritten: list[Attempt] = []
         self._again = 0.0
         self._rested = 0.0  # no look at all processes before that
-        self._ended: list[Attempt] = []  # their programs have; nobody has looked yet what they have left
+        self._ended: list[Attempt] = []  # their programs have ended; what they have left is not checked yet
         self._looked = 0.0  # no look at what they have left before that
 
     @property
@@ -123,7 +123,7 @@ class Attempts:
         except (OSError, ValueError) as error:
             sys.stderr.write(f"{attempt.name}: {error}\n")
             del self._live[attempt.name]
-            self._tell(attempt.name)  # nobody knows of it, so it is tried again
+            self._tell(attempt.name)  # it is unknown, so it is tried again
 
     def _spawn(self, attempt: Attempt, request: dict[str, Any]) -> None:
         try:
@@ -245,7 +245,7 @@ class Attempts:
                 else:
                     files.write_exit(attempt.directory, attempt.code)
             except FileNotFoundError:
-                pass  # its directory is gone, and nobody waits for it
+                pass  # its directory is gone, and it has no waiter
             except OSError as error:  # such as a full disk
                 sys.stderr.write(f"{attempt.name}: {error}\n")
                 self._unwritten.append(attempt)

@@ -8,7 +8,7 @@ import os
 MARK = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # in the environment of whatever an attempt has started
 PROC = "/proc"
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-DEAD = (b"Z", b"X")  # nobody has waited for it, but it does nothing any more
+DEAD = (b"Z", b"X")  # not reaped yet, but it has ended
 NAME_LENGTH = 60  # of a command line that is shown
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 FIRST_SECONDS = 10.0  # whoever started the shim is connected by then
-SEND_SECONDS = 5.0  # who does not take an answer for this long is let go
+SEND_SECONDS = 5.0  # a client that does not read an answer for this long is disconnected
 TAKEN = 1 << 16  # bytes
 
 

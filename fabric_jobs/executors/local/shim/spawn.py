@@ -98,7 +98,7 @@ def _candidates(word: str, environment: dict[str, str]) -> Iterator[str]:
 def _hold(path: str) -> int:
     """Return the descriptor of a file with a shared lock on it, which the program inherits."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # who asks for it holds it too
+    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # the requester holds it too
     os.set_inheritable(descriptor, True)
     return descriptor
 

@@ -20,7 +20,7 @@ BACKLOG = 64
 def main(shim: str, directory: str, path: str, limit: str) -> None:
     """Be the shim of that id; `limit` is the number of open files that programs may have, empty: that of this process."""
     if os.fork():
-        os._exit(0)  # so that nobody has to wait for the other one
+        os._exit(0)  # so that neither waits for the other
     os.umask(OWN_UMASK)
     os.chdir("/")
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "warm", "run_template.py")
 CHECK_SECONDS = 1.0  # between two looks at files that are not the program's own
-REFUSAL_SECONDS = 60.0  # so long a program starts cold without another try, unless a file changes
+REFUSAL_SECONDS = 60.0  # how long a program starts cold without another try, unless a file changes
 SEND_SECONDS = 5.0  # a template process that does not take a request for this long is killed
 MOST = 64  # template processes
 TRIES = 3  # of an attempt whose template process dies
@@ -96,7 +96,7 @@ class Templates:
 
     @property
     def expects_children(self) -> bool:
-        """Whether a child may be there that nobody has heard of."""
+        """Whether there may be an unknown child."""
         return any(template.asked for template in self._by_descriptor.values())
 
     def start(self, request: dict[str, Any]) -> bool:
@@ -261,7 +261,7 @@ class Templates:
             self._users.cold(request, f"starts cold: {why}")
 
     def _lose(self, template: Template) -> None:
-        """It has ended. What was asked of it and not answered has no child: whoever has one has said so before."""
+        """It has ended. A request without an answer has no child, since each child reports first."""
         self._forget(template)
         left = {**template.asked, **template.waiting}
         template.asked, template.waiting = {}, {}
