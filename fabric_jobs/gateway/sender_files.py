@@ -1,4 +1,4 @@
-"""Files that senders write themselves: who may, what is in them, and what readers are told of them."""
+"""Files that senders write themselves: permission, verification, and positions for readers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fabric_jobs.routing import sending_id
 from fabric_jobs.store.files import OWN, Ref, directory_of
 from fabric_jobs.store.sent import Written
 
-PROPOSED = 16  # times the bytes that are kept in a row are in the commit of one who sends much
+PROPOSED = 16  # a commit of this many times the inline limit makes its sender write files
 NOTHING = b"{}"
 
 
 class SenderFiles:
-    """Those of one attempt. Every path comes from its token."""
+    """The files of one attempt. Every path comes from its token."""
 
     def __init__(self, parts: Parts, task: Task) -> None:
         self._parts = parts
@@ -26,7 +26,7 @@ class SenderFiles:
         self._sender = sending_id(self._activation, task.node)
 
     def proposal(self, head: dict[str, Any], size: int) -> bytes:
-        """Return the answer to a commit of so many bytes: to who sees the files and sends much, a directory for its own."""
+        """Return the answer to a commit of this many bytes: for a large sender that sees the files, a directory for its own."""
         settings, files = self._parts.settings, self._parts.store.files
         if not (head.get("files") and settings.sender_files and size >= PROPOSED * files.inline_bytes):
             return NOTHING
@@ -34,9 +34,9 @@ class SenderFiles:
         return orjson.dumps({"files": {"directory": directory, "bytes": files.inline_bytes}})
 
     def read(self, number: Any, size: Any, at: Any, crc: Any) -> tuple[bytes, Written]:
-        """Return what the attempt has written, verified; raise InvalidInput or ValueError when it is not there."""
+        """Return what the attempt has written, verified; raise InvalidInput or ValueError when it is missing."""
         if not all(isinstance(value, int) and 0 <= value < 1 << 53 for value in (number, size, at, crc)):
-            raise ValueError("a range of a file is four whole numbers")
+            raise ValueError("a range of a file must be four whole numbers")
         if size > self._parts.settings.body_bytes:
             raise ValueError(f"{size} bytes are too many for one output")
         name = f"{directory_of(self._activation, self._sender)}/{self._task.attempt_name}/{number}"
@@ -50,7 +50,7 @@ def of(parts: Parts, task: Task) -> SenderFiles:
 
 
 def seen(part: Part) -> list[Any] | None:
-    """Return where a program that sees files of senders finds records; None for what it gets as bytes."""
+    """Return where a program that sees files of senders finds records; None when it gets them as bytes."""
     if isinstance(part, Ref) and not part.name.startswith(f"{OWN}/"):
         return [part.name, part.at, part.size, part.crc]
     return None

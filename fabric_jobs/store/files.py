@@ -1,7 +1,7 @@
 """Files of records: the only code that opens, verifies, appends, syncs, unlinks and sweeps them (docs/explanation/channels.md).
 
 A row refers to a range of a file. The bytes are synced before the transaction that names them is committed, files are only
-appended to, and one is unlinked after the transaction that ended the last reference to it. What lies behind that is ignored.
+appended to, and one is unlinked after the transaction that ended the last reference to it. Bytes after the last range are ignored.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from fabric_jobs.errors import InvalidInput, RecordsDamaged
 from fabric_jobs.routing import sending_id
 
 OWN = "owner"  # the files in it that the owner itself has written
-INLINE_BYTES = 4096  # so many are kept in the row itself
-ROTATE_BYTES = 64 << 20  # then comes another file
+INLINE_BYTES = 4096  # up to this many are kept in the row itself
+ROTATE_BYTES = 64 << 20  # at this size the next file begins
 PIECE_BYTES = 512 << 10  # of one reference, about: one record of it is read with all of it
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Unwritable(OSError):
-    """The disk does not take, or keep, what the owner appends."""
+    """The disk does not accept, or keep, what the owner appends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Ref:
     crc: int
 
     def read(self) -> bytes:
-        """Return its bytes; raise RecordsDamaged when they are not those that were stored."""
+        """Return its bytes; raise RecordsDamaged when they differ from what was stored."""
         try:
             data = _read(self.directory / self.name, self.at, self.size)
         except OSError as error:
@@ -50,21 +50,21 @@ class Ref:
         if len(data) < self.size:
             raise self._damaged(f"it ends before byte {self.at + self.size}")
         if crc32(data) != self.crc:
-            raise self._damaged(f"bytes {self.at} to {self.at + self.size} are not those that were stored")
+            raise self._damaged(f"bytes {self.at} to {self.at + self.size} differ from those that were stored")
         return data
 
     def _damaged(self, what: str) -> RecordsDamaged:
         return RecordsDamaged(
             f"records cannot be read from {self.directory / self.name}: {what}.",
-            hint="Put the file back as it was; `fabric-jobs state check` finds all that is damaged.",
+            hint="Restore the file; `fabric-jobs state check` finds everything that is damaged.",
         )
 
 
 class RecordFiles:
-    """Those of one state directory. What appends is for the writer's thread only; the rest for all."""
+    """The files of one state directory. Only the writer's thread may append."""
 
     def __init__(self, directory: Path, *, inline_bytes: int = INLINE_BYTES) -> None:
-        """`directory` is made when it is first needed; so many bytes are kept in a row without a file."""
+        """`directory` is made when it is first needed; up to this many bytes are kept in a row, without a file."""
         self.directory = directory
         self.inline_bytes = inline_bytes
         self.current = ""  # the file that the owner appends to
@@ -99,12 +99,12 @@ class RecordFiles:
         try:
             os.fdatasync(self._descriptor)
         except OSError as error:
-            self.close()  # nobody knows what of it is there
+            self.close()  # it is unknown how much of it is on the disk
             raise Unwritable(error.errno, error.strerror) from error
         self._synced = self._end
 
     def take_back(self) -> None:
-        """What was appended since the last sync is not wanted."""
+        """Forget what was appended since the last sync."""
         if self._end != self._synced:
             with suppress(OSError):
                 os.ftruncate(self._descriptor, self._synced)
@@ -146,7 +146,7 @@ class RecordFiles:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Nothing is unlinked meanwhile."""
+        """Unlink nothing meanwhile."""
         with self._lock:
             self._holds += 1
         try:
@@ -162,9 +162,9 @@ class RecordFiles:
         return [str((Path(place) / name).relative_to(self.directory)) for place, _, names in found for name in names]
 
     def make_directory(self, activation_id: str, sender: str, attempt: str = "", *, mode: int = 0o755) -> str:
-        """Make the directory of who sends by an id, or of an attempt of it that may write files there, and have the disk keep it.
+        """Make the directory of a sending id, or of one of its attempts that may write files there, durably.
 
-        Return its name. Others see nothing of it, whatever `mode` says: only this user can enter the one that all are in.
+        Return its name. Other users see nothing of it, whatever `mode` is: only this user can enter the parent directory.
         """
         path = self.directory / directory_of(activation_id, sender) / attempt
         for directory in [*reversed(path.relative_to(self.directory).parents), path.relative_to(self.directory)]:
@@ -176,13 +176,13 @@ class RecordFiles:
         return str(path.relative_to(self.directory))
 
     def verified(self, name: str, at: int, size: int, crc: int) -> bytes:
-        """Return what a sender has written; raise InvalidInput when it is not there, or is something else."""
+        """Return what a sender has written; raise InvalidInput when it is missing or differs."""
         try:
             data = _read(self.directory / name, at, size)
         except OSError as error:
             raise InvalidInput(f"{name} cannot be read here: {error.strerror}.") from error
         if len(data) < size or crc32(data) != crc:
-            raise InvalidInput(f"bytes {at} to {at + size} of {name} are not what was said of them.")
+            raise InvalidInput(f"bytes {at} to {at + size} of {name} are not what the sender reported.")
         return data
 
     def _open_next(self) -> None:
@@ -200,7 +200,7 @@ class RecordFiles:
 
 
 def directory_of(activation_id: str, sender: str) -> str:
-    """Return the directory of what is sent by an id."""
+    """Return the directory of a sending id."""
     return f"{_of_activation(activation_id)}/{sender}"
 
 
@@ -209,7 +209,7 @@ def _of_activation(activation_id: str) -> str:
 
 
 def pieces(data: bytes, count: int) -> Iterator[tuple[memoryview, int]]:
-    """Yield NDJSON of so many records in pieces of about PIECE_BYTES, with their numbers of records."""
+    """Yield NDJSON of this many records in pieces of about PIECE_BYTES, with their numbers of records."""
     view, at = memoryview(data), 0
     while len(data) - at > 2 * PIECE_BYTES:
         end = (data.rfind(b"\n", at, at + PIECE_BYTES) + 1) or (data.index(b"\n", at) + 1)
@@ -226,7 +226,7 @@ def _read(path: Path, at: int, size: int) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no file")
+            raise OSError(errno.EINVAL, "it is not a file")
         data = os.pread(descriptor, size, at)
         while len(data) < size and (more := os.pread(descriptor, size - len(data), at + len(data))):
             data += more

@@ -265,7 +265,11 @@ def test_what_is_held_back_in_a_file_is_released_where_it_is(store: Store) -> No
 
 @pytest.mark.parametrize(
     ("at", "size", "crc", "words"),
-    [(1, 4, 0, "not what was said"), (0, 40, 0, "not what was said"), (0, 4, 1, "not what was said")],
+    [
+        (1, 4, 0, "not what the sender reported"),
+        (0, 40, 0, "not what the sender reported"),
+        (0, 4, 1, "not what the sender reported"),
+    ],
 )
 def test_what_a_sender_says_of_its_file_is_verified(store: Store, at: int, size: int, crc: int, words: str) -> None:
     name = f"{store.files.make_directory('a1', 'b', 't-1')}/0"

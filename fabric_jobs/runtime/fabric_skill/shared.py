@@ -1,7 +1,7 @@
-"""Files that this program and the gateway both see: records are written there, and the gateway is told where.
+"""Files that this program and the gateway both see: the program writes records there, and tells the gateway where.
 
-`FABRIC_JOBS_RECORDS` says where the directory of records is for this program. The gateway names a directory in it that it has just
-made for this attempt: where that is not there, or cannot be written to, records go to the gateway as bytes.
+`FABRIC_JOBS_RECORDS` is the directory of records as this program sees it. The gateway names a directory in it that it has just
+made for this attempt. If that is missing or cannot be written to, records go to the gateway as bytes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from zlib import crc32
 
 from . import gateway
 
-ROTATE_BYTES = 64 << 20  # then comes another file
-LEAST_BYTES = 4096  # so many travel as bytes
-PAUSE_SECONDS = 0.5  # between two tries on a full disk
+ROTATE_BYTES = 64 << 20  # at this size the next file begins
+LEAST_BYTES = 4096  # this many are sent as bytes
+PAUSE_SECONDS = 0.5  # pause between two attempts on a full disk
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -28,7 +28,7 @@ def root() -> str:
 
 
 class OwnFile:
-    """What this attempt writes. For one thread at a time."""
+    """The file that this attempt writes. For one thread at a time."""
 
     def __init__(self, directory: str, least: int = LEAST_BYTES) -> None:
         """`directory` is below that of records; bodies of up to `least` bytes are not for it. Raises OSError."""
@@ -42,7 +42,7 @@ class OwnFile:
     def put(self, outputs: Sequence[list[Any]], bodies: Sequence[bytes]) -> tuple[bytes, dict[str, int]]:
         """Write bodies, and note in `outputs` where they are; return the others as one, and what the commit says of the file.
 
-        It waits for room on a full disk, as for a gateway that is away. Raises OSError when the disk is bad.
+        Waits for space on a full disk, as for an absent gateway. Raises OSError when the disk is bad.
         """
         large = [(output, body) for output, body in zip(outputs, bodies, strict=True) if len(body) > self._least]
         if not large:
@@ -73,10 +73,10 @@ class OwnFile:
         self._descriptor = -1
 
     def _wait(self, since: float, reason: str) -> float:
-        """Wait for room; end the program where there is none for too long."""
+        """Wait for space; end the program when there is none for too long."""
         now = time.monotonic()
         if not since:
-            print(f"fabric_skill: {self._directory}: {reason}; waiting for room.", file=sys.stderr, flush=True)
+            print(f"fabric_skill: {self._directory}: {reason}; waiting for space.", file=sys.stderr, flush=True)
         elif now - since > gateway.PATIENCE_SECONDS:
             gateway.give_up(f"{self._directory}: {reason}, for {gateway.PATIENCE_SECONDS:g} s")
         time.sleep(PAUSE_SECONDS)
@@ -103,7 +103,7 @@ class OwnFile:
 def assembled(parts: Sequence[Any], body: bytes) -> bytes:
     """Return an answer whose parts are numbers of bytes of `body`, or ranges of files: [name, at, size, crc].
 
-    Raises OSError when a file cannot be read here, or has something else there.
+    Raises OSError when a file cannot be read here, or has other contents there.
     """
     found, at = [], 0
     for part in parts:
@@ -124,7 +124,7 @@ def _read(name: str, at: int, size: int, crc: int) -> bytes:
     finally:
         os.close(descriptor)
     if len(data) != size or crc32(data) != crc:
-        raise OSError(errno.EIO, "its bytes are not those that were stored")
+        raise OSError(errno.EIO, "its bytes differ from those that were stored")
     return data
 
 
