@@ -96,7 +96,10 @@ class DockerDriver(Driver):
     def containers(self, label: str = "fabric-jobs.owner") -> list[str]:
         """Return the ids of the containers of this test that have a label; those of other tests are none of ours."""
         ours = f"fabric-jobs.owner={self.executor._reach.owner}"
-        return docker("ps", "-aq", "--filter", f"label={ours}", "--filter", f"label={label}").stdout.split()
+        engine = DockerEngine()
+        found = engine.api.containers(all=True, filters={"label": [ours, label]})
+        engine.close()
+        return [each["Id"] for each in found]
 
     def inspect(self, running: Running) -> dict[str, Any]:
         """Return what the engine knows of the container of an attempt."""
