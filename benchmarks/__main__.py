@@ -9,7 +9,8 @@ import sys
 
 # Name, what is wanted of the ratio, and the words that make it take minutes and not hours.
 BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "stream": (">= 0.5", ()),
+    "stream": (">= 1.15", ()),
+    "year": ("<= 1.9", ("--pairs", "3")),
     "latency": ("<= 1.4", ()),
     "dispatch": ("<= 1.15", ()),
     "dispatch:warm": ("<= 2", ("--warm",)),
@@ -29,7 +30,7 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
 # The same for those that need a Docker engine, and FABRIC_JOBS_TEST_BASE_IMAGE; unnamed, they run where that is set.
 IN_CONTAINERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "docker_dispatch": ("<= 1.1", ()),
-    "stream:docker": (">= 0.6", ("--executor", "docker")),
+    "stream:docker": (">= 0.9", ("--executor", "docker")),
 }
 
 
