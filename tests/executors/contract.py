@@ -270,10 +270,11 @@ class Contract:
 
     def test_it_knows_neither_store_nor_engine(self, driver: Driver) -> None:
         tree = ast.parse(Path(inspect.getfile(type(driver.executor))).read_text())
-        names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        names = [f"{node.module}.{alias.name}" for node in found for alias in node.names]
         names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
         ours = {name for name in names if name.startswith("fabric_jobs")}
-        assert not [name for name in ours if name.split(".")[1] not in ("errors", "executors", "docker")]
+        assert not [name for name in ours if name.split(".")[1] not in ("errors", "executors", "docker", "state_dir")]
 
     def test_whoever_waits_is_told_what_ended(self, driver: Driver, running: Running) -> None:
         found: list[tuple[str, ...]] = []

@@ -201,9 +201,9 @@ def test_the_shell_form(here: Path) -> None:
     [
         ("FROM python:3.12-slim", []),
         ("FROM registry:5000/team/cortex-python-lib:6@sha256:0", []),
-        ("FROM debian:12", ["the base 'debian:12'"]),
+        ("FROM debian:12", ["the base image 'debian:12'"]),
         ("FROM debian AS a\nFROM python", []),
-        ("FROM debian AS a\nFROM a", ["the base 'debian'"]),
+        ("FROM debian AS a\nFROM a", ["the base image 'debian'"]),
         ("RUN pip install --no-cache-dir -r /app/requirements.txt", []),
         ("RUN python -m pip install --upgrade pip && pip3 install -r requirements.txt", []),
         ('RUN ["pip", "install", "-r", "requirements.txt"]', []),
