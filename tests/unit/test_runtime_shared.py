@@ -93,7 +93,7 @@ def test_a_full_disk_is_waited_for(records: Path, monkeypatch: pytest.MonkeyPatc
     assert len(failed) == 3
     assert (records / "mine" / "0").read_bytes() == LARGE + OTHER
     assert named[0][3:] == [len(LARGE), crc32(OTHER)]
-    assert capfd.readouterr().err.count("waiting for room") == 1
+    assert capfd.readouterr().err.count("waiting for space") == 1
 
 
 def test_a_disk_that_stays_full_ends_the_attempt(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
