@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -24,6 +25,7 @@ T = TypeVar("T")
 
 GROUP_LIMIT = 256  # operations in one transaction
 CHECKPOINT_BYTES = 16 << 20  # written to the WAL, about, between two checkpoints
+ROOM_BYTES = 128 << 10  # with less on the disk the log is given back at once: programs write there, too
 SOON_SECONDS = 0.05  # until operations without a waiter are committed on their own
 COMMIT_BYTES = 64 << 10  # what a commit writes beside its records, about
 
@@ -235,7 +237,7 @@ class Writer:
             return self._try(group)
         except FabricJobsError as error:
             self._roll_back()
-            if not (_is_full(error.__cause__) and self._give_back()):
+            if not (_is_full(error.__cause__) and _give_back(self._connection, self._path)):
                 raise
         try:
             return self._try(group)
@@ -257,16 +259,6 @@ class Writer:
         self.commits += 1
         self._unchecked += COMMIT_BYTES + effects.written + _inline_bytes(effects)
         return effects, outcomes
-
-    def _give_back(self) -> bool:
-        """Write the log back, and empty it; return whether that has freed something."""
-        log = self._path.with_name(f"{self._path.name}-wal")
-        try:
-            before = log.stat().st_size
-            self._connection.execute("pragma wal_checkpoint(truncate)")
-            return log.stat().st_size < before
-        except (OSError, sqlite3.DatabaseError):
-            return False
 
     def _apply(self, operation: Operation, effects: Effects, *, alone: bool) -> tuple[Any, BaseException | None]:
         tx = Tx(self._connection, self._files)
@@ -303,11 +295,12 @@ class Writer:
 
     def _checkpoint(self) -> None:
         # A passive checkpoint never waits for a reader; what it cannot move yet, the next one does.
-        if self._unchecked < CHECKPOINT_BYTES:
+        is_short = _room(self._path) < ROOM_BYTES
+        if self._unchecked < CHECKPOINT_BYTES and not is_short:
             return
         self._unchecked = 0
-        with suppress(sqlite3.DatabaseError):  # a bad disk is reported in words by the next commit
-            self._connection.execute("pragma wal_checkpoint(passive)")
+        with suppress(sqlite3.DatabaseError):  # the next commit reports a bad disk in words
+            self._connection.execute(f"pragma wal_checkpoint({'truncate' if is_short else 'passive'})")
 
 
 def _is_full(error: BaseException | None) -> bool:
@@ -318,3 +311,23 @@ def _inline_bytes(effects: Effects) -> int:
     """Return how many bytes of records the transaction wrote."""
     parts = (part for appended in effects.appended for part in appended.segment.parts)
     return sum(len(part) for part in parts if isinstance(part, bytes))
+
+
+def _room(path: Path) -> int:
+    """Return the free bytes of a file's disk; many where that is unknown."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return ROOM_BYTES
+    return found.f_bavail * found.f_frsize
+
+
+def _give_back(connection: sqlite3.Connection, path: Path) -> bool:
+    """Write the log back, and empty it; return whether that has freed something."""
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        before = log.stat().st_size
+        connection.execute("pragma wal_checkpoint(truncate)")
+        return log.stat().st_size < before
+    except (OSError, sqlite3.DatabaseError):
+        return False
