@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fabric_jobs.doctor import attempts, database, directory, installation, outside, owner, remote
+from fabric_jobs.doctor import attempts, database, directory, installation, outside, owner, record_files, remote
 from fabric_jobs.doctor.finding import PROBLEM, Check, Finding, Scope
 from fabric_jobs.errors import FabricJobsError
 
@@ -29,6 +29,7 @@ CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
     ("errors", owner.errors, (STATE,)),
     ("port", owner.port, (STATE, DATABASE)),
     ("attempts", attempts.leftovers, (STATE, DATABASE)),
+    ("records", record_files.present, (STATE, DATABASE)),
     ("remote gateway", remote.gateway, ()),
     ("git", outside.git, ()),
     ("docker", outside.docker, ()),

@@ -40,7 +40,7 @@ class SenderFiles:
         if size > self._parts.settings.body_bytes:
             raise ValueError(f"{size} bytes are too many for one output")
         name = f"{directory_of(self._activation, self._sender)}/{self._task.attempt_name}/{number}"
-        written = Written(name=name, at=at, task_id=self._task.task_id, attempt=self._task.attempt)
+        written = Written(name=name, at=at, task_id=self._task.task_id, attempt=self._task.attempt, crc=crc)
         return self._parts.store.files.verified(name, at, size, crc), written
 
 

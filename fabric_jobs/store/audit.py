@@ -16,6 +16,7 @@ from fabric_jobs.store.files import RecordFiles
 from fabric_jobs.store.sql import Row, Sql
 
 STEPS = 10_000  # of SQLite's machine between two looks at whether to go on
+FILES_SINCE = 5  # version of the schema
 SHOWN = 1000  # violations that are put into words
 
 Stop = Callable[[], bool]
@@ -117,7 +118,8 @@ def setting(path: Path, key: str) -> str | None:
 def files_of(path: Path) -> list[tuple[str, int]]:
     """Return the files that a database refers to, below the directory of records, and up to which byte."""
     with snapshot(path, lambda: False) as sql:
-        found = [] if _is_empty(sql) else sql.all("files")
+        version = sql.one("schema_version")
+        found = sql.all("files") if version is not None and version["version"] >= FILES_SINCE else []
     return [(row["name"], row["size"]) for row in found if row["refs"]]
 
 

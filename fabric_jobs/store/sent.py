@@ -25,6 +25,7 @@ class Written:
     at: int
     task_id: int | None = None
     attempt: int | None = None
+    crc: int | None = None  # of all of them; None: to be computed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,14 +42,15 @@ class Sent:
         """Return the first `count` records, and the others."""
         first = min(count, self.count)
         head = b"".join(line + b"\n" for line in self.bytes.split(b"\n")[:first])
-        rest = self.written and replace(self.written, at=self.written.at + len(head))
+        written = self.written and replace(self.written, crc=None)
+        rest = written and replace(written, at=written.at + len(head))
         return (
             Sent(
                 output=self.output,
                 count=first,
                 bytes=head,
                 parents=self._origins(range(first)),
-                written=self.written,
+                written=written,
             ),
             Sent(
                 output=self.output,

@@ -85,13 +85,14 @@ class Tx(Sql):
         if len(sent.bytes) <= self.files.inline_bytes:
             return [(sent.count, sent.bytes)]
         found: list[tuple[int, Part]] = []
-        at = sent.written.at if sent.written else 0
+        written, at = sent.written, sent.written.at if sent.written else 0
         for data, count in pieces(sent.bytes, sent.count):
-            if sent.written:
-                found.append((count, self.files.ref(sent.written.name, at, len(data), crc32(data))))
-                at += len(data)
-            else:
+            if written is None:
                 found.append((count, self.files.append(data)))
+                continue
+            crc = crc32(data) if written.crc is None or count < sent.count else written.crc
+            found.append((count, self.files.ref(written.name, at, len(data), crc)))
+            at += len(data)
         return found
 
     def columns(self, part: Part, written: Written | None) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fabric_jobs.doctor.finding import OK, PROBLEM, Scope
+from fabric_jobs.doctor.record_files import present
 from fabric_jobs.errors import InvalidInput, PlaceUnavailable, RecordsDamaged
 from fabric_jobs.routing import sending_id
 from fabric_jobs.states import ActivationState, TaskState
@@ -211,6 +213,8 @@ def test_a_file_that_somebody_damaged_is_an_error_that_names_it(
     with pytest.raises(RecordsDamaged, match=str(path)):
         bytes_of(store, queue)
     assert not channels.is_there(store.read, queue, 1)
+    (finding,) = present(Scope(workspace=None, state_dir=store.path.parent))
+    assert finding.level == (OK if damage in (changed, linked) else PROBLEM)  # that one looks at lengths only
     (violation,) = audit(store.path).violations
     assert str(path) in violation
 

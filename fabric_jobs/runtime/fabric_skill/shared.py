@@ -116,7 +116,7 @@ def assembled(parts: Sequence[Any], body: bytes) -> bytes:
 
 
 def _read(name: str, at: int, size: int, crc: int) -> bytes:
-    descriptor = os.open(os.path.join(root(), name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(os.path.join(root(), name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         data = os.pread(descriptor, size, at)
         while len(data) < size and (more := os.pread(descriptor, size - len(data), at + len(data))):
