@@ -241,7 +241,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     _Template(path, socket.socket(fileno=listening), parent).serve()
-    shutil.rmtree(os.path.dirname(path))
+    shutil.rmtree(os.path.dirname(path), ignore_errors=True)
 
 
 if __name__ == "__main__":

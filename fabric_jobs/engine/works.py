@@ -64,7 +64,7 @@ class Works:
         make, found = self._store.files.make_directory, []
         own, caller = (sending_id(activation.activation_id, key) for key in (node.key, SOURCE))
         if self._settings.sender_files:
-            found.append((make(activation.activation_id, own, task.attempt_name, mode=0o777), True))
+            found.append((make(activation.activation_id, own, task.attempt_name), True))
         if task.receives == "stream":
             inbound = channels.inbound(self._store.read, activation.activation_id, node.key)
             senders = {channel.sending_id for channel in inbound} - {own, caller}

@@ -161,10 +161,11 @@ class RecordFiles:
         found = os.walk(self.directory)
         return [str((Path(place) / name).relative_to(self.directory)) for place, _, names in found for name in names]
 
-    def make_directory(self, activation_id: str, sender: str, attempt: str = "", *, mode: int = 0o755) -> str:
+    def make_directory(self, activation_id: str, sender: str, attempt: str = "") -> str:
         """Make the directory of a sending id, or of one of its attempts that may write files there, durably.
 
-        Return its name. Other users see nothing of it, whatever `mode` is: only this user can enter the parent directory.
+        Return its name. A container writes there as whatever user it has. Other users of this machine see nothing of it: only
+        this user can enter the directory of records.
         """
         path = self.directory / directory_of(activation_id, sender) / attempt
         for directory in [*reversed(path.relative_to(self.directory).parents), path.relative_to(self.directory)]:
@@ -172,7 +173,7 @@ class RecordFiles:
                 (self.directory / directory).mkdir(mode=0o700)
                 _sync_directory((self.directory / directory).parent)
         path.parent.chmod(0o755)
-        path.chmod(mode)
+        path.chmod(0o777 if attempt else 0o755)
         return str(path.relative_to(self.directory))
 
     def verified(self, name: str, at: int, size: int, crc: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,12 @@ from fabric_jobs.docker.failures import Gone
 from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.attempt_files.texts import NOTE
-from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
+from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
 from fabric_jobs.executors.docker import making
 from fabric_jobs.executors.docker.describe import Surroundings
 from fabric_jobs.executors.docker.making import PULL_PAUSES, Unwanted, make
 from fabric_jobs.executors.docker.reach import Reach
-from fabric_jobs.executors.docker.specs import write_spec
+from fabric_jobs.executors.docker.specs import read_spec, write_spec
 
 AWAY = ExecutorUnavailable("dial tcp: connection refused.")
 IMAGE = Image(entrypoint=(), command=(), environment={}, user="", stop_signal="SIGTERM")
@@ -106,3 +107,25 @@ def test_nobody_waits_for_an_image_that_is_not_wanted_any_more(tmp_path: Path, m
     engine = PullingEngine(monkeypatch, failures=100)
     with pytest.raises(Unwanted):
         made(engine, tmp_path, is_unwanted=lambda: engine.pulls > 0)
+
+
+def test_a_spec_is_read_as_it_was_written(tmp_path: Path) -> None:
+    process = ProcessSpec(
+        directory=tmp_path,
+        command=("run",),
+        arguments=("message",),
+        image="there/x:1",
+        python="3.12",
+        environment={"A": "1"},
+        workspace="/w",
+        gateway="host",
+        limits=Limits(cpu=1.5, memory=1 << 20, gpu=1),
+        warm=("json",),
+        port=5000,
+    )
+    spec = AttemptSpec(name="one", processes=(process,), files={"payload": b"1"}, records=(("a/b", True), ("c", False)))
+    bare = ProcessSpec(directory=None)
+    same = [field.name for field in fields(ProcessSpec) if getattr(process, field.name) == getattr(bare, field.name)]
+    assert same == ["shell"], "a field that this test does not set"
+    write_spec(tmp_path, spec)
+    assert read_spec(tmp_path) == replace(spec, files={"payload": b""})

@@ -33,7 +33,7 @@ def write_spec(directory: Path, spec: AttemptSpec) -> None:
     del process["shell"]  # a container does not have it, and it must not be on a disk
     process["directory"] = str(process["directory"] or "")
     process["environment"] = dict(process["environment"])
-    text = json.dumps({"name": spec.name, "process": process, "files": list(spec.files)})
+    text = json.dumps({"name": spec.name, "process": process, "files": list(spec.files), "records": spec.records})
     whole_file.write(directory / FILE, text, durable=True)
     whole_file.sync(directory.parent)
 
@@ -55,5 +55,8 @@ def _spec(found: dict[str, Any]) -> AttemptSpec:
     process["directory"] = Path(process["directory"]) if process["directory"] else None
     process["limits"] = Limits(**process["limits"])
     return AttemptSpec(
-        name=found["name"], processes=(ProcessSpec(**process),), files=dict.fromkeys(found["files"], b"")
+        name=found["name"],
+        processes=(ProcessSpec(**process),),
+        files=dict.fromkeys(found["files"], b""),
+        records=tuple((name, writes) for name, writes in found.get("records", ())),
     )
