@@ -28,7 +28,7 @@ from fabric_jobs.store.activations import RunFilter
 CHUNK_BYTES = 1 << 20
 PAGE_RECORDS = 10_000
 ENDS = frozenset(f"activation.{state.value}" for state in ActivationState if state is not ActivationState.PENDING)
-VERBOSE_TASKS = 1000  # of them are in a verbose record
+VERBOSE_TASKS = 1000  # at most this many are in a verbose record
 
 
 STATUS = text("status", "Only with this status, in any case.")
@@ -110,7 +110,7 @@ async def follow_activation(call: Call) -> Response:
     activation = find_activation(call)
     begun = monotonic()
     deadline = begun + call.of(WAIT)
-    gathered = min(deadline, begun + call.of(PAUSE))  # who draws its progress does not ask at every event
+    gathered = min(deadline, begun + call.of(PAUSE))  # a progress display does not need every event at once
     found: list[Event] = []
     while not parts.live.closing:
         last = found[-1].number if found else call.of(AFTER)
@@ -119,7 +119,7 @@ async def follow_activation(call: Call) -> Response:
         left = (gathered if found else deadline) - monotonic()
         if left <= 0 or any(event.kind in ENDS for event in news):
             break
-        key = "over" if found else "activation"  # once there are news, only the end is worth a look before it is time
+        key = "over" if found else "activation"  # with news in hand, only the end wakes it early
         await parts.live.wait([(key, activation.activation_id)], left)
     activation = find_activation(call)
     body: dict[str, Any] = {"events": [event_json(event) for event in found], "progress": progress(parts, activation)}
@@ -157,7 +157,7 @@ def record_of(parts: Parts, activation: Activation) -> dict[str, Any]:
 
 
 def waiting_of(parts: Parts, activation: Activation) -> dict[str, int]:
-    """Return how many others have their turn before an activation, when it has to wait for its own; else nothing."""
+    """Return how many others come before an activation that waits for its turn; nothing if it does not wait."""
     if activation.admitted or activation.ended:
         return {}
     return {"waitsBehind": activations.waiting_before(parts.store.read, activation.activation_id)}
@@ -195,7 +195,7 @@ def _response(parts: Parts, activation: Activation) -> Any:
         href = f"/fabric/v4/projects/{activation.project_id}/activations/{activation.activation_id}/response"
         return {"count": count, "href": href}
     lines = b"".join(_lines(parts, activation, 0, count)).rstrip(b"\n").split(b"\n")
-    records = [orjson.Fragment(line) for line in lines]  # as they came: no other spelling of their numbers
+    records = [orjson.Fragment(line) for line in lines]  # unchanged, so that numbers keep their spelling
     return records[0] if count == 1 else records
 
 
@@ -213,7 +213,7 @@ def _lines(parts: Parts, activation: Activation, skip: int, limit: int) -> Itera
             limit -= segment.count
 
 
-# An id has no slash, but who types one is told in words that there is no such activation.
+# An id has no slash. If a caller sends one anyway, the error says that there is no such activation.
 ONE = P + "/activations/{activation:path}"
 OPERATIONS = (
     Operation(

@@ -27,7 +27,7 @@ def activation_json(activation: Activation, payload: bytes, response: Any, dead_
         "sessionId": activation.session_id,
         "projectId": activation.project_id,
         "username": activation.username,
-        "payload": orjson.Fragment(payload),  # as it came
+        "payload": orjson.Fragment(payload),  # unchanged
         "properties": activation.properties,
         "headers": activation.headers,
         "start": milliseconds(activation.started_at),

@@ -1,4 +1,4 @@
-"""The application: joins the routes; jobs come in under /px, also with a port after it (docs/reference/http.md)."""
+"""The application: joins the routes; jobs call below /px or /px:PORT (docs/reference/http.md)."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ ATTEMPT_CALL = re.compile(r"/internal/attempts/(?P<attempt>[^/]+)/(?P<verb>commi
 JOBS_PREFIX = re.compile(r"^/px(:\d+)?(?=/)")  # docs/reference/compatibility.md#ports-behind-the-address
 
 
-# The router tries them in this order, so what is called most comes first.
+# The router tries them in this order, so the most frequent calls come first.
 OPERATIONS: tuple[Operation, ...] = (
     *internal.OPERATIONS,
     *health.OPERATIONS,
     *invoke.OPERATIONS,
-    *trace.OPERATIONS,  # before the activations, whose paths take what is left
+    *trace.OPERATIONS,  # before the activations, whose paths match greedily
     *activations.OPERATIONS,
     *events.OPERATIONS,
-    *tasks.OPERATIONS,  # before the definitions: theirs match greedily, also the path of a skill's log
+    *tasks.OPERATIONS,  # before the definitions, which match greedily, even the path of a skill's log
     *definitions.OPERATIONS,
     *dead_letters.OPERATIONS,
     *state.OPERATIONS,
@@ -69,7 +69,7 @@ def make_app(parts: Parts) -> ASGIApp:
 
 
 async def _call_hot(app: Starlette, scope: Scope, receive: Receive, send: Send, found: re.Match[str]) -> None:
-    """Answer a commit or a pull without router and middleware: about a seventh of its time in a profile."""
+    """Answer a commit or a pull without router and middleware, which took about a seventh of its time in a profile."""
     scope["app"] = app
     scope["path_params"] = {"attempt": found["attempt"]}
     request = Request(scope, receive, send)

@@ -27,7 +27,7 @@ def user_of(request: Request) -> None:
 
 
 def task_claims(request: Request) -> dict[str, Any]:
-    """Return the claims of a task's token; raise NotAllowed when it is not one of ours, or another user shows it."""
+    """Return the claims of a task's token; raise NotAllowed if it is not one of ours or another user shows it."""
     parts, token = parts_of(request), bearer(request)
     claims = parts.live.claims.get(token)
     if claims is None or claims["exp"] < time.time():
@@ -50,12 +50,12 @@ def bearer(request: Request) -> str:
 
 
 def over_tcp(request: Request) -> bool:
-    """Tell whether a request may come from another machine: over the Unix socket there is no address."""
+    """Tell whether a request may come from another machine; one over the Unix socket has no address."""
     return request.scope.get("client") is not None
 
 
 def owners_own(request: Request, header: Parameter[str]) -> str:
-    """Return a header that names a directory of this machine; raise InvalidInput when it did not come over the owner's socket."""
+    """Return a header that names a directory of this machine; raise InvalidInput unless it came over the owner's socket."""
     value = header.of(request)
     if value and over_tcp(request):
         raise InvalidInput(
@@ -66,7 +66,7 @@ def owners_own(request: Request, header: Parameter[str]) -> str:
 
 
 def handed_over(request: Request, body: Mapping[str, Any]) -> Shell | None:
-    """Return the shell of the command that calls; raise InvalidInput when it did not come over the owner's socket."""
+    """Return the shell of the calling command; raise InvalidInput unless it came over the owner's socket."""
     if body.get(SHELL) is None:
         return None
     if over_tcp(request):

@@ -128,7 +128,7 @@ def _number(text: str) -> int:
 
 
 class _Letter(StringConvertor):
-    regex = "(?!retry$)[^/]+"  # the path that has another operation has only its method
+    regex = "(?!retry$)[^/]+"  # the path of another operation accepts only its method
 
 
 register_url_convertor("letter", _Letter())

@@ -142,7 +142,7 @@ async def delete_agent(call: Call) -> Response:
 
 
 async def registered(call: Call) -> None:
-    """Return once the gateway holds what the files of its workspace are now; that is a few looks at their times, mostly."""
+    """Return once the gateway has the current files of its workspace. Mostly this only looks at a few file times."""
     if call.parts.registration is not None:
         await asyncio.to_thread(call.parts.registration.look)
 
@@ -150,11 +150,11 @@ async def registered(call: Call) -> None:
 async def _save(call: Call, kind: str, programs: definitions.Programs) -> Response:
     parts = call.parts
     body = await _definition(call, kind, parts.settings.definition_bytes)
-    # Not in the loop's thread: reading a long one takes a second, in which nobody else would be answered.
+    # Not in the loop's thread: a long one takes a second to read, and would block all other callers.
     name = await asyncio.to_thread(_name_of, kind, body)
     body = without_empty_parameters(body)
     new = definitions.NewDefinition(project_id=call.project, kind=kind, name=name, body=body, programs=programs)
-    version = definitions.kept(parts.store.read, new)  # mostly it is, and needs no transaction
+    version = definitions.kept(parts.store.read, new)  # usually it is there, and needs no transaction
     if version is None:
         version = await asyncio.wrap_future(parts.store.write(lambda tx: definitions.save(tx, new)))
     return Json({"success": True, "version": version, "message": f"{kind} '{name}' is saved as version {version}."})
@@ -266,7 +266,7 @@ SKILLS, SKILL = P + "/skills", P + "/skills/{name:path}"
 AGENTS, AGENT = P + "/agents", P + "/agents/{name:path}"
 LISTED = (WHERE, SORT, MANY, SKIP)
 DEPLOYING = ("verbose", "stereotypes")
-# A name may have slashes, so what follows it is matched first: a skill called `x/versions` is not reached by its own name.
+# A name may have slashes, so longer paths are matched first. A skill named `x/versions` cannot be reached by its name.
 OPERATIONS = (
     Operation("POST", SKILLS, save_skill, parameters=(SOURCE, IMAGES), body="Skill", is_read=False, answer="Saved"),
     Operation("GET", SKILLS, list_skills, parameters=LISTED, answer="Skills", errors=("501",)),

@@ -1,4 +1,4 @@
-"""Serves the OpenAPI document, without a token: it contains nothing about this gateway but its version."""
+"""Serves the OpenAPI document, without a token: the only thing it says about this gateway is its version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ async def openapi(call: Call) -> Response:
     """Answer with the OpenAPI document."""
     state = call.app.state
     if not hasattr(state, "document"):
-        from fabric_jobs.gateway.openapi import document  # late: most owners are never asked for it
+        from fabric_jobs.gateway.openapi import document  # late: most owners never need it
 
         state.document = orjson.dumps(document(state.operations))
     return Response(state.document, media_type="application/json")

@@ -1,4 +1,4 @@
-"""The addresses that an owner listens on, including those that an executor asks for: containers cannot reach 127.0.0.1."""
+"""The addresses an owner listens on, including those an executor asks for, since containers cannot reach 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ OPEN_SECONDS = 30.0
 
 
 class GatewayDoors:
-    """See `fabric_jobs.executors.base.Doors`; may be called from any thread but that of the loop."""
+    """See `fabric_jobs.executors.base.Doors`; may be called from any thread except the loop's."""
 
     def __init__(self, tcp: socket.socket, unix: Path, *, advertised: str = "") -> None:
-        """`tcp` and `unix` are listened on from the start; `advertised` is how other machines reach the gateway."""
+        """`tcp` and `unix` are listened on from the start; `advertised` is the URL for other machines."""
         self.socket = str(unix)
         self.advertised = advertised.rstrip("/")
         self._host, self._port = tcp.getsockname()[:2]
@@ -32,17 +32,17 @@ class GatewayDoors:
 
     @property
     def url(self) -> str:
-        """Return http://HOST:PORT, by which programs of this machine reach the gateway."""
+        """Return http://HOST:PORT, the gateway's address for programs on this machine."""
         return _url(self._host, self._port)
 
     def serve(self, server: GatewayServer, loop: asyncio.AbstractEventLoop) -> None:
-        """Let `server`, which runs in `loop`, answer on what is opened from now on."""
+        """Let `server`, which runs in `loop`, answer on every socket opened from now on."""
         self._server, self._loop = server, loop
 
     def listen(self, host: str) -> str:
-        """Listen on one more address of this machine, by the same port, and return the URL.
+        """Listen on one more address of this machine, on the same port, and return the URL.
 
-        Raises PlaceUnavailable when it is not an address of this machine, or the port is taken there.
+        Raises PlaceUnavailable if it is not an address of this machine or the port is taken there.
         """
         url = _url(host, self._port)
         with self._opening:
@@ -63,9 +63,9 @@ class GatewayDoors:
         return url
 
     def share(self) -> Path:
-        """Return a directory that has nothing in it but a Unix socket, `gateway`, which everybody may use who sees it.
+        """Return a directory that contains only a Unix socket, `gateway`, which anybody who sees it may use.
 
-        Others do not see it: it is below a directory that only this user can enter.
+        Other users do not see it: only this user can enter the directory above it.
         """
         with self._opening:
             if self._shared is None:
@@ -73,7 +73,7 @@ class GatewayDoors:
                 directory.mkdir(exist_ok=True)
                 directory.chmod(0o755)
                 path = directory / SHARED_SOCKET
-                path.unlink(missing_ok=True)  # of an owner that is gone
+                path.unlink(missing_ok=True)  # left by an earlier owner
                 bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                 bound.bind(str(path))
                 path.chmod(0o666)
@@ -82,9 +82,9 @@ class GatewayDoors:
             return self._shared
 
     def close(self) -> None:
-        """Take the shared socket away; the server closes what it answers on.
+        """Remove the shared socket; the server closes the sockets that it answers on.
 
-        Its directory stays: containers that keep running have it mounted, and will find the socket of the next owner in it.
+        Its directory stays: running containers have it mounted, and find the next owner's socket there.
         """
         if self._shared is not None:
             (self._shared / SHARED_SOCKET).unlink(missing_ok=True)

@@ -65,7 +65,7 @@ async def answer_error(request: Request, error: Exception) -> Json:
 
 
 async def answer_http_error(request: Request, error: Exception) -> Json:
-    """Answer what the router found: no such route, wrong method."""
+    """Answer an error of the router: no such route, or a wrong method."""
     assert isinstance(error, HTTPException)
     body = {"success": False, "message": f"{request.method} {request.url.path}: {error.detail}."}
     if error.status_code == 404:
@@ -75,7 +75,7 @@ async def answer_http_error(request: Request, error: Exception) -> Json:
 
 
 def _methods(request: Request) -> list[str]:
-    """Return what a path can be called with: that is spread over routes, of which the one with most letters of its own is meant."""
+    """Return the methods of a path; of the routes that match, those with the most literal characters count."""
     found: dict[str, set[str]] = {}
     for route in request.app.routes:
         if isinstance(route, Route) and route.path_regex.match(request.scope["path"]):
@@ -88,12 +88,12 @@ def _said_literally(path: str) -> int:
 
 
 async def answer_nobody(request: Request, error: Exception) -> Response:
-    """The caller has disconnected: nothing was done, and nobody reads this."""
+    """Answer a caller that has disconnected: nothing was done, and nobody reads this."""
     return Response(status_code=400)
 
 
 async def answer_bug(request: Request, error: Exception) -> Json:
-    """Answer what should not happen; the server logs it."""
+    """Answer an unexpected error, which the server logs."""
     body = {"success": False, "message": f"an error in the gateway: {error!r}.", "hint": "See its log."}
     return Json(body, status_code=500)
 

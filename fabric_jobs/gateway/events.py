@@ -18,14 +18,14 @@ from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.records import Event
 from fabric_jobs.store import events
 
-PING_SECONDS = 15.0  # a stream without news says so, for proxies that close what is silent
+PING_SECONDS = 15.0  # a silent stream sends a ping, so that proxies do not close it
 STREAM = "text/event-stream"
 AFTER = whole("after", "The number of the last event that you have.", 0)
 LAST_EVENT = header("Last-Event-ID", "The `id` of the last event, when you open a stream again; wins over `after`.")
 
 
 class EventQuery(NamedTuple):
-    """Which events somebody wants."""
+    """Which events a caller wants."""
 
     project_id: str
     activation_id: str | None
@@ -33,11 +33,11 @@ class EventQuery(NamedTuple):
 
     @property
     def key(self) -> Key:
-        """What to wait for."""
+        """The key of `Live` to wait for."""
         return ("events", "") if self.activation_id is None else ("activation", self.activation_id)
 
     def found(self, parts: Parts) -> list[Event]:
-        """Return the next of them."""
+        """Return the next page of them."""
         return events.after(parts.store.read, self.after, project_id=self.project_id, activation_id=self.activation_id)
 
 
@@ -74,7 +74,7 @@ def _frame(event: Event) -> bytes:
 
 
 def _after(call: Call) -> int:
-    """Return where to begin: a browser that connects again says in a header what it has."""
+    """Return the number to start after; a reconnecting browser sends its last one in a header."""
     text = call.of(LAST_EVENT)
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else call.of(AFTER)
 

@@ -14,11 +14,11 @@ from fabric_jobs.gateway.live import Live
 from fabric_jobs.records import Task
 
 LOOK_SECONDS = 0.05  # polling interval for a waiting caller; a file does not report that it has grown
-AGAIN_SECONDS = 1.0  # after a place did not answer
-QUIET_LOOKS = 10  # after this many, an unfinished line is sent as it is
-WAKING = ("log", "")  # nobody touches it but the end of the owner
+AGAIN_SECONDS = 1.0  # before the next look, after an executor did not answer
+QUIET_LOOKS = 10  # after this many looks without news, an unfinished line is sent as it is
+WAKING = ("log", "")  # touched only when the owner ends
 KEPT_SECONDS = 1.0  # how long a page is kept for followers that were busy when it was read
-KEPT_BYTES = 4 << 20  # of one log
+KEPT_BYTES = 4 << 20  # for one log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +34,11 @@ class AttemptLog:
 
 @dataclass(frozen=True, kw_only=True)
 class News:
-    """What a look at a log has found: how it stood, and then what was there."""
+    """What a look at a log found: first the attempt's state, then the log's content."""
 
     log: AttemptLog
     page: LogPage
-    over: bool  # it makes no sense to wait for more
+    over: bool  # nothing more can come
 
     def is_something(self, cursor: str) -> bool:
         """Tell whether this is news for a reader at a cursor."""
@@ -51,30 +51,30 @@ def began_again(before: str, after: str) -> bool:
 
 
 class Looking(Protocol):
-    """How somebody looks at a log. Those with the same key see the same."""
+    """How a caller reads a log. Callers with the same key see the same."""
 
     @property
     def live(self) -> Live:
-        """Who wakes those who wait when the owner ends."""
+        """What wakes the waiting callers when the owner ends."""
 
     @property
     def whole(self) -> bool:
-        """Whether a last line without its end is left for a later page."""
+        """Whether an unfinished last line is left for a later page."""
 
     @property
     def patient(self) -> bool:
-        """Whether that is so for some looks only."""
+        """Whether `whole` gives up after QUIET_LOOKS."""
 
     @property
     def key(self) -> Hashable:
-        """Which log it is, and what of it is wanted."""
+        """Which log it is, and which part is wanted."""
 
     async def look(self, cursor: str, *, whole: bool) -> News:
-        """Return what there is now after a cursor; raise ExecutorUnavailable or NotFound."""
+        """Return what is now after a cursor; raise ExecutorUnavailable or NotFound."""
 
 
 class Followers:
-    """All who follow some log. Everything here runs in the event loop's thread."""
+    """All followers of all logs. Everything here runs in the event loop's thread."""
 
     def __init__(self) -> None:
         self._readers: dict[Hashable, _Reader] = {}
@@ -86,7 +86,7 @@ class Followers:
         is_there = reader is not None and reader.is_reached(cursor)
         while found is None:
             if reader is None or not is_there:
-                # It is behind, or alone: it looks for itself.
+                # This follower is behind, or the only one: it reads for itself.
                 whole = looking.whole and not (looking.patient and reader is not None)
                 own = await looking.look(cursor, whole=whole)
                 if own.is_something(cursor):
@@ -115,27 +115,27 @@ class _Kept:
 
     @property
     def size(self) -> int:
-        """Return how many bytes of the log it has."""
+        """Return how many bytes of the log the page has."""
         return sum(len(part.bytes) for part in self.news.page.parts)
 
 
 class _Reader:
-    """Reads on at the end of one log, as long as somebody waits."""
+    """Continues reading at the end of one log while anybody waits."""
 
     def __init__(self, cursor: str) -> None:
         self.waiting = 0
         self._cursor = cursor
         self._kept: dict[str, _Kept] = {}  # by where a page begins
-        self._size = 0  # of what is kept
+        self._size = 0  # of the kept pages, in bytes
         self._is_over = False
         self._reading: asyncio.Task[None] | None = None
 
     def is_reached(self, cursor: str) -> bool:
-        """Tell whether a cursor is where this reads on, or further."""
+        """Tell whether a cursor is at or after this reader's position."""
         return bool(cursor) and not began_again(self._cursor, cursor)
 
     def after(self, cursor: str) -> News | None:
-        """Return what follows a cursor of the page that it is in; None when none is kept, or it is at the end."""
+        """Return what follows a cursor in its page; None if that page is not kept, or the cursor is at the end."""
         if not cursor or (cursor == self._cursor and not self._is_over):
             return None
         self._let_go()
@@ -151,7 +151,7 @@ class _Reader:
         return None
 
     async def advance(self, looking: Looking) -> None:
-        """Return when there is another page; all who wait for it wait for the same looks."""
+        """Return when there is another page; all waiting followers share the same looks."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read(looking))
         reading = self._reading
@@ -169,7 +169,7 @@ class _Reader:
         while True:
             try:
                 news = await looking.look(self._cursor, whole=looking.whole and not self._is_tired(looking, quiet))
-            except ExecutorUnavailable:  # it is asked again: what it has is not lost
+            except ExecutorUnavailable:  # tried again: the log is not lost
                 if looking.live.closing:
                     raise
                 await looking.live.wait([WAKING], AGAIN_SECONDS)
@@ -192,7 +192,7 @@ class _Reader:
         self._is_over = news.over
 
     def _let_go(self) -> None:
-        """Forget pages that are old, or too many; the newest stays."""
+        """Forget pages that are too old or too many; the newest stays."""
         since = asyncio.get_running_loop().time() - KEPT_SECONDS
         while len(self._kept) > 1:
             first = next(iter(self._kept))

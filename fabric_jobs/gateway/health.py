@@ -14,7 +14,7 @@ from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.store import Tx
 
-READY_SECONDS = 2.0  # within which the store has to take a write
+READY_SECONDS = 2.0  # the store must take a write within this time
 CLIENTS = ">=2.0.0"  # docs/reference/compatibility.md#versions-of-the-client
 
 
@@ -53,7 +53,7 @@ async def readyz(call: Call) -> Response:
 
 
 async def _writes(call: Call) -> str:
-    """Write a row to the disk; callers that come together share one, for anybody may call."""
+    """Write a row to the disk; simultaneous callers share one write, since no token is needed to call this."""
     state = call.app.state
     running = getattr(state, "ready_write", None)
     if running is None or running.done():

@@ -1,4 +1,4 @@
-"""What jobs call: commit, pull, and send_message (docs/reference/compatibility.md#sending-messages)."""
+"""The routes that jobs call: commit, pull, and send_message (docs/reference/compatibility.md#sending-messages)."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from fabric_jobs.store.dead_letters import NewDeadLetter
 from fabric_jobs.store.sent import Sent, count_of
 
 PULL_SECONDS = 20.0  # how long a pull waits for records
-PULL_BYTES = 256 << 10  # about as many bytes of records answer a pull
-RAISED_CHARACTERS = 1000  # of an exception are kept
+PULL_BYTES = 256 << 10  # about this many bytes of records in one answer
+RAISED_CHARACTERS = 1000  # of an exception that are kept
 OVER = "this attempt is over: another is the current one, or the task has ended or been cancelled"
 
 
@@ -108,7 +108,7 @@ async def send_message(request: Request) -> Response:
         record_text.check(body)
     except ValueError as error:
         raise InvalidInput(f"the record is not JSON: {error}.") from error
-    # One line, and otherwise as it came: a line break in JSON text is white space.
+    # One line, otherwise unchanged: a line break in JSON text is white space.
     record = body.replace(b"\n", b" ").replace(b"\r", b" ").strip() + b"\n"
     output = request.path_params["output"]
     await _await_credit(parts, task, _targets(parts, task, output))
@@ -121,7 +121,7 @@ async def send_message(request: Request) -> Response:
 
 
 def _attempt(request: Request) -> tuple[Parts, Task]:
-    """Return the task of a route as it was when its attempt first called, if the token is that attempt's."""
+    """Return the task of a route as of its attempt's first call, if the token belongs to that attempt."""
     parts = parts_of(request)
     claims = task_claims(request)
     name = request.path_params["attempt"]
@@ -139,7 +139,7 @@ def _task(parts: Parts, claims: dict[str, Any]) -> Task:
             raise StaleAttempt(OVER)
         parts.live.tasks.put((task_id, attempt), task)
     if task.activation_id != claims["activation"]:
-        raise StaleAttempt(OVER)  # it was deleted, and another task has its number now
+        raise StaleAttempt(OVER)  # the task was deleted, and another one has its number now
     return task
 
 
@@ -150,7 +150,7 @@ def _check_current(parts: Parts, known: Task) -> None:
 
 
 def _targets(parts: Parts, task: Task, output: str) -> list[Channel]:
-    """Return where an output leads: that never changes, unlike how far the channels are."""
+    """Return the channels that an output leads to. These never change; only their positions do."""
     key = (str(task.activation_id), task.node, output)
     found = parts.live.targets.get(key)
     if found is None:
@@ -169,7 +169,7 @@ def _check_output(parts: Parts, task: Task, output: str) -> None:
 
 
 async def _await_credit(parts: Parts, task: Task, found: list[Channel]) -> None:
-    """Wait until the consumers of these channels are near enough; raise StaleAttempt when the attempt is over meanwhile."""
+    """Wait until the consumers of these channels have caught up enough; raise StaleAttempt if the attempt ends meanwhile."""
     while keys := parts.live.without_credit(found):
         await parts.live.wait([*keys, ("activation", str(task.activation_id))], PULL_SECONDS)
         if parts.live.closing:
@@ -264,7 +264,7 @@ def _records(parts: Parts, task: Task, found: list[Channel], positions: dict[int
 
 
 def _newest(parts: Parts, task: Task, found: list[Channel], positions: dict[int, int], sees: bool) -> Response | None:
-    """Return what has come a moment ago and is still in memory: somebody waits for it."""
+    """Return records that have just come and are still in memory, since a consumer is waiting for them."""
     for channel in found:
         offset = positions.get(channel.channel_id, channel.acked)
         segment = parts.store.newest(channel.channel_id, offset, max_bytes=PULL_BYTES)

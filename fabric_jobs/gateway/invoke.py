@@ -82,7 +82,7 @@ async def _invoke(call: Call, kind: str) -> Response:
 
 
 def check_file(parts: Parts, kind: str, project_id: str, name: str) -> None:
-    """Raise InvalidDefinition when a file that is needed is wrong now: the last one that was right would be a surprise."""
+    """Raise InvalidDefinition if a needed file is invalid now: silently running its last valid version would surprise."""
     registration = parts.registration
     if registration is None or project_id != parts.settings.project_id:
         return
@@ -93,7 +93,7 @@ def check_file(parts: Parts, kind: str, project_id: str, name: str) -> None:
 
 
 async def _record(waiting: asyncio.Task[dict[str, Any]]) -> AsyncIterator[bytes]:
-    """Yield white space while the activation runs, from now on, and then its record: together that is JSON."""
+    """Yield white space while the activation runs, then its record; together they are valid JSON."""
     try:
         while True:
             yield b" "

@@ -24,7 +24,7 @@ class Json(Response):
 
 
 def dumps(value: Any) -> bytes:
-    """Return a value as JSON, also long whole numbers and deep values, which orjson does not write."""
+    """Return a value as JSON, including the long whole numbers and deep values that orjson refuses."""
     try:
         return orjson.dumps(value)
     except TypeError:
@@ -34,7 +34,7 @@ def dumps(value: Any) -> bytes:
 def _spelled(value: Any) -> Any:
     try:
         return orjson.Fragment(json.dumps(value, separators=(",", ":"), allow_nan=False).encode())
-    except TypeError:  # it holds what only orjson writes, such as a fragment
+    except TypeError:  # it holds something that only orjson writes, such as a fragment
         pass
     if isinstance(value, dict):
         return {key: _spelled(item) for key, item in value.items()}
@@ -42,7 +42,7 @@ def _spelled(value: Any) -> Any:
 
 
 async def body_of(request: Request, limit: int) -> bytes:
-    """Return the body of a request; raise RecordTooLarge above `limit` bytes, before it is read where it says its length."""
+    """Return the body of a request; raise RecordTooLarge above `limit` bytes, before reading if its length is announced."""
     if int(request.headers.get("content-length") or 0) > limit:
         raise RecordTooLarge(f"the body is over the limit of {limit} bytes.")
     parts: list[bytes] = []
@@ -56,7 +56,7 @@ async def body_of(request: Request, limit: int) -> bytes:
 
 
 async def json_of(request: Request, limit: int) -> Any:
-    """Return the JSON value of a request's body; whole numbers of any length stay what they are, which orjson's do not."""
+    """Return the JSON value of a request's body; unlike with orjson, whole numbers of any length stay exact."""
     try:
         return json_text.loads(await body_of(request, limit), levels=json_text.DEPTH + 1)
     except ValueError as error:
@@ -68,12 +68,12 @@ async def object_of(request: Request, limit: int) -> dict[str, Any]:
     value = await json_of(request, limit)
     if not isinstance(value, dict):
         raise InvalidInput("the body is not a JSON object.")
-    _check_text({key: item for key, item in value.items() if key != "payload"})  # a payload is passed on as it came
+    _check_text({key: item for key, item in value.items() if key != "payload"})  # a payload is passed on unchanged
     return value
 
 
 def _check_text(value: Any) -> None:
-    """Raise InvalidInput for half a character: JSON can spell it, but no file, database or answer can hold it."""
+    """Raise InvalidInput for half a surrogate pair: JSON can spell it, but no file, database or answer can hold it."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:

@@ -22,7 +22,7 @@ OPERATORS = {"$eq": "eq", "$ne": "ne", "$in": "in", "$nin": "not_in", "$exists":
 def page_of(
     rows: Sequence[Mapping[str, Any]], wanted: Mapping[str, Any], order: Sequence[tuple[str, int]]
 ) -> list[Mapping[str, Any]]:
-    """Return the rows that agree with a `filter`, in the order of a `sort`; raise InvalidInput or NotThereYet."""
+    """Return the rows that match a `filter`, in the order of a `sort`; raise InvalidInput or NotThereYet."""
     condition = _condition(wanted)
     found = [row for row in rows if conditions.holds(condition, row)]
     for key, direction in reversed(order):
@@ -31,7 +31,7 @@ def page_of(
 
 
 def wanted_of(call: Call, where: Parameter[dict[str, Any]], texts: Sequence[Parameter[str]]) -> dict[str, str | None]:
-    """Return the texts that are asked for, said one by one or in a `filter`; None where nothing is said."""
+    """Return the wanted texts, given one by one or in a `filter`; None for those not given."""
     found = {text.name: call.of(text) or None for text in texts}
     for key, wanted in call.of(where).items():
         if key not in found or not isinstance(wanted, str):
@@ -81,7 +81,7 @@ def _oldest_first(text: str) -> bool:
 
 
 def _condition(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a filter as the conditions of a mapping have it; raise for what those cannot say."""
+    """Return a filter in the form of a mapping's conditions; raise for what they cannot express."""
     found: dict[str, Any] = {}
     for key, value in wanted.items():
         if key.startswith("$"):

@@ -1,4 +1,4 @@
-"""Long polls, and senders without credit, that wait for something. Everything here runs in the event loop's thread."""
+"""Long polls, and senders that wait for credit. Everything here runs in the event loop's thread."""
 
 from __future__ import annotations
 
@@ -25,45 +25,45 @@ class Credit:
     next_offset: int
     consumed: int
     unconsumed_bytes: int = 0
-    segments: deque[tuple[int, int]] = field(default_factory=deque)  # end offset, bytes; not wholly consumed
+    segments: deque[tuple[int, int]] = field(default_factory=deque)  # (end offset, bytes) of those not wholly consumed
 
     def append(self, count: int, size: int) -> None:
-        """Records came."""
+        """Count records that were appended."""
         self.next_offset += count
         self.unconsumed_bytes += size
         self.segments.append((self.next_offset, size))
 
     def consume(self, below: int) -> None:
-        """The consumer has all records below an offset."""
+        """Note that the consumer has all records below an offset."""
         self.consumed = max(self.consumed, below)
         while self.segments and self.segments[0][0] <= self.consumed:
             self.unconsumed_bytes -= self.segments.popleft()[1]
 
 
 class Known(Generic[K, V]):
-    """A bounded memory of what never changes: when it is full it forgets everything, and is filled again."""
+    """A bounded cache of values that never change. When it is full it forgets everything."""
 
     def __init__(self, size: int = 1024) -> None:
         self._size = size
         self._values: dict[K, V] = {}
 
     def get(self, key: K) -> V | None:
-        """Return what is known."""
+        """Return the value of a key; None if it is not known."""
         return self._values.get(key)
 
     def put(self, key: K, value: V) -> None:
-        """Remember."""
+        """Remember a value."""
         if len(self._values) >= self._size:
             self._values.clear()
         self._values[key] = value
 
     def clear(self) -> None:
-        """Forget everything: something that was known has been deleted. Safe to call from any thread."""
+        """Forget everything, since something known has been deleted. Safe to call from any thread."""
         self._values.clear()
 
 
 class Live:
-    """Wakes those who wait when a transaction is committed."""
+    """Wakes waiting calls when a transaction is committed."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         """Must be made in the thread of the running event loop."""
@@ -80,7 +80,7 @@ class Live:
         store.listen(self._committed)
 
     async def wait(self, keys: list[Key], seconds: float) -> bool:
-        """Wait until one of the keys is touched; return False when `seconds` went by."""
+        """Wait until one of the keys is touched; return False after `seconds`."""
         if self.closing:
             return False
         future: asyncio.Future[None] = self._loop.create_future()
@@ -102,7 +102,7 @@ class Live:
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for something."""
+        """How many calls are waiting."""
         return len(set().union(*self._waiters.values()))
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class Live:
         return [("credit", channel_id) for channel_id, credit in credits if self._is_behind(credit)]
 
     def delivered(self, channel_id: int, below: int) -> None:
-        """A consumer that acknowledges at the end has all records below an offset: that has to do for its sender."""
+        """Credit the sender for delivered records, if the consumer acknowledges only at the end."""
         credit = self._credit(channel_id)
         if below > credit.consumed:
             credit.consume(below)
@@ -142,7 +142,7 @@ class Live:
         return credit
 
     def _committed(self, effects: Effects) -> None:
-        with suppress(RuntimeError):  # the loop is closed: the owner is ending, and nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: the owner is ending and nobody waits
             self._loop.call_soon_threadsafe(self._apply, effects)
 
     def _apply(self, effects: Effects) -> None:

@@ -1,4 +1,4 @@
-"""Logs: as one text, as bytes by offset, page by page with times, live as server-sent events (docs/reference/http.md)."""
+"""Logs: as one text, as bytes by offset, in pages with times, or live as server-sent events (docs/reference/http.md)."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from fabric_jobs.store.activations import RunFilter
 
 LOG_BYTES = 1 << 20  # at most this much of a log in one answer
 
-# The parser of the old CLI fails on an event that comes in two reads, and a read takes at most 64 KiB of what has gathered.
-# So events are small, and few enough go out at a time that the CLI may sleep for some of these spans.
+# The old CLI's parser fails on an event that is split over two reads of at most 64 KiB.
+# So events are small, and bursts are short enough that the CLI can fall a few of them behind.
 EVENT_CHARACTERS = 8_192
 BURST_BYTES = 12_288
 BURST_SECONDS = 0.02
 
 
 class _Looking(NamedTuple):
-    """How the gateway looks at a log for a caller."""
+    """How the gateway reads a log for a caller."""
 
     parts: Parts
     task_id: int
@@ -46,27 +46,27 @@ class _Looking(NamedTuple):
     since: float = 0.0
     whole: bool = False
     patient: bool = False
-    is_one_of_many: bool = False  # another attempt may follow, and is waited for
+    is_one_of_many: bool = False  # wait for later attempts too
     limit: int = LOG_BYTES
 
     @property
     def live(self) -> Live:
-        """Who wakes those who wait when the owner ends."""
+        """What wakes the waiting callers when the owner ends."""
         return self.parts.live
 
     @property
     def key(self) -> Hashable:
-        """Which log it is, and what of it is wanted."""
+        """Which log it is, and which part is wanted."""
         shown = (self.streams, self.whole, self.patient, self.limit)
         return self.task_id, self.attempt, self.is_one_of_many, *shown
 
     async def look(self, cursor: str, *, whole: bool) -> News:
-        """Return what there is now after a cursor; raise ExecutorUnavailable or NotFound."""
+        """Return what is now after a cursor; raise ExecutorUnavailable or NotFound."""
         task = tasks.find(self.parts.store.read, self.task_id)
         if task is None:
             raise NotFound("the task has been deleted.")
         log = _log_of(self.parts, task, self.attempt)
-        begin = task.started_at or 0.0 if task.kind == "calls" else 0.0  # its daemon may have run before
+        begin = task.started_at or 0.0 if task.kind == "calls" else 0.0  # its daemon may have started earlier
         since = 0.0 if cursor else max(self.since, begin)
         query = LogQuery(cursor=cursor, streams=self.streams, since=since, whole=whole, limit=self.limit)
         page = await _page(self.parts, log, query)
@@ -135,7 +135,7 @@ async def show_log_page(call: Call) -> Response:
 
 
 async def _within(looking: _Looking, cursor: str, seconds: float) -> News:
-    """Return what comes after a cursor within some seconds, and else what is there then."""
+    """Return what comes after a cursor within some seconds, or else the current state."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while seconds and not looking.live.closing:
@@ -162,7 +162,7 @@ async def show_skill_logs(call: Call) -> Response:
 
 
 def _log_of(parts: Parts, task: Task, number: int) -> AttemptLog:
-    """Return the log of an attempt of a task; of calls it is that of their daemon. Raises NotFound."""
+    """Return the log of an attempt of a task; for calls it is their daemon's log. Raises NotFound."""
     daemon = tasks.newest_daemon(parts.store.read, task) if task.kind == "calls" else None
     whose, which = (task.task_id, number) if daemon is None else (daemon.task_id, daemon.attempt)
     attempt = tasks.attempt(parts.store.read, whose, which)
@@ -194,12 +194,12 @@ def _begin(executor: Executor, handle: str) -> tuple[bytes, bool]:
 
 
 async def _page(parts: Parts, log: AttemptLog, query: LogQuery) -> LogPage:
-    """Return a page; of what is over the last line comes too, whether it has an end or not."""
+    """Return a page; once the attempt has ended, it includes an unfinished last line."""
     if not log.handle:
         return LogPage((), query.cursor, more=False)
     return await asyncio.to_thread(
         parts.executors[log.executor].page, log.handle, replace(query, whole=query.whole and not log.ended)
-    )  # not in the loop's thread: the disk may be slow, and others wait
+    )  # not in the loop's thread: a slow disk would block other callers
 
 
 def _body(log: AttemptLog, page: LogPage) -> bytes:
@@ -228,7 +228,7 @@ async def _bytes(parts: Parts, log: AttemptLog) -> AsyncIterator[bytes]:
 
 
 async def _followed(parts: Parts, task: Task, only: int | None) -> AsyncIterator[LogPart]:
-    """Yield the parts of a log as they come, by whole lines where there are some, until the task or the attempt has ended."""
+    """Yield the parts of a log as they come, in whole lines if possible, until the task or the attempt has ended."""
     number, cursor = only or task.attempt, ""
     while not parts.live.closing:
         looking = _Looking(
@@ -242,7 +242,7 @@ async def _followed(parts: Parts, task: Task, only: int | None) -> AsyncIterator
         )
         try:
             news = await parts.followers.news(looking, cursor)
-        except ExecutorUnavailable:  # it is asked again: what it has is not lost
+        except ExecutorUnavailable:  # tried again: the log is not lost
             await parts.live.wait([WAKING], AGAIN_SECONDS)
             continue
         except NotFound:
@@ -258,7 +258,7 @@ async def _followed(parts: Parts, task: Task, only: int | None) -> AsyncIterator
 
 
 async def _events(followed: AsyncIterator[LogPart]) -> AsyncIterator[bytes]:
-    """Yield server-sent events, one at a time, as strictly as the old CLI reads them: no other line than `data:`, no empty log."""
+    """Yield server-sent events one at a time, as the old CLI requires: only `data:` lines, and no empty log."""
     decoders = {stream: codecs.getincrementaldecoder("utf-8")(errors="replace") for stream in STREAMS}
     burst = 0
     async for stream, data in _with_end(followed):
@@ -279,7 +279,7 @@ async def _with_end(followed: AsyncIterator[LogPart]) -> AsyncIterator[tuple[str
 
 
 def _texts(text: str) -> Iterator[str]:
-    """Yield a text in pieces for one event each, cut at the ends of lines; the CLI prints the last end itself."""
+    """Yield a text in pieces, one for each event, cut at line ends; the CLI prints the last line end itself."""
     while text:
         cut = len(text)
         if cut > EVENT_CHARACTERS:
@@ -288,7 +288,7 @@ def _texts(text: str) -> Iterator[str]:
         text = text[cut:]
 
 
-# A task's name has no slash; the name of a skill, which people try here, may have one.
+# A task's name has no slash, but people also try a skill's name here, which may have one.
 LOGS = P + "/tasks/{task:path}/logs"
 OPERATIONS = (
     Operation(

@@ -9,7 +9,7 @@ from fabric_jobs.store import activations, tasks
 
 
 def find_activation(call: Call, activation_id: str | None = None) -> Activation:
-    """Return the activation of a path, or the one that is named; raise NotFound."""
+    """Return the activation with this id, by default the one in the path; raise NotFound."""
     if activation_id is None:
         activation_id = str(call.path_params["activation"])
     found = activations.find(call.parts.store.read, activation_id)

@@ -1,4 +1,4 @@
-"""Prometheus' text format, written by hand: a client library would bring a registry for numbers that are counted already."""
+"""Prometheus' text format, written by hand, because a client library would count again what is already counted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STARTED_AT = time.time()
 
 
 class Family(NamedTuple):
-    """One metric: its name without the prefix, its kind, what it is, and its samples by labels."""
+    """One metric: its name without the prefix, kind, meaning, and samples by labels."""
 
     name: str
     kind: str  # counter | gauge
@@ -34,7 +34,7 @@ class Family(NamedTuple):
     samples: Mapping[str, float]
 
     def lines(self) -> Iterator[str]:
-        """Yield it as text."""
+        """Yield the lines of its text."""
         yield f"# HELP fabric_jobs_{self.name} {self.meaning}"
         yield f"# TYPE fabric_jobs_{self.name} {self.kind}"
         for labels, value in self.samples.items():
@@ -45,7 +45,7 @@ class Family(NamedTuple):
 async def metrics(call: Call) -> Response:
     """Answer with all numbers in Prometheus' text format; see [metrics](../howto/metrics.md)."""
     parts = call.parts
-    stored = await asyncio.to_thread(lambda: list(_stored(parts)))  # whole tables are counted: not in the loop's thread
+    stored = await asyncio.to_thread(lambda: list(_stored(parts)))  # not in the loop's thread: this counts whole tables
     families = [*stored, *_now(parts), *_process()]
     text = "\n".join(line for family in families for line in family.lines()) + "\n"
     return Response(text, headers={"content-type": MEDIA_TYPE})
@@ -100,7 +100,7 @@ def _process() -> Iterator[Family]:
 def _resident_bytes() -> int:
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:  # not Linux: the largest that it ever was
+    except OSError:  # not Linux: use the peak size
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

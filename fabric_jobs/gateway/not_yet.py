@@ -1,4 +1,4 @@
-"""What Fabric has and this version does not (docs/reference/http.md): it is refused with 501 and a sentence, and never ignored."""
+"""Features of Fabric that this version lacks (docs/reference/http.md): refused with 501 and a reason, never ignored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEDULES = "this version has no schedules yet, so nothing would run later"
 CALLBACKS = "this version does not call back when an activation has ended"
 KUBERNETES = "this version does not run anything in Kubernetes yet"
 DETAILS = "it shows nothing more"
-# What a query or a body may ask for.
+# Keys of a query or a body, with the reason.
 REASONS: Mapping[str, str] = {
     "scheduleName": SCHEDULES,
     "scheduleCron": SCHEDULES,
@@ -32,7 +32,7 @@ HINTS: Mapping[str, str] = {
     CALLBACKS: "Leave it out, and ask for the end with ?sync=true or GET /activations/{id}.",
 }
 FLAGS = ("scheduled", "k8s", "verbose")
-# What Fabric keeps: the first part of a path below the project.
+# Resources of Fabric, by the first part of their path below the project.
 RESOURCES: Mapping[str, str] = {
     "snapshots": "snapshots of agents",
     "content": "managed content",
@@ -48,7 +48,7 @@ METHODS = ["GET", "POST", "PUT", "DELETE"]
 
 
 def refuse(given: Mapping[str, Any], *names: str) -> None:
-    """Raise NotThereYet when a query or a body asks for what is not there; null, false or an empty text asks for nothing."""
+    """Raise NotThereYet if a query or a body asks for a missing feature; null, false and an empty text ask for nothing."""
     for name in names:
         values = [value for key, value in given.items() if key.partition("[")[0] == name]  # stereotypes[0]=a
         nothing = ("false",) if name in FLAGS else ("false", "")  # `?verbose` alone is a yes
@@ -58,7 +58,7 @@ def refuse(given: Mapping[str, Any], *names: str) -> None:
 
 
 async def refuse_resource(request: Request) -> Response:
-    """Refuse a kind of thing that is not kept here."""
+    """Refuse a resource that this version does not have."""
     user_of(request)
     path = request.url.path
     kind = next((meaning for name, meaning in RESOURCES.items() if f"/{name}" in path), "")
@@ -68,7 +68,7 @@ async def refuse_resource(request: Request) -> Response:
 
 
 async def refuse_pause(request: Request) -> Response:
-    """Refuse to pause a task, or to let it go on."""
+    """Refuse to pause or resume a task."""
     user_of(request)
     raise NotThereYet(
         f"{request.method} {request.url.path}: tasks cannot be paused yet.", hint="Cancel it, and invoke it again."

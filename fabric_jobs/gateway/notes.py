@@ -16,7 +16,7 @@ RUNNING = (TaskState.STARTING, TaskState.ACTIVE)
 
 
 def by_node(parts: Parts, activation_id: str) -> dict[str, Note]:
-    """Return the notes of an activation by node: what one of the attempts is doing, and the remarks of all."""
+    """Return the notes of an activation by node: the note of one attempt, and the remarks of all."""
     found: dict[str, Note] = {}
     activation = activations.find(parts.store.read, activation_id)
     executor = activation.executor if activation is not None else ""
@@ -37,6 +37,6 @@ def of_task(parts: Parts, task: Task) -> dict[str, Any]:
 
 
 def _note(parts: Parts, executor: str, handle: str) -> Note:
-    with suppress(ExecutorUnavailable):  # what cannot be asked has nothing to say
+    with suppress(ExecutorUnavailable):  # an executor that does not answer has no note
         return parts.executors[executor].note(handle)
     return Note()

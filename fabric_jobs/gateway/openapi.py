@@ -24,7 +24,7 @@ TAGS = {
     "operating": "Health, numbers, versions, and the state on the disk.",
     "jobs": "What running jobs call, with the token of their message.",
 }
-# The tag of what a module has, where it is not the module's own name.
+# The tag of a module's operations, if it is not the module's name.
 TAG_OF = {
     "dead_letters": "dead letters",
     "document": "operating",
@@ -101,7 +101,7 @@ def document(operations: Iterable[Operation], url: str = "/") -> dict[str, Any]:
 
 
 def path_of(operation: Operation) -> str:
-    """Return the path without what only the router needs to know."""
+    """Return the path without what only the router needs."""
     return re.sub(r":\w+\}", "}", operation.path)
 
 
@@ -111,13 +111,13 @@ def module_of(operation: Operation) -> str:
 
 
 def summary_of(operation: Operation) -> tuple[str, str]:
-    """Return what an operation does, and what else there is to say of it, in Markdown."""
+    """Return the summary and the description of an operation, in Markdown."""
     first, _, rest = cleandoc(operation.handler.__doc__ or "").partition("\n")
     return first, " ".join(rest.split())
 
 
 def schemas_of(operation: Operation) -> tuple[str, ...]:
-    """Return the names of the schemas of a good answer."""
+    """Return the names of the schemas of a successful answer."""
     return (operation.answer,) if isinstance(operation.answer, str) else operation.answer
 
 
@@ -162,7 +162,7 @@ def _asked(parameter: Parameter[Any]) -> dict[str, Any]:
 
 
 def _content(*names: str) -> dict[str, Any]:
-    """Return bodies by media type; of several with one media type it is any."""
+    """Return bodies by media type; several with the same media type become `anyOf`."""
     kinds: dict[str, list[dict[str, Any]]] = {}
     for name in names:
         kind, schema = TEXTS.get(name) or (JSON, ref(name))

@@ -20,14 +20,14 @@ T = TypeVar("T")
 
 
 class Call(Request):
-    """A request for an operation, read: whoever asks may, and what the operation takes is right in its form."""
+    """A request for an operation that was read: the caller is allowed, and the input is well-formed."""
 
     object: dict[str, Any]  # the body, of an operation that has one
     _asked: dict[str, Any]
 
     @cached_property
     def parts(self) -> Parts:
-        """The parts of the owner that was called."""
+        """The parts of the called owner."""
         return parts_of(self)
 
     @property
@@ -36,12 +36,12 @@ class Call(Request):
         return str(self.path_params["project"])
 
     def of(self, parameter: Parameter[T]) -> T:
-        """Return what is said for a parameter of the operation."""
+        """Return the value of a parameter of the operation."""
         value: T = self._asked[parameter.name]
         return value
 
     async def read(self, operation: Operation) -> None:
-        """Read what an operation takes; raise NotAllowed, NotThereYet, InvalidInput or RecordTooLarge."""
+        """Read the input of an operation; raise NotAllowed, NotThereYet, InvalidInput or RecordTooLarge."""
         if operation.caller == "user":
             user_of(self)
         refuse(self.query_params, *operation.not_yet)
@@ -53,25 +53,25 @@ class Call(Request):
 class Operation(NamedTuple):
     """One method of one path.
 
-    The first line of its handler's docstring is what it does, what follows there is said in the documentation, and its name
-    makes the operation's. Schemas are named here and kept in `gateway.schemas`, which is read for the documentation only.
+    The first line of its handler's docstring is the summary, the rest is the description, and the handler's name makes the
+    operation's. Schemas are only named here; `gateway.schemas` defines them, and only the documentation reads it.
     """
 
     method: str
-    path: str  # as the router has it
+    path: str  # in the router's form
     handler: Callable[[Call], Awaitable[Response]]
-    answer: str | tuple[str, ...]  # the schemas: it follows one of them
-    others: Mapping[str, tuple[str, ...]] = {}  # by status: its meaning, and the schemas
+    answer: str | tuple[str, ...]  # the names of its possible schemas
+    others: Mapping[str, tuple[str, ...]] = {}  # by status: its meaning, then the names of its schemas
     headers: Mapping[str, str] = {}  # of the answer
-    parameters: tuple[Parameter[Any], ...] = ()  # of query and headers: those of the path are in the path
-    body: str = ""  # the schema of what is sent
-    is_read: bool = True  # before the handler is called, that is
-    errors: tuple[str, ...] = ()  # beyond those that follow from the rest
-    not_yet: tuple[str, ...] = ()  # keys of the query that Fabric has
+    parameters: tuple[Parameter[Any], ...] = ()  # of query and headers; `path` has its own
+    body: str = ""  # the name of its schema
+    is_read: bool = True  # whether the body is read before the handler is called
+    errors: tuple[str, ...] = ()  # beyond those that the other fields imply
+    not_yet: tuple[str, ...] = ()  # keys of Fabric's query that this version refuses
     caller: str = "user"  # user | task | none: whose token it takes
 
     def route(self) -> Route:
-        """Return it as the router has it."""
+        """Return the route for the router."""
         return Route(self.path, self._answer, methods=[self.method])
 
     async def _answer(self, request: Request) -> Response:

@@ -16,7 +16,7 @@ Value_co = TypeVar("Value_co", covariant=True)
 Default = TypeVar("Default")
 Schema = Mapping[str, Any]
 
-P = "/fabric/v4/projects/{project}"  # the path of most operations begins with it
+P = "/fabric/v4/projects/{project}"  # how the path of most operations begins
 MOST = 2**53
 WAIT_SECONDS = 60  # how long one call waits at most
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
@@ -31,56 +31,56 @@ class Parameter(NamedTuple, Generic[Value_co]):
     meaning: str
     parse: Callable[[str], Value_co]  # raises InvalidInput
     default: Value_co
-    schema: Schema  # JSON Schema of what is taken
+    schema: Schema  # JSON Schema of the value
     place: str = "query"  # query | header
-    bare: bool = False  # whether the name alone says something; an empty value is else the same as none
+    bare: bool = False  # whether the name alone means something; otherwise an empty value counts as none
 
     def of(self, request: Request) -> Value_co:
-        """Return what a request says; raise InvalidInput when it cannot be read."""
+        """Return its value in a request; raise InvalidInput if it cannot be read."""
         text = (request.query_params if self.place == "query" else request.headers).get(self.name)
         return self.default if text is None or not (text or self.bare) else self.parse(text)
 
 
 def text(name: str, meaning: str, **schema: Any) -> Parameter[str]:
-    """Return any text; what the schema says beyond that is up to whoever takes it."""
+    """Return a parameter that takes any text; the handler checks what else the schema requires."""
     return Parameter(name, meaning, str, "", schema or {"type": "string"})
 
 
 def header(name: str, meaning: str, **schema: Any) -> Parameter[str]:
-    """Return a header."""
+    """Return a parameter that is a header."""
     return Parameter(name, meaning, str, "", {"type": "string", **schema}, place="header")
 
 
 def choice(name: str, meaning: str, *values: str, default: str = "") -> Parameter[str]:
-    """Return one of some words."""
+    """Return a parameter that takes one of these words."""
     schema = {"enum": [*values], **({"default": default} if default else {})}
     return Parameter(name, meaning, partial(_one_of, name, values), default, schema)
 
 
 def flag(name: str, meaning: str) -> Parameter[bool]:
-    """Return a yes or no: `?name` and `?name=true` are yes."""
+    """Return a parameter that takes a yes or no: `?name` and `?name=true` are yes."""
     return Parameter(name, meaning, partial(_yes, name), False, {"type": "boolean", "default": False}, bare=True)
 
 
 def maybe(name: str, meaning: str) -> Parameter[bool | None]:
-    """Return a yes or no that makes a difference when it is not given."""
+    """Return a parameter that takes a yes or no, and is None when it is not given."""
     return Parameter(name, meaning, partial(_yes, name), None, {"type": "boolean"})
 
 
 def whole(name: str, meaning: str, default: Default, *, low: int = 0, high: int = MOST) -> Parameter[int | Default]:
-    """Return a whole number."""
+    """Return a parameter that takes a whole number."""
     return Parameter(name, meaning, partial(_whole, name, low, high), default, _range("integer", low, high, default))
 
 
 def number(
     name: str, meaning: str, default: Default, *, low: float = 0, high: float = MOST
 ) -> Parameter[float | Default]:
-    """Return a number."""
+    """Return a parameter that takes a number."""
     return Parameter(name, meaning, partial(_number, name, low, high), default, _range("number", low, high, default))
 
 
 def time(name: str, meaning: str) -> Parameter[float | None]:
-    """Return a time in seconds, said as milliseconds since 1970 or as ISO 8601."""
+    """Return a parameter whose value is a time in seconds, written as milliseconds since 1970 or as ISO 8601."""
     return Parameter(name, meaning, partial(_time, name), None, {"anyOf": [*MOMENT]})
 
 
@@ -120,7 +120,7 @@ def _time(name: str, text: str) -> float:
     if WHOLE.fullmatch(text):
         return _whole(name, 0, MOST, text) / 1000
     try:
-        moment = datetime.fromisoformat(text.replace(" ", "+"))  # a plus that was not escaped
+        moment = datetime.fromisoformat(text.replace(" ", "+"))  # an unescaped plus
         return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
     except (ValueError, OverflowError):
         raise InvalidInput(

@@ -1,6 +1,6 @@
-"""Identifies the user at the other end of a connection, so that a token seen in `ps` is useless to other users of this machine.
+"""Identifies the user at the other end of a connection: a token seen in `ps` is useless to other users of this machine.
 
-The kernel says whose a socket is. It is asked once for a connection, when that first shows the token of a task.
+The kernel knows whose a socket is. It is asked once for each connection, when a task's token first arrives on it.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ CREDENTIALS = struct.Struct("iII")  # process, user, group
 SOCK_DIAG, BY_FAMILY, ERROR, IS_REQUEST = 4, 20, 2, 1
 HEADER, QUERY, COOKIE = struct.Struct("=IHHII"), struct.Struct("=BBBBI"), b"\xff" * 8
 FOUND = struct.Struct("=4x48x12xII")  # user, inode
-MAPPED = bytes(10) + b"\xff\xff"  # how an IPv4 address begins as one of IPv6
+MAPPED = bytes(10) + b"\xff\xff"  # the prefix of an IPv4 address written as IPv6
 
 
 class PeerGone(Exception):
-    """The other side has closed its socket, and the kernel has forgotten whose it was."""
+    """The other side has closed its socket, so the kernel no longer knows whose it was."""
 
 
 class Peer:
     """The other side of one connection."""
 
     def __init__(self, connection: socket.socket, *, is_door: bool) -> None:
-        """`is_door`: a Unix socket that is for containers, whose programs run as any user; no other user comes as far as to it."""
+        """`is_door`: a Unix socket for containers, whose programs run as any user. Other users of this machine cannot reach it."""
         self._connection = connection
         self._is_door = is_door
         self._may_act: bool | None = None
 
     @property
     def may_act_for_tasks(self) -> bool:
-        """Whether tokens of tasks are good here: for this user's own programs, containers, and what other machines were let in."""
+        """Whether tasks' tokens are accepted here: from this user's programs, containers, and admitted other machines."""
         if self._may_act is None:
             try:
                 self._may_act = self._is_door or self._look()
@@ -53,18 +53,18 @@ class Peer:
         user = user_of(theirs, ours)
         if user is not None:
             return _is_trusted(user)
-        # Docker gives connections from here to its network another source address: then nobody can tell, and that means no.
+        # Docker rewrites the source address of connections from here to its network. Then the user is unknown: refuse.
         return not PROC_NET.is_dir() or not _is_of_this_machine(theirs[0])
 
 
 def user_of(theirs: End, ours: End) -> int | None:
-    """Return whose the socket at the other end of a TCP connection is; None when it is not on this machine.
+    """Return the user of the socket at the other end of a TCP connection; None if it is on another machine.
 
-    Raises Gone when it has been closed; what was sent before that may not count, since anybody can have sent it.
+    Raises PeerGone if it has been closed. Then nothing sent before counts, since anybody could have sent it.
     """
     try:
         found = _ask_kernel(theirs, ours)
-    except OSError:  # this kernel has no such thing, or we may not ask
+    except OSError:  # not supported by this kernel, or not permitted
         found = _search_table(theirs, ours)
     if found is None:
         return None
@@ -80,14 +80,14 @@ def _is_trusted(user: int) -> bool:
 
 def _user_of_unix(connection: socket.socket) -> int:
     if not hasattr(socket, "SO_PEERCRED"):
-        return os.geteuid()  # the rights of the socket's directory have to do
+        return os.geteuid()  # the permissions of the socket's directory must suffice
     said = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
     user: int = CREDENTIALS.unpack(said)[1]
     return user
 
 
 def _ask_kernel(theirs: End, ours: End) -> tuple[int, int] | None:
-    """Return user and inode of a socket; None when there is none such. A look at the table would take 3 ms, this takes 15 µs."""
+    """Return user and inode of a socket; None if there is no such socket. This takes 15 µs; the table would take 3 ms."""
     source, destination = _packed(theirs[0]), _packed(ours[0])
     family = socket.AF_INET if len(source) == 4 else socket.AF_INET6
     query = QUERY.pack(family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF)
@@ -106,7 +106,7 @@ def _ask_kernel(theirs: End, ours: End) -> tuple[int, int] | None:
 
 
 def _search_table(theirs: End, ours: End) -> tuple[int, int] | None:
-    """Return the same from the table of all connections."""
+    """Return the same as `_ask_kernel`, from the table of all connections."""
     wanted = [f"{_in_table(theirs, mapped)} {_in_table(ours, mapped)}" for mapped in (False, True)]
     for line in _table():
         if line.partition(": ")[2].startswith(tuple(wanted)):
@@ -123,7 +123,7 @@ def _table() -> Iterator[str]:
 
 
 def _in_table(end: End, mapped: bool) -> str:
-    """Return an end as the table has it: the address in words of this machine's byte order."""
+    """Return an end in the table's form: the address in words of this machine's byte order."""
     packed = _packed(end[0])
     if mapped and len(packed) == 4:
         packed = MAPPED + packed
@@ -139,7 +139,7 @@ def _packed(address: str) -> bytes:
 
 
 def _is_of_this_machine(address: str) -> bool:
-    """Tell whether an address is one of this machine: the way to it then begins at itself. A way is found; nothing is sent."""
+    """Tell whether an address belongs to this machine: the route to it then starts at itself. Nothing is sent."""
     packed = _packed(address)
     family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
     text = socket.inet_ntop(family, packed)
@@ -149,5 +149,5 @@ def _is_of_this_machine(address: str) -> bool:
         try:
             probe.connect((text, 9))
         except OSError:
-            return True  # no telling; what comes from another machine has a way back
+            return True  # unknown; another machine would have a route back
         return bool(probe.getsockname()[0] == text)

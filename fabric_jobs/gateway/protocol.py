@@ -1,6 +1,6 @@
-"""Guards a connection: slow senders and readers, too large heads and connections over the limit are dropped.
+"""Guards connections: drops slow senders and readers, too large heads, and connections over the limit.
 
-uvicorn limits none of these. All connections are checked once a second (`Server`): a timer for
+uvicorn limits none of these. `GatewayServer` checks all connections once a second: a timer for
 each request would cost more than the request's own parsing.
 """
 
@@ -19,16 +19,16 @@ from fabric_jobs.gateway.peer import Peer
 from fabric_jobs.gateway.traffic import Traffic
 from fabric_jobs.settings import Settings
 
-BODY_RATE = 16 << 10  # bytes a second that a body may ask for beyond its first seconds
-LAST_SECONDS = 1.0  # of the grace that a server has when it ends
-CHUNK_OVERHEAD = 8  # a chunk of one byte is six; what is more than this is no body
+BODY_RATE = 16 << 10  # bytes a second; a body must arrive at least this fast after its first seconds
+LAST_SECONDS = 1.0  # of the grace period when the server ends
+CHUNK_OVERHEAD = 8  # a chunk of one byte takes six; more overhead than this is refused
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionLimits:
     """What one connection may do."""
 
-    connections: int  # over TCP; the Unix socket is for this user's own jobs and commands, and never refused
+    connections: int  # over TCP; the Unix socket, for this user's own jobs and commands, has no limit
     header_bytes: int
     head_seconds: float
     body_seconds: float
@@ -36,7 +36,7 @@ class ConnectionLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> ConnectionLimits:
-        """Return those of the settings."""
+        """Return the limits in the settings."""
         return cls(
             connections=settings.connections,
             header_bytes=settings.header_bytes,
@@ -47,18 +47,18 @@ class ConnectionLimits:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with an end to its patience."""
+    """uvicorn's protocol, with timeouts and limits."""
 
     limits: ConnectionLimits
     traffic: Traffic
     is_door = False  # see `Peer`
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Refuse one connection too many."""
+        """Refuse a connection over the limit."""
         super().connection_made(transport)
         self._peer = Peer(transport.get_extra_info("socket"), is_door=self.is_door)
         self._in_head, self._in_body = True, False
-        self._since = self.loop.time()  # of the head, or of the body
+        self._since = self.loop.time()  # when the head or the body began
         self._messages = 0
         self._head_bytes = self._wire_bytes = self._body_bytes = 0
         self._too_large = False
@@ -68,18 +68,18 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(503, f"there are {self.limits.connections:,} connections already.", "connections")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """One fewer."""
+        """Count one connection fewer."""
         super().connection_lost(exc)
         self.traffic.connections = len(self.connections)
 
     def data_received(self, data: bytes) -> None:
-        """Count what is neither body nor answered yet."""
+        """Count the bytes of heads and of chunk overhead."""
         if self.transport.is_closing():
             return
         before = self._messages
         super().data_received(data)
         if before != self._messages or self.transport.is_closing():
-            return  # one read holds at most 256 KiB, and part of this one was of the request before
+            return  # one read holds at most 256 KiB, some of which belonged to the previous request
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > self.limits.header_bytes:
@@ -90,7 +90,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._refuse_head()
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Reset the counts for a new request."""
         super().on_message_begin()
         self.scope["state"]["peer"] = self._peer
         self._messages += 1
@@ -99,7 +99,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._since = self.loop.time()
 
     def on_headers_complete(self) -> None:
-        """A head is whole; its size is known now, also when it came in one piece with what follows."""
+        """Check the size of a complete head, even if it came in one piece with the body."""
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.header_bytes:
             self._too_large = True
@@ -109,34 +109,34 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Part of a body."""
+        """Count part of a body."""
         self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request is here."""
+        """Note that a request is complete."""
         self._in_body = False
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, or has too large a head, in the shape of every other error."""
+        """Answer a request that is not HTTP, or whose head is too large, in the shape of every other error."""
         if self._too_large:
             self._refuse_head()
         else:
             self._refuse(400, "this is not an HTTP/1.1 request.", "no-http")
 
     def pause_writing(self) -> None:
-        """The other side does not read what it asked for."""
+        """Note that the other side does not read its answer."""
         super().pause_writing()
         self._unread_since = self.loop.time()
 
     def resume_writing(self) -> None:
-        """It has read."""
+        """Note that the other side reads again."""
         super().resume_writing()
         self._unread_since = None
 
     def shutdown(self) -> None:
-        """The owner is ending: what is here is answered, and who still sends, or does not read, has a second."""
+        """Answer complete requests as the owner ends; slow senders and readers get LAST_SECONDS."""
         super().shutdown()
         self.loop.call_later(LAST_SECONDS, self._give_up)
 
@@ -145,7 +145,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._unread_since is not None and now - self._unread_since > self.limits.read_seconds:
             self._abort("slow-reader")
         elif self.transport.is_closing() or self.flow.read_paused:
-            self._since = now  # what is not read is not late
+            self._since = now  # bytes that we do not read are not late
         elif self._in_head:
             if now - self._since > self.limits.head_seconds:
                 self._refuse(408, "the head of the request timed out.", "slow-head")
@@ -153,7 +153,7 @@ class GuardedProtocol(HttpToolsProtocol):
             if now - self._since > self.limits.body_seconds + self._body_bytes / BODY_RATE:
                 self._refuse(408, "the body of the request timed out.", "slow-body")
         elif self.cycle is not None and self.cycle.response_complete and self.timeout_keep_alive_task is None:
-            self._in_head, self._since = True, now  # an empty line has ended uvicorn's patience, and is no request
+            self._in_head, self._since = True, now  # an empty line stopped uvicorn's timeout, but is not a request
 
     def _give_up(self) -> None:
         if self.transport.is_closing() and self._unread_since is None:
@@ -170,12 +170,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refuse(431, f"the head is over the limit of {self.limits.header_bytes:,} bytes.", "head")
 
     def _refuse(self, status: int, message: str, reason: str) -> None:
-        """Answer in the place of the application, and close; where an answer is under way, only close."""
+        """Answer instead of the application, and close; if an answer has already begun, only close."""
         if self.cycle is not None and not self.cycle.response_complete:
             if self.cycle.response_started:
                 self._abort(reason)
                 return
-            self.cycle.disconnected = True  # the reader of the body learns that there is no more
+            self.cycle.disconnected = True  # tells the reader of the body that no more comes
             self.cycle.message_event.set()
         self.traffic.dropped[reason] += 1
         body = json.dumps({"success": False, "message": message}).encode()
@@ -189,19 +189,19 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 class _HeadTooLarge(Exception):
-    """Raised in a callback of the parser, which wraps it."""
+    """The head is too large; raised in a callback of the parser, which wraps it."""
 
 
 def guarded(limits: ConnectionLimits, traffic: Traffic) -> type[GuardedProtocol]:
-    """Return the protocol with its limits: uvicorn makes one for each connection, and hands nothing on to it."""
+    """Return a protocol class with these limits, since uvicorn makes one per connection and passes it no arguments."""
     return type("Connection", (GuardedProtocol,), {"limits": limits, "traffic": traffic})
 
 
 def guard(bound: socket.socket) -> None:
-    """Let the kernel find out about callers that vanished, and send at once; connections inherit it from the socket that listens.
+    """Turn on keep-alive probes and TCP_NODELAY; connections inherit both from the listening socket.
 
-    asyncio would only do the latter for sockets that were made with a protocol. Without it the body of an answer, which is
-    written after its head, waits for the caller's delayed acknowledgement: 40 ms for each call.
+    Probes find callers that vanished. asyncio sets TCP_NODELAY only on sockets made with a protocol. Without it, the body
+    of an answer, written after its head, waits for the caller's delayed acknowledgement: 40 ms for each call.
     """
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -8,7 +8,7 @@ import orjson
 
 from fabric_jobs.json_text import DEPTH, SHORTEST, loads
 
-# orjson takes 1,024 levels: within these brackets a text may have DEPTH of its own.
+# orjson accepts 1,024 levels. Within these brackets, DEPTH levels are left for the text.
 _OPEN, _CLOSE = b"[" * DEPTH, b"]" * DEPTH
 
 
@@ -19,7 +19,7 @@ def check(text: bytes) -> None:
         if _may_be_deep(text):
             orjson.loads(_OPEN + text + _CLOSE)
     except orjson.JSONDecodeError:
-        loads(text.decode())  # takes long whole numbers and halves of surrogate pairs too, and says what is wrong
+        loads(text.decode())  # also accepts long whole numbers and halves of surrogate pairs, and explains errors
 
 
 def check_lines(lines: bytes) -> None:

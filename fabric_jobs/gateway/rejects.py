@@ -20,7 +20,7 @@ DETAILS_BYTES = 64 << 10
 def letters(parts: Parts, task: Task, given: Sequence[Any]) -> tuple[NewDeadLetter, ...]:
     """Return the dead letters of `rejects` in the head of a commit: [[channel, offset, reason, details], …].
 
-    Channel and offset are null for the record of a message task. Raises InvalidInput, ValueError or TypeError for what is none.
+    Channel and offset are null for the record of a message task. Raises InvalidInput, ValueError or TypeError if malformed.
     """
     activation = activations.find(parts.store.read, str(task.activation_id))
     assert activation is not None
@@ -65,7 +65,7 @@ def _letter(
 
 
 def check_goes_on(rejected: Iterable[NewDeadLetter]) -> None:
-    """Raise RunFailed when the activation fails with a rejected record, and its program is to end."""
+    """Raise RunFailed if a rejected record fails the activation; then the program must end."""
     for letter in rejected:
         if letter.on_error == "fail":
             raise RunFailed(

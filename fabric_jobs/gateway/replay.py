@@ -1,7 +1,7 @@
-"""Hands out records to a retry: the current record first, no dead ones, suspects in steps.
+"""Hands out records to a retry: first the current record, then the rest without dead ones, suspects in steps.
 
-After two attempts died without saying at which record, the next one gets the suspects some at a time, and each step is noted before
-it is handed out: when this attempt dies too, what it died of is among them (`fabric_jobs.engine.suspects`).
+After two attempts have died at an unknown record, the next one gets the suspects in steps. Each step is noted before it is
+handed out: if this attempt dies too, the culprit is among that step (`fabric_jobs.engine.suspects`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ PULL_BYTES = 256 << 10
 def answer_with(
     parts: Parts, task: Task, channel_id: int, segment: Segment, *, careful: bool = False, sees: bool = False
 ) -> Response:
-    """Return the answer to a pull, and note what the attempt gets: if it dies without a word, it may be of that.
+    """Return the answer to a pull, and note what the attempt gets: if it dies silently, these records are suspects.
 
-    `sees`: the program reads what senders have written into files there.
+    `sees`: the program reads senders' files itself.
     """
     parts.store.handed_out.note(task.task_id, task.attempt, {channel_id: segment.end})
     headers = {"x-fabric-channel": str(channel_id), "x-fabric-first": str(segment.first_offset)}
     if careful:
-        headers["x-fabric-careful"] = "1"  # the next pull comes after the acknowledgement of this record
+        headers["x-fabric-careful"] = "1"  # the next pull must follow the acknowledgement of this record
     body = b""
     if sees and any(seen(part) for part in segment.parts):
         places: list[Any] = []
@@ -47,13 +47,13 @@ def answer_with(
 
 
 async def records(parts: Parts, task: Task, found: list[Channel], positions: dict[int, int]) -> Response | None:
-    """Return what comes next for an attempt that is not the first; None when there is nothing yet.
+    """Return the next records for an attempt that is not the first; None if there are none yet.
 
-    `positions` is brought up to date: it passes over dead records.
+    `positions` is updated to skip dead records.
     """
     suspects = {key: each for key, each in read(task.careful).items() if each.step}
     if task.hand and not positions:
-        channel_id, offset = orjson.loads(task.hand)  # its outputs are there in part
+        channel_id, offset = orjson.loads(task.hand)  # some of its outputs are already stored
         segment = parts.store.records(channel_id, offset, max_bytes=1)
         if segment is None:
             return None
@@ -85,13 +85,13 @@ async def records(parts: Parts, task: Task, found: list[Channel], positions: dic
 
 
 async def _hand_out(parts: Parts, task: Task, channel_id: int, segment: Segment, suspects: Suspects | None) -> Response:
-    """Answer with records of a task that has suspects: one step of them, noted before, or what is around them."""
+    """Answer with records of a task that has suspects: one step of suspects, noted first, or the records around them."""
     offset = segment.first_offset
     if suspects is None or offset >= suspects.end:
         await _note(parts, task, None)
         return answer_with(parts, task, channel_id, segment)
     if offset < suspects.first:
-        # Careful, or the step that comes next would be noted while these are in work.
+        # Careful: otherwise the next step would be noted while these are still being processed.
         await _note(parts, task, None)
         return answer_with(parts, task, channel_id, segment.part(offset, suspects.first - offset), careful=True)
     step = segment.part(offset, min(suspects.step, suspects.end - offset))

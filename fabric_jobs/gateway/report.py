@@ -16,7 +16,7 @@ from fabric_jobs.store.totals import NodeTotals, by_node
 
 
 def report(parts: Parts, activation: Activation) -> dict[str, Any]:
-    """Return status, time and the way of an activation."""
+    """Return status, times and path of an activation."""
     found = by_node(parts.store.read, activation.activation_id)
     plan = parts.engine.plans.of(parts.store.read, activation)
     transits = [
@@ -50,7 +50,7 @@ def report(parts: Parts, activation: Activation) -> dict[str, Any]:
 
 
 def progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
-    """Return what each skill has received, sent, and still has before it."""
+    """Return what each skill has received, sent, and still has to do."""
     sql = parts.store.read
     plan = parts.engine.plans.of(sql, activation)
     inbound: dict[str, list[Channel]] = {}
@@ -77,7 +77,7 @@ def progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
 
 
 def _turn(parts: Parts, activation: Activation) -> str:
-    """Return why an activation does not run yet."""
+    """Return why an activation has not started yet."""
     before = activations.waiting_before(parts.store.read, activation.activation_id)
     return (
         f"waiting for its turn, with {before or 'none'} before it (at most {parts.settings.activations} run at a time)"

@@ -31,7 +31,7 @@ def record(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
 
 
 def _said(kind: str | list[str], meaning: str) -> dict[str, Any]:
-    """Return the schema of a value with what it means."""
+    """Return the schema of a value with its meaning."""
     return {"type": kind, "description": meaning}
 
 
@@ -40,17 +40,17 @@ def _count(meaning: str) -> dict[str, Any]:
 
 
 def _good(**keys: Any) -> dict[str, Any]:
-    """Return the schema of a good answer."""
+    """Return the schema of a successful answer."""
     return record({"success": SUCCESS, **keys})
 
 
 def _listed(name: str, schema: str, **more: Any) -> dict[str, Any]:
-    """Return the schema of a good answer that is a list."""
+    """Return the schema of a successful answer that is a list."""
     return _good(**{name: {"type": "array", "items": ref(schema)}}, **more)
 
 
 def _embedded(kind: str) -> dict[str, Any]:
-    """Return the JSON Schema of a definition and its parts, as schemas of this document."""
+    """Return the JSON Schema of a definition and its parts, with references within this document."""
     title = kind.capitalize()
     text = shipped.schema_file(kind).read_text(encoding="utf-8").replace("#/$defs/", f"#/components/schemas/{title}.")
     whole = json.loads(text)
@@ -362,7 +362,7 @@ SCHEMAS: dict[str, Any] = {
     "Empty": _said("object", "`{}`"),
     "OpenApi": {"type": "object"},
 }
-# Those that are no JSON: media type, and what it is.
+# Bodies that are not JSON: media type and schema.
 TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "Text": ("text/plain", TEXT),
     "Yaml": ("application/yaml", TEXT),

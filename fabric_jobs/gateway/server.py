@@ -23,10 +23,10 @@ from fabric_jobs.upkeep import Criteria
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0  # between two looks at all connections
-KEEP_ALIVE_SECONDS = 600  # a connection is kept between two requests
-SOON_SECONDS = 1.0  # the starter of the owner waits for something else
-RETAIN_SECONDS = 3600.0  # between two looks at what is too old or too much
-GRACE_SECONDS = 2  # for the requests that are under way when a signal comes
+KEEP_ALIVE_SECONDS = 600  # how long a connection is kept between two requests
+SOON_SECONDS = 1.0  # not at once: whoever started the owner is waiting for it
+RETAIN_SECONDS = 3600.0  # between two checks for old or excess activations
+GRACE_SECONDS = 2  # for requests in flight when a signal comes
 
 
 class GatewayServer:
@@ -37,7 +37,7 @@ class GatewayServer:
         self._sockets = sockets
         self._last_busy = time.monotonic()
         self._started = asyncio.Event()
-        self.on_stop: Callable[[], None] = lambda: None  # called once it is to end
+        self.on_stop: Callable[[], None] = lambda: None  # called when it begins to end
         self._app = make_app(parts)
         for bound in sockets:
             if bound.family in (socket.AF_INET, socket.AF_INET6):
@@ -60,7 +60,7 @@ class GatewayServer:
         self._server = uvicorn.Server(config)
 
     async def run(self, started: Callable[[], None]) -> None:
-        """Serve to the end; `started` is called once connections are accepted."""
+        """Serve until the end; `started` is called once connections are accepted."""
         self._server.config.load()
         self._server.lifespan = self._server.config.lifespan_class(self._server.config)
         loop = asyncio.get_running_loop()
@@ -81,7 +81,7 @@ class GatewayServer:
         await self._server.shutdown(sockets=self._sockets)
 
     async def listen(self, bound: socket.socket) -> None:
-        """Answer on one more socket, as on those that were there from the start; one more Unix socket is for containers."""
+        """Answer on one more socket, just as on the first ones; a Unix socket added here is for containers."""
         await self._started.wait()
         if bound.family in (socket.AF_INET, socket.AF_INET6):
             guard(bound)
@@ -106,7 +106,7 @@ class GatewayServer:
             self._last_busy = time.monotonic()
 
     def stop(self) -> None:
-        """End: long polls return, current requests are answered, and no new connection is accepted."""
+        """End: let long polls return, answer current requests, and accept no new connection."""
         if not self._server.should_exit:
             self.on_stop()
         self._parts.live.close()
@@ -135,7 +135,7 @@ class GatewayServer:
         self.stop()
 
     async def _retain(self) -> None:
-        """Delete what is too old or too much, soon and from time to time; at least what an earlier owner has begun to delete."""
+        """Delete what the retention settings say, soon and then from time to time; at least finish an earlier owner's deletions."""
         settings = self._parts.settings
         wanted = None
         if settings.retain_days is not None or settings.retain_bytes is not None:

@@ -136,13 +136,13 @@ async def show_backup(call: Call) -> Response:
         raise NotFound("this owner has made no backup.", hint="Make one with `fabric-jobs state backup`.")
     deadline = time.monotonic() + call.of(WAIT)
     while not backup.ended and (left := deadline - time.monotonic()) > 0 and not parts.live.closing:
-        # Not in a thread: there are few of those, and others need them meanwhile.
+        # Not in a thread: there are few threads, and other calls need them.
         await parts.live.wait([("backup", "")], min(left, LOOK_SECONDS))
     return Json(_backup(backup))
 
 
 def _flag(body: dict[str, Any], name: str, *, default: bool) -> bool:
-    """Return a yes or no of a body; raise InvalidInput when it is neither: what was meant must not be guessed here."""
+    """Return a yes or no of a body; raise InvalidInput for anything else, since guessing would be dangerous here."""
     value = body.get(name, default)
     if not isinstance(value, bool):
         raise InvalidInput(f"'{name}' is true or false.")

@@ -48,7 +48,7 @@ async def list_tasks(call: Call) -> Response:
     owners = {task.activation_id: activations.find(sql, task.activation_id) for task in found if task.activation_id}
     listed = [task_json(task, owners.get(task.activation_id or "")) for task in found]
     for shown, task in zip(listed, found, strict=True):
-        if task.state in notes.RUNNING:  # there are few of these
+        if task.state in notes.RUNNING:  # few tasks are in these states
             shown["note"] = notes.of_task(parts, task)["note"]
     return Json({"success": True, "tasks": listed})
 

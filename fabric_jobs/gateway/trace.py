@@ -1,4 +1,4 @@
-"""Lineage of one record, back to the input or forward to all that it caused."""
+"""Lineage of one record: back to the input, or forward to everything that it caused."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def _trace(
         records = [(channel, offset or 0)]
     elif direction == "back":
         records = [tracer.place_of_response(offset or 0)]
-    else:  # the input of a retry has as many records as dead letters are tried again
+    else:  # the input of a retry has one record for each retried dead letter
         records = tracer.inputs() if offset is None else [(channel_id, offset) for channel_id, _ in tracer.inputs()[:1]]
     walk = tracer.back if direction == "back" else tracer.forward
     return [_shown(tracer.describe(stop, _payload(parts, stop))) for stop in walk(*records)]
 
 
 def _payload(parts: Parts, stop: Stretch) -> Segment | None:
-    """Return the record of a stop when it is one, and is still kept: consumed records are deleted."""
+    """Return the record of a stop, if it is a single one that is still kept; consumed records are deleted."""
     if len(stop.offsets) != 1:
         return None
     (offset,) = stop.offsets
@@ -64,7 +64,7 @@ def _payload(parts: Parts, stop: Stretch) -> Segment | None:
         return None
     try:
         record = segment.part(offset, 1)
-    except RecordsDamaged:  # its file may just have gone, with the last record that was wanted of it
+    except RecordsDamaged:  # its file may have just been deleted with its last needed record
         return None
     return record if len(record.bytes) <= SHOWN_BYTES else None
 

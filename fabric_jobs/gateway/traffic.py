@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 class Traffic:
     """Counts since the start of the process; changed in the event loop's thread only."""
 
-    requests: int = 0  # that have come
-    in_flight: int = 0  # that are being answered, long polls and streams too
-    connections: int = 0  # that are open
-    dropped: Counter[str] = field(default_factory=Counter)  # connections that were closed on somebody, by reason
+    requests: int = 0  # received so far
+    in_flight: int = 0  # being answered, including long polls and streams
+    connections: int = 0  # open now
+    dropped: Counter[str] = field(default_factory=Counter)  # connections that the gateway closed, by reason
