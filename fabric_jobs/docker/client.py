@@ -12,9 +12,9 @@ from fabric_jobs.errors import ExecutorUnavailable
 
 USUAL = "unix:///var/run/docker.sock"
 DEFAULT = "default"  # the context that is always there
-CONNECTIONS = 64  # that are kept open; each running attempt needs one
-CONTACT_SECONDS = 30  # until an engine that does not even tell its version does not answer
-TIMEOUT = 60  # seconds until one that has done so does not answer
+CONNECTIONS = 64  # kept open; each running attempt needs one
+CONTACT_SECONDS = 30  # how long to wait for the engine's version
+TIMEOUT = 60  # seconds to wait for any later answer
 
 
 def engine_url() -> str:
@@ -23,7 +23,7 @@ def engine_url() -> str:
 
 
 def make_client(url: str) -> Any:
-    """Return a client; it has no types."""
+    """Return a client. The library has no types."""
     from docker.api.client import APIClient
     from docker.utils import kwargs_from_env
 
@@ -54,12 +54,12 @@ def _context() -> dict[str, Any]:
 def _current_context() -> str:
     try:
         return str(docker_config().get("currentContext") or DEFAULT)
-    except (OSError, ValueError, AttributeError):  # of which the command itself speaks
+    except (OSError, ValueError, AttributeError):  # the command itself reports these
         return DEFAULT
 
 
 def _context_host(name: str) -> str:
-    """Return where a context leads; the library looks at none in a directory without a config.json."""
+    """Return the address of a context. The library ignores contexts in a directory without a config.json."""
     directory = docker_config_file().parent
     path = directory / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
     try:

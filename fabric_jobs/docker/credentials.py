@@ -1,4 +1,4 @@
-"""Reads docker's logins: whether there is one for a registry, and what a push or a pull sends to the engine."""
+"""Reads docker's logins: whether a registry has one, and what a push or a pull sends to the engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
-SECONDS = 10.0  # a credential helper that takes longer asks somebody something
+SECONDS = 10.0  # a credential helper that takes longer is waiting for a person
 
 
 def docker_config_file() -> Path:
@@ -21,28 +21,28 @@ def docker_config_file() -> Path:
 
 
 def docker_config() -> Any:
-    """Return docker's settings, whatever is in the file; raise OSError, ValueError."""
+    """Return docker's settings, unchecked. Raise OSError or ValueError."""
     return json.loads(docker_config_file().read_text(encoding="utf-8"))
 
 
 def header_of(reference: str) -> dict[str, str]:
-    """Return the HTTP header by which the engine logs in at the registry of an image, or that there is no login.
+    """Return the HTTP header with which the engine logs in to the registry of an image; without a login, one that says so.
 
-    It is read again each time. What cannot be read is no login, as for the `docker` command: the registry says what it wants.
+    The login is read anew each time. An unreadable one counts as none, as in the `docker` command; the registry then decides.
     """
     from docker import auth, errors
 
     login = None
-    if docker_config_file().exists():  # else the library would look in other places than the command
+    if docker_config_file().exists():  # otherwise the library searches where the command does not
         wrong = (errors.DockerException, OSError, ValueError, TypeError, AttributeError)
-        with suppress(*wrong), warnings.catch_warnings(action="ignore"):  # of a credential helper that is not there
+        with suppress(*wrong), warnings.catch_warnings(action="ignore"):  # a credential helper may be missing
             registry, _ = auth.resolve_repository_name(reference)
             login = auth.AuthConfig.load_config(str(docker_config_file()), None).resolve_authconfig(registry)
     return {"X-Registry-Auth": auth.encode_header(login or {}).decode()}
 
 
 def keeps_unencrypted(host: str) -> bool:
-    """Tell whether the login for HOST[:PORT] is in docker's settings themselves."""
+    """Tell whether the login for HOST[:PORT] is stored in docker's settings file itself."""
     try:
         stored = docker_config().get("auths") or {}
         return any(_is_same(server, host) and _is_filled(entry) for server, entry in stored.items())
@@ -51,7 +51,7 @@ def keeps_unencrypted(host: str) -> bool:
 
 
 def has_credentials(host: str) -> bool | None:
-    """Tell whether docker has credentials for HOST[:PORT]; None when that cannot be found out."""
+    """Tell whether docker has credentials for HOST[:PORT]; None if unknown."""
     if not docker_config_file().exists():
         return False
     try:
@@ -65,7 +65,7 @@ def has_credentials(host: str) -> bool | None:
 
 
 def _servers_of(helper: str) -> list[str]:
-    """Return the servers that a credential helper has something for; it tells their user names too, and no passwords."""
+    """Return the servers for which a credential helper has a login. Its list has user names, but no passwords."""
     words = [f"docker-credential-{helper}", "list"]
     said = subprocess.run(words, capture_output=True, stdin=subprocess.DEVNULL, timeout=SECONDS, check=True).stdout
     return list(json.loads(said))
@@ -76,7 +76,7 @@ def _is_filled(entry: Any) -> bool:
 
 
 def _is_same(server: str, host: str) -> bool:
-    """Tell whether docker means this host; it keeps some with a scheme and a path."""
+    """Tell whether docker's name of a server is this host. Docker stores some with a scheme and a path."""
     name = server.partition("://")[2] or server
     name = name.partition("/")[0].lower()
     return name == host or (name in HUB and host in HUB)

@@ -19,24 +19,24 @@ PART = 1 << 16
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """How a container is."""
+    """The state of a container."""
 
     status: str  # created | running | paused | restarting | removing | exited | dead
     exit_code: int
     out_of_memory: bool
     error: str  # why it could not be started
-    address: str  # in its network
-    ports: Mapping[int, tuple[str, int]]  # those that are published: host and port
-    ended_at: datetime  # by the engine's clock; long ago while it has not ended
+    address: str  # in its own network
+    ports: Mapping[int, tuple[str, int]]  # the published ones: host and port
+    ended_at: datetime  # by the engine's clock; long ago until it has ended
 
     @property
     def runs(self) -> bool:
-        """Whether its program has begun and has not ended."""
+        """Whether its program has started and not yet ended."""
         return self.status in ("running", "paused", "restarting")
 
 
 class Stream:
-    """Bytes that come while a container runs."""
+    """The bytes that a container prints while it runs."""
 
     def __init__(self, response: Any, raw: socket.SocketIO | None = None) -> None:
         self._response = response
@@ -46,7 +46,7 @@ class Stream:
         self._closed = False
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield them; ends when the container does, or with `interrupt`. Raises ExecutorUnavailable."""
+        """Yield the bytes until the container ends or `interrupt` is called. Raises ExecutorUnavailable."""
         try:
             with translated():
                 if self._raw is None:
@@ -55,7 +55,7 @@ class Stream:
                 while part := self._raw.read(PART):
                     yield part
         except Exception:
-            if not self._closed:  # else the library may stumble over anything that is not there any more
+            if not self._closed:  # once closed, the library may fail in any way
                 raise
 
     def __enter__(self) -> Stream:
@@ -67,50 +67,50 @@ class Stream:
         self._response.close()
 
     def interrupt(self) -> None:
-        """End it, from any thread: its reader gets what came so far."""
-        with suppress(OSError):  # it has ended by itself
+        """End the stream, from any thread. Its reader gets what has arrived so far."""
+        with suppress(OSError):  # it has already ended
             self._socket.shutdown(socket.SHUT_RDWR)
 
 
 class DockerEngine:
-    """One Docker Engine. Every method raises ExecutorUnavailable when it does not answer."""
+    """One Docker Engine. Every method raises ExecutorUnavailable if the engine does not answer."""
 
     def __init__(self, url: str = "") -> None:
-        """Nothing is connected before the first call; without a `url` the engine is that of the `docker` command."""
+        """Connect at the first call. Without a `url`, use the engine of the `docker` command."""
         self._given = url
         self._made: Any = None  # docker.api.client.APIClient, which has no types
         self._making = threading.Lock()
 
     @property
     def url(self) -> str:
-        """Where it is, such as unix:///var/run/docker.sock."""
+        """The address of the engine, such as unix:///var/run/docker.sock."""
         if not self._given:
             self._given = engine_url()
         return self._given
 
     @property
     def shares_files(self) -> bool:
-        """Whether it sees the directories of this machine."""
+        """Whether the engine sees the directories of this machine."""
         return self.url.startswith(("unix://", "npipe://"))
 
     @property
     def host(self) -> str:
-        """The host that it runs on, as this machine calls it."""
+        """The engine's host, as this machine names it."""
         return "127.0.0.1" if self.shares_files else str(urlsplit(self.url).hostname)
 
     def close(self) -> None:
-        """Close its connections."""
-        made = self._made  # without the lock: who makes a client of a silent engine holds it for long
+        """Close all connections."""
+        made = self._made  # without the lock: connecting to a silent engine holds it for long
         if made is not None:
             made.close()
 
     def ping(self) -> None:
-        """Return when it answers."""
+        """Return once the engine answers."""
         with translated():
             self.api.ping()
 
     def create(self, name: str, config: Mapping[str, Any]) -> None:
-        """Make a container; one that has the name already stays as it is. Raises Gone without its image, Refused."""
+        """Create a container, unless one of that name exists. Raises Gone if the image is missing, and Refused."""
         from docker import errors
 
         with translated():
@@ -126,7 +126,7 @@ class DockerEngine:
             self.api.put_archive(name, "/", archive)
 
     def start(self, name: str) -> bool:
-        """Start a container; return False when it was started before. Raises Gone, Refused when it cannot be started."""
+        """Start a container; return False if it was started before. Raises Gone, and Refused if it cannot be started."""
         api = self.api
         with translated():
             response = api._post(api._url("/containers/{0}/start", name))
@@ -134,16 +134,16 @@ class DockerEngine:
             return bool(response.status_code != 304)
 
     def attach(self, name: str) -> Stream:
-        """Return what a container that is started afterwards prints, as frames, every byte as it came."""
+        """Return what a container prints, as frames with its exact bytes. Attach before the container starts."""
         api = self.api
         params, headers = {"stdout": 1, "stderr": 1, "stream": 1}, {"Connection": "Upgrade", "Upgrade": "tcp"}
-        with translated():  # as `attach_socket` does, which lets nobody close it
+        with translated():  # like `attach_socket`, whose stream nobody can close
             path = api._url("/containers/{0}/attach", name)
             response = api.post(path, params=params, headers=headers, stream=True, timeout=None)
             return Stream(response, api._get_raw_response_socket(response))
 
     def logs(self, name: str, *, follow: bool, newest: int | None = None) -> Stream:
-        """Return what a container has printed, as frames with times, or only its newest lines; and what it will print."""
+        """Return a container's log as frames with times, or only its newest lines; with `follow`, also what it prints later."""
         api = self.api
         params: dict[str, int | str] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
         if newest is not None:
@@ -154,7 +154,7 @@ class DockerEngine:
             return Stream(response)
 
     def wait(self, name: str, seconds: float) -> int | None:
-        """Return the exit code of a container; None when it has not ended after this time. Raises Gone."""
+        """Wait for a container and return its exit code; None if it runs longer than `seconds`. Raises Gone."""
         with translated():
             response = _post(self.api, f"/containers/{name}/wait", seconds)
             return None if response is None else int(response.json()["StatusCode"])
@@ -181,9 +181,9 @@ class DockerEngine:
         )
 
     def kill(self, name: str, signal: str, seconds: float) -> bool:
-        """Send a signal to the program of a container; return False when it does not run.
+        """Send a signal to the program of a container; return False if it is not running.
 
-        If the engine has not answered after this time, the signal was sent or will be.
+        If the engine has not answered within `seconds`, the signal has been sent or will be.
         """
         try:
             with translated():
@@ -193,21 +193,21 @@ class DockerEngine:
         return True
 
     def remove(self, name: str) -> None:
-        """Delete a container, whatever it does; calling it twice is harmless."""
+        """Delete a container, running or not. Idempotent."""
         try:
             with translated():
                 self.api.remove_container(name, force=True, v=True)
-        except (Gone, Refused):  # refused: somebody else is at it
+        except (Gone, Refused):  # refused: somebody else is deleting it
             return
 
     def labelled(self, label: str) -> list[Mapping[str, Any]]:
-        """Return the labels of all containers that have one label (KEY=VALUE), and their names."""
+        """Return names and labels of all containers that have the label KEY=VALUE."""
         with translated():
             found = self.api.containers(all=True, filters={"label": label})
         return [{"name": each["Names"][0].lstrip("/"), **each["Labels"]} for each in found]
 
     def network(self, name: str, options: Mapping[str, str]) -> str:
-        """Return the address of the gateway of a bridge network of ours; make the network when it is not there."""
+        """Return the gateway address of our bridge network `name`; create the network if it is missing."""
         from docker import errors
 
         with translated():
@@ -227,12 +227,12 @@ class DockerEngine:
                 name, driver="bridge", check_duplicate=True, options=dict(options), labels={name: "network"}
             )
         except errors.APIError as error:
-            if error.status_code != 409:  # somebody else was faster
+            if error.status_code != 409:  # somebody else has just created it
                 raise
 
     @property
     def api(self) -> Any:
-        """The library's client of it, for this room."""
+        """The library's client, for this package only."""
         with self._making:
             if self._made is None:
                 with translated(self.url):
@@ -241,7 +241,7 @@ class DockerEngine:
 
 
 def _post(api: Any, path: str, seconds: float, **parameters: str) -> Any:
-    """Return the response to a request; None when the engine takes longer over it."""
+    """Return the response to a request; None if the engine takes longer than `seconds`."""
     import requests
 
     try:

@@ -16,16 +16,16 @@ RIGHTS = (
 
 
 class Gone(Exception):
-    """There is no such container, image or network."""
+    """The container, image or network does not exist."""
 
 
 class Refused(InvalidInput):
-    """The engine will not do this, and would not later either."""
+    """The engine rejects the request; a retry would not help."""
 
 
 @contextmanager
 def translated(url: str = "") -> Iterator[None]:
-    """Turn what the library raises into ExecutorUnavailable, Gone or Refused; with a `url` it is told where no engine was found."""
+    """Turn the library's exceptions into ExecutorUnavailable, Gone or Refused. The text names `url` if the engine does not answer."""
     import requests
     import urllib3
     from docker import errors
@@ -47,7 +47,7 @@ def translated(url: str = "") -> Iterator[None]:
 
 
 def has_timed_out(error: Any) -> bool:
-    """Tell whether an error of the library is that the engine took too long over an answer."""
+    """Tell whether an error of the library means that the engine took too long to answer."""
     import requests
     import urllib3
 
@@ -57,12 +57,12 @@ def has_timed_out(error: Any) -> bool:
 
 
 def words(error: Any) -> str:
-    """Return what the engine says."""
+    """Return the engine's own message."""
     return str(error.explanation or error).strip().rstrip(".")
 
 
 def _bottom(error: BaseException) -> BaseException:
-    """Return the reason at the bottom of an error: those of the libraries are wrapped in each other."""
+    """Return the root cause of an error. The libraries wrap theirs several times."""
     while error.__cause__ is not None or error.__context__ is not None:
         error = error.__cause__ or error.__context__ or error
     return error

@@ -16,10 +16,10 @@ from fabric_jobs.docker.engine import DockerEngine, Stream
 from fabric_jobs.docker.failures import Gone, Refused, translated, words
 from fabric_jobs.errors import ExecutorUnavailable, FabricJobsError
 
-OF_DOCKER = ("docker.io/", "index.docker.io/", "library/")  # the engine leaves them out of the names that it tells
-TICK_SECONDS = 1.0  # after which who watches is told that nothing was said
+OF_DOCKER = ("docker.io/", "index.docker.io/", "library/")  # the engine omits them in the names that it reports
+TICK_SECONDS = 1.0  # of silence, after which the caller gets an empty message
 
-Told = Mapping[str, Any]  # a message of the engine about a transfer; an empty one says that time goes by
+Told = Mapping[str, Any]  # the engine's message about a transfer; an empty one only marks time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,35 +28,35 @@ class Image:
 
     image_id: str = ""
     names: tuple[str, ...] = ()  # all its names: `repository:tag`
-    digests: tuple[str, ...] = ()  # by which registries know it: `repository@sha256:…`
+    digests: tuple[str, ...] = ()  # its names in registries: `repository@sha256:…`
     labels: Mapping[str, str] = field(default_factory=dict)
-    # What it says about its program:
+    # How it runs its program:
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
     stop_signal: str = "SIGTERM"
-    directory: str = ""  # where its program runs
+    directory: str = ""  # working directory
 
     def is_called(self, name: str) -> bool:
         """Tell whether `repository:tag` is one of its names."""
         return familiar(name) in self.names
 
     def digests_in(self, repository: str) -> tuple[str, ...]:
-        """Return the digests under which a repository has it: it may have been pushed to others, too."""
+        """Return its digests in one repository. It may have been pushed to others, too."""
         prefix = f"{familiar(repository)}@"
         return tuple(name.removeprefix(prefix) for name in self.digests if name.startswith(prefix))
 
 
 def familiar(name: str) -> str:
-    """Return a name as the engine tells it: `docker.io/library/python:3` is `python:3`."""
+    """Return a name as the engine reports it: `docker.io/library/python:3` becomes `python:3`."""
     for prefix in OF_DOCKER:
         name = name.removeprefix(prefix)
     return name
 
 
 def look(engine: DockerEngine, reference: str) -> Image:
-    """Look at an image; raise Gone, Refused when that is not a name of an image."""
+    """Inspect an image. Raise Gone, or Refused for an invalid name."""
     with translated():
         found = engine.api.inspect_image(reference)
     said = found.get("Config") or {}
@@ -75,7 +75,7 @@ def look(engine: DockerEngine, reference: str) -> Image:
 
 
 def find(engine: DockerEngine, names: Sequence[str]) -> dict[str, Image]:
-    """Return the images that the engine has of these names; what it has not is left out."""
+    """Return those of the named images that the engine has."""
     found = {}
     for name in dict.fromkeys(names):
         with suppress(Gone):
@@ -84,35 +84,35 @@ def find(engine: DockerEngine, names: Sequence[str]) -> dict[str, Image]:
 
 
 def digests(engine: DockerEngine, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return for every `repository:tag` that the engine has the digests under which its repository has it."""
+    """Return, for each `repository:tag` that the engine has, its digests in that repository."""
     return {name: image.digests_in(name.rpartition(":")[0]) for name, image in find(engine, names).items()}
 
 
 def tag(engine: DockerEngine, reference: str, name: str) -> None:
-    """Give an image one more name, `repository:tag`; raise Gone."""
+    """Give an image another name, `repository:tag`. Raise Gone."""
     repository, given = _name_and_tag(name)
     with translated():
         engine.api.tag(reference, repository, given, force=True)
 
 
 def remove(engine: DockerEngine, names: Sequence[str]) -> None:
-    """Take names from images, and delete what has none left; what is in use, or not there, stays as it is."""
+    """Remove names from images, and delete images without any. Missing names and images in use are skipped."""
     for name in names:
         with suppress(Gone, Refused), translated():
             engine.api.remove_image(name)
 
 
 def pull(engine: DockerEngine, reference: str) -> Iterator[str]:
-    """Fetch an image; yield what is being done, nothing when time goes by. Raises Refused with the words of the registry."""
+    """Pull an image and yield each step, or an empty text during silence. Raises Refused with the registry's message."""
     name, given = _name_and_tag(reference)
     for told in _transfer(engine, reference, "/images/create", fromImage=name, tag=given):
         yield " ".join(filter(None, (told.get("status"), told.get("progress"))))
 
 
 def push(engine: DockerEngine, reference: str) -> Iterator[Told]:
-    """Push `repository:tag`; yield what the engine tells of it. Raises Refused with the words of the registry.
+    """Push `repository:tag` and yield the engine's messages. Raises Refused with the registry's message.
 
-    Whoever closes this, ends the push.
+    Closing the generator ends the push.
     """
     name, given = _name_and_tag(reference)
     return _transfer(engine, reference, f"/images/{name}/push", tag=given)
@@ -127,17 +127,17 @@ def _transfer(engine: DockerEngine, reference: str, path: str, **parameters: str
             headers = header_of(reference)
             response = api.post(api._url("{0}", path), params=parameters, headers=headers, stream=True, timeout=TIMEOUT)
             api._raise_for_status(response)
-        except errors.APIError as error:  # 500 too: it is the registry that did not do it
+        except errors.APIError as error:  # 500 too: the registry failed, not the engine
             raise Refused(words(error)) from error
     with Stream(response) as stream:
         for told in _ticking(stream):
-            if "error" in told:  # errors come inside of the stream
+            if "error" in told:  # errors come inside the stream
                 raise Refused(str(told["error"]))
             yield told
 
 
 def _ticking(stream: Stream) -> Iterator[Told]:
-    """Yield the messages of a stream, and an empty one whenever nothing was said for a while."""
+    """Yield the messages of a stream, and an empty one after each TICK_SECONDS of silence."""
     queue: SimpleQueue[Told | FabricJobsError | None] = SimpleQueue()
 
     def read() -> None:

@@ -1,16 +1,16 @@
-"""The protocol of executors: they start, watch and stop attempts, and read their output.
+"""Defines the protocol of executors: they start, watch and stop attempts, and read their output.
 
 Nine sentences hold for each of them; `tests/executors/contract.py` has them as tests:
 
-1. `start` twice with one name is one attempt.
+1. Two calls of `start` with one name make one attempt.
 2. `start` returns once the attempt is accepted.
-3. The handle is a string, and all that a new process needs.
+3. The handle is a string. A new process needs nothing else.
 4. `poll` changes nothing.
-5. Ended with an unknown exit code is `AttemptExit(None, "lost")`.
+5. An attempt that ended with an unknown exit code is `AttemptExit(None, "lost")`.
 6. An unknown state raises `ExecutorUnavailable`.
-7. `stop` asks and returns at once; the executor kills what has not ended after the grace period.
-8. `logs` and `page` work from the first byte, during and after, until `remove`.
-9. An executor does not know the store or the engine, and calls nothing back.
+7. `stop` asks and returns at once. The executor kills what has not ended after the grace period.
+8. `logs` and `page` work from the first byte, during the attempt and after it, until `remove`.
+9. An executor knows neither the store nor the engine, and has no callbacks.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from fabric_jobs.shell import Shell
 
 LOST = "lost"
 STOPPED = "stopped"
-UNPREPARED = "unprepared"  # what the program needs could not be installed; the program was not started
-REFUSED = "refused"  # it can never be started
-NOT_STARTED = "not started"  # its last lines say why
+UNPREPARED = "unprepared"  # its requirements could not be installed; the program was not started
+REFUSED = "refused"  # it can never start
+NOT_STARTED = "not started"  # its last lines of output say why
 OUT_OF_MEMORY = "oom"  # it needed more memory than its limit
 FAULT = "fault"  # it cannot be watched or stopped, though its executor answers
 STREAMS = ("stdout", "stderr")
@@ -39,9 +39,9 @@ class Inside:
 
     files: str  # the directory of the attempt's files
     api_endpoint: str  # of the gateway: http://HOST:PORT/px
-    socket: str = ""  # path of the gateway's Unix socket; empty where it cannot be reached that way
-    records: str = ""  # the directory of records; empty where it is not seen
-    shows: bool = False  # only those directories in it that `AttemptSpec.records` names
+    socket: str = ""  # path of the gateway's Unix socket; empty where it is unreachable
+    records: str = ""  # the directory of records; empty where it is invisible
+    shows: bool = False  # only the directories named in `AttemptSpec.records` are visible
 
     @property
     def gateway(self) -> str:
@@ -63,31 +63,27 @@ class ProcessSpec:
     """One program of an attempt."""
 
     directory: Path | None  # the action's directory; None where only its image is known
-    command: tuple[str, ...] = ()  # empty: what the Dockerfile, or the image, says
+    command: tuple[str, ...] = ()  # empty: that of the Dockerfile or the image
     arguments: tuple[str, ...] = ()  # appended to the command, in every place
     image: str = ""
     python: str = ""  # the interpreter of a place that has no images: a version, a name or a path; empty: its own
     environment: Mapping[str, str] = field(default_factory=dict)
-    shell: Shell | None = (
-        None  # of the command that invoked it, where programs are this machine's; None: this process's
-    )
-    workspace: str = ""  # a directory that the program can use, by the same path; empty: none
-    gateway: str = ""  # its host, which the program reaches without a proxy
+    shell: Shell | None = None  # that of the invoking command, for programs of this machine; None: this process's
+    workspace: str = ""  # a directory visible to the program at the same path; empty: none
+    gateway: str = ""  # the gateway's host, reached without a proxy
     limits: Limits = Limits()
-    warm: tuple[str, ...] | None = None  # modules of the process that it is forked from, where possible; None: cold
-    port: int = (
-        0  # on which it is expected to listen; a place may give it another one, in the variable PORT; 0: on none
-    )
+    warm: tuple[str, ...] | None = None  # modules to preload in its template process, where possible; None: cold
+    port: int = 0  # where it should listen; an executor may choose another one, in the variable PORT; 0: nowhere
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptSpec:
     """What an executor needs to start an attempt."""
 
-    name: str  # unique; starting it twice is starting it once
+    name: str  # unique; starting it twice starts it once
     processes: tuple[ProcessSpec, ...]
-    files: Mapping[str, bytes] = field(default_factory=dict)  # given to the programs, in `Inside.files`
-    records: tuple[tuple[str, bool], ...] = ()  # directories in `Inside.records`, and whether the programs write there
+    files: Mapping[str, bytes] = field(default_factory=dict)  # for the programs, in `Inside.files`
+    records: tuple[tuple[str, bool], ...] = ()  # directories in `Inside.records`, and whether programs write there
 
 
 @dataclass(frozen=True)
@@ -102,9 +98,9 @@ class AttemptExit:
 class Note(NamedTuple):
     """What people may want to know about an attempt besides its output."""
 
-    doing: str = ""  # what keeps the program from running yet, such as `installing requirements`; empty once it runs
-    remarks: tuple[str, ...] = ()  # what this executor does not support; remarks stay
-    waits: bool = False  # for the place itself, such as for an image: that is not the program's time
+    doing: str = ""  # why the program does not run yet, such as `installing requirements`; empty once it runs
+    remarks: tuple[str, ...] = ()  # what this executor does not support; kept after the end
+    waits: bool = False  # for the place, such as for an image; does not count as the program's time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,47 +109,47 @@ class LogQuery:
 
     cursor: str = ""  # of the page before; empty: the first one
     streams: tuple[str, ...] = STREAMS
-    since: float = 0.0  # where there is no cursor: begin with the first line that was seen then (seconds since 1970)
+    since: float = 0.0  # without a cursor: begin with the first line seen then (seconds since 1970)
     whole: bool = False  # leave an unfinished last line for a later page
     limit: int = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
 class LogPart:
-    """Output of one stream, seen at one time; it ends at the end of a line, unless nothing follows yet."""
+    """Output of one stream, seen at one time. It ends with a line, unless nothing follows yet."""
 
     stream: str
-    at: float | None  # seconds since 1970; None where the place has no times
+    at: float | None  # seconds since 1970; None if the place records no times
     bytes: bytes
 
 
 @dataclass(frozen=True)
 class LogPage:
-    """Some parts of a log, in the order in which they were seen."""
+    """Parts of a log, in the order in which they were seen."""
 
     parts: tuple[LogPart, ...]
     cursor: str  # of the next page
-    more: bool  # there is more now; otherwise this is all so far
+    more: bool  # more is there already; otherwise this is all so far
 
 
 class Doors(Protocol):
-    """The addresses of the gateway; an executor whose programs are not processes of this machine asks for more."""
+    """The addresses of the gateway. An executor whose programs are not processes of this machine asks for more of them."""
 
     socket: str  # path of its Unix socket
-    advertised: str  # http://HOST:PORT, by which other machines reach it; empty: nobody said
+    advertised: str  # http://HOST:PORT for other machines; empty: not configured
 
     @property
     def url(self) -> str:
-        """Return http://HOST:PORT, by which programs of this machine reach it."""
+        """Return http://HOST:PORT for programs of this machine."""
 
     def listen(self, host: str) -> str:
-        """Listen on one more address of this machine, and return the URL; calling it twice is harmless.
+        """Listen on another address of this machine and return the URL. Idempotent.
 
-        Raises PlaceUnavailable when it is not an address of this machine, or its port is taken.
+        Raises PlaceUnavailable if the address is not one of this machine, or its port is taken.
         """
 
     def share(self) -> Path:
-        """Return a directory that has nothing in it but one more Unix socket, `gateway`, which everybody may use who sees it."""
+        """Return a directory that contains only another Unix socket, `gateway`, open to everybody who sees it."""
 
 
 class Executor(Protocol):
@@ -165,26 +161,26 @@ class Executor(Protocol):
         """Return the names and addresses as seen from inside the attempt of that name."""
 
     def start(self, spec: AttemptSpec) -> str:
-        """Start an attempt and return its handle; if the name is known, return the handle of the existing one.
+        """Start an attempt and return its handle. If the name is known, return the existing handle.
 
-        Raises InvalidInput when the program can never be started.
+        Raises InvalidInput if the program can never start.
         """
 
     def poll(self, handle: str) -> AttemptExit | None:
         """Return how the attempt ended, or None while it runs.
 
-        It has ended with STOPPED when none of its processes is alive. One that ended with another code than 0 has left nothing
-        running either; what one with code 0 has left running is remarked in its note.
+        STOPPED means that none of its processes is alive. After any exit code but 0 nothing is left running either;
+        processes left by an attempt with code 0 are listed in its note.
         """
 
     def stop(self, handle: str, grace: float) -> None:
-        """Ask the attempt to end and return at once; it is killed after `grace` seconds. `changed` tells when it is over.
+        """Ask the attempt to end and return at once. It is killed after `grace` seconds. `changed` reports its end.
 
-        It may be repeated, and a shorter grace period counts. For an ended attempt, it ends the remaining processes.
+        Of repeated calls the shortest grace period counts. For an ended attempt, this ends the remaining processes.
         """
 
     def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
-        """Return at most `limit` bytes of `stdout` or `stderr` from byte `offset` on; empty when there are no more yet.
+        """Return at most `limit` bytes of `stdout` or `stderr` from byte `offset` on; empty if there are no more yet.
 
         A negative offset counts from the end.
         """
@@ -196,33 +192,33 @@ class Executor(Protocol):
         """
 
     def address(self, handle: str) -> tuple[str, int]:
-        """Return host and port of a program that listens, even if it does not listen yet.
+        """Return host and port where a program listens or will listen.
 
-        One that listens elsewhere than it was told may be found there, once it does.
-        Raises ExecutorUnavailable as long as it is not known.
+        If it listens elsewhere than it was told, that address may be returned once it does.
+        Raises ExecutorUnavailable while the address is unknown.
         """
 
     def page(self, handle: str, query: LogQuery) -> LogPage:
         """Return the next part of stdout and stderr, merged line by line by the time at which they were seen.
 
-        All pages together hold every byte once. A line of more than `attempt_files.pages.LINE_BYTES` may come in parts.
-        Raises InvalidInput when the cursor is not valid.
+        All pages together hold every byte once. A line longer than `attempt_files.pages.LINE_BYTES` may come in parts.
+        Raises InvalidInput for an invalid cursor.
         """
 
     def note(self, handle: str) -> Note:
-        """Return the note of an attempt; cheap, and also for attempts that have ended or are gone."""
+        """Return the note of an attempt. It is cheap, and works for attempts that have ended or are gone."""
 
     def remove(self, handle: str) -> None:
-        """Delete what is left of an ended attempt, logs included. Calling it twice is harmless."""
+        """Delete what is left of an ended attempt, logs included. Idempotent."""
 
     def changed(self) -> tuple[str, ...]:
-        """Wait until attempts may have ended and return their handles; an empty tuple after `wake` or `close`.
+        """Wait until attempts may have ended, and return their handles; an empty tuple after `wake` or `close`.
 
-        A handle may come more than once, and only those that this process has started or polled come. One thread waits.
+        A handle may come more than once. Only attempts that this process has started or polled are reported. One thread waits.
         """
 
     def wake(self) -> None:
-        """Let the current or next `changed` return; from any thread."""
+        """Make the current or next `changed` return, from any thread."""
 
     def close(self) -> None:
-        """Release everything in this process; attempts keep running."""
+        """Release this process's resources; attempts keep running."""

@@ -1,4 +1,4 @@
-"""Limits of open files: of this process, of attempts, and of programs."""
+"""Manages the limits of open files of this process, of attempts, and of programs."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from fabric_jobs.errors import ExecutorUnavailable
 RESERVED = 128  # for the store, the gateway and its callers
 ENOUGH = 1 << 20  # where there is no hard limit
 
-_of_user: list[int] = []  # the limit that this process was started with, once it has a higher one
+_of_user: list[int] = []  # the limit that this process started with, once raised
 
 
 def raise_limit() -> None:
-    """Let this process have as many as it may; the programs that it starts are to have the user's limit, see `of_programs`."""
+    """Raise the limit of this process to its maximum. Programs that it starts get the user's limit, see `of_programs`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = ENOUGH if hard == resource.RLIM_INFINITY else hard
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
-    with suppress(OSError, ValueError):  # the kernel has a limit of its own
+    with suppress(OSError, ValueError):  # the kernel's own limit may be lower
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         _of_user[:] = [soft]
 
 
 def of_programs() -> int | None:
-    """Return the limit that programs are to have; None when it is that of this process."""
+    """Return the limit for programs; None if they inherit that of this process."""
     return _of_user[0] if _of_user else None
 
 
 def admit(attempts: int, each: int) -> None:
-    """Raise ExecutorUnavailable when one more attempt would not leave enough; `each` is how many files one needs at most."""
+    """Raise ExecutorUnavailable if another attempt would leave too few; an attempt needs at most `each` files."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY or not attempts:
         return

@@ -1,4 +1,4 @@
-"""Makes programs start with default signals, however the process that starts them was started."""
+"""Makes programs start with default signals, however this process itself was started."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from types import FrameType
 
 
 def unignore() -> None:
-    """Let what this process starts have the default dispositions and an empty signal mask. Only in the main thread.
+    """Start programs with default dispositions and an empty signal mask. Call it only in the main thread.
 
-    `nohup`, cron and `&` in a script start commands that ignore some signals, and what is ignored is inherited. A handler does
-    not outlive `exec`: with one that does nothing, the signal is still ignored here, and at its default there. The signals that
-    Python itself ignores are those that `subprocess` restores.
+    `nohup`, cron and `&` in a script start commands that ignore some signals, and programs inherit that. But `exec` resets a
+    handler: one that does nothing still ignores the signal here, and leaves it at its default there. `subprocess` restores
+    the signals that Python itself ignores.
     """
     for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
         if signal.getsignal(number) is signal.SIG_IGN:
@@ -20,7 +20,7 @@ def unignore() -> None:
 
 
 def is_ignored(number: int) -> bool:
-    """Tell whether this process ignores a signal, also after `unignore`."""
+    """Tell whether this process ignores a signal, even after `unignore`."""
     return signal.getsignal(number) in (signal.SIG_IGN, _ignored)
 
 

@@ -1,4 +1,4 @@
-"""Files that record facts about an attempt: they are on the disk, complete, before anybody acts on them."""
+"""Files that record facts about an attempt. They are complete and synced before anybody acts on them."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ SLOW_SECONDS = 1.0  # polling interval of quiet ones, where the system has no in
 
 @dataclass
 class _Log:
-    """What was seen of an attempt."""
+    """The latest sizes of an attempt's logs."""
 
     sizes: tuple[int, int] = (0, 0)
     since: float = 0.0  # by the monotonic clock
@@ -28,23 +28,23 @@ class _Log:
 class LogIndex:
     """A thread that polls the log sizes of running attempts and records the changes.
 
-    A line of the file `index` is `<seconds since 1970> <size of stdout> <size of stderr>`. Attempts that print are looked at
-    again and again; those that are quiet cost nothing until they print.
+    A line of the file `index` is `<seconds since 1970> <size of stdout> <size of stderr>`. Attempts that print are polled;
+    quiet ones cost nothing until they print.
     """
 
     def __init__(self) -> None:
         self._busy: dict[Path, _Log] = {}
-        self._quiet: dict[Path, _Log] = {}  # output is told of
-        self._slow: dict[Path, _Log] = {}  # quiet as well, but it is not
+        self._quiet: dict[Path, _Log] = {}  # inotify reports their output
+        self._slow: dict[Path, _Log] = {}  # quiet too, but without inotify
         self._looked_slowly = 0.0
         self._lock = threading.Lock()
         self._closing = False
         self._pipe: tuple[int, int] | None = None  # wakes the thread
         self._watch: Watch | None = None
-        self._has_watch = True  # as far as is known
+        self._has_watch = True  # until adding one fails
 
     def follow(self, directory: Path) -> None:
-        """Look at the logs in `directory` from now on."""
+        """Watch the logs in `directory` from now on."""
         with self._lock:
             self._pop(directory)
             self._busy[directory] = _Log(since=time.monotonic())
@@ -54,7 +54,7 @@ class LogIndex:
                 pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
                 try:
                     threading.Thread(target=self._run, args=(pipe[0],), name="log-index", daemon=True).start()
-                except RuntimeError:  # there are too many threads: times are lost, not logs
+                except RuntimeError:  # too many threads: times are lost, logs are not
                     for descriptor in pipe:
                         os.close(descriptor)
                     return
@@ -63,7 +63,7 @@ class LogIndex:
                 os.write(self._pipe[1], b"f")
 
     def forget(self, directory: Path) -> None:
-        """Look a last time at an attempt that has ended, unless it was too short for a first look."""
+        """Record the final sizes of an ended attempt, unless no output had been seen before."""
         with self._lock:
             known = self._pop(directory)
         if known is not None and known.sizes != (0, 0):
@@ -94,7 +94,7 @@ class LogIndex:
             self._pipe = self._watch = None
 
     def _pause(self, woken: int) -> None:
-        """Wait for an interval or, while all attempts are quiet, for new output."""
+        """Wait for one interval or, while all attempts are quiet, for new output."""
         with self._lock:
             seconds = INTERVAL if self._busy else SLOW_SECONDS if self._slow else None
             watched = [woken, self._watch.descriptor] if self._watch is not None and not self._busy else [woken]
@@ -106,7 +106,7 @@ class LogIndex:
             os.read(woken, 4096)
 
     def look(self, now: float) -> None:
-        """Look at those that print, and at those of the others that may have printed."""
+        """Check the attempts that print, and the quiet ones that may have printed."""
         with self._lock:
             for directory in self._watch.written() if self._watch is not None else ():
                 if directory in self._quiet:
@@ -126,7 +126,7 @@ class LogIndex:
                 self._rest(directory, log)
 
     def _rest(self, directory: Path, log: _Log) -> None:
-        """Stop looking at a quiet one, or look rarely."""
+        """Stop polling a quiet attempt, or poll it rarely."""
         with self._lock:
             if self._busy.pop(directory, None) is None:
                 return
@@ -137,7 +137,7 @@ class LogIndex:
                     self._has_watch = False
             can_wait = self._watch is not None and self._watch.add(directory)
             (self._quiet if can_wait else self._slow)[directory] = log
-        if can_wait and self._look(directory, log):  # it was written before the wait
+        if can_wait and self._look(directory, log):  # output came before the watch was set
             with self._lock:
                 if self._quiet.pop(directory, None) is not None:
                     self._watch_no_more(directory)
@@ -149,7 +149,7 @@ class LogIndex:
             self._watch.remove(directory)
 
     def _look(self, directory: Path, log: _Log) -> bool:
-        """Write down what is new; return whether something is."""
+        """Record new sizes; return whether there were any."""
         sizes = (_size(directory / "stdout"), _size(directory / "stderr"))
         if sizes == log.sizes:
             return False

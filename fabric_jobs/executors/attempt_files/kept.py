@@ -10,28 +10,28 @@ from fabric_jobs.executors.base import STREAMS, LogPage, LogQuery
 
 
 class Kept:
-    """A part of an executor: see `fabric_jobs.executors.base.Executor` for what each method promises."""
+    """The log methods of an executor. `fabric_jobs.executors.base.Executor` has their contracts."""
 
     _root: Path
 
     def logs(self, handle: str, stream: str, offset: int, limit: int) -> bytes:
-        """Read the file that the output is in."""
+        """Read from the file of that stream."""
         assert stream in STREAMS
         with used(self._directory(handle)):
             return pages.part(self._directory(handle) / stream, offset, limit)
 
     def merged(self, handle: str, limit: int) -> bytes:
-        """Merge by the index of sizes over time."""
+        """Merge both files by the index of sizes over time."""
         with used(self._directory(handle)):
             return pages.merged(self._directory(handle), limit)
 
     def page(self, handle: str, query: LogQuery) -> LogPage:
-        """Read the files, by the same index."""
+        """Read a page of both files, by the same index."""
         try:
             return pages.page(self._directory(handle), query)
         except OSError as error:
             raise ExecutorUnavailable(f"the log in {handle} cannot be read: {error}") from error
 
     def _directory(self, handle: str) -> Path:
-        """Return where an attempt is now: a state directory may have been moved, or be the copy of another one."""
+        """Return where an attempt's directory is now: the state directory may have been moved or copied."""
         return self._root / Path(handle).name

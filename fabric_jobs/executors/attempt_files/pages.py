@@ -13,9 +13,9 @@ from typing import BinaryIO
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.base import STREAMS, LogPage, LogPart, LogQuery
 
-LINE_BYTES = 1 << 16  # a longer line comes in parts
-PARTS = 5_000  # of one page
-LOOKS = 50_000  # of the index, for one page
+LINE_BYTES = 1 << 16  # longer lines come in parts
+PARTS = 5_000  # at most, in one page
+LOOKS = 50_000  # lines of the index, at most, for one page
 
 CURSOR = re.compile(r"(\d{1,18})-(\d{1,18})-(\d{1,18})")
 LOOK = re.compile(rb"(\d{1,12}\.\d{1,9}) (\d{1,18}) (\d{1,18})\n")
@@ -23,11 +23,11 @@ LOOK = re.compile(rb"(\d{1,12}\.\d{1,9}) (\d{1,18}) (\d{1,18})\n")
 
 @dataclass(frozen=True)
 class Sighting:
-    """The sizes of the streams at a time: a line of the index."""
+    """The sizes of both streams at one time: a line of the index."""
 
     at: float
     sizes: dict[str, int]
-    end: int  # where its line ends in the index
+    end: int  # of its line in the index
 
 
 @dataclass
@@ -42,7 +42,7 @@ class _Cursor:
 
 
 def page(directory: Path, query: LogQuery) -> LogPage:
-    """Return a page of the files `stdout` and `stderr` in a directory, by the looks in `index`."""
+    """Return a page of the files `stdout` and `stderr` in a directory, ordered by its `index`."""
     with ExitStack() as stack:
         files = {name: opened(directory / name, stack) for name in (*STREAMS, "index")}
         cursor = _parse(query.cursor) if query.cursor else _begin(files, query.since)
@@ -50,8 +50,8 @@ def page(directory: Path, query: LogQuery) -> LogPage:
 
 
 def merged(directory: Path, limit: int) -> bytes:
-    """Return stdout and stderr, about `limit` bytes at most, merged line by line in the order in which they were seen."""
-    held = {stream: bytearray() for stream in STREAMS}  # unfinished lines: a line of the other stream must not cut them
+    """Return at most about `limit` bytes of stdout and stderr, merged line by line in the order in which they appeared."""
+    held = {stream: bytearray() for stream in STREAMS}  # unfinished lines, so that the other stream does not cut them
     parts: list[bytes] = []
     query, more = LogQuery(limit=limit), True
     while more and query.limit > 0:
@@ -67,18 +67,18 @@ def merged(directory: Path, limit: int) -> bytes:
 
 
 def part(path: Path, offset: int, limit: int) -> bytes:
-    """Return at most `limit` bytes of a file from a byte on, empty when it is not there; a negative offset counts from the end."""
+    """Return at most `limit` bytes of a file from `offset` on; nothing if it is missing. A negative offset counts from the end."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(min(offset, size) if offset >= 0 else max(0, size + offset))  # far beyond it a seek fails
+            file.seek(min(offset, size) if offset >= 0 else max(0, size + offset))  # seeking far beyond the end fails
             return file.read(limit)
     except FileNotFoundError:
         return b""
 
 
 def looks(file: BinaryIO | None, position: int = 0) -> Iterator[Sighting]:
-    """Yield the looks of an index from a byte on; anything else is skipped."""
+    """Yield the sightings in an index from a byte on; skip damaged lines."""
     if file is None:
         return
     _seek(file, position)
@@ -98,10 +98,10 @@ class _Page:
         self._query = query
         self._left = query.limit
         self._parts: list[LogPart] = []
-        self._held = {stream: bytearray() for stream in STREAMS}  # the begin of a line, from the cursor on
+        self._held = {stream: bytearray() for stream in STREAMS}  # the beginning of a line, from the cursor on
 
     def read(self) -> LogPage:
-        """Read the looks, then what nobody has looked at yet."""
+        """Read what the index covers, then the output that it does not cover yet."""
         for number, look in enumerate(looks(self._files["index"], self._cursor.index), start=1):
             for stream in self._query.streams:
                 if not self._take(stream, look.sizes[stream], look.at, whole=True):
@@ -115,7 +115,7 @@ class _Page:
             status = None if file is None else os.fstat(file.fileno())
             if status is None:
                 continue
-            if status.st_size < self._cursor.offsets[stream]:  # the program emptied it, and began again
+            if status.st_size < self._cursor.offsets[stream]:  # the program truncated the file
                 self._cursor.offsets[stream] = 0
                 self._held[stream].clear()
             at = max(status.st_mtime, last or 0.0)
@@ -127,17 +127,17 @@ class _Page:
         return LogPage(tuple(self._parts), str(self._cursor), more)
 
     def _take(self, stream: str, size: int, at: float, *, whole: bool) -> bool:
-        """Take what a stream has up to `size`, or its whole lines; return False when the page is full before that."""
+        """Take a stream's output up to `size`, or only its `whole` lines; return False if the page is full first."""
         held = self._held[stream]
         while (missing := size - self._cursor.offsets[stream] - len(held)) > 0:
             room = self._left - len(held)
             if room <= 0 or len(self._parts) >= PARTS:
                 if not self._parts:
-                    self._give(stream, at, held)  # a line longer than a page
+                    self._give(stream, at, held)  # the line is longer than a page
                 return False
             new = self._read(stream, self._cursor.offsets[stream] + len(held), min(missing, room))
             if not new:
-                break  # it is shorter than it was
+                break  # the file was truncated
             end = new.rfind(b"\n") + 1
             if end:
                 self._give(stream, at, held + new[:end])
@@ -163,11 +163,11 @@ class _Page:
 
 
 def _begin(files: dict[str, BinaryIO | None], since: float) -> _Cursor:
-    """Return the cursor of the first line that was seen at or after a time."""
+    """Return the cursor of the first line seen at or after a time."""
     if since <= 0:
         return _Cursor()
     index, sizes = 0, dict.fromkeys(STREAMS, 0)
-    was_looked_at = False  # since then: what came after that look came later, whatever the coarse clock of a file says
+    was_looked_at = False  # since then; later output is newer, whatever the file's coarse time says
     for look in looks(files["index"], _before(files["index"], since)):
         if look.at >= since:
             was_looked_at = True
@@ -183,7 +183,7 @@ def _begin(files: dict[str, BinaryIO | None], since: float) -> _Cursor:
 
 
 def _before(index: BinaryIO | None, since: float) -> int:
-    """Return where a line of the index begins, not far before the first look at or after a time."""
+    """Return where a line of the index begins that is shortly before the first one at or after a time."""
     low, high = 0, 0 if index is None else os.fstat(index.fileno()).st_size
     while index is not None and high - low > 4096:
         middle = (low + high) // 2
@@ -198,7 +198,7 @@ def _before(index: BinaryIO | None, since: float) -> int:
 
 
 def _line_start(file: BinaryIO, offset: int) -> int:
-    """Return where the line begins that has the byte before `offset` in it, when its end is not there."""
+    """Return where the line around `offset` begins; `offset` itself if a line ends there or is too long."""
     first = max(0, offset - LINE_BYTES)
     file.seek(first)
     found = file.read(offset - first).rfind(b"\n")
@@ -206,7 +206,7 @@ def _line_start(file: BinaryIO, offset: int) -> int:
 
 
 def _seek(file: BinaryIO, offset: int) -> None:
-    """Go to a byte, at most to the end: a cursor that somebody made up may be beyond what a disk can have."""
+    """Seek to a byte, at most to the end: a forged cursor may exceed any file size."""
     file.seek(min(offset, file.seek(0, os.SEEK_END)))
 
 
@@ -219,12 +219,12 @@ def _parse(text: str) -> _Cursor:
 
 
 def offsets(cursor: str) -> tuple[int, ...]:
-    """Return how many bytes of each stream are before a cursor."""
+    """Return how many bytes of each stream come before a cursor."""
     return tuple(_parse(cursor).offsets.values()) if cursor else (0,) * len(STREAMS)
 
 
 def opened(path: Path, stack: ExitStack) -> BinaryIO | None:
-    """Open a file for as long as `stack` lasts; None when it is not there."""
+    """Open a file until `stack` closes; return None if it is missing."""
     try:
         return stack.enter_context(open(path, "rb"))
     except FileNotFoundError:

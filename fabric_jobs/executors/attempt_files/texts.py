@@ -1,4 +1,4 @@
-"""Small files for people: what an attempt is doing, and remarks about it."""
+"""Reads and writes small files for people: what an attempt is doing, and remarks about it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from fabric_jobs import whole_file
 
-NOTE = "note"  # what keeps the program from running yet
-LINE_BYTES, LINE_LENGTH = 2048, 70  # what is looked at for the last line of a log, and what is shown of it
+NOTE = "note"  # why the program does not run yet
+LINE_BYTES, LINE_LENGTH = 2048, 70  # read to find a log's last line, and shown of it
 
 
 def text(path: Path) -> str:
-    """Return what a file says; empty when it says nothing, or is gone."""
+    """Return the text of a file; empty if the file is missing."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -21,8 +21,8 @@ def text(path: Path) -> str:
 
 
 def say(directory: Path, doing: str) -> None:
-    """Note what keeps the program from running yet; empty once it runs."""
-    with suppress(OSError):  # nobody depends on it
+    """Note why the program does not run yet; empty once it runs."""
+    with suppress(OSError):  # nothing depends on it
         if doing:
             whole_file.write(directory / NOTE, doing)
         else:

@@ -1,4 +1,4 @@
-"""Waits for output without polling: inotify tells in which directories `stdout` or `stderr` was written."""
+"""Waits for output without polling: inotify reports the directories where `stdout` or `stderr` was written."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from fabric_jobs.executors.base import STREAMS
 
 MODIFIED = 0x2
-EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name behind it
+EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name that follows
 TAKEN = 1 << 16  # bytes
 
 
 class Watch:
-    """One descriptor for all directories; it is readable when something was written."""
+    """One descriptor for all directories; readable when one has new output."""
 
     def __init__(self) -> None:
-        """Raise OSError where the system has nothing of the kind."""
-        import ctypes  # imported late: it is slow, and most attempts end before they are quiet
+        """Raise OSError where the system has no inotify."""
+        import ctypes  # late: it is slow, and most attempts end before they are quiet
 
         try:
             libc = ctypes.CDLL(None, use_errno=True)
@@ -34,7 +34,7 @@ class Watch:
         self._watches: dict[Path, int] = {}
 
     def add(self, directory: Path) -> bool:
-        """Wait for output in a directory; return False when that is not possible, such as for too many."""
+        """Watch a directory; return False if that fails, such as for too many watches."""
         watch = self._add(self.descriptor, os.fsencode(directory), MODIFIED)
         if watch < 0:
             return False
@@ -42,14 +42,14 @@ class Watch:
         return True
 
     def remove(self, directory: Path) -> None:
-        """Wait no more."""
+        """Stop watching a directory."""
         watch = self._watches.pop(directory, None)
         if watch is not None:
             del self._directories[watch]
             self._remove(self.descriptor, watch)
 
     def written(self) -> set[Path]:
-        """Return where something was written since the last call; everywhere, if the kernel's queue was full."""
+        """Return the directories with output since the last call; all of them if the kernel's queue overflowed."""
         text = b""
         with suppress(BlockingIOError):
             text = os.read(self.descriptor, TAKEN)
@@ -66,5 +66,5 @@ class Watch:
         return found
 
     def close(self) -> None:
-        """Release everything."""
+        """Close the descriptor."""
         os.close(self.descriptor)
