@@ -1,4 +1,4 @@
-"""Activations: one row each, PENDING until one move ends them."""
+"""Activations: one row each, PENDING until it ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fabric_jobs.store.writer import Tx
 
 @dataclass(frozen=True, kw_only=True)
 class NewActivation:
-    """What an activation starts with."""
+    """The values that an activation starts with."""
 
     activation_id: str
     project_id: str
@@ -55,19 +55,19 @@ def create(tx: Tx, new: NewActivation) -> None:
 
 
 def find(sql: Sql, activation_id: str) -> Activation | None:
-    """Return one activation."""
+    """Return an activation; None when there is none of that id."""
     row = sql.one("activation", activation_id=activation_id)
     return None if row is None else Activation.from_row(row)
 
 
 def payload(sql: Sql, activation_id: str) -> bytes:
-    """Return what an activation was invoked with, as JSON text of up to 16 MiB; empty when there is no such activation."""
+    """Return the payload of an activation: JSON text of up to 16 MiB, or empty when there is no such activation."""
     row = sql.one("activation_payload", activation_id=activation_id)
     return b"" if row is None else bytes(row["body"])
 
 
 def has_room(sql: Sql, limit: int) -> bool:
-    """Return whether one more activation may run now, and none waits that came before it."""
+    """Return whether a new activation may run now: below the limit, and with no earlier one waiting."""
     if some_wait(sql):
         return False
     row = sql.one("admitted_activation_count")
@@ -86,13 +86,13 @@ def waiting(sql: Sql) -> int:
 
 
 def waiting_before(sql: Sql, activation_id: str) -> int:
-    """Return how many activations have their turn before one that waits."""
+    """Return how many activations are ahead of a waiting one."""
     row = sql.one("waiting_activations_before", activation_id=activation_id)
     return 0 if row is None else int(row["count"])
 
 
 def admit(tx: Tx, limit: int) -> list[str]:
-    """Let the first of those that wait run, as far as there is room; return their ids."""
+    """Start as many waiting activations as there is room for, the oldest first; return their ids."""
     rows = tx.all("activations_to_admit", limit=limit)
     for row in rows:
         tx.run("admit_activation", activation_id=row["activation_id"])
@@ -107,7 +107,7 @@ def is_pending(sql: Sql, activation_id: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFilter:
-    """Which activations or tasks to list; None takes all."""
+    """Which activations or tasks to list; None matches all."""
 
     project_id: str
     state: str | None = None
@@ -116,7 +116,7 @@ class RunFilter:
     action: str | None = None  # of tasks only
     activation_id: str | None = None
     correlation_id: str | None = None
-    start_before: float | None = None  # seconds since 1970, like the next three
+    start_before: float | None = None  # seconds since 1970, as in the next three
     start_after: float | None = None
     end_before: float | None = None
     end_after: float | None = None
@@ -145,14 +145,14 @@ def listed(sql: Sql, wanted: RunFilter) -> list[Activation]:
 
 
 def unsettled(sql: Sql) -> list[str]:
-    """Return the ids of the activations that the engine has to look at after a start."""
+    """Return the ids of the activations that the engine must look at when it starts."""
     return [row["activation_id"] for row in sql.all("unsettled_activations")]
 
 
 def end(
     tx: Tx, activation: Activation, state: ActivationState, *, cause: str = "", error: dict[str, Any] | None = None
 ) -> bool:
-    """Move a PENDING activation to its end; return False when it had ended before. What still runs in it is told to stop."""
+    """End a PENDING activation and ask its live tasks to stop; return False when it had ended before."""
     moved = tx.run(
         "end_activation",
         activation_id=activation.activation_id,
@@ -184,11 +184,11 @@ def _let_go(tx: Tx, activation_id: str, state: ActivationState) -> None:
         tx.effects.completed.add(activation_id)
         return
     rows = tx.all("channels_of_activation", activation_id=activation_id)
-    tx.effects.ended.update(row["channel_id"] for row in rows)  # nobody need wait for them any more
+    tx.effects.ended.update(row["channel_id"] for row in rows)  # nobody has to wait for them any more
 
 
 def ask_cancel(tx: Tx, activation_id: str, project_id: str, cause: str) -> bool:
-    """Set the wish to cancel; return False when the activation has ended."""
+    """Set the flag that asks for cancellation; return False when the activation has ended."""
     asked = bool(tx.run("ask_activation_cancel", activation_id=activation_id, cause=cause))
     if asked:
         events.record(tx, "activation.cancel", project_id=project_id, activation_id=activation_id, cause=cause)

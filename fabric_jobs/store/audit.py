@@ -1,4 +1,4 @@
-"""Audit: counts every record of a database and looks for inconsistencies, in one read transaction."""
+"""Audit: counts every record of a database and finds inconsistencies, in one read transaction."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from fabric_jobs.store.connection import open_reader, open_writer, translated
 from fabric_jobs.store.files import RecordFiles
 from fabric_jobs.store.sql import Row, Sql
 
-STEPS = 10_000  # of SQLite's machine between two looks at whether to go on
-FILES_SINCE = 5  # version of the schema
-SHOWN = 1000  # violations that are put into words
+STEPS = 10_000  # of SQLite's virtual machine between two checks whether to stop
+FILES_SINCE = 5  # the schema version that added files of records
+SHOWN = 1000  # violations that are described
 
 Stop = Callable[[], bool]
 
 
 @dataclass(kw_only=True)
 class Audit:
-    """What was counted, and what is wrong, in words."""
+    """What was counted, and a description of everything wrong."""
 
     activations: int = 0
     tasks: int = 0
     channels: int = 0
-    records: int = 0  # appended to channels, so acknowledged to their senders
-    finished: int = 0  # of them: finished by the skill that reads them
-    waiting: int = 0  # of them: still before it
-    responses: int = 0  # of them: part of a response, which nobody reads off
-    dropped: int = 0  # came after their reader had ended; not among `records`
+    records: int = 0  # appended to channels, and acknowledged to their senders
+    finished: int = 0  # of these: finished by the skill that reads them
+    waiting: int = 0  # of these: not finished yet
+    responses: int = 0  # of these: part of a response, which no skill reads
+    dropped: int = 0  # arrived after their reader had ended; not among `records`
     dead_letters: int = 0
     looked_at: int = 0  # records whose bytes were read and counted
     violations: list[str] = field(default_factory=list)
 
     def wrong(self, text: str) -> None:
-        """Note something that cannot be."""
+        """Note a violation."""
         if len(self.violations) < SHOWN:
             self.violations.append(text)
 
 
 @contextmanager
 def snapshot(path: Path, stop: Stop) -> Iterator[Sql]:
-    """Open the database for one read transaction; raise PlaceUnavailable when it cannot be read, or when `stop` says so."""
+    """Open the database for one read transaction; raise PlaceUnavailable when it cannot be read or `stop` returns true."""
     connection = open_reader(path)
     connection.set_progress_handler(lambda: 1 if stop() else 0, STEPS)
     try:
@@ -62,7 +62,7 @@ def snapshot(path: Path, stop: Stop) -> Iterator[Sql]:
 
 
 def audit(path: Path, stop: Stop = lambda: False) -> Audit:
-    """Look at everything; a database that SQLite cannot read any further is a violation, not an error."""
+    """Check everything. Where SQLite cannot read on, that is a violation, not an error."""
     found = Audit()
     with snapshot(path, stop) as sql:
         for part in (_pages, _references, _rows, _channels, _held, _tasks):
@@ -76,7 +76,7 @@ def audit(path: Path, stop: Stop = lambda: False) -> Audit:
 
 
 def try_wal(directory: Path) -> None:
-    """Make a database in `directory` and use it as an owner does; raise PlaceUnavailable when that does not work there."""
+    """Create a database in `directory` and use it as an owner does; raise PlaceUnavailable when that fails."""
     path = directory / "try.db"
     with translated(path):
         writer = open_writer(path)
@@ -96,7 +96,7 @@ def try_wal(directory: Path) -> None:
 
 
 def quick_check(path: Path, *, whole: bool) -> tuple[int, list[str]]:
-    """Return the schema version of a database, and what SQLite finds wrong with it at a quick look at its pages."""
+    """Return the schema version of a database, and what SQLite's check of its pages finds wrong."""
     with snapshot(path, lambda: False) as sql:
         try:
             row = sql.one("schema_version")
@@ -107,7 +107,7 @@ def quick_check(path: Path, *, whole: bool) -> tuple[int, list[str]]:
 
 
 def setting(path: Path, key: str) -> str | None:
-    """Return a setting of a database that nobody may have opened; raise PlaceUnavailable when it is none of ours."""
+    """Return a setting of a database, whether or not an owner has it open; raise PlaceUnavailable when it is not ours."""
     with snapshot(path, lambda: False) as sql:
         if _is_empty(sql):
             return None
@@ -116,7 +116,7 @@ def setting(path: Path, key: str) -> str | None:
 
 
 def files_of(path: Path) -> list[tuple[str, int]]:
-    """Return the files that a database refers to, below the directory of records, and up to which byte."""
+    """Return each file that a database refers to, relative to the directory of records, and where the last reference ends."""
     with snapshot(path, lambda: False) as sql:
         version = sql.one("schema_version")
         found = sql.all("files") if version is not None and version["version"] >= FILES_SINCE else []
@@ -124,14 +124,14 @@ def files_of(path: Path) -> list[tuple[str, int]]:
 
 
 def attempt_names(path: Path) -> frozenset[str]:
-    """Return the names of the directories of all attempts, those of daemons too; raise PlaceUnavailable as `setting` does."""
+    """Return the directory names of all attempts, including those of daemons; raise PlaceUnavailable as `setting` does."""
     with snapshot(path, lambda: False) as sql:
         found = [] if _is_empty(sql) else sql.all("attempt_names")
     return frozenset(Path(row["handle"] or row["name"]).name for row in found)
 
 
 def _problems(rows: list[Row]) -> list[str]:
-    """Return what SQLite says is wrong, a line each; it puts several of them into one row."""
+    """Return the problems that SQLite reports, one per line; SQLite may put several into one row."""
     lines = [line.strip() for row in rows for line in row["problem"].splitlines()]
     return [line for line in lines if line != "ok" and not line.startswith("***")]
 
@@ -185,7 +185,7 @@ def _cursors(channel: Row, tasks: Row | None, name: str, found: Audit) -> None:
 
 
 def _segments(sql: Sql, channel: Row, name: str, found: Audit) -> None:
-    at: int | None = None  # the offset that comes next
+    at: int | None = None  # the next offset
     first = size = 0
     for row in sql.each("audited_segments", channel_id=channel["channel_id"]):
         if at is None:
@@ -208,7 +208,7 @@ def _segments(sql: Sql, channel: Row, name: str, found: Audit) -> None:
 
 
 def _ends(channel: Row, name: str, found: Audit, seen: tuple[int, int | None, int]) -> None:
-    """The records from the first that somebody may still want to the last are there."""
+    """Check that every record is there, from the first that may still be needed to the last."""
     first, at, size = seen
     wanted = channel["acked"] if channel["node"] else 0
     end = channel["next_offset"]

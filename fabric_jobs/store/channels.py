@@ -15,13 +15,13 @@ from fabric_jobs.store.sent import Sent
 from fabric_jobs.store.sql import Row, Sql
 from fabric_jobs.store.writer import Appended, Tx
 
-HOP_LIMIT = 1000  # mappings that a record may pass: what bounds a cycle
-JOIN_BYTES = 16 << 20  # an array of a join is a record, and no record is longer
+HOP_LIMIT = 1000  # mappings that a record may pass; this bounds cycles
+JOIN_BYTES = 16 << 20  # a join's array is one record, and this is the longest record
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewChannel:
-    """What a channel starts with."""
+    """The values that a channel starts with."""
 
     project_id: str
     activation_id: str
@@ -29,8 +29,8 @@ class NewChannel:
     sending_id: str
     output: str
     node: str
-    conditions: tuple[Condition, ...] = field(default=())  # of a record that may go in
-    exempt: bool = False  # no sender waits for its consumer
+    conditions: tuple[Condition, ...] = field(default=())  # that a record has to meet
+    exempt: bool = False  # senders never wait for its consumer
 
 
 def create(tx: Tx, new: NewChannel) -> int:
@@ -41,7 +41,7 @@ def create(tx: Tx, new: NewChannel) -> int:
 
 
 def find(sql: Sql, channel_id: int) -> Channel | None:
-    """Return one channel."""
+    """Return a channel; None when there is none of that id."""
     row = sql.one("channel", channel_id=channel_id)
     return None if row is None else Channel.from_row(row)
 
@@ -52,18 +52,18 @@ def of_activation(sql: Sql, activation_id: str) -> list[Channel]:
 
 
 def of_output(sql: Sql, activation_id: str, sending_id: str, output: str) -> list[Channel]:
-    """Return where the records of one output go: zero or more channels."""
+    """Return the channels that take the records of one output; there may be none."""
     rows = sql.all("channels_of_output", activation_id=activation_id, sending_id=sending_id, output=output)
     return [Channel.from_row(row) for row in rows]
 
 
 def inbound(sql: Sql, activation_id: str, node: str) -> list[Channel]:
-    """Return what one node consumes."""
+    """Return the channels that one node consumes."""
     return [Channel.from_row(row) for row in sql.all("inbound_channels", activation_id=activation_id, node=node)]
 
 
 def of_attempt(sql: Sql, task_id: int, attempt: int) -> list[Channel]:
-    """Return what an attempt consumes; nothing when it is not the current one of a running task."""
+    """Return the channels that an attempt consumes; none unless it is the current attempt of a running task."""
     return [Channel.from_row(row) for row in sql.all("inbound_of_attempt", task_id=task_id, attempt=attempt)]
 
 
@@ -73,12 +73,12 @@ class Sender:
 
     activation_id: str
     sending_id: str
-    task_id: int | None = None  # None: the caller of the activation, or a join
-    hops: int = 0  # mappings that the records have passed when they are in
+    task_id: int | None = None  # None: the activation's caller, or a join
+    hops: int = 0  # mappings that the records have passed, including this one
 
 
 def append(tx: Tx, sender: Sender, sent: Sent) -> None:
-    """Append records to every channel of an output; an output that nobody takes drops them.
+    """Append records to every channel of an output; drop them when it has no channel.
 
     Raises InvalidInput when they have passed more than HOP_LIMIT mappings.
     """
@@ -90,7 +90,7 @@ def append(tx: Tx, sender: Sender, sent: Sent) -> None:
     rows = tx.all(
         "channels_of_output", activation_id=sender.activation_id, sending_id=sender.sending_id, output=sent.output
     )
-    whole: list[tuple[int, Part]] = []  # kept once, however many channels have them
+    whole: list[tuple[int, Part]] = []  # stored once, however many channels have them
     for row in rows:
         chosen = _meeting(row["conditions"], sent) if row["conditions"] else sent
         if row["closed"] or not chosen.count:
@@ -127,7 +127,7 @@ def _append(tx: Tx, row: Row, sender: Sender, sent: Sent, parts: list[tuple[int,
 
 
 def _meeting(text: str, sent: Sent) -> Sent:
-    """Return the records that meet the conditions of a channel: only here is a payload decoded."""
+    """Return the records that meet a channel's conditions. Payloads are decoded nowhere else."""
     asked = _conditions(text)
     lines = sent.bytes.split(b"\n")[: sent.count]
     kept = [index for index, line in enumerate(lines) if _meets(asked, json.loads(line))]
@@ -144,13 +144,13 @@ def _conditions(text: str) -> tuple[Condition, ...]:
 
 
 def hops_of(sql: Sql, channel_id: int, offset: int) -> int:
-    """Return how many mappings a record has passed, as long as it is kept."""
+    """Return how many mappings a record has passed; it must still be stored."""
     row = sql.one("hops_of_record", channel_id=channel_id, offset=offset)
     return 0 if row is None else int(row["hops"])
 
 
 def close_joined(tx: Tx, channel_id: int) -> None:
-    """A join was delivered: what it waited for is finished."""
+    """Mark the input of a delivered join as finished."""
     tx.run("close_join", channel_id=channel_id)
     found = find(tx, channel_id)
     assert found is not None
@@ -159,7 +159,7 @@ def close_joined(tx: Tx, channel_id: int) -> None:
 
 
 def ack(tx: Tx, channel_id: int, acked: int) -> bool:
-    """Every record below `acked` is finished; segments that no replay can need are deleted. False when it was so before."""
+    """Mark every record below `acked` as finished, and delete segments that no replay can need; False when nothing changed."""
     if not tx.run("ack_channel", channel_id=channel_id, acked=acked):
         return False
     tx.run("delete_consumed", channel_id=channel_id, acked=acked)
@@ -168,7 +168,7 @@ def ack(tx: Tx, channel_id: int, acked: int) -> bool:
 
 
 def ack_message_tasks(tx: Tx, channel_id: int) -> None:
-    """Move the ack of a channel that feeds message tasks up to the lowest record still in work."""
+    """Move the ack of a channel that feeds message tasks up to the lowest unfinished record."""
     tx.run("ack_message_tasks", channel_id=channel_id)
     acked = int(tx.one("channel", channel_id=channel_id)["acked"])  # type: ignore[index]
     tx.run("delete_consumed", channel_id=channel_id, acked=acked)
@@ -176,18 +176,18 @@ def ack_message_tasks(tx: Tx, channel_id: int) -> None:
 
 
 def dispatch(tx: Tx, channel_id: int, first: int, dispatched: int) -> bool:
-    """A task row is made for every record from `first` on below `dispatched`; False when another has made some of them."""
+    """Note that the records from `first` to below `dispatched` get tasks; False when some of them already have one."""
     return bool(tx.run("dispatch_channel", channel_id=channel_id, first=first, dispatched=dispatched))
 
 
 def end(tx: Tx, channel_id: int) -> None:
-    """No record can come any more."""
+    """Mark a channel as complete: no record can be appended any more."""
     if tx.run("end_channel", channel_id=channel_id):
         tx.effects.ended.add(channel_id)
 
 
 def close_inbound(tx: Tx, activation_id: str, node: str) -> None:
-    """The consumer is through: what it left counts as finished, and what still comes is dropped."""
+    """Close the channels of a consumer that is done: its unread records count as finished, and new ones are dropped."""
     tx.run("close_inbound", activation_id=activation_id, node=node)
     for channel in inbound(tx, activation_id, node):
         tx.run("delete_consumed", channel_id=channel.channel_id, acked=channel.acked)
@@ -196,7 +196,7 @@ def close_inbound(tx: Tx, activation_id: str, node: str) -> None:
 
 
 def read(sql: Sql, channel_id: int, offset: int, *, max_bytes: int) -> Segment | None:
-    """Return records from `offset` on, about `max_bytes` of them and at least one; None when there are none yet."""
+    """Return records from `offset` on: about `max_bytes`, and at least one record; None when there are none yet."""
     parts: list[Segment] = []
     size = 0
     while size < max_bytes:
@@ -215,7 +215,7 @@ def read(sql: Sql, channel_id: int, offset: int, *, max_bytes: int) -> Segment |
 
 
 def is_there(sql: Sql, channel_id: int, offset: int) -> bool:
-    """Tell whether a record is kept, and can be read."""
+    """Return whether a record is still stored and readable."""
     try:
         segment = read(sql, channel_id, offset, max_bytes=1)
         return segment is not None and bool(segment.bytes)
@@ -224,10 +224,10 @@ def is_there(sql: Sql, channel_id: int, offset: int) -> bool:
 
 
 def segment_of(sql: Sql, row: Row) -> Segment:
-    """Return the segment of a row; its bytes may be in a file."""
+    """Return a row as a segment; its bytes may be in a file."""
     return Segment(first_offset=row["first_offset"], count=row["count"], parts=(sql.part(row),))
 
 
 def sizes(sql: Sql, channel_id: int, offset: int) -> list[tuple[int, int]]:
-    """Return end offset and bytes of the segments that are not wholly below `offset`."""
+    """Return end offset and size of every segment that ends after `offset`."""
     return [(row["end_offset"], row["size"]) for row in sql.all("segment_sizes", channel_id=channel_id, offset=offset)]

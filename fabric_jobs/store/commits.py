@@ -1,4 +1,4 @@
-"""The commit call: what a task sent and what it acknowledges, in one transaction (docs/explanation/channels.md)."""
+"""The commit call: a task's outputs and acknowledgements in one transaction (docs/explanation/channels.md)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fabric_jobs.store.sent import ALL, Sent, Written
 from fabric_jobs.store.sql import Row
 from fabric_jobs.store.writer import Tx
 
-PROLOGUE = "<"  # no name of an output begins with it
+PROLOGUE = "<"  # no output's name begins with it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,26 +33,26 @@ class Acked:
 class Commit:
     """One commit of an attempt."""
 
-    sequence: int  # grows by one; a resend has the number of the first try
-    sender: str = ""  # which process of the attempt it is; empty: an older runtime layer, which does not say
-    open: bool = False  # more may be under way: the program has to say goodbye before it exits 0
+    sequence: int  # grows by one; a resend repeats the number
+    sender: str = ""  # which process of the attempt sent it; empty from older runtime layers
+    open: bool = False  # more may follow: the program must close its sender before it exits 0
     sent: tuple[Sent, ...] = ()
     acks: tuple[Acked, ...] = ()
-    hand: tuple[int, int] | None = None  # channel and offset of the record whose outputs are committed in part
-    left: tuple[int, int] | None = None  # channel and offset of the record that the program is about to end at
+    hand: tuple[int, int] | None = None  # channel and offset of the record whose outputs are partly committed
+    left: tuple[int, int] | None = None  # channel and offset of the record at which the program is about to end
     raised: str = ""  # the exception that it ends with
-    rejected: tuple[NewDeadLetter, ...] = ()  # records that the program cannot handle, and goes on behind
+    rejected: tuple[NewDeadLetter, ...] = ()  # records that the program could not handle and skipped
     hold: bool = False  # release the records when the task exits 0
     prologue: bool = (
-        False  # sent before the first record was read: every attempt sends it again, whatever is acknowledged
+        False  # sent before the first record was read: every attempt sends it again, whatever was acknowledged
     )
 
 
 def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
     """Carry out a commit. A resend does nothing.
 
-    Raises StaleAttempt when the attempt may not speak, ReplayDiffers when it repeats something else than was sent
-    before it, InvalidInput when it acknowledges what it cannot.
+    Raises StaleAttempt when the attempt is not the current one, ReplayDiffers when it repeats something other than the
+    attempt before it sent, InvalidInput when it acknowledges records that it does not read.
     """
     current = _current(tx, task_id, attempt)
     if commit.sequence <= _sequence(current, commit.sender):
@@ -61,8 +61,8 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
     for letter in commit.rejected:
         _reject(tx, current, letter)
         if current["hand"] == json.dumps([letter.channel_id, letter.record_offset]):
-            sends, repeated = sends.prologue(), repeated.prologue()  # what it had sent need not be sent again
-    # Before anything is acknowledged: a record is there as long as it is not.
+            sends, repeated = sends.prologue(), repeated.prologue()  # its outputs need not be repeated
+    # Before any acknowledgement, which may delete the record.
     dead_letters.keep(tx, *(letter for letter in commit.rejected if letter.on_error != "fail"))
     if commit.hold:
         _hold(tx, task_id, commit.sent)
@@ -94,20 +94,20 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
 
 
 def open_sender(tx: Tx, task_id: int, attempt: int, sender: str) -> None:
-    """A process of an attempt begins to read: it has to say goodbye before it exits 0. Raises as `apply` does."""
+    """Note that a process of an attempt reads: it must close its sender before it exits 0. Raises what `apply` does."""
     current = _current(tx, task_id, attempt)
     tx.run("open_sender", task_id=task_id, sender=sender, sequence=_sequence(current, sender))
 
 
 def pass_record(tx: Tx, task: Task, channel_id: int, offset: int) -> None:
-    """A record is finished though its task could not handle it: the next attempt goes on behind it."""
+    """Mark as finished a record that its task could not handle: the next attempt continues after it."""
     if task.hand == json.dumps([channel_id, offset]):
         tx.run("record_passed", task_id=task.task_id, sends=_Tally.read(task.sends).prologue().text())
     _pass(tx, channel_id, offset)
 
 
 def message(tx: Tx, task_id: int, attempt: int, sent: Sent, *, key: str | None = None) -> None:
-    """Append one record of a plain HTTP sender: at-least-once, once per `key` when it gives one."""
+    """Append one record of a plain HTTP sender: at-least-once, or exactly once per `key`."""
     current = _current(tx, task_id, attempt)
     if key is not None and not tx.run("insert_message_key", task_id=task_id, key=key):
         return
@@ -115,7 +115,7 @@ def message(tx: Tx, task_id: int, attempt: int, sent: Sent, *, key: str | None =
 
 
 def release_held(tx: Tx, task: Task) -> None:
-    """Append what waited for the task's exit 0."""
+    """Append the records that were held until the task exited 0."""
     for row in tx.all("held_of_task", task_id=task.task_id):
         part = tx.part(row)
         written = Written(name=row["name"], at=row["at"]) if isinstance(part, Ref) else None
@@ -125,7 +125,7 @@ def release_held(tx: Tx, task: Task) -> None:
 
 
 def publish(tx: Tx, task: Task, sent: Sent) -> None:
-    """Append records of a task, whoever found them."""
+    """Append records on behalf of a task."""
     activation_id = str(task.activation_id)
     sender = Sender(
         activation_id=activation_id,
@@ -138,38 +138,38 @@ def publish(tx: Tx, task: Task, sent: Sent) -> None:
 
 
 def check_repeated(task: Task) -> None:
-    """Raise ReplayDiffers when the attempt left out records that the one before it had sent."""
+    """Raise ReplayDiffers when the attempt left out records that the previous one had sent."""
     _check_repeated(_Tally.read(task.sends), _Tally.read(task.repeated))
 
 
 @dataclass(frozen=True)
 class _Tally:
-    """Records per output: {output: [count, bytes, crc of the bytes]}. What is equal here is taken for the same records.
+    """Records per output: {output: [count, bytes, crc of the bytes]}. Records with equal values count as the same.
 
-    What was sent before the first record was read has keys of its own, which begin with PROLOGUE.
+    Records sent before the first one was read have keys of their own, which begin with PROLOGUE.
     """
 
     outputs: dict[str, list[int]]
 
     @classmethod
     def read(cls, text: str) -> _Tally:
-        """Return the tally that a column holds."""
+        """Return the tally stored in a column."""
         return cls(json.loads(text))
 
     def text(self) -> str:
-        """Return it as the column holds it."""
+        """Return the tally as a column stores it."""
         return json.dumps(self.outputs)
 
     def prologue(self) -> _Tally:
-        """Return what no acknowledgement covers."""
+        """Return only the part sent before the first record, which no acknowledgement covers."""
         return _Tally({key: value for key, value in self.outputs.items() if key.startswith(PROLOGUE)})
 
     def of(self, key: str) -> list[int]:
-        """Return [count, bytes, crc] of an output."""
+        """Return the [count, bytes, crc] of an output."""
         return self.outputs.get(key, [0, 0, 0])
 
     def add(self, key: str, sent: Sent) -> None:
-        """Count records."""
+        """Add records to the tally of an output."""
         count, size, crc = self.of(key)
         self.outputs[key] = [count + sent.count, size + len(sent.bytes), crc32(sent.bytes, crc)]
 
@@ -182,7 +182,7 @@ def _current(tx: Tx, task_id: int, attempt: int) -> Row:
 
 
 def _sequence(current: Row, sender: str) -> int:
-    """Return the number of the last commit of a sender; raise InvalidInput while another one may send more."""
+    """Return the number of a sender's last commit; raise InvalidInput while another sender is open."""
     if sender == current["sender"]:
         return int(current["sequence"])
     if current["sender_open"]:
@@ -200,7 +200,7 @@ def _hold(tx: Tx, task_id: int, parts: tuple[Sent, ...]) -> None:
 
 
 def _compare(sends: _Tally, repeated: _Tally, sent: Sent, key: str) -> Sent | None:
-    """Count what an attempt sent; return the part of it that no attempt has sent before."""
+    """Count what an attempt sent; return the part that no earlier attempt has sent."""
     missing = sends.of(key)[0] - repeated.of(key)[0]
     if missing <= 0:
         sends.add(key, sent)
@@ -228,7 +228,7 @@ def _check_repeated(sends: _Tally, repeated: _Tally) -> None:
 
 
 def _reject(tx: Tx, current: Row, letter: NewDeadLetter) -> None:
-    """Note a record that the program itself could not handle; under `onError: fail` the task fails with it, however it exits."""
+    """Note a record that the program rejected. With `onError: fail` the task fails, whatever its exit code."""
     is_own = (letter.channel_id, letter.record_offset) == (current["channel_id"], current["record_offset"])
     if not is_own:
         _input(tx, current, letter.channel_id)
@@ -250,7 +250,7 @@ def _pass(tx: Tx, channel_id: int, offset: int) -> None:
 
 def _append(tx: Tx, current: Row, sent: Sent) -> int:
     if current["rejected"]:
-        return 0  # its record is a dead letter, and has no output
+        return 0  # its record is a dead letter, which has no output
     activation_id = current["activation_id"]
     sender = Sender(
         activation_id=activation_id,
@@ -273,7 +273,7 @@ def _ack(tx: Tx, current: Row, acked: Acked) -> bool:
 
 
 def _input(tx: Tx, current: Row, channel_id: int) -> Channel:
-    """Return a channel that the task reads as a stream; the records of another task are none of its business."""
+    """Return a channel that the task reads as a stream; raise InvalidInput for any other channel."""
     channel = channels.find(tx, channel_id)
     place = (current["activation_id"], current["node"])
     if channel is None or (channel.activation_id, channel.node) != place or current["receives"] != "stream":

@@ -15,25 +15,25 @@ PAGE_SIZE = 8192
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """Open the database for the one writer, and bring its schema up to date; raise PlaceUnavailable when it cannot be."""
+    """Open the database for the one writer and update its schema; raise PlaceUnavailable when that fails."""
     with _opened(path) as connection:
         connection.execute(f"pragma page_size = {PAGE_SIZE}")
         is_new = not connection.execute("pragma page_count").fetchone()[0]
-        # Nothing of a new database has been promised to anybody: it is synced once, by the checkpoint, with its directory.
+        # Nobody relies on a new database yet: one sync is enough, at the checkpoint, together with its directory.
         connection.execute(f"pragma synchronous = {'off' if is_new else 'full'}")
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma foreign_keys = on")
-        connection.execute("pragma wal_autocheckpoint = 0")  # the writer does it between two transactions
+        connection.execute("pragma wal_autocheckpoint = 0")  # the writer checkpoints between transactions
         connection.execute(
             "pragma secure_delete = off"
-        )  # on in some builds: every deleted record would be written twice
+        )  # on in some builds, where every deleted record is written twice
         connection.execute("pragma cache_size = -4096")
         _migrate(connection, path)
     return connection
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """Open the database for reading only; raise PlaceUnavailable when it cannot be read."""
+    """Open the database read-only; raise PlaceUnavailable when it cannot be read."""
     with _opened(path) as connection:
         connection.execute("pragma query_only = on")
         connection.execute("pragma cache_size = -1024")
@@ -42,7 +42,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a connection for the caller to set up and to keep; close it when that raises. Raises what `translated` does."""
+    """Yield a connection for the caller to set up and keep; close it when the setup fails. Raises what `translated` does."""
     with translated(path):
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
@@ -55,7 +55,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite and files of records raise for a bad disk into PlaceUnavailable."""
+    """Turn the errors that SQLite and files of records raise for a bad disk into PlaceUnavailable."""
     try:
         yield
     except (sqlite3.DatabaseError, Unwritable) as error:
@@ -66,12 +66,12 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def schema_steps() -> list[Path]:
-    """Return the steps of the schema that this version knows."""
+    """Return the schema's migration files, in order."""
     return sorted((HERE / "schema").glob("*.sql"))
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the steps that are missing, all or none, and make sure that they are on the disk."""
+    """Apply the missing migrations in one transaction, and sync it to the disk."""
     version = connection.execute("pragma user_version").fetchone()[0]
     steps = schema_steps()
     if version > len(steps):
@@ -84,4 +84,4 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.executescript(f"begin immediate;\n{missing}\npragma user_version = {len(steps)};\ncommit;")
     connection.execute("pragma synchronous = full")
     if version < len(steps):
-        connection.execute("pragma wal_checkpoint(truncate)")  # the log of a new database is larger than the database
+        connection.execute("pragma wal_checkpoint(truncate)")  # a new database's log is larger than the database

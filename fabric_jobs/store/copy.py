@@ -1,4 +1,4 @@
-"""Copies the database, as of one moment and in steps, while it is in use."""
+"""Copies the database in steps while it is in use, as it was at one moment."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fabric_jobs.store.connection import translated
 
 PAGES = 256  # in one step
 
-Copied = Callable[[int, int], None]  # takes the pages that are copied, and all
+Copied = Callable[[int, int], None]  # takes the number of pages copied, and of all pages
 
 
 def copy(path: Path, target: Path, copied: Copied, stop: Stop = lambda: False) -> None:
-    """Copy the database at `path` to the new file `target`; `copied` sees the progress.
+    """Copy the database at `path` to the new file `target`; `copied` is told the progress.
 
-    The read transaction keeps the moment: without it a copy begins again whenever somebody writes.
-    Raises PlaceUnavailable when the disk does not allow it, or when `stop` says so.
+    A read transaction pins the moment: without it the copy would restart at every write.
+    Raises PlaceUnavailable when the disk fails, or `stop` returns true.
     """
 
     def step(status: int, remaining: int, total: int) -> None:
@@ -31,7 +31,7 @@ def copy(path: Path, target: Path, copied: Copied, stop: Stop = lambda: False) -
         destination = sqlite3.connect(target)
         try:
             with snapshot(path, stop) as sql:
-                sql.one("setting", key="token")  # the transaction begins with the first look
+                sql.one("setting", key="token")  # the transaction begins with the first read
                 sql.connection.backup(destination, pages=PAGES, progress=step)
         finally:
             destination.close()

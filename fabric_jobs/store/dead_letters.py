@@ -13,12 +13,12 @@ from fabric_jobs.store import channels, events
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
-TOGETHER_BYTES = 256 << 10  # of records are read at once
+TOGETHER_BYTES = 256 << 10  # bytes of records read at once
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewDeadLetter:
-    """What is kept of a record."""
+    """The values of a new dead letter."""
 
     project_id: str
     activation_id: str
@@ -26,14 +26,14 @@ class NewDeadLetter:
     record_offset: int
     task_id: int
     skill_name: str
-    error: dict[str, Any]  # as that of an activation
+    error: dict[str, Any]  # in the form of an activation's error
     on_error: str  # continue | complete
     attempts: int
 
 
 def keep(tx: Tx, *letters: NewDeadLetter) -> None:
-    """Keep records that are not acknowledged yet; once is enough. Those of one channel and one commit are read together."""
-    place, lines = (0, 0), list[bytes]()  # channel and offset of the first of these records
+    """Keep unacknowledged records as dead letters, once each. Records of one channel are read together."""
+    place, lines = (0, 0), list[bytes]()  # channel and offset of the first of `lines`
     for new in letters:
         if new.channel_id != place[0] or not 0 <= new.record_offset - place[1] < len(lines):
             segment = channels.read(
@@ -63,7 +63,7 @@ def _keep(tx: Tx, new: NewDeadLetter, payload: bytes) -> None:
 
 
 def find(sql: Sql, project_id: str, dead_letter_id: int) -> DeadLetter | None:
-    """Return one dead letter."""
+    """Return a dead letter, or None."""
     row = sql.one("dead_letter", project_id=project_id, dead_letter_id=dead_letter_id)
     return None if row is None else DeadLetter.from_row(row)
 
@@ -82,19 +82,19 @@ class LetterFilter:
     activation_id: str | None = None
     skill_name: str | None = None
     retried: bool | None = None
-    contains: str | None = None  # a text in the reason of the error
+    contains: str | None = None  # text to find in the error's reason
     limit: int = 100
     skip: int = 0
 
 
 def listed(sql: Sql, wanted: LetterFilter) -> list[DeadLetter]:
-    """Return the oldest dead letters first."""
+    """Return the dead letters that match a filter, oldest first."""
     query = "dead_letters" if wanted.activation_id is None else "dead_letters_of_activation"
     return [DeadLetter.from_row(row) for row in sql.all(query, **vars(wanted))]
 
 
 def count(sql: Sql, wanted: LetterFilter) -> int:
-    """Return how many dead letters meet a filter, whatever its limit."""
+    """Return how many dead letters match a filter, ignoring its limit."""
     values = {key: value for key, value in vars(wanted).items() if key not in ("limit", "skip")}
     query = "dead_letters_count" if wanted.activation_id is None else "dead_letters_of_activation_count"
     row = sql.one(query, **values)
@@ -102,29 +102,29 @@ def count(sql: Sql, wanted: LetterFilter) -> int:
 
 
 def counts(sql: Sql, activation_id: str) -> dict[str, int]:
-    """Return how many records of an activation are dead, by what `onError` said."""
+    """Return how many records of an activation are dead, by `onError`."""
     return {row["on_error"]: row["count"] for row in sql.all("dead_letter_counts", activation_id=activation_id)}
 
 
 def first(sql: Sql, activation_id: str, on_error: str) -> DeadLetter | None:
-    """Return the oldest dead letter of an activation under an `onError`."""
+    """Return the oldest dead letter of an activation with this `onError`."""
     row = sql.one("first_dead_letter", activation_id=activation_id, on_error=on_error)
     return None if row is None else DeadLetter.from_row(row)
 
 
 def offsets(sql: Sql, channel_id: int, offset: int) -> list[int]:
-    """Return the dead records of a channel from `offset` on, in order."""
+    """Return the offsets of a channel's dead records from `offset` on, in order."""
     return [row["record_offset"] for row in sql.all("dead_offsets", channel_id=channel_id, offset=offset)]
 
 
 def edit(tx: Tx, letter: DeadLetter, payload: bytes) -> None:
-    """Give a record another payload for its next try."""
+    """Replace the payload for the next retry."""
     tx.run("edit_dead_letter", dead_letter_id=letter.dead_letter_id, payload=payload)
     _event(tx, letter, "record.edited")
 
 
 def retried(tx: Tx, letter: DeadLetter, activation_id: str) -> bool:
-    """Note that an activation tries the record again; False when another does."""
+    """Note that an activation retries the record; False when another one already does."""
     if not tx.run("retry_dead_letter", dead_letter_id=letter.dead_letter_id, retried_as=activation_id):
         return False
     _event(tx, letter, "record.retried", retriedAs=activation_id)
@@ -132,7 +132,7 @@ def retried(tx: Tx, letter: DeadLetter, activation_id: str) -> bool:
 
 
 def drop(tx: Tx, letter: DeadLetter) -> bool:
-    """Forget a record for good; False when it is gone already."""
+    """Delete a dead letter for good; False when it is already gone."""
     if not tx.run("drop_dead_letter", dead_letter_id=letter.dead_letter_id):
         return False
     _event(tx, letter, "record.dropped")

@@ -1,6 +1,6 @@
 """Versions of skills and agents. A version never changes and is never deleted, since an activation may have pinned it.
 
-What is deleted gets one more version, whose document is null. It is in no list and can be saved again.
+Deleting adds a version whose document is null. A deleted definition is in no list and can be saved again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fabric_jobs.records import SavedDefinition
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
-DELETED = "null"  # the document of a version that says: deleted
+DELETED = "null"  # the document of a version that marks deletion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +25,12 @@ class Programs:
     """Where the programs of a skill are."""
 
     source: str = ""  # directory of the skill's files; empty when not given
-    images: Mapping[str, str] = field(default_factory=dict)  # by action: what these files were built into
+    images: Mapping[str, str] = field(default_factory=dict)  # by action: the image built from these files
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewDefinition:
-    """A definition that is to be kept."""
+    """A definition to save."""
 
     project_id: str
     kind: str
@@ -40,25 +40,25 @@ class NewDefinition:
 
     @cached_property
     def text(self) -> str:
-        """The document as it is stored."""
+        """Return the document as it is stored."""
         return json.dumps(self.body, separators=(",", ":"), ensure_ascii=False)
 
     @property
     def hash(self) -> str:
-        """What tells it from others, with the files of its programs."""
+        """Return a hash of the document and the directory of its files."""
         return hashlib.sha256(f"{self.programs.source}\0{self.text}".encode()).hexdigest()
 
     @property
     def images(self) -> str:
-        """The images of its files as they are stored."""
+        """Return the images of its files as they are stored."""
         return json.dumps(dict(self.programs.images), sort_keys=True)
 
 
 def kept(sql: Sql, new: NewDefinition) -> int | None:
-    """Return the newest version when nothing in it has changed; None when `save` would make one more.
+    """Return the newest version when it is equal to `new`; None when `save` would add a version.
 
-    Without programs those of an unchanged document stay: who saves from elsewhere does not know where they are. Without images
-    the last ones of its files stay, too: who runs them as processes builds none.
+    Without programs, those of an unchanged document stay: a caller on another machine does not know where they are. Without
+    images, the last ones of the files stay too: a caller that runs them as processes builds none.
     """
     newest = sql.one("latest_definition", project_id=new.project_id, kind=new.kind, name=new.name)
     if newest is None:
@@ -69,7 +69,7 @@ def kept(sql: Sql, new: NewDefinition) -> int | None:
 
 
 def save(tx: Tx, new: NewDefinition) -> int:
-    """Keep a definition and return its version: the newest one when nothing has changed, else one more."""
+    """Save a definition and return its version: the newest one when nothing has changed, else a new one."""
     before = kept(tx, new)
     if before is not None:
         return before
@@ -99,7 +99,7 @@ def delete(tx: Tx, *, project_id: str, kind: str, name: str) -> bool:
 
 
 def find(sql: Sql, project_id: str, kind: str, name: str, version: int | None = None) -> SavedDefinition | None:
-    """Return one version of a definition, the newest when none is named; None when there is none, or it is deleted."""
+    """Return one version of a definition, by default the newest; None when there is none or it is deleted."""
     if version is None:
         row = sql.one("latest_definition", project_id=project_id, kind=kind, name=name)
     else:
@@ -108,11 +108,11 @@ def find(sql: Sql, project_id: str, kind: str, name: str, version: int | None = 
 
 
 def newest(sql: Sql, project_id: str, kind: str) -> list[SavedDefinition]:
-    """Return the newest version of every skill or agent that is not deleted, by name."""
+    """Return the newest version of every skill or agent that is not deleted, ordered by name."""
     return [SavedDefinition.from_row(row) for row in sql.all("latest_definitions", project_id=project_id, kind=kind)]
 
 
 def versions(sql: Sql, project_id: str, kind: str, name: str) -> list[SavedDefinition]:
-    """Return all versions of a definition, the newest first."""
+    """Return all versions of a definition, newest first."""
     rows = sql.all("versions_of_definition", project_id=project_id, kind=kind, name=name)
     return [SavedDefinition.from_row(row) for row in rows]

@@ -1,4 +1,4 @@
-"""Events: each move leaves one, with a growing number."""
+"""Events: each move of a state adds one, with a growing number."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fabric_jobs.records import Event
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
-# What an engine does on its way, and what changes nothing that it decides: it need not look again for it.
+# Events of the engine's own steps, and those that change none of its decisions: it need not look again after them.
 QUIET = frozenset({"task.STARTING", "task.ACTIVE", "record.dead"})
 
 
 def record(
     tx: Tx, kind: str, *, project_id: str, activation_id: str | None, task_id: int | None = None, **body: Any
 ) -> None:
-    """Leave an event in the transaction of the move that it tells of."""
+    """Add an event in the transaction of its move."""
     tx.run(
         "insert_event",
         project_id=project_id,
@@ -37,7 +37,7 @@ def record(
 def after(
     sql: Sql, number: int, *, project_id: str, activation_id: str | None = None, limit: int = 1000
 ) -> list[Event]:
-    """Return what happened after event `number`, oldest first."""
+    """Return the events after `number`, oldest first."""
     query = "events_after" if activation_id is None else "events_of_activation"
     rows = sql.all(query, after=number, project_id=project_id, activation_id=activation_id, limit=limit)
     return [Event.from_row(row) for row in rows]

@@ -1,7 +1,8 @@
-"""Files of records: the only code that opens, verifies, appends, syncs, unlinks and sweeps them (docs/explanation/channels.md).
+"""Files of records: only this module opens, verifies, appends, syncs, unlinks and sweeps them (docs/explanation/channels.md).
 
-A row refers to a range of a file. The bytes are synced before the transaction that names them is committed, files are only
-appended to, and one is unlinked after the transaction that ended the last reference to it. Bytes after the last range are ignored.
+A row refers to a range of a file. Files are only appended to, and the bytes are synced before the transaction that refers to
+them is committed. A file is unlinked after the transaction that removed the last reference to it. Bytes after the last range
+are ignored.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from zlib import crc32
 from fabric_jobs.errors import InvalidInput, RecordsDamaged
 from fabric_jobs.routing import sending_id
 
-OWN = "owner"  # the files in it that the owner itself has written
-INLINE_BYTES = 4096  # up to this many are kept in the row itself
-ROTATE_BYTES = 64 << 20  # at this size the next file begins
-PIECE_BYTES = 512 << 10  # of one reference, about: one record of it is read with all of it
+OWN = "owner"  # its subdirectory for files that the owner itself writes
+INLINE_BYTES = 4096  # up to this size, bytes are stored in the row itself
+ROTATE_BYTES = 64 << 20  # at this size a new file begins
+PIECE_BYTES = 512 << 10  # of one reference, about: reading one of its records reads all of it
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Unwritable(OSError):
-    """The disk does not accept, or keep, what the owner appends."""
+    """The disk rejects or loses what the owner appends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Ref:
     crc: int
 
     def read(self) -> bytes:
-        """Return its bytes; raise RecordsDamaged when they differ from what was stored."""
+        """Return the bytes; raise RecordsDamaged when they differ from those stored."""
         try:
             data = _read(self.directory / self.name, self.at, self.size)
         except OSError as error:
@@ -64,22 +65,22 @@ class RecordFiles:
     """The files of one state directory. Only the writer's thread may append."""
 
     def __init__(self, directory: Path, *, inline_bytes: int = INLINE_BYTES) -> None:
-        """`directory` is made when it is first needed; up to this many bytes are kept in a row, without a file."""
+        """`directory` is made when it is first needed. Up to `inline_bytes` are stored in a row, not in a file."""
         self.directory = directory
         self.inline_bytes = inline_bytes
         self.current = ""  # the file that the owner appends to
         self._descriptor = -1
         self._end = self._synced = 0
-        self._unused: list[str] = []  # no row names them, and they may be unlinked
-        self._holds = 0  # backups that still want them
+        self._unused: list[str] = []  # no row refers to them: they may be unlinked
+        self._holds = 0  # backups that still need them
         self._lock = threading.Lock()
 
     def ref(self, name: str, at: int, size: int, crc: int) -> Ref:
-        """Return a range that a row names."""
+        """Return the range that a row refers to."""
         return Ref(self.directory, name, at, size, crc)
 
     def append(self, data: bytes | memoryview) -> Ref:
-        """Write bytes into the owner's file; `sync` has to follow before a row may name them. Raises Unwritable."""
+        """Write bytes into the owner's file; call `sync` before a row refers to them. Raises Unwritable."""
         try:
             if self._descriptor < 0 or self._end >= ROTATE_BYTES:
                 self._open_next()
@@ -93,31 +94,31 @@ class RecordFiles:
         return ref
 
     def sync(self) -> None:
-        """Return when all that was appended is on the disk; begin another file, and raise Unwritable, when that fails."""
+        """Return when all appended bytes are on the disk; when that fails, begin a new file and raise Unwritable."""
         if self._end == self._synced:
             return
         try:
             os.fdatasync(self._descriptor)
         except OSError as error:
-            self.close()  # it is unknown how much of it is on the disk
+            self.close()  # unknown how much of it is on the disk
             raise Unwritable(error.errno, error.strerror) from error
         self._synced = self._end
 
     def take_back(self) -> None:
-        """Forget what was appended since the last sync."""
+        """Discard what was appended since the last sync."""
         if self._end != self._synced:
             with suppress(OSError):
                 os.ftruncate(self._descriptor, self._synced)
             self._end = self._synced
 
     def close(self) -> None:
-        """Append no more to this file."""
+        """Close the current file; the next append begins a new one."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor, self._end, self._synced, self.current = -1, 0, 0, ""
 
     def unlink(self, names: Iterable[str]) -> None:
-        """Remove files that no row names any more, now or when no backup wants them."""
+        """Remove files that no row refers to: now, or when no backup needs them."""
         with self._lock:
             self._unused += names
             if self._holds:
@@ -125,19 +126,19 @@ class RecordFiles:
             gone, self._unused = self._unused, []
         for name in gone:
             path = self.directory / name
-            with suppress(OSError):  # one that is left is found at the next start
+            with suppress(OSError):  # the next start finds a file that is left
                 path.unlink()
                 for directory in list(path.parents)[: name.count("/")]:
-                    directory.rmdir()  # until one is not empty
+                    directory.rmdir()  # up to the first that is not empty
 
     def settle(self, unused: Iterable[str], over: Iterable[str]) -> None:
-        """A transaction has ended the last reference to files, and activations."""
+        """Clean up after a transaction that ended activations and removed the last references to files."""
         self.unlink(unused)
         for activation_id in over:
             self.tidy(activation_id)
 
     def tidy(self, activation_id: str = "", *, keep: Container[str] = ()) -> None:
-        """Remove the empty directories of an activation, or of all, but for those of attempts that may write there."""
+        """Remove the empty directories of one or all activations, except those that live attempts may write to."""
         root = self.directory / _of_activation(activation_id) if activation_id else self.directory
         for place, _, _ in os.walk(root, topdown=False):
             if os.path.basename(place) not in keep:
@@ -146,7 +147,7 @@ class RecordFiles:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Unlink nothing meanwhile."""
+        """Unlink no file inside the `with` block."""
         with self._lock:
             self._holds += 1
         try:
@@ -157,14 +158,14 @@ class RecordFiles:
             self.unlink(())
 
     def names(self) -> list[str]:
-        """Return what is in the directory."""
+        """Return the names of all files in the directory."""
         found = os.walk(self.directory)
         return [str((Path(place) / name).relative_to(self.directory)) for place, _, names in found for name in names]
 
     def make_directory(self, activation_id: str, sender: str, attempt: str = "") -> str:
-        """Make the directory of a sending id, or of one of its attempts that may write files there, durably.
+        """Make the directory of a sending id, or of one attempt that may write files there, durably; return its name.
 
-        Return its name. A container writes there as whatever user it has. Other users of this machine see nothing of it: only
+        Every user may write to an attempt's, since a container runs as any user. Other users of this machine cannot: only
         this user can enter the directory of records.
         """
         path = self.directory / directory_of(activation_id, sender) / attempt
@@ -177,7 +178,7 @@ class RecordFiles:
         return str(path.relative_to(self.directory))
 
     def verified(self, name: str, at: int, size: int, crc: int) -> bytes:
-        """Return what a sender has written; raise InvalidInput when it is missing or differs."""
+        """Return bytes that a sender has written; raise InvalidInput when they are missing or differ."""
         try:
             data = _read(self.directory / name, at, size)
         except OSError as error:
@@ -210,7 +211,7 @@ def _of_activation(activation_id: str) -> str:
 
 
 def pieces(data: bytes, count: int) -> Iterator[tuple[memoryview, int]]:
-    """Yield NDJSON of this many records in pieces of about PIECE_BYTES, with their numbers of records."""
+    """Yield NDJSON of `count` records in pieces of about PIECE_BYTES, each with its number of records."""
     view, at = memoryview(data), 0
     while len(data) - at > 2 * PIECE_BYTES:
         end = (data.rfind(b"\n", at, at + PIECE_BYTES) + 1) or (data.index(b"\n", at) + 1)
@@ -223,7 +224,7 @@ def pieces(data: bytes, count: int) -> Iterator[tuple[memoryview, int]]:
 
 
 def _read(path: Path, at: int, size: int) -> bytes:
-    """Return a range of a regular file, as far as it is there; raise OSError for anything else."""
+    """Return a range of a regular file, less when the file ends before; raise OSError for anything else."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -1,11 +1,11 @@
-"""Tracks how far records have been handed out to the attempt of each stream; in memory, while the attempt runs."""
+"""Tracks, in memory, which records have been handed out to the running attempt of each stream."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-ATTEMPTS = 10_000  # are known; beyond it all are forgotten, and what is there counts as handed out
-Progress = dict[int, tuple[int, int]]  # channel -> acknowledged below, there below
+ATTEMPTS = 10_000  # at most; then all are forgotten, and every record counts as handed out
+Progress = dict[int, tuple[int, int]]  # channel -> acknowledged below, appended below
 
 
 class HandedOut:
@@ -15,7 +15,7 @@ class HandedOut:
         self._ends: dict[tuple[int, int], dict[int, int]] = {}  # (task, attempt) -> channel -> handed out below
 
     def note(self, task_id: int, attempt: int, ends: Mapping[int, int]) -> None:
-        """An attempt asked for records: it has those below these offsets, or gets them now."""
+        """Note that an attempt asked for records, and has or gets those below these offsets."""
         if len(self._ends) >= ATTEMPTS and (task_id, attempt) not in self._ends:
             self._ends.clear()
         known = self._ends.setdefault((task_id, attempt), {})
@@ -23,9 +23,9 @@ class HandedOut:
             known[channel_id] = max(end, known.get(channel_id, 0))
 
     def progress(self, task_id: int, attempt: int, progress: Progress) -> Progress:
-        """Return the progress of an attempt that has ended, without what was not handed out to it; forget it.
+        """Return the progress of an ended attempt, limited to the records handed out to it; forget the attempt.
 
-        Unchanged where nobody knows: the attempt has not asked since this owner began.
+        Return it unchanged when the attempt has not asked since this owner started.
         """
         known = self._ends.pop((task_id, attempt), None)
         if known is None:

@@ -1,8 +1,8 @@
 """Retention: selects activations to delete, and deletes them in transactions of bounded size.
 
-An activation is hidden first, then deleted in parts, so that nobody sees a partial one, and a deletion that was
-interrupted continues. Numbers are never reused: the activation with the newest number of a task, a channel or a dead letter
-stays until something newer is there.
+An activation is hidden first and then deleted in parts. So nobody sees a partial one, and an interrupted deletion can continue.
+Numbers are never reused: the activation that has the newest number of a task, channel or dead letter stays until there is a
+newer one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from fabric_jobs.store.connection import PAGE_SIZE
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
-ROWS = 300  # deleted in one transaction: some hundredths of a second, for which an engine waits
-SEGMENT_BYTES = 8 << 20  # records deleted in one transaction, about
+ROWS = 300  # deleted per transaction: the engine waits for it, some hundredths of a second
+SEGMENT_BYTES = 8 << 20  # of records deleted per transaction, about
 
-# In this order no row refers to one that is gone. A table that refers to an activation, a channel or a task belongs here.
+# In this order no row refers to a deleted one. Every table that refers to an activation, a channel or a task belongs here.
 PARTS = (
     "prune_segments",
     "prune_lineage",
@@ -47,7 +47,7 @@ class Prunable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptPlace:
-    """Where an attempt is; without a handle no executor has said that it accepted it."""
+    """Where an attempt is; the handle is empty until an executor has accepted it."""
 
     activation_id: str
     attempt_name: str
@@ -57,7 +57,7 @@ class AttemptPlace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
-    """How many there are of what people count."""
+    """How many there are of each thing that people count."""
 
     activations: int
     pending: int
@@ -70,7 +70,7 @@ class Counts:
 
 
 def prunable(sql: Sql, project_id: str, *, dead_letters: bool) -> list[Prunable]:
-    """Return what may be deleted, oldest first; what has dead letters that nobody has retried only when `dead_letters`."""
+    """Return what may be deleted, oldest first. `dead_letters` includes activations with dead letters that nobody retried."""
     rows = sql.all("prunable_activations", project_id=project_id, dead_letters=dead_letters)
     return [
         Prunable(
@@ -85,44 +85,44 @@ def prunable(sql: Sql, project_id: str, *, dead_letters: bool) -> list[Prunable]
 
 
 def newest(sql: Sql, project_id: str, limit: int) -> frozenset[str]:
-    """Return what has ended last."""
+    """Return the ids of the activations that ended last."""
     rows = sql.all("newest_ended_activations", project_id=project_id, limit=limit)
     return frozenset(row["activation_id"] for row in rows)
 
 
 def hide(tx: Tx, activation_ids: Iterable[str], project_id: str, *, dead_letters: bool) -> list[str]:
-    """Take activations out of their project if they may be deleted now; return those that were."""
+    """Hide the activations that may be deleted now; return their ids."""
     found = []
     for activation_id in activation_ids:
         if not tx.run("hide_activation", activation_id=activation_id, project_id=project_id, dead_letters=dead_letters):
             continue
         found.append(activation_id)
         for row in tx.all("channels_of_activation", activation_id=activation_id):
-            tx.effects.acked[row["channel_id"]] = row["next_offset"]  # out of the memory of those who keep records
+            tx.effects.acked[row["channel_id"]] = row["next_offset"]  # so that caches drop its records
             tx.effects.ended.add(row["channel_id"])
     return found
 
 
 def hidden(sql: Sql, limit: int) -> list[str]:
-    """Return activations that are being deleted."""
+    """Return the ids of activations that are being deleted."""
     return [row["activation_id"] for row in sql.all("hidden_activations", limit=limit)]
 
 
 def delete_some(tx: Tx, activation_ids: Iterable[str]) -> bool:
-    """Delete rows of hidden activations, as many as one transaction should; return whether all are gone."""
+    """Delete one transaction's worth of rows of hidden activations; return whether all are gone."""
     left = ROWS
     for activation_id in activation_ids:
         for query in PARTS:
             deleted = tx.run(query, activation_id=activation_id, limit=left, size=SEGMENT_BYTES)
             left -= deleted
             tx.effects.written += deleted * PAGE_SIZE
-            if left <= 0 or (deleted and query == "prune_segments"):  # bytes were the limit, perhaps: look again
+            if left <= 0 or (deleted and query == "prune_segments"):  # the limit may have been the bytes
                 return False
     return True
 
 
 def places(sql: Sql, activation_id: str | None = None) -> list[AttemptPlace]:
-    """Return where the attempts of one activation are, or of all."""
+    """Return where the attempts of one activation, or of all, are."""
     query = "all_attempt_places" if activation_id is None else "attempt_places"
     rows = sql.all(query, activation_id=activation_id)
     return [
@@ -142,24 +142,24 @@ def names(sql: Sql) -> dict[str, tuple[str, str]]:
 
 
 def record_bytes(sql: Sql) -> dict[str, int]:
-    """Return what each activation has in the database, about; it looks at every segment."""
+    """Return the approximate bytes of each activation in the database; reads every segment's row."""
     return {row["activation_id"]: int(row["size"]) for row in sql.all("activation_bytes")}
 
 
 def file_bytes(sql: Sql) -> dict[str, int]:
-    """Return what each activation has in files; it looks at every segment."""
+    """Return the bytes of each activation in files; reads every segment's row."""
     return {row["activation_id"]: int(row["size"]) for row in sql.all("activation_file_bytes")}
 
 
 def counts(sql: Sql) -> Counts:
-    """Return how many there are of what people count."""
+    """Return the counts of a state directory."""
     row = sql.one("row_counts")
     assert row is not None
     return Counts(**{key: int(row[key]) for key in Counts.__dataclass_fields__})
 
 
 def page_bytes(sql: Sql) -> tuple[int, int]:
-    """Return the bytes of the database, and those of them that are free."""
+    """Return the size of the database and its free part, in bytes."""
     row = sql.one("database_pages")
     assert row is not None
     return row["pages"] * row["page_size"], row["free"] * row["page_size"]

@@ -1,9 +1,9 @@
 """Records to be appended to channels, with their origins.
 
-The origin of records is a JSON list of runs `[channel, first, count]` or `[channel, first, [steps…]]`: `count` records made one
-each from `first`, `first + 1`, …; or one record per step, each from as many offsets further on than the one before it (the first
-step is counted from `first`). Channel 0 stands for no record. Empty text: the record of the task if it has one, else none; ALL:
-every record that the task has read.
+The origin of records is a JSON list of runs. A run `[channel, first, count]` stands for `count` records, made from `first`,
+`first + 1`, …. A run `[channel, first, [steps…]]` stands for one record per step; each step is added to the offset before it,
+the first one to `first`. Channel 0 means no record. Empty text means the record of the task, if it has one. ALL means every
+record that the task has read.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ ALL = "*"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Written:
-    """Where records are already: a sender has written them into a file of its attempt, and the owner has verified them."""
+    """Where a sender has already written records: in a file of its attempt, which the owner has verified."""
 
-    name: str  # of the file, below the directory of records
+    name: str  # of the file, relative to the directory of records
     at: int
     task_id: int | None = None
     attempt: int | None = None
-    crc: int | None = None  # of all of them; None: to be computed
+    crc: int | None = None  # of all the bytes; None: to be computed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +39,7 @@ class Sent:
     written: Written | None = None  # None: nowhere yet
 
     def split(self, count: int) -> tuple[Sent, Sent]:
-        """Return the first `count` records, and the others."""
+        """Return the first `count` records and the rest."""
         first = min(count, self.count)
         head = b"".join(line + b"\n" for line in self.bytes.split(b"\n")[:first])
         written = self.written and replace(self.written, crc=None)
@@ -62,7 +62,7 @@ class Sent:
         )
 
     def only(self, kept: list[int]) -> Sent:
-        """Return the records at these places."""
+        """Return the records with these indexes."""
         lines = self.bytes.split(b"\n")
         return Sent(
             output=self.output,
@@ -79,7 +79,7 @@ class Sent:
 
 
 def parents_of(text: str) -> list[tuple[int, int]]:
-    """Return the channel and the offset that each record was made from, in their order; empty where no runs say it."""
+    """Return the channel and offset that each record was made from, in order; empty when the text has no runs."""
     found: list[tuple[int, int]] = []
     for channel, first, rest in json.loads(text) if text not in ("", ALL) else ():
         if isinstance(rest, int):
@@ -101,7 +101,7 @@ def runs_of(origins: Iterable[tuple[int, int]]) -> str:
 
 
 def count_of(runs: Any) -> int:
-    """Return for how many records decoded runs stand; raise ValueError or TypeError for what are none."""
+    """Return how many records decoded runs stand for; raise ValueError or TypeError for anything else."""
     count = 0
     for channel, first, rest in runs:
         steps = rest if isinstance(rest, list) else ()

@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 
 
 def load_queries(text: str) -> dict[str, str]:
-    """Return the statements of a file in which each begins with `-- name: x`."""
+    """Return the statements of a file by name; each begins with `-- name: x`."""
     parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
     return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
@@ -29,14 +29,14 @@ QUERIES = {
 
 
 class Sql:
-    """One connection, and the statements of the folder `queries` by name."""
+    """One connection, and the named statements of the folder `queries`."""
 
     def __init__(self, connection: sqlite3.Connection, files: RecordFiles) -> None:
         self.connection = connection
         self.files = files
 
     def one(self, query: str, **values: Any) -> Row | None:
-        """Return the first row, or None."""
+        """Return the first row, or None when there is none."""
         row: Row | None = self.connection.execute(QUERIES[query], values).fetchone()
         return row
 
@@ -59,7 +59,7 @@ class Sql:
         return key
 
     def part(self, row: Row) -> Part:
-        """Return the bytes of a row, or where they are; it has the columns `bytes`, `name` of a file, `at`, `size` and `crc`."""
+        """Return the bytes of a row, or where they are. It has the columns `bytes`, `name` (of a file), `at`, `size` and `crc`."""
         if row["crc"] is None:
             data: bytes = row["bytes"]
             return data

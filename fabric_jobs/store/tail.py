@@ -1,4 +1,4 @@
-"""The newest records of each channel in memory, for consumers that keep up; laggards read SQLite."""
+"""Caches the newest records of each channel for consumers that keep up; slower ones read SQLite."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fabric_jobs.store.writer import Appended
 
 CHANNEL_BYTES = 4 << 20
 TOTAL_BYTES = 32 << 20
-PLACE_BYTES = 200  # of the name of a file and of what is wanted from it
-CHANNELS = 1024  # those of activations that have ended are the first to go
+PLACE_BYTES = 200  # the weight of a reference to a file
+CHANNELS = 1024  # at most; ended activations go first
 
 
 class Tail:
@@ -20,15 +20,13 @@ class Tail:
     def __init__(self, *, channel_bytes: int = CHANNEL_BYTES, total_bytes: int = TOTAL_BYTES) -> None:
         self._channel_bytes = channel_bytes
         self._total_bytes = total_bytes
-        self._segments: OrderedDict[int, deque[Segment]] = (
-            OrderedDict()
-        )  # the channel that was written last is the last
+        self._segments: OrderedDict[int, deque[Segment]] = OrderedDict()  # the most recently written channel is last
         self._sizes: dict[int, int] = {}
         self._total = 0
         self._lock = threading.Lock()
 
     def add(self, appended: Appended) -> None:
-        """Keep committed records; the oldest go when the bound is passed."""
+        """Keep committed records; above the limit, drop the oldest."""
         segment = appended.segment
         size = _weight(segment)
         with self._lock:
@@ -40,17 +38,17 @@ class Tail:
             while self._sizes.get(appended.channel_id, 0) > self._channel_bytes:
                 self._pop(appended.channel_id)
             while self._total > self._total_bytes or len(self._segments) > CHANNELS:
-                self._pop(next(iter(self._segments)))  # nobody has written to it for the longest time
+                self._pop(next(iter(self._segments)))  # the least recently written channel
 
     def forget(self, channel_id: int, below: int | None = None) -> None:
-        """Drop the segments that are wholly below an offset; all of the channel without one."""
+        """Drop the segments that end at or before an offset; without one, the whole channel."""
         with self._lock:
             segments = self._segments.get(channel_id)
             while segments and (below is None or segments[0].end <= below):
                 self._pop(channel_id)
 
     def read(self, channel_id: int, offset: int, *, max_bytes: int) -> Segment | None:
-        """Return records from `offset` on, about `max_bytes` of them and at least one; None when they are not here."""
+        """Return records from `offset` on: about `max_bytes`, and at least one record; None when they are not cached."""
         with self._lock:
             segments = self._segments.get(channel_id)
             if not segments or segments[0].first_offset > offset or segments[-1].end <= offset:
@@ -76,5 +74,5 @@ class Tail:
 
 
 def _weight(segment: Segment) -> int:
-    """Return what a segment takes here; what is in a file is in the kernel's memory, if anywhere."""
+    """Return the bytes that a segment takes here. The bytes of a file are in the kernel's cache, if anywhere."""
     return sum(len(part) if isinstance(part, bytes) else PLACE_BYTES for part in segment.parts)

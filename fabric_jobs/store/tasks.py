@@ -16,7 +16,7 @@ from fabric_jobs.store.writer import Tx
 
 @dataclass(frozen=True, kw_only=True)
 class NewTask:
-    """What a task starts with."""
+    """The values that a task starts with."""
 
     project_id: str
     name: str
@@ -28,7 +28,7 @@ class NewTask:
     channel_id: int | None = None
     record_offset: int | None = None
     kind: str = "job"  # job | calls | daemon
-    hops: int = 1  # mappings that the record has passed, and what it sends will have passed
+    hops: int = 1  # mappings that the task's record has passed
 
 
 def create(tx: Tx, new: NewTask) -> int:
@@ -39,13 +39,13 @@ def create(tx: Tx, new: NewTask) -> int:
 
 
 def find(sql: Sql, task_id: int) -> Task | None:
-    """Return one task."""
+    """Return a task; None when there is none of that id."""
     row = sql.one("task", task_id=task_id)
     return None if row is None else Task.from_row(row)
 
 
 def by_name(sql: Sql, project_id: str, name: str) -> Task | None:
-    """Return one task by its name."""
+    """Return the task of that name, or None."""
     row = sql.one("task_by_name", project_id=project_id, name=name)
     return None if row is None else Task.from_row(row)
 
@@ -77,35 +77,35 @@ def live(sql: Sql, activation_id: str) -> list[Task]:
 
 
 def streams(sql: Sql, activation_id: str) -> list[Task]:
-    """Return the stream tasks of an activation, ended ones too."""
+    """Return the stream tasks of an activation, including ended ones."""
     return [Task.from_row(row) for row in sql.all("stream_tasks", activation_id=activation_id)]
 
 
 def live_count(sql: Sql) -> int:
-    """Return how many tasks have not ended, of all activations."""
+    """Return how many tasks have not ended, in all activations; daemons do not count."""
     row = sql.one("live_task_count")
     return 0 if row is None else int(row["count"])
 
 
 def busy_slots(sql: Sql, place: str) -> int:
-    """Return how many message tasks hold a worker slot of a place, of all activations."""
+    """Return how many message tasks hold a worker slot of a place, in all activations."""
     row = sql.one("busy_slots", place=place)
     return 0 if row is None else int(row["count"])
 
 
 def attempts(sql: Sql, task_id: int) -> list[Attempt]:
-    """Return all tries of a task, oldest first."""
+    """Return the attempts of a task, oldest first."""
     return [Attempt.from_row(row) for row in sql.all("attempts_of_task", task_id=task_id)]
 
 
 def attempt(sql: Sql, task_id: int, number: int) -> Attempt | None:
-    """Return one try of a task."""
+    """Return one attempt of a task, or None."""
     row = sql.one("attempt", task_id=task_id, attempt=number)
     return None if row is None else Attempt.from_row(row)
 
 
 def start(tx: Tx, task: Task, executor: str) -> Task | None:
-    """QUEUED to STARTING with a new attempt; return the task as it is now, or None when another had moved it."""
+    """Move a task from QUEUED to STARTING with a new attempt; return it as it is now, or None when it may not start."""
     if not tx.run("start_task", task_id=task.task_id, place=executor, at=time.time(), moment=steady()):
         return None
     tx.run("delete_held", task_id=task.task_id)
@@ -115,14 +115,14 @@ def start(tx: Tx, task: Task, executor: str) -> Task | None:
 
 
 def activate(tx: Tx, task: Task, handle: str) -> None:
-    """STARTING to ACTIVE: the executor accepted the attempt and gave a handle."""
+    """Move a task from STARTING to ACTIVE: the executor accepted the attempt and gave a handle."""
     tx.run("set_handle", task_id=task.task_id, attempt=task.attempt, handle=handle)
     if tx.run("activate_task", task_id=task.task_id, attempt=task.attempt):
         _moved(tx, task, TaskState.ACTIVE, attempt=task.attempt)
 
 
 def postpone(tx: Tx, task: Task, begun_at: float) -> None:
-    """Count the time of the current attempt from another moment on, by the monotonic clock."""
+    """Start the current attempt's timeout at `begun_at`, by the monotonic clock."""
     tx.run("postpone_task", task_id=task.task_id, attempt=task.attempt, begun_at=begun_at)
 
 
@@ -139,14 +139,14 @@ class Again:
     """How a task goes on after an attempt."""
 
     lost: bool = False
-    failures: int = 0  # that got no further than `failed_at`
+    failures: int = 0  # attempts that got no further than `failed_at`
     failed_at: str = ""
-    careful: str = "{}"  # {channel: [first, end, step]}: what may have killed it, see engine/suspects
+    careful: str = "{}"  # {channel: [first, end, step]}: records that may have killed it, see engine/suspects
     not_before_at: float = 0.0
 
 
 def requeue(tx: Tx, task: Task, ending: Ending, again: Again, *, cause: str = "") -> bool:
-    """STARTING or ACTIVE back to QUEUED: the attempt ended, and tries or records are left."""
+    """Move a task from STARTING or ACTIVE back to QUEUED: the attempt ended, and attempts or records are left."""
     values: dict[str, object] = {**vars(again), "lost": int(again.lost)}
     moved = tx.run("requeue_task", task_id=task.task_id, attempt=task.attempt, cause=cause, **values)
     if not moved:
@@ -157,7 +157,7 @@ def requeue(tx: Tx, task: Task, ending: Ending, again: Again, *, cause: str = ""
 
 
 def note_left(tx: Tx, task_id: int, number: int, left_at: str | None, *, raised: str = "") -> None:
-    """Note the record that an attempt is at, [channel, offset] as JSON, or [channel, first, end] of several; None: at none.
+    """Note where an attempt is, as JSON: at a record [channel, offset], at several [channel, first, end], or None: at none.
 
     `raised` is the exception that it ends with there.
     """
@@ -165,23 +165,23 @@ def note_left(tx: Tx, task_id: int, number: int, left_at: str | None, *, raised:
 
 
 def end_calls(tx: Tx, activation_id: str) -> None:
-    """The activation is complete: nothing is called any more."""
+    """End the call tasks of a completed activation."""
     tx.run("end_calls", activation_id=activation_id, ended_at=time.time())
 
 
 def newest_daemon(sql: Sql, task: Task) -> Task | None:
-    """Return the daemon that the calls of a task go to, or the last one that they went to."""
+    """Return the daemon that a task calls, or called last."""
     row = sql.one("newest_daemon", project_id=task.project_id, skill_name=task.skill_name, action_name=task.action_name)
     return None if row is None else Task.from_row(row)
 
 
 def daemons(sql: Sql) -> list[Task]:
-    """Return the daemons that have not ended."""
+    """Return the tasks of all daemons that have not ended."""
     return [Task.from_row(row) for row in sql.all("live_daemons")]
 
 
 def end(tx: Tx, task: Task, state: TaskState, ending: Ending, *, cause: str = "") -> bool:
-    """Move a task to its end; return False when it had ended, or when a newer attempt is the current one."""
+    """End a task; return False when it had ended, or its attempt is no longer the current one."""
     moved = tx.run(
         "end_task",
         task_id=task.task_id,
@@ -199,7 +199,7 @@ def end(tx: Tx, task: Task, state: TaskState, ending: Ending, *, cause: str = ""
 
 
 def ask_cancel(tx: Tx, task: Task, cause: str) -> bool:
-    """Set the wish to cancel; return False when the task has ended or was asked before."""
+    """Set the flag that asks for cancellation; return False when the task has ended or the flag was set before."""
     asked = bool(tx.run("ask_task_cancel", task_id=task.task_id, cause=cause))
     if asked:
         body = {"name": task.name, "node": task.node, "cause": cause}
@@ -215,7 +215,7 @@ def ask_cancel(tx: Tx, task: Task, cause: str) -> bool:
 
 
 def condemn(tx: Tx, task_id: int, number: int, cause: str) -> None:
-    """The attempt broke a rule: however it exits, the task fails with this cause."""
+    """Fail the task with this cause however its attempt exits: the attempt broke a rule."""
     task = find(tx, task_id)
     if task is not None and tx.run("condemn_task", task_id=task_id, attempt=number, cause=cause):
         body = {"name": task.name, "node": task.node, "cause": cause}

@@ -1,4 +1,4 @@
-"""Counts: of everything, which reads whole tables outside of any request; and of one activation, which reads few rows."""
+"""Counts of a whole state directory (reads whole tables, outside of requests) and of one activation (reads few rows)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fabric_jobs.store.sql import Row, Sql
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """What a state directory holds."""
+    """The counts of a state directory."""
 
     activations: dict[str, int]  # by state
     tasks: dict[str, int]  # by state
@@ -22,7 +22,7 @@ class Totals:
 
 
 def totals(sql: Sql) -> Totals:
-    """Return the counts of all projects."""
+    """Return the counts over all projects."""
     channels = sql.one("channel_totals")
     others = sql.one("other_totals")
     assert channels is not None, "an aggregate has one row"
@@ -40,16 +40,16 @@ def totals(sql: Sql) -> Totals:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeTotals:
-    """What the tasks of one node of an activation come to."""
+    """Totals of the tasks of one node of an activation."""
 
-    states: Mapping[str, int]  # how many there are in each
+    states: Mapping[str, int]  # number of tasks in each
     sent: int  # records that they committed
-    started_at: float | None  # of the first that ran
-    ended_at: float | None  # of the last that has ended
+    started_at: float | None  # of the first task to run
+    ended_at: float | None  # of the last task to end
 
 
 def by_node(sql: Sql, activation_id: str) -> dict[str, NodeTotals]:
-    """Return what the tasks of each node come to; what has ended was counted when it did."""
+    """Return the totals of each node; ended tasks were counted when they ended."""
     rows: dict[str, list[Row]] = {}
     for row in sql.all("totals_by_node", activation_id=activation_id):
         rows.setdefault(row["node"], []).append(row)

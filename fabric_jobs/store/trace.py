@@ -12,7 +12,7 @@ PAGE = 1000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TraceRow:
-    """The origin of some records that one task committed together."""
+    """The origins of some records that one task committed together."""
 
     channel_id: int
     first_offset: int
@@ -27,7 +27,7 @@ class TraceRow:
 
 
 def rows(sql: Sql, channel_id: int, offset: int) -> Iterator[TraceRow]:
-    """Yield what is known of a channel's records from `offset` on, in order."""
+    """Yield the known origins of a channel's records from `offset` on, in order."""
     found = sql.one("lineage_of_record", channel_id=channel_id, offset=offset)
     offset = offset if found is None else found["first_offset"]
     while True:

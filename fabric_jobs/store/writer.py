@@ -1,4 +1,4 @@
-"""The only writer: operations that arrive during a transaction go into the next one (docs/explanation/channels.md)."""
+"""The only writer. Operations that arrive during a transaction share the next one (docs/explanation/channels.md)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from fabric_jobs.store.sql import Sql
 T = TypeVar("T")
 
 GROUP_LIMIT = 256  # operations in one transaction
-CHECKPOINT_BYTES = 16 << 20  # written to the WAL, about, between two checkpoints
-ROOM_BYTES = 128 << 10  # with less on the disk the log is given back at once: programs write there, too
-SOON_SECONDS = 0.05  # until operations without a waiter are committed on their own
-COMMIT_BYTES = 64 << 10  # what a commit writes beside its records, about
+CHECKPOINT_BYTES = 16 << 20  # written to the WAL between two checkpoints, about
+ROOM_BYTES = 128 << 10  # with less free, the WAL is emptied at once: programs need the space
+SOON_SECONDS = 0.05  # after this, operations that nobody waits for get a transaction of their own
+COMMIT_BYTES = 64 << 10  # written by a commit besides its records, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +40,27 @@ class Appended:
 
 @dataclass(slots=True)
 class Effects:
-    """What a committed group did, for those who wait: nothing in it has to be remembered, all of it can be read again."""
+    """What a committed group did, for whoever waits for it. It may be lost: all of it can be read again."""
 
     appended: list[Appended] = field(default_factory=list)
-    acked: dict[int, int] = field(default_factory=dict)  # channel_id -> every record below is finished
+    acked: dict[int, int] = field(default_factory=dict)  # channel_id -> all records below are finished
     ended: set[int] = field(default_factory=set)  # channels that ended or closed
-    activations: set[str] = field(default_factory=set)  # something happened to them
-    look: set[str] = field(default_factory=set)  # something that the engine has not decided itself
-    news: set[int] = field(default_factory=set)  # channels with records that the engine has not seen
-    completed: set[str] = field(default_factory=set)  # activations in which nothing is left to do
-    over: set[str] = field(default_factory=set)  # activations that have come to an end
+    activations: set[str] = field(default_factory=set)  # activations with changes
+    look: set[str] = field(default_factory=set)  # activations with changes that the engine did not make
+    news: set[int] = field(default_factory=set)  # channels with records that are new to the engine
+    completed: set[str] = field(default_factory=set)  # activations with nothing left to do
+    over: set[str] = field(default_factory=set)  # activations that ended
     events: bool = False
-    unused: list[str] = field(default_factory=list)  # files that no row names any more
-    written: int = 0  # bytes that the transaction wrote beside what others are told of, about
+    unused: list[str] = field(default_factory=list)  # files that no row refers to any more
+    written: int = 0  # bytes written besides those in the fields above, about
 
     def seen(self, activation_id: str) -> None:
-        """The engine has decided what follows from this operation, in the operation itself."""
+        """Note that the operation itself includes what the engine decides: the engine need not look again."""
         self.look.discard(activation_id)
         self.news.clear()
 
     def merge(self, other: Effects) -> None:
-        """Take in what another operation of the same group did."""
+        """Add the effects of another operation of the same group."""
         self.appended += other.appended
         self.acked.update(other.acked)
         self.ended |= other.ended
@@ -74,14 +74,14 @@ class Effects:
 
 
 class Tx(Sql):
-    """A write transaction, handed to the functions that change something."""
+    """A write transaction, passed to the functions that change something."""
 
     def __init__(self, connection: sqlite3.Connection, files: RecordFiles) -> None:
         super().__init__(connection, files)
         self.effects = Effects()
 
     def keep(self, sent: Sent) -> list[tuple[int, Part]]:
-        """Return what rows are to hold of records: numbers of records with their bytes, or with where these are now."""
+        """Return the parts to store in rows: each a number of records, with their bytes or the range of a file that has them."""
         if len(sent.bytes) <= self.files.inline_bytes:
             return [(sent.count, sent.bytes)]
         found: list[tuple[int, Part]] = []
@@ -96,7 +96,7 @@ class Tx(Sql):
         return found
 
     def columns(self, part: Part, written: Written | None) -> dict[str, Any]:
-        """Return the columns of a row that holds, or refers to, these bytes; a file knows of one more row then."""
+        """Return the columns of a row for these bytes; when they are in a file, count one more reference to it."""
         if isinstance(part, bytes):
             return {"bytes": part, "file_id": None, "at": None, "size": None, "crc": None}
         assert isinstance(part, Ref)
@@ -121,11 +121,11 @@ class Writer:
         self._listener = listener
         self._waiting: list[tuple[Operation, Future[Any]]] = []
         self._soon: list[tuple[Operation, Future[Any]]] = []
-        self._soon_at = 0.0  # when these are due, by time.monotonic()
+        self._soon_at = 0.0  # when they are due, by time.monotonic()
         self._compactions: list[Future[None]] = []
         self._wake = threading.Condition()
         self._closing = False
-        self.commits = 0  # transactions so far; benchmarks and tests read it
+        self.commits = 0  # transactions so far, for benchmarks and tests
         self._unchecked = 0  # bytes written since the last checkpoint, about
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -133,7 +133,7 @@ class Writer:
     def submit(self, operation: Callable[[Tx], T]) -> Future[T]:
         """Run `operation` in a transaction; the future is done after the commit, or holds what the operation raised.
 
-        An operation that raises leaves no trace; the others of its group are not disturbed.
+        An operation that raises is rolled back alone; the others of its group are committed.
         """
         future: Future[T] = Future()
         with self._wake:
@@ -144,9 +144,9 @@ class Writer:
         return future
 
     def submit_soon(self, operation: Operation) -> None:
-        """Run `operation` in the next transaction, before what that one is for; one of its own is begun after a moment only.
+        """Run `operation` at the beginning of the next transaction, or after SOON_SECONDS in one of its own.
 
-        For display only: if the process dies before the commit, it is lost.
+        For display only: it is lost when the process dies before the commit.
         """
         with self._wake:
             if self._closing:
@@ -157,7 +157,7 @@ class Writer:
                 self._wake.notify()
 
     def compact(self) -> Future[None]:
-        """Rewrite the database without its free pages; every other operation waits meanwhile."""
+        """Rewrite the database without its free pages; all other operations wait meanwhile."""
         future: Future[None] = Future()
         with self._wake:
             if self._closing:
@@ -168,30 +168,30 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """How many operations wait for the next transaction."""
+        """Return how many operations wait for the next transaction."""
         return len(self._waiting)
 
     def close(self) -> None:
-        """Commit what waits, checkpoint, and end the thread."""
+        """Commit the waiting operations, checkpoint, and end the thread."""
         with self._wake:
             self._closing = True
             self._wake.notify()
         self._thread.join()
-        with suppress(sqlite3.DatabaseError):  # a full disk: what is committed stays in the WAL
+        with suppress(sqlite3.DatabaseError):  # a full disk: committed data stays in the WAL
             self._connection.execute("pragma wal_checkpoint(truncate)")
         self._connection.close()
         self._files.close()
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
-            # From here on it cannot be cancelled: a cancelled future cannot be answered.
+            # From here on the futures cannot be cancelled: a cancelled one could not take the result.
             self._commit([(operation, future) for operation, future in group if future.set_running_or_notify_cancel()])
             self._checkpoint()
             while self._compactions:
                 self._compact(self._compactions.pop())
 
     def _next_group(self) -> list[tuple[Operation, Future[Any]]] | None:
-        """Wait for something to do; None to end."""
+        """Wait for operations and return them; None when the thread should end."""
         with self._wake:
             while not (self._waiting or self._compactions or self._closing or self._is_soon_due()):
                 self._wake.wait(self._soon_at - time.monotonic() if self._soon else None)
@@ -233,7 +233,7 @@ class Writer:
                 future.set_exception(failure)
 
     def _transact(self, group: list[tuple[Operation, Future[Any]]]) -> tuple[Effects, list[Outcome]]:
-        """Run the operations in one transaction, and once more when the disk was full of what the log can give back."""
+        """Run the operations in one transaction. On a full disk, empty the WAL and try once more."""
         try:
             return self._try(group)
         except FabricJobsError as error:
@@ -255,7 +255,7 @@ class Writer:
                 outcomes.append((future, *self._apply(operation, effects, alone=len(group) == 1)))
             unused = Sql(self._connection, self._files).all("forget_unused_files", current=self._files.current)
             effects.unused = [row["name"] for row in unused]
-            self._files.sync()  # before the commit that refers to it
+            self._files.sync()  # before the commit that refers to them
             self._connection.execute("commit")
         self.commits += 1
         self._unchecked += COMMIT_BYTES + effects.written + _inline_bytes(effects)
@@ -270,10 +270,10 @@ class Writer:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.IntegrityError):
                 return self._undo(error, alone)
-            raise  # the disk, not this operation: the whole group fails
+            raise  # the disk failed, not this operation: the whole group fails
         except Unwritable:
-            raise  # the same of a file of records
-        except Exception as error:  # whatever it is, it belongs to the one who asked
+            raise  # the same for a file of records
+        except Exception as error:  # any error goes to whoever submitted the operation
             return self._undo(error, alone)
         if not alone:
             self._connection.execute("release operation")
@@ -295,12 +295,12 @@ class Writer:
             self._connection.execute("rollback")
 
     def _checkpoint(self) -> None:
-        # A passive checkpoint never waits for a reader; what it cannot move yet, the next one does.
+        # A passive checkpoint never waits for a reader; the next one moves what this one cannot.
         is_short = _room(self._path) < ROOM_BYTES
         if self._unchecked < CHECKPOINT_BYTES and not is_short:
             return
         self._unchecked = 0
-        with suppress(sqlite3.DatabaseError):  # the next commit reports a bad disk in words
+        with suppress(sqlite3.DatabaseError):  # the next commit reports a bad disk
             self._connection.execute(f"pragma wal_checkpoint({'truncate' if is_short else 'passive'})")
 
 
@@ -315,7 +315,7 @@ def _inline_bytes(effects: Effects) -> int:
 
 
 def _room(path: Path) -> int:
-    """Return the free bytes of a file's disk; many where that is unknown."""
+    """Return the free bytes of a file's disk; a large number when unknown."""
     try:
         found = os.statvfs(path)
     except OSError:
@@ -324,7 +324,7 @@ def _room(path: Path) -> int:
 
 
 def _give_back(connection: sqlite3.Connection, path: Path) -> bool:
-    """Write the log back, and empty it; return whether that has freed something."""
+    """Checkpoint and empty the WAL; return whether that has freed space."""
     log = path.with_name(f"{path.name}-wal")
     try:
         before = log.stat().st_size

@@ -1,17 +1,17 @@
 -- name: check_pages
--- What SQLite finds wrong with its own pages and indexes; one row `ok` when that is nothing.
+-- What SQLite finds wrong with its pages and indexes; one row `ok` when there is nothing.
 select integrity_check as problem from pragma_integrity_check;
 
 -- name: check_pages_quickly
--- The same without comparing indexes with their tables.
+-- The same, without comparing indexes with their tables.
 select quick_check as problem from pragma_quick_check;
 
 -- name: check_references
--- Rows that refer to rows that are not there.
+-- Rows that refer to missing rows.
 select "table" as name, rowid as number, parent from pragma_foreign_key_check;
 
 -- name: schema_version
--- Which steps of the schema this database has had.
+-- How many migrations this database has had.
 select user_version as version from pragma_user_version;
 
 -- name: journal_mode
@@ -19,22 +19,22 @@ select user_version as version from pragma_user_version;
 select journal_mode as mode from pragma_journal_mode;
 
 -- name: audited_channels
--- All channels but those that are being pruned.
+-- All channels except those being pruned.
 select c.channel_id, c.activation_id, c.node, c.next_offset, c.size, c.acked, c.dispatched, c.dropped, a.state
 from channels c join activations a on a.activation_id = c.activation_id where a.project_id <> '' order by c.channel_id;
 
 -- name: audited_segments
--- The segments of a channel with their records.
+-- The segments of a channel, with their records.
 select first_offset, count, bytes, f.name, at, s.size, crc from segments s left join files f on f.file_id = s.file_id
 where channel_id = :channel_id order by first_offset;
 
 -- name: audited_held
--- What waits for the end of a task.
+-- Outputs held until their task ends.
 select t.name as task, h.count, h.bytes, f.name, h.at, h.size, h.crc
 from held h join tasks t on t.task_id = h.task_id left join files f on f.file_id = h.file_id order by h.held_id;
 
 -- name: wrong_files
--- As many rows refer to a file as it says.
+-- Files whose count of references differs from the rows that refer to them.
 select f.name, f.refs, coalesce(r.found, 0) as found from files f left join (
   select file_id, count(*) as found from (
     select file_id from segments where file_id is not null union all select file_id from held where file_id is not null)
@@ -42,34 +42,34 @@ select f.name, f.refs, coalesce(r.found, 0) as found from files f left join (
 where f.refs <> coalesce(r.found, 0) order by f.name;
 
 -- name: tasks_by_channel
--- For how many records of each channel there is a task.
+-- How many records of each channel have a task.
 select channel_id, count(distinct record_offset) as count, max(record_offset) as last from tasks
 where channel_id is not null and record_offset is not null group by channel_id;
 
 -- name: complete_without_exit
--- A program that has ended well has an exit code, and it is 0.
+-- COMPLETE tasks whose exit code is not 0.
 select name from tasks where kind = 'job' and state = 'COMPLETE' and (exit_code is null or exit_code <> 0) order by task_id;
 
 -- name: ended_without_time
--- What has ended did so at some time, and what has not did not.
+-- Ended ones without an end time, and live ones with one.
 select 'task' as kind, name from tasks
 where (state in ('COMPLETE', 'FAILED', 'CANCELLED', 'TIMEOUT')) <> (ended_at is not null)
 union all
 select 'activation', activation_id from activations where (state <> 'PENDING') <> (ended_at is not null);
 
 -- name: live_in_ended
--- Tasks that go on in an activation that has ended, though nobody has told them to stop.
+-- Live tasks of an ended activation that nobody has told to stop.
 select t.name, a.activation_id, a.state from tasks t join activations a on a.activation_id = t.activation_id
 where t.state in ('QUEUED', 'STARTING', 'ACTIVE') and t.cancel_requested = 0 and a.state <> 'PENDING' order by t.task_id;
 
 -- name: attempt_missing
--- The current attempt of a task has a row.
+-- Tasks whose current attempt has no row.
 select t.name, t.attempt from tasks t join activations a on a.activation_id = t.activation_id
 where a.project_id <> '' and t.attempt > 0
   and not exists (select 1 from attempts x where x.task_id = t.task_id and x.attempt = t.attempt) order by t.task_id;
 
 -- name: wrong_totals
--- What is kept of ended tasks is what they come to, also of dead records.
+-- Stored totals of ended tasks, or of dead records, that differ from the rows.
 select what, name from (
   select 'activation' as what, activation_id as name, node, state, count, sent from task_totals
   union all
@@ -82,5 +82,5 @@ select 'channel', c.channel_id from channels c join activations a on a.activatio
 where a.project_id <> '' and c.dead <> (select count(*) from dead_letters d where d.channel_id = c.channel_id);
 
 -- name: attempt_names
--- What the directory of every attempt is called: by its handle, once it has one.
+-- The directory name of every attempt: its handle, once it has one.
 select a.handle, t.name || '-' || a.attempt as name from attempts a join tasks t on t.task_id = a.task_id;

@@ -1,5 +1,5 @@
 -- name: insert_channel
--- An empty log.
+-- Insert an empty channel.
 insert into channels (project_id, activation_id, wire, sending_id, output, node, conditions, exempt)
 values (:project_id, :activation_id, :wire, :sending_id, :output, :node, :conditions, :exempt);
 
@@ -12,57 +12,57 @@ select * from channels where channel_id = :channel_id;
 select * from channels where activation_id = :activation_id order by wire;
 
 -- name: channels_of_output
--- Where the records of one output go.
+-- The channels that take the records of one output.
 select * from channels where activation_id = :activation_id and sending_id = :sending_id and output = :output order by wire;
 
 -- name: inbound_channels
--- What one node consumes.
+-- The channels that one node consumes.
 select * from channels where activation_id = :activation_id and node = :node order by wire;
 
 -- name: inbound_of_attempt
--- What an attempt consumes; nothing when it may not speak for its task.
+-- The channels that an attempt consumes; none when it is not the current one.
 select c.* from tasks t join channels c on c.activation_id = t.activation_id and c.node = t.node
 where t.task_id = :task_id and t.attempt = :attempt and t.state in ('STARTING', 'ACTIVE') and t.cancel_requested = 0
 order by c.wire;
 
 -- name: advance_channel
--- Records were appended.
+-- Count appended records.
 update channels set next_offset = next_offset + :count, size = size + :size where channel_id = :channel_id;
 
 -- name: drop_records
--- Records came after the consumer had closed.
+-- Count records that came after the consumer had closed.
 update channels set dropped = dropped + :count where channel_id = :channel_id;
 
 -- name: ack_channel
--- Every record below is finished; an ack never goes back nor past the end.
+-- Every record below is finished; an ack never goes back, nor beyond the end.
 update channels set acked = :acked where channel_id = :channel_id and acked < :acked and :acked <= next_offset;
 
 -- name: ack_message_tasks
--- The ack of a channel that feeds message tasks: the lowest record still in work, else all that was dispatched.
+-- Ack a channel of message tasks up to its lowest unfinished record, else up to all that have a task.
 update channels set acked = coalesce(
   (select min(record_offset) from tasks where tasks.channel_id = channels.channel_id and state in ('QUEUED', 'STARTING', 'ACTIVE')),
   dispatched)
 where channel_id = :channel_id;
 
 -- name: dispatch_channel
--- A task row was made for every record below.
+-- Every record below has a task.
 update channels set dispatched = :dispatched where channel_id = :channel_id and dispatched = :first;
 
 -- name: end_channel
--- No record can come any more.
+-- No record can be appended any more.
 update channels set ended = 1 where channel_id = :channel_id and ended = 0;
 
 -- name: close_inbound
--- The consumer is through: what it left is finished, what still comes is dropped.
+-- The consumer is done: unread records count as finished, and new ones are dropped.
 update channels set closed = 1, acked = next_offset where activation_id = :activation_id and node = :node;
 
 -- name: insert_segment
--- Records as they came.
+-- Store records as they came.
 insert into segments (channel_id, first_offset, count, hops, bytes, file_id, at, size, crc)
 values (:channel_id, :first_offset, :count, :hops, :bytes, :file_id, :at, :size, :crc);
 
 -- name: segments_from
--- The segments that hold an offset and what follows it.
+-- The segment that holds an offset, and those after it.
 select first_offset, count, bytes, f.name, at, s.size, crc from segments s left join files f on f.file_id = s.file_id
 where channel_id = :channel_id
   and first_offset >= coalesce((select max(first_offset) from segments where channel_id = :channel_id and first_offset <= :offset), 0)
@@ -73,26 +73,26 @@ order by first_offset limit :limit;
 select hops from segments where channel_id = :channel_id and first_offset <= :offset order by first_offset desc limit 1;
 
 -- name: insert_lineage
--- What the records of one commit were made from.
+-- The origins of the records of one commit.
 insert into lineage (channel_id, first_offset, count, task_id, parents) values (:channel_id, :first_offset, :count, :task_id, :parents);
 
 -- name: lineage_of_record
--- The row that holds a record, if any does.
+-- The row with the origin of a record, if there is one.
 select * from lineage where channel_id = :channel_id and first_offset <= :offset order by first_offset desc limit 1;
 
 -- name: lineage_of_channel
--- All that is known of a channel's records, a page at a time.
+-- All known origins of a channel's records, one page at a time.
 select * from lineage where channel_id = :channel_id and first_offset >= :offset order by first_offset limit :limit;
 
 -- name: close_join
--- A join was delivered: what led to it is finished.
+-- A join was delivered: its input is finished.
 update channels set closed = 1, acked = next_offset where channel_id = :channel_id;
 
 -- name: segment_sizes
--- Ends and sizes of the segments that are not wholly consumed, for the credit of a sender.
+-- Ends and sizes of the segments that are not fully consumed, for a sender's credit.
 select first_offset + count as end_offset, coalesce(size, length(bytes)) as size from segments
 where channel_id = :channel_id and first_offset + count > :offset order by first_offset;
 
 -- name: delete_consumed
--- Segments that no replay can need any more.
+-- Delete segments that no replay can need.
 delete from segments where channel_id = :channel_id and first_offset < :acked and first_offset + count <= :acked;

@@ -1,5 +1,5 @@
 -- name: prunable_activations
--- What has ended and has nothing alive, oldest first; `dead_letters` 0 leaves out what has one that nobody has retried.
+-- Ended activations with nothing alive, oldest first; `dead_letters` 0 leaves out those with dead letters that nobody retried.
 select activation_id, kind, name, state, ended_at from activations
 where project_id = :project_id and state <> 'PENDING'
   and not exists (select 1 from tasks t
@@ -13,12 +13,12 @@ where project_id = :project_id and state <> 'PENDING'
 order by ended_at, activation_id;
 
 -- name: newest_ended_activations
--- What has ended last.
+-- The activations that ended last.
 select activation_id from activations where project_id = :project_id and state <> 'PENDING'
 order by ended_at desc, activation_id desc limit :limit;
 
 -- name: hide_activation
--- Out of its project, so that no list and no route has it; refused when it may not be pruned (any more), as above.
+-- Take an activation out of its project, so that no list or route shows it; refused unless it is prunable, as above.
 update activations set project_id = ''
 where activation_id = :activation_id and project_id = :project_id and state <> 'PENDING'
   and not exists (select 1 from tasks t
@@ -31,7 +31,7 @@ where activation_id = :activation_id and project_id = :project_id and state <> '
     union all select activation_id from dead_letters where dead_letter_id = (select max(dead_letter_id) from dead_letters));
 
 -- name: hidden_activations
--- What is being pruned.
+-- The activations being pruned.
 select activation_id from activations where project_id = '' limit :limit;
 
 -- name: attempt_places
@@ -40,7 +40,7 @@ select t.name, a.attempt, a.executor, a.handle from tasks t join attempts a on a
 where t.activation_id = :activation_id;
 
 -- name: prune_segments
--- Some segments of an activation: at most `limit`, and about `size` bytes.
+-- Delete some segments of an activation: at most `limit`, and about `size` bytes.
 delete from segments where (channel_id, first_offset) in (
   select channel_id, first_offset from (
     select channel_id, first_offset, sum(size) over (order by channel_id, first_offset) - size as before from (
@@ -49,62 +49,62 @@ delete from segments where (channel_id, first_offset) in (
   where before < :size);
 
 -- name: prune_lineage
--- Some of what is known of the origin of records.
+-- Delete some origins of records.
 delete from lineage where (channel_id, first_offset) in (
   select l.channel_id, l.first_offset from channels c join lineage l on l.channel_id = c.channel_id
   where c.activation_id = :activation_id limit :limit);
 
 -- name: prune_held
--- Some of what was held.
+-- Delete some held outputs.
 delete from held where held_id in (
   select h.held_id from tasks t join held h on h.task_id = t.task_id where t.activation_id = :activation_id limit :limit);
 
 -- name: prune_message_keys
--- Some idempotency keys.
+-- Delete some idempotency keys.
 delete from message_keys where (task_id, key) in (
   select k.task_id, k.key from tasks t join message_keys k on k.task_id = t.task_id
   where t.activation_id = :activation_id limit :limit);
 
 -- name: prune_attempts
--- Some attempts.
+-- Delete some attempts.
 delete from attempts where (task_id, attempt) in (
   select a.task_id, a.attempt from tasks t join attempts a on a.task_id = t.task_id
   where t.activation_id = :activation_id limit :limit);
 
 -- name: prune_events
--- Some events.
+-- Delete some events.
 delete from events where number in (select number from events where activation_id = :activation_id limit :limit);
 
 -- name: prune_dead_letters
--- Some dead letters.
+-- Delete some dead letters.
 delete from dead_letters where dead_letter_id in (
   select d.dead_letter_id from channels c join dead_letters d on d.channel_id = c.channel_id
   where c.activation_id = :activation_id limit :limit);
 
 -- name: prune_tasks
--- Some tasks.
+-- Delete some tasks.
 delete from tasks where task_id in (select task_id from tasks where activation_id = :activation_id limit :limit);
 
 -- name: prune_task_totals
--- What its tasks came to.
+-- Delete the totals of its tasks.
 delete from task_totals where activation_id = :activation_id;
 
 -- name: prune_channels
--- Some channels.
+-- Delete some channels.
 delete from channels where channel_id in (
   select channel_id from channels where activation_id = :activation_id limit :limit);
 
 -- name: prune_activations
--- The activation itself, when nothing refers to it any more.
+-- Delete the activation itself, once nothing refers to it.
 delete from activations where activation_id = :activation_id and project_id = '';
 
 -- name: database_pages
--- The size of the database, and what of it is free.
+-- The size of the database and its free part.
 select (select page_count from pragma_page_count) as pages, (select freelist_count from pragma_freelist_count) as free,
   (select page_size from pragma_page_size) as page_size;
 
 -- name: row_counts
--- How many there are of the things that people count.
+-- The counts that people ask for.
 select
   (select count(*) from activations) as activations,
   (select count(*) from activations where state = 'PENDING') as pending,
@@ -116,7 +116,7 @@ select
   (select count(*) from events) as events;
 
 -- name: activation_bytes
--- What each activation has in the database, about: its records, its payload, its events, what is held or dead.
+-- Approximate bytes of each activation in the database: records, payload, events, held outputs and dead letters.
 select activation_id, sum(size) as size from (
   select activation_id, length(body) as size from activations
   union all select c.activation_id, length(s.bytes) from segments s join channels c on c.channel_id = s.channel_id
@@ -126,7 +126,7 @@ select activation_id, sum(size) as size from (
 where activation_id is not null group by activation_id;
 
 -- name: activation_file_bytes
--- What each activation has in files; what several channels refer to is there once.
+-- Bytes of each activation in files; those shared by several channels count once.
 select activation_id, sum(size) as size from (
   select c.activation_id, s.file_id, s.at, s.size from segments s join channels c on c.channel_id = s.channel_id
     where s.file_id is not null
@@ -140,5 +140,5 @@ select t.activation_id, t.name, a.attempt, a.executor, a.handle from attempts a 
 where t.activation_id is not null;
 
 -- name: activation_names
--- What the activations are called.
+-- The name and state of every activation.
 select activation_id, kind, name, state, ended_at from activations;

@@ -3,5 +3,5 @@
 select value from settings where key = :key;
 
 -- name: put_setting
--- Keep a setting; the last one wins.
+-- Store a setting, or replace it.
 insert into settings (key, value) values (:key, :value) on conflict (key) do update set value = excluded.value;

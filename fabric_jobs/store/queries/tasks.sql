@@ -1,5 +1,5 @@
 -- name: insert_task
--- QUEUED from the start.
+-- Insert a task, QUEUED.
 insert into tasks (project_id, name, activation_id, node, skill_name, action_name, kind, receives, channel_id, record_offset, hops,
   state, created_at)
 values (:project_id, :name, :activation_id, :node, :skill_name, :action_name, :kind, :receives, :channel_id, :record_offset, :hops,
@@ -14,7 +14,7 @@ select * from tasks where task_id = :task_id;
 select * from tasks where project_id = :project_id and name = :name;
 
 -- name: tasks
--- The newest tasks, filtered; null takes all.
+-- The newest tasks, filtered; null matches all.
 select * from tasks
 where project_id = :project_id
   and (:skill_name is null or skill_name = :skill_name)
@@ -25,7 +25,7 @@ where project_id = :project_id
 order by task_id desc limit :limit offset :skip;
 
 -- name: tasks_oldest
--- The same, the oldest first.
+-- The same, oldest first.
 select * from tasks
 where project_id = :project_id
   and (:skill_name is null or skill_name = :skill_name)
@@ -36,7 +36,7 @@ where project_id = :project_id
 order by task_id limit :limit offset :skip;
 
 -- name: tasks_of_activation
--- The same of one activation: a statement that could do both would read the tasks of all. The newest first.
+-- The same for one activation, newest first: a combined statement would read the tasks of all.
 select * from tasks
 where project_id = :project_id and activation_id = :activation_id
   and (:skill_name is null or skill_name = :skill_name)
@@ -47,7 +47,7 @@ where project_id = :project_id and activation_id = :activation_id
 order by task_id desc limit :limit offset :skip;
 
 -- name: tasks_of_activation_oldest
--- The same, the oldest first.
+-- The same, oldest first.
 select * from tasks
 where project_id = :project_id and activation_id = :activation_id
   and (:skill_name is null or skill_name = :skill_name)
@@ -62,37 +62,37 @@ order by task_id limit :limit offset :skip;
 select * from tasks where activation_id = :activation_id and state in ('QUEUED', 'STARTING', 'ACTIVE') order by task_id;
 
 -- name: stream_tasks
--- The stream tasks of an activation, ended ones too.
+-- The stream tasks of an activation, including ended ones.
 select * from tasks where activation_id = :activation_id and receives = 'stream' order by task_id;
 
 -- name: totals_by_node
--- How many tasks of each node are in each state, what they sent, and when they ran.
+-- How many tasks of each node are in each state, what they sent and when they ran.
 select node, state, count, sent, started_at, ended_at from task_totals where activation_id = :activation_id
 union all
 select node, state, count(*), sum(sent), min(started_at), null from tasks
 where activation_id = :activation_id and state in ('QUEUED', 'STARTING', 'ACTIVE') group by node, state;
 
 -- name: live_daemons
--- The programs that listen.
+-- Daemons that have not ended.
 select * from tasks where kind = 'daemon' and state in ('QUEUED', 'STARTING', 'ACTIVE') order by task_id;
 
 -- name: newest_daemon
--- The newest one of an action.
+-- The newest daemon of an action.
 select * from tasks where activation_id is null and kind = 'daemon' and project_id = :project_id and skill_name = :skill_name
   and action_name = :action_name
 order by task_id desc limit 1;
 
 -- name: live_task_count
--- Is anything under way?
+-- How many tasks have not ended, without daemons.
 select count(*) as count from tasks where state in ('QUEUED', 'STARTING', 'ACTIVE') and kind <> 'daemon';
 
 -- name: busy_slots
--- Message tasks that hold a worker slot of a place.
+-- How many message tasks hold a worker slot of a place.
 select count(*) as count from tasks
 where place = :place and state in ('STARTING', 'ACTIVE') and receives = 'message' and kind = 'job';
 
 -- name: start_task
--- QUEUED to STARTING, with a new attempt; refused when somebody wants it to end. `moment` is of the clock for waits.
+-- QUEUED to STARTING, with a new attempt; refused when asked to end. `moment` is of the monotonic clock.
 update tasks set state = 'STARTING', place = :place, attempt = attempt + 1, cause = '', sequence = 0, sender = '', sender_open = 0, repeated = '{}', left_at = null, raised = '', not_before_at = :moment, started_at = coalesce(started_at, :at)
 where task_id = :task_id and state = 'QUEUED' and cancel_requested = 0;
 
@@ -101,17 +101,17 @@ where task_id = :task_id and state = 'QUEUED' and cancel_requested = 0;
 update tasks set state = 'ACTIVE' where task_id = :task_id and attempt = :attempt and state = 'STARTING';
 
 -- name: postpone_task
--- Its place had to wait for something, which is not the program's time.
+-- Time that its place spent waiting is not the program's time.
 update tasks set not_before_at = :begun_at where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE');
 
 -- name: requeue_task
--- STARTING or ACTIVE back to QUEUED, since its attempt ended and tries are left.
+-- STARTING or ACTIVE back to QUEUED: its attempt ended, and attempts are left.
 update tasks set state = 'QUEUED', lost = lost + :lost, failures = :failures, failed_at = :failed_at, careful = :careful,
   not_before_at = :not_before_at, cause = :cause
 where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE');
 
 -- name: end_task
--- To an end: COMPLETE, FAILED, CANCELLED or TIMEOUT; what never ran can only fail or be cancelled.
+-- To an end: COMPLETE, FAILED, CANCELLED or TIMEOUT; a task that never ran can only fail or be cancelled.
 update tasks set state = :state, cause = :cause, exit_code = :exit_code, ended_at = :ended_at
 where task_id = :task_id and attempt = :attempt
   and (state in ('STARTING', 'ACTIVE') or (state = 'QUEUED' and :state in ('FAILED', 'CANCELLED')));
@@ -121,37 +121,37 @@ where task_id = :task_id and attempt = :attempt
 update tasks set left_at = :left_at, raised = :raised where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE');
 
 -- name: note_rejected
--- The program has rejected the record of its task, or one that the activation fails with; refused when it had done so before.
+-- The program rejected its task's record, or one with which the activation fails; refused when there is one already.
 update tasks set rejected = :rejected where task_id = :task_id and rejected = '';
 
 -- name: record_passed
--- The record in hand is finished, and not by its task: what is sent from here on follows the next one.
+-- The record in hand was finished, but not by its task: what is sent from here on follows the next record.
 update tasks set hand = null, sends = :sends where task_id = :task_id;
 
 -- name: end_calls
--- The activation is complete: nothing is called any more.
+-- End the call tasks of a completed activation.
 update tasks set state = 'COMPLETE', ended_at = :ended_at where activation_id = :activation_id and kind = 'calls' and state = 'ACTIVE';
 
 -- name: ask_task_cancel
--- The wish to cancel is a flag.
+-- Asking to cancel sets a flag.
 update tasks set cancel_requested = 1, cause = :cause
 where task_id = :task_id and cancel_requested = 0 and state in ('QUEUED', 'STARTING', 'ACTIVE');
 
 -- name: ask_cancel_of_live_tasks
--- The activation ends; what still runs in it is to stop.
+-- The activation ends: ask its live tasks to stop.
 update tasks set cancel_requested = 1, cause = :cause
 where activation_id = :activation_id and cancel_requested = 0 and state in ('QUEUED', 'STARTING', 'ACTIVE');
 
 -- name: insert_attempt
--- One try of a task.
+-- Insert a new attempt of a task.
 insert into attempts (task_id, attempt, executor, started_at) values (:task_id, :attempt, :executor, :started_at);
 
 -- name: set_handle
--- The executor accepted it.
+-- The executor accepted the attempt.
 update attempts set handle = :handle where task_id = :task_id and attempt = :attempt;
 
 -- name: end_attempt
--- How it ended.
+-- How the attempt ended.
 update attempts set ended_at = :ended_at, exit_code = :exit_code, reason = :reason
 where task_id = :task_id and attempt = :attempt and ended_at is null;
 
@@ -160,11 +160,11 @@ where task_id = :task_id and attempt = :attempt and ended_at is null;
 select * from attempts where task_id = :task_id and attempt = :attempt;
 
 -- name: attempts_of_task
--- All tries of a task.
+-- All attempts of a task.
 select * from attempts where task_id = :task_id order by attempt;
 
 -- name: recent_attempts
--- The current attempts of an activation that an executor has accepted: of the tasks that live, and of the newest; of calls, the daemon's.
+-- Accepted current attempts of an activation: of live tasks and of the newest; for calls, that of the daemon.
 select node, handle from (
   select t.task_id, t.node, case t.kind when 'calls' then (
       select da.handle from tasks d join attempts da on da.task_id = d.task_id and da.attempt = d.attempt
