@@ -25,7 +25,7 @@ class Refused(InvalidInput):
 
 @contextmanager
 def translated(url: str = "") -> Iterator[None]:
-    """Turn the library's exceptions into ExecutorUnavailable, Gone or Refused. The text names `url` if the engine does not answer."""
+    """Turn the library's exceptions into Gone, Refused or ExecutorUnavailable, whose text names `url`."""
     import requests
     import urllib3
     from docker import errors

@@ -30,7 +30,7 @@ class Executors(Mapping[str, Executor]):
         self._making = threading.Lock()
 
     def __getitem__(self, name: str) -> Executor:
-        """Return the executor of that name; raise KeyError when there is none."""
+        """Return the executor of that name. Raise KeyError for an unknown one."""
         with self._making:
             if name not in self._made:
                 self._made[name] = EXECUTORS[name](self._root, self._doors)

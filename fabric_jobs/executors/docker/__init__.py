@@ -1,4 +1,4 @@
-"""The Docker executor: an attempt is a container, and what is known of it is in a directory. See `steps`."""
+"""The Docker executor: an attempt is a container, and its state is in a directory. See `steps`."""
 
 from __future__ import annotations
 
@@ -26,20 +26,18 @@ from fabric_jobs.executors.docker.steps import Steps, container_of, read_exit
 from fabric_jobs.executors.docker.stops import Stops
 
 NOTE_LENGTH = 100
-JOIN_SECONDS = 1.0  # for all threads together; a call that does not return is left alone
-DESCRIPTORS = (
-    8  # of this process, for one attempt: its lock, logs, what it prints, its end, its connections to the gateway
-)
-PROXY_SECONDS = 0.1  # a call that is still open after this time was accepted by the program
+JOIN_SECONDS = 1.0  # for all threads together; a call that takes longer is abandoned
+DESCRIPTORS = 8  # per attempt, in this process: lock, logs, output, end, connections to the gateway
+PROXY_SECONDS = 0.1  # a connection still open after this time was accepted by the program
 
 
 class DockerExecutor(Kept):
-    """Attempts as containers. See `fabric_jobs.executors.base.Executor` for what each method promises."""
+    """Runs attempts as containers. `fabric_jobs.executors.base.Executor` has the contract of each method."""
 
     name = "docker"
 
     def __init__(self, root: Path, doors: Doors | None = None) -> None:
-        """Keep what is known of the attempts in directories under `root`; without `doors` the programs know no gateway."""
+        """Keep the state of attempts in directories under `root`. Without `doors`, programs have no gateway."""
         self._root = root
         self._engine = DockerEngine()
         self._patience = Patience()
@@ -52,11 +50,11 @@ class DockerExecutor(Kept):
         self._is_swept = False
 
     def inside(self, name: str) -> Inside:
-        """The runtime layer, the files and the gateway's socket are mounted; the gateway listens on the network's own address."""
+        """Return the mounted paths. The gateway listens on the address of the containers' network."""
         return self._patience.ask("reach", lambda: self._reach.inside)
 
     def start(self, spec: AttemptSpec) -> str:
-        """Accept the attempt; its image is fetched and its container made while the caller goes on."""
+        """Accept the attempt and return. A thread then pulls its image and makes its container."""
         directory = self._root / spec.name
         self._ping()
         with attempt_files.used(directory):
@@ -68,7 +66,7 @@ class DockerExecutor(Kept):
         return str(directory)
 
     def poll(self, handle: str) -> AttemptExit | None:
-        """Look at what is written down, and whether the engine answers."""
+        """Read the recorded exit; without one, see whether the engine answers."""
         directory = self._directory(handle)
         with attempt_files.used(directory):
             ended = read_exit(directory)
@@ -83,7 +81,7 @@ class DockerExecutor(Kept):
             return read_exit(directory)
 
     def stop(self, handle: str, grace: float) -> None:
-        """The image's stop signal, a wait, KILL; then everything in the container is gone. One thread sees to all of them."""
+        """Send the image's stop signal, wait, then KILL, which ends everything in the container. One thread serves all stops."""
         directory = self._directory(handle)
         with attempt_files.used(directory):
             if read_exit(directory) is not None:
@@ -93,12 +91,12 @@ class DockerExecutor(Kept):
                 attempt_files.mark(directory / "stopped")
                 self._stops.ask(life, grace)
                 self._ping()
-            else:  # nobody looks after its container, if there is one
+            else:  # no thread handles its container, if there is one
                 container = container_of(self._reach, directory)
                 self._patience.ask(f"remove-{container}", lambda: self._engine.remove(container))
 
     def address(self, handle: str) -> tuple[str, int]:
-        """Look at the container: where this machine reaches its network, it is the container's own address."""
+        """Ask the engine: the container's own address where this machine reaches it, else a published port."""
         directory = self._directory(handle)
         try:
             port = specs.read_spec(directory).processes[0].port
@@ -113,28 +111,28 @@ class DockerExecutor(Kept):
         raise ExecutorUnavailable(f"{directory.name} does not listen yet")
 
     def note(self, handle: str) -> Note:
-        """Read what keeps the program from running yet, and where its workspace is when not at its own path."""
+        """Read why the program does not run yet, and where its workspace is if not at its own path."""
         directory = self._directory(handle)
         doing, remarks = (text(directory / name) for name in (NOTE, making.REMARKS))
         return Note(doing=doing[:NOTE_LENGTH], remarks=tuple(remarks.splitlines()), waits=bool(doing))
 
     def remove(self, handle: str) -> None:
-        """Delete the directory of an ended attempt; its container went when it ended."""
+        """Delete the directory of an ended attempt. Its container is already gone."""
         directory = self._directory(handle)
         if read_exit(directory) is not None:
             shutil.rmtree(directory, ignore_errors=True)
 
     def changed(self) -> tuple[str, ...]:
-        """Wait for the end of an attempt to be written down."""
+        """Wait until the end of an attempt is recorded."""
         handle = self._changed.get()
         return () if handle is None else (handle,)
 
     def wake(self) -> None:
-        """End one `changed`."""
+        """Let one `changed` return."""
         self._changed.put(None)
 
     def close(self) -> None:
-        """End `changed`, and release the attempts; they keep running."""
+        """End `changed` and let go of the attempts, which keep running."""
         self._stops.close()
         with self._lock:
             lives = list(self._lives.values())
@@ -148,18 +146,18 @@ class DockerExecutor(Kept):
         self._changed.put(None)
 
     def _life(self, directory: Path) -> Life:
-        """Return what looks after an attempt that is accepted."""
+        """Return the life of an accepted attempt; start one if it has none."""
         name = directory.name
         with self._lock:
             try:
                 if not self._is_swept:
-                    self._stops.start()  # before there are too many threads for it
+                    self._stops.start()  # first, while there is room for its thread
                     threading.Thread(target=self._sweep, name="docker-sweep", daemon=True).start()
                     self._is_swept = True
                 if name not in self._lives:
                     steps = Steps(directory, self._engine, self._reach, self._index)
                     self._lives[name] = Life(directory, self._engine, steps, lambda: self._over(directory))
-            except RuntimeError as error:  # there are too many threads
+            except RuntimeError as error:  # too many threads
                 raise ExecutorUnavailable(f"attempt {name} cannot be followed: {error}.") from error
             return self._lives[name]
 
@@ -178,18 +176,18 @@ class DockerExecutor(Kept):
                 del self._lives[name]
 
     def _sweep(self) -> None:
-        """Delete the containers that an earlier owner has left when it was killed: of attempts that are over, or gone."""
-        with suppress(ExecutorUnavailable, OSError):  # the next owner will
+        """Delete containers of ended or missing attempts, left by an owner that was killed."""
+        with suppress(ExecutorUnavailable, OSError):  # the next owner tries again
             for labels in self._engine.labelled(f"{describe.OWNER}={self._reach.owner}"):
                 if describe.ATTEMPT not in labels:
-                    continue  # one that only tries something
+                    continue  # a test container
                 directory = self._root / str(labels[describe.ATTEMPT])
                 if read_exit(directory) is not None or not (directory / specs.FILE).exists():
                     self._engine.remove(str(labels["name"]))
 
 
 def _listens(host: str, port: int) -> bool:
-    """Tell whether a program listens behind a published port: the engine's proxy takes every call, and ends it when none does."""
+    """Tell whether a program listens behind a published port. If none does, the engine's proxy accepts and then hangs up."""
     try:
         with socket.create_connection((host, port), 1.0) as connection:
             connection.settimeout(PROXY_SECONDS)

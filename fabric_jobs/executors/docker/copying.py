@@ -11,7 +11,7 @@ from fabric_jobs.executors.base import STREAMS
 
 
 def copy(found: Iterable[tuple[str, bytes]], directory: Path) -> None:
-    """Append what comes to the files `stdout` and `stderr`, as soon as it comes."""
+    """Append output to the files `stdout` and `stderr` as soon as it arrives."""
     with ExitStack() as stack:
         files = {name: stack.enter_context(open(directory / name, "ab", buffering=0)) for name in STREAMS}
         for stream, text in found:
@@ -21,12 +21,12 @@ def copy(found: Iterable[tuple[str, bytes]], directory: Path) -> None:
 
 
 def sizes(directory: Path) -> dict[str, int]:
-    """Return how many bytes of each stream are there."""
+    """Return how many bytes of each stream are in the files."""
     return {name: (directory / name).stat().st_size if (directory / name).exists() else 0 for name in STREAMS}
 
 
 def ends_with(path: Path, line: bytes) -> bool:
-    """Return whether a file ends with a line, whether that has an end itself or not."""
+    """Return whether a file ends with `line`, with or without its newline."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - len(line) - 1))

@@ -1,4 +1,4 @@
-"""Describes the container of an attempt for the engine's API. Pure, except that it looks which directory is at a path."""
+"""Describes the container of an attempt for the engine's API. Pure, except that it checks which directory is at a path."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from fabric_jobs.executors.docker import mounts
 from fabric_jobs.executors.program import RUNTIME
 from fabric_jobs.state_dir import records_dir
 
-ATTEMPT, OWNER = "fabric-jobs.attempt", "fabric-jobs.owner"  # labels, by which containers are found again
+ATTEMPT, OWNER = "fabric-jobs.attempt", "fabric-jobs.owner"  # labels by which containers are found again
 
-# Where things are in a container.
+# Paths in a container.
 RUNTIME_INSIDE = "/opt/fabric-jobs/runtime"
 FILES_INSIDE = "/run/fabric-jobs/files"
 DOOR_INSIDE = "/run/fabric-jobs/door"
 RECORDS_INSIDE = "/run/fabric-jobs/records"
-HOME_INSIDE = "/tmp"  # of a user that the image does not know
+HOME_INSIDE = "/tmp"  # of a user unknown to the image
 
 WORKSPACE = "FABRIC_JOBS_WORKSPACE"
 ROOT = ("", "0", "root")
-# Outside of a mesh scuttle waits for nobody and says nothing (docs/reference/compatibility.md#scuttle).
+# Outside a mesh, scuttle must not wait, and must print nothing (docs/reference/compatibility.md#scuttle).
 VARIABLES = {"PYTHONUNBUFFERED": "1", "START_WITHOUT_ENVOY": "true", "SCUTTLE_LOGGING": "false"}
-# The log is read from the first byte when this process was not there to listen, so nothing may be cut off it. The driver `local`
-# keeps bytes as they are; `json-file` would replace what is no UTF-8.
+# After a restart the log is read from the first byte, so it must never be truncated. The driver `local` keeps bytes as they
+# are; `json-file` would replace anything but UTF-8.
 LOG = {"Type": "local", "Config": {"max-size": "1000t", "max-file": "1", "compress": "false"}}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What all containers of an executor have in common."""
+    """What the containers of an executor have in common."""
 
     owner: str
     network: str
-    uid: int  # of this process; a program whose image names no user runs as it
+    uid: int  # of this process, and of programs whose image names no user
     gid: int
-    state: Path  # the state directory of the owner, which programs must not see
-    door: Path | None  # the directory of the gateway's socket; None where the engine cannot see it
-    shares_files: bool  # the engine sees the directories of this machine
-    reaches_network: bool  # this machine reaches the network of the containers
+    state: Path  # the owner's state directory, hidden from programs
+    door: Path | None  # the directory of the gateway's socket; None if the engine cannot see it
+    shares_files: bool  # whether the engine sees this machine's directories
+    reaches_network: bool  # whether this machine reaches the containers' network
     hosts: tuple[str, ...] = ()  # NAME:ADDRESS
 
 
@@ -73,16 +73,16 @@ def container(spec: AttemptSpec, image: Image, files: Path, around: Surroundings
 
 
 def program(process: ProcessSpec, image: Image) -> tuple[str, ...]:
-    """Return what is run: `command`, else the image's ENTRYPOINT and CMD, and the arguments; empty when there is nothing."""
+    """Return the command line: `command`, else the image's ENTRYPOINT and CMD, then the arguments. Empty if there is no program."""
     if process.command:
         return (*process.command, *process.arguments)
     is_shell = shell_form.text_at(image.entrypoint) == len(image.entrypoint) - 1
     words = image.entrypoint if is_shell else (*image.entrypoint, *image.command)
-    return shell_form.with_arguments(words, process.arguments) if words else ()  # a message is no program
+    return shell_form.with_arguments(words, process.arguments) if words else ()  # a message is not a program
 
 
 def variables(process: ProcessSpec, image: Image) -> dict[str, str]:
-    """Return the variables of the program; those of the image are there anyway."""
+    """Return the variables of the program. The engine adds those of the image."""
     own = {**VARIABLES, **process.environment}
     if process.port:
         own["PORT"] = str(process.port)
@@ -94,7 +94,7 @@ def variables(process: ProcessSpec, image: Image) -> dict[str, str]:
 
 
 def user_of(image: Image, around: Surroundings) -> str:
-    """Return the user that a program runs as; empty: that of its image, unless that is root and this process is not."""
+    """Return this process's user in place of an image's root, unless this process is root itself; else empty: the image's user."""
     if image.user.partition(":")[0] not in ROOT or around.uid == 0:
         return ""
     return f"{around.uid}:{around.gid}"
@@ -104,7 +104,7 @@ def _host_config(spec: AttemptSpec, image: Image, files: Path, around: Surroundi
     process = spec.processes[0]
     config: dict[str, Any] = {
         "NetworkMode": around.network,
-        "Init": True,  # it passes signals on and reaps processes that the program leaves behind
+        "Init": True,  # an init that forwards signals and reaps orphans
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
         "LogConfig": LOG,
@@ -140,14 +140,14 @@ def _limits(limits: Limits) -> dict[str, Any]:
     if limits.cpu:
         config["NanoCpus"] = round(limits.cpu * 1e9)
     if limits.memory:
-        config |= {"Memory": limits.memory, "MemorySwap": limits.memory}  # no swap in addition
+        config |= {"Memory": limits.memory, "MemorySwap": limits.memory}  # no extra swap
     if limits.gpu:
         config["DeviceRequests"] = [{"Count": limits.gpu, "Capabilities": [["gpu"]]}]
     return config
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
-    """Return the runtime layer and the files of an attempt as a tar archive, for an engine that does not see them here."""
+    """Return the runtime layer and the files of an attempt as a tar archive, for an engine that does not see this disk."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for path in sorted(RUNTIME.rglob("*.py")):

@@ -1,4 +1,4 @@
-"""What the engine sends of a container's output: frames of one stream each, and how the bytes come back out of a log. Pure."""
+"""Decodes a container's output: the engine's frames, one stream each, and the original bytes of its log. Pure."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from fabric_jobs.executors.base import STREAMS
 
 HEAD = 8  # bytes: the stream, three zeros, the length
-PIECE = 16_384  # bytes; a longer line is in the log in pieces of this size
+PIECE = 16_384  # bytes; the log splits longer lines into pieces of this size
 
 
 def frames(parts: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Yield stream and bytes of each frame; one that was cut off is not: it comes whole when the log is read again."""
+    """Yield stream and bytes of each complete frame. A frame cut off comes again, whole, from the log."""
     buffer = bytearray()
     at = 0
     for part in parts:
@@ -33,14 +33,14 @@ def _stream(number: int) -> str:
 class Unlogged:
     """Turns the frames of the engine's log into the bytes that the program printed.
 
-    The log keeps lines, and a line longer than PIECE in pieces that have the same time; of the last piece it loses the newline.
+    The log splits a line longer than PIECE into pieces with the same time, and drops the newline of the last piece.
     """
 
     def __init__(self) -> None:
         self._before: dict[str, tuple[bytes, int]] = {}  # by stream: time and size of the last piece
 
     def bytes_of(self, stream: str, frame: bytes) -> bytes:
-        """Return the bytes of one frame, which begins with its time."""
+        """Return the bytes of one frame, without the time at its beginning."""
         time, _, text = frame.partition(b" ")
         before_time, before_size = self._before.get(stream, (b"", 0))
         is_last_piece = time == before_time and before_size == PIECE and len(text) < PIECE
@@ -49,7 +49,7 @@ class Unlogged:
 
 
 def after(found: Iterable[tuple[str, bytes]], have: dict[str, int]) -> Iterator[tuple[str, bytes]]:
-    """Yield what comes after this many bytes of each stream."""
+    """Skip the first `have` bytes of each stream, and yield the rest."""
     left = dict(have)
     for stream, text in found:
         skipped = min(left[stream], len(text))

@@ -1,4 +1,4 @@
-"""Carries one attempt on, in a thread, unless another process does. See `steps`."""
+"""Carries out the steps of one attempt in a thread, unless another process does. See `steps`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.docker.steps import Steps, read_exit
 
-AGAIN_SECONDS = 1.0  # after the engine did not answer
+AGAIN_SECONDS = 1.0  # before a retry, if the engine did not answer
 OTHERS_SECONDS = 0.05  # between two checks whether another process still handles it
-SETTLED_SECONDS = 0.1  # a program as old as this hears a signal
+SETTLED_SECONDS = 0.1  # a program of this age has its signal handlers
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +25,9 @@ class Life:
     """One attempt, from its acceptance to its end."""
 
     def __init__(self, directory: Path, engine: DockerEngine, steps: Steps, on_end: Callable[[], None]) -> None:
-        """`on_end()` is called when the attempt is over, by this process or another one."""
+        """Call `on_end()` when the attempt is over, whichever process ended it."""
         self.over = threading.Event()
-        self.trouble: ExecutorUnavailable | None = None  # why its state is unknown
+        self.trouble: ExecutorUnavailable | None = None  # set while its state is unknown
         self.directory = directory
         self._engine = engine
         self._steps = steps
@@ -47,30 +47,30 @@ class Life:
 
     @property
     def is_settled(self) -> bool:
-        """Whether its program, if it runs, hears a signal."""
+        """Whether its program has had time to install signal handlers."""
         return time.monotonic() - self._steps.started_at >= SETTLED_SECONDS
 
     def takes(self, step: Callable[[], None]) -> None:
-        """Take one step, in whatever thread; when that fails, its attempt is in trouble, and nothing else is."""
+        """Take one step, in any thread. A failure affects only this attempt."""
         try:
             step()
         except ExecutorUnavailable as error:
             self.trouble = error
         except OSError as error:  # such as a full disk
             self._note(error)
-        except Exception as error:  # the attempt must not end with its thread; the log tells
+        except Exception as error:  # the attempt must outlive its thread; the error is logged
             log.exception("%s is looked at again", self.directory.name)
             self.trouble = ExecutorUnavailable(f"{self.directory.name}: {error}")
 
     def let_go(self) -> None:
-        """Stop handling it, soon; it keeps running."""
+        """Stop handling the attempt soon; it keeps running."""
         self._steps.closing.set()
         stream = self._steps.stream
         if stream is not None:
             stream.interrupt()
 
     def join(self, seconds: float) -> None:
-        """Wait until this process has left it, up to this long: every step is idempotent."""
+        """Wait at most `seconds` until this process has let go. Leaving earlier is safe, since every step is idempotent."""
         self._thread.join(seconds)
 
     def _run(self) -> None:
@@ -79,13 +79,13 @@ class Life:
                 with open(self.directory / "lock", "a") as lock:
                     if self._own(lock.fileno()):
                         self._carry_on()
-            except OSError as error:  # out of descriptors, or of locks: an attempt must not end with its thread
+            except OSError as error:  # out of descriptors or locks: the attempt must outlive its thread
                 self._note(error)
                 self._steps.closing.wait(AGAIN_SECONDS)
         if self._has_ended():
             self.over.set()
             self._on_end()
-            with suppress(ExecutorUnavailable):  # what is left is swept away by the next owner
+            with suppress(ExecutorUnavailable):  # the next owner sweeps what is left
                 self._engine.remove(self.container)
 
     def _own(self, lock: int) -> bool:
@@ -113,5 +113,5 @@ class Life:
     def _has_ended(self) -> bool:
         try:
             return read_exit(self.directory) is not None
-        except OSError:  # out of descriptors: it is not known yet
+        except OSError:  # out of descriptors: not known yet
             return False

@@ -30,9 +30,9 @@ class Unwanted(Exception):
 
 
 def make(name: str, directory: Path, engine: DockerEngine, reach: Reach, is_unwanted: Callable[[], bool]) -> None:
-    """Make the container of the attempt in `directory`; one that has the name already stays as it is.
+    """Make the container of the attempt in `directory`, unless one of that name exists.
 
-    Raises InvalidInput when it cannot be made whatever one tries, Unwanted, ExecutorUnavailable.
+    Raises InvalidInput if a retry would not help, Unwanted, or ExecutorUnavailable.
     """
     spec = read_spec(directory)
     process, around = spec.processes[0], reach.around
@@ -50,14 +50,14 @@ def make(name: str, directory: Path, engine: DockerEngine, reach: Reach, is_unwa
 
 
 def furnish(name: str, directory: Path, engine: DockerEngine, reach: Reach) -> None:
-    """Put the runtime layer and the files of the attempt into its container, where the engine cannot see them here."""
+    """Copy the runtime layer and the attempt's files into its container, if the engine cannot mount them from here."""
     if not reach.around.shares_files:
         files = {file: (directory / "files" / file).read_bytes() for file in read_spec(directory).files}
         engine.put(name, describe.archive(files))
 
 
 def stop_signal(directory: Path, engine: DockerEngine) -> str:
-    """Return the signal by which the program of an attempt is asked to end."""
+    """Return the signal that asks an attempt's program to end."""
     try:
         return images.look(engine, read_spec(directory).processes[0].image).stop_signal
     except (Gone, Refused, Unreadable):
@@ -71,7 +71,7 @@ def _image(reference: str, directory: Path, engine: DockerEngine, is_unwanted: C
         return images.look(engine, reference)
     except Gone:
         say(directory, f"pulling {reference}")
-    except Refused as error:  # it is not a name of an image
+    except Refused as error:  # not a valid image name
         raise InvalidInput(f"'{reference}' is not a valid image: {error.message}.") from error
     try:
         _pull(reference, directory, engine, is_unwanted)
@@ -81,7 +81,7 @@ def _image(reference: str, directory: Path, engine: DockerEngine, is_unwanted: C
 
 
 def _pull(reference: str, directory: Path, engine: DockerEngine, is_unwanted: Callable[[], bool]) -> None:
-    """Fetch an image; a registry that does not answer is asked again a few times."""
+    """Pull an image. Try again a few times if the registry does not answer."""
     reason = ""
     for pause in PULL_PAUSES:
         _wait(pause, is_unwanted)
@@ -89,7 +89,7 @@ def _pull(reference: str, directory: Path, engine: DockerEngine, is_unwanted: Ca
             _pull_once(reference, directory, engine, is_unwanted)
             return
         except ExecutorUnavailable as error:
-            engine.ping()  # when it is the engine that is away, it is not known yet
+            engine.ping()  # if the engine itself is away, nothing is known yet
             reason = error.message
         say(directory, f"pulling {reference}: the registry refused, retrying")
     raise Refused(reason)

@@ -13,9 +13,9 @@ from fabric_jobs.executors import shell_form
 from fabric_jobs.executors.base import ProcessSpec
 from fabric_jobs.state_dir import STATE_DIRECTORY
 
-WORKSPACE_INSIDE = "/run/fabric-jobs/workspace"  # where the image has something itself at the workspace's path
+WORKSPACE_INSIDE = "/run/fabric-jobs/workspace"  # if the image itself has something at the workspace's path
 PATH_IN_TEXT = re.compile(r"(?<![\w.~$}/-])/[\w.@%+,/-]*")
-LISTS = ("PATH", "PYTHONPATH")  # variables of an image that say where its programs are
+LISTS = ("PATH", "PYTHONPATH")  # variables of an image that list directories of programs
 
 
 def bind(source: Path, target: str, *, read_only: bool = True) -> dict[str, Any]:
@@ -24,9 +24,9 @@ def bind(source: Path, target: str, *, read_only: bool = True) -> dict[str, Any]
 
 
 def workspace_mounts(workspace: str, inside: str, state: Path) -> list[dict[str, Any]]:
-    """Return the mounts of a workspace, which is at `inside` in the container: tokens and payloads are hidden.
+    """Return the mounts of a workspace at `inside` in the container, with tokens and payloads hidden.
 
-    Those are in the owner's state directory, whatever the paths of both, and in one of the workspace's own.
+    Those are in the owner's state directory, by whatever path, and perhaps in a state directory of the workspace's own.
     """
     if not workspace:
         return []
@@ -36,19 +36,19 @@ def workspace_mounts(workspace: str, inside: str, state: Path) -> list[dict[str,
         else set()
     )
     below |= set(_below(workspace, state))
-    if "." in below:  # the workspace is the state itself, and nothing of it is for programs
+    if "." in below:  # the workspace is the state directory itself: mount nothing of it
         return []
     hidden = ({"Type": "tmpfs", "Target": f"{inside}/{path}", "ReadOnly": True} for path in sorted(below))
     return [bind(Path(workspace), inside, read_only=False), *hidden]
 
 
 def workspace_inside(process: ProcessSpec, image: Image) -> str:
-    """Return where the workspace is in a container: by its own path, unless that would hide the program of the image."""
+    """Return the path of the workspace in a container: its own, unless that would hide the image's program."""
     return WORKSPACE_INSIDE if hides(process, image) else process.workspace
 
 
 def hides(process: ProcessSpec, image: Image) -> str:
-    """Return a path of the image that its program needs and a workspace by its own path would hide; empty when there is none."""
+    """Return a path that the image's program needs, but that a workspace at its own path would hide; empty if there is none."""
     if not process.workspace:
         return ""
     workspace = os.path.normpath(process.workspace)
@@ -57,8 +57,8 @@ def hides(process: ProcessSpec, image: Image) -> str:
 
 
 def _needed(process: ProcessSpec, image: Image) -> Iterator[str]:
-    """Yield the paths where an image certainly has something that its program needs."""
-    # What a command of skill.yaml names may be of the workspace, or not be there yet: but for the program and its script.
+    """Yield paths of the image that its program certainly needs."""
+    # Of a command in skill.yaml only the program and its script count: other words may be in the workspace, or not exist yet.
     yield from (path for path in process.command[:2] if path.startswith("/") and not os.path.exists(path))
     words = () if process.command else (*image.entrypoint, *image.command)
     text = shell_form.text_at(words)
@@ -72,12 +72,12 @@ def _needed(process: ProcessSpec, image: Image) -> Iterator[str]:
 
 
 def _below(workspace: str, state: Path) -> Iterator[str]:
-    """Yield where the state is below the workspace. What counts is which directory it is, not by which path it is named."""
+    """Yield where the state is below the workspace. Directories are compared by identity, not by path."""
     resolved = state.resolve()
     for above in (resolved, *resolved.parents):
         try:
             is_same = os.path.samefile(above, workspace)
-        except OSError:  # one of them is not there, so nothing of it is seen
+        except OSError:  # one of them is missing, so there is nothing to hide
             is_same = str(above) == os.path.realpath(workspace)
         if is_same:
             yield resolved.relative_to(above).as_posix()

@@ -1,4 +1,4 @@
-"""Calls an engine that may accept connections but never answer, without waiting longer than a moment."""
+"""Limits to a moment the wait for an engine that accepts connections but may never answer."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from typing import Any, TypeVar
 
 from fabric_jobs.errors import ExecutorUnavailable
 
-PATIENCE_SECONDS = (
-    1.0  # a local engine answers within milliseconds; the engine's thread, which asks, serves other places too
-)
-FRESH_SECONDS = 5.0  # a late answer is good for this long
+PATIENCE_SECONDS = 1.0  # a local engine answers within milliseconds; the calling thread serves other executors too
+FRESH_SECONDS = 5.0  # how long a late answer stays valid
 
 T = TypeVar("T")
 
@@ -27,7 +25,7 @@ class _Question:
 
 
 class Patience:
-    """Asks in threads of its own; safe to use from every thread."""
+    """Asks questions in threads of its own. Thread-safe."""
 
     def __init__(self) -> None:
         self._questions: dict[str, _Question] = {}
@@ -35,10 +33,10 @@ class Patience:
         self._lock = threading.Lock()
 
     def ask(self, name: str, question: Callable[[], T]) -> T:
-        """Return the answer, or raise what `question` raises; raise ExecutorUnavailable when there is none within a moment.
+        """Return the answer, or raise what `question` raises. Raise ExecutorUnavailable if neither comes within a moment.
 
-        A question that waits for its answer is not asked again under its name, and a caller does not, while the engine is silent,
-        wait at all. A late answer is for the next caller.
+        A pending question is not asked again under the same name. While the engine is silent, callers do not wait at all. A late
+        answer goes to the next caller.
         """
         asked = self._asked(name, question)
         wait([asked.answer], max(0.0, asked.asked_at + self._patience() - time.monotonic()))
@@ -74,10 +72,10 @@ class Patience:
     def _answer(self, asked: _Question, question: Callable[[], Any]) -> None:
         try:
             found, failure = question(), None
-        except Exception as error:  # whatever it is, it belongs to the one who asked
+        except Exception as error:  # whatever it is, the caller gets it
             found, failure = None, error
         asked.answered_at = time.monotonic()
-        if not isinstance(failure, ExecutorUnavailable):  # that may be the end of a minute's silence
+        if not isinstance(failure, ExecutorUnavailable):  # which may itself end a minute of silence
             self._is_silent = False
         if failure is None:
             asked.answer.set_result(found)

@@ -1,4 +1,4 @@
-"""Tests whether a container reaches the gateway at an advertised address, with a container of the image that is to run."""
+"""Tests whether containers reach the gateway at an advertised address, with a container of the image that is to run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fabric_jobs.executors.docker.describe import OWNER, Surroundings
 from fabric_jobs.executors.docker.frames import frames
 
 UNREACHED = 3  # exit code
-PATIENCE_SECONDS = 30.0  # more than the check takes
+PATIENCE_SECONDS = 30.0  # longer than the check takes
 CHECK = f"""\
 import http.client, sys, urllib.request
 try:
@@ -25,7 +25,7 @@ except (OSError, http.client.HTTPException) as error:
 
 
 def prove(engine: DockerEngine, image: str, url: str, around: Surroundings) -> None:
-    """Raise InvalidInput when a container of `image` does not reach `url`; without a Python in the image nobody can tell."""
+    """Raise InvalidInput if a container of `image` does not reach `url`. An image without Python passes untested."""
     name = f"fabric-jobs-{around.owner}-proof-{secrets.token_hex(4)}"
     health = urlunsplit((*urlsplit(url)[:2], "/healthz", "", ""))
     config = {
@@ -42,7 +42,7 @@ def prove(engine: DockerEngine, image: str, url: str, around: Surroundings) -> N
         with engine.logs(name, follow=False) as log:
             said = b"".join(text.partition(b" ")[2] for _, text in frames(log)).decode(errors="replace").strip()
     except (Gone, Refused):
-        return  # it has no Python
+        return  # no Python in the image
     finally:
         engine.remove(name)
     if code == UNREACHED:

@@ -16,16 +16,16 @@ from fabric_jobs.executors.docker import proof
 from fabric_jobs.executors.docker.describe import DOOR_INSIDE, FILES_INSIDE, RECORDS_INSIDE, Surroundings
 
 NETWORK = "fabric-jobs"
-# Containers are there for the gateway, not for each other.
+# Containers talk to the gateway, not to each other.
 OPTIONS = {"com.docker.network.bridge.enable_icc": "false"}
 HOST_ALIAS = "host.docker.internal"
 
 
 class Reach:
-    """Found out once, when the first container is wanted."""
+    """The network paths of an engine. They are found out once, for the first container."""
 
     def __init__(self, engine: DockerEngine, root: Path, doors: Doors | None) -> None:
-        """`root` is where the executor keeps attempts: containers of another one are none of ours."""
+        """Take `root`, the executor's directory of attempts, as the owner's mark on containers."""
         self.owner = blake2b(f"{socket.gethostname()}\0{root.resolve()}".encode(), digest_size=6).hexdigest()
         self._engine = engine
         self._root = root
@@ -36,27 +36,27 @@ class Reach:
 
     @property
     def inside(self) -> Inside:
-        """How things are called in a container; raise ExecutorUnavailable, InvalidInput when there is no way to the gateway."""
+        """Return names and addresses inside a container. Raise ExecutorUnavailable, or InvalidInput for an unreachable gateway."""
         return self._find()[0]
 
     @property
     def around(self) -> Surroundings:
-        """What is the same for all containers."""
+        """Return what all containers have in common."""
         return self._find()[1]
 
     def prove(self, image: str) -> None:
-        """Raise InvalidInput when a container of an image cannot reach the gateway at the address that somebody has named."""
+        """Raise InvalidInput if a container of an image cannot reach the gateway at its advertised address."""
         if not self._is_proven and self._doors is not None and not self.around.reaches_network:
             proof.prove(self._engine, image, self.inside.api_endpoint, self.around)
         self._is_proven = True
 
     def open(self) -> None:
-        """Make sure that containers that run already reach the gateway again, as far as that is possible."""
-        with suppress(InvalidInput):  # there is no way any more; what is started next says so
+        """Let running containers reach the gateway again, if possible."""
+        with suppress(InvalidInput):  # no way is left; the next start reports it
             self._find()
 
     def forget(self) -> None:
-        """Look again when it is next needed: somebody has deleted the network."""
+        """Find out again at the next use, since the network was deleted."""
         with self._finding:
             self._found = None
 
@@ -95,7 +95,7 @@ class Reach:
         return inside, around
 
     def _url(self, doors: Doors, gateway: str) -> tuple[str, bool, tuple[str, ...]]:
-        """Return the gateway's URL for containers, whether their network is one of this machine, and names to be known there."""
+        """Return the gateway's URL for containers, whether this machine reaches their network, and host names to add there."""
         if self._engine.shares_files:
             try:
                 return doors.listen(gateway), True, ()
@@ -108,7 +108,7 @@ class Reach:
             return doors.advertised, False, ()
         if (
             self._engine.shares_files
-        ):  # an engine in a virtual machine, or of a user: its network is not that of this machine
+        ):  # a rootless engine or one in a virtual machine: its network is not this machine's
             return doors.url.replace(_host(doors.url), HOST_ALIAS), False, (f"{HOST_ALIAS}:host-gateway",)
         raise InvalidInput(
             f"the Docker engine at {self._engine.url} is on another machine, so its containers need the address of this gateway.",
@@ -121,7 +121,7 @@ def _host(url: str) -> str:
 
 
 def _is_own(address: str) -> bool:
-    """Tell whether an address is one of this machine."""
+    """Tell whether an address belongs to this machine."""
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         try:
             probe.bind((address, 0))

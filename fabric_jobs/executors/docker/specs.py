@@ -14,23 +14,23 @@ FILE = "spec.json"
 
 
 class Unreadable(Exception):
-    """The file is damaged, after a loss of power or by a bad disk."""
+    """The file is damaged, by a loss of power or a bad disk."""
 
 
 def write_spec(directory: Path, spec: AttemptSpec) -> None:
-    """Write what was asked for, atomically; only this user may read it, since there are tokens in it."""
+    """Write the spec atomically. Only this user may read it, since it has tokens."""
     for stream in STREAMS:
         (directory / stream).touch()
     files = directory / "files"
     if spec.files:
         files.mkdir(exist_ok=True)
-        files.chmod(0o755)  # whoever the program runs as; nobody else comes as far as here
+        files.chmod(0o755)  # for the program, whatever its user; the directories above keep others out
     for name, content in spec.files.items():
         (files / name).write_bytes(content)
         (files / name).chmod(0o644)
         whole_file.sync(files / name, files)
     process = asdict(replace(spec.processes[0], shell=None))
-    del process["shell"]  # a container does not have it, and it must not be on a disk
+    del process["shell"]  # unused in a container, and must not be on disk
     process["directory"] = str(process["directory"] or "")
     process["environment"] = dict(process["environment"])
     text = json.dumps({"name": spec.name, "process": process, "files": list(spec.files), "records": spec.records})
@@ -39,7 +39,7 @@ def write_spec(directory: Path, spec: AttemptSpec) -> None:
 
 
 def read_spec(directory: Path) -> AttemptSpec:
-    """Return what was asked for, with the names of its files only; raise Unreadable."""
+    """Return the spec, with names but not contents of its files. Raise Unreadable."""
     text = (directory / FILE).read_text(errors="replace")
     try:
         return _spec(json.loads(text))

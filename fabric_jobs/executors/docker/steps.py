@@ -1,13 +1,13 @@
-"""The steps of one attempt: its container is made and started, its output copied, its end written down.
+"""The steps of one attempt: make and start its container, copy its output, record its end.
 
-    <root>/<name>/spec.json       what was asked for: the attempt is accepted
-                  made            its container was made: when that is not there any more, the attempt is lost
+    <root>/<name>/spec.json       the spec; with it the attempt is accepted
+                  made            its container was made; if the container is missing now, the attempt is lost
                   stopped         somebody asked it to stop
-                  note            what keeps the program from running yet
+                  note            why the program does not run yet
                   stdout, stderr, index, files/
-                  exit            how it ended; its output is whole then, and the container can go
+                  exit            how it ended; then its output is complete, and the container is deleted
 
-Every step is idempotent: after a process has died, the next one looks at the files and continues.
+Every step is idempotent: after a process has died, the next one reads the files and continues.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import Unreadable, read_spec
 
 CUT_SECONDS = 2.0  # after this time, a container whose output was cut off is attached to again
-REFUSED = 125  # the exit code of a program that could not be started, as `docker run` has it
-ENDED_WHEN_ASKED = 128 + 15  # what was stopped before it began
+REFUSED = 125  # exit code of `docker run` for a program that could not be started
+ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
 
 
 class Steps:
-    """What is done for one attempt, in one thread; `closing` and `stream` are for others to end it with."""
+    """Handles one attempt in one thread. Other threads end it with `closing` and `stream`."""
 
     def __init__(self, directory: Path, engine: DockerEngine, reach: Reach, index: LogIndex) -> None:
         self.closing = threading.Event()
@@ -57,16 +57,16 @@ class Steps:
         return container_of(self._reach, self._directory)
 
     def carry_on(self, on_contact: Callable[[], None]) -> None:
-        """Look how it is, and go on from there, to the end if nothing comes between. `on_contact()`: the engine has answered.
+        """Find out the attempt's state and carry it on, if possible to its end. Call `on_contact()` once the engine answers.
 
-        Raises ExecutorUnavailable and OSError: then it is to be called again.
+        After ExecutorUnavailable or OSError, call it again.
         """
         if read_exit(self._directory) is not None:
             return
         found = self._look()
         on_contact()
         if self._is_unknown():
-            self._engine.remove(self.container)  # nothing of it may live on beside the next one
+            self._engine.remove(self.container)  # nothing of it may run beside the next attempt
             self._end(AttemptExit(None, LOST))
             return
         if found is None and (self._directory / "made").exists():
@@ -77,7 +77,7 @@ class Steps:
                 self._await_end(is_whole=True)
             return
         self._catch_up(follow=found.runs)
-        # A log that is followed ends with the container, whether its last lines were sent or not.
+        # A followed log ends with the container, even if its last lines were not sent.
         self._await_end(is_whole=not found.runs)
 
     def _look(self) -> Container | None:
@@ -85,13 +85,13 @@ class Steps:
             found = self._engine.container(self.container)
         except Gone:
             return None
-        if found.status in ("removing", "dead"):  # somebody deletes it: its exit code will never be known
+        if found.status in ("removing", "dead"):  # being deleted: its exit code will never be known
             attempt_files.mark(self._directory / "made")
             return None
         return found
 
     def _begin(self, *, is_made: bool) -> bool:
-        """Make and start the container, and copy what it prints to its end; return False when it does not come to that."""
+        """Make and start the container and copy its output to the end; return False if it did not start."""
         if self._has_stopped():
             return False
         try:
@@ -102,8 +102,8 @@ class Steps:
             if self._has_stopped():
                 return False
             with self._reading(self._engine.attach(self.container)) as output:
-                # The previous process may have asked for its start, which is carried out only now; it may even have ended. What was
-                # printed before we listened is in the log; and what has ended would run once more.
+                # The start that the previous process asked for may happen only now, and the program may already have ended. What it
+                # printed before we attached is in the log; and starting an ended container would run it again.
                 if is_made and self._engine.container(self.container).status != "created":
                     return False
                 if not self._engine.start(self.container):
@@ -118,26 +118,26 @@ class Steps:
         except (Refused, InvalidInput) as error:
             self._refuse(str(error))
             return False
-        except Gone as error:  # its network, or its image, was deleted in this moment
+        except Gone as error:  # its network or image was deleted at this moment
             self._begin_again(error)
             return False
         return True
 
     def _has_stopped(self) -> bool:
-        """End it if it was to end before its program has begun."""
+        """End the attempt if a stop came before its program began; return whether one did."""
         if not (self._directory / "stopped").exists():
             return False
-        self._engine.remove(self.container)  # or it still starts, if the previous process has asked for that
+        self._engine.remove(self.container)  # or it may still start, if the previous process asked for that
         self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
         return True
 
     def _is_unknown(self) -> bool:
-        """Return whether nobody knows what was asked for, or how it has ended: the power went, or the disk is bad."""
+        """Return whether its spec or its exit is unreadable, after a loss of power or on a bad disk."""
         try:
             read_spec(self._directory)
         except Unreadable:
             return True
-        return (self._directory / "exit").exists()  # and says nothing, or this would not be asked
+        return (self._directory / "exit").exists()  # unreadable, or this would not be called
 
     def _begin_again(self, error: Gone) -> None:
         if self._has_begun_again:
@@ -152,9 +152,9 @@ class Steps:
         return self.closing.is_set() or (self._directory / "stopped").exists()
 
     def _catch_up(self, *, follow: bool) -> None:
-        """Copy what was printed while nobody listened, and to its end what is printed now."""
+        """Copy output missed while nobody listened, then follow it to its end."""
         if follow:
-            self._reach.open()  # for its program the gateway was away
+            self._reach.open()  # its program had lost the gateway
         self.started_at = time.monotonic()
         unlogged = Unlogged()
         with self._reading(self._engine.logs(self.container, follow=follow)) as log:
@@ -163,13 +163,13 @@ class Steps:
             copy(after(found, sizes(self._directory)), self._directory)
 
     def _await_end(self, *, is_whole: bool) -> None:
-        """Write down how the container has ended; `is_whole`: what it printed is here, as far as that can be known."""
+        """Record how the container ended. `is_whole`: as far as is known, all of its output has been copied."""
         cut_at = datetime.now(UTC)
         if self.closing.is_set():
             return
         try:
             code = self._engine.wait(self.container, CUT_SECONDS)
-            if code is None:  # only its output was cut off
+            if code is None:  # it still runs: only its output was cut off
                 return
             found = self._engine.container(self.container)
         except Gone:
@@ -179,14 +179,14 @@ class Steps:
         if found.status in ("removing", "dead"):
             self._end(AttemptExit(None, LOST))
             return
-        # Its output was cut off before it ended: there may be more. An engine far away has a clock of its own.
+        # If output was cut off before the end, there may be more. A remote engine's clock cannot tell.
         is_cut = not is_whole or found.ended_at > cut_at or not self._reach.around.shares_files
-        if is_cut or self._lacks_its_end():  # both may have happened before this thread saw either
+        if is_cut or self._lacks_its_end():  # cut and end may both have come before this thread saw either
             self._catch_up(follow=False)
         self._end(AttemptExit(code, OUT_OF_MEMORY if code and found.out_of_memory else ""))
 
     def _lacks_its_end(self) -> bool:
-        """Return whether the last line in the engine's log is not the last one of its file here."""
+        """Return whether the last line in the engine's log is missing at the end of its file."""
         with self._reading(self._engine.logs(self.container, follow=False, newest=1)) as log:
             found = [(stream, frame.partition(b" ")[2].rstrip(b"\n")) for stream, frame in frames(log)]
         return any(not ends_with(self._directory / stream, text) for stream, text in found[-1:])
@@ -199,7 +199,7 @@ class Steps:
     def _end(self, ended: AttemptExit) -> None:
         reason = STOPPED if (self._directory / "stopped").exists() and ended.reason != LOST else ended.reason
         self._index.forget(self._directory)
-        # The container goes when its exit is written down, and with it what it has printed.
+        # Once the exit is recorded, the container is deleted with its log: sync the output first.
         whole_file.sync(*(path for stream in STREAMS if (path := self._directory / stream).exists()))
         whole_file.write(self._directory / "exit", json.dumps({"code": ended.code, "reason": reason}), durable=True)
         say(self._directory, "")
@@ -217,7 +217,7 @@ def container_of(reach: Reach, directory: Path) -> str:
 
 
 def read_exit(directory: Path) -> AttemptExit | None:
-    """Return how an attempt ended, as it was written down; None when it was not, or what was written is not there."""
+    """Return the recorded end of an attempt; None if it is missing or damaged."""
     try:
         text = (directory / "exit").read_text(errors="replace")
     except (FileNotFoundError, NotADirectoryError):

@@ -11,36 +11,36 @@ from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.docker.life import AGAIN_SECONDS, Life
 from fabric_jobs.executors.docker.making import stop_signal
 
-ASK_SECONDS = 1.0  # an engine that has not answered by then has passed the signal on, or will
-FORCE_SECONDS = 0.05  # an engine answers a KILL when the container has ended; the others do not wait for that
-PAUSE_SECONDS = 0.02  # between two tries to ask what does not run yet; each one doubles it, up to AGAIN_SECONDS
-KILL_SECONDS = 30.0  # what is killed is over by then
+ASK_SECONDS = 1.0  # a silent engine has passed the signal on by then, or will
+FORCE_SECONDS = 0.05  # an engine answers a KILL only when the container has ended: other stops do not wait for that
+PAUSE_SECONDS = 0.02  # between signals to a program that does not run yet; doubled each time, up to AGAIN_SECONDS
+KILL_SECONDS = 30.0  # a killed container is gone by then
 
 
 @dataclass
 class _Stop:
     life: Life
     grace: float
-    next_at: float  # when there is something to do, by time.monotonic()
+    next_at: float  # the next step, by time.monotonic()
     pause: float = PAUSE_SECONDS
-    asked_at: float = 0.0  # 0: its program has not heard that it is to end
+    asked_at: float = 0.0  # 0: its program has not been asked yet
     forced_at: float = 0.0
 
     def shorten(self, grace: float, now: float) -> None:
-        """Take the shorter grace of two: what was wished before, and this from now on."""
+        """Keep the earlier end: the one set before, or `grace` seconds from `now`."""
         since = now - self.asked_at if self.asked_at else 0.0
         self.grace = min(self.grace, since + grace)
         self.next_at = now
 
     def press(self, engine: DockerEngine) -> None:
-        """Do what is due. Raises ExecutorUnavailable."""
+        """Send the signal that is due. Raises ExecutorUnavailable."""
         if self.grace <= 0 or (self.asked_at and time.monotonic() >= self.asked_at + self.grace):
             self._force(engine)
         elif not self.asked_at:
             self._ask(engine)
 
     def after(self, now: float) -> float:
-        """Return when there is more to do, after `press` has done what was due."""
+        """Return the time of the next step after `press`."""
         if self.forced_at:
             return now + AGAIN_SECONDS
         if self.asked_at:
@@ -62,7 +62,7 @@ class _Stop:
 
 
 class Stops:
-    """The attempts that are to end."""
+    """The attempts that have been asked to end."""
 
     def __init__(self, engine: DockerEngine) -> None:
         self._engine = engine
@@ -72,11 +72,11 @@ class Stops:
         self._thread = threading.Thread(target=self._run, name="docker-stops", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; raise RuntimeError when there are too many."""
+        """Start the thread. Raise RuntimeError if there are too many."""
         self._thread.start()
 
     def ask(self, life: Life, grace: float) -> None:
-        """End an attempt, by force after this many seconds; asked twice, the shorter grace period counts."""
+        """End an attempt, by force after `grace` seconds. Of two calls the shorter grace period counts."""
         now = time.monotonic()
         with self._changed:
             found = self._stops.setdefault(life, _Stop(life, grace, now))
@@ -84,7 +84,7 @@ class Stops:
             self._changed.notify()
 
     def close(self) -> None:
-        """Let go; what has not ended yet keeps running."""
+        """Stop the thread; unfinished attempts keep running."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -93,11 +93,11 @@ class Stops:
         while due := self._due():
             for stop in due:
                 stop.life.takes(lambda stop=stop: stop.press(self._engine))  # type: ignore[misc]
-                with self._changed:  # the grace may be shortened meanwhile
+                with self._changed:  # another thread may shorten the grace period
                     stop.next_at = stop.after(time.monotonic())
 
     def _due(self) -> list[_Stop]:
-        """Wait until there is something to do, and return it; nothing at the end."""
+        """Wait for stops that are due, and return them; an empty list after `close`."""
         with self._changed:
             while not self._is_closing:
                 self._stops = {life: stop for life, stop in self._stops.items() if not life.over.is_set()}
