@@ -1,1 +1,1 @@
-"""The gateway as its callers see it."""
+"""Calls a gateway: the owner on this machine, or a remote one."""

@@ -1,4 +1,4 @@
-"""Activations as commands follow them: to their end, with their response, and why they failed."""
+"""Activations as commands follow them: until the end, the response, and the reason of a failure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fabric_jobs.client.gateway import Gateway, segment
 from fabric_jobs.errors import RunFailed
 from fabric_jobs.states import FINAL_TASK_STATES
 
-CANCEL_SECONDS = 5.0  # between two looks at an activation that is being cancelled; news come sooner
-GATHER_SECONDS = 0.2  # of an activation that goes on, news come no more often
-ALL_EVENTS = 2**53  # after these there is no event: only the progress is asked for
+CANCEL_SECONDS = 5.0  # between two looks at an activation that is being cancelled; events arrive sooner
+GATHER_SECONDS = 0.2  # events of a running activation are gathered for this long
+ALL_EVENTS = 2**53  # no event has such a number: asks only for the progress
 
-Watch = Callable[[Sequence[Mapping[str, Any]]], float]  # takes the progress, returns seconds until it wants news
+Watch = Callable[[Sequence[Mapping[str, Any]]], float]  # takes the progress, returns the seconds until the next
 
 
 def progress_of(gateway: Gateway, activation_id: str) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def follow(gateway: Gateway, activation_id: str, watch: Watch) -> dict[str, Any]
 
 
 def cancel(gateway: Gateway, activation_id: str) -> None:
-    """Cancel an activation and return when its last task has ended, so that what comes next finds nothing in use."""
+    """Cancel an activation and return once its last task has ended, so that nothing is still in use."""
     path = f"/activations/{segment(activation_id)}"
     gateway.post(f"{path}/cancel")
     after = 0
@@ -52,7 +52,7 @@ def cancel(gateway: Gateway, activation_id: str) -> None:
 
 
 def response_of(gateway: Gateway, record: Mapping[str, Any], *, limit: int) -> Any:
-    """Return the response of an activation, also where the record has only {count, href} of it: its first `limit` records."""
+    """Return the response of an activation; if its record has only {count, href}, the first `limit` records."""
     response = record["response"]
     if not is_long(record):
         return response
@@ -71,13 +71,13 @@ def is_long(record: Mapping[str, Any]) -> bool:
 
 
 def check_ended_well(record: Mapping[str, Any]) -> None:
-    """Raise RunFailed, with all that helps, when an activation ended other than COMPLETE."""
+    """Raise RunFailed, with all that helps, unless an activation ended COMPLETE."""
     if record["status"] != "COMPLETE":
         raise failure(record)
 
 
 def failure(record: Mapping[str, Any], *, last_lines: bool = True) -> RunFailed:
-    """Return the error that says how an activation failed; without `last_lines` for who prints the log itself."""
+    """Return the error that says how an activation failed; without `last_lines` if the caller prints the log."""
     error = record.get("error") or {}
     lines = [
         f"activation {record['activationId']} ended {record['status']}: {record.get('cause') or 'no cause is known'}"
@@ -99,5 +99,5 @@ def failure(record: Mapping[str, Any], *, last_lines: bool = True) -> RunFailed:
 
 
 def next_for_dead_letters(record: Mapping[str, Any]) -> str:
-    """Return what to type after an activation that has left dead letters."""
+    """Return the command to type after an activation that has left dead letters."""
     return f"Next: fabric-jobs deadletters list --activation {record['activationId']}"

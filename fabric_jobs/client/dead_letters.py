@@ -13,26 +13,26 @@ from fabric_jobs.errors import InvalidInput
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
 
-TOGETHER = 10_000  # are listed at most
+TOGETHER = 10_000  # at most this many are listed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """What the dead letters that are meant have in common."""
+    """What the wanted dead letters have in common."""
 
     activation: str | None = None
     skill: str | None = None
-    contains: str | None = None  # in their cause
-    retried: bool | None = None  # whether they are tried again; None: all the same
+    contains: str | None = None  # text in their cause
+    retried: bool | None = None  # whether they are being retried; None: either
 
     @property
     def is_given(self) -> bool:
-        """Whether a person chose anything."""
+        """Whether it has a condition other than `retried`."""
         return any((self.activation, self.skill, self.contains))
 
 
 def list_letters(gateway: Gateway, filtered: Filter, *, limit: int = TOGETHER) -> tuple[list[dict[str, Any]], int]:
-    """Return the first dead letters of a filter, and how many there are."""
+    """Return the first dead letters that match a filter, and how many match."""
     query = {"activationId": filtered.activation, "skillName": filtered.skill, "contains": filtered.contains}
     retried = None if filtered.retried is None else str(filtered.retried).lower()
     answer = gateway.get("/deadletters", **query, retried=retried, limit=limit)
@@ -40,7 +40,7 @@ def list_letters(gateway: Gateway, filtered: Filter, *, limit: int = TOGETHER) -
 
 
 def chosen(gateway: Gateway, numbers: Iterable[int], filtered: Filter, *, every: bool) -> list[int]:
-    """Return the numbers that were given, else those of the filter; raise InvalidInput unless it is one way or the other."""
+    """Return the given numbers, else those of the filter; raise InvalidInput unless exactly one way of choosing is used."""
     given = list(dict.fromkeys(numbers))
     if (bool(given), every, filtered.is_given).count(True) != 1:
         raise InvalidInput(
@@ -57,15 +57,15 @@ def find_letter(gateway: Gateway, number: int) -> dict[str, Any]:
 
 
 def retry(gateway: Gateway, numbers: list[int]) -> list[str]:
-    """Try dead letters again, with the environment of this process; return the ids of the new activations."""
+    """Retry dead letters, with the environment of this process; return the ids of the new activations."""
     body: dict[str, Any] = {"ids": numbers, "requestId": secrets.token_hex(12)}
     if gateway.is_local:
-        from fabric_jobs.shell import SHELL, own_shell  # late: a remote gateway gets none
+        from fabric_jobs.shell import SHELL, own_shell  # late: not needed for a remote gateway
 
         body[SHELL] = own_shell().document()
     return [entry["activationId"] for entry in gateway.post("/deadletters/retry", body)["activations"]]
 
 
 def drop(gateway: Gateway, number: int) -> bool:
-    """Forget a dead letter; return whether there was one."""
+    """Delete a dead letter; return whether it existed."""
     return bool(json.loads(gateway.raw("DELETE", f"/deadletters/{number}").body)["dropped"])

@@ -25,7 +25,7 @@ class Gateway:
     """A gateway: the owner of a state directory, started when there is none, or a remote one."""
 
     def __init__(self, place: Path | Remote, *, project_id: str | None = None) -> None:
-        """Nothing is waited for before the first call; an owner that has to start does so meanwhile."""
+        """Start the owner if there is none, but wait for nothing before the first call."""
         if isinstance(place, Path):
             self._place: OwnersPlace | RemotePlace = OwnersPlace(place)
             project = project_id or "local"
@@ -46,12 +46,12 @@ class Gateway:
 
     @property
     def executor(self) -> str:
-        """Where it runs what names no executor; empty when only the gateway knows."""
+        """The default executor; empty if only the gateway knows it."""
         self._line = self._line or self._place.connect()
         return self._place.executor
 
     def check_engine(self) -> None:
-        """Raise PlaceUnavailable when the gateway runs containers on another engine than the one that is meant here."""
+        """Raise PlaceUnavailable if the gateway runs containers on another engine than this command's."""
         self._line = self._line or self._place.connect()
         self._place.check_engine()
 
@@ -60,7 +60,7 @@ class Gateway:
         return _json(self.raw("GET", path, **query))
 
     def post(self, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Any:
-        """Return the JSON of a POST below the project. What is posted must bear being posted twice."""
+        """Return the JSON of a POST below the project. The request may be repeated, so it must be idempotent."""
         data = json.dumps({} if body is None else body).encode()
         return _json(self._repeat("POST", self._prefix + path, data, headers or {}))
 
@@ -88,14 +88,14 @@ class Gateway:
             left = None if left is None else left - count
 
     def _repeat(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> Answer:
-        """Call until there is an answer: a gateway that went away comes back, or is started again."""
+        """Call until there is an answer: a gateway that went away may come back, or is started again."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
                 return self._call(method, target, body, headers)
             except Disconnected as error:
                 lost = self._place.lost(str(error))
-                # A remote one that has never answered is most likely not there at all.
+                # A remote gateway that has never answered probably does not exist.
                 if time.monotonic() > deadline or not (self._answered or self.is_local):
                     raise lost from error
                 time.sleep(0.01 if self.is_local else 0.5)
@@ -108,7 +108,7 @@ class Gateway:
             self._line = None
             raise
         except KeyboardInterrupt:
-            line.close()  # its answer is still to come, and would be taken for that of the next call
+            line.close()  # its late answer would be taken for that of the next call
             raise
         self._answered = True
         if answer.status >= 300:

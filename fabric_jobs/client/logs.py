@@ -13,23 +13,23 @@ from typing import Any
 from fabric_jobs.client.gateway import Gateway, segment
 from fabric_jobs.states import FINAL_TASK_STATES
 
-WAIT_SECONDS = 20.0  # one question of a follower
-PAUSE_SECONDS = 0.2  # between two questions, where waiting for an answer would not do
+WAIT_SECONDS = 20.0  # how long one call of a follower waits
+PAUSE_SECONDS = 0.2  # between two calls that do not wait
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which part of a log, and how."""
+    """Which part of a log to read, and how."""
 
     stream: str | None = None  # None: both
-    attempt: int | None = None  # None: the last one, and those after it
+    attempt: int | None = None  # None: the last one and any later ones
     since: float | None = None  # seconds since 1970
     whole: bool = False  # whole lines only, as long as there may be more
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some output of an attempt of a task, seen at one time."""
+    """Output of an attempt of a task, seen at one time."""
 
     skill: str
     task: str
@@ -40,23 +40,23 @@ class Part:
 
 
 class TaskLog:
-    """The log of a task: `parts` goes on where it ended before."""
+    """The log of a task: each call of `parts` continues where the last one ended."""
 
     def __init__(
         self, gateway: Gateway, name: str, wanted: Selection, *, first: int | None = None, started_at: float = 0.0
     ) -> None:
-        """Begin with attempt `first`, or with the last one there is."""
+        """Begin with attempt `first`, by default the last one."""
         self.name = name
         self.started_at = started_at
-        self.ended = False  # there is nothing more to come
+        self.ended = False  # nothing more will come
         self._gateway = gateway
         self._wanted = wanted
         self._attempt = wanted.attempt or first
         self._cursor = ""
-        self._is_between = False  # the task is to be tried again, at some time
+        self._is_between = False  # the task waits for its next attempt
 
     def parts(self, *, wait: float = 0.0) -> Iterator[Part]:
-        """Yield what is there now; when there is nothing, what comes within `wait` seconds."""
+        """Yield what is there now or, if nothing is, what comes within `wait` seconds."""
         while True:
             head, parts = self._ask(wait)
             yield from parts
@@ -74,9 +74,9 @@ class TaskLog:
             return
 
     def follow(self) -> Iterator[Part | None]:
-        """Yield what is there, and what comes until the task has ended; None before each pause.
+        """Yield what is there, then what comes until the task has ended; None before each pause.
 
-        The gateway may go away meanwhile, and come back.
+        The gateway may restart meanwhile.
         """
         while not self.ended:
             yield from self.parts(wait=WAIT_SECONDS)
@@ -107,7 +107,7 @@ class TaskLog:
 
 
 def in_order(logs: Iterable[TaskLog]) -> Iterator[Part]:
-    """Yield what several logs have now, by time; a log is not opened before its task has started."""
+    """Yield what several logs have now, by time. A log is opened only once its task has started."""
     waiting = deque(sorted(logs, key=lambda log: log.started_at))
     heap: list[tuple[float, int, Part, Iterator[Part]]] = []
     opened = 0
@@ -145,7 +145,7 @@ def of_activation(gateway: Gateway, activation_id: str, wanted: Selection, *, fo
                 at = event["at"] / 1000
                 logs[event["name"]] = TaskLog(gateway, event["name"], wanted, first=1, started_at=at)
         if news["events"]:
-            continue  # there may be more
+            continue  # there may be more now
         yield from in_order(logs.values())
         logs = {name: log for name, log in logs.items() if not log.ended}
         if not follow or ("activation" in news and not logs):

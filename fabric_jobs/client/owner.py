@@ -16,19 +16,19 @@ from fabric_jobs.runtime.fabric_skill.http import Connection, Disconnected
 
 PATIENCE_SECONDS = 15.0
 RETIRE = "/fabric/v4/projects/local/state/retire"
-ANSWER_SECONDS = 10.0  # an owner that holds the lock and does not answer for this long is an error
+ANSWER_SECONDS = 10.0  # an owner that holds the lock must answer within this time
 
 
 class Starting:
-    """An owner that is on its way: work goes on meanwhile."""
+    """An owner that is starting, while the caller goes on working."""
 
     def __init__(self, state_dir: Path) -> None:
-        """Start an owner process in a session of its own; it ends by itself when it is idle."""
+        """Start an owner process in its own session; it ends by itself when it is idle."""
         self._state_dir = state_dir
         self._start()
 
     def wait(self) -> places.Address:
-        """Return the address of the owner once it can be reached; raise PlaceUnavailable with its own words otherwise."""
+        """Return the address of the owner once it can be reached; otherwise raise PlaceUnavailable with its message."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             said = self._hear()
@@ -38,7 +38,7 @@ class Starting:
             address = address or _await_owner(self._state_dir, deadline)
             if address is not None:
                 return address
-            self._start()  # it was on its way out, and is gone
+            self._start()  # the earlier owner was ending, and is gone now
 
     def _start(self) -> None:
         state_dir = self._state_dir
@@ -52,9 +52,9 @@ class Starting:
                 hint="Make it writable, or choose another one with --state-dir.",
             ) from error
         self._said, write_end = _pipe()
-        # An owner that a job starts is there for others too: it does not end with the attempt.
+        # An owner that a job starts serves others too, so it must not end with the attempt.
         environment = {key: value for key, value in os.environ.items() if key != places.ATTEMPT_VARIABLE}
-        # Whatever the locale of this command is: others use the owner, too.
+        # UTF-8 whatever this command's locale is, since others use the owner too.
         command = [
             sys.executable,
             "-X",
@@ -78,7 +78,7 @@ class Starting:
         os.close(write_end)
 
     def _hear(self) -> str:
-        """Return what the new process says about itself: `ready`, `taken`, or why it cannot start."""
+        """Return the new process's report: `ready`, `taken`, or why it cannot start."""
         with os.fdopen(self._said, "rb") as file:
             said = file.read().decode(errors="replace")
         self._process.returncode = 0  # it outlives this process on purpose
@@ -86,7 +86,7 @@ class Starting:
 
 
 def running(state_dir: Path) -> places.Address | None:
-    """Return the address of the owner, if there is one that accepts connections."""
+    """Return the address of the owner; None if none accepts connections."""
     address = places.read_address(state_dir)
     if address is None:
         return None
@@ -100,7 +100,7 @@ def running(state_dir: Path) -> places.Address | None:
 
 
 def retire(state_dir: Path) -> bool:
-    """End the owner that a command has started, unless something runs; return whether there is none any more."""
+    """End an owner that a command has started, unless something runs; return whether none is left."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while places.is_locked(places.lock_file(state_dir)):
         address = places.read_address(state_dir)
@@ -116,12 +116,12 @@ def _gives_way(address: places.Address) -> bool:
         answer = connection.request("POST", RETIRE, b"{}", timeout=ANSWER_SECONDS)
         connection.close()
     except Disconnected:
-        return True  # it is on its way out
+        return True  # it is already ending
     return answer.status == 200 and bool(json.loads(answer.body)["ending"])
 
 
 def _await_owner(state_dir: Path, deadline: float) -> places.Address | None:
-    """Return the address of the process that holds the lock once it can be reached; None when it releases the lock."""
+    """Return the address of the lock's holder once it can be reached; None if it releases the lock."""
     while time.monotonic() < deadline:
         address = running(state_dir)
         if address is not None:
@@ -144,7 +144,7 @@ def _cannot_start(said: str, state_dir: Path) -> PlaceUnavailable:
 
 
 def _pipe() -> tuple[int, int]:
-    """Return a pipe that is none of the three standard streams, even where those are closed."""
+    """Return a pipe whose ends are not standard streams, even if those are closed."""
     ends = []
     for end in os.pipe():
         ends.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3))

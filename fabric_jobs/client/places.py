@@ -29,13 +29,13 @@ class OwnersPlace:
     is_local = True
 
     def __init__(self, state_dir: Path) -> None:
-        """Nothing is waited for; an owner that has to start does so meanwhile."""
+        """Start the owner if there is none, without waiting for it."""
         self._state_dir = state_dir
         self._address = running(state_dir)
         self._starting = Starting(state_dir) if self._address is None else None
 
     def connect(self) -> Line:
-        """Return a connection, once there is an owner."""
+        """Return a connection once there is an owner."""
         if self._address is None and self._starting is None:
             self._address = running(self._state_dir)
         if self._address is None:
@@ -45,11 +45,11 @@ class OwnersPlace:
 
     @property
     def executor(self) -> str:
-        """Where it runs what names no executor, once it is connected."""
+        """The default executor, known once it is connected."""
         return self._address.executor if self._address is not None else ""
 
     def check_engine(self) -> None:
-        """Raise PlaceUnavailable when it uses another Docker engine than the one that is meant here."""
+        """Raise PlaceUnavailable if it uses another Docker engine than this command's."""
         theirs, ours = self._address.engine if self._address is not None else "", engine_named()
         if theirs != ours:
             raise PlaceUnavailable(
@@ -66,20 +66,20 @@ class OwnersPlace:
 
 
 class RemotePlace:
-    """A gateway somewhere else; it is never started."""
+    """A remote gateway; it is never started."""
 
     is_local = False
-    executor = ""  # it knows
+    executor = ""  # only the gateway knows it
 
     def check_engine(self) -> None:
-        """Its engine is its own affair."""
+        """Check nothing: a remote gateway chooses its own engine."""
 
     def __init__(self, url: str, line: Line) -> None:
         self._url = url
         self._line = line
 
     def connect(self) -> Line:
-        """Return the connection; it opens with the first call."""
+        """Return a connection, which opens at the first call."""
         return self._line
 
     def lost(self, reason: str) -> PlaceUnavailable:

@@ -19,7 +19,7 @@ def profiles_file() -> Path:
 
 
 def read_profiles() -> dict[str, Remote]:
-    """Return all profiles by name; raise InvalidInput when the file is not what it should be."""
+    """Return all profiles by name; raise InvalidInput if the file is malformed."""
     hint = 'A profile is [profiles.NAME] with the lines url = "…" and token = "…".'
     return read_config(profiles_file(), _profiles, hint=hint)
 

@@ -1,4 +1,4 @@
-"""Calls a remote gateway over TCP or TLS. `http.client` is slower to import than our own client, but works with any proxy."""
+"""Calls a remote gateway over TCP or TLS. `http.client` imports more slowly than our own client, but works with any proxy."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from urllib.parse import urlsplit
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.runtime.fabric_skill.http import Answer, Disconnected
 
-ANSWER_SECONDS = 120.0  # twice the longest that a gateway lets somebody wait for news
+ANSWER_SECONDS = 120.0  # twice the longest long poll
 
 
 @dataclass(frozen=True, kw_only=True)
 class Remote:
-    """Where a gateway is, and what opens it."""
+    """The address, the token and the project of a remote gateway."""
 
     url: str  # http(s)://HOST[:PORT][/PREFIX]
     token: str
     project_id: str = "local"
 
     def check(self) -> None:
-        """Raise InvalidInput when this cannot be the address of a gateway."""
+        """Raise InvalidInput if this cannot be the address of a gateway."""
         hint = "Write http://HOST:PORT or https://HOST, as in owner.json of its state directory."
         try:
             parts = urlsplit(self.url)
@@ -38,7 +38,7 @@ class Remote:
 
 
 class RemoteConnection:
-    """One keep-alive connection to it."""
+    """One keep-alive connection to a remote gateway."""
 
     def __init__(self, remote: Remote, *, seconds: float = ANSWER_SECONDS) -> None:
         parts = urlsplit(remote.url)
@@ -48,7 +48,7 @@ class RemoteConnection:
         self._connection = kind(str(parts.hostname), parts.port, timeout=seconds)
 
     def request(self, method: str, path: str, body: bytes = b"", *, headers: dict[str, str] | None = None) -> Answer:
-        """Send a request and return its response; raise Disconnected when there is none."""
+        """Send a request and return its response; raise Disconnected if none comes."""
         wanted = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json", **(headers or {})}
         try:
             self._connection.request(method, self._prefix + path, body or None, wanted)

@@ -8,13 +8,13 @@ from fabric_jobs.client.gateway import Gateway, segment
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.states import TaskState
 
-SHOWN = 10  # of several tasks that are meant
+SHOWN = 10  # at most this many of several matching tasks
 
 
 def find_task(gateway: Gateway, name: str, activation: str | None, *, newest: bool = False) -> dict[str, Any]:
     """Return a task by its name, or by the name of a skill that has one task; raise NotFound or InvalidInput.
 
-    `newest`: of several tasks the newest that runs, or else the newest.
+    `newest`: of several tasks, choose the newest running one, else the newest.
     """
     try:
         return _task(gateway, name)

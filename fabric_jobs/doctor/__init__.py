@@ -1,4 +1,4 @@
-"""`fabric-jobs doctor`: checks everything that has to be right, without an owner, and says what to do."""
+"""`fabric-jobs doctor`: checks everything that must be right, without starting an owner, and says what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Finding", "Scope", "examine"]
 
 STATE, DATABASE = "state directory", "database"
 
-# The name of each check, and those that have to be well before it makes sense; in the order of the lines.
+# The name of each check, and the checks that must pass first; in the order of the output.
 CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
     ("python", installation.python, ()),
     ("environment", installation.environment, ()),
@@ -38,7 +38,7 @@ CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
 
 
 def examine(scope: Scope) -> Iterator[tuple[str, Finding]]:
-    """Yield what every check finds, with its name; a check that needs what is not well is left out."""
+    """Yield the findings of every check, with its name; skip a check if one that it needs found a problem."""
     sick: set[str] = set()
     for name, check, needs in CHECKS:
         if sick.intersection(needs):
@@ -52,10 +52,10 @@ def examine(scope: Scope) -> Iterator[tuple[str, Finding]]:
 
 
 def _carefully(check: Check, scope: Scope) -> Iterator[Finding]:
-    """What a check stumbles over is a finding too."""
+    """Yield the findings of a check; an exception becomes a finding too."""
     try:
         yield from check(scope)
     except FabricJobsError as error:
         yield Finding(PROBLEM, error.message, error.hint)
-    except (OSError, ValueError, TypeError) as error:  # TypeError: an owner.json of rubbish
+    except (OSError, ValueError, TypeError) as error:  # TypeError: a garbled owner.json
         yield Finding(PROBLEM, f"It cannot be checked: {error}.")

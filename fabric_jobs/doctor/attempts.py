@@ -12,9 +12,9 @@ from fabric_jobs.store.audit import attempt_names
 
 
 def leftovers(scope: Scope) -> Iterator[Finding]:
-    """Every directory belongs to a task."""
+    """Check that every directory belongs to a task."""
     root, database = places.attempts_dir(scope.state), places.database_file(scope.state)
-    # First the directories, then the rows: a row is there before its directory.
+    # List the directories before the rows: a row is written before its directory.
     found = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     if not database.exists():
         if found:

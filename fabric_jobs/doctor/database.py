@@ -11,7 +11,7 @@ from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.store.audit import quick_check
 from fabric_jobs.store.connection import schema_steps
 
-QUICK_BYTES = 1 << 30  # a larger one takes too long to read for a look in passing
+QUICK_BYTES = 1 << 30  # a larger database takes too long to read here
 
 
 DAMAGED = "Keep a copy of the directory as it is, and continue with a backup, or start again with another --state-dir."

@@ -28,7 +28,7 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def workspace(scope: Scope) -> Iterator[Finding]:
-    """There is a workspace."""
+    """Check that there is a workspace."""
     if scope.workspace is None:
         yield Finding(NOTE, scope.missing, "Choose one with --workspace.")
         return
@@ -36,7 +36,7 @@ def workspace(scope: Scope) -> Iterator[Finding]:
 
 
 def state_directory(scope: Scope) -> Iterator[Finding]:
-    """It is a directory that its user, and nobody else, can use."""
+    """Check that it is a directory that its user, and nobody else, can use."""
     if scope.state_dir is None:
         yield Finding(NOTE, "Not checked, since there is no workspace.")
         return
@@ -79,7 +79,7 @@ def _rights(scope: Scope, path: Path) -> Iterator[Finding]:
 
 
 def file_system(scope: Scope) -> Iterator[Finding]:
-    """Locks and the database really work there."""
+    """Check that locks and the database really work there."""
     path = _nearest(scope.state)
     kind = _kind(path)
     with _probe(path) as probe:
@@ -96,7 +96,7 @@ def file_system(scope: Scope) -> Iterator[Finding]:
 
 
 def socket_file(scope: Scope) -> Iterator[Finding]:
-    """The Unix socket can be made where it belongs."""
+    """Check that the Unix socket can be made in its place."""
     path = places.socket_path(scope.state)
     where = _nearest(path.parent)
     is_elsewhere = path.parent != scope.state
@@ -106,7 +106,7 @@ def socket_file(scope: Scope) -> Iterator[Finding]:
     with _probe(where if is_elsewhere else _nearest(scope.state)) as probe:
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         here = os.open(probe, os.O_RDONLY)
-        try:  # by a short name: the one that an owner uses is as long as it may be
+        try:  # by a short path: the full path may exceed the length limit
             bound.bind(f"/proc/self/fd/{here}/s" if Path("/proc/self/fd").is_dir() else str(probe / "s"))
         finally:
             os.close(here)
@@ -117,11 +117,11 @@ def socket_file(scope: Scope) -> Iterator[Finding]:
 
 
 def disk(scope: Scope) -> Iterator[Finding]:
-    """There is room for bytes and for files."""
+    """Check that there is room for bytes and for files."""
     path = _nearest(scope.state)
     free = shutil.disk_usage(path).free
     files = os.statvfs(path)
-    left = files.f_favail if files.f_files else LITTLE_FILES  # some file systems do not count
+    left = files.f_favail if files.f_files else LITTLE_FILES  # some file systems do not count files
     text = f"{sizes.spelled(free)} free" + (f", {left:,} files" if files.f_files else "")
     if free < NO_BYTES or left < NO_FILES:
         level = PROBLEM
@@ -136,13 +136,13 @@ def disk(scope: Scope) -> Iterator[Finding]:
 
 
 def _nearest(path: Path) -> Path:
-    """Return the nearest directory upwards that is there."""
+    """Return the nearest existing directory upwards."""
     return next(item for item in (path, *path.parents) if item.is_dir())
 
 
 @contextmanager
 def _probe(path: Path) -> Iterator[Path]:
-    """Make a directory to try things in, and remove it."""
+    """Make a directory for experiments, and remove it afterwards."""
     try:
         made = Path(tempfile.mkdtemp(dir=path, prefix=".doctor-"))
     except OSError as error:
@@ -175,7 +175,7 @@ def _try_lock(probe: Path) -> None:
 
 
 def _kind(path: Path) -> str:
-    """Return the type of the file system, from Linux' list of mounts; empty where there is none."""
+    """Return the type of the file system, from Linux' list of mounts; empty if there is no list."""
     try:
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a check finds, and where it looks."""
+"""The findings of a check, and where it looks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from fabric_jobs.client.remote import Remote
 
 OK = "ok"
-NOTE = "note"  # nothing is wrong, but it is good to know
-FIXED = "fixed"  # was wrong until now
+NOTE = "note"  # nothing is wrong, but worth knowing
+FIXED = "fixed"  # was wrong, and has just been fixed
 WARNING = "warning"  # it works, but not as it should
 PROBLEM = "problem"  # it does not work
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor; which check it is from, `examine` says."""
+    """One line of the doctor; `examine` adds the name of its check."""
 
     level: str
     message: str
@@ -26,17 +26,17 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """What is looked at."""
+    """What the checks look at."""
 
     workspace: Path | None  # None: there is none here
-    state_dir: Path | None  # None: no workspace, and none was named
+    state_dir: Path | None  # None: there is no workspace, and no directory was named
     missing: str = ""  # why there is no workspace
     remote: Remote | None = None  # the gateway that the options name
-    fix: bool = False  # do what can be done
+    fix: bool = False  # fix what can be fixed
 
     @property
     def state(self) -> Path:
-        """The state directory, for checks that are made only where there is one."""
+        """The state directory, for checks that run only if there is one."""
         assert self.state_dir is not None
         return self.state_dir
 
@@ -45,7 +45,7 @@ Check = Callable[[Scope], Iterator[Finding]]
 
 
 def repaired(scope: Scope, found: Finding, act: Callable[[], None], did: str) -> Finding:
-    """Return a finding, or, when things are to be fixed, what became of it; `did` says it in words."""
+    """Return a finding or, with --fix, the result of the repair `act`, which `did` describes."""
     if not scope.fix:
         return replace(found, hint=f"{found.hint}, or: fabric-jobs doctor --fix")
     try:

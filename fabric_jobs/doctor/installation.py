@@ -19,7 +19,7 @@ COMMANDS = ("fabric-jobs", "fj")
 
 
 def python(scope: Scope) -> Iterator[Finding]:
-    """The interpreter is new enough."""
+    """Check that the interpreter is new enough."""
     version = platform.python_version()
     if sys.version_info < OLDEST:
         yield Finding(
@@ -32,7 +32,7 @@ def python(scope: Scope) -> Iterator[Finding]:
 
 
 def environment(scope: Scope) -> Iterator[Finding]:
-    """Environments can be made here, and packages installed."""
+    """Check that environments can be made here, and packages installed."""
     missing = [name for name in ("venv", "ensurepip", "pip") if find_spec(name) is None]
     kind = "a virtual environment" if sys.prefix != sys.base_prefix else "no virtual environment"
     if missing:
@@ -46,7 +46,7 @@ def environment(scope: Scope) -> Iterator[Finding]:
 
 
 def package(scope: Scope) -> Iterator[Finding]:
-    """It is installed once, and the commands of the shell are those of this installation."""
+    """Check that it is installed once, and that the shell finds the commands of this installation."""
     found = {str(item.locate_file("")): item.version for item in metadata.distributions(name="fabric-jobs")}
     version = fabric_jobs.__version__
     if len(found) > 1:

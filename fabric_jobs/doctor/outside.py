@@ -15,7 +15,7 @@ SECONDS = 5.0
 
 
 def git(scope: Scope) -> Iterator[Finding]:
-    """Templates from elsewhere come with git."""
+    """Check for git, which fetches remote templates."""
     path = shutil.which("git")
     if path is None:
         yield Finding(NOTE, "It is not installed; templates from git repositories need it.")
@@ -24,7 +24,7 @@ def git(scope: Scope) -> Iterator[Finding]:
 
 
 def docker(scope: Scope) -> Iterator[Finding]:
-    """A Docker Engine answers."""
+    """Check that a Docker Engine answers."""
     if shutil.which("docker") is None:
         has_engine = os.environ.get("DOCKER_HOST") or Path("/var/run/docker.sock").exists()
         text = "There may be an engine, but there is no docker command." if has_engine else "It is not installed."
@@ -38,7 +38,7 @@ def docker(scope: Scope) -> Iterator[Finding]:
 
 
 def kubernetes(scope: Scope) -> Iterator[Finding]:
-    """A cluster answers."""
+    """Check that a cluster answers."""
     config = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     has_config = any(os.path.isfile(part) for part in config.split(os.pathsep))
     if not has_config:
@@ -55,7 +55,7 @@ def kubernetes(scope: Scope) -> Iterator[Finding]:
 
 
 def _run(*words: str) -> tuple[int, str]:
-    """Return exit code and last line of what a command says."""
+    """Return the exit code and the last output line of a command."""
     try:
         done = subprocess.run(
             words,

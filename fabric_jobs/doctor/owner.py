@@ -25,7 +25,7 @@ LOG_BYTES = 1 << 20  # of the end of the owner's log
 
 
 def lock(scope: Scope) -> Iterator[Finding]:
-    """Nobody holds it, and nothing is left of an owner; or an owner does."""
+    """Check that an owner holds the lock, or that nobody does and no owner has left files behind."""
     state_dir = scope.state
     with _locked(places.lock_file(state_dir)) as is_free:
         if not is_free:
@@ -46,7 +46,7 @@ def lock(scope: Scope) -> Iterator[Finding]:
 
 
 def gateway(scope: Scope) -> Iterator[Finding]:
-    """A living owner answers, and knows its token; one that is starting or ending has some seconds for that."""
+    """Check that a running owner answers and accepts its token; one that is starting or ending gets some seconds."""
     state_dir = scope.state
     deadline = time.monotonic() + ANSWER_SECONDS
     while places.is_locked(places.lock_file(state_dir)):
@@ -80,7 +80,7 @@ def _look(state_dir: Path) -> Finding:
 
 
 def room(scope: Scope) -> Iterator[Finding]:
-    """How much runs at a time: what the owner says, else what the next one here would have."""
+    """Show how much may run at a time: for the running owner, else for the next one here."""
     address = places.read_address(scope.state)
     if address is not None and places.is_locked(places.lock_file(scope.state)):
         found = _metrics(address)
@@ -101,7 +101,7 @@ def _slots(found: dict[str, float]) -> dict[str, float]:
 
 
 def _metrics(address: Address) -> dict[str, float]:
-    """Return what the owner counts, by name without the prefix; empty when it does not say."""
+    """Return the owner's metrics, by name without the prefix; empty if it does not answer."""
     connection = Connection(address.socket, address.token)
     try:
         text = connection.request("GET", "/metrics", timeout=ANSWER_SECONDS).body.decode()
@@ -116,7 +116,7 @@ def _metrics(address: Address) -> dict[str, float]:
 
 
 def errors(scope: Scope) -> Iterator[Finding]:
-    """No owner has met an error of its own; its log tells of the last ones."""
+    """Check that the owner's log, which covers the last owners, shows no internal error."""
     path = places.log_file(scope.state)
     if not path.is_file():
         return
@@ -132,7 +132,7 @@ def errors(scope: Scope) -> Iterator[Finding]:
 
 
 def port(scope: Scope) -> Iterator[Finding]:
-    """The port that jobs know is the owner's, or free for it."""
+    """Check that the port jobs know belongs to the owner, or is free for it."""
     state_dir = scope.state
     path = places.database_file(state_dir)
     kept = setting(path, "port") if path.exists() else None
@@ -158,7 +158,7 @@ def port(scope: Scope) -> Iterator[Finding]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[bool]:
-    """Hold the owner's lock for a moment, so that none starts meanwhile; False when somebody has it."""
+    """Hold the owner's lock for a moment, so that no owner starts; yield False if somebody else has it."""
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed below
     except FileNotFoundError:
@@ -185,7 +185,7 @@ def _ask(address: Address) -> list[int]:
 
 
 def _silent(state_dir: Path, address: Address, error: Disconnected) -> Finding:
-    """An owner that does not answer: it may be stopped, which a signal ends."""
+    """Return the finding for an owner that does not answer; it may be stopped, and a signal can continue it."""
     try:
         is_stopped = Path(f"/proc/{address.pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
     except OSError:

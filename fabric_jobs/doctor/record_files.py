@@ -1,4 +1,4 @@
-"""Checks files of records: those that the database refers to are there, and as long as they have to be."""
+"""Checks files of records: those that the database refers to exist, and are long enough."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fabric_jobs.store.audit import files_of
 
 
 def present(scope: Scope) -> Iterator[Finding]:
-    """Every file that rows refer to is there; how many bytes are in files."""
+    """Check that every file that rows refer to exists; show how many bytes are in files."""
     root, database = places.records_dir(scope.state), places.database_file(scope.state)
     wanted = files_of(database) if database.exists() else []
     short = [name for name, size in wanted if not (root / name).is_file() or (root / name).stat().st_size < size]

@@ -17,7 +17,7 @@ TOKEN = "Give its token with --token or in the profile; it is in owner.json of t
 
 
 def gateway(scope: Scope) -> Iterator[Finding]:
-    """The gateway that --profile or --url names can be used; nothing is said where none is named."""
+    """Check that the gateway named by --profile or --url can be used; yield nothing if none is named."""
     remote = scope.remote
     if remote is None:
         return

@@ -1,7 +1,7 @@
 """Documents → definitions: YAML text or JSON values, with every problem of a file at once.
 
-Problems carry file, line and column where the document was text. Whatever is read here raises InvalidDefinition and
-nothing else. Warnings do not stop the reading; they are returned, or stand beside the errors in the exception.
+Problems have file, line and column if the document was text. The only exception is InvalidDefinition. Warnings do not
+stop the reading: they are returned, or listed with the errors in the exception.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ __all__ = [
 
 def read(text: str, file: str) -> Document:
     """Read YAML or JSON; see `fabric_jobs.documents.yaml_text.read`."""
-    from fabric_jobs.documents import yaml_text  # late: an owner is given JSON
+    from fabric_jobs.documents import yaml_text  # late: an owner reads only JSON
 
     return yaml_text.read(text, file)
 
 
 def parse_skill(text: str, file: str) -> tuple[Skill, tuple[Problem, ...]]:
-    """Return the skill that the YAML or JSON `text` defines, and warnings; `file` is what problems call it."""
+    """Return the skill that the YAML or JSON `text` defines, and warnings; problems call it `file`."""
     return skill_of(read(text, file))
 
 
 def parse_agent(text: str, file: str) -> tuple[Agent, tuple[Problem, ...]]:
-    """Return the agent that the YAML or JSON `text` defines, and warnings; `file` is what problems call it."""
+    """Return the agent that the YAML or JSON `text` defines, and warnings; problems call it `file`."""
     return agent_of(read(text, file))
 
 
 def skill_of(document: Document) -> tuple[Skill, tuple[Problem, ...]]:
-    """Return the skill of a document that was read before, and warnings."""
+    """Return the skill of a parsed document, and warnings."""
     reader = Reader.of(document)
     return read_skill(reader), reader.finish()
 
 
 def agent_of(document: Document) -> tuple[Agent, tuple[Problem, ...]]:
-    """Return the agent of a document that was read before, and warnings."""
+    """Return the agent of a parsed document, and warnings."""
     reader = Reader.of(document)
     return read_agent(reader), reader.finish()
 

@@ -27,13 +27,13 @@ from fabric_jobs.documents.fields import (
 from fabric_jobs.documents.reader import Reader
 
 JOB, DAEMON = TYPES = ("job", "daemon")
-# Text, which `re` compiles when one is first met: a start has no time for it.
+# Not compiled here: that would slow every start. `re` compiles a pattern at its first use.
 CPU = r"[0-9]+(\.[0-9]+)?|[0-9]+m"
 MEMORY = r"[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?"
 MODULE = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 PYTHON = r"[0-9]+(\.[0-9]+)?|[^\s0-9][^\u0000\n]*"
 PORT = r"[0-9]{1,5}"
-SECONDS = (0.001, 366 * 86_400)  # up to a year; more is a slip of the keyboard
+SECONDS = (0.001, 366 * 86_400)  # up to a year; more is surely a typo
 PAUSE = (0, 86_400)
 
 
@@ -60,7 +60,7 @@ def _command(reader: Reader, field: Field) -> tuple[str, ...]:
 def _python(reader: Reader, field: Field) -> str:
     inner = reader.inner(field.key)
     if inner is None or not isinstance(inner.node.value, str):
-        return reader.text(field.key)  # which takes no numbers: 3.10 and 3.1 are one
+        return reader.text(field.key)  # accepts no numbers, since 3.10 would equal 3.1
     return reader.matches(field.key, PYTHON, 'a Python; write a version like "3.12", the name of a program, or a path')
 
 
@@ -124,7 +124,7 @@ def _modules(reader: Reader, field: Field) -> tuple[str, ...]:
 
 
 def _warm(reader: Reader, field: Field) -> tuple[str, ...] | None:
-    """Return the modules that warm starts import ahead; None: the action starts cold."""
+    """Return the modules that warm starts import ahead; None if the action starts cold."""
     inner = reader.inner(field.key)
     if inner is None or not isinstance(inner.node.value, dict):
         return () if reader.flag(field.key) else None
@@ -293,7 +293,7 @@ FIELDS = (
     Field("preload", ANYTHING._replace(read=None), "No effect here; write it below `warm`.", of=JOB, since="0.1.0"),
 )
 JOB_KEYS, DAEMON_KEYS = (tuple(field.key for field in FIELDS if field.of == kind) for kind in TYPES)
-HARMLESS = "scaleCount"  # on a job
+HARMLESS = "scaleCount"  # ignored on a job
 ACTION = Shape(
     "action",
     "One program of the skill.",
@@ -315,7 +315,7 @@ ACTION = Shape(
 
 
 def read_action(reader: Reader) -> Action | None:
-    """Return the action that `reader` is at; None when it is not a mapping."""
+    """Return the action that `reader` is at; None if it is not a mapping."""
     values = ACTION.values(reader)
     if values is None:
         return None

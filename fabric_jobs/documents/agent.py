@@ -18,7 +18,7 @@ DEFAULT_OUTPUT = "output"
 
 
 def _values(reader: Reader, field: Field) -> dict[str, Any]:
-    """Return the values of properties; of those of one name the last counts."""
+    """Return the values of properties; the last of a name wins."""
     items = [item for item in reader.items(field.key) if item.is_mapping(VALUE.keys)]
     values = [VALUE.values(item) or {} for item in items]
     distinct(items, [value["name"] for value in values], "property", last_wins=True)
@@ -98,7 +98,7 @@ AGENT = Shape(
 
 
 def read_agent(reader: Reader) -> Agent:
-    """Return the agent that `reader` is at; where something is wrong it is noted and the agent is not to be used."""
+    """Return the agent that `reader` is at. If a problem was noted, the agent must not be used."""
     if not reader.is_mapping(AGENT.keys):
         return Agent(name="")
     outputs = _outputs(reader)

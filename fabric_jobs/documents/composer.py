@@ -9,7 +9,7 @@ from fabric_jobs.documents.nodes import MAX_DEPTH, Document, Node, Position, bro
 from fabric_jobs.documents.scalars import resolve
 from fabric_jobs.errors import Problem
 
-MAX_NODES = 100_000  # aliases of aliases grow without bound; no definition is as large as this
+MAX_NODES = 100_000  # aliases of aliases can grow without bound; no real definition is this large
 TEXT_TAGS = frozenset({"tag:yaml.org,2002:str", "!"})
 KNOWN_TAGS = TEXT_TAGS | {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null", "map", "seq")}
 MERGE_KEY = "<<"
@@ -18,19 +18,19 @@ MERGE_KEY = "<<"
 class Composer:
     """Builds the tree of one document.
 
-    It keeps going where it can (a duplicate key, a date) and stops where it cannot tell what is meant. Collections
-    that aliases repeat are counted each time, so that a few lines cannot become gigabytes.
+    It continues after a duplicate key or a date, and stops where the meaning is unclear. Collections that aliases repeat
+    are counted each time, so that a few lines cannot become gigabytes.
     """
 
     def __init__(self, events: Iterator[Any], file: str) -> None:
-        self._events = events  # of PyYAML, told apart by the names of their classes: this module does not import it
+        self._events = events  # of PyYAML; told apart by class name, so that this module need not import it
         self._file = file
         self._anchors: dict[str, Node] = {}
         self._count = 0
         self._problems: list[Problem] = []
 
     def document(self) -> Document:
-        """Return the only document; call it once. Raise InvalidDefinition where there is none that can be read."""
+        """Return the only document; call it once. Raise InvalidDefinition if it cannot be read."""
         node = Node(value=None, place=Position(1, 1))
         self._next()  # the start of the stream
         if self._next()[0] == "DocumentStart":
@@ -58,7 +58,7 @@ class Composer:
         else:
             node = self._sequence(event, depth) if kind == "SequenceStart" else self._mapping(event, depth)
         if event.anchor:
-            self._anchors[event.anchor] = node  # only when complete: nothing can hold itself
+            self._anchors[event.anchor] = node  # only when complete, so that nothing can contain itself
         return node
 
     def _alias(self, event: Any, depth: int) -> Node:
@@ -119,7 +119,7 @@ class Composer:
         return first is None
 
     def _sources(self, value: Node) -> list[Node]:
-        """Return the mappings that `<<` merges; the first that has a key wins."""
+        """Return the mappings that `<<` merges; the first one with a key wins."""
         sources = value.value if isinstance(value.value, list) else [value]
         if all(isinstance(source.value, dict) for source in sources):
             return sources
@@ -141,7 +141,7 @@ def _place(event: Any) -> Position:
 
 
 def _measure(node: Node) -> tuple[int, int]:
-    """Return how many values a tree holds and how deep it is."""
+    """Return the number of values in a tree, and its depth."""
     children = node.value
     if isinstance(children, dict):
         children = list(children.values())

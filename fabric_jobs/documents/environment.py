@@ -1,4 +1,4 @@
-"""`environmentVariables`: one string of comma-joined `"K"="V"` pairs, or a mapping.
+"""`environmentVariables`: a string of comma-separated `"K"="V"` pairs, or a mapping.
 
 See docs/reference/compatibility.md#environment-variables-in-one-text.
 """
@@ -10,7 +10,7 @@ import re
 from fabric_jobs.documents.fields import Field, Kind, anchored
 from fabric_jobs.documents.reader import Reader
 
-# Inside quotes a backslash keeps the quote or the backslash after it; anywhere else it is itself.
+# Inside quotes a backslash escapes a quote or a backslash; anywhere else it is literal.
 PAIR = r"""(?xs)\s* (?: "(?P<quoted_name>(?:[^"\\]|\\.)*)" | (?P<name>[^"=,]*) )
         \s* = \s* (?: "(?P<quoted_value>(?:[^"\\]|\\.)*)" | (?P<value>[^",]*) ) \s* (?:,|$)"""
 ESCAPE = r'\\(["\\])'
@@ -33,7 +33,7 @@ def _environment(reader: Reader, field: Field) -> dict[str, str]:
 
 
 def _value(name: str, reader: Reader) -> str:
-    """Return the value of a variable; JSON that was posted may have numbers, a file may not: 1.10 would become 1.1."""
+    """Return the value of a variable. Posted JSON may have numbers; a file may not, because 1.10 would become 1.1."""
     if reader.node.value is None:
         return ""
     written = reader.node.written
@@ -64,7 +64,7 @@ def _bad_name(name: str) -> str:
 
 
 def parse_environment(text: str) -> list[tuple[str, str]]:
-    """Return the pairs of `"K"="V","K2"="V2"` (quotes are optional); raise ValueError, saying where, if it is none."""
+    """Return the pairs of `"K"="V","K2"="V2"` (quotes are optional); raise ValueError with the place of an error."""
     pairs = []
     position = 0
     while text[position:].strip():

@@ -1,6 +1,6 @@
-"""What the mappings of a definition hold: each field declared once, for its reader, its JSON Schema and its reference page.
+"""The fields of a definition's mappings: each declared once, for its reader, its JSON Schema and its reference page.
 
-scripts/generate_definitions.py makes the schemas and the tables of the pages.
+scripts/generate_definitions.py generates the schemas and the tables of the pages.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ NULL = {"type": "null"}
 
 
 class Kind(NamedTuple):
-    """What may stand at a key."""
+    """The kind of value that a key may have."""
 
-    schema: Any  # a JSON Schema without null; a Shape in it stands for the schema of that mapping
+    schema: Any  # a JSON Schema without null; a Shape in it means the schema of that mapping
     words: str  # what the reference calls it
-    read: Callable[[Reader, Any], Any] | None = None  # with its Field; None: the reader of the mapping does it
+    read: Callable[[Reader, Any], Any] | None = None  # gets the Field; None: the reader of the mapping reads it
 
 
 class Field(NamedTuple):
@@ -27,18 +27,18 @@ class Field(NamedTuple):
     kind: Kind
     sentence: str  # what it means
     default: Any = None
-    absent: str = ""  # what counts when the key is absent, in words, where that is not one value
+    absent: str = ""  # the default in words, if it is not a single value
     required: bool = False
-    missing: str = ""  # of a required one: what its author is told to write; empty: the reader of its kind says it
+    missing: str = ""  # if required: what to tell the author to write; empty: the reader of its kind says it
     attribute: str = ""  # of the definition; empty: the key in snake case
-    of: str = ""  # the type of actions that may have it; empty: all
-    since: str = ""  # the version that added it; empty: Fabric has it
+    of: str = ""  # the type of the actions that may have it; empty: all
+    since: str = ""  # our version that added it; empty: it comes from Fabric
 
 
 class Shape:
-    """A mapping with known keys; `make` makes a part of a definition of its values.
+    """A mapping with known keys; `make` turns its values into a part of a definition.
 
-    A schema with a `name` is written once and referred to by it. `rules` are what JSON Schema says of several keys together.
+    A schema with a `name` is written once, and referenced by it. `rules` is JSON Schema about several keys together.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class Shape:
         self._readings = [(field.attribute or _snake(field.key), field.kind.read, field) for field in fields]
 
     def read(self, reader: Reader) -> Any:
-        """Return what `make` makes of the mapping that `reader` is at; None when it is not a mapping."""
+        """Return what `make` returns for the mapping that `reader` is at; None if it is not a mapping."""
         values = self.values(reader)
         return None if values is None else self.make(**values)
 
     def values(self, reader: Reader, **given: Callable[[Reader], Any]) -> dict[str, Any] | None:
-        """Return the values of the fields by attribute; None when this is no mapping.
+        """Return the values of the fields by attribute; None if this is not a mapping.
 
         `given` are the readers of fields whose value depends on more than its key.
         """
@@ -81,23 +81,23 @@ def _snake(key: str) -> str:
 
 
 def anchored(pattern: str) -> str:
-    """Return a pattern that the whole of a text matches, as JSON Schema writes it."""
+    """Return a pattern anchored at both ends, as JSON Schema needs it."""
     return f"^({pattern})$"
 
 
 def nulls(*keys: str) -> dict[str, Any]:
-    """Return the schema of a mapping in which these keys are absent."""
+    """Return the schema of a mapping in which these keys are absent or null."""
     return {"properties": dict.fromkeys(keys, NULL)}
 
 
 def either(options: tuple[str, ...]) -> str:
-    """Return words as a person lists them."""
+    """Return words as a list in English."""
     *first, last = (f"`{option}`" for option in options)
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def only(key: str, *others: str, needs: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the schema of a mapping that has one key, what goes with it, and none of the others."""
+    """Return the schema of a mapping that has `key`, the keys that it needs, and none of the others."""
     return {"required": [key, *needs], "properties": {key: {"not": NULL}, **dict.fromkeys(others, NULL)}}
 
 
@@ -124,31 +124,31 @@ VALUES = Kind(
 
 
 def name(what: str) -> Kind:
-    """The name of a `what`."""
+    """Return the kind of the name of a `what`."""
     schema = {"type": "string", "pattern": anchored(DEFINED_NAME.pattern)}
     return Kind(schema, "name", lambda reader, _: reader.name(what))
 
 
 def text_or(other: str) -> Kind:
-    """Text; when it is absent, that at another key."""
+    """Return the kind of a text that defaults to the text at another key."""
     return TEXT._replace(read=lambda reader, field: reader.text(field.key, reader.text(other)))
 
 
 def choice(*options: str) -> Kind:
-    """One of some words."""
+    """Return the kind that allows one of these words."""
     return Kind(
         {"enum": options}, either(options), lambda reader, field: reader.choice(field.key, options, field.default)
     )
 
 
 def matching(pattern: str, what: str) -> Kind:
-    """Text or a number that is wholly `what`, as `pattern` says."""
+    """Return the kind of a text or a number that matches all of `pattern`; `what` names it."""
     schema = {"type": ["string", "number"], "pattern": anchored(pattern), "minimum": 0}
     return Kind(schema, "number or text", lambda reader, field: reader.matches(field.key, pattern, what))
 
 
 def whole(low: int, high: int) -> Kind:
-    """A whole number."""
+    """Return the kind of a whole number."""
     schema = {"type": "integer", "minimum": low, "maximum": high}
     return Kind(
         schema, f"{low:,} to {high:,}", lambda reader, field: reader.whole(field.key, field.default, low=low, high=high)
@@ -156,13 +156,13 @@ def whole(low: int, high: int) -> Kind:
 
 
 def seconds(low: float, high: int) -> Kind:
-    """A time in seconds."""
+    """Return the kind of a time in seconds."""
     schema = {"type": "number", "minimum": low, "maximum": high}
     return Kind(schema, "seconds", lambda reader, field: reader.number(field.key, field.default, low=low, high=high))
 
 
 def one(shape: Shape, absent: Any, read: Callable[[Reader], Any] | None = None) -> Kind:
-    """A mapping; `absent` is what counts when there is none."""
+    """Return the kind of a mapping; `absent` is its default."""
 
     def value(reader: Reader, field: Field) -> Any:
         inner = reader.inner(field.key)
@@ -173,7 +173,7 @@ def one(shape: Shape, absent: Any, read: Callable[[Reader], Any] | None = None) 
 
 
 def listed(shape: Shape, read: Callable[[Reader], Any] | None = None) -> Kind:
-    """A list of mappings."""
+    """Return the kind of a list of mappings."""
     schema = {"type": "array", "items": shape}
     return Kind(schema, "list", lambda reader, field: read_all(reader.items(field.key), read or shape.read))
 

@@ -1,4 +1,4 @@
-"""One mapping of an agent: the two ports that it joins, in the long form or as a string."""
+"""One mapping of an agent: the two ports that it joins, each in the long form or as a string."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fabric_jobs.names import nearest
 
 
 class Side(NamedTuple):
-    """What may stand at one end of a mapping."""
+    """What one end of a mapping may be."""
 
     key: str  # from | to
-    signal: str  # the kind of the agent's ports that may stand here
-    other: str  # the kind that may not
+    signal: str  # the kind of the agent's ports that is allowed here
+    other: str  # the kind that is not
     by_id: Shape
     by_port: Shape
 
@@ -64,7 +64,7 @@ MAPPING = Shape(
 
 
 def read_mapping(reader: Reader, agent: Agent) -> Mapping | None:
-    """Return the mapping that `reader` is at, its names resolved in `agent` (whose own mappings are not looked at)."""
+    """Return the mapping that `reader` is at, its names resolved in `agent`, whose `mappings` may still be missing."""
     if not reader.is_mapping(MAPPING.keys):
         return None
     source, target = _port(reader, FROM, agent), _port(reader, TO, agent)
@@ -137,7 +137,7 @@ def _signal(reader: Reader, side: Side, agent: Agent) -> Port | None:
 
 
 def _signals(agent: Agent, kind: str) -> dict[str, str]:
-    """Return the signalIds by what may stand for them: themselves, and the names of their ports."""
+    """Return signalIds by the words that mean them: themselves, and the names of their ports."""
     ports = agent.inputs if kind == "input" else agent.outputs
     return {port.name: port.signal_id for port in ports} | {port.signal_id: port.signal_id for port in ports}
 

@@ -1,4 +1,4 @@
-"""A document as a tree of values that know their position in the file."""
+"""A document as a tree of values with their positions in the file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from fabric_jobs.errors import InvalidDefinition, Problem
 
-MAX_DEPTH = 100  # no definition nests deeper; a bomb of brackets ends here and not in a RecursionError
+MAX_DEPTH = 100  # no real definition nests deeper; stops a bomb of brackets before a RecursionError
 
 Scalar: TypeAlias = "str | int | float | bool | None"
 
@@ -24,12 +24,12 @@ NO_PLACE = Position(0, 0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
-    """One value of a document and where it stands."""
+    """One value of a document, and its position."""
 
     value: dict[str, Node] | list[Node] | Scalar
     place: Position = NO_PLACE
-    keys: dict[str, Position] = field(default_factory=dict)  # of a mapping from text: where each key stands
-    written: str = ""  # of a number or a boolean from text: its spelling, such as 1.10
+    keys: dict[str, Position] = field(default_factory=dict)  # if a mapping from text: the position of each key
+    written: str = ""  # if a number or a boolean from text: its spelling, such as 1.10
 
     def plain(self) -> Any:
         """Return the JSON value without positions."""
@@ -40,11 +40,11 @@ class Node:
         return self.value
 
     def locate(self, *steps: str | int) -> Position:
-        """Return the place of what `steps` (keys and indexes) lead to, or of the last thing on the way there."""
+        """Return the position of the value that `steps` (keys and indexes) lead to, or of the last one on the way."""
         return self.follow(*steps)[0].place
 
     def follow(self, *steps: str | int) -> tuple[Node, tuple[str | int, ...]]:
-        """Return the last node on the way of `steps` that is there, and the steps that lead to it."""
+        """Return the last existing node on the way of `steps`, and the steps that lead to it."""
         node = self
         for count, step in enumerate(steps):
             child = node.child(step)
@@ -54,7 +54,7 @@ class Node:
         return node, steps
 
     def child(self, step: str | int) -> Node | None:
-        """Return the value at a key or an index; None when it is not there."""
+        """Return the value at a key or an index; None if there is none."""
         if isinstance(self.value, dict) and isinstance(step, str):
             return self.value.get(step)
         if isinstance(self.value, list) and isinstance(step, int) and step < len(self.value):
@@ -63,21 +63,21 @@ class Node:
 
 
 class Document(NamedTuple):
-    """A document that was read: its tree, and what is wrong with it that did not stop the reading."""
+    """A document that was read: its tree, and the problems that did not stop the reading."""
 
     node: Node
     file: str = ""  # as the user named it; empty for a document that came as JSON
     problems: tuple[Problem, ...] = ()
 
     def plain(self) -> Any:
-        """Return the JSON value; raise InvalidDefinition where JSON cannot hold it."""
+        """Return the JSON value; raise InvalidDefinition if JSON cannot hold it."""
         if self.problems:
             raise InvalidDefinition(self.problems)
         return self.node.plain()
 
 
 def from_json(value: Any) -> Document:
-    """Return the document of a JSON value; it has no positions. Raise InvalidDefinition where it nests too deeply."""
+    """Return the document of a JSON value; it has no positions. Raise InvalidDefinition if it nests too deeply."""
     return Document(node=_node(value, 0))
 
 
@@ -92,12 +92,12 @@ def _node(value: Any, depth: int) -> Node:
 
 
 def broken(file: str, place: Position, message: str) -> InvalidDefinition:
-    """Return the error of a file that cannot be read as a document at all."""
+    """Return the error for a file that cannot be read as a document."""
     return InvalidDefinition((Problem(file=file, line=place.line, column=place.column, path="", message=message),))
 
 
 def too_deep(file: str, place: Position) -> InvalidDefinition:
-    """Return the error of a document that nests too deeply."""
+    """Return the error for a document that nests too deeply."""
     return broken(file, place, f"the document is nested deeper than {MAX_DEPTH} levels, too deep for a definition")
 
 

@@ -1,4 +1,4 @@
-"""Inputs without parameters: a gateway shows an empty list, and keeps none.
+"""Inputs without parameters: a gateway shows an empty list, but does not store it.
 
 See docs/reference/compatibility.md#parameters-of-inputs.
 """
@@ -9,14 +9,14 @@ from typing import Any
 
 
 def with_parameters(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a definition whose inputs all have `parameters`, as a gateway shows it."""
+    """Return a definition as a gateway shows it: all its inputs have `parameters`."""
     if not document.get("inputs"):
         return document
     return {**document, "inputs": [{**port, "parameters": port.get("parameters") or []} for port in document["inputs"]]}
 
 
 def without_empty_parameters(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a definition as it is kept: one that is saved as it was shown is no other version."""
+    """Return a definition as it is stored, so that saving it as it was shown makes no new version."""
     if not document.get("inputs"):
         return document
     ports = [

@@ -1,4 +1,4 @@
-"""What skills and agents have in common: the version, tags, and the parameters of inputs and outputs."""
+"""The fields that skills and agents share: version, tags, and the parameters of inputs and outputs."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from fabric_jobs.documents.nodes import Document, Node, Position, step_path
 from fabric_jobs.errors import InvalidDefinition, Problem
 from fabric_jobs.names import DEFINED_NAME, nearest
 
-# What a server adds when it is asked for a definition; also every key that starts with '_', and what editors add.
+# Keys that a server adds to a definition in its answers, and keys of editors. Every key that starts with '_' counts too.
 BOOKKEEPING = frozenset(
     {
         "$schema",
@@ -25,7 +25,7 @@ BOOKKEEPING = frozenset(
         "updatedBy",
     }
 )
-MAX_PROBLEMS = 200  # that are shown of a file; a million of them would be an answer of many megabytes
+MAX_PROBLEMS = 200  # at most this many are shown for a file; a million would be an answer of many megabytes
 TRUTH = {"true": True, "false": False}
 KIND_WORDS = {dict: "a mapping", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
 
@@ -35,9 +35,9 @@ T = TypeVar("T")
 class Reader:
     """Reads one value of a document.
 
-    Every method that finds something wrong notes a Problem, with its place, and returns the default, so that one pass
-    finds all that is wrong with a file. Reading a value twice notes it once. Readers of inner values note into the same
-    collection. A key whose value is null counts as absent.
+    A method that finds something wrong notes a Problem with its position and returns the default, so that one pass finds
+    all problems of a file. Reading a value twice notes its problem once. Readers of inner values share the collection of
+    problems. A key whose value is null counts as absent.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Reader:
     # -- what is wrong --------------------------------------------------------------------------
 
     def error(self, message: str, *steps: str | int, place: Position | None = None, level: str = "error") -> None:
-        """Note what is wrong with the value that `steps` lead to from here, or with the last thing on the way there."""
+        """Note what is wrong with the value that `steps` lead to from here, or with the last one on the way."""
         node, found = self.node.follow(*steps)
         where = place or node.place
         path = step_path(*self.steps, *found)
@@ -66,15 +66,15 @@ class Reader:
         self._problems[problem] = None
 
     def warn(self, message: str, *steps: str | int) -> None:
-        """Note what has no effect or will surprise."""
+        """Note something that has no effect or will surprise."""
         self.error(message, *steps, level="warning")
 
     def at_key(self, message: str, key: str, *, level: str = "error") -> None:
-        """Note what is wrong with having this key here at all."""
+        """Note why this key must not be here at all."""
         self.error(message, key, place=self.node.keys.get(key), level=level)
 
     def finish(self) -> tuple[Problem, ...]:
-        """Return the warnings in the order of the file; raise InvalidDefinition with all if one is an error."""
+        """Return the warnings in the order of the file; if there is an error, raise InvalidDefinition with all problems."""
         problems = tuple(sorted(self._problems, key=lambda problem: (problem.line, problem.column)))
         if any(problem.level == "error" for problem in problems):
             raise InvalidDefinition(_first(problems))
@@ -83,7 +83,7 @@ class Reader:
     # -- mappings and lists ---------------------------------------------------------------------
 
     def is_mapping(self, known: Collection[str]) -> bool:
-        """Tell whether this is a mapping; note each key that is neither known nor bookkeeping."""
+        """Tell whether this is a mapping; note each key that is neither known nor in BOOKKEEPING."""
         if not isinstance(self.node.value, dict):
             self._wrong("a mapping")
             return False
@@ -93,17 +93,17 @@ class Reader:
         return True
 
     def has(self, key: str) -> bool:
-        """Tell whether the key is here with a value that is not null."""
+        """Tell whether the key has a value that is not null."""
         node = self.node.child(key)
         return node is not None and node.value is not None
 
     def inner(self, key: str) -> Reader | None:
-        """Return the reader of the value of `key`; None when it is absent."""
+        """Return the reader of the value of `key`; None if it is absent."""
         node = self.node.child(key)
         return None if node is None or node.value is None else self._at(node, key)
 
     def items(self, key: str) -> tuple[Reader, ...]:
-        """Return a reader for each item of the list at `key`; none when it is absent."""
+        """Return a reader for each item of the list at `key`; none if it is absent."""
         reader = self.inner(key)
         if reader is None:
             return ()
@@ -118,7 +118,7 @@ class Reader:
         return tuple((key, self._at(node, key)) for key, node in value.items()) if isinstance(value, dict) else ()
 
     def require(self, key: str, what: str) -> Reader | None:
-        """Return the reader of `key`; note that it is missing, saying what to write, when it is."""
+        """Return the reader of `key`; if it is missing, note that, and what to write."""
         reader = self.inner(key)
         if reader is None:
             self.error(f"the key '{key}' is missing: {what}")
@@ -141,7 +141,7 @@ class Reader:
         return default
 
     def loose_text(self, key: str, default: str = "") -> str:
-        """Return what is at `key` as text; numbers and booleans count as what JSON writes for them."""
+        """Return the value at `key` as text; numbers and booleans as JSON writes them."""
         reader = self.inner(key)
         return default if reader is None else reader.as_text(default)
 
@@ -156,7 +156,7 @@ class Reader:
         return default
 
     def flag(self, key: str) -> bool:
-        """Return the boolean at `key`, false when absent; also as text (docs/reference/compatibility.md#booleans-as-text)."""
+        """Return the boolean at `key`, false if absent; it may be text (docs/reference/compatibility.md#booleans-as-text)."""
         reader = self.inner(key)
         if reader is None:
             return False
@@ -192,7 +192,7 @@ class Reader:
         return None
 
     def choice(self, key: str, options: Sequence[str], default: str) -> str:
-        """Return the text at `key`, which is one of `options`."""
+        """Return the text at `key`, which must be one of `options`."""
         reader = self.inner(key)
         if reader is None:
             return default
@@ -204,7 +204,7 @@ class Reader:
         return default
 
     def name(self, what: str) -> str:
-        """Return the text at `name`; note it when it is missing or cannot name a `what`."""
+        """Return the text at `name`; note a problem if it is missing or cannot name a `what`."""
         reader = self.require("name", f"give the {what} a name")
         name = self.text("name")
         if reader is not None and isinstance(reader.node.value, str) and not is_name(name):
@@ -212,7 +212,7 @@ class Reader:
         return name
 
     def matches(self, key: str, pattern: str, what: str) -> str:
-        """Return the text or number at `key` as text; note it when it is not wholly `what`, as `pattern` says."""
+        """Return the text or number at `key` as text; note a problem unless all of it matches `pattern`. `what` names it."""
         reader = self.inner(key)
         if reader is None:
             return ""
@@ -233,12 +233,12 @@ NAME_RULE = (
 
 
 def is_name(name: str) -> bool:
-    """Tell whether a definition may use this name; one that climbs out of its directory, like `a/../b`, may not."""
+    """Tell whether a definition may use this name; one that leaves its directory, like `a/../b`, is not allowed."""
     return DEFINED_NAME.fullmatch(name) is not None
 
 
 def _first(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
-    """Return what people can read of the problems: all, or of very many the first, errors before warnings."""
+    """Return all problems or, if there are very many, the first ones, errors before warnings."""
     if len(problems) <= MAX_PROBLEMS:
         return problems
     first = sorted(problems, key=lambda problem: problem.level != "error")[:MAX_PROBLEMS]
@@ -249,9 +249,9 @@ def _first(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
 def distinct(
     readers: Sequence[Reader], names: Iterable[str], what: str, *, key: str = "name", last_wins: bool = False
 ) -> None:
-    """Note each name that is there a second time, whatever its case, with the place of the first.
+    """Note each name that is repeated, whatever its case, with the position of the first.
 
-    With `last_wins` the very same name is a warning.
+    With `last_wins`, an exact repetition is only a warning.
     """
     seen: dict[str, Reader] = {}
     for reader, name in zip(readers, names, strict=True):
@@ -267,5 +267,5 @@ def distinct(
 
 
 def read_all(readers: Iterable[Reader], read: Callable[[Reader], T | None]) -> tuple[T, ...]:
-    """Return what `read` makes of each; None, for what cannot be read at all, is left out."""
+    """Return the results of `read`, without None, which means that something could not be read at all."""
     return tuple(item for item in map(read, readers) if item is not None)

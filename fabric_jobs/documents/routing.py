@@ -68,7 +68,7 @@ ROUTING = Shape(
 
 
 def read_routing(reader: Reader) -> Routing:
-    """Return the routing that `reader` is at. What it names (actions, outputs, a property) is checked by the skill."""
+    """Return the routing that `reader` is at. The reader of the skill checks the names in it."""
     if not reader.is_mapping(ROUTING.keys):
         return Routing(kind="all", default=NOWHERE)
     kinds = [key for key in ("all", *SELECTORS) if reader.has(key)]
@@ -117,7 +117,7 @@ def target_readers(reader: Reader) -> tuple[Reader, ...]:
 
 
 def _match(reader: Reader) -> str:
-    """Return what a rule compares with; warn of a number whose text is another one, such as 1.10."""
+    """Return the value that a rule compares with; warn of a number like 1.10, whose text would change."""
     text = reader.loose_text("match")
     node = reader.node.child("match")
     if node is not None and isinstance(node.value, float) and node.written not in ("", text):

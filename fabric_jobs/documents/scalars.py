@@ -17,11 +17,11 @@ HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 NOT_A_NUMBER = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?")
-MAX_DIGITS = 400  # more is no finite number, and Python refuses integers of 4,301 digits
+MAX_DIGITS = 400  # a float with more is infinite, and Python refuses integers of 4,301 digits
 
 
 def resolve(text: str) -> Scalar:
-    """Return what an unquoted scalar means. Raise ValueError, saying why, for what JSON has no value for.
+    """Return the value of an unquoted scalar. Raise ValueError, with the reason, if JSON has no such value.
 
     YAML 1.1 reads `no`, `on`, `0777` and `1:30` as a boolean or a number. Here they are text
     (docs/reference/compatibility.md#plain-words-in-yaml).

@@ -38,7 +38,7 @@ def _property_type(reader: Reader, field: Field) -> str:
 
 
 def _properties(reader: Reader, field: Field) -> tuple[Property, ...]:
-    """Return the properties; of those of one name the last counts."""
+    """Return the properties; the last of a name wins."""
     return tuple({item.name: item for item in read_all(reader.items(field.key), PROPERTY.read)}.values())
 
 
@@ -116,7 +116,7 @@ SKILL = Shape(
 
 
 def read_skill(reader: Reader) -> Skill:
-    """Return the skill that `reader` is at; where something is wrong it is noted and the skill is not to be used."""
+    """Return the skill that `reader` is at. If a problem was noted, the skill must not be used."""
     values = SKILL.values(reader)
     if values is None:
         return Skill(name="")
@@ -158,7 +158,7 @@ def _check_action(reader: Reader, skill: Skill, *, has_actions: bool) -> None:
     if runtime == EXTERNAL_API or not name:
         return
     if action is None:
-        level = "error" if has_actions else "warning"  # older skills name actions that were deployed on their own
+        level = "error" if has_actions else "warning"  # older skills name actions that were deployed separately
         _check_known(
             reader, "action", (item.name for item in skill.actions), "is not an action of this skill", level=level
         )

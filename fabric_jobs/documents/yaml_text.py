@@ -1,4 +1,4 @@
-"""YAML text → a document, with the place of every key and value."""
+"""YAML text → a document, with the position of every key and value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fabric_jobs.documents.nodes import Document, Position, broken
 SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 NOT_PLAIN = re.compile(r"[^\t\n\r\x20-\x7e]")
 NOT_PRINTABLE = r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-# What the two parsers of PyYAML say, and what an author can do about it. The first that fits is taken.
+# What the two parsers of PyYAML say, and what an author can do about it. The first match wins.
 PLAIN_WORDS = (
     ("mapping values are not allowed", "unexpected ':'; put text that contains ': ' in quotes"),
     ("tab character", "a tab indents this line; indent with spaces"),
@@ -29,7 +29,7 @@ PLAIN_WORDS = (
 
 def read(text: str, file: str) -> Document:
     """Return the one document of `text`; raise InvalidDefinition, with line and column in `file`, if it is not YAML."""
-    import yaml  # late: the owner process reads JSON documents only and has to start fast
+    import yaml  # late: the owner reads only JSON, and must start fast
 
     text = text.removeprefix("\ufeff")
     # Most files are plain ASCII, and the larger set takes 5 ms to compile.
@@ -48,12 +48,12 @@ def read(text: str, file: str) -> Document:
         mark = error.problem_mark or error.context_mark
         place = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
         raise broken(file, place, _tab_at(text, place) or _in_plain_words(error.problem or "")) from None
-    except ValueError as error:  # the parser without libyaml, for an escape that is no character
+    except ValueError as error:  # the parser without libyaml, for an escape that is not a character
         raise broken(file, Position(1, 1), _in_plain_words(str(error))) from None
 
 
 def _json_as_yaml(text: str) -> str:
-    """Return JSON text without what YAML reads otherwise: tabs, and one character written as two escapes."""
+    """Return JSON text without what YAML reads differently: tabs, and characters written as two escapes."""
     if not text.lstrip().startswith("{"):
         return text
     return SURROGATES.sub(_join_surrogates, text.replace("\t", " "))
@@ -65,7 +65,7 @@ def _join_surrogates(match: re.Match[str]) -> str:
 
 
 def _tab_at(text: str, place: Position) -> str:
-    """Return what to say where a tab is at a place, of which the parsers speak in different words; nothing where none is."""
+    """Return the message for a tab at a position, which the two parsers report differently; empty if there is no tab."""
     line = "".join(text.splitlines()[place.line - 1 : place.line])
     if line[place.column - 1 : place.column] != "\t" and "\t" not in line[: len(line) - len(line.lstrip())]:
         return ""
