@@ -19,14 +19,14 @@ SCUTTLE = "scuttle"  # waits for a service mesh; a local job has none
 SHELL = ("/bin/sh", "-c")
 # Patterns, compiled when they are first used: most files need none of them.
 PATH_IN_TEXT = r"(?<![\w.~$}/-])/[\w.@%+,/-]*"
-# The libraries of an image are not on this machine: what makes the loader look for them would break every program here.
+# The image's libraries are not on this machine: pointing the loader at them would break every program here.
 LOADER = ("LD_", "DYLD_", "GLIBC_TUNABLES", "GCONV_PATH", "PYTHONHOME")
 ELSEWHERE = "the libraries it names exist only in the image"
 SCUTTLE_IN_TEXT = r"^((?:exec\s+)?)(?:\S*/)?scuttle\s+"
 
 
 class Remark(NamedTuple):
-    """Something that is not carried out where no image is built."""
+    """An instruction that has no effect where no image is built."""
 
     line: int
     text: str
@@ -36,14 +36,14 @@ class Remark(NamedTuple):
 
 
 class Copied(NamedTuple):
-    """Files of the action's directory that are in the image."""
+    """Files of the action's directory that are copied into the image."""
 
     source: str  # below the action's directory; empty: all of it; may have wildcards
-    target: str  # the path in the image, or that of the directory that they are in
+    target: str  # their path in the image, or that of the directory around them
     into: bool  # the target is certainly a directory
 
     def local(self, path: str, directory: Path) -> Path | None:
-        """Return the file of `directory` that is at `path` in the image; None when it is none of these."""
+        """Return the file of `directory` that is at `path` in the image; None if these files do not include it."""
         source = directory / self.source
         if not self.source or source.is_dir():
             inside = path == self.target or path.startswith(self.target.rstrip("/") + "/")
@@ -60,7 +60,7 @@ class Dockerfile(NamedTuple):
 
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    is_shell: bool = False  # the entrypoint is in the shell form, which takes no CMD
+    is_shell: bool = False  # the entrypoint is in shell form, which ignores CMD
     environment: Mapping[str, str] = MappingProxyType({})
     arguments: Mapping[str, str] = MappingProxyType({})
     shell: tuple[str, ...] = SHELL
@@ -69,12 +69,12 @@ class Dockerfile(NamedTuple):
     notes: tuple[Remark, ...] = ()
 
     def program(self, directory: Path) -> tuple[str, ...]:
-        """Return the program with image paths replaced by those of `directory`; empty when the file names none."""
+        """Return the program with image paths replaced by those of `directory`; empty if the file names no program."""
         words = self.entrypoint if self.is_shell else (*self.entrypoint, *self.command)
         return self.local_words(words, directory)
 
     def local_words(self, words: tuple[str, ...], directory: Path) -> tuple[str, ...]:
-        """Return a command line as it is run outside of the image: without scuttle, with paths below `directory`."""
+        """Return a command line for use outside the image: without scuttle, and with paths below `directory`."""
         if words and basename(words[0]) == SCUTTLE:
             words = words[1:]
         if self.shell and words[: len(self.shell)] == self.shell and len(words) > len(self.shell):
@@ -85,7 +85,7 @@ class Dockerfile(NamedTuple):
         return tuple(self._local_word(word, directory) for word in words)
 
     def variables(self, directory: Path) -> dict[str, str]:
-        """Return the variables of ENV, but for those of the loader; image paths in them are those of `directory`."""
+        """Return the variables of ENV without those of the loader, and with image paths replaced by those of `directory`."""
         return {
             name: ":".join(self._local(part, directory) for part in value.split(":"))
             for name, value in self.environment.items()
@@ -93,7 +93,7 @@ class Dockerfile(NamedTuple):
         }
 
     def directory(self, directory: Path) -> Path:
-        """Return where the program runs: WORKDIR, when it is a directory that files were put in, else `directory`."""
+        """Return where the program runs: WORKDIR if files were copied there, else `directory`."""
         if self.working_directory:
             for copied in reversed(self.copied):
                 found = copied.local(self.working_directory, directory)
@@ -123,7 +123,7 @@ def _quoted(before: str, after: str) -> str:
 
 
 def read_file(path: Path) -> Dockerfile | None:
-    """Parse a Dockerfile; None when it is not there. Raise InvalidInput for one that Docker could not read either."""
+    """Parse a Dockerfile; return None if it is missing. Raise InvalidInput for one that Docker could not read either."""
     try:
         return read(decoded(read_bytes(path), errors="replace"))
     except FileNotFoundError:
@@ -134,10 +134,10 @@ def read_file(path: Path) -> Dockerfile | None:
 
 @lru_cache(maxsize=256)
 def read(text: str) -> Dockerfile:
-    """Parse the text of a Dockerfile; what is not understood is passed over."""
+    """Parse the text of a Dockerfile, and skip what is not understood."""
     stages: dict[str, Dockerfile] = {}
     name = ""
-    arguments: dict[str, str] = {}  # of the ARGs before the first FROM
+    arguments: dict[str, str] = {}  # ARGs before the first FROM
     found = Dockerfile()
     for instruction in instructions(text):
         if instruction.keyword == "FROM":
@@ -158,7 +158,7 @@ def read(text: str) -> Dockerfile:
 
 
 def _stage(instruction: Instruction, arguments: dict[str, str], number: int) -> tuple[str, str]:
-    """Return the image, or the stage that is gone on with, and the name of the new stage."""
+    """Return the base of a FROM, which is an image or an earlier stage, and the name of the new stage."""
     words = split(flags_and_rest(instruction.rest)[1], arguments)
     named = len(words) == 3 and words[1].upper() == "AS"
     return words[0] if words else "", words[2].lower() if named else str(number)
@@ -195,7 +195,7 @@ def _with_files(found: Dockerfile, instruction: Instruction, stages: dict[str, D
 
 
 def _from_stage(stage: Dockerfile, source: str, target: str) -> list[Copied]:
-    """Return what another stage had got out of the action's directory at `source`."""
+    """Return the files of the action's directory that another stage has at `source`, now at `target`."""
     path = normpath(join("/", source))
     found: list[Copied] = []
     for copied in stage.copied:
@@ -257,7 +257,7 @@ def _run(found: Dockerfile, instruction: Instruction) -> Dockerfile:
     return found._replace(notes=(*found.notes, *(Remark(line=instruction.line, text=each) for each in noted)))
 
 
-# What is not here, such as USER, EXPOSE, VOLUME and LABEL, says nothing about a program that runs as its user's process.
+# Others, such as USER, EXPOSE, VOLUME and LABEL, do not matter to a program that runs as a process of its user.
 HANDLERS: dict[str, Callable[[Dockerfile, Instruction], Dockerfile]] = {
     "ENV": _env,
     "WORKDIR": _workdir,

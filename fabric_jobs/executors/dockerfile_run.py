@@ -1,4 +1,4 @@
-"""What a Dockerfile does that is not done where no image is built: bases and RUN, in words for the author."""
+"""Tells authors what a Dockerfile does only when an image is built: its base image and its RUN commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 from posixpath import basename
 
 COMMANDS = r"\s*(?:&&|\|\||;|\|)\s*"
-# What these do has no effect on a program that runs as a process of this machine.
+# These commands do not matter to a program that runs as a process of this machine.
 HOUSEKEEPING = frozenset(
     (
         *("rm", "mkdir", "chmod", "chown", "ln", "touch", "echo", "printf", "true", "set", "cd", "export"),
@@ -26,7 +26,7 @@ LONGEST = 100
 
 
 def base_note(image: str) -> str:
-    """Return what to know about a base image; empty when it has Python and nothing else that is needed."""
+    """Return a remark about a base image; empty if it offers just Python."""
     name = basename(image.partition("@")[0]).partition(":")[0]
     if not image or "python" in name or name == "scuttle":
         return ""
@@ -34,10 +34,10 @@ def base_note(image: str) -> str:
 
 
 def run_notes(text: str) -> Iterator[str]:
-    """Yield one sentence for each command of a RUN that is not carried out and may be missed."""
+    """Yield one sentence for each command of a RUN whose effect the program may miss."""
     for command in re.split(COMMANDS, text) if any(char in text for char in "&|;") else [text]:
         words = command.split()
-        while words and ("=" in words[0] or words[0] in ("sudo", "exec")):  # variables in front of the command
+        while words and ("=" in words[0] or words[0] in ("sudo", "exec")):  # variables before the command
             words = words[1:]
         if not words or basename(words[0]) in HOUSEKEEPING:
             continue

@@ -1,4 +1,4 @@
-"""The text of a Dockerfile: instructions, words, quotes and variables, as Docker reads them."""
+"""Parses the text of a Dockerfile as Docker does: instructions, words, quotes and variables."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Instruction(NamedTuple):
 
     line: int  # where it begins, from 1
     keyword: str  # in capitals
-    rest: str  # in one line
+    rest: str  # joined to one line
 
 
 def instructions(text: str) -> Iterator[Instruction]:
-    """Yield the instructions of a Dockerfile, without comments; a line that ends with a backslash goes on."""
+    """Yield the instructions of a Dockerfile without comments. A backslash at the end of a line continues it."""
     lines = enumerate((line.removesuffix("\r") for line in text.split("\n")), start=1)
     for number, line in lines:
         if _is_empty(line):
@@ -50,7 +50,7 @@ def _skip(lines: Iterator[tuple[int, str]], end: str) -> None:
 
 
 def listed(rest: str) -> tuple[str, ...] | None:
-    """Return the words of the JSON form; None when it is the other form."""
+    """Return the words of the JSON form; None for the shell form."""
     try:
         words = json.loads(rest)
     except (ValueError, RecursionError):
@@ -60,7 +60,7 @@ def listed(rest: str) -> tuple[str, ...] | None:
 
 
 def flags_and_rest(rest: str) -> tuple[dict[str, str], str]:
-    """Return the flags in front, such as `--from=build`, and what follows them."""
+    """Return the leading flags, such as `--from=build`, and the text after them."""
     flags: dict[str, str] = {}
     while rest.startswith("--"):
         flag, _, rest = rest.partition(" ")
@@ -71,12 +71,12 @@ def flags_and_rest(rest: str) -> tuple[dict[str, str], str]:
 
 
 def split(rest: str, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the words of a line, without quotes and with the values of variables."""
+    """Return the words of a line, with quotes removed and variables expanded."""
     return tuple(_lexed(rest, variables, whole=False))
 
 
 def expand(rest: str, variables: Mapping[str, str]) -> str:
-    """Return a line as one word, without quotes and with the values of variables."""
+    """Return a line as one word, with quotes removed and variables expanded."""
     return "".join(_lexed(rest, variables, whole=True))
 
 
@@ -105,7 +105,7 @@ def _lexed(rest: str, variables: Mapping[str, str], *, whole: bool) -> Iterator[
 
 
 def _variable(text: str, variables: Mapping[str, str]) -> tuple[int, str]:
-    """Return how long the variable is that a text begins with, and its value; a lone `$` is itself."""
+    """Return length and value of the variable at the start of a text. A lone `$` stands for itself."""
     braced = text.startswith("${")
     end = text.find("}") if braced else len(text)
     inner = text[2 if braced else 1 : end]

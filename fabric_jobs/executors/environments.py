@@ -1,10 +1,10 @@
-"""Cached Python environments: one directory for each Python and what is asked of it, used by all workspaces of a user.
+"""Caches Python environments: one directory for each Python and its requirements, shared by all workspaces of a user.
 
-    <cache>/environments/<key>/use       a lock: shared by who uses or builds it, exclusive for who removes it
-                               build     a lock: exclusive for who builds it, pip included
+    <cache>/environments/<key>/use       a lock: shared by users and builders, exclusive for removal
+                               build     a lock: exclusive for the builder, pip included
                                about     what it is, as JSON
                                venv/     the environment
-                               complete  written last; the place that it was built in, since an environment cannot be moved
+                               complete  written last; holds its path, since an environment cannot be moved
 
 A directory without `complete` is not an environment; the next user builds it again. Locks need no clean-up after a kill.
 """
@@ -25,33 +25,33 @@ from pathlib import Path
 from fabric_jobs.errors import InvalidInput, PlaceUnavailable
 from fabric_jobs.executors.requirements import Requirements
 
-FORMAT = "1"  # another one when environments are built in another way
+FORMAT = "1"  # changes when environments are built differently
 REMOVED = ".removed-"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """Where the environment is, or will be, that a requirements.txt asks for."""
+    """The location of the environment for a requirements.txt, built or not."""
 
     directory: Path
-    python: str  # the interpreter that it is made from
+    python: str  # the interpreter it is made from
     requirements: Path
     summary: str
 
     @property
     def venv(self) -> Path:
-        """Where the virtual environment is."""
+        """The directory of the virtual environment."""
         return self.directory / "venv"
 
     @property
     def binaries(self) -> Path:
-        """Where its programs are."""
+        """The directory of its programs."""
         return self.venv / "bin"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cached:
-    """An environment of the cache, as people see it."""
+    """A cached environment, described for people."""
 
     key: str
     python: str  # version
@@ -74,7 +74,7 @@ def root() -> Path:
 
 
 def environment_of(python: str, requirements: Requirements) -> Environment:
-    """Return the environment for an interpreter and what is asked of it; nothing is looked at in the cache."""
+    """Return the environment for an interpreter and its requirements. The cache is not consulted."""
     real = os.path.realpath(python)
     found = os.stat(real)
     words = [FORMAT, real, str(found.st_size), str(found.st_mtime_ns), sys.platform, os.uname().machine]
@@ -85,7 +85,7 @@ def environment_of(python: str, requirements: Requirements) -> Environment:
 
 
 def is_complete(directory: Path) -> bool:
-    """Tell whether an environment was built to its end, in this place, for a Python that is still there."""
+    """Tell whether an environment was fully built, at this path, for a Python that still exists."""
     try:
         built_in = (directory / "complete").read_text()
     except OSError:
@@ -94,7 +94,7 @@ def is_complete(directory: Path) -> bool:
 
 
 def hold(environment: Environment) -> int | None:
-    """Return a descriptor that keeps a complete environment from being removed while it is open; None when it has to be built."""
+    """Return a descriptor that prevents a complete environment's removal while open; None if it has yet to be built."""
     descriptor = lock(environment.directory / "use", fcntl.LOCK_SH | fcntl.LOCK_NB)
     if descriptor is None:
         return None
@@ -106,7 +106,7 @@ def hold(environment: Environment) -> int | None:
 
 
 def lock(path: Path, operation: int, *, make: bool = False) -> int | None:
-    """Return the descriptor of a locked file; None when there is no such file, or when it would have to wait and may not."""
+    """Return the descriptor of a locked file; None if the file is missing, or a non-blocking lock is taken."""
     while True:
         if make:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def lock(path: Path, operation: int, *, make: bool = False) -> int | None:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o600)
         except FileNotFoundError:
             if make:
-                continue  # removed in this moment
+                continue  # removed at this moment
             return None
         try:
             fcntl.flock(descriptor, operation)
@@ -124,19 +124,19 @@ def lock(path: Path, operation: int, *, make: bool = False) -> int | None:
         with suppress(FileNotFoundError):
             if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
                 return descriptor
-        os.close(descriptor)  # what we have locked was removed meanwhile
+        os.close(descriptor)  # the locked file was removed meanwhile
 
 
 def listed() -> list[Cached]:
-    """Return all environments, the one that was used last first."""
+    """Return all environments, the most recently used first."""
     with _reachable():
         return sorted((_cached(path) for path in _directories()), key=lambda cached: -cached.used_at)
 
 
 def prune(*, before: float | None) -> list[Cached]:
-    """Remove what was not used since `before` (seconds since 1970; None: any time), and what was never finished.
+    """Remove environments unused since `before` (seconds since 1970; None: all), and unfinished ones.
 
-    Returns what was removed. What is in use or being built stays.
+    Returns what was removed. Those in use or being built stay.
     """
     with _reachable():
         for path in root().glob(f"*{REMOVED}*"):
@@ -151,7 +151,7 @@ def prune(*, before: float | None) -> list[Cached]:
 
 
 def size_of(directory: Path) -> int:
-    """Return how much the files of a directory take, in bytes."""
+    """Return the size of a directory's files in bytes."""
     total = 0
     for place, _, files in os.walk(directory):
         for name in files:
@@ -202,7 +202,7 @@ def _is_locked(path: Path) -> bool:
 
 
 def _remove(directory: Path) -> bool:
-    """Remove an unused environment; from here on it cannot be found."""
+    """Remove an unused environment. It is renamed first, so that nobody finds it."""
     building = lock(directory / "build", fcntl.LOCK_EX | fcntl.LOCK_NB, make=True)
     used = lock(directory / "use", fcntl.LOCK_EX | fcntl.LOCK_NB, make=True)
     try:

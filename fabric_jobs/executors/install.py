@@ -2,8 +2,8 @@
 
     python -P -m fabric_jobs.executors.install ENVIRONMENT PYTHON REQUIREMENTS SUMMARY ATTEMPT WORD…
 
-It is part of the attempt, so a restart of the owner, a cancel and a timeout mean the same to it as to any program. What pip says
-is in the file `install.log` of the attempt's directory, and no part of the program's output; its end is on stderr when it fails.
+It is part of the attempt, so it reacts to a restart of the owner, a cancel or a timeout like any program. The output of pip
+goes to `install.log` in the attempt's directory, not to the program's output. If pip fails, its last lines go to stderr.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from fabric_jobs.executors.environments import Environment
 from fabric_jobs.state_dir import MINE, private_opener
 
 LOG = "install.log"
-FAILED = "unprepared"  # this file says that the program was not started
+FAILED = "unprepared"  # this file marks that the program was not started
 INSTALLING = "installing requirements"
-SET_BY_PYTHON = b"LC_CTYPE"  # where the locale is C
+SET_BY_PYTHON = b"LC_CTYPE"  # in the locale C
 WAITING = "waiting for another attempt to install the requirements"
-LAST_BYTES, LAST_LINES = 8192, 18  # of pip's words, on stderr
+LAST_BYTES, LAST_LINES = 8192, 18  # of pip's output, on stderr
 
 PIP = ("install", "--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar", "off")
 VERSION = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
@@ -40,14 +40,14 @@ VERSION = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
 
 def command(environment: Environment, attempt: Path, words: tuple[str, ...]) -> tuple[str, ...]:
     """Return the command line that builds an environment and then runs `words`."""
-    # -P: the action's directory, which is the current one, may have modules that are called like ours.
+    # -P: the current directory is the action's, and its modules may have the same names as ours.
     program = (sys.executable, "-P", "-m", "fabric_jobs.executors.install")
     given = (environment.directory, environment.python, environment.requirements, environment.summary, attempt)
     return (*program, *map(str, given), *words)
 
 
 def main() -> NoReturn:
-    """Build the environment unless another attempt has; then become the program."""
+    """Build the environment, unless another attempt has, and become the program."""
     directory, python, requirements, summary, place, *words = sys.argv[1:]
     attempt = Path(place)
     environment = Environment(
@@ -58,14 +58,14 @@ def main() -> NoReturn:
     except OSError as error:
         _give_up(attempt, 1, f"the environment cannot be built in {directory}: {error}")
     say(attempt, "")
-    os.set_inheritable(held, True)  # while the program runs, its environment cannot be removed
+    os.set_inheritable(held, True)  # keeps the environment while the program runs
     _become(words)
 
 
 def _become(words: list[str]) -> NoReturn:
-    """Replace this process by the program, with the signals and the variables that this one was given."""
+    """Replace this process with the program, restoring the signals and variables that this one started with."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)  # a Python ignores them
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them
     environment = dict(os.environb)
     if SET_BY_PYTHON in environment and not _was_given(SET_BY_PYTHON):
         del environment[SET_BY_PYTHON]
@@ -77,7 +77,7 @@ def _become(words: list[str]) -> NoReturn:
 
 
 def _was_given(name: bytes) -> bool:
-    """Tell whether this process was started with a variable; where that cannot be told, it was."""
+    """Tell whether this process was started with a variable; True if unknown."""
     try:
         with open("/proc/self/environ", "rb") as file:
             return b"\0" + name + b"=" in b"\0" + file.read()
@@ -86,7 +86,7 @@ def _was_given(name: bytes) -> bool:
 
 
 def _prepare(environment: Environment, attempt: Path) -> int:
-    """Return the descriptor that holds the environment, once it is complete; one attempt builds, the others wait for it."""
+    """Return the descriptor that holds the complete environment. One attempt builds it; others wait."""
     held = environments.lock(environment.directory / "use", fcntl.LOCK_SH, make=True)
     building = environments.lock(environment.directory / "build", fcntl.LOCK_EX | fcntl.LOCK_NB, make=True)
     if building is None:
@@ -124,17 +124,17 @@ def _build(environment: Environment, attempt: Path, building: int) -> None:
 
 
 def _run(attempt: Path, building: int, what: str, program: list[str], arguments: list[str]) -> None:
-    """Run a part of the building; end this process with its words when it fails."""
+    """Run one step of the build. If it fails, print the end of its output and exit."""
     kept = {
         key: value for key, value in os.environ.items() if key != "PYTHONPATH"
-    }  # packages there are not in the environment
+    }  # its packages are not in the environment
     with open(attempt / LOG, "ab", opener=private_opener) as log:
         ended = subprocess.run(
             [*program, *arguments],
             env={**kept, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"},
             stdout=log,
             stderr=log,
-            pass_fds=(building,),  # if this process is killed and that one is not, no other builds at the same time
+            pass_fds=(building,),  # keeps the lock if only this process is killed
             check=False,
         )
     if ended.returncode:

@@ -1,4 +1,4 @@
-"""Asks the kernel on which ports some processes of this machine listen."""
+"""Asks the kernel on which ports processes of this machine listen."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 
 PROC = Path("/proc")
 TABLES = ("tcp", "tcp6")
-LISTENS = "0A"  # the state of a socket in these tables
-MAPPED = bytes(10) + b"\xff\xff"  # how an IPv4 address begins as one of IPv6
+LISTENS = "0A"  # a listening socket's state in the kernel's tables
+MAPPED = bytes(10) + b"\xff\xff"  # the prefix of an IPv4 address in IPv6
 LOCALHOST = "127.0.0.1"
 
-End = tuple[str, int]  # host and port, as one connects to it
+End = tuple[str, int]  # host and port to connect to
 
 
 def ends(pids: Iterable[int]) -> tuple[End, ...]:
-    """Return where processes listen; nothing of those that have just ended, nor on a system without /proc."""
+    """Return where processes listen. Ended processes are skipped; without /proc there is nothing."""
     found: dict[int, str] = {}
     for pid in pids:
         own = set(_sockets(pid))
@@ -30,7 +30,7 @@ def ends(pids: Iterable[int]) -> tuple[End, ...]:
 
 
 def _sockets(pid: int) -> Iterator[str]:
-    """Yield the inodes of the sockets that a process holds."""
+    """Yield the inodes of a process's sockets."""
     with suppress(OSError):
         for entry in os.scandir(PROC / str(pid) / "fd"):
             with suppress(OSError):
@@ -40,7 +40,7 @@ def _sockets(pid: int) -> Iterator[str]:
 
 
 def _listeners(pid: int) -> Iterator[tuple[str, int, str]]:
-    """Yield host, port and inode of all that listens in the network that a process sees."""
+    """Yield host, port and inode of every listening socket in a process's network namespace."""
     for name in TABLES:
         with suppress(OSError):
             for line in (PROC / str(pid) / "net" / name).read_text().splitlines()[1:]:
@@ -51,7 +51,7 @@ def _listeners(pid: int) -> Iterator[tuple[str, int, str]]:
 
 
 def _host(text: str) -> str:
-    """Return what one connects to, of an address as the table has it: in words of this machine's byte order."""
+    """Return the host to connect to, from the table's hex digits in this machine's byte order."""
     words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
     packed = struct.pack(f"={len(words)}I", *words).removeprefix(MAPPED)
     if not any(packed):

@@ -1,12 +1,12 @@
-"""The local executor: an attempt is a process group, started by the shim, and everything about it is in one directory.
+"""The local executor: an attempt is a process group started by the shim, and its state is in one directory.
 
     <root>/<name>/begun, stopped, exit, swept, stdout, stderr, remarks: see `fabric_jobs.executors.local.shim`
                   note, install.log, unprepared: see `note`, and `fabric_jobs.executors.install`
                   port: see `fabric_jobs.executors.ports`
                   index, and the attempt's files
 
-This process only remembers who waits for the end of an attempt. Its state is in its files, and depends on whether its shim
-lives. A shim that was killed leaves lost attempts; another one kills what is left of them before anybody is told.
+This process only remembers who waits for an attempt. The attempt's state is in its files, and depends on whether its shim
+lives. If a shim is killed, its attempts are lost; another shim kills their processes before the loss is reported.
 """
 
 from __future__ import annotations
@@ -40,54 +40,54 @@ from fabric_jobs.executors.local.endings import Endings
 from fabric_jobs.executors.local.preparing import prepared
 from fabric_jobs.executors.local.shim import files, proc
 
-KILLED = 137  # what was stopped and killed ends with
-CLAIM_SECONDS = 5.0  # who makes a claim has written its name into it by then
-TRIES = 3  # of a start, when the shim ends as it is asked
+KILLED = 137  # exit code of what was stopped and killed
+CLAIM_SECONDS = 5.0  # a claim has its shim's name in it by then
+TRIES = 3  # of a start, if the shim ends at that moment
 
 TRY_AGAIN = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 class Begun(NamedTuple):
-    """The shim of an attempt, and the process of its program; 0 when that was not recorded."""
+    """The shim of an attempt, and the process of its program (0: not recorded)."""
 
     shim: str
     pid: int = 0
     started: int = 0
-    inode: int = 0  # of its directory: a copy of that is about nobody's process
+    inode: int = 0  # of its directory: in a copy of it the numbers are void
 
 
 class LocalExecutor(Kept):
-    """Attempts as processes of this machine. See `fabric_jobs.executors.base.Executor` for what each method promises."""
+    """Runs attempts as processes of this machine. `fabric_jobs.executors.base.Executor` has the contract of each method."""
 
     name = "local"
 
     def __init__(self, root: Path, doors: Doors | None = None) -> None:
-        """Keep attempts under `root` and the files of shims beside it; without `doors` the programs know no gateway."""
+        """Keep attempts under `root`, and the files of shims beside it. Without `doors`, programs have no gateway."""
         self._root = root
         self._doors = doors
         self._shims = Shims(root.parent)
         self._endings = Endings(root, self._shims)
 
     def inside(self, name: str) -> Inside:
-        """Everything is what it is here."""
+        """Return this machine's own names and addresses."""
         url, path = (self._doors.url, self._doors.socket) if self._doors is not None else ("", "")
         records = str(places.records_dir(self._root.parent)) if self._doors is not None else ""
         return Inside(files=str(self._root / name), api_endpoint=f"{url}/px", socket=path, records=records)
 
     def start(self, spec: AttemptSpec) -> str:
-        """Let the shim start the program, in a process group of its own."""
+        """Let the shim start the program in its own process group."""
         directory = self._root / spec.name
         with _translated():
             if _begun(directory) is None and not legacy.is_one(directory):
                 directory.mkdir(parents=True, exist_ok=True)
                 self._begin(spec, directory)
                 return str(directory)
-        if self.poll(str(directory)) is not None:  # else we are told from here on
+        if self.poll(str(directory)) is not None:  # otherwise its end is reported from now on
             self._endings.tell(spec.name, str(directory))
         return str(directory)
 
     def poll(self, handle: str) -> AttemptExit | None:
-        """Look at the exit code, then at who started it."""
+        """Read the exit code; without one, see whether the shim lives."""
         directory = self._directory(handle)
         with attempt_files.used(directory):
             begun = _begun(directory)
@@ -96,20 +96,20 @@ class LocalExecutor(Kept):
             if begun is None:
                 return self._poll_legacy(directory, handle)
             runs = self._runs(begun, directory, handle)
-            ended = _ended(directory)  # once more: it may have ended before we were to be told
+            ended = _ended(directory)  # again: it may have ended before we subscribed
             if ended is not None:
                 self._endings.forget(directory.name)
             return ended if ended is not None or runs else self._swept(directory, handle, begun)
 
     def stop(self, handle: str, grace: float) -> None:
-        """TERM, a wait, KILL; to everything that the attempt has started, also when its program has ended."""
+        """Send TERM, wait, then KILL, to all that the attempt has started, even if its program has ended."""
         directory = self._directory(handle)
         with attempt_files.used(directory):
             begun, code = _begun(directory), _exit_code(directory)
             if begun is None and not legacy.is_one(directory):
                 return
             if begun is not None and code is not None:
-                if code == 0:  # any other has left nothing
+                if code == 0:  # after any other code nothing is left
                     self._sweep(directory, handle, begun, grace)
                 return
             runs = begun is not None and self._runs(begun, directory, handle)
@@ -120,7 +120,7 @@ class LocalExecutor(Kept):
             self._sweep(directory, handle, begun or Begun("", legacy.group(directory)), grace)
 
     def address(self, handle: str) -> tuple[str, int]:
-        """Read the port that was given to the program, and look what it listens on."""
+        """Read which port the program was given, and check where it listens."""
         directory = self._directory(handle)
         with attempt_files.used(directory):
             begun = _begun(directory)
@@ -128,7 +128,7 @@ class LocalExecutor(Kept):
             return ports.address(directory, proc.Scan().members(str(directory), group))
 
     def note(self, handle: str) -> Note:
-        """Read what the attempt says while it is prepared, and what was remarked at its start and its end."""
+        """Read what the attempt's preparation is doing, and the remarks of its start and end."""
         directory = self._directory(handle)
         doing = text(directory / NOTE)
         if doing.startswith("installing"):
@@ -142,11 +142,11 @@ class LocalExecutor(Kept):
                 shutil.rmtree(self._directory(handle), ignore_errors=True)
 
     def changed(self) -> tuple[str, ...]:
-        """Wait for what the shims say, and for the end of a shim, which is that of its programs."""
+        """Wait for reports of the shims, and for the end of a shim, which ends its programs."""
         return self._endings.wait()
 
     def wake(self) -> None:
-        """Ring the bell."""
+        """Let `changed` return."""
         self._endings.wake()
 
     def close(self) -> None:
@@ -154,7 +154,7 @@ class LocalExecutor(Kept):
         self._endings.close()
 
     def _begin(self, spec: AttemptSpec, directory: Path) -> None:
-        """Hand a program to the shim; one that ends as it is asked has not begun it, or has left its claim."""
+        """Hand a program to the shim. A shim that ends meanwhile has either started nothing, or left its claim."""
         for name, content in spec.files.items():
             (directory / name).write_bytes(content)
         handed_over = False
@@ -170,7 +170,7 @@ class LocalExecutor(Kept):
     def _hand_over(self, name: str, directory: Path, request: dict[str, object]) -> bool:
         for _ in range(TRIES):
             shim = self._shims.current()
-            self._endings.expect(name, str(directory), shim.shim)  # before it is started: it may end at once
+            self._endings.expect(name, str(directory), shim.shim)  # before the start, since the program may end at once
             try:
                 self._request(shim, do="start", name=name, directory=text_of(directory), **request)
             except ShimGone:
@@ -180,7 +180,7 @@ class LocalExecutor(Kept):
         return False
 
     def _runs(self, begun: Begun, directory: Path, handle: str) -> bool:
-        """Tell whether the shim of an attempt lives; then the end of the attempt will be told."""
+        """Tell whether the shim of an attempt lives; if so, subscribe to the attempt's end."""
         if not begun.shim:
             return time.time() - (directory / files.BEGUN).stat().st_mtime < CLAIM_SECONDS
         shim = self._shims.of(begun.shim)
@@ -196,12 +196,12 @@ class LocalExecutor(Kept):
         is_one, ended = legacy.is_one(directory), _ended(directory)
         if ended is not None:
             legacy.sync(directory)
-        if not is_one or ended == AttemptExit(0):  # what a good end has left runs on
+        if not is_one or ended == AttemptExit(0):  # leftovers of a success keep running
             return ended or AttemptExit(None, LOST)
         return self._swept(directory, handle, Begun("", legacy.group(directory)))
 
     def _swept(self, directory: Path, handle: str, begun: Begun) -> AttemptExit | None:
-        """Return how an attempt ended without a shim, once none of its processes is alive; until then one is asked to end them."""
+        """Return how an attempt without a shim ended, once none of its processes is alive; until then, let a shim end them."""
         if (directory / files.SWEPT).exists():
             if (ended := _ended(directory)) is not None:
                 return ended
@@ -211,7 +211,7 @@ class LocalExecutor(Kept):
         return None
 
     def _sweep(self, directory: Path, handle: str, begun: Begun, grace: float) -> None:
-        """Let a shim end the remaining processes of another shim's attempt; it reports when there are none."""
+        """Let a shim end the remaining processes of another shim's attempt, and report when none are left."""
         shim = self._shims.current()
         self._endings.expect(directory.name, handle, shim.shim)
         request = {"name": directory.name, "directory": text_of(directory), "pid": begun.pid}
@@ -219,7 +219,7 @@ class LocalExecutor(Kept):
             raise ExecutorUnavailable("the process that starts programs has ended.")
 
     def _ask(self, shim_id: str, **request: object) -> bool:
-        """Ask a shim; return False when it has ended."""
+        """Send a request to a shim; return False if the shim has ended."""
         shim = self._shims.of(shim_id)
         if shim is None:
             return False
@@ -248,7 +248,7 @@ def _translated() -> Iterator[None]:
 
 
 def _ended(directory: Path) -> AttemptExit | None:
-    """Return how an attempt ended whose exit code is known."""
+    """Return how an attempt ended; None if its exit code is unknown."""
     code = _exit_code(directory)
     if code is None:
         return None
@@ -259,7 +259,7 @@ def _ended(directory: Path) -> AttemptExit | None:
 
 
 def _begun(directory: Path) -> Begun | None:
-    """Return the shim of an attempt; None when there is none."""
+    """Return the shim of an attempt; None if it has none."""
     try:
         found = (directory / files.BEGUN).read_text()
     except FileNotFoundError:
@@ -270,11 +270,11 @@ def _begun(directory: Path) -> Begun | None:
 
 
 def _exit_code(directory: Path) -> int | None:
-    """Return the exit code of a program that has ended; None when it is unknown."""
+    """Return the recorded exit code; None if there is none."""
     try:
         found = (directory / files.EXIT).read_text()
     except FileNotFoundError:
         return None
     if not found.endswith("\n") or not found.strip().isdecimal():
-        return None  # half of it was written when the power went, or the disk was full
+        return None  # half-written: a loss of power, or a full disk
     return int(found)

@@ -1,11 +1,11 @@
-"""The way to the shims of a state directory: the one that starts programs, and older ones whose programs still run.
+"""Connects to the shims of a state directory: the one that starts programs, and older ones whose programs still run.
 
     <state directory>/shims/start.lock      held by whoever starts a shim
-                            <id>.lock       held by the shim while it lives; says where its socket is
+                            <id>.lock       held by the shim while it lives; contains the path of its socket
                             <id>.sock       or in the directory of `fabric_jobs.state_dir` for long paths
-                            <id>.log        what went wrong in it
+                            <id>.log        errors of the shim
 
-What is said on the sockets is in `fabric_jobs.executors.local.shim`. An id begins with the version of the package.
+`fabric_jobs.executors.local.shim` describes the protocol. An id begins with the version of the package.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import descriptors
 from fabric_jobs.executors.local.shim import proc
 
-PROGRAM = Path(__file__).parent / "shim" / "__main__.py"  # by its directory it would start 5 ms later
-ANSWER_SECONDS = 30.0  # a shim that has not answered by then cannot tell
-ENDING_SECONDS = 1.0  # a process that ends has released its lock by then
+PROGRAM = Path(__file__).parent / "shim" / "__main__.py"  # running the directory instead would take 5 ms longer
+ANSWER_SECONDS = 30.0  # then the shim counts as silent
+ENDING_SECONDS = 1.0  # an ending process has released its lock by then
 TAKEN = 1 << 16  # bytes
 
 
 class ShimError(OSError):
-    """What a shim could not do; `errno` is None when it is not for the system's sake."""
+    """A failed request to a shim. `errno` is None if the system did not cause it."""
 
 
 class ShimGone(Exception):
@@ -44,10 +44,10 @@ class ShimGone(Exception):
 
 
 class ShimConnection:
-    """One shim: a socket for requests, and one on which it says what is over."""
+    """A connection to one shim: one socket for requests, and one for the ends of attempts."""
 
     def __init__(self, shim: str, path: str) -> None:
-        """Connect; raise OSError, or ShimGone, when it cannot be reached."""
+        """Connect. Raise OSError or ShimGone if the shim cannot be reached."""
         self.shim = shim
         self._asking = threading.Lock()
         with ExitStack() as stack:
@@ -58,12 +58,12 @@ class ShimConnection:
             stack.pop_all()
 
     def request(self, **request: Any) -> bool:
-        """Return what the shim answers: whether it was done. Raises ShimError, and ShimGone."""
+        """Send a request and return whether the shim carried it out. Raises ShimError and ShimGone."""
         with self._asking:
             return _ask(self._requests, request)[0]
 
     def ended(self) -> list[str] | None:
-        """Return the names of attempts that are over, as far as they have been said; None when the shim is gone."""
+        """Return the names of ended attempts that have been reported; None if the shim is gone."""
         try:
             found = self.events.recv(TAKEN)
         except BlockingIOError:
@@ -76,13 +76,13 @@ class ShimConnection:
         return [json.loads(line)["ended"] for line in lines]
 
     def hang_up(self) -> None:
-        """End the connection; threads that wait for its events notice."""
+        """Shut the connection down, which wakes threads that wait for its events."""
         for connection in (self.events, self._requests):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Release it."""
+        """Close both sockets."""
         for connection in (self.events, self._requests):
             connection.close()
 
@@ -91,7 +91,7 @@ class Shims:
     """The shims of one state directory."""
 
     def __init__(self, state_dir: Path) -> None:
-        """Nothing is started before it is needed."""
+        """Start nothing before it is needed."""
         self._state_dir = state_dir
         self._directory = state_dir / "shims"
         self._known: dict[str, ShimConnection] = {}
@@ -101,7 +101,7 @@ class Shims:
         self._version = fabric_jobs.__version__
 
     def current(self) -> ShimConnection:
-        """Return the shim that starts programs; start one when there is none. Raises OSError, and ExecutorUnavailable."""
+        """Return the shim that starts programs; start it if there is none. Raises OSError and ExecutorUnavailable."""
         with self._lock:
             found = self.of(self._current) if self._current else None
             if found is not None:
@@ -120,7 +120,7 @@ class Shims:
             return found
 
     def of(self, shim: str) -> ShimConnection | None:
-        """Return the shim of an id; None when it has ended. Raises OSError, and ExecutorUnavailable when it does not answer."""
+        """Return the shim with that id; None if it has ended. Raises OSError, and ExecutorUnavailable if it does not answer."""
         with self._lock:
             text = self._held(shim)
             if text is None:
@@ -136,19 +136,19 @@ class Shims:
             return self._known[shim]
 
     def connections(self) -> list[ShimConnection]:
-        """Return those whose events are of interest."""
+        """Return the connections whose events to wait for."""
         with self._lock:
             return [*self._known.values(), *self._lost]
 
     def lose(self, connection: ShimConnection) -> None:
-        """A request had no answer: the next look makes a new connection, if the shim lives."""
+        """Drop a connection that did not answer. The next use makes a new one if the shim lives."""
         with self._lock:
             if self._known.get(connection.shim) is connection:
                 self._lost.append(self._known.pop(connection.shim))
         connection.hang_up()
 
     def forget(self, connection: ShimConnection) -> None:
-        """A connection has ended."""
+        """Close a connection that has ended."""
         with self._lock:
             if self._known.get(connection.shim) is connection:
                 del self._known[connection.shim]
@@ -156,7 +156,7 @@ class Shims:
         connection.close()
 
     def _has_ended(self, shim: str) -> bool:
-        """Tell whether a shim that cannot be reached is gone, or soon will be: the last thing that goes is its lock."""
+        """Tell whether an unreachable shim has ended or is about to. Its lock is the last thing it releases."""
         deadline = time.monotonic() + ENDING_SECONDS
         while self._held(shim) is not None:
             if time.monotonic() >= deadline:
@@ -175,11 +175,11 @@ class Shims:
         return made
 
     def _here(self) -> list[str]:
-        """Return the ids of shims of this version."""
+        """Return the ids of this version's shims."""
         return [path.stem for path in self._directory.glob(f"{self._version}-*.lock")]
 
     def _held(self, shim: str) -> str | None:
-        """Return what the lock of a shim says while it lives; None when it does not."""
+        """Return the text in the lock file of a living shim; None if the shim has ended."""
         try:
             descriptor = os.open(self._directory / f"{shim}.lock", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -192,7 +192,7 @@ class Shims:
         return None
 
     def _start(self) -> str:
-        for path in self._directory.glob("*.lock"):  # of those that were killed
+        for path in self._directory.glob("*.lock"):  # of killed shims
             if path.stem != "start" and self._held(path.stem) is None:
                 for name in (path, path.with_suffix(".sock")):
                     name.unlink(missing_ok=True)
@@ -222,18 +222,18 @@ class Shims:
             return "nothing is known about it"
 
     def close(self) -> None:
-        """Release all of them; their programs keep running."""
+        """Disconnect from all shims; their programs keep running."""
         for connection in self.connections():
             self.forget(connection)
 
 
 def text_of(value: str | Path) -> str:
-    """Return a path, word or variable as the shim reads it: in UTF-8, whatever this process's encoding is."""
+    """Return a path, word or variable as the shim decodes it: as UTF-8, whatever this process's encoding is."""
     return os.fsencode(value).decode("utf-8", "surrogateescape")
 
 
 def _ask(connection: socket.socket, request: dict[str, Any]) -> tuple[bool, bytes]:
-    """Send a request and wait for its answer; return it, and what came behind it."""
+    """Send a request and wait for its answer; return whether it was done, and the bytes after the answer."""
     text = b""
     try:
         connection.sendall(json.dumps(request).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""Waits for the ends of attempts, for those in this process that want to know."""
+"""Waits for attempts to end, and reports it within this process."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from fabric_jobs.executors.attempt_files.index import LogIndex
 from fabric_jobs.executors.local import legacy
 from fabric_jobs.executors.local.connection import TAKEN, Shims
 
-WAKE, AGAIN = b"w", b"a"  # the bell: rung to end the wait, or to include more
+WAKE, AGAIN = b"w", b"a"  # sent to the bell: end the wait, or wait for more
 
 
 class Endings:
-    """The attempts whose ends are to be told, by name, each with its handle and the shim that will say so."""
+    """The attempts whose ends are awaited: by name, the handle and the shim that will report it."""
 
     def __init__(self, root: Path, shims: Shims) -> None:
-        """Their logs, in directories below `root`, are followed until then."""
+        """Index the logs of awaited attempts, in directories below `root`."""
         self._root = root
         self._shims = shims
         self._bell = Bell(shims)
         self._expected: dict[str, tuple[str, str]] = {}
-        self._over: SimpleQueue[str] = SimpleQueue()  # names of those that no shim has started
+        self._over: SimpleQueue[str] = SimpleQueue()  # names of ended attempts that no shim reports
         self._lock = threading.Lock()
         self._waiting = threading.Lock()
         self._closed = False
         self._index = LogIndex()
 
     def expect(self, name: str, handle: str, shim: str) -> bool:
-        """Let `wait` report the end of an attempt of a shim; return whether that is new."""
+        """Let `wait` report the end of a shim's attempt; return whether this is new."""
         with self._lock:
             is_new = name not in self._expected
             self._expected[name] = (handle, shim)
         if is_new:
             self._index.follow(self._root / name)
-            self._bell.ring(AGAIN)  # there may be a connection that it does not listen to yet
+            self._bell.ring(AGAIN)  # there may be a new connection to listen to
         return is_new
 
     def expect_legacy(self, name: str, handle: str) -> None:
-        """The same of an attempt that an older version has started."""
+        """Let `wait` report the end of an attempt that an older version has started."""
         if self.expect(name, handle, ""):
             threading.Thread(target=self._await_legacy, args=(name,), name="attempt-watch", daemon=True).start()
 
     def tell(self, name: str, handle: str) -> None:
-        """Let `wait` tell of an attempt that is over."""
+        """Let `wait` report an attempt that has ended."""
         with self._lock:
             self._expected[name] = (handle, "")
         self._over.put(name)
         self._bell.ring(AGAIN)
 
     def forget(self, name: str) -> None:
-        """Nobody is to be told."""
+        """Do not report an attempt."""
         self._take([name], [])
 
     def wait(self) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ class Endings:
 
 
 class Bell:
-    """Waits for what any of the shims says, or for somebody in this process who rings."""
+    """Waits for a message of any shim, or for a ring from this process."""
 
     def __init__(self, shims: Shims) -> None:
         self._shims = shims
@@ -113,12 +113,12 @@ class Bell:
             end.setblocking(False)
 
     def ring(self, what: bytes) -> None:
-        """End the wait, or the next one; it gets a byte."""
-        with suppress(OSError):  # it is rung already, or there is nobody any more
+        """End the current or next wait, which receives the byte `what`."""
+        with suppress(OSError):  # already rung, or closed
             self._ring.send(what)
 
     def wait(self) -> tuple[bytes, list[str], list[str]]:
-        """Return what was rung, the names of attempts that are over, and the ids of shims that are gone."""
+        """Return the bytes rung, the names of ended attempts, and the ids of shims that are gone."""
         connections = {connection.events.fileno(): connection for connection in self._shims.connections()}
         poll = select.poll()
         for descriptor in (self._rung.fileno(), *connections):
@@ -138,6 +138,6 @@ class Bell:
         return rung, over, gone
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """Close the bell."""
         self._rung.close()
         self._ring.close()

@@ -1,7 +1,7 @@
-"""Attempts that version 0.3.0 and earlier have started, and that still run: a shell around each program.
+"""Handles running attempts that version 0.3.0 or earlier has started: a shell around each program.
 
 <root>/<name>/lock     held by the shell while it lives
-              pid      of the shell, which leads the process group
+              pid      of the shell, the leader of the process group
               exit     the exit code, written by the shell, not synced
 """
 
@@ -17,7 +17,7 @@ from fabric_jobs.state_dir import is_locked
 
 
 def is_one(directory: Path) -> bool:
-    """Tell whether an attempt was started that way."""
+    """Tell whether an older version started an attempt."""
     return (directory / "lock").exists() and (directory / "pid").exists()
 
 
@@ -27,7 +27,7 @@ def runs(directory: Path) -> bool:
 
 
 def wait(directory: Path) -> None:
-    """Return when its shell has ended, or its state is unknown."""
+    """Wait until its shell has ended, or its state is unknown."""
     with suppress(OSError):
         lock = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -37,12 +37,12 @@ def wait(directory: Path) -> None:
 
 
 def sync(directory: Path) -> None:
-    """Make sure that its exit code is on the disk."""
+    """Sync its exit code to the disk."""
     whole_file.sync(directory / "exit", directory)
 
 
 def group(directory: Path) -> int:
-    """Return the number of its shell; 0 when it is not known."""
+    """Return the process id of its shell; 0 if unknown."""
     try:
         return int((directory / "pid").read_text())
     except (OSError, ValueError):

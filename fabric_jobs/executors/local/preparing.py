@@ -1,4 +1,4 @@
-"""Prepares what a shim needs to know to start a program."""
+"""Prepares the request that makes a shim start a program."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from fabric_jobs.executors.local.shim import files, proc
 from fabric_jobs.executors.warm import command
 from fabric_jobs.state_dir import programs_umask
 
-# Variables of an attempt; all others are the same for all attempts of a program.
+# Variables that differ between the attempts of a program.
 OF_ATTEMPT = ("CORTEX_PAYLOAD", "CORTEX_TOKEN", "FABRIC_JOBS_ATTEMPT")
 
 
 @contextmanager
 def prepared(process: ProcessSpec, directory: Path) -> Iterator[dict[str, object]]:
-    """Give what the shim is to start, while the environment that it needs is there."""
+    """Give the shim's request, and keep the environment that it needs until the block ends."""
     found = program.find(process)
     own = dict(process.environment)
     if process.port:
@@ -47,8 +47,8 @@ def prepared(process: ProcessSpec, directory: Path) -> Iterator[dict[str, object
 
 
 def _warm(process: ProcessSpec, words: tuple[str, ...], directory: Path, *, is_ready: bool) -> dict[str, object]:
-    """Return what is to be known of a program that is forked, if it is; why it cannot be is remarked."""
-    if process.warm is None or not is_ready:  # its environment is not there yet
+    """Return the part of the request for a warm start, if possible; otherwise write a remark with the reason."""
+    if process.warm is None or not is_ready:  # its environment is not built yet
         return {}
     found = command.read(words) if sys.platform == "linux" else "this is not Linux"
     if isinstance(found, str):
@@ -61,7 +61,7 @@ def _warm(process: ProcessSpec, words: tuple[str, ...], directory: Path, *, is_r
 
 
 def _ready(found: program.Program, directory: Path, stack: ExitStack) -> tuple[tuple[str, ...], list[Path]]:
-    """Return the words to run, and the files that have to stay locked as long as they run; `stack` holds them until then."""
+    """Return the words to run, and files to keep locked while they run. `stack` holds the locks until the shim does."""
     if found.environment is None:
         return found.words, []
     from fabric_jobs.executors import environments, install  # late: most actions need no environment
