@@ -1,4 +1,4 @@
-"""Limits how many activations run at a time, and lets the others in by turn (docs/explanation/architecture.md)."""
+"""Limits how many activations run at a time; the others wait their turn (docs/explanation/architecture.md)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from fabric_jobs.store import Store, Tx, activations, tasks
 
 
 class Admission:
-    """Lets a limited number of activations run, in the order in which they came."""
+    """Lets a limited number of activations run, first come, first served."""
 
     def __init__(self, store: Store, limit: int) -> None:
         self._store = store
         self._limit = limit
-        self.is_wanted = True  # somebody may wait
+        self.is_wanted = True  # an activation may be waiting
 
     def allows(self, tx: Tx, invoker: str) -> bool:
-        """Tell whether a new activation runs now; if not, the end of another one is a reason to look again.
+        """Return whether a new activation may run now; if not, look again when another one ends.
 
-        `invoker` names the attempt that asks for it, `<task_id>-<attempt>`, or is empty. What a task of a running activation
-        invokes does not wait, since the task may wait for it.
+        `invoker` names the attempt that invokes it, `<task_id>-<attempt>`, or is empty. An activation that a running task
+        invokes never waits, since the task may be waiting for it.
         """
         if is_running(tx, invoker) or activations.has_room(tx, self._limit):
             return True
@@ -25,14 +25,14 @@ class Admission:
         return False
 
     def let_in(self) -> None:
-        """Let the next activations run; the events of this wake the engine."""
+        """Let the next activations run; their events wake the engine."""
         self.is_wanted = False
         self._store.write(lambda tx: activations.admit(tx, self._limit)).result()
         self.is_wanted = self.is_wanted or activations.some_wait(self._store.read)
 
 
 def is_running(tx: Tx, invoker: str) -> bool:
-    """Tell whether an attempt that is named is the current one of a task that runs."""
+    """Return whether `invoker` names the current attempt of a live task."""
     task_id, _, attempt = invoker.partition("-")
     if not (
         task_id.isascii() and task_id.isdecimal() and attempt.isascii() and attempt.isdecimal() and len(invoker) < 30

@@ -1,4 +1,4 @@
-"""Makes tasks, in the transaction of whatever calls for them."""
+"""Makes tasks, in the transaction that calls for them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from fabric_jobs.store import Tx, activations, channels, tasks
 
 
 def create_tasks(tx: Tx, snapshot: Snapshot, wanted: CreateTasks) -> list[Task]:
-    """Make the tasks that were decided on; return those that were started, to be handed to the executor after the commit."""
+    """Make the tasks of a decision; return the started ones, for the executor to take after the commit."""
     if not activations.is_pending(tx, snapshot.activation.activation_id):
-        return []  # what was carried out since the snapshot has ended it
+        return []  # it has ended since the snapshot
     if wanted.channel_id is not None and not channels.dispatch(
         tx, wanted.channel_id, wanted.first, wanted.first + wanted.count
     ):
@@ -34,21 +34,21 @@ def create_tasks(tx: Tx, snapshot: Snapshot, wanted: CreateTasks) -> list[Task]:
 
 @dataclass(frozen=True, kw_only=True)
 class Advanced:
-    """What a transaction led to."""
+    """What followed from a transaction."""
 
-    started: tuple[Task, ...] = ()  # to be handed to the executor after the commit
-    is_all: bool = False  # there is nothing else to do
-    waits: bool = False  # more tasks could start if there were more worker slots
+    started: tuple[Task, ...] = ()  # for the executor to take after the commit
+    is_all: bool = False  # nothing else is left to do
+    waits: bool = False  # more tasks could start with more worker slots
 
 
 def advance(tx: Tx, activation_id: str, plan: Plan, settings: Settings, *, seen: Snapshot | None = None) -> Advanced:
-    """Make and start what a transaction leads to, in the transaction itself; `seen` is how things are, if somebody has looked."""
+    """Make and start, in a transaction, the tasks that follow from it. `seen` is a current snapshot, if there is one."""
     taken = seen or take(tx, activation_id, plan)
     if taken is None or taken.activation.ended or not taken.activation.admitted:
         return Advanced()
     snapshot = replace(
         taken,
-        accepted=frozenset(task.task_id for task in taken.live),  # whether they are is not for a transaction to tell
+        accepted=frozenset(task.task_id for task in taken.live),  # a transaction cannot know, so assume it
         now=steady(),
         free_slots=free_slots(tx, settings, taken.activation.executor),
         cpus=cpu_count(),
@@ -77,7 +77,7 @@ def _with_record(tx: Tx, snapshot: Snapshot, wanted: CreateTasks, offset: int | 
 
 
 def new_task(activation: Activation, node: Node) -> tasks.NewTask:
-    """Return what a task of a node starts with: a job that reads no record yet."""
+    """Return a new task of a node: a job that has no record yet."""
     return tasks.NewTask(
         project_id=activation.project_id,
         name=task_name(activation.project_id, node.skill_name, node.action.name),

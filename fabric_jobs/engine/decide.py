@@ -1,4 +1,4 @@
-"""What happens next: a pure function of a snapshot (docs/explanation/architecture.md)."""
+"""Decides what happens next, by a pure function of a snapshot (docs/explanation/architecture.md)."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ class CreateTasks:
 
 @dataclass(frozen=True, kw_only=True)
 class StartTask:
-    """QUEUED to STARTING, and on to the executor."""
+    """Move a task from QUEUED to STARTING and hand it to the executor."""
 
     task: Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchAttempt:
-    """Make sure that the current attempt is in this engine's hands: ask for it where it is, or hand it over, perhaps once more."""
+    """Make sure that this engine follows the current attempt: ask its place about it, or hand it over (perhaps again)."""
 
     task: Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class AskWhetherItRuns:
-    """The time of an attempt is up; what its place has waited for is not its program's time."""
+    """Ask, at an attempt's timeout, whether its program runs: time that its place spent waiting does not count."""
 
     task: Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class StopAttempt:
-    """Ask, wait, force."""
+    """Stop an attempt: ask, wait, force."""
 
     task: Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinishTask:
-    """The attempt ended: complete the task, try it again, or let it fail."""
+    """Complete, retry or fail the task of an ended attempt."""
 
     task: Task
     exit: AttemptExit
@@ -64,32 +64,32 @@ class FinishTask:
 
 @dataclass(frozen=True, kw_only=True)
 class CallRecords:
-    """Make sure that the records of a node are on their way to its daemon or its external API."""
+    """Make sure that the records of a node are sent to its daemon or its external API."""
 
-    task: Task | None  # None: it is to be made
+    task: Task | None  # None: make it
     node: Node
 
 
 @dataclass(frozen=True, kw_only=True)
 class EndCalls:
-    """Nothing is to be called any more."""
+    """End the calls of a task."""
 
     task: Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class CancelActivation:
-    """Somebody asked."""
+    """Cancel the activation, as someone asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwaitSlot:
-    """More tasks could start if there were more worker slots."""
+    """Wait for a worker slot: more tasks could start."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LookAgain:
-    """Nothing to do before a moment."""
+    """Look again at a given time."""
 
     at: float  # by the monotonic clock
 
@@ -110,7 +110,7 @@ Decision = (
 
 
 def decide(snapshot: Snapshot) -> list[Decision]:
-    """Return what is to be done now; nothing in it may hurt when it is done twice."""
+    """Return what to do now. Every decision is idempotent."""
     if snapshot.activation.cancel_requested and not snapshot.activation.ended:
         return [CancelActivation()]
     if not snapshot.activation.admitted:
@@ -139,7 +139,7 @@ def _messages(snapshot: Snapshot, node: Node, free: int) -> list[Decision]:
 
 
 def _starts(decisions: list[Decision]) -> int:
-    """Return how many tasks start by these decisions."""
+    """Return how many tasks these decisions start."""
     created = sum(decision.start for decision in decisions if isinstance(decision, CreateTasks))
     return created + sum(isinstance(decision, StartTask) for decision in decisions)
 
@@ -172,7 +172,7 @@ def _for_task(snapshot: Snapshot, task: Task) -> list[Decision]:
     deadline = deadline_of(task, snapshot.plan.nodes[task.node].action)
     is_late = deadline is not None and snapshot.now >= deadline
     decisions: list[Decision] = [] if deadline is None or is_late else [LookAgain(at=deadline)]
-    if task.task_id not in snapshot.accepted:  # whatever its state: another engine may have moved it a moment ago
+    if task.task_id not in snapshot.accepted:  # in any state: another engine may just have moved it
         decisions.append(LaunchAttempt(task=task))
     elif is_late:
         runs = task.task_id in snapshot.running_late
@@ -194,7 +194,7 @@ def _start_messages(snapshot: Snapshot, node: Node, free: int) -> list[Decision]
 
 
 def _room(snapshot: Snapshot, node: Node, free: int) -> int:
-    """Return how many more tasks of a node may start: it is sure of one slot, whoever holds the others."""
+    """Return how many more tasks of a node may start: each node always has one slot, whoever holds the others."""
     busy = sum(task.state is not TaskState.QUEUED for task in snapshot.running(node.key))
     return max(0, min(_workers(snapshot, node) - busy, max(free, 1 - busy)))
 

@@ -1,4 +1,4 @@
-"""Carries decisions out: makes tasks, wishes for attempts, ends them."""
+"""Carries out decisions: makes tasks, posts wishes for attempts, ends tasks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Dispatcher:
-    """What the engine's thread does with a decision. All of it bears being done twice."""
+    """Carries out decisions in the engine's thread. All of it is idempotent."""
 
     def __init__(
         self, store: Store, places: Places, settings: Settings, works: Works, calls: Callable[[], Calls]
@@ -56,7 +56,7 @@ class Dispatcher:
         self.slots = Slots()
 
     def carry_out(self, snapshot: Snapshot, decision: Decision) -> float | None:
-        """Do it; return when to look again at the activation, by the monotonic clock; None when something else will say so."""
+        """Do it; return when to look at the activation again, by the monotonic clock; None when something else wakes the engine."""
         match decision:
             case CreateTasks():
                 created = self._store.write(lambda tx: create_tasks(tx, snapshot, decision)).result()
@@ -89,16 +89,16 @@ class Dispatcher:
             case LookAgain(at=at):
                 return at
             case AwaitSlot():
-                pass  # the engine has taken note
+                pass  # the engine has noted it
         return None
 
     def _launch_all(self, snapshot: Snapshot, started: Iterable[Task]) -> float | None:
-        """Wish for attempts that are new; return the first of their deadlines."""
+        """Post wishes for new attempts; return the earliest of their deadlines."""
         moments = [self._launch(snapshot, task, "") for task in started]
         return min((at for at in moments if at is not None), default=None)
 
     def _launch(self, snapshot: Snapshot, task: Task, handle: str) -> float | None:
-        """Wish for an attempt, or for a look at one that has a handle; return its deadline."""
+        """Post a wish to start an attempt, or to look at one that has a handle; return its deadline."""
         work, place = self._work(snapshot, task), snapshot.activation.executor
         if handle:
             self._places.look(work, place, handle)
@@ -110,7 +110,7 @@ class Dispatcher:
         return self._works.of(snapshot.activation, task, snapshot.plan.nodes[task.node])
 
     def _handle(self, task: Task) -> str:
-        """Return the handle of the current attempt of a task; empty when no place is known to have accepted it."""
+        """Return the handle of a task's current attempt; empty when no place is known to have accepted it."""
         known = self._places.handle(task)
         if known:
             return known
@@ -118,7 +118,7 @@ class Dispatcher:
         return attempt.handle or "" if attempt is not None else ""
 
     def _finish(self, snapshot: Snapshot, task: Task, ended: AttemptExit, output: Output) -> list[Task]:
-        """End a task; return those that its end has let start."""
+        """End a task; return the tasks that started as a result."""
         action = snapshot.plan.nodes[task.node].action
         inbound = snapshot.inbound(snapshot.plan.nodes[task.node])
         there = {channel.channel_id: (channel.acked, channel.next_offset) for channel in inbound}
@@ -149,11 +149,11 @@ class Dispatcher:
         except (
             ReplayDiffers,
             InvalidInput,
-        ) as error:  # InvalidInput: what it printed cannot go on, as in an endless cycle
+        ) as error:  # InvalidInput: its output cannot be passed on, as in an endless cycle
             return self._write_end(replace(wanted, outcome=refused(task, node.action, error.message)))
 
     def _write_end(self, wanted: Finish) -> list[Task]:
-        """Write the end of a task and what follows from it; return the tasks that were started."""
+        """Store the end of a task and what follows from it; return the tasks that were started."""
         activation_id = wanted.activation.activation_id
 
         def operation(tx: Tx) -> Advanced:

@@ -1,4 +1,4 @@
-"""The loop: look at an activation, decide, carry it out. A wake-up only says *look again* (docs/explanation/architecture.md)."""
+"""The loop: look at an activation, decide, carry out. A wake-up only says *look again* (docs/explanation/architecture.md)."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ from fabric_jobs.store import Effects, Store, Tx, activations, tasks
 if TYPE_CHECKING:
     from fabric_jobs.engine.calls import Calls
 
-TURN = ""  # what wakes the engine when it may be the turn of an activation that waits
+TURN = ""  # wakes the engine when a waiting activation may have its turn
 
 log = logging.getLogger(__name__)
 
 
 def _make_calls(store: Store, executors: Mapping[str, Executor], settings: Settings, issuing: Issuing) -> Calls:
     from fabric_jobs.engine.calls import (
-        Calls,  # late: most workspaces have nothing to call, and wait for an owner to start
+        Calls,  # late: most workspaces call nothing, and a command waits for the start
     )
 
     return Calls(store, executors, settings, issuing)
@@ -75,37 +75,37 @@ class Engine:
         store.listen(self._committed)
 
     def start(self) -> None:
-        """Begin with what the store says is under way."""
+        """Start the loop with everything that the store says is under way."""
         for activation_id in activations.unsettled(self._store.read):
             self._wakes.put(activation_id)
-        self._wakes.put(TURN)  # an earlier engine may have left some that wait
+        self._wakes.put(TURN)  # an earlier engine may have left waiting ones
         if tasks.daemons(self._store.read):
             self._the_calls().adopt()
         self._thread.start()
 
     @property
     def alive(self) -> bool:
-        """Whether the loop runs."""
+        """Return whether the loop runs."""
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """End the loop; attempts keep running, and the next engine finds them."""
+        """End the loop. Attempts keep running, and the next engine finds them."""
         self._wakes.end()
         self._thread.join()
         if self._calls is not None:
             self._calls.close()
         self._places.close()
-        with suppress(FabricJobsError):  # a full disk: what is not stored is done again
+        with suppress(FabricJobsError):  # a full disk: what is not stored is repeated
             self._store.write(
                 lambda tx: None
-            ).result()  # the writer keeps the order: what the loop left with it is stored
+            ).result()  # the writer keeps the order, so the loop's own writes are stored now
 
     def invoke(self, wanted: Invocation) -> Future[str]:
         """Start an activation; see `fabric_jobs.engine.invoke.invoke`."""
         return invoke(self._store, self.plans, wanted, self._beginning(wanted.shell, wanted.invoker))
 
     def retry(self, letters: Sequence[DeadLetter], request_id: str, shell: Shell | None) -> dict[str, list[int]]:
-        """Try dead letters again; return the new activations with the letters that each tries. See `engine.retry`."""
+        """Retry dead letters; return the new activations, each with the letters that it retries. See `engine.retry`."""
         wanted = retries_of(self._store.read, self.plans, letters, request_id)
         return {
             retry(self._store, self.plans, one, self._beginning(shell, "")): [
@@ -115,16 +115,16 @@ class Engine:
         }
 
     def cancel(self, activation_id: str, project_id: str, cause: str) -> Future[bool]:
-        """Ask for the end of an activation; the future holds False when it had ended."""
+        """Ask to cancel an activation; the future holds False when it has ended."""
         return self._store.write(lambda tx: activations.ask_cancel(tx, activation_id, project_id, cause))
 
     def deploy(self, saved: SavedDefinition) -> int:
-        """Begin to start the daemons of a skill; return how many it has. What was saved without its files runs from its images."""
+        """Begin to start the daemons of a skill; return how many it has. A skill saved without files runs from its images."""
         named = self._settings.executor
         return self._the_calls().deploy(saved, named if saved.source or named != "local" else "docker")
 
     def troubles(self, activation_id: str) -> dict[str, str]:
-        """Return why tasks of an activation do not get on, by node: places that do not answer."""
+        """Return why tasks of an activation are stuck, by node: their places do not answer."""
         return self._places.troubles(activation_id)
 
     def _the_calls(self) -> Calls:
@@ -139,12 +139,12 @@ class Engine:
 
     def _begin(self, shell: Shell | None, tx: Tx, activation_id: str, plan: Plan) -> None:
         self._shells.keep(activation_id, shell)
-        advance(tx, activation_id, plan, self._settings)  # in the transaction that starts it: one commit less
+        advance(tx, activation_id, plan, self._settings)  # in the same transaction: one commit less
 
     def _committed(self, effects: Effects) -> None:
-        """Runs in the writer's thread."""
+        """Note what a commit changed. Runs in the writer's thread."""
         for activation_id in effects.over:
-            self._shells.forget(activation_id)  # whatever came of it: nothing more is started in it
+            self._shells.forget(activation_id)  # however it ended: nothing more starts in it
         for activation_id in (effects.look | self._feeds.fed(effects.news)) - effects.completed:
             self._wakes.put(activation_id)
         if effects.over and self._admission.is_wanted:
@@ -173,7 +173,7 @@ class Engine:
             self._wakes.at(TURN, steady() + RETRY_SECONDS)
 
     def _look(self, activation_id: str) -> None:
-        """Look at an activation; one must not take the others down, nor be looked at in vain for ever."""
+        """Look at an activation. An error must not stop the others, nor be retried for ever."""
         try:
             self._act(activation_id)
         except PlaceUnavailable as error:
@@ -201,7 +201,7 @@ class Engine:
                 self._wakes.at(activation_id, again_at)
 
     def _give_up(self, activation_id: str, cause: str) -> None:
-        """End an activation that cannot be looked at, and what runs in it, by as little as can be read of it."""
+        """End an unreadable activation and its attempts, reading as little of it as possible."""
         try:
             for task in tasks.live(self._store.read, activation_id):
                 attempt = tasks.attempt(self._store.read, task.task_id, task.attempt)
@@ -222,7 +222,7 @@ class Engine:
             if activation is None:
                 return None
             plan = self.plans.of(sql, activation)
-        # First the exits, then the rows: what an attempt stored before it ended is in the rows.
+        # Exits before rows: so the rows include all that an attempt stored before it ended.
         exits = self._places.exits(activation_id)
         taken = take(sql, activation_id, plan)
         if taken is None:

@@ -1,6 +1,6 @@
-"""What nobody foresaw: an error of our own, of a place or of a disk, that stands in the way of one task or one activation.
+"""Unexpected errors, of our own code, a place or a disk, that block one task or activation.
 
-It is tried again as often as a lost attempt is, and then it is the cause of a failure: nothing is retried for ever in silence.
+They are retried as often as a lost attempt, and then become the cause of a failure: nothing is retried for ever in silence.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ log = logging.getLogger(__name__)
 
 
 class Faults:
-    """Counts the errors in a row, by what they stand in the way of; safe to use from every thread."""
+    """Counts consecutive errors by what they block; safe to use from any thread."""
 
     def __init__(self, limit: int) -> None:
-        """`limit` is how many tries there are after the first."""
+        """`limit` is the number of retries."""
         self._limit = limit
         self._counts: dict[Hashable, int] = {}
         self._lock = Lock()
 
     def note(self, key: Hashable, error: BaseException, what: str) -> str:
-        """Log an error with its traceback; return the cause of a failure when it came too often, else an empty text."""
+        """Log an error with its traceback; return the cause of a failure after too many, else an empty text."""
         with self._lock:
             count = self._counts[key] = self._counts.get(key, 0) + 1
             if count > self._limit:
@@ -33,7 +33,7 @@ class Faults:
         return f"{_words(error)} ({count} times; the owner's log has the traceback)" if count > self._limit else ""
 
     def forget(self, key: Hashable) -> None:
-        """It went well, or it is over."""
+        """Reset the count of a key that succeeded or ended."""
         if self._counts:
             with self._lock:
                 self._counts.pop(key, None)

@@ -1,4 +1,4 @@
-"""Which channels feed tasks that the engine makes: a record in one of them is a reason to look at its activation."""
+"""Knows which channels feed message tasks: a record in one of them is a reason to look at its activation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fabric_jobs.engine.snapshot import Snapshot
 
 
 class Feeds:
-    """Known from the looks at activations, asked after every commit; safe to use from every thread."""
+    """Filled when activations are looked at, asked after every commit; safe to use from any thread."""
 
     def __init__(self) -> None:
         self._fed: dict[int, str] = {}  # channel -> activation
@@ -16,7 +16,7 @@ class Feeds:
         self._lock = Lock()
 
     def note(self, snapshot: Snapshot) -> None:
-        """Take note of the channels of an activation that runs, forget those of one that has ended."""
+        """Note the channels of a running activation; forget those of an ended one."""
         activation_id = snapshot.activation.activation_id
         if snapshot.activation.ended:
             self.forget(activation_id)
@@ -32,7 +32,7 @@ class Feeds:
             self._fed.update(dict.fromkeys(found, activation_id))
 
     def forget(self, activation_id: str) -> None:
-        """Nothing will be made in an activation any more."""
+        """Forget an activation in which no more tasks are made."""
         with self._lock:
             for channel_id in self._feeds.pop(activation_id, ()):
                 self._fed.pop(channel_id, None)

@@ -1,4 +1,4 @@
-"""Ends tasks: what the program printed becomes a payload, or the reason of a failure."""
+"""Ends tasks: a program's output becomes a payload, or the reason of a failure."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from fabric_jobs.store.dead_letters import NewDeadLetter
 from fabric_jobs.store.sent import ALL, Sent
 from fabric_jobs.store.tasks import Ending
 
-RAISED_LENGTH = 8192  # of the words of an exception
+RAISED_LENGTH = 8192  # characters of an exception's text
 FRAME = re.compile(r'  File "[^"]*", line \d+')
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finish:
-    """All that the transaction at the end of a task needs."""
+    """Everything that the transaction at the end of a task needs."""
 
     activation: Activation
     task: Task
@@ -34,7 +34,7 @@ class Finish:
     plan: Plan
     ending: Ending
     outcome: Outcome
-    payload: bytes | None = None  # JSON text: sent to the node's output when the task sent nothing itself
+    payload: bytes | None = None  # JSON text: goes to the node's output when the task sent nothing itself
     last_lines: tuple[str, ...] = ()
     hint: str = ""  # what to do about it
 
@@ -45,9 +45,9 @@ def ending_of(ended: AttemptExit) -> Ending:
 
 
 def complete(tx: Tx, finish: Finish) -> Snapshot | None:
-    """End a task COMPLETE: all that it sent is stored, its input is acknowledged, and what follows from that is done.
+    """End a task COMPLETE: store its outputs, acknowledge its input, and carry out what follows.
 
-    Returns how things are then, if that was looked at.
+    Returns the snapshot afterwards, if one was taken.
     Raises ReplayDiffers when the attempt left out what the one before it had sent.
     """
     task, activation_id = finish.task, finish.activation.activation_id
@@ -67,7 +67,7 @@ def complete(tx: Tx, finish: Finish) -> Snapshot | None:
 
 
 def fail(tx: Tx, finish: Finish) -> None:
-    """End a task other than COMPLETE. Its record becomes a dead letter, and the rest goes on; else the activation ends with it."""
+    """End a task other than COMPLETE. Its record becomes a dead letter and the rest goes on, or the activation ends too."""
     task, outcome = finish.task, finish.outcome
     if not tasks.end(tx, task, outcome.state, finish.ending, cause=outcome.cause):
         return
@@ -83,7 +83,7 @@ def fail(tx: Tx, finish: Finish) -> None:
 
 
 def again(tx: Tx, finish: Finish) -> None:
-    """Put a task back in the queue; a record that it could not handle becomes a dead letter, and it goes on behind it."""
+    """Requeue a task; a record that it could not handle becomes a dead letter, and the task continues after it."""
     outcome = finish.outcome
     if not tasks.requeue(tx, finish.task, finish.ending, outcome.again, cause=outcome.cause):
         return
@@ -93,7 +93,7 @@ def again(tx: Tx, finish: Finish) -> None:
 
 
 def keep_dead(tx: Tx, finish: Finish) -> None:
-    """Keep the record that used up its attempts; a task that was cancelled leaves its record as `continue` would."""
+    """Keep the record that used up its attempts; for a cancelled task as with `onError: continue`."""
     task, dead = finish.task, finish.outcome.dead
     assert dead is not None
     on_error = finish.node.action.on_error
@@ -112,7 +112,7 @@ def keep_dead(tx: Tx, finish: Finish) -> None:
 
 
 def _said(finish: Finish) -> str:
-    """Return why a record is dead: the exception that its program ended with, else what was found."""
+    """Return why a record is dead: the exception that ended its program, else the cause of the failure."""
     cause = finish.outcome.cause
     if cause != f"exit code {finish.ending.exit_code}":
         return cause
@@ -120,7 +120,7 @@ def _said(finish: Finish) -> str:
 
 
 def exception_in(lines: Sequence[str]) -> str:
-    """Return the exception of the last traceback of Python in some lines, which may begin in the middle of it."""
+    """Return the exception of the last Python traceback in some lines, which may begin in the middle of it."""
     frames = [number for number, line in enumerate(lines) if FRAME.match(line)]
     after = lines[frames[-1] + 1 :] if frames else ()
     return next((line.strip()[:RAISED_LENGTH] for line in after if line[:1].strip()), "")
@@ -149,7 +149,7 @@ def _error(tx: Tx, finish: Finish) -> dict[str, Any]:
 
 
 def _whose_log(tx: Tx, task: Task) -> str | None:
-    """Return the task whose log tells more: of calls that of the daemon; None for an external API."""
+    """Return the task whose log tells more: for calls that of the daemon, or None for an external API."""
     if task.kind != "calls":
         return task.name
     daemon = tasks.newest_daemon(tx, task)
@@ -157,7 +157,7 @@ def _whose_log(tx: Tx, task: Task) -> str | None:
 
 
 def _record(tx: Tx, finish: Finish) -> dict[str, Any] | None:
-    """Return the record that a task was at: exact for a message task, the first unfinished one for a stream."""
+    """Return the record that a task was handling: exact for a message task, the first unfinished one for a stream."""
     task, plan = finish.task, finish.plan
     inbound = {channel.channel_id: channel for channel in channels.inbound(tx, str(task.activation_id), task.node)}
     exact = finish.outcome.dead or json.loads(task.left_at or task.hand or "null")

@@ -29,34 +29,32 @@ class Invocation:
     name: str
     entry: str  # the service, or the input
     payload: bytes  # JSON text without newlines
-    activation_id: str = ""  # the caller's own id: an invocation that comes twice starts one activation
+    activation_id: str = ""  # the caller's own id: invoking twice starts one activation
     properties: Mapping[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of the request; those that `allowedHeaders` names are kept
+    headers: Mapping[str, str] = field(default_factory=dict)  # of the request; those in `allowedHeaders` are kept
     session_id: str = ""  # empty: the activation's id
     correlation_id: str = ""
     username: str = "local"
     workspace: str = ""
-    executor: str = "local"  # the kind of place where its attempts run
-    shell: Shell | None = field(default=None, repr=False)  # of the command that invokes; kept in memory only
-    cold: bool = False  # without warm starts, whatever the actions say
-    invoker: str = ""  # the attempt that invokes, `<task_id>-<attempt>`; empty: nobody's
-    is_placed: bool = True  # the caller has named the place; else what was published runs from its images
+    executor: str = "local"  # the kind of place its attempts run in
+    shell: Shell | None = field(default=None, repr=False)  # of the invoking command; kept in memory only
+    cold: bool = False  # no warm starts, whatever the actions say
+    invoker: str = ""  # the invoking attempt, `<task_id>-<attempt>`; empty: none
+    is_placed: bool = True  # the caller named the place; else published skills run from images
 
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
-    """What is asked and done in the transaction that starts an activation."""
+    """What the transaction that starts an activation asks and does."""
 
-    allows: Callable[[Tx], bool]  # it runs now; else it waits for its turn
-    begin: Callable[[Tx, str, Plan], None]  # makes its first tasks
+    allows: Callable[[Tx], bool]  # whether it runs now or waits for its turn
+    begin: Callable[[Tx, str, Plan], None]  # make its first tasks
 
 
 def invoke(store: Store, plans: Plans, wanted: Invocation, beginning: Beginning) -> Future[str]:
     """Start an activation; the future holds its id once it is stored.
 
-    Raises NotFound for an unknown skill, agent, service or input, InvalidInput for what this version cannot run.
+    Raises NotFound for an unknown skill, agent, service or input; InvalidInput for one that this version cannot run.
     """
     pins = plans.pins(store.read, wanted.project_id, wanted.kind, wanted.name)
     plan = plans.compile(store.read, wanted.project_id, pins, wanted.entry, wanted.properties)
@@ -88,9 +86,9 @@ def invoke(store: Store, plans: Plans, wanted: Invocation, beginning: Beginning)
 
 
 def start(tx: Tx, new: NewActivation, plan: Plan, records: Sent, beginning: Beginning) -> str:
-    """Insert an activation with its channels and its first records, and make its first tasks; return its id.
+    """Insert an activation with its channels and first records, and make its first tasks; return its id.
 
-    Raises AlreadyExists when the id is that of something else.
+    Raises AlreadyExists when the id belongs to a different invocation.
     """
     before = activations.find(tx, new.activation_id)
     if before is not None:

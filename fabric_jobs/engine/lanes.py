@@ -1,6 +1,6 @@
 """The lane of a place: the one thread of an engine that talks to its executor (docs/explanation/architecture.md).
 
-The engine posts wishes and goes on; the lane reports facts. So a place that does not answer delays nothing but its own tasks.
+The engine posts wishes and goes on; the lane reports facts. So a place that does not answer delays only its own tasks.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from fabric_jobs.errors import FabricJobsError, InvalidInput
 from fabric_jobs.executors.base import FAULT, REFUSED, AttemptExit, AttemptSpec, Executor, Inside
 from fabric_jobs.records import Task
 
-RETRY_SECONDS = 1.0  # after an executor or the disk did not answer
-TURN = 32  # wishes that are carried out before what has ended is looked at again
+RETRY_SECONDS = 1.0  # pause after an executor or the disk did not answer
+TURN = 32  # wishes carried out between two checks for ended attempts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """One attempt, as its lane needs it. What is called here runs in the lane's thread."""
+    """One attempt, as its lane needs it. The functions run in the lane's thread."""
 
     task: Task
-    make: Callable[[Inside], AttemptSpec]  # raises InvalidInput when the program cannot be started whatever one tries
-    read: Callable[[Executor, str, AttemptExit], Output]  # what its end needs of its output
-    note: Callable[[str], None]  # its place has accepted it, under this handle
-    postpone: Callable[[bool], None]  # its time was up while its place waited for something; whether it still does
+    make: Callable[[Inside], AttemptSpec]  # raises InvalidInput when the program can never start
+    read: Callable[[Executor, str, AttemptExit], Output]  # read the output that its end needs
+    note: Callable[[str], None]  # its place has accepted it under this handle
+    postpone: Callable[[bool], None]  # its time was up while its place waited; True: it still waits
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Hand an attempt over; one that was handed over before goes on."""
+    """Hand an attempt over; one that was handed over before continues."""
 
     work: Work
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """Ask how an attempt is, and tell of its end from now on."""
+    """Ask how an attempt is, and report its end from now on."""
 
     work: Work
     handle: str
@@ -49,7 +49,7 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """Ask, wait, force; an attempt without a handle is handed over first, since only its place knows whether it runs."""
+    """Ask, wait, force. An attempt without a handle is handed over first: only its place knows whether it runs."""
 
     work: Work
     handle: str
@@ -58,7 +58,7 @@ class Stop:
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """Tell whether the program of an attempt runs, or its place still waits for something."""
+    """Ask whether the program of an attempt runs, or its place still waits for something."""
 
     work: Work
     handle: str
@@ -68,26 +68,26 @@ Wish = Start | Look | Stop | Ask
 
 
 class Hearing(Protocol):
-    """Who hears the facts, in the lane's thread."""
+    """Receives the facts, in the lane's thread."""
 
     def accepted(self, task: Task, handle: str) -> None:
-        """The attempt is in the hands of its place."""
+        """The place has accepted the attempt."""
 
     def ended(self, task: Task, ended: AttemptExit, output: Output) -> None:
-        """It is over."""
+        """The attempt has ended."""
 
     def answered(self, task: Task, *, waits: bool) -> None:
-        """Its place still waits for something, or its program runs."""
+        """`waits`: the place still waits for something; else the program runs."""
 
     def in_trouble(self, task: Task, reason: str) -> None:
-        """Nothing can be known or done now; repeat the request."""
+        """The place does not answer; repeat the request."""
 
 
 class Lane:
     """One place."""
 
     def __init__(self, name: str, executors: Mapping[str, Executor], hearing: Hearing, faults: Faults) -> None:
-        """The executor is looked up, and perhaps made, in the thread of the lane."""
+        """The lane's thread looks up the executor, and perhaps makes it."""
         self._name = name
         self._executors = executors
         self._executor: Executor | None = None
@@ -100,12 +100,12 @@ class Lane:
         self._thread.start()
 
     def post(self, wish: Wish) -> None:
-        """Carry out a wish soon, in the order in which they come; safe to call from every thread."""
+        """Queue a wish; the lane carries out its wishes in order. Safe to call from any thread."""
         self._wishes.append(wish)
         self._wake()
 
     def close(self, seconds: float) -> None:
-        """End the thread, and wait for it up to this long, since an executor may not answer. Attempts keep running."""
+        """End the thread; wait at most `seconds`, since an executor may not answer. Attempts keep running."""
         self._closing.set()
         self._wake()
         self._thread.join(seconds)
@@ -113,7 +113,7 @@ class Lane:
             self._executor.close()
 
     def _wake(self) -> None:
-        if self._executor is not None:  # else it is being made, and the wishes are looked at after that
+        if self._executor is not None:  # else it is being made, and the thread reads its wishes after that
             self._executor.wake()
 
     def _run(self) -> None:
@@ -125,7 +125,7 @@ class Lane:
                 executor.wake()
             try:
                 handles = executor.changed()
-            except Exception as error:  # this thread serves all attempts of a place
+            except Exception as error:  # this thread serves all attempts of its place
                 self._faults.note(self._name, error, f"what changed in the place '{self._name}'")
                 self._closing.wait(RETRY_SECONDS)
                 continue
@@ -138,7 +138,7 @@ class Lane:
         while not self._closing.is_set():
             try:
                 self._executor = self._executors[self._name]
-            except Exception as error:  # such as a broken library: all that was wished waits
+            except Exception as error:  # such as a broken library: the wishes wait
                 self._faults.note(self._name, error, f"the place '{self._name}'")
                 self._closing.wait(RETRY_SECONDS)
             else:
@@ -157,7 +157,7 @@ class Lane:
                 self._guarded(work, lambda: self._stop(executor, work, handle, grace))
 
     def _guarded(self, work: Work, step: Callable[[], object]) -> None:
-        """Do something for an attempt; an unexpected error is tried again a few times, and then it has failed with it."""
+        """Do a step for an attempt; after an unexpected error retry a few times, then fail the attempt."""
         task = work.task
         try:
             step()

@@ -24,21 +24,21 @@ PAYLOAD_FILE = "payload.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Issuing:
-    """What messages to jobs are made with."""
+    """What the owner needs to make messages to jobs."""
 
     key: bytes  # signs tokens
     argv_bytes: int  # longest message that goes into argv
     shells: Shells = field(default_factory=Shells, repr=False)
 
     def to(self, activation: Activation, task: Task, inside: Inside) -> Issued:
-        """Return what the message to one attempt is made with."""
+        """Return what the message to one attempt needs."""
         token = tokens.sign(claims(activation, task), self.key)
         return Issued(token=token, inside=inside, argv_bytes=self.argv_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Issued:
-    """What the message to one attempt is made with."""
+    """What the message to one attempt needs."""
 
     token: str
     inside: Inside
@@ -50,7 +50,7 @@ def attempt_spec(
 ) -> AttemptSpec:
     """Return what an executor needs to start the current attempt of a task.
 
-    `payload` is the record as JSON text (None: a stream, which reads its records), `process` the program of its action.
+    `payload` is the record as JSON text (None for a stream, which reads its records), `process` the action's program.
     """
     inside = issued.inside
     envelope = message(activation, task, node, inside.api_endpoint, issued.token)
@@ -74,7 +74,7 @@ def attempt_spec(
 
 
 def message(activation: Activation, task: Task, node: Node, api_endpoint: str, token: str) -> dict[str, object]:
-    """Return the message without its payload."""
+    """Return the message, except for its payload."""
     project = activation.project_id
     return {
         "activationId": activation.activation_id,
@@ -93,9 +93,9 @@ def message(activation: Activation, task: Task, node: Node, api_endpoint: str, t
 
 
 def process_of(sql: Sql, activation: Activation, skill_name: str, action: Action) -> ProcessSpec:
-    """Return the program of an action, as the version of its skill has it that an activation pins; without a message to it.
+    """Return the program of an action in the version of its skill that an activation pins; it has no message yet.
 
-    A caller from elsewhere has no workspace: then it is the one that the files of the skill are in.
+    When the caller has no workspace, it is the one that contains the skill's files.
     """
     version = activation.pins["skills"][skill_name]
     saved = definitions.find(sql, activation.project_id, "skill", skill_name, version)
@@ -106,7 +106,7 @@ def process_of(sql: Sql, activation: Activation, skill_name: str, action: Action
 
 
 def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "") -> ProcessSpec:
-    """Return the program of an action of a saved skill; None is one that was deleted meanwhile."""
+    """Return the program of an action of a saved skill; None stands for a skill deleted meanwhile."""
     source = saved.source if saved is not None else ""
     images = saved.images if saved is not None else {}
     return ProcessSpec(
@@ -121,14 +121,14 @@ def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "
 
 
 def limits_of(resources: Resources) -> Limits:
-    """Return the numbers that an author wrote in the spelling of Kubernetes."""
+    """Return resources, written as Kubernetes does, as numbers."""
     cpu = resources.cpu
     cpus = int(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu or 0)
     return Limits(cpu=cpus, memory=sizes.bytes_of(resources.memory or "0"), gpu=resources.gpu)
 
 
 def claims(activation: Activation, task: Task) -> dict[str, object]:
-    """Return what the token of a task says."""
+    """Return the claims of a task's token."""
     return {
         "sub": activation.username,
         "aud": activation.project_id,
@@ -139,6 +139,6 @@ def claims(activation: Activation, task: Task) -> dict[str, object]:
 
 
 def with_payload(envelope: Mapping[str, object], payload: bytes) -> str:
-    """Return an envelope with its payload, which is JSON text, as one JSON object."""
-    # The payload goes in as it came: no decoding, no other spelling of its numbers.
+    """Return an envelope and its payload (JSON text) as one JSON object."""
+    # The payload goes in unchanged: decoding it could spell its numbers differently.
     return f'{json.dumps(envelope)[:-1]}, "payload": {payload.decode()}}}'

@@ -1,4 +1,4 @@
-"""Hints at a file that a program looked for in its own directory, and that is in the workspace."""
+"""Hints at a file that a program looked for in its own directory, but that is in the workspace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AROUND = ":,;()[]`"
 
 
 def hint(last_lines: Sequence[str], workspace: Callable[[], str]) -> str:
-    """Return what to do about a relative path that does not exist for a program, and does in its workspace; else nothing."""
+    """Return what to do about a missing relative path that exists in the workspace; empty when there is none."""
     missing = list(_missing(last_lines))
     root = workspace() if missing else ""
     found = next((path for path in missing if root and _is_there(root, path)), "")
@@ -23,7 +23,7 @@ def hint(last_lines: Sequence[str], workspace: Callable[[], str]) -> str:
 
 
 def _missing(lines: Sequence[str]) -> Iterator[str]:
-    """Yield the relative paths in lines that speak of missing files, as Python, shells, Go and Node write them."""
+    """Yield the relative paths in messages about missing files, as Python, shells, Go and Node write them."""
     for line in reversed(lines):
         if NOT_FOUND.search(line):
             quoted = [one or other for one, other in QUOTED.findall(line)]

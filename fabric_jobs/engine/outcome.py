@@ -23,8 +23,8 @@ from fabric_jobs.records import Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store.tasks import Again
 
-GAVE_UP = 75  # the runtime layer's exit code when its gateway is away, or says that the attempt is over
-DO_NOT_RETRY = 65  # a program's exit code for: a retry would fail too (EX_DATAERR of sysexits.h)
+GAVE_UP = 75  # the runtime layer's exit code when its gateway is away, or the attempt is over
+DO_NOT_RETRY = 65  # a program's exit code when a retry would fail too (EX_DATAERR of sysexits.h)
 NO_GOODBYE = (
     "exit code 0, but records may have been lost, because it ended before all were stored: it called os._exit or exec "
     "without flush(), or ended before another process that sends for it"
@@ -45,10 +45,10 @@ SIGNALS = {
 class Outcome:
     """What becomes of a task whose attempt ended."""
 
-    state: TaskState  # QUEUED: it is tried again, or continues after a record that it could not handle
+    state: TaskState  # QUEUED: it is retried, or continues after a record that it could not handle
     cause: str = ""
-    again: Again = field(default_factory=Again)  # of QUEUED
-    dead: tuple[int, int] | None = None  # channel and offset of a record that used up its attempts
+    again: Again = field(default_factory=Again)  # when QUEUED
+    dead: tuple[int, int] | None = None  # channel and offset of the record that used up its attempts
     attempts: int = 1  # of that record
 
 
@@ -58,15 +58,15 @@ class Ended:
 
     exit: AttemptExit
     now: float  # by the monotonic clock
-    lost_limit: int  # tries of its own that a lost attempt has
+    lost_limit: int  # retries for lost attempts
     progress: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # input channel -> acked, next_offset
 
 
 def deadline_of(task: Task, action: Action) -> float | None:
-    """Return when the current attempt of a task times out, by the monotonic clock; None when it may run on."""
+    """Return when a task's current attempt times out, by the monotonic clock; None without a timeout."""
     if action.timeout is None or task.started_at is None:
         return None
-    # `not_before_at` of a task that runs is when its current attempt was started, by that clock; `started_at` is for people.
+    # A running task's `not_before_at` is the start of its current attempt, by that clock; `started_at` is for people.
     return task.not_before_at + action.timeout
 
 
@@ -75,7 +75,7 @@ def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
     if task.cancel_requested:
         return Outcome(state=TaskState.CANCELLED, cause=task.cause, dead=_own_record(task))
     if task.rejected and ended.exit.code != 0:
-        return refused(task, action, task.cause or describe_exit(ended.exit))  # there is nothing to retry
+        return refused(task, action, task.cause or describe_exit(ended.exit))  # a retry would not help
     deadline = deadline_of(task, action)
     if ended.exit.reason == STOPPED and deadline is not None and ended.now >= deadline:
         cause = f"it ran longer than its timeout of {spelled(action.timeout or 0)}"
@@ -115,9 +115,9 @@ def _failed(task: Task, action: Action, ended: Ended, state: TaskState, cause: s
 
 
 def _failed_stream(task: Task, action: Action, ended: Ended, state: TaskState, cause: str) -> Outcome:
-    """A stream fails at a record: the one that it named, or that its deaths have singled out; else nobody knows at which.
+    """Return what becomes of a failed stream. The record at fault is the one that it named, or that its deaths singled out.
 
-    `failures` counts the attempts that got no further than the last one did.
+    `failures` counts the attempts that got no further than the last one.
     """
     found = after_death(task.careful, task.left_at, ended.progress)
     place = task.left_at or json.dumps({key: acked for key, (acked, _) in ended.progress.items()})
@@ -133,7 +133,7 @@ def _failed_stream(task: Task, action: Action, ended: Ended, state: TaskState, c
     if action.on_error == "fail" or state is TaskState.TIMEOUT:
         return Outcome(state=state, cause=cause)
     if found.record is not None:
-        # After the record, everything is as before: a second bad one is found in the same way.
+        # After the record, start afresh: a second bad one is found in the same way.
         again = Again(not_before_at=ended.now)
         return Outcome(state=TaskState.QUEUED, cause=cause, again=again, dead=found.record, attempts=failures)
     return Outcome(state=state, cause=f"{cause}, and no record is at fault")
@@ -144,7 +144,7 @@ def _may_retry(retries: Retries, failures: int, ended: AttemptExit) -> bool:
 
 
 def backoff(retries: Retries, failures: int) -> float:
-    """Return the pause before the next attempt, in seconds, after this many failures."""
+    """Return the pause before the next attempt after this many failures, in seconds."""
     return min(retries.backoff_seconds * 2.0 ** min(failures - 1, 60), retries.max_backoff_seconds)
 
 
@@ -153,7 +153,7 @@ def _dead(task: Task, action: Action) -> tuple[int, int] | None:
 
 
 def refused(task: Task, action: Action, cause: str) -> Outcome:
-    """Return the end of a task that no retry can help: it cannot be started, or its output cannot be used."""
+    """Return the outcome of a task that no retry can help: it cannot start, or its output is unusable."""
     return Outcome(state=TaskState.FAILED, cause=cause, dead=_dead(task, action), attempts=task.failures + 1)
 
 

@@ -1,4 +1,4 @@
-"""Reads what an attempt has printed, as far as its end needs it: a payload, or the reason of a failure. Runs in a lane."""
+"""Reads the output that the end of an attempt needs: a payload, or the reason of a failure. Runs in a lane."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LAST_LINES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """What is left of an attempt's output at its end."""
+    """What the end of an attempt needs of its output."""
 
     payload: bytes | None = None  # JSON text; None when nothing is sent
-    refusal: str = ""  # why what it printed cannot be a payload
-    lines: tuple[str, ...] = ()  # the last ones, of one that did not end well
+    refusal: str = ""  # why the output cannot be a payload
+    lines: tuple[str, ...] = ()  # the last ones, when it failed
 
 
 NOTHING = Output()
@@ -40,14 +40,14 @@ def output_of(executor: Executor, handle: str, task: Task, action: Action, *, li
 
 
 def ended_well(task: Task, ended: AttemptExit) -> bool:
-    """Tell whether nothing is known against an attempt; `task` as it is now."""
+    """Return whether an attempt succeeded, as far as is known; `task` as it is now."""
     return ended.code == 0 and not (ended.reason or task.cause or task.sender_open or task.cancel_requested)
 
 
 def response_of(executor: Executor, handle: str, action: Action, *, is_stream: bool, limit: int) -> bytes | None:
-    """Return what the program printed as a JSON value; None when a stream skill printed nothing.
+    """Return the program's output as JSON text; None when a stream skill printed nothing.
 
-    Raises RecordTooLarge above `limit` bytes, InvalidInput when `response: json` is not JSON.
+    Raises RecordTooLarge above `limit` bytes, InvalidInput when the output for `response: json` is not JSON.
     """
     text = (
         executor.merged(handle, limit + 1)
@@ -69,7 +69,7 @@ def response_of(executor: Executor, handle: str, action: Action, *, is_stream: b
 
 
 def last_lines(executor: Executor, handle: str) -> tuple[str, ...]:
-    """Return the last lines of stderr, or of stdout when there are none; without tokens."""
+    """Return the last lines of stderr, or of stdout when stderr is empty, with tokens masked."""
     for stream in ("stderr", "stdout"):
         end = executor.logs(handle, stream, -LAST_BYTES, LAST_BYTES)
         text = masked(end.decode(errors="replace"), is_cut=len(end) == LAST_BYTES).strip()

@@ -1,4 +1,4 @@
-"""Chooses where an activation runs that names no executor."""
+"""Chooses the place of an activation that names no executor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fabric_jobs.store.sql import Sql
 
 
 def place_of(sql: Sql, project_id: str, pins: Mapping[str, Any], plan: Plan, default: str) -> str:
-    """Return `default`, or docker where that means processes and a skill has no files here but an image: it was published."""
+    """Return `default`; or docker, when `default` is local but a published skill has only an image here."""
     if default != "local":
         return default
     skills = {node.skill_name for node in plan.nodes.values() if has_image(node.action)}
@@ -24,5 +24,5 @@ def place_of(sql: Sql, project_id: str, pins: Mapping[str, Any], plan: Plan, def
 
 
 def has_image(action: Action) -> bool:
-    """Tell whether an action names an existing image. A bare name is only what its image will be called once it is built."""
+    """Return whether an action names an existing image. A bare name is what its image will be called once built."""
     return any(mark in (action.image or "") for mark in "/:@")

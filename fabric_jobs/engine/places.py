@@ -1,4 +1,4 @@
-"""What the engine knows of attempts: what it has wished for, and what the lanes of their places have said since."""
+"""What the engine knows of attempts: its wishes, and the facts that lanes have reported since."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fabric_jobs.engine.wakes import Wakes
 from fabric_jobs.executors.base import AttemptExit, Executor
 from fabric_jobs.records import Task
 
-CLOSE_SECONDS = 1.5  # for a lane whose place does not answer
+CLOSE_SECONDS = 1.5  # to wait for a lane whose place does not answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +28,20 @@ class AttemptEnd:
 @dataclass(kw_only=True)
 class _Known:
     work: Work
-    task: Task  # as it was when its attempt was begun
+    task: Task  # as it was when its attempt began
     place: str
-    handle: str = ""  # empty: it is not accepted yet
+    handle: str = ""  # empty: not accepted yet
     again_at: float | None = None  # when to repeat a failed request, by the monotonic clock
     trouble: str = ""  # why it failed
-    stopping: float | None = None  # the grace that was given
-    asked: bool = False  # whether its program runs
-    waited: bool = False  # its place waited for something when its time was up
-    runs: bool = False  # its program did
+    stopping: float | None = None  # the grace period it was given
+    asked: bool = False  # a lane is finding out whether its program runs
+    waited: bool = False  # its place was waiting for something when its time was up
+    runs: bool = False  # its program was running when its time was up
     ended: AttemptEnd | None = None
 
 
 class Places:
-    """The lanes, each made when it is first needed. Wishes come from the engine's thread, facts from those of the lanes."""
+    """The lanes, made when first needed. Wishes come from the engine's thread, facts from the lanes' threads."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Places:
         self._faults = faults
         self._lanes: dict[str, Lane] = {}
         self._known: dict[int, _Known] = {}  # by task
-        self._ended: dict[str, dict[int, _Known]] = {}  # those that have ended, by activation and task
+        self._ended: dict[str, dict[int, _Known]] = {}  # the ended ones, by activation and task
         self._lock = threading.Lock()
 
     # What the engine wishes
@@ -65,12 +65,12 @@ class Places:
         self._lane(place).post(Start(work=work))
 
     def look(self, work: Work, place: str, handle: str) -> None:
-        """Ask how an attempt is that was handed over before."""
+        """Ask how an attempt is that has a handle."""
         self._keep(work, place, handle)
         self._lane(place).post(Look(work=work, handle=handle))
 
     def stop(self, work: Work, place: str, handle: str, grace: float) -> None:
-        """Let an attempt end; one that is being stopped as quickly is left to that."""
+        """Stop an attempt, unless it is already being stopped as quickly."""
         known = self._keep(work, place, handle)
         with self._lock:
             if known.stopping is not None and known.stopping <= grace:
@@ -79,14 +79,14 @@ class Places:
         self._lane(place).post(Stop(work=work, handle=handle, grace=grace))
 
     def ask(self, work: Work, place: str, handle: str) -> None:
-        """Find out whether the program of an attempt runs whose time is up; its place may wait for something."""
+        """Find out, at an attempt's timeout, whether its program runs or its place still waits for something."""
         known = self._keep(work, place, handle)
         if not known.asked:
             known.asked = True
             self._lane(place).post(Ask(work=work, handle=handle))
 
     def forget(self, task: Task) -> None:
-        """The attempt is finished."""
+        """Forget an attempt that is finished."""
         self._faults.forget(task.task_id)
         activation_id = str(task.activation_id)
         with self._lock:
@@ -104,7 +104,7 @@ class Places:
     # What the engine wants to know
 
     def in_hand(self, live: Iterable[Task], now: float) -> frozenset[int]:
-        """Return the tasks of whose current attempt a lane has, or will have, something to say."""
+        """Return the tasks whose current attempt a lane follows."""
         with self._lock:
             return frozenset(
                 task.task_id
@@ -113,30 +113,30 @@ class Places:
             )
 
     def running(self, live: Iterable[Task]) -> frozenset[int]:
-        """Return the tasks whose program runs, as far as that was asked: their time is their own."""
+        """Return the tasks whose program was found running at its timeout."""
         with self._lock:
             return frozenset(task.task_id for task in live if (known := self._current(task)) and known.runs)
 
     def handle(self, task: Task) -> str:
-        """Return the handle of the current attempt; empty when no place has accepted it, as far as this process knows."""
+        """Return the handle of the current attempt; empty when this process does not know that a place accepted it."""
         with self._lock:
             known = self._current(task)
             return known.handle if known is not None else ""
 
     def exits(self, activation_id: str) -> dict[tuple[int, int], AttemptExit]:
-        """Return how attempts of an activation have ended that nobody has dealt with: {(task_id, attempt): exit}."""
+        """Return the exits of an activation's attempts that are not dealt with yet: {(task_id, attempt): exit}."""
         with self._lock:
             found = list(self._ended.get(activation_id, {}).values())
         return {(known.task.task_id, known.task.attempt): known.ended.exit for known in found if known.ended}
 
     def output(self, task: Task) -> Output:
-        """Return what the ended attempt of a task has left."""
+        """Return the output of the ended attempt of a task."""
         with self._lock:
             known = self._current(task)
             return known.ended.output if known is not None and known.ended is not None else NOTHING
 
     def troubles(self, activation_id: str) -> dict[str, str]:
-        """Return why tasks of an activation do not get on, by node: their places do not answer."""
+        """Return why tasks of an activation are stuck, by node: their places do not answer."""
         with self._lock:
             found = [known for known in self._known.values() if known.trouble]
         return {known.task.node: known.trouble for known in found if known.task.activation_id == activation_id}

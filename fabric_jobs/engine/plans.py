@@ -1,4 +1,4 @@
-"""The plans of running activations, compiled once from the versions that each pins."""
+"""Compiles the plan of each running activation once, from the versions that it pins."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Plans:
         return plan
 
     def known(self, activation_id: str) -> Plan | None:
-        """Return the plan of an activation if it is remembered."""
+        """Return the plan of an activation if it is cached."""
         with self._lock:
             return self._plans.get(activation_id)
 
     def keep(self, activation_id: str, plan: Plan) -> None:
-        """Remember a plan."""
+        """Cache a plan."""
         with self._lock:
             _put(self._plans, activation_id, plan)
 

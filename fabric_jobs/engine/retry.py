@@ -1,4 +1,4 @@
-"""Retries dead letters: in a new activation that begins at the input where they failed, with `retry_of`."""
+"""Retries dead letters in a new activation, with `retry_of`, that begins at the input where they failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fabric_jobs.store.sql import Sql
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """The dead letters that one new activation tries."""
+    """The dead letters that one new activation retries."""
 
     new: NewActivation
     plan: Plan
@@ -29,7 +29,7 @@ class Retry:
 def retries_of(sql: Sql, plans: Plans, letters: Sequence[DeadLetter], request_id: str) -> list[Retry]:
     """Return one retry for each activation and node that dead letters come from.
 
-    The ids of the new activations follow from `request_id`: a request that comes twice starts them once.
+    The ids of the new activations derive from `request_id`, so a repeated request starts them once.
     """
     groups: dict[tuple[str, str], list[DeadLetter]] = {}
     for letter in letters:
@@ -71,7 +71,7 @@ def _retry(
 
 
 def retry(store: Store, plans: Plans, wanted: Retry, beginning: Beginning) -> str:
-    """Start the activation of a retry and return its id; raise InvalidInput when another one tries one of the letters."""
+    """Start the activation of a retry and return its id; raise InvalidInput when another one retries one of the letters."""
     plans.keep(wanted.new.activation_id, wanted.plan)
     payloads = b"".join(dead_letters.payload(store.read, letter.dead_letter_id) + b"\n" for letter in wanted.letters)
     records = Sent(output="", count=len(wanted.letters), bytes=payloads)

@@ -1,4 +1,4 @@
-"""Carries out what follows from a move, in its transaction: channels end, joins are delivered, the activation ends."""
+"""Carries out what follows from a move, in its transaction: ends channels, delivers joins, ends the activation."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from fabric_jobs.store.tasks import Ending
 
 
 def settle(tx: Tx, activation_id: str, plan: Plan) -> Snapshot | None:
-    """End the channels whose sender cannot send any more; end the activation when nothing in it can go on.
+    """End the channels whose sender is done; end the activation when nothing in it can go on.
 
-    Returns what it has looked at, if that is how things still are.
+    Returns the snapshot that it took, if that is still current.
     """
     while True:
         snapshot = take(tx, activation_id, plan)
@@ -47,7 +47,7 @@ def settle(tx: Tx, activation_id: str, plan: Plan) -> Snapshot | None:
 
 
 def abandon(tx: Tx, activation_id: str, cause: str) -> None:
-    """End an activation and its tasks without a look at its plan; for one that cannot be looked at."""
+    """End an activation and its tasks without its plan, for when that is unreadable."""
     activation = activations.find(tx, activation_id)
     if activation is None:
         return
@@ -57,7 +57,7 @@ def abandon(tx: Tx, activation_id: str, cause: str) -> None:
 
 
 def _deliver(tx: Tx, snapshot: Snapshot, join: str) -> None:
-    """Send one array of all that came to a join: in the order of the mappings, then of the records."""
+    """Send one array of all records of a join: in the order of the mappings, then of the records."""
     inbound = [channel for channel in snapshot.channels if channel.node == join]
     size = sum(channel.size for channel in inbound)
     if size > JOIN_BYTES:
@@ -79,7 +79,7 @@ def _bytes_of(tx: Tx, channel: Channel) -> list[bytes]:
 
 
 def _end(tx: Tx, snapshot: Snapshot) -> None:
-    """End an activation in which nothing can go on: ERROR when records are dead that had to be handled."""
+    """End an activation in which nothing can go on: with ERROR when a dead record had to be handled."""
     activation_id = snapshot.activation.activation_id
     tasks.end_calls(tx, activation_id)
     dead = dead_letters.counts(tx, activation_id).get("continue", 0)

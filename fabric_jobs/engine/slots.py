@@ -1,4 +1,4 @@
-"""The activations that wait for a slot, in the order in which they came."""
+"""The activations that wait for a slot, first come, first served."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from fabric_jobs.store.sql import Sql
 
 
 def free_slots(sql: Sql, settings: Settings, place: str) -> int:
-    """Return how many more message tasks may start in a place, beyond the one that each node is sure of."""
+    """Return how many more message tasks may start in a place, besides the one that each node always has."""
     return settings.slots_in(place) - tasks.busy_slots(sql, place)
 
 
 class Slots:
-    """Known from what was decided last of each activation. Only the engine's thread uses it."""
+    """Filled by the last decisions on each activation. Only the engine's thread uses it."""
 
     def __init__(self) -> None:
-        self.freed = False  # a task that may have held one has ended
+        self.freed = False  # a task that may have held a slot has ended
         self._waiting: dict[str, str] = {}  # activation -> place
 
     def note(self, activation_id: str, place: str, *, waits: bool) -> None:
-        """Take note of whether an activation waits for a slot of its place; one that did keeps its turn."""
+        """Note whether an activation waits for a slot of its place; one that already waits keeps its turn."""
         if waits:
             self._waiting.setdefault(activation_id, place)
         else:
             self._waiting.pop(activation_id, None)
 
     def served(self, sql: Sql, settings: Settings) -> Iterator[str]:
-        """Yield those that wait, in their order, as long as their places have slots; who still waits then is the last."""
+        """Yield waiting activations in order while their places have slots; those that must wait again go to the end."""
         self.freed = False
         full: set[str] = set()
         for activation_id, place in [*self._waiting.items()]:

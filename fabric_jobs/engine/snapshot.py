@@ -1,4 +1,4 @@
-"""What the engine decides on: the stored state of one activation, and what executors report, at one moment."""
+"""What the engine decides on: one activation's stored state and its executors' reports, at one moment."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Snapshot:
     activation: Activation
     plan: Plan
     channels: tuple[Channel, ...]
-    live: tuple[Task, ...]  # tasks that have not ended, oldest first; those that only call among them
+    live: tuple[Task, ...]  # tasks that have not ended, oldest first; includes tasks of calls
     streams: Mapping[str, Task]  # node -> its stream task, ended or not
     exits: Mapping[int, AttemptExit] = field(default_factory=dict)  # task_id -> how its attempt ended
     accepted: frozenset[int] = frozenset()  # tasks whose attempt this process has handed to an executor
-    running_late: frozenset[int] = frozenset()  # tasks whose program runs, asked when their time was up
+    running_late: frozenset[int] = frozenset()  # tasks whose program was found running at its timeout
     now: float = 0.0  # by the monotonic clock
-    free_slots: int = 0  # message tasks that may start beyond the one that each node is sure of
+    free_slots: int = 0  # message tasks that may start besides the one that each node always has
     cpus: int = 1
 
     def inbound(self, node: Node) -> list[Channel]:
-        """Return what a node consumes."""
+        """Return the channels that a node consumes."""
         return [channel for channel in self.channels if channel.node == node.key]
 
     def running(self, node: str) -> list[Task]:
@@ -37,7 +37,7 @@ class Snapshot:
         return [task for task in self.live if task.node == node]
 
     def busy(self) -> set[str]:
-        """Return the nodes and joins that may still send without a record from another one."""
+        """Return the nodes and joins that may still send without receiving anything new."""
         found = {task.node for task in self.live if task.kind == "job"}
         for node in self.plan.nodes.values():
             if node.is_stream:
@@ -51,7 +51,7 @@ class Snapshot:
         return found | {key for key in self.plan.joins if self.waits(key)}
 
     def waits(self, join: str) -> bool:
-        """Return whether a join has records that it has not sent on."""
+        """Return whether a join has records that it has not delivered."""
         return any(channel.acked < channel.next_offset for channel in self.channels if channel.node == join)
 
     def ready_joins(self) -> list[str]:
@@ -60,7 +60,7 @@ class Snapshot:
         return [key for key in self.plan.joins if key not in open_ones and self.waits(key)]
 
     def ended_channels(self) -> list[Channel]:
-        """Return the channels that are open, but whose sender cannot send any more."""
+        """Return the open channels whose sender cannot send any more."""
         may_send = self.plan.downstream(self.busy())
         wires = self.plan.wires
         return [

@@ -1,8 +1,8 @@
-"""Finds the record that killed a stream which died silently: the suspects, narrowed by where later attempts die. Pure.
+"""Finds the record that killed a stream without a trace, by where later attempts die. Pure.
 
-The first death may have come from outside, so the next attempt runs at full speed. After a second one the suspects are handed
-out in steps of about the root of their number, each noted before: the attempt that dies in a step leaves the suspects of that
-step, and the one after it the record. So two more reads find one record among any number.
+The first death may have an outside cause, so the next attempt runs at full speed. After the second death, the suspects are
+handed out in steps of about the square root of their number, and each step is noted first. The attempt that dies in a step
+leaves only that step's suspects, and the next one finds the record. So two more attempts find one record among any number.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class Suspects:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What is known after one more death."""
+    """What is known after another death."""
 
-    careful: str  # for the next attempt: the column of that name
-    record: tuple[int, int] | None = None  # channel and offset: it is this one
-    is_narrowing: bool = False  # another attempt would know more
+    careful: str  # the column of that name, for the next attempt
+    record: tuple[int, int] | None = None  # channel and offset of the record, once it is found
+    is_narrowing: bool = False  # another attempt would narrow it further
 
 
 def read(careful: str) -> dict[int, Suspects]:
-    """Return the suspects that the column `careful` of a task names, by channel; an older one has their ends alone."""
+    """Return the suspects in the column `careful` of a task, by channel; older rows have only their ends."""
     return {
         int(key): Suspects(*value) if isinstance(value, list) else Suspects(0, value, 1)
         for key, value in json.loads(careful).items()
@@ -40,9 +40,9 @@ def read(careful: str) -> dict[int, Suspects]:
 
 
 def after_death(careful: str, left_at: str | None, progress: Mapping[int, tuple[int, int]]) -> Found:
-    """Return what is known when an attempt died at `left_at`: a record, a step [channel, first, end], or nobody knows.
+    """Return what is known after an attempt died at `left_at`: a record, a step [channel, first, end], or None.
 
-    `progress` has for each input channel how far it is acknowledged, and its end.
+    `progress` has, for each input channel, how far it is acknowledged and where it ends.
     """
     known = read(careful)
     if left_at is not None:
@@ -58,7 +58,7 @@ def after_death(careful: str, left_at: str | None, progress: Mapping[int, tuple[
         return _found({key: Suspects(acked, end, 0) for key, (acked, end) in open_ones.items()})
     if all(suspects.step == 0 for suspects in known.values()):
         return _found({key: Suspects(acked, end, isqrt(end - acked)) for key, (acked, end) in open_ones.items()})
-    return Found(careful=careful)  # it died outside any step: none of the suspects did it
+    return Found(careful=careful)  # it died outside any step: no suspect did it
 
 
 def _found(suspects: Mapping[int, Suspects]) -> Found:

@@ -1,6 +1,6 @@
 """Tokens of tasks: three-part JWTs, HS256.
 
-PyJWT would do this too; importing it costs a third of what a cold `skills invoke` may take in all.
+PyJWT could do this, but importing it takes a third of the time allowed for a cold `skills invoke`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ LIFETIME_SECONDS = 30 * 86_400.0
 
 
 def sign(claims: dict[str, Any], key: bytes, *, lifetime_seconds: float = LIFETIME_SECONDS) -> str:
-    """Return a token that holds `claims`, good for `lifetime_seconds`."""
+    """Return a token with `claims`, valid for `lifetime_seconds`."""
     body = _encode(json.dumps({**claims, "exp": int(time.time() + lifetime_seconds)}, separators=(",", ":")).encode())
     return f"{HEADER}.{body}.{_encode(_mac(f'{HEADER}.{body}', key))}"
 
 
 def verify(token: str, key: bytes) -> dict[str, Any]:
-    """Return the claims of a token; raise NotAllowed when it is not one of ours, or has expired."""
+    """Return the claims of a token; raise NotAllowed when it is not ours or has expired."""
     header, _, rest = token.partition(".")
     body, _, mac = rest.partition(".")
     if header != HEADER or not hmac.compare_digest(mac.encode(), _encode(_mac(f"{header}.{body}", key)).encode()):

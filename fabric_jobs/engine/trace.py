@@ -1,6 +1,6 @@
-"""Lineage: which records a record came from, back to the input, and all that it caused.
+"""Traces a record: where it came from, back to the input, and everything it caused.
 
-Reads what each commit kept (`fabric_jobs.store.sent`).
+Reads the origins that each commit stored (`fabric_jobs.store.sent`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Stretch:
 
     channel: Channel
     offsets: Offsets
-    tasks: dict[int, Task] = field(default_factory=dict)  # that made them
+    tasks: dict[int, Task] = field(default_factory=dict)  # the tasks that made them
 
 
 class Tracer:
@@ -43,15 +43,15 @@ class Tracer:
         self._tasks: dict[int, Task | None] = {}
 
     def back(self, *records: tuple[int, int]) -> list[Stretch]:
-        """Return where records came from, the nearest first; they themselves are the first stops."""
+        """Return where records came from, nearest first, beginning with the records themselves."""
         return self._walk(records, self._parents)
 
     def forward(self, *records: tuple[int, int]) -> list[Stretch]:
-        """Return what records caused, the nearest first; they themselves are the first stops."""
+        """Return what records caused, nearest first, beginning with the records themselves."""
         return self._walk(records, self._children)
 
     def place_of_response(self, offset: int) -> tuple[int, int]:
-        """Return channel and offset of a record of the response, counted as the response counts them; raise NotFound."""
+        """Return channel and offset of a record of the response, given its index there; raise NotFound."""
         left = offset
         for channel in self.channels.values():
             wire = self._plan.wires[channel.wire]
@@ -65,7 +65,7 @@ class Tracer:
         )
 
     def inputs(self) -> list[tuple[int, int]]:
-        """Return channel and offset of the record that the caller gave, in each channel that it went into."""
+        """Return channel and offset of the caller's record, in each channel that it went to."""
         found = [item for item in self.channels.values() if self._plan.wires[item.wire].source == SOURCE]
         return [(channel.channel_id, offset) for channel in found for offset in range(channel.next_offset)]
 
@@ -86,7 +86,7 @@ class Tracer:
         return shown
 
     def _walk(self, records: tuple[tuple[int, int], ...], step: Any) -> list[Stretch]:
-        """Follow a step until nothing new is found: in a cycle a channel is come to several times."""
+        """Repeat a step until it finds nothing new: a cycle can reach a channel several times."""
         for channel_id, offset in records:
             if channel_id not in self.channels or not 0 <= offset < self.channels[channel_id].next_offset:
                 raise NotFound(f"there is no record {offset:,} in channel {channel_id}.")

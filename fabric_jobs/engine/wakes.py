@@ -8,30 +8,30 @@ from fabric_jobs.clock import steady
 
 
 class Wakes:
-    """The activations to look at. `put`, `put_at` and `end` may be called from every thread, the rest by the one that waits."""
+    """The activations to look at. Any thread may call `put`, `put_at` and `end`; only the waiting one may call the rest."""
 
     def __init__(self) -> None:
         self._inbox: SimpleQueue[str | tuple[str, float] | None] = SimpleQueue()
         self._timers: dict[str, float] = {}  # activation -> when to look at it, by the monotonic clock
 
     def put(self, activation_id: str) -> None:
-        """Something may have changed for an activation."""
+        """Wake the engine for an activation that may have changed."""
         self._inbox.put(activation_id)
 
     def put_at(self, activation_id: str, moment: float) -> None:
-        """Look at an activation at a moment of the monotonic clock."""
+        """Wake the engine for an activation at a time of the monotonic clock."""
         self._inbox.put((activation_id, moment))
 
     def end(self) -> None:
-        """Let `wait` return None."""
+        """Make `wait` return None."""
         self._inbox.put(None)
 
     def at(self, activation_id: str, moment: float) -> None:
-        """Look at an activation at a moment of the monotonic clock, if nothing wakes it before."""
+        """Set a timer for an activation, by the monotonic clock, or keep an earlier one."""
         self._timers[activation_id] = min(moment, self._timers.get(activation_id, moment))
 
     def wait(self) -> list[str] | None:
-        """Wait for a word or a moment; return the activations to look at, None to end."""
+        """Wait for a wake-up or a timer; return the activations to look at, or None to end."""
         found: dict[str, None] = {}
         try:
             item = self._inbox.get(timeout=self._until_timer())

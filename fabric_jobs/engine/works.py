@@ -1,4 +1,4 @@
-"""Gives a lane what it needs for an attempt: its description for the executor, and what to read at its end."""
+"""Gives a lane what it needs for an attempt: the description for the executor, and what to read at the end."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fabric_jobs.routing import SOURCE, Node, sending_id
 from fabric_jobs.settings import Settings
 from fabric_jobs.store import Store, channels, tasks
 
-ASK_SECONDS = 1.0  # between two questions whether a place still waits for what an attempt needs; at least
+ASK_SECONDS = 1.0  # at least, between two checks whether a place still waits
 
 
 def given_up(task: Task) -> Work:
-    """Return the work of an attempt that is only to be stopped: nobody can look at its activation."""
+    """Return the work for stopping an attempt whose activation is unreadable."""
 
     def make(inside: Inside) -> AttemptSpec:
         raise InvalidInput("its activation has been given up")
@@ -31,7 +31,7 @@ def given_up(task: Task) -> Work:
 
 
 class Works:
-    """Makes them. What a work does runs in a lane's thread, and reads the store by a connection of that thread."""
+    """Makes works. Their functions run in a lane's thread, and read the store over that thread's connection."""
 
     def __init__(self, store: Store, settings: Settings, issuing: Issuing) -> None:
         self._store = store
@@ -49,7 +49,7 @@ class Works:
         )
 
     def workspace_of(self, activation: Activation, task: Task, node: Node) -> str:
-        """Return the workspace that the program of a task can use; empty when there is none."""
+        """Return the workspace that a task's program can use; empty when there is none."""
         return process_of(self._store.read, activation, task.skill_name, node.action).workspace
 
     def _make(self, activation: Activation, task: Task, node: Node, inside: Inside) -> AttemptSpec:
@@ -60,7 +60,7 @@ class Works:
         return replace(spec, records=self._records(activation, task, node)) if inside.shows else spec
 
     def _records(self, activation: Activation, task: Task, node: Node) -> tuple[tuple[str, bool], ...]:
-        """Make the directories of records that a program sees: its own, and those of whoever sends to a stream."""
+        """Make the directories of records that a program sees: its own, and those of the senders to a stream."""
         make, found = self._store.files.make_directory, []
         own, caller = (sending_id(activation.activation_id, key) for key in (node.key, SOURCE))
         if self._settings.sender_files:
@@ -75,7 +75,7 @@ class Works:
         if task.channel_id is None or task.record_offset is None:
             return None
         segment = self._store.records(task.channel_id, task.record_offset, max_bytes=1)
-        if segment is None:  # an older version allowed a program to acknowledge records that it did not hold
+        if segment is None:  # older versions let a program acknowledge records of other tasks
             raise InvalidInput("its record is gone: another task has acknowledged it")
         return segment.part(task.record_offset, 1).bytes.rstrip(b"\n")
 
@@ -83,7 +83,7 @@ class Works:
         self._store.write_soon(lambda tx: tasks.activate(tx, task, handle))
 
     def _postpone(self, task: Task, timeout: float, still_waits: bool) -> None:
-        """What a place waits for is not the program's time: count that from now on, or ask again soon."""
+        """Restart the program's time, since its place was waiting; if it still is, ask again soon."""
         begun_at = steady() - (timeout - max(ASK_SECONDS, timeout / 10) if still_waits else 0.0)
         self._store.write(lambda tx: tasks.postpone(tx, task, begun_at)).result()
 
@@ -94,5 +94,5 @@ class Works:
         if ended_well(now, ended):
             return output_of(executor, handle, now, node.action, limit=self._settings.record_bytes)
         if ended.code == 0:
-            executor.stop(handle, 0)  # an executor leaves processes running after a success; this is not one
+            executor.stop(handle, 0)  # executors leave processes running after exit 0, but this was no success
         return Output(lines=last_lines(executor, handle))

@@ -18,7 +18,7 @@ __all__ = ["Audit", "Backup", "BackupWanted", "Candidate", "Criteria", "Pruned",
 
 
 class Upkeep:
-    """What takes long. Every method is called in a thread of its own, and ends early when the owner ends."""
+    """Long operations. Each method is called in its own thread, and stops early when the owner ends."""
 
     def __init__(
         self,
@@ -40,15 +40,15 @@ class Upkeep:
 
     @property
     def busy(self) -> bool:
-        """Whether something is going on."""
+        """Return whether an operation is running."""
         return self._running > 0 or (self._backup is not None and not self._backup.ended)
 
     def stop(self) -> None:
-        """What is going on is to end; nothing is lost that was there before."""
+        """Ask running operations to end early; no existing data is lost."""
         self._closing.set()
 
     def close(self) -> None:
-        """Return when nothing goes on any more."""
+        """Return when no operation is running any more."""
         self.stop()
         if self._backup is not None:
             self._backup.join()
@@ -59,27 +59,27 @@ class Upkeep:
             return measure(self._store.path, self._attempts, self._closing.is_set)
 
     def check(self) -> Audit:
-        """Look for what cannot be, and count every record."""
+        """Audit the database: find inconsistencies, and count every record."""
         with self._noted():
             return audit(self._store.path, self._closing.is_set)
 
     def choose(self, wanted: Criteria, project_id: str) -> list[Candidate]:
-        """Return what `prune` would delete of a project, oldest first."""
+        """Return the activations of a project that `prune` would delete, oldest first."""
         with self._noted():
             return choose(self.sizes(), self._store.path, project_id, wanted)
 
     def prune(self, activation_ids: list[str], project_id: str, *, dead_letters: bool, seconds: float) -> Pruned:
-        """Delete activations of a project, for this many seconds."""
+        """Delete activations of a project, for at most about `seconds`."""
         with self._noted():
             return self._pruner.prune(activation_ids, project_id, dead_letters=dead_letters, seconds=seconds)
 
     def compact(self) -> str:
-        """Give free pages back to the disk; return why not, or an empty text."""
+        """Return the database's free pages to the disk; return why that was not done, or an empty text."""
         with self._noted():
             return self._pruner.compact()
 
     def retain(self, wanted: Criteria | None) -> int:
-        """Finish what an earlier owner has begun to delete, and delete what is wanted; return how many activations."""
+        """Finish an earlier owner's deletions and delete by `wanted`; return the number of deleted activations."""
         with self._noted():
             chosen = [choice.activation_id for choice in self.choose(wanted, self._project_id)] if wanted else []
             count = 0
@@ -92,14 +92,14 @@ class Upkeep:
             return count
 
     def start_backup(self, wanted: BackupWanted) -> Backup:
-        """Begin a backup in a thread; raise AlreadyExists when one is under way, or its destination is there."""
+        """Begin a backup in a thread; raise AlreadyExists when one is running, or its destination exists."""
         with self._lock:
             self._backup = Backup.start(self._backup, wanted, self._store, self._attempts, self._closing.is_set)
             return self._backup
 
     @property
     def backup(self) -> Backup | None:
-        """The last backup of this owner."""
+        """Return the last backup of this owner, if there was one."""
         return self._backup
 
     @contextmanager

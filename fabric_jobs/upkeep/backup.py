@@ -1,7 +1,7 @@
-"""Backups while everything runs: first the database as of one moment, then the logs of attempts.
+"""Backups while everything runs: first the database as it is at one moment, then the logs of attempts.
 
-A backup is a state directory, or an archive of one. What the kernel knows about running attempts is left out of it, so that
-an owner of the copy never touches a process of the original.
+A backup is a state directory, or an archive of one. It leaves out the process ids and locks of attempts, so that an
+owner of the copy never touches a process of the original.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from fabric_jobs.store.copy import copy
 
 ARCHIVES = {".tar": "w|", ".tar.gz": "w|gz", ".tgz": "w|gz"}
 OTHER_ARCHIVES = (".zip", ".bz2", ".xz", ".zst", ".gz", ".7z")
-LEFT_OUT = frozenset({"begun", "lock", "pid"})  # of an attempt: they are about a process
+LEFT_OUT = frozenset({"begun", "lock", "pid"})  # files of an attempt that describe a process
 READ_BYTES = 1 << 20
-PARTIAL = ".fabric-jobs-partial"  # files of this name are deleted, so it must be unique to us
+PARTIAL = ".fabric-jobs-partial"  # these files get deleted, so only we may use the name
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackupWanted:
-    """What to copy where."""
+    """What to copy, and where."""
 
     destination: Path
     logs: bool = True
 
 
 class Backup:
-    """One backup in its thread; its attributes say how far it is."""
+    """One backup in its thread; its attributes show its progress."""
 
     def __init__(self, wanted: BackupWanted, store: Store, attempts: Path, stop: Stop) -> None:
         self.destination = wanted.destination
@@ -55,7 +55,7 @@ class Backup:
 
     @classmethod
     def start(cls, before: Backup | None, wanted: BackupWanted, store: Store, attempts: Path, stop: Stop) -> Backup:
-        """Begin; raise AlreadyExists or InvalidInput when that is not possible."""
+        """Begin a backup; raise AlreadyExists or InvalidInput when it cannot begin."""
         if before is not None and not before.ended:
             raise AlreadyExists(
                 f"a backup to {before.destination} is already running.",
@@ -68,11 +68,11 @@ class Backup:
 
     @property
     def ended(self) -> bool:
-        """Whether it is over, well or not."""
+        """Whether it is over, successful or not."""
         return self._done.is_set()
 
     def join(self) -> None:
-        """Return when nothing of it runs any more."""
+        """Wait until it is over."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -95,10 +95,10 @@ class Backup:
             self._done.set()
 
     def _write(self, partial: Path) -> None:
-        """Make a state directory, or only its database beside an archive, under a name of its own; then rename it."""
-        shutil.rmtree(partial, ignore_errors=True)  # of a backup that was killed
+        """Make a state directory, or an archive with only the database beside it, under a temporary name; then rename it."""
+        shutil.rmtree(partial, ignore_errors=True)  # left by a killed backup
         partial.mkdir(mode=0o700)
-        with self._store.files.held():  # what the copied rows refer to stays until it is copied too
+        with self._store.files.held():  # so that files stay until they are copied, too
             copy(self._database, partial / self._database.name, self._copied, self._stop)
             (partial / self._database.name).chmod(0o600)
             mode = archive_mode(self.destination)
@@ -117,7 +117,7 @@ class Backup:
         self.pages = (pages, total)
 
     def _files(self, partial: Path) -> Iterator[tuple[Path, Path, int | None]]:
-        """Yield files, their names in a state directory, and how much is wanted of those that rows refer to."""
+        """Yield files, their names in a state directory, and where the last reference of a row ends (None: all)."""
         root = records_dir(self._database.parent)
         for name, end in files_of(partial / self._database.name):
             self._go_on()
@@ -137,7 +137,7 @@ class Backup:
             raise PlaceUnavailable("the owner is ending.", hint="Type the command again.")
 
     def _copy_file(self, source: Path, target: Path, end: int | None) -> None:
-        """Copy a file as long as it is, or up to `end`: one that is only appended to may be the same one in both places."""
+        """Copy a file at its current length, or link a file of records, which is only appended to (or copy it up to `end`)."""
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if end is not None:
             with suppress(OSError):  # another disk
@@ -155,7 +155,7 @@ class Backup:
             self._count(size)
 
     def _pack(self, partial: Path, whole: Path, mode: str) -> None:
-        import tarfile  # late: an owner that makes no archive starts without it
+        import tarfile  # late: most owners make no archive
 
         descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as stream, tarfile.open(fileobj=stream, mode=mode) as archive:  # type: ignore[call-overload]
@@ -165,7 +165,7 @@ class Backup:
                     member = archive.gettarinfo(arcname=str(name), fileobj=file)
                     if end is not None:
                         member.size = min(member.size, end)
-                    archive.addfile(member, file)  # as long as it was: what is printed meanwhile is not in it
+                    archive.addfile(member, file)  # at the noted length, without later output
                     self._count(member.size)
 
     def _count(self, size: int) -> None:
@@ -174,12 +174,12 @@ class Backup:
 
 
 def archive_mode(destination: Path) -> str:
-    """Return how tarfile writes an archive of that name; empty for a directory."""
+    """Return tarfile's mode for an archive of that name; empty for a directory."""
     return next((mode for suffix, mode in ARCHIVES.items() if destination.name.endswith(suffix)), "")
 
 
 def check_destination(destination: Path, state_dir: Path) -> None:
-    """Raise InvalidInput or AlreadyExists unless a backup can be begun there."""
+    """Raise InvalidInput or AlreadyExists unless a backup can be made there."""
     if not destination.is_absolute():
         raise InvalidInput(f"'{destination}' is not an absolute path.")
     if destination.name.endswith(OTHER_ARCHIVES) and not archive_mode(destination):
@@ -195,12 +195,12 @@ def check_destination(destination: Path, state_dir: Path) -> None:
 
 
 def _parent(destination: Path) -> Path:
-    """Return the directory that a backup is to be made in; raise AlreadyExists or InvalidInput where none can be."""
+    """Return the directory to make a backup in; raise AlreadyExists or InvalidInput when it cannot be made there."""
     try:
         is_there = destination.exists() or destination.is_symlink()
         parent = destination.parent.resolve()
         is_directory = parent.is_dir()
-    except (OSError, RuntimeError) as error:  # its name is too long, no right to look, a circle of links
+    except (OSError, RuntimeError) as error:  # name too long, no permission, a loop of links
         raise InvalidInput(f"the backup cannot be made: {error}.", hint="Choose another path.") from error
     if is_there:
         raise AlreadyExists(f"{destination} already exists, and is not overwritten.", hint="Choose another name.")
@@ -216,7 +216,7 @@ def _parts(file: IO[bytes], size: int) -> Iterator[bytes]:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk keep an archive before it gets its name; the database of a directory is kept already."""
+    """Sync an archive before it gets its name; the database in a directory is already synced."""
     if path.is_file():
         with open(path, "rb") as file:
             os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Deletes what has ended: chooses by age, size and number, and deletes in short transactions beside a working engine."""
+"""Deletes ended activations: chooses by age, size and number, and deletes in short transactions while the engine works."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from fabric_jobs.store import Store, activations, retention, tasks
 from fabric_jobs.store.audit import snapshot
 from fabric_jobs.upkeep.sizes import Sizes
 
-BATCH = 50  # activations that are hidden in one transaction
-WORTH_BYTES = 1 << 20  # fewer free bytes are not given back
+BATCH = 50  # activations hidden in one transaction
+WORTH_BYTES = 1 << 20  # with less free, compacting is not worthwhile
 
 
 @dataclass(frozen=True, kw_only=True)
 class Criteria:
-    """Which activations are to go; with neither age nor size all but the newest `keep_last`."""
+    """Which activations to delete; without age and size, all but the newest `keep_last`."""
 
     older_than_seconds: float | None = None  # since they ended
-    max_bytes: int | None = None  # the oldest go until the state is no larger
-    keep_last: int = 0  # how many ended ones stay in any case
-    dead_letters: bool = False  # also those with dead letters that nobody has retried
+    max_bytes: int | None = None  # delete the oldest until the state fits
+    keep_last: int = 0  # the newest ended ones always stay
+    dead_letters: bool = False  # include those with dead letters that nobody retried
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """An activation that is to go."""
+    """An activation to delete."""
 
     activation_id: str
     name: str
@@ -44,15 +44,15 @@ class Candidate:
 class Pruned:
     """What one call has done."""
 
-    seen: int  # of the activations that were named: they are gone, or may not be deleted
-    count: int  # of them: gone, or on their way
-    finished: bool  # nothing is on its way
+    seen: int  # activations dealt with: gone, or not deletable
+    count: int  # of these: deleted or being deleted
+    finished: bool  # no deletion is unfinished
 
 
 def choose(
     sizes: Sizes, database: Path, project_id: str, wanted: Criteria, now: float | None = None
 ) -> list[Candidate]:
-    """Return the activations that are to go, oldest first."""
+    """Return the activations to delete, oldest first."""
     with snapshot(database, lambda: False) as sql:
         ended = retention.prunable(sql, project_id, dead_letters=wanted.dead_letters)
         kept = retention.newest(sql, project_id, wanted.keep_last)
@@ -82,7 +82,7 @@ def choose(
 
 
 class Pruner:
-    """Deletes activations wholly: their rows, and what executors keep of their attempts."""
+    """Deletes activations completely: their rows, and what executors keep of their attempts."""
 
     def __init__(
         self,
@@ -91,14 +91,14 @@ class Pruner:
         closing: threading.Event,
         on_pruned: Callable[[], None],
     ) -> None:
-        """`on_pruned()` is called when activations are gone, since their ids may come again."""
+        """`on_pruned()` is called after activations are deleted, since their ids may be used again."""
         self._store = store
         self._executors = executors
         self._closing = closing
         self._on_pruned = on_pruned
 
     def prune(self, activation_ids: list[str], project_id: str, *, dead_letters: bool, seconds: float) -> Pruned:
-        """Delete for this many seconds, first what an earlier call has left half done."""
+        """Delete for about `seconds`, beginning with what an earlier call left unfinished."""
         deadline = time.monotonic() + seconds
         done = Pruned(seen=0, count=0, finished=self._finish(deadline))
         while done.finished and done.seen < len(activation_ids) and not self._is_over(deadline):
@@ -109,7 +109,7 @@ class Pruner:
         return done
 
     def compact(self) -> str:
-        """Rewrite the database without its free pages, if nothing is running; return why not, or an empty text."""
+        """Rewrite the database without its free pages, if nothing runs; return why that was not done, or an empty text."""
         with snapshot(self._store.path, self._closing.is_set) as sql:
             total, free = retention.page_bytes(sql)
             is_busy = bool(activations.unsettled(sql)) or tasks.live_count(sql) > 0
@@ -129,7 +129,7 @@ class Pruner:
         return self._closing.is_set() or time.monotonic() >= deadline
 
     def _finish(self, deadline: float) -> bool:
-        """Delete what is hidden: first the directories, since the rows say where they are."""
+        """Delete hidden activations: directories first, since the rows say where they are."""
         while hidden := self._hidden():
             for activation_id in hidden:
                 self._remove_attempts(activation_id)

@@ -11,12 +11,12 @@ from fabric_jobs.store import retention
 from fabric_jobs.store.audit import Stop, snapshot
 from fabric_jobs.store.retention import Counts
 
-ROW_BYTES = 2048  # of an activation in tables and indexes, beside its records; about
+ROW_BYTES = 2048  # of an activation in tables and indexes, besides its records; about
 
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """What one activation has."""
+    """The share of one activation."""
 
     activation_id: str
     name: str
@@ -27,31 +27,31 @@ class Share:
 
     @property
     def size(self) -> int:
-        """All of it."""
+        """Its bytes in all."""
         return self.database + self.records + self.attempts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Everything in bytes."""
+    """The size of a state directory, in bytes."""
 
     database: int
-    free: int  # of the database: used again before it grows
+    free: int  # in the database: reused before it grows
     wal: int
     records: int  # files of larger records
     attempts: int
-    leftovers: int  # of the attempts: those that no task knows
+    leftovers: int  # among the attempts: directories of unknown tasks
     counts: Counts
-    shares: tuple[Share, ...]  # the largest first
+    shares: tuple[Share, ...]  # largest first
 
     @property
     def used(self) -> int:
-        """What deleting can change."""
+        """The bytes that deleting can free."""
         return self.database - self.free + self.records + self.attempts
 
 
 def measure(database: Path, attempts: Path, stop: Stop) -> Sizes:
-    """Look at every segment's length and every attempt's directory."""
+    """Measure every segment and every attempt's directory."""
     with snapshot(database, stop) as sql:
         total, free = retention.page_bytes(sql)
         weights = retention.record_bytes(sql)
@@ -92,7 +92,7 @@ def measure(database: Path, attempts: Path, stop: Stop) -> Sizes:
 
 
 def directory_sizes(root: Path, stop: Stop = lambda: False) -> dict[str, int]:
-    """Return the bytes below every directory in `root`; what goes away meanwhile counts as far as it was seen."""
+    """Return the bytes below each directory in `root`; files deleted meanwhile may count."""
     found: dict[str, int] = {}
     for directory in _directories(root):
         if stop():

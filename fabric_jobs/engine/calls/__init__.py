@@ -1,4 +1,4 @@
-"""HTTP calls for records: daemons and external APIs. One thread with an event loop, started when it is first needed."""
+"""HTTP calls for records, to daemons and external APIs, in one thread with an event loop that starts when first needed."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ __all__ = ["Calls"]
 
 
 class Calls:
-    """The callers by node, and the running daemons."""
+    """The callers, one per node, and the running daemons."""
 
     def __init__(self, store: Store, executors: Mapping[str, Executor], settings: Settings, issuing: Issuing) -> None:
         self._means = Means(store=store, executors=executors, settings=settings)
         self._callers: dict[int, tuple[Caller, asyncio.Task[None]]] = {}  # by task
-        self._by_activation: dict[str, set[int]] = {}  # the tasks among these
+        self._by_activation: dict[str, set[int]] = {}  # the task ids among these
         self._daemons = Daemons(self._means)
         self._asking = Asking(self._means, issuing, self._daemons)
         self._faults = Faults(settings.lost_limit)
@@ -46,12 +46,12 @@ class Calls:
         self._thread: threading.Thread | None = None
 
     def adopt(self) -> None:
-        """Take over the daemons that another owner has started."""
+        """Take over the daemons that an earlier owner started."""
         if self._daemons.adopt():
             self._run(self._watch())
 
     def see_to(self, activation: Activation, plan: Plan, node: Node, task: Task | None) -> None:
-        """Make sure that somebody calls for the records of a node."""
+        """Make sure that a caller handles the records of a node."""
         if task is None:
             task = self._means.store.write(lambda tx: _make_task(tx, activation, node)).result()
             if task is None:
@@ -59,7 +59,7 @@ class Calls:
         self._run(self._see_to(CallWork(activation=activation, plan=plan, node=node, task=task)))
 
     def deploy(self, saved: SavedDefinition, executor: str) -> int:
-        """Begin to start the daemons of a skill that do not run yet; return how many it has."""
+        """Begin to start the daemons of a skill that are not running; return how many it has."""
         skill = skill_from_json(saved.body)
         found = [action for action in skill.actions if action.type == "daemon"]
         for action in found:
@@ -72,7 +72,7 @@ class Calls:
             self._run(self._stop(task.task_id))
 
     def forget(self, activation_id: str) -> None:
-        """End the calls of a completed activation. Safe to call from every thread."""
+        """End the calls of a completed activation. Safe to call from any thread."""
         if self._loop is not None and activation_id in self._by_activation:
             self._run(self._forget(activation_id))
 
@@ -103,7 +103,7 @@ class Calls:
         activation_id, task_id = work.activation.activation_id, work.task.task_id
         self._by_activation.setdefault(activation_id, set()).add(
             task_id
-        )  # before the look: who completes it looks here after
+        )  # before the check: whoever completes the activation looks here afterwards
         if activations.is_pending(self._means.store.read, activation_id):
             self._callers[task_id] = (self._caller(work), asyncio.create_task(self._look_after(work)))
         else:
@@ -113,7 +113,7 @@ class Calls:
         return Caller(self._means.store, work, self._asking.call_of(work), self._means.settings.record_bytes)
 
     async def _look_after(self, work: CallWork) -> None:
-        """Call until cancelled; after the disk or the executor did not answer, continue from what is acknowledged."""
+        """Call until cancelled; when the disk or the executor fails, continue after the last acknowledged record."""
         task_id, me = work.task.task_id, asyncio.current_task()
         assert me is not None
         try:
@@ -165,7 +165,7 @@ class Calls:
 
 
 def _make_task(tx: Tx, activation: Activation, node: Node) -> Task | None:
-    """Make the task under which the calls of a node are counted; ACTIVE from the start. None when the activation has ended."""
+    """Make the task of a node's calls, ACTIVE from the start; None when the activation has ended."""
     if not activations.is_pending(tx, activation.activation_id):
         return None
     before = [task for task in tasks.live(tx, activation.activation_id) if task.node == node.key]

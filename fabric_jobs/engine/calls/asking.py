@@ -1,4 +1,4 @@
-"""Calls a daemon or a server for one record, and reads its answer."""
+"""Calls a daemon or a server for one record and reads the answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fabric_jobs.executors.base import ProcessSpec
 
 
 class Asking:
-    """All of it runs in the loop of the calls."""
+    """Makes the calls of records. All of it runs in the loop of the calls."""
 
     def __init__(self, means: Means, issuing: Issuing, daemons: Daemons) -> None:
         self._means = means
@@ -37,14 +37,14 @@ class Asking:
             pool.close()
 
     def call_of(self, work: CallWork) -> Call:
-        """Return what calls for one record of a node."""
+        """Return the function that makes the call for a record of a node."""
         return self._call_daemon(work) if work.node.action.type == "daemon" else self._call_external(work)
 
     def _call_daemon(self, work: CallWork) -> Call:
         node = work.node
-        target_ = cache(lambda: self._target_of(work))  # looked at once, when it is first needed
+        target_ = cache(lambda: self._target_of(work))  # made once, when first needed
         request_to = cache(lambda host: target_().request(host))
-        program = cache(lambda: self._program_of(work))  # looked at once, and again when its daemon is gone
+        program = cache(lambda: self._program_of(work))  # read once, and again when its daemon is gone
 
         async def call(record: bytes) -> tuple[str, bytes]:
             try:
@@ -53,7 +53,7 @@ class Asking:
                 raise Unusable(str(error), again=False) from error
             daemon, body = self._daemons.find(program()[0]), target.body(record)
             if daemon is None:
-                # An older activation goes on with the daemon of a newer one: two that each bring back their own would alternate.
+                # An older activation uses a newer one's daemon. Otherwise each would restart its own version in turn.
                 program.cache_clear()
                 key, process = program()
                 daemon = self._daemons.find(key) or self._daemons.make(key, node.action, process)
@@ -65,7 +65,7 @@ class Asking:
                     return target.response(answer, self._means.settings.record_bytes)
                 except Unusable as error:
                     if not error.again:
-                        raise  # it refuses the record; what it has printed is of others
+                        raise  # it refused the record; its output may be about others
                     lines = (*error.lines, *await _printed(daemon))
                     raise Unusable(error.cause, lines) from error
             finally:
@@ -75,7 +75,7 @@ class Asking:
         return call
 
     async def _ask(self, daemon: Daemon, port: int, encoded: Callable[[str], bytes]) -> Reply:
-        """Return the answer of a daemon to what is `encoded` for its host; one that dies is started again, a few times."""
+        """Return a daemon's answer to the request `encoded` for its host; restart a daemon that dies, a few times."""
         seconds = self._means.settings.call_seconds
         for _ in range(1 + self._means.settings.lost_limit):
             try:
@@ -96,11 +96,11 @@ class Asking:
         issued = self._issuing.to(activation, work.task, inside)
         envelope = message(activation, work.task, node, inside.api_endpoint, issued.token)
         target = DaemonTarget(node=node, envelope=envelope, headers=activation.headers)
-        target.request("")  # what is wrong with its properties is said before a daemon starts
+        target.request("")  # report invalid properties before a daemon starts
         return target
 
     def _program_of(self, work: CallWork) -> tuple[DaemonKey, ProcessSpec]:
-        """Return which daemon the records of a node are for, and its program as its files are now."""
+        """Return the key of a node's daemon, and its program, from the files as they are now."""
         activation, node = work.activation, work.node
         process = process_of(self._means.store.read, activation, node.skill_name, node.action)
         process = replace(process, shell=self._issuing.shells.of(activation.activation_id))
@@ -123,7 +123,7 @@ class Asking:
             shell = self._issuing.shells.of(work.activation.activation_id)
             environment = os.environ if shell is None else shell.environment
             target = ExternalTarget.of(work.node, work.activation.headers).through_proxy(environment)
-            assert target.request.method  # what is wrong with its properties is said here
+            assert target.request.method  # this reports invalid properties
             return target
 
         async def call(record: bytes) -> tuple[str, bytes]:
@@ -142,13 +142,13 @@ class Asking:
         return call
 
 
-LOOKS, LOOK_SECONDS = 10, 0.1  # whether more of what a container has printed comes
+LOOKS, LOOK_SECONDS = 10, 0.1  # checks for more output of a container
 
 
 async def _printed(daemon: Daemon) -> tuple[str, ...]:
-    """Return the last lines that a daemon has printed; nothing where its place does not answer.
+    """Return the last lines that a daemon printed; none when its place does not answer.
 
-    What a container prints comes on another way than its answer, and may come later: it is waited for until nothing more comes.
+    The output of a container may arrive later than its answer: wait until no more comes.
     """
     found: tuple[str, ...] = ()
     with suppress(ExecutorUnavailable):

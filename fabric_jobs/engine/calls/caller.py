@@ -1,6 +1,6 @@
-"""Calls for the records of one node, several at a time, and commits the answers in the order of the records.
+"""Makes calls for the records of one node, several at a time, and commits the answers in the order of the records.
 
-An answer and the acknowledgement of its record are one transaction; a crash before it repeats the call.
+An answer and the acknowledgement of its record are one transaction; after a crash before it, the call is repeated.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fabric_jobs.store.tasks import Ending
 log = logging.getLogger(__name__)
 
 PULL_BYTES = 256 << 10
-AHEAD = 64  # how many answers may wait for an earlier one, at least; times `concurrency` if that is more
+AHEAD = 64  # at least this many answers may wait for an earlier one; times `concurrency` if that is more
 
 Call = Callable[[bytes], Awaitable[tuple[str, bytes]]]  # record -> output and payload; raises Unusable
 
@@ -55,7 +55,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """A record whose calls failed."""
+    """A record for which every call failed."""
 
     cause: str
     lines: tuple[str, ...]
@@ -74,7 +74,7 @@ class Caller:
         self._call = call
         self._record_bytes = record_bytes
         self._wake = asyncio.Event()
-        self._results: OrderedDict[tuple[int, int], Result | None] = OrderedDict()  # in the order of the records
+        self._results: OrderedDict[tuple[int, int], Result | None] = OrderedDict()  # in record order
         self._committing = False
         self._cyclic = any(wire.cyclic and wire.target == work.node.key for wire in work.plan.wires)
         ahead = max(AHEAD, 4 * work.node.action.concurrency)
@@ -83,7 +83,7 @@ class Caller:
 
     @property
     def activation_id(self) -> str:
-        """Whose records these are."""
+        """Return the activation that the records belong to."""
         return self._work.activation.activation_id
 
     async def give_up(self, cause: str) -> None:
@@ -91,11 +91,11 @@ class Caller:
         await asyncio.wrap_future(self._store.write(lambda tx: self._abandon(tx, cause)))
 
     def wake(self) -> None:
-        """Records may have come."""
+        """Look for new records."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Call until somebody cancels, or the activation is over."""
+        """Make calls until cancelled, or until the activation is over."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()
@@ -153,7 +153,7 @@ class Caller:
                 return Outgoing(output, payload + b"\n")
 
     async def _ask(self, record: bytes) -> tuple[str, bytes]:
-        """Call for a record; an unexpected error is this record's fault, and not that of the others."""
+        """Make the call for a record; an unexpected error fails this record and not the others."""
         try:
             return await self._call(record)
         except (Unusable, FabricJobsError):
@@ -163,14 +163,14 @@ class Caller:
             raise Unusable(f"the call was not possible: {type(error).__name__}: {error}") from error
 
     async def _commit_ready(self) -> None:
-        """Commit the answers up to the first missing one; later ones go into the next transaction."""
-        await asyncio.sleep(0)  # what has arrived together is stored together; it costs no time when nothing else has
+        """Commit the answers up to the first missing one; those that arrive meanwhile share the next transaction."""
+        await asyncio.sleep(0)  # store together what arrived together; free when nothing else did
         while ready := self._take_ready():
             write = self._store.write(lambda tx, ready=ready: self._commit(tx, ready))  # type: ignore[misc]
             try:
                 await asyncio.wrap_future(write)
             except StaleAttempt:
-                raise asyncio.CancelledError from None  # the activation is over, and so is this
+                raise asyncio.CancelledError from None  # the activation is over, so stop
             for _ in ready:
                 self._room.release()
 
@@ -185,7 +185,7 @@ class Caller:
         return ready
 
     def _commit(self, tx: Tx, ready: list[tuple[int, int, Result]]) -> None:
-        """Publish answers, keep dead letters and acknowledge, in the writer's transaction; raise StaleAttempt when it is over."""
+        """Publish answers, keep dead letters and acknowledge, in one transaction; raise StaleAttempt when the task is over."""
         work = self._work
         task = tasks.find(tx, work.task.task_id)
         if task is None or task.ended or task.cancel_requested:
@@ -200,7 +200,7 @@ class Caller:
             self._publish(tx, task, channel_id, items)
             channels.ack(tx, channel_id, items[-1][1] + 1)
         if self._results:
-            return  # more answers are on their way: it cannot have been the last
+            return  # more answers are under way: this was not the last
         found = channels.inbound(tx, work.activation.activation_id, work.node.key)
         if all(channel.acked >= channel.next_offset for channel in found):
             settle(tx, work.activation.activation_id, work.plan)
@@ -230,7 +230,7 @@ class Caller:
         return 1 + channels.hops_of(tx, channel_id, offset) if self._cyclic else 1
 
     def _keep(self, tx: Tx, task: Task, channel_id: int, offset: int, dead: Dead) -> bool:
-        """Keep a dead letter; False when the activation is to fail instead."""
+        """Keep a dead letter; False when the activation must fail instead."""
         if self._work.node.action.on_error == "fail":
             return False
         outcome = _failed(dead, (channel_id, offset))

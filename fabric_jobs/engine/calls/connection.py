@@ -16,15 +16,15 @@ from fabric_jobs.engine.calls.encoding import codings_of
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.proxies import Proxy
 
-BODY_BYTES = 64 << 20  # of an answer; what becomes a record has a limit of its own
+BODY_BYTES = 64 << 20  # of an answer; a record has its own limit
 
-HEAD_BYTES = 64 << 10  # of what a proxy answers to CONNECT
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # of a method, or the name of a header
+HEAD_BYTES = 64 << 10  # of a proxy's answer to CONNECT
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a method, or the name of a header
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class CallFailed(Exception):
-    """There is no answer, and it is unknown whether the request arrived."""
+    """There was no answer; the request may or may not have arrived."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise InvalidInput for a value that would break the lines of the request; values may be secret, so they are not shown."""
+        """Raise InvalidInput for a value that would break the request's lines. It is not shown, since it may be secret."""
         lines = {"method": self.method, "path": self.path, "host": self.host}
         lines |= {f"value of the header {name!r}": value for name, value in self.headers.items()}
         wrong = [what for what, value in lines.items() if CONTROL.search(value)]
@@ -49,14 +49,14 @@ class Request:
             )
 
     def encode(self, body: bytes) -> bytes:
-        """Return the request as it goes over the wire."""
+        """Return the request's bytes."""
         if not body and self.method in ("GET", "HEAD", "DELETE", "OPTIONS"):
             return self._head + b"\r\n"
         return b"%sContent-Length: %d\r\n\r\n%s" % (self._head, len(body), body)
 
     @cached_property
     def _head(self) -> bytes:
-        """The lines that all bodies have in common."""
+        """The lines that are the same for every body."""
         own = {name.lower() for name in self.headers}
         lines = [f"{self.method} {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in self.headers.items())]
         if "host" not in own:
@@ -66,11 +66,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server said."""
+    """A server's answer."""
 
     status: int
-    body: bytes  # as it came over the wire, except for its chunks
-    codings: tuple[str, ...] = ()  # what was done to the body
+    body: bytes  # as received, without the framing of chunks
+    codings: tuple[str, ...] = ()  # applied to the body
     content_type: str = ""
     location: str = ""  # of a redirect
 
@@ -87,8 +87,8 @@ class Connection(asyncio.Protocol):
         self._size = 0
         self._headers: list[tuple[str, str]] = []
         self._is_head = False  # an answer to HEAD has the headers of a body, but no body
-        self._begun = False  # its headers are there
-        self._framed = False  # the answer says how long it is; else it ends with the connection
+        self._begun = False  # its headers have arrived
+        self._framed = False  # the answer says where it ends; else it ends with the connection
 
     async def ask(self, data: bytes, seconds: float) -> Reply:
         """Send an encoded request and return its answer; raise CallFailed when there is none within `seconds`."""
@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
             raise CallFailed(f"there was no answer within {spelled(seconds)}") from None
         finally:
             if not self._waiting.done() or self._waiting.cancelled() or self._waiting.exception() is not None:
-                self.close()  # a late answer would be taken for the next one
+                self.close()  # a late answer would be taken for that of the next request
 
     def close(self) -> None:
         """Close the connection."""
@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The loop has connected it."""
+        """Keep the transport; called by the event loop."""
         assert isinstance(transport, asyncio.WriteTransport)
         self._transport = transport
 
@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         if self._waiting is None or self._waiting.done():
-            self.close()  # unasked: it would be taken for the answer to the next request
+            self.close()  # unsolicited: it would be taken for the answer to the next request
             return
         try:
             self._parser.feed_data(data)
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
         self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1").strip()))
 
     def on_headers_complete(self) -> None:
-        """The headers are there, and say how the answer ends."""
+        """The headers are complete, and say how the answer ends."""
         self._begun = self._is_final
         transfer = ",".join(self._values("transfer-encoding")).lower()
         self._framed = transfer.endswith("chunked") if transfer else bool(self._values("content-length"))
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
             self._parts.append(data)
 
     def on_message_complete(self) -> None:
-        """The answer is whole."""
+        """The answer is complete."""
         if not self._is_final:
             return  # another one follows
         if not self._parser.should_keep_alive():
@@ -174,7 +174,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def _is_final(self) -> bool:
-        """Whether this is the final answer: not an interim one such as 100, nor a switch to another protocol."""
+        """Whether this is a final answer, and not an interim one such as 100."""
         status: int = self._parser.get_status_code()
         return status >= 200 or status == 101
 
@@ -201,7 +201,7 @@ class Connection(asyncio.Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """Where requests go."""
+    """The address of a server, and how to reach it."""
 
     host: str
     port: int
@@ -209,7 +209,7 @@ class Server:
     proxy: Proxy | None = None
 
     async def connect(self, seconds: float = 10.0) -> Connection:
-        """Open a connection; raise CallFailed when that is not possible."""
+        """Open a connection; raise CallFailed when that fails."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
@@ -224,7 +224,7 @@ class Server:
         return connection
 
     async def _tunnel(self, proxy: Proxy) -> Connection:
-        """Open a connection by CONNECT; the proxy sees only the host."""
+        """Open a tunnel with CONNECT; the proxy sees only the host."""
         loop = asyncio.get_running_loop()
         plain, asked = await loop.create_connection(Asked, proxy.host, proxy.port)
         made = None
@@ -246,7 +246,7 @@ class Server:
 
 
 class Asked(asyncio.Protocol):
-    """Hears what a proxy answers to CONNECT: its first line."""
+    """Reads the first line of a proxy's answer to CONNECT."""
 
     def __init__(self) -> None:
         self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -282,7 +282,7 @@ class Pool:
             except CallFailed:
                 if not reused:
                     raise
-                # A server may close an idle connection at any moment: that is no answer to this request.
+                # A server may close an idle connection at any time. That is not an answer to this request: try a new one.
                 connection, reused = None, False
                 continue
             if not connection.closed:

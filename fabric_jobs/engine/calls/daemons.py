@@ -1,7 +1,7 @@
-"""Daemons: programs that listen. Each runs once, is ready when its port is open, is restarted when it dies and stopped when idle.
+"""Daemons: programs that listen. Each runs once, is ready when its port is open, restarts when it dies, stops when idle.
 
-A daemon is a task of kind `daemon` outside any activation, so that its state, attempts and logs are kept as
-those of any other program; this module only knows how to reach it.
+A daemon is a task of kind `daemon` outside any activation, so its state, attempts and logs are kept like those of
+any other program. This module only knows how to reach it.
 """
 
 from __future__ import annotations
@@ -30,18 +30,20 @@ from fabric_jobs.states import TaskState
 from fabric_jobs.store import Store, tasks
 from fabric_jobs.store.tasks import Again, Ending, NewTask
 
-LOCAL = "local"  # where a program runs from its files, not from its image
-FILES_LIMIT = 10_000  # of a directory are looked at
-ELSEWHERE_SECONDS = 0.25  # between two checks whether a program listens elsewhere than it was told
-SETTLED_SECONDS = 1.0  # a single other port counts after this time; before, it may not be the one for calls
+LOCAL = "local"  # where programs run from files, not from images
+FILES_LIMIT = 10_000  # files of a directory that are checked
+ELSEWHERE_SECONDS = 0.25  # between two checks whether a program listens on another port
+SETTLED_SECONDS = 1.0  # a single other port counts after this time; earlier, it may not be the one for calls
 LOOK_SECONDS = 0.02  # between two checks whether a port is open
 DEATHS = 3  # starts in a row that end before the port is open
-REMEMBERED_SECONDS = 10.0  # how long a daemon that cannot be started is not started again
+REMEMBERED_SECONDS = 10.0  # pause before a daemon that could not start is started again
 
 
 def fingerprint(process: ProcessSpec, executor: str) -> str:
-    """Return what changes with the program of a daemon: its image; or where it runs from its files, of its Python files, what it is
-    built from, and what its command names. Other files in its directory are data, which it may write itself.
+    """Return a text that changes with a daemon's program.
+
+    It covers the image; or, for a program that runs from files, its Python files, what it is built from, and the files that
+    its command names. Other files in its directory are data, which it may write itself.
     """
     found = blake2b(digest_size=8)
     directory = process.directory
@@ -59,14 +61,14 @@ def fingerprint(process: ProcessSpec, executor: str) -> str:
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """Yield the files below a directory except for hidden directories, in an order that stays."""
+    """Yield the files below a directory, without hidden directories, in a stable order."""
     for top, inner, files in os.walk(directory):
         inner[:] = sorted(name for name in inner if not name.startswith("."))  # .fabric-jobs/ changes with each run
         yield from (Path(top, name) for name in sorted(files))
 
 
 class DaemonFailed(Exception):
-    """A daemon is not available: why, and the last lines that it printed."""
+    """A daemon is not available. Holds the cause and the last lines that it printed."""
 
     def __init__(self, cause: str, lines: tuple[str, ...] = ()) -> None:
         super().__init__(cause)
@@ -76,28 +78,28 @@ class DaemonFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class DaemonKey:
-    """Which program: one version of one action of a skill, in one kind of place."""
+    """Identifies a program: one version of one action of a skill, in one kind of place."""
 
     executor: str
     project_id: str
     skill_name: str
     version: int
     action: str
-    files: str = ""  # a fingerprint of its program: one that has changed is another daemon
+    files: str = ""  # the program's fingerprint: a changed program is another daemon
 
     @property
     def node(self) -> str:
-        """What stands in the column `node` of its task."""
+        """The column `node` of its task."""
         return f"{self.version}:{self.files}:{self.executor}"
 
     @property
     def program(self) -> tuple[str, str, str, str]:
-        """What only one daemon at a time may run."""
+        """What at most one daemon at a time may run."""
         return self.project_id, self.skill_name, self.action, self.executor
 
 
 class Elsewhere:
-    """Where a program that ignores its port is tried: on the declared port, or on the only one that it has for a while."""
+    """Finds a program that ignores its given port: on the declared port, or on the only one that stays open."""
 
     def __init__(self, told: Server, declared: int) -> None:
         self._told = told
@@ -107,11 +109,11 @@ class Elsewhere:
         self._looked = self._since
 
     def is_due(self, now: float) -> bool:
-        """Tell whether it is time to look again."""
+        """Return whether it is time to look again."""
         return now - self._looked >= ELSEWHERE_SECONDS
 
     def look(self, found: Server, now: float) -> Server:
-        """Return where to try, after `found` was looked up."""
+        """Return the address to try, given the one just `found`."""
         self._looked = now
         if found != self._seen:
             self._seen, self._since = found, now
@@ -139,16 +141,16 @@ class Daemon:
         self._coming: asyncio.Task[Pool] | None = None
 
     async def pool(self, port: int) -> Pool:
-        """Return the way to the running program; start it when it is not. `port` is the declared one.
+        """Return the connections to the program; start it when it is not running. `port` is the declared one.
 
-        Raises DaemonFailed when it does not come up.
+        Raises DaemonFailed when it does not start.
         """
         if self._pool is not None:
             return self._pool
         if self._coming is None or self._coming.done():
             self._coming = asyncio.create_task(self._start_once(port))
             self._coming.add_done_callback(_look_at)
-        # The waiting caller may be cancelled; the program that starts is for the next one.
+        # When the waiting caller is cancelled, the program goes on starting, for the next one.
         return await asyncio.shield(self._coming)
 
     async def _start_once(self, port: int) -> Pool:
@@ -158,9 +160,9 @@ class Daemon:
             return self._pool
 
     async def lost(self, pool: Pool) -> None:
-        """A call had no answer: when the program has ended, the next call starts it again.
+        """Check the program after a call without an answer: when it has ended, the next call restarts it.
 
-        A port that is closed tells of an end before the executor does. Raises DaemonFailed when it stays closed.
+        A closed port shows the end before the executor does. Raises DaemonFailed when the port stays closed.
         """
         async with self._starting:
             if self._pool is not pool:
@@ -182,13 +184,13 @@ class Daemon:
         self._pool = None
 
     def adopt(self, task: Task, handle: str) -> None:
-        """Take over a program that another owner has started."""
+        """Take over a program that an earlier owner started."""
         self._task, self.handle = task, handle
         host, port = self.executor.address(handle)
         self._pool = Pool(Server(host=host, port=port))
 
     async def stop(self, cause: str) -> None:
-        """Stop the program, also one that is coming up."""
+        """Stop the program, even while it is starting."""
         if self._coming is not None:
             self._coming.cancel()
             await asyncio.gather(self._coming, return_exceptions=True)
@@ -225,7 +227,7 @@ class Daemon:
         raise failure
 
     async def _address(self) -> Server | AttemptExit:
-        """Return where the program can be reached, or how it ended before that was known."""
+        """Return the program's address, or how it ended before that was known."""
         deadline = time.monotonic() + self._means.settings.daemon_start_seconds
         while True:
             try:
@@ -241,7 +243,7 @@ class Daemon:
                 return Server(host=host, port=port)
 
     async def _begin(self, port: int) -> None:
-        """Start an attempt; who cancels waits until it is known what was started."""
+        """Start an attempt; a cancellation waits until it is known what was started."""
         beginning = asyncio.ensure_future(asyncio.to_thread(self._start, port))
         try:
             await asyncio.shield(beginning)
@@ -250,7 +252,7 @@ class Daemon:
             raise
 
     async def _ready(self, server: Server, declared: int) -> Server | AttemptExit:
-        """Wait until the program listens; return where it does, or how it ended when it did before."""
+        """Wait until the program listens; return its address, or how it ended before that."""
         deadline = time.monotonic() + self._means.settings.daemon_start_seconds
         elsewhere = Elsewhere(server, declared)
         while True:
@@ -274,14 +276,14 @@ class Daemon:
                 return server
 
     def _look(self) -> AttemptExit | None:
-        """Return how the program ended, None while it runs; runs in a thread."""
+        """Return how the program ended, or None while it runs; called in a thread."""
         ended = self.executor.poll(self.handle)
         if ended is not None and ended.reason != STOPPED:
-            self.executor.stop(self.handle, 0.0)  # its program is gone; nothing may live on beside the next one
+            self.executor.stop(self.handle, 0.0)  # no process of it may live on beside the next one
         return ended
 
     def _start(self, port: int) -> None:
-        """Make the task if there is none, and hand an attempt to the executor; runs in a thread."""
+        """Make the task if there is none, and hand an attempt to the executor; called in a thread."""
         store, executor = self._means.store, self.executor
         task = self._task
         if task is None:
@@ -303,7 +305,7 @@ class Daemon:
         store.write(lambda tx: tasks.activate(tx, started, self.handle)).result()
 
     async def _ended(self, ended: AttemptExit) -> None:
-        """The program ended by itself: its task waits for the next start."""
+        """Note that the program ended by itself: its task waits for the next start."""
         task = self._task
         if task is None:
             return
@@ -351,14 +353,14 @@ def _silent(server: Server, seconds: float, executor: str) -> str:
 
 
 def _look_at(coming: asyncio.Task[Pool]) -> None:
-    """Take note of how a start ended; when nobody waits for it any more, nobody else does."""
+    """Retrieve the exception of a failed start, in case nobody waits for it any more."""
     if not coming.cancelled():
         coming.exception()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """What a daemon is started with."""
+    """What the daemons of an owner are started with."""
 
     store: Store
     executors: Mapping[str, Executor]

@@ -1,4 +1,4 @@
-"""The running daemons: those that this owner has started, and those that the previous one has left."""
+"""The running daemons: those that this owner started, and those left by the previous one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fabric_jobs.states import TaskState
 from fabric_jobs.store import definitions, tasks
 from fabric_jobs.store.tasks import Ending
 
-CALLS_SECONDS = 0.1  # between two checks whether a daemon of yesterday's program is still called
+CALLS_SECONDS = 0.1  # between two checks whether an outdated daemon is still called
 
 
 class Daemons:
@@ -33,12 +33,12 @@ class Daemons:
         self._running: dict[DaemonKey, Daemon] = {}
         self._left: dict[
             tuple[str, str, str, str], tuple[Task, str, str]
-        ] = {}  # by program: task, executor and handle of those that another owner had started
-        self._retired: set[asyncio.Task[None]] = set()  # the ends of those whose program has changed
-        self._idle: asyncio.Task[None] | None = None  # stops those that nobody calls
+        ] = {}  # by program: task, executor and handle of those left by the previous owner
+        self._retired: set[asyncio.Task[None]] = set()  # stops of those whose program changed
+        self._idle: asyncio.Task[None] | None = None  # stops those without calls
 
     def adopt(self) -> bool:
-        """Note the daemons that another owner had started; those that are gone have ended. Return whether some run."""
+        """Note the daemons left by the previous owner, and end the tasks of those that are gone; return whether any runs."""
         for task in tasks.daemons(self._means.store.read):
             attempt = tasks.attempt(self._means.store.read, task.task_id, task.attempt) if task.attempt else None
             executor = attempt.executor if attempt is not None else ""
@@ -52,13 +52,13 @@ class Daemons:
         return bool(self._left)
 
     def find(self, key: DaemonKey) -> Daemon | None:
-        """Return a daemon that was made before."""
+        """Return the daemon of a key, if it has been made."""
         return self._running.get(key)
 
     def make(self, key: DaemonKey, action: Action, process: ProcessSpec) -> Daemon:
-        """Return a new daemon, which has the program that another owner has left, if there is one.
+        """Return a new daemon; it takes over the program left by the previous owner, if there is one.
 
-        One of the same version whose files have changed is stopped when nobody calls it any more.
+        A daemon of the same version whose files have changed is stopped once it has no more calls.
         """
         for old in [other for other in self._running if replace(other, files=key.files) == key]:
             self._retire(self._let_go(self._running.pop(old)))
@@ -74,7 +74,7 @@ class Daemons:
         return daemon
 
     async def bring_up(self, saved: SavedDefinition, action: Action, executor: str, port: int) -> None:
-        """Start a daemon of a saved skill, unless it runs."""
+        """Start a daemon of a saved skill unless it is running."""
         process = program_of(saved, action)
         key = DaemonKey(
             executor=executor,
@@ -86,7 +86,7 @@ class Daemons:
         )
         daemon = self._running.get(key) or self.make(key, action, process)
         daemon.last_used = time.monotonic()
-        with suppress(DaemonFailed):  # its task says so, and the next call tries again
+        with suppress(DaemonFailed):  # its task shows it, and the next call tries again
             await daemon.pool(port)
 
     def _retire(self, ending: Coroutine[Any, Any, None]) -> None:
@@ -100,12 +100,12 @@ class Daemons:
         await daemon.stop("its program has changed")
 
     def watch(self) -> None:
-        """Make sure that those which nobody calls are stopped."""
+        """Make sure that idle daemons are stopped."""
         if self._idle is None or self._idle.done():
             self._idle = asyncio.get_running_loop().create_task(self._watch_idle())
 
     async def close(self) -> None:
-        """Stop all."""
+        """Stop all daemons."""
         if self._idle is not None:
             self._idle.cancel()
             await asyncio.gather(self._idle, return_exceptions=True)
@@ -114,7 +114,7 @@ class Daemons:
         await asyncio.gather(*stops, *self._retired, return_exceptions=True)
 
     def _handed_over(self, task: Task) -> str | None:
-        """Return the handle of an attempt that was begun, and perhaps started: only its place knows. None: it cannot be had."""
+        """Return the handle of an attempt that may have started: only its place knows. None when it cannot be had."""
         version, files, executor = task.node.split(":")
         saved = definitions.find(self._means.store.read, task.project_id, "skill", task.skill_name, int(version))
         skill = skill_from_json(saved.body) if saved is not None else None
@@ -141,12 +141,12 @@ class Daemons:
         try:
             return self._means.executors[executor].poll(handle) is None
         except ExecutorUnavailable:
-            return True  # unknown, which is not the same as gone
+            return True  # unknown is not the same as gone
 
     def _note_gone(self, task: Task, executor: str, handle: str | None) -> None:
         if handle is not None:
-            with suppress(ExecutorUnavailable):  # the place does not answer: nothing can be done about what it runs
-                self._means.executors[executor].stop(handle, 0.0)  # a wrapper that was killed leaves its program
+            with suppress(ExecutorUnavailable):  # the place does not answer: its processes are out of reach
+                self._means.executors[executor].stop(handle, 0.0)  # a killed wrapper may leave its program running
         ending, cause = Ending(exit_code=None, reason="lost"), "it had ended before this owner began"
         self._means.store.write(lambda tx: tasks.end(tx, task, TaskState.FAILED, ending, cause=cause)).result()
 

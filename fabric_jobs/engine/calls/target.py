@@ -1,4 +1,4 @@
-"""What is called for a record: a daemon, with the whole message, or an external API, with the payload."""
+"""The target of a record's call: a daemon, which gets the whole message, or an external API, which gets the payload."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fabric_jobs.executors.proxies import proxy_of
 from fabric_jobs.routing import Node
 
 DAEMON_PORT = 5000  # of a daemon that declares none
-HEADERS = "headers."  # a property of this name adds a request header
+HEADERS = "headers."  # a property with this prefix adds a request header
 FRAMING = frozenset(
     {"connection", "content-length", "transfer-encoding"}
-)  # these are of one request, and never passed on
-ENVELOPE_BYTES = 4096  # what is around the payload in the answer of a daemon, at most
-SHOWN_LENGTH = 300  # of an address
+)  # these belong to one request and are never passed on
+ENVELOPE_BYTES = 4096  # at most, around the payload in a daemon's answer
+SHOWN_LENGTH = 300  # characters of an address in messages
 NOT_AGAIN = frozenset(range(300, 500)) - {408, 425, 429}  # a retry would get the same answer
 
 
@@ -45,11 +45,11 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class DaemonTarget:
-    """Calls of a daemon: the JSON of the message, and back `{"payload": …, "outputName": …}`."""
+    """Calls of a daemon: sends the message as JSON, and reads `{"payload": …, "outputName": …}`."""
 
     node: Node
     envelope: Mapping[str, Any]
-    headers: Mapping[str, str]  # those of the invocation that are passed on
+    headers: Mapping[str, str]  # of the invocation, to be passed on
 
     @property
     def port(self) -> int:
@@ -57,7 +57,7 @@ class DaemonTarget:
         return port_of(self.node.properties, self.node.action)
 
     def request(self, host: str) -> Request:
-        """Return the request, which is the same for all records."""
+        """Return the request; it is the same for all records."""
         properties = self.node.properties
         path = "/" + str(properties.get("daemon.path") or "invoke").lstrip("/")
         return Request(
@@ -73,11 +73,11 @@ class DaemonTarget:
 
     @cached_property
     def _envelope(self) -> bytes:
-        """The message up to its payload: it is written once, and a payload goes in as it came."""
+        """The message up to its payload, encoded once; the payload follows unchanged."""
         return with_payload(self.envelope, b"").encode()[:-1]
 
     def response(self, answer: Reply, limit: int) -> tuple[str, bytes]:
-        """Return the output and the payload of an answer, which a record of `limit` bytes can hold; raise Unusable."""
+        """Return the output and the payload of an answer of at most `limit` bytes; raise Unusable."""
         answer = _usable("the daemon", answer, limit)
         found = _json_of("the daemon", answer) if answer.status != 204 else {}
         if not isinstance(found, dict):
@@ -90,7 +90,7 @@ class DaemonTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class ExternalTarget:
-    """Calls of an external API: the payload as JSON, and back whatever it says."""
+    """Calls of an external API: sends the payload as JSON, and reads any answer."""
 
     node: Node
     server: Server
@@ -100,7 +100,7 @@ class ExternalTarget:
 
     @classmethod
     def of(cls, node: Node, headers: Mapping[str, str]) -> ExternalTarget:
-        """Read it from the properties `url`, `path` and `headers.*`; raise InvalidInput when they make no URL."""
+        """Read it from the properties `url`, `path` and `headers.*`; raise InvalidInput when they do not form a URL."""
         properties = node.properties
         url = str(properties.get("url") or "")
         path = str(properties.get("path") or "")
@@ -125,7 +125,7 @@ class ExternalTarget:
         )
 
     def through_proxy(self, environment: Mapping[str, str]) -> ExternalTarget:
-        """Return the same, by the proxy that an environment names for it; raise InvalidInput when that is none."""
+        """Return the target through the proxy that an environment names, if any; raise InvalidInput for an invalid proxy."""
         server = self.server
         try:
             proxy = proxy_of(environment, server.host, server.port, secure=server.secure)
@@ -141,13 +141,13 @@ class ExternalTarget:
             headers["Accept-Encoding"] = ACCEPTED
         headers = _with_type(headers) if self._sends else headers
         proxy, path = self.server.proxy, self.base
-        if proxy is not None and not self.server.secure:  # else it is a tunnel, and the server's own form
+        if proxy is not None and not self.server.secure:  # https goes through a tunnel, with the path alone
             path = f"http://{self.host}{path}"
             headers |= {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
         return Request(method=self._method, path=path, host=self.host, headers=headers)
 
     def body(self, record: bytes) -> bytes:
-        """Return what is sent for one record."""
+        """Return the body for one record."""
         return record if self._sends else b""
 
     @cached_property
@@ -159,7 +159,7 @@ class ExternalTarget:
         return self._method not in ("GET", "HEAD", "DELETE")
 
     def response(self, answer: Reply, limit: int) -> tuple[str, bytes]:
-        """Return the output and the payload of an answer as a daemon's does. What is not JSON becomes a text."""
+        """Return the output and the payload of an answer, like a daemon's. An answer that is not JSON becomes a text."""
         scheme = "https" if self.server.secure else "http"
         answer = _usable("the external API", answer, limit, f"{scheme}://{self.host}{self.base}")
         try:
@@ -170,7 +170,7 @@ class ExternalTarget:
 
 
 def _headers(properties: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers of the properties `headers.*` and those of the invocation, which win."""
+    """Return the headers from the properties `headers.*` and the invocation; the invocation's win."""
     own = {key.removeprefix(HEADERS): str(value) for key, value in properties.items() if key.startswith(HEADERS)}
     names = {name.lower() for name in given} | FRAMING
     return {
@@ -185,7 +185,7 @@ def _with_type(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _usable(who: str, answer: Reply, limit: int, url: str = "") -> Reply:
-    """Return an answer of success with its body decoded; raise Unusable."""
+    """Return a successful answer with its body decoded; raise Unusable for any other."""
     try:
         answer = replace(answer, body=decoded(answer.body, answer.codings, limit + ENVELOPE_BYTES), codings=())
     except Undecodable as error:
@@ -200,7 +200,7 @@ def _usable(who: str, answer: Reply, limit: int, url: str = "") -> Reply:
 
 
 def _text_or_json(answer: Reply) -> Any:
-    """Return what a body says that is not JSON in UTF-8: JSON in the declared charset, or a text."""
+    """Return the value of a body that is not JSON in UTF-8: JSON in the declared charset, or a text."""
     try:
         text = text_of(answer.body, answer.content_type)
     except Undecodable as error:
@@ -212,7 +212,7 @@ def _text_or_json(answer: Reply) -> Any:
 
 
 def _record_of(text: str | bytes, answer: Reply) -> Any:
-    """Return the value of JSON; raise ValueError for what is not JSON, Unusable for JSON that is no record."""
+    """Return the value of JSON; raise ValueError when it is not JSON, Unusable when it cannot be a record."""
     try:
         return json_text.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError):
