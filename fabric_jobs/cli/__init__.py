@@ -16,7 +16,7 @@ from fabric_jobs.cli import signals, surroundings
 from fabric_jobs.cli.groups import Group, with_help
 from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
 
-# Name, module, attribute, and the line that --help shows: reading it from the command would load every module.
+# Name, module, attribute, and the line for --help: reading it from the command would load every module.
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("demo", "command", "Run the example: an agent of three skills on real flight records."),
     "workspaces": (
@@ -56,11 +56,11 @@ class LazyGroup(Group):
         return with_help(command)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; click itself would make a reader that went away a failure."""
+        """Run the command; click itself would treat a closed pipe as a failure."""
         try:
             return super().invoke(ctx)
         except signals.Stopped as stopped:
-            raise _Interrupted from stopped  # click would write to a terminal that may be gone
+            raise _Interrupted from stopped  # otherwise click would write to a terminal that may be closed
         except OSError as error:
             if error.errno in OUTPUT_ERRORS and error.filename is None:
                 raise _OutputFailed(error) from error
@@ -89,11 +89,11 @@ def cli() -> None:
 
 
 class _Interrupted(Exception):
-    """A signal has ended the command."""
+    """A signal ended the command."""
 
 
 class _OutputFailed(Exception):
-    """What was printed went nowhere."""
+    """The output could not be written."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(str(error))
@@ -107,20 +107,20 @@ def main() -> None:
     signals.stop_like_ctrl_c()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # None when it is closed
-            stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # characters that a terminal cannot show must not fail
     try:
-        code = with_help(cli).main(standalone_mode=False)  # that of `ctx.exit`, else None
+        code = with_help(cli).main(standalone_mode=False)  # the code of `ctx.exit`, else None
     except (_Interrupted, click.Abort, KeyboardInterrupt) as interrupt:
-        with suppress(OSError):  # a terminal that has closed
+        with suppress(OSError):  # the terminal may be closed
             click.echo("Interrupted.", err=True)
         sys.exit(signals.exit_code_of(interrupt))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except _OutputFailed as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python's last flush may go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a target for Python's last flush
         if not error.reason:
-            sys.exit(0)  # who read it wants no more, which is its right
+            sys.exit(0)  # the reader wants no more, which is not an error
         click.echo(f"Error: the output cannot be written: {error.reason}.", err=True)
         sys.exit(exit_code_of(PlaceUnavailable("")))
     except FabricJobsError as error:

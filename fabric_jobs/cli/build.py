@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from fabric_jobs.workspace.build import BuildStatus, PlannedBuild
 
 ARGUMENTS_VARIABLE = "FABRIC_JOBS_BUILD_ARGS"
-NO_BASE = "[internal] load metadata for "  # the step that looks for a base image
+NO_BASE = "[internal] load metadata for "  # the step that looks up a base image
 COLUMNS = {"SKILL": "skill", "ACTION": "action", "IMAGE": "image", "STATE": "state", "SECONDS": "seconds"}
 
 
 def _with_variable(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Add what is typed to the variable, which is good for every build; docker takes the last of two values."""
+    """Add the typed values to the variable, which applies to every build; docker takes the last of two values."""
     if ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE:
         return (*os.environ.get(ARGUMENTS_VARIABLE, "").split(), *value)
     return value
@@ -72,7 +72,7 @@ def command(
     """
     from fabric_jobs.images.docker_command import builder_beside
 
-    builder = builder_beside()  # it waits for others while we load and read
+    builder = builder_beside()  # starts while we load and read
     from fabric_jobs.workspace.build import BuildOptions, plan
 
     given = BuildOptions(arguments=arguments, platform=platform, use_cache=not no_cache)
@@ -86,7 +86,7 @@ def command(
 
 
 def build_workspace(root: Path, skill: str | None = None, *, quiet: bool = False) -> None:
-    """Build what is not built yet of a workspace, or of one skill; raise RunFailed when something cannot be built."""
+    """Build the missing images of a workspace, or of one skill; raise RunFailed if one cannot be built."""
     from fabric_jobs.images.docker_command import builder_beside
 
     builder = builder_beside()
@@ -123,7 +123,7 @@ def _print_commands(targets: Sequence[PlannedBuild], builder: Callable[[], Build
 
 
 def _shown(row: BuildStatus, output: str) -> dict[str, Any]:
-    """Return what is printed of an image."""
+    """Return the printed columns of an image."""
     target = row.target
     shown: dict[str, Any] = {
         "skill": target.skill,
@@ -136,7 +136,7 @@ def _shown(row: BuildStatus, output: str) -> dict[str, Any]:
 
 
 def _conclude(rows: Sequence[BuildStatus], folder: Path | None) -> None:
-    """Say what to do next; raise RunFailed when an image was not built."""
+    """Print what to do next; raise RunFailed if an image was not built."""
     _raise_failures(rows, folder)
     if rows:
         more = [] if folder is None else [str(folder)]

@@ -29,7 +29,7 @@ COLUMNS = {
     "CAUSE": "cause",
 }
 
-# What chooses dead letters.
+# The options that choose dead letters.
 filters = options.stack(
     click.option("--activation", metavar="ID", help="Only those of this activation."),
     click.option("--skill", metavar="NAME", help="Only those of this skill."),
@@ -182,7 +182,7 @@ def drop(letters: tuple[int, ...], every: bool, yes: bool, **given: Any) -> None
 
 
 def _print_results(records: list[dict[str, Any]], output: str, *, is_one: bool) -> None:
-    """Print what became of the new activations, those that went well first; raise RunFailed when a record is dead again."""
+    """Print the results of the new activations, successful ones first; raise RunFailed if a record is dead again."""
     from fabric_jobs.cli.invoking import check_result, print_answer
 
     if output != "table":

@@ -74,7 +74,7 @@ def _print_table(carriers: dict[str, Any]) -> None:
 def _print_next(destination: Path, activation_id: str, executor: str | None) -> None:
     place = f" --executor {executor}" if executor else ""
     click.echo("\nNext:")
-    if shutil.which("fabric-jobs") is None:  # `make demo` installs into an environment that this shell does not use
+    if shutil.which("fabric-jobs") is None:  # `make demo` installs into an environment that is not on this shell's PATH
         click.echo(f"  export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
     click.echo(
         f"  cd {shlex.quote(str(destination))}\n"

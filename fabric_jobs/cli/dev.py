@@ -1,4 +1,4 @@
-"""`fabric-jobs skills dev`: run a skill again on every change of its files, and show what changed in its response."""
+"""`fabric-jobs skills dev`: run a skill again whenever its files change, and show what changed in its response."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fabric_jobs.errors import FabricJobsError
     from fabric_jobs.workspace.developing import Loop
 
-LOOPS = 4  # after this many runs in a row that changed the same files, the program itself seems to write them
+LOOPS = 4  # if this many runs in a row changed the same files, the program itself probably writes them
 
 
 @click.command("dev")
@@ -77,25 +77,25 @@ def command(
 
 
 class _Session:
-    """What has been seen in the loop so far."""
+    """The loop, and what it has seen so far."""
 
     def __init__(self, loop: Loop, root: Path, state_dir: Path | None) -> None:
         self._loop = loop
         self._root = root
         self._state_dir = state_dir
-        self._before: tuple[Any] | None = None  # the last response, in a tuple since it may be null
-        self._cuts: list[list[str]] = []  # what changed during each of the last runs
+        self._before: tuple[Any] | None = None  # the last response, in a tuple because it may be null
+        self._cuts: list[list[str]] = []  # the files that changed during each of the last runs
         self._unwatched: list[str] = []
 
     def run(self) -> None:
-        """Run and wait, until Ctrl-C."""
+        """Run and wait in turn, until Ctrl-C."""
         from fabric_jobs.errors import FabricJobsError
         from fabric_jobs.workspace.developing import Changed
 
         changed: list[str] = []
         watched = self._loop.watched
         while True:
-            # The owner may have ended meanwhile; a new one starts while the files settle.
+            # The owner may have ended; a new one starts while the files settle.
             gateway = options.gateway_at(self._root, self._state_dir)
             watched.settle()
             if changed:
@@ -115,12 +115,12 @@ class _Session:
                 changed = watched.wait()
 
     def _is_loop(self, changed: list[str]) -> bool:
-        """Tell whether each of the last runs changed the same files, and say so: somebody has to break that loop."""
+        """Tell whether each of the last runs changed the same files; if so, tell the user, who must break that loop."""
         self._cuts = [*self._cuts, changed][-LOOPS:]
         if self._cuts != [changed] * LOOPS:
             return False
         self._cuts.clear()
-        self._loop.watched.settle()  # before the message: its reader may save a file at once
+        self._loop.watched.settle()  # before the message, since the user may save a file right after it
         click.echo(
             f"Every run changes {', '.join(changed)}, so the command waits for the next change. "
             f"To exclude such a file: --ignore '{changed[0]}'",
@@ -164,7 +164,7 @@ class _Session:
 
 
 def _print_failure(gateway: Gateway, record: dict[str, Any]) -> None:
-    """Print how a run failed: all of its stderr, which says more than the last lines."""
+    """Print how a run failed, with all of its stderr."""
     from fabric_jobs.client.activations import failure
     from fabric_jobs.workspace.developing import stderr_of
 
@@ -184,7 +184,7 @@ def _print_error(error: FabricJobsError) -> None:
 
 
 def _say(text: str, *, colour: str) -> None:
-    """Say what happened, and when."""
+    """Print what happened, and when."""
     first, _, rest = text.partition("\n")
     echo(f"{time.strftime('%H:%M:%S')}  {click.style(first, fg=colour)}", err=True)
     if rest:

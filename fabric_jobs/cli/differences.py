@@ -1,4 +1,4 @@
-"""Shows where two JSON values differ: path, then one value above the other; coloured on a terminal."""
+"""Shows where two JSON values differ: the path, then one value above the other, coloured on a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fabric_jobs.cli.terminal.printing import echo
 if TYPE_CHECKING:
     from fabric_jobs.workspace.compare import Difference
 
-SHOWN = 20  # differences of one response; more are counted only
+SHOWN = 20  # differences of one response; further ones are only counted
 VALUE_LENGTH = 200
 COMPARED_LINES = 1000  # texts with more lines are shown as values: comparing them takes too long
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -26,13 +26,13 @@ WAS_NOW: Words = ("was", "now")
 
 
 def print_differences(found: Sequence[Difference], words: Words, *, indent: str = "") -> None:
-    """Print differences to stdout; `words` say what the two values are."""
+    """Print differences to stdout; `words` name the two values."""
     for line in difference_lines(found, words):
         echo(f"{indent}{line}")
 
 
 def difference_lines(found: Sequence[Difference], words: Words) -> Iterator[str]:
-    """Yield what to print, with colours."""
+    """Yield the lines to print, with colours."""
     for difference in found[:SHOWN]:
         yield click.style(difference.path, bold=True)
         yield from (f"  {line}" for line in _sides(difference, words))
@@ -55,7 +55,7 @@ def _sides(difference: Difference, words: Words) -> Iterable[str]:
 
 
 def _text_lines(old: list[str], new: list[str]) -> Iterator[str]:
-    """Yield the lines of two texts that differ, each with one line around it; nothing for texts that are too long."""
+    """Yield the differing lines of two texts, each with one line of context; nothing if the texts are too long."""
     if max(len(old), len(new)) > COMPARED_LINES:
         return
     for line in list(difflib.unified_diff(old, new, n=1, lineterm=""))[2 : SHOWN * 4]:

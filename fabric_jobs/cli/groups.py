@@ -10,12 +10,12 @@ WHOLE = 1_000  # longer than any first sentence
 
 
 class Group(click.Group):
-    """A group whose help has the whole first sentence of every command, which click would cut off in the middle."""
+    """A group whose help shows the whole first sentence of every command, which click would truncate."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is named; for an unknown one the nearest is told, with every version of click."""
+        """Return the named command; for an unknown one, suggest the nearest, with every version of click."""
         name = args[0]
         if not (ctx.resilient_parsing or name.startswith("-") or self.get_command(ctx, name)):
             from fabric_jobs.names import nearest
@@ -24,7 +24,7 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command with its help; None when there is none."""
+        """Return a command with its help; None if there is no such command."""
         command = super().get_command(ctx, cmd_name)
         return command and with_help(command)
 
@@ -37,7 +37,7 @@ class Group(click.Group):
 
 
 def with_help(command: click.Command) -> click.Command:
-    """Return a command with its help, which is read from the source where PYTHONOPTIMIZE=2 has left out docstrings."""
+    """Return a command with its help; if PYTHONOPTIMIZE=2 has removed docstrings, read it from the source."""
     if command.help is None and sys.flags.optimize >= 2 and command.callback is not None:
         import ast
         import inspect

@@ -1,4 +1,4 @@
-"""What `skills invoke` and `agents invoke` share: options, Ctrl-C, and how a result is printed."""
+"""What `skills invoke` and `agents invoke` share: options, Ctrl-C, and the printing of results."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
-PATIENCE_SECONDS = 30.0  # between two questions while a cancelled activation ends
-SECOND_THOUGHT_SECONDS = 1.0  # between a first Ctrl-C and the cancelling: a second one comes in time
+PATIENCE_SECONDS = 30.0  # how long one call waits while a cancelled activation ends
+SECOND_THOUGHT_SECONDS = 1.0  # between a first Ctrl-C and the cancelling, so that a second one comes in time
 
-# Of both commands.
+# The options of both commands.
 invocation_options = options.stack(
     click.option(
         "--params-file", metavar="FILE", help="The parameters as JSON, with 'payload' in them; - is standard input."
@@ -57,10 +57,10 @@ invocation_options = options.stack(
 
 
 def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
-    """Invoke a skill or an agent of the workspace, and print the result; `given` holds the options."""
+    """Invoke a skill or an agent of the workspace, and print the result; `given` contains the options."""
     _check_save(given)
     root = _root_of(given["workspace"])
-    gateway = options.gateway_at(root, given["state_dir"])  # an owner that has to start does so while we read the files
+    gateway = options.gateway_at(root, given["state_dir"])  # an owner may start while we read the files
 
     from fabric_jobs.workspace import run as verbs
     from fabric_jobs.workspace.payload import read_params
@@ -83,7 +83,7 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
     activation_id = str(params.setdefault("activationId", os.urandom(12).hex()))
     try:
         answer = verbs.begin(gateway, target, params, root, headers=headers, cold=given["cold"])
-    except KeyboardInterrupt:  # it may have begun, and nobody has been told
+    except KeyboardInterrupt:  # the activation may have begun, although no answer came
         with suppress(NotFound):
             _cancel(gateway, activation_id)
         raise
@@ -94,7 +94,7 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
 
 
 def warner() -> Callable[[str], None]:
-    """Return what says on stderr where a remote gateway differs from the files here, each sentence once."""
+    """Return a function that prints a difference between a remote gateway and the local files to stderr, each once."""
     said: set[str] = set()
 
     def warn(sentence: str) -> None:
@@ -109,7 +109,7 @@ def warner() -> Callable[[str], None]:
 
 
 def _check_save(given: dict[str, Any]) -> None:
-    """Raise UsageError for a --save that would have no effect, or that has nothing to save."""
+    """Raise UsageError if --save would have no effect, or has nothing to save."""
     if not given["save"]:
         return
     if options.remote_given() is None:
@@ -127,7 +127,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _root_of(given: Path | None) -> Path | None:
-    """Return the root of the workspace; None when there is none and none is needed: a remote gateway has things of its own."""
+    """Return the root of the workspace; None if there is none and a remote gateway, which needs none, is named."""
     try:
         return options.root_of(given)
     except NotFound:
@@ -137,13 +137,13 @@ def _root_of(given: Path | None) -> Path | None:
 
 
 def attend(gateway: Gateway, activation_id: str, *, quiet: bool) -> dict[str, Any]:
-    """Follow an activation with progress; Ctrl-C, SIGTERM and SIGHUP cancel it, a second one leaves it running."""
+    """Follow an activation with progress. Ctrl-C, SIGTERM and SIGHUP cancel it; a second one leaves it running."""
     from fabric_jobs.cli.terminal.activation import Skills
     from fabric_jobs.cli.terminal.display import Display
     from fabric_jobs.client.activations import follow
 
     try:
-        with Display(quiet=quiet) as display:  # what is said after it stays below it
+        with Display(quiet=quiet) as display:  # later output appears below it
             return follow(gateway, activation_id, Skills(display).update)
     except KeyboardInterrupt:
         _cancel(gateway, activation_id)
@@ -151,7 +151,7 @@ def attend(gateway: Gateway, activation_id: str, *, quiet: bool) -> dict[str, An
 
 
 def print_result(record: dict[str, Any], output: str) -> None:
-    """Print the response, or the whole record; raise RunFailed when the activation did not end well."""
+    """Print the response, or the whole record; raise RunFailed if the activation failed."""
     if output != "table":
         show(record, output)
     else:
@@ -160,13 +160,13 @@ def print_result(record: dict[str, Any], output: str) -> None:
 
 
 def print_answer(record: dict[str, Any]) -> None:
-    """Print the response of an activation that has handled its records, or some of them."""
+    """Print the response of an activation, if it has handled at least some of its records."""
     if record["status"] == "COMPLETE" or (record.get("deadLetters") and record["response"] is not None):
         print_response(record)
 
 
 def check_result(record: dict[str, Any]) -> None:
-    """Say how many records are dead; raise RunFailed when the activation did not end well."""
+    """Print how many records became dead letters; raise RunFailed if the activation failed."""
     from fabric_jobs.client.activations import check_ended_well, next_for_dead_letters
 
     if record["status"] == "COMPLETE" and record.get("deadLetters"):
@@ -195,7 +195,7 @@ def _cancel(gateway: Gateway, activation_id: str) -> None:
 
 
 def _tell(text: str) -> None:
-    with suppress(OSError):  # the terminal may have closed, which is why the activation is cancelled
+    with suppress(OSError):  # a closing terminal may be the reason for the cancelling
         click.echo(text, err=True)
 
 
@@ -211,7 +211,7 @@ def _print_detached(answer: Mapping[str, Any], output: str) -> None:
 
 
 def print_response(record: dict[str, Any]) -> None:
-    """Print the response of an activation: a text as it is, everything else as JSON."""
+    """Print the response of an activation: a text unchanged, everything else as JSON."""
     response = record["response"]
     if isinstance(response, str):
         click.echo(response, nl=not response.endswith("\n"))
@@ -234,7 +234,7 @@ def show_saved(remote: Remote, kind: str, output: str) -> None:
 
 
 def workspace_names(given: Path | None, kind: str) -> list[dict[str, Any]]:
-    """Return the skills or agents of the workspace, with what is wrong with the broken ones."""
+    """Return the skills or agents of the workspace, with the problems of broken ones."""
     from fabric_jobs.workspace.listing import listing
 
     return listing(options.root_of(given), kind)

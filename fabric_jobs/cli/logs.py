@@ -1,4 +1,4 @@
-"""`tasks logs`, `skills logs` and `activations logs`: their options, and how a log is printed."""
+"""`tasks logs`, `skills logs` and `activations logs`: their options, and the printing of logs."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
     from fabric_jobs.client.logs import Part, Selection
 
-BATCH_BYTES = 1 << 20  # written at a time
-FOLLOW_SECONDS = 0.5  # between two looks for a task that is still to come
+BATCH_BYTES = 1 << 20  # written at once
+FOLLOW_SECONDS = 0.5  # between two looks for a task that does not exist yet
 
-# On a terminal colours and what a progress bar does to its line have their effect; what else an escape or a control
-# character could do to it is shown instead.
+# A terminal gets colours and the control characters of progress bars. All other escapes and control characters are
+# shown as text.
 HARMFUL = re.compile(r"\x1b(?!\[[0-9;]*[mK])|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 
 attempt = click.option("--attempt", type=click.IntRange(1), help="Only this attempt.  [default: the last one]")
 
 
 def since_when(text: str) -> float:
-    """Return the seconds since 1970 of a time such as 2026-11-21T10:00:00Z, or of a duration that ends now such as 10m."""
+    """Return the seconds since 1970 of a time such as 2026-11-21T10:00:00Z, or of a duration before now such as 10m."""
     with suppress(ValueError):
         return max(0.0, time.time() - seconds_of(text))
     try:
@@ -44,7 +44,7 @@ def since_when(text: str) -> float:
         ) from None
 
 
-# Of all commands that print logs.
+# The options of all commands that print logs.
 log_options = options.stack(
     click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only this one."),
     click.option(
@@ -67,7 +67,7 @@ log_options = options.stack(
 
 
 def print_task(gateway: Gateway, name: str, given: dict[str, Any]) -> None:
-    """Print the log of a task; `given` holds the options."""
+    """Print the log of a task; `given` contains the options."""
     from fabric_jobs.client.logs import TaskLog
 
     log = TaskLog(gateway, name, _wanted(given, whole=given["output"] == "json"))
@@ -75,7 +75,7 @@ def print_task(gateway: Gateway, name: str, given: dict[str, Any]) -> None:
 
 
 def print_activation(gateway: Gateway, activation_id: str, given: dict[str, Any]) -> None:
-    """Print the logs of all tasks of an activation, each line with the name of its skill before it."""
+    """Print the logs of all tasks of an activation, each line after the name of its skill."""
     from fabric_jobs.client.activations import progress_of
     from fabric_jobs.client.logs import of_activation
 
@@ -138,7 +138,7 @@ def activation_logs(activation: str, **given: Any) -> None:
 
 
 class _Printer:
-    """Prints parts of logs: bytes as they came, or lines with what is wanted before them, or JSON."""
+    """Prints parts of logs: as unchanged bytes, as lines with the wanted prefixes, or as JSON."""
 
     def __init__(self, given: dict[str, Any], *, prefix_width: int | None = None) -> None:
         self._json = given["output"] == "json"
@@ -146,12 +146,12 @@ class _Printer:
         self._prefix_width = prefix_width  # None: no prefix
         self._to_stderr = (
             prefix_width is None
-        )  # what a program printed there; with prefixes it is one text, in its order
+        )  # whether stderr goes to stderr; with prefixes all goes to stdout, in order
         self._one_place = not self._to_stderr or _is_one_place()
-        self._open: dict[str, tuple[str, int, str]] = {}  # place -> whose line has no end there yet
+        self._open: dict[str, tuple[str, int, str]] = {}  # place -> whose line is unfinished there
 
     def print(self, parts: Iterable[Part | None]) -> None:
-        """Print all parts; None among them says that nothing more comes for a while."""
+        """Print all parts; None means that nothing more comes for a while."""
         batch: list[Part] = []
         size = 0
         for part in parts:
@@ -163,7 +163,7 @@ class _Printer:
                 size += len(part.bytes)
         if batch:
             self._write(batch)
-        if self._timestamps or self._prefix_width is not None:  # a text of lines, where each has its end
+        if self._timestamps or self._prefix_width is not None:  # every line must end
             for _, _, stream in self._open.values():
                 click.echo(err=self._to_stderr and stream == "stderr")
 
@@ -178,13 +178,13 @@ class _Printer:
         click.echo(harmless(text) if is_terminal else text, nl=False, err=to_stderr)
 
     def _decorated(self, part: Part) -> bytes:
-        """Return a part as it is printed; a line of which only the begin was there goes on, if nothing came between."""
+        """Return the text of a part; it continues its own unfinished line if nothing was printed in between."""
         place = "" if self._one_place else part.stream
         key = (part.task, part.attempt, part.stream)
         before = self._open.pop(place, None)
         if not part.bytes.endswith(b"\n"):
             self._open[place] = key
-        end = b"\n" if before not in (None, key) else b""  # of the line of somebody else
+        end = b"\n" if before not in (None, key) else b""  # ends an unfinished line of another program
         prefix = self._prefix(part)
         first = end if before == key else end + prefix
         if not prefix:
@@ -208,12 +208,12 @@ class _Printer:
 
 
 def harmless(text: bytes) -> str:
-    """Return bytes as a terminal may have them."""
+    """Return bytes as text that is safe for a terminal."""
     return HARMFUL.sub(lambda found: f"\\x{ord(found[0]):02x}", text.decode(errors="replace"))
 
 
 def utc(at: float | None) -> str | None:
-    """Return a time as it is written before a line."""
+    """Return a time in the form that precedes a line."""
     if at is None:
         return None
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -231,8 +231,8 @@ def _wanted(given: dict[str, Any], *, whole: bool) -> Selection:
 
 
 def _is_one_place() -> bool:
-    """Return whether stdout and stderr end in the same place, such as a terminal."""
+    """Tell whether stdout and stderr go to the same place, such as a terminal."""
     try:
         return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
-    except (AttributeError, OSError, ValueError):  # one of them is closed, or is no file
+    except (AttributeError, OSError, ValueError):  # one of them is closed, or is not a file
         return False

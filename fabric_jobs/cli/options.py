@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def stack(*given: Callable[[F], F]) -> Callable[[F], F]:
-    """Return what adds several options to a command, in this order."""
+    """Return a decorator that adds several options to a command, in this order."""
 
     def add(command: F) -> F:
         for option in reversed(given):
@@ -32,7 +32,7 @@ def stack(*given: Callable[[F], F]) -> Callable[[F], F]:
 
 
 def typed(name: str, read: Callable[[str], Any]) -> dict[str, Any]:
-    """Return what makes an option one whose text `read` reads; it raises ValueError, saying what to write."""
+    """Return the arguments of an option that `read` parses; `read` raises ValueError that says what to write."""
 
     def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
         try:
@@ -59,13 +59,13 @@ own_state_dir = click.option("--state-dir", **_STATE_DIR)
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-    """Keep what says which gateway is meant for `gateway`, so that no command has to hand it on."""
+    """Keep an option that names the gateway for `gateway`, so that no command must pass it on."""
     ctx.meta[f"{__name__}.{param.name}"] = value
     return value
 
 
 _KEPT: dict[str, Any] = {"callback": _keep, "expose_value": False}
-# Where a remote gateway is.
+# The options that name a remote gateway.
 remote = stack(
     click.option(
         "--url",
@@ -87,9 +87,9 @@ remote = stack(
 )
 
 
-# Which gateway is meant: that of a state directory, or a remote one.
+# The options that name a gateway: that of a state directory, or a remote one.
 state_dir = stack(own_state_dir, remote)
-# The same for a command that needs a workspace for nothing else; it calls `gateway`.
+# The same for a command that needs the workspace only to find the gateway; it calls `gateway`.
 at_gateway = stack(
     click.option("--workspace", **_WORKSPACE, **_KEPT), click.option("--state-dir", **_STATE_DIR, **_KEPT), remote
 )
@@ -117,7 +117,7 @@ limit = click.option(
 
 
 def root_of(given: Path | None) -> Path:
-    """Return the root of the workspace; raise NotFound when there is none."""
+    """Return the root of the workspace; raise NotFound if there is none."""
     from fabric_jobs.workspace.root import find_root
 
     return find_root(Path.cwd(), given)
@@ -138,7 +138,7 @@ def gateway() -> Gateway:
 
 
 def gateway_at(workspace_given: Path | None, state_given: Path | None) -> Gateway:
-    """Return the remote gateway that is named, else that of a workspace; its owner is started when there is none."""
+    """Return the named remote gateway, else that of a workspace, whose owner is started if there is none."""
     from fabric_jobs.client.gateway import Gateway
 
     place = remote_given()
@@ -150,7 +150,7 @@ def gateway_at(workspace_given: Path | None, state_given: Path | None) -> Gatewa
 
 
 def check_workspace() -> None:
-    """Raise UsageError for a --workspace that decides nothing, since another option says which gateway is meant."""
+    """Raise UsageError for a --workspace without effect, because another option names the gateway."""
     ctx = click.get_current_context(silent=True)
     if ctx is None or not _is_typed(ctx, "workspace"):
         return
@@ -160,7 +160,7 @@ def check_workspace() -> None:
 
 
 def gateway_of_tests(root: Path, state_given: Path | None) -> tuple[Gateway, Path | None]:
-    """Return where tests run: the remote gateway that is named, else one whose state directory has nothing but tests."""
+    """Return the gateway for tests: the named remote one, else one whose state directory is only for tests."""
     from fabric_jobs.client.gateway import Gateway
 
     place = remote_given()
@@ -171,7 +171,7 @@ def gateway_of_tests(root: Path, state_given: Path | None) -> tuple[Gateway, Pat
 
 
 def remote_given() -> Remote | None:
-    """Return the remote gateway that the options or the variables name; what is typed wins over variables."""
+    """Return the remote gateway that the options or the variables name; typed options win over variables."""
     ctx = click.get_current_context(silent=True)
     if ctx is None:
         return None
@@ -196,12 +196,12 @@ def remote_given() -> Remote | None:
 
 
 def next_command(*words: str) -> str:
-    """Return a command to type next, with the options that named the gateway of this one, but never a token."""
+    """Return a command to type next, with this command's options that name the gateway, but never a token."""
     return shlex.join(["fabric-jobs", *words, *_place_words()])
 
 
 def placed(text: str) -> str:
-    """Return a text whose lines end in commands to type next, with the same options behind each of them."""
+    """Return a text whose lines end in commands to type next, with the same options after each command."""
     place = shlex.join(_place_words())
     lines = (f"{line} {place}" if "fabric-jobs " in line else line for line in text.split("\n"))
     return "\n".join(lines) if place else text
@@ -211,7 +211,7 @@ def _place_words() -> list[str]:
     ctx = click.get_current_context()
     names = [name for name in ("url", "profile", "state_dir", "workspace") if _is_typed(ctx, name)]
     if names and names[0] != "workspace":
-        names = [name for name in names if name != "workspace"]  # it would decide nothing
+        names = [name for name in names if name != "workspace"]  # it would have no effect
     place = [(f"--{name.replace('_', '-')}", str(_given(ctx, name) or ctx.params.get(name))) for name in names]
     return [word for pair in place for word in pair]
 

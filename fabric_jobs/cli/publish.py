@@ -53,13 +53,13 @@ def command(
       fabric-jobs workspaces publish --skip-push --output json
     """
     root = options.root_of(folder)
-    gateway = options.gateway_at(root, state_dir)  # an owner that has to start does so while we read the files
+    gateway = options.gateway_at(root, state_dir)  # an owner may start while we read the files
 
     from fabric_jobs.workspace.publishing.publish import compare, plan_publish, save
 
     plan = plan_publish(root, skill, skip_push=skip_push)
     _warn(plan)
-    compared = compare(plan, gateway)  # a gateway that is away is noticed before anything is pushed
+    compared = compare(plan, gateway)  # before the push, in case the gateway cannot be reached
     if dry_run:
         _print(plan, plan, compared, output, dry_run=True)
         click.echo("Nothing was done: this was a dry run.", err=True)
@@ -91,7 +91,7 @@ def _warn(plan: Publication) -> None:
 def _print(
     plan: Publication, pushed: Publication, published: Sequence[Published], output: str, *, dry_run: bool = False
 ) -> None:
-    """Print what was planned, and what became of it; `plan` knows what had to be pushed, `pushed` the digests."""
+    """Print the plan and its results; `plan` knows which images had to be pushed, `pushed` the digests."""
     if output == "table":
         show_rows([row for one in published for row in _rows(one, dry_run=dry_run)], COLUMNS, output, empty="")
         return
@@ -154,7 +154,7 @@ def _conclude(plan: Publication, pushed: Publication, published: Sequence[Publis
             click.echo(one.message, err=True)
     if pushed.new_lock() != plan.lock:
         click.echo(f"What was pushed is recorded in {lock_file(plan.root)}; commit it.", err=True)
-    last = published[-1].planned  # an agent, where there is one
+    last = published[-1].planned  # an agent, if there is one
     words = [f"{last.kind}s", "invoke", last.name, *sample_of(plan.root, last.kind, last.name)]
     # An owner on this machine would run the files; a remote gateway runs what was published.
     words += ["--executor", "docker"] if options.remote_given() is None else []

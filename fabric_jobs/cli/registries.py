@@ -133,7 +133,7 @@ def remove_registry(name: str) -> None:
 
 
 def _password(username: str, *, from_stdin: bool) -> str:
-    """Return the password; it is never an argument, which every list of processes shows."""
+    """Return the password; it is never an argument, because process lists show arguments."""
     if from_stdin:
         return _read_password()
     if not can_ask():

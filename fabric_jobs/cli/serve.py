@@ -124,7 +124,7 @@ def command(
 
 
 def _root_of(workspace: Path | None, *, is_needed: bool) -> Path | None:
-    """Return the root of the workspace; None where there is none, and a state directory that is named will do."""
+    """Return the root of the workspace; None if there is none and a named state directory suffices."""
     from fabric_jobs.errors import NotFound
 
     try:
@@ -136,7 +136,7 @@ def _root_of(workspace: Path | None, *, is_needed: bool) -> Path | None:
 
 
 def _serve(settings: Settings) -> None:
-    """Be the owner; one that a command has started, and that has nothing to do, makes room."""
+    """Be the owner; an idle one that a command has started gives way."""
     from fabric_jobs.client.owner import retire
     from fabric_jobs.errors import AlreadyExists
     from fabric_jobs.owner import run

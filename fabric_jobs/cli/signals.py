@@ -1,4 +1,4 @@
-"""Lets SIGTERM (from CI and systemd) and SIGHUP (from a closing terminal) end a command as Ctrl-C does."""
+"""Makes SIGTERM (from CI and systemd) and SIGHUP (from a closing terminal) end a command as Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import signal
 import time
 from types import FrameType
 
-# `timeout` sends its signal twice, and so do a terminal and its shell when they close: what follows so soon is no second thought.
+# `timeout` sends its signal twice, as do a closing terminal and its shell. A signal that follows so soon is not a second one.
 ECHO_SECONDS = 0.3
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal other than that of Ctrl-C."""
+    """A signal other than Ctrl-C's."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -19,7 +19,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def stop_like_ctrl_c() -> None:
-    """Let both signals raise Stopped; one that is ignored stays so, as below `nohup`. Only in the main thread."""
+    """Make both signals raise Stopped, unless one is ignored, as under `nohup`. Call it in the main thread only."""
     last = -ECHO_SECONDS
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -34,6 +34,6 @@ def stop_like_ctrl_c() -> None:
 
 
 def exit_code_of(interrupt: BaseException) -> int:
-    """Return 128 and the number of the signal; of Ctrl-C too, which click may have wrapped."""
+    """Return 128 plus the number of the signal, also for Ctrl-C, which click may have wrapped."""
     found = interrupt if isinstance(interrupt, Stopped) else interrupt.__cause__
     return 128 + (found.number if isinstance(found, Stopped) else signal.SIGINT)

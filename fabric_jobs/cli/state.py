@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ACTIVATIONS = {"ACTIVATION": "activationId", "NAME": "name", "STATUS": "status", "ENDED": "end", "SIZE": "bytes"}
 SHOWN = 20  # activations that a prune lists before it asks
-CALL = 500  # activations that are named in one call
+CALL = 500  # activations in one call
 
 
 @click.group("state", cls=Group)

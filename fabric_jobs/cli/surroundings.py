@@ -10,7 +10,7 @@ SHOWN_LENGTH = 40
 
 
 def explained(error: Exception) -> Exception:
-    """Return the error that says so to a user; any other error as it is."""
+    """Return the error that explains this to a user; any other error unchanged."""
     if isinstance(error, UnicodeEncodeError) and any(map(_is_surrogate, error.object[error.start : error.end])):
         around = error.object[max(0, error.start - SHOWN_LENGTH) : error.start + 1]
         return InvalidInput(
@@ -21,7 +21,7 @@ def explained(error: Exception) -> Exception:
         return PlaceUnavailable(
             "the working directory is gone: it was deleted or moved.", hint="Go to another one: cd ~"
         )
-    if isinstance(error, RuntimeError) and "home directory" in str(error):  # that is all that pathlib says
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib gives no other sign
         return PlaceUnavailable(
             "your user has no home directory.", hint="Set HOME, or XDG_CONFIG_HOME and XDG_CACHE_HOME."
         )

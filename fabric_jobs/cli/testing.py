@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fabric_jobs.workspace.testing.bench import Result
     from fabric_jobs.workspace.testing.cases import Case
 
-# Per status: the word of a case's line, its colour, what is said behind it, and the words of the summary.
+# For each status: the word on a case's line, its colour, the remark after it, and the words of the summary.
 WORDS = {
     "passed": ("pass", "green", "", "passed"),
     "unchecked": ("ran", "yellow", "no expected.json", "without expected.json"),
@@ -31,7 +31,7 @@ WORDS = {
     "error": ("ERROR", "red", "", "not run"),
 }
 
-# Of both commands.
+# The options of both commands.
 test_options = options.stack(
     click.option("--update", is_flag=True, help="Write each response that is not as expected to expected.json."),
     click.option(
@@ -45,9 +45,9 @@ test_options = options.stack(
 
 
 def run_tests(kind: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
-    """Run the cases of skills or agents and print what came of them; exit with 1 when one is not good."""
+    """Run the cases of skills or agents and print the results; exit with 1 if one is not good."""
     root = options.root_of(given["workspace"])
-    # An owner that has to start does so while we read the files.
+    # An owner may start while we read the files.
     gateway, state = options.gateway_of_tests(root, given["state_dir"])
 
     from fabric_jobs.workspace.target import Choice
@@ -101,7 +101,7 @@ def _finish(results: list[Result], kind: str, names: tuple[str, ...], given: dic
 
 
 def _check_some(found: Sequence[Case], kind: str, names: tuple[str, ...]) -> None:
-    """Raise NotFound when there is nothing to run; say which of the named have no case."""
+    """Raise NotFound if there is nothing to run; print which of the named have no case."""
     from fabric_jobs.errors import NotFound
 
     place = (

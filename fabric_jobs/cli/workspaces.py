@@ -142,7 +142,7 @@ def _new_name(text: str) -> str:
     try:
         return check_new_name(text, "skill")
     except InvalidInput as error:
-        raise click.BadParameter(str(error)) from error  # which makes the prompt ask again
+        raise click.BadParameter(str(error)) from error  # makes the prompt ask again
 
 
 def _ask_template() -> str:
@@ -172,7 +172,7 @@ def _print_templates(place: str, *, err: bool = False) -> None:
 
 
 def _progress() -> Callable[[str], None]:
-    """Return what shows the progress of a download; without a terminal it says at once that there is one."""
+    """Return a function that shows the progress of a download; without a terminal it prints one line at the start."""
     from fabric_jobs.cli.terminal.display import Display
 
     display = Display(stays=False)

@@ -1,1 +1,1 @@
-"""What a person sees: the live display, tables, exit codes."""
+"""The output for people: the live display, tables, exit codes."""

@@ -1,4 +1,4 @@
-"""The rows of the display for an activation: each skill with what it received and sent, and how fast."""
+"""The rows of the display for an activation: what each skill received and sent, and how fast."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from fabric_jobs.cli.terminal.display import LIVE_SECONDS, Display, Row
 
-# The worst that has happened to the tasks of a skill says how it is, else the liveliest.
+# The word for a skill: the worst state of its tasks, else the liveliest.
 WORDS = {
     "FAILED": "failed",
     "TIMEOUT": "timeout",
@@ -22,7 +22,7 @@ GOING = ("ACTIVE", "STARTING", "QUEUED")
 
 
 class Skills:
-    """Shows how the skills of an activation are."""
+    """Shows the progress of the skills of an activation."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
@@ -31,7 +31,7 @@ class Skills:
         self._rates: dict[str, float] = {}
 
     def update(self, nodes: Sequence[Mapping[str, Any]]) -> float:
-        """Take the progress of every skill; return the seconds after which there should be news."""
+        """Show the progress of every skill; return the seconds until the next update."""
         now = time.monotonic()
         for node in nodes:
             self._measure(node, now)
@@ -48,7 +48,7 @@ class Skills:
             self._seen[node["node"]] = (now, done)
 
     def _tell(self, node: Mapping[str, Any]) -> None:
-        """Say once what stays true; and, without a terminal, that something is being prepared."""
+        """Print remarks once and, without a terminal, that something is being prepared."""
         remarks = node.get("remarks", ())
         more = f" ({len(remarks) - 1} more: fabric-jobs workspaces lint)" if len(remarks) > 1 else ""
         lines = [f"{node['skill']}: {remark}{more}" for remark in remarks[:1]]
@@ -61,7 +61,7 @@ class Skills:
 def row_of(node: Mapping[str, Any], rate: float = 0.0) -> Row:
     """Return the line of a skill."""
     tasks = node["tasks"]
-    if node.get("note"):  # its program does not run yet, so there are no figures
+    if node.get("note"):  # its program is not running yet, so there are no figures
         return Row(label=node["skill"], state="starting", note=node["note"])
     state = next((word for key, word in WORDS.items() if tasks.get(key)), "idle")
     figures = (

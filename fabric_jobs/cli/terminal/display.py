@@ -16,25 +16,25 @@ import click
 PLAIN_SECONDS = 5.0  # between two reports without a terminal
 LIVE_SECONDS = 0.2
 STATE_WIDTH = len("unchanged")
-NARROWEST = 20  # columns; a terminal that says it has fewer does not know
+NARROWEST = 20  # columns; a terminal that reports fewer is not to be believed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What a line says."""
+    """The content of a line."""
 
     label: str
     state: str
-    figures: Sequence[str] = ()  # what matters most first
+    figures: Sequence[str] = ()  # the most important first
     note: str = ""
-    is_going: bool = True  # rather than waiting, or ended
+    is_going: bool = True  # neither waiting nor ended
 
 
 class Display:
-    """Draws lines over what they were before; used in a `with`, or closed: what is printed then begins below."""
+    """Redraws lines in place. Use it in a `with`, or close it, so that later output begins below."""
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None, stays: bool = True) -> None:
-        """`quiet` draws nothing, and says only what it is told to say; unless it `stays`, the drawing goes in the end."""
+        """`quiet` draws nothing, and only `say` prints; unless `stays`, the drawing is erased at the end."""
         self._stream = stream or sys.stderr  # None when it is closed
         self.is_quiet = quiet or self._stream is None
         self.is_live = not self.is_quiet and self._stream.isatty() and os.environ.get("TERM") != "dumb"
@@ -51,11 +51,11 @@ class Display:
 
     @property
     def interval(self) -> float:
-        """Seconds after which there should be something new to show."""
+        """Seconds until the next update."""
         return LIVE_SECONDS if self.is_live else PLAIN_SECONDS
 
     def show(self, rows: Sequence[Row]) -> None:
-        """Show all rows; without a terminal, now and then those that are going."""
+        """Show all rows; without a terminal, print the active ones now and then."""
         if self.is_live:
             self._draw(lines_of(rows, *self._size()))
         elif self._is_time():
@@ -63,26 +63,26 @@ class Display:
             self.say("\n".join(line.strip() for line in lines_of(going)))
 
     def show_line(self, text: str) -> None:
-        """Show one line of text; an empty one takes it away."""
+        """Show one line of text; an empty one removes it."""
         if self.is_live:
             self._draw([text[: max(NARROWEST, self._size()[0] - 1)]] if text else [])
         elif self._is_time():
             self.say(text)
 
     def say(self, text: str) -> None:
-        """Say what stays, above what is drawn."""
+        """Print a text that stays, above the drawing."""
         self._erase()
         if text and self._stream is not None:
             click.echo(text, file=self._stream)
 
     def once(self, key: object, text: str) -> None:
-        """Say what stays, unless it was said."""
+        """Print a text that stays, unless one with this key was printed."""
         if key not in self._told:
             self._told.add(key)
             self.say(text)
 
     def close(self) -> None:
-        """Let what comes after it begin below, or in its place."""
+        """Leave the drawing, or erase it unless it `stays`; later output follows."""
         if not self._stays:
             self._erase()
         self._drawn = []
@@ -109,19 +109,19 @@ class Display:
             self._drawn = lines
 
     def _height(self) -> int:
-        """Return how many lines of the terminal the drawing has; one that has become narrower has broken ours."""
+        """Return how many terminal lines the drawing takes; a terminal that became narrower has wrapped some."""
         columns, _ = self._size()
         return sum(max(1, math.ceil(len(line) / columns)) for line in self._drawn)
 
     def _size(self) -> tuple[int, int]:
         size = os.get_terminal_size(self._stream.fileno())
-        return size.columns or 80, size.lines or 24  # 0: it does not know
+        return size.columns or 80, size.lines or 24  # 0: unknown
 
 
 def lines_of(rows: Sequence[Row], columns: int = 1000, lines: int = 1000) -> list[str]:
-    """Return what a terminal of this size shows of rows: one line each, fewer figures, and no row that would scroll away.
+    """Return the lines for rows in a terminal of this size: one for each row, with fewer figures and rows if it is small.
 
-    Where it is narrow the last figures go, whole: a part of one would lie. Where it is low, rows that are going come first.
+    A narrow one drops whole figures, since a truncated figure would mislead. A low one shows active rows only.
     """
     widths = [max(map(len, cells)) for cells in zip_longest(*map(_cells, rows), fillvalue="")]
     while len(widths) > 2 and sum(width + 2 for width in widths if width) >= columns:

@@ -1,4 +1,4 @@
-"""The exit codes (docs/reference/settings.md), and which of them an error has; a signal has 128 and its number."""
+"""The exit code of each error (docs/reference/settings.md); that of a signal is 128 plus its number."""
 
 from __future__ import annotations
 

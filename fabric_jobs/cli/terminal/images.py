@@ -1,4 +1,4 @@
-"""The rows of the display for builds and pushes: one for each image, and docker's whole output of a failed build."""
+"""The display of builds and pushes: one row for each image, and docker's whole output if a build failed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def label(image: PlannedBuild | PlannedImage) -> str:
-    """Return what a line calls an image: its skill, and its action where that is called otherwise."""
+    """Return the label of an image: its skill, and its action if that has another name."""
     return image.skill if image.skill == image.action else f"{image.skill} {image.action}"
 
 
 def show_builds(display: Display, builds: Sequence[BuildStatus]) -> None:
-    """Show how builds are; say once what has come about: a failure, and every change without a terminal."""
+    """Show the builds; print failures once and, without a terminal, every change."""
     for index, one in enumerate(builds):
         if one.state == "failed":
             display.once((index, one.state), f"{label(one.target)} failed:\n{one.failure}\n")
@@ -33,16 +33,16 @@ def show_builds(display: Display, builds: Sequence[BuildStatus]) -> None:
 
 
 class Pushes:
-    """Shows how pushes are."""
+    """Shows the progress of pushes."""
 
     def __init__(self, display: Display, images: Iterable[PlannedImage]) -> None:
         self._display = display
-        # Actions may share an image, which is pushed once; it has the name of the one that is told of.
+        # Actions may share an image, which is pushed once, under the label of the reported action.
         self._rows = {image.reference: _row(label(image), "waiting", 0.0) for image in images if image.push}
         self._started: dict[str, float] = {}
 
     def update(self, image: PlannedImage, pushing: Pushing | None) -> None:
-        """Take how far an image is; None: it is pushed."""
+        """Show the progress of an image; None means that it is pushed."""
         name, key = label(image), image.reference
         took = time.monotonic() - self._started.setdefault(key, time.monotonic())
         _tell(self._display, key, f"{name}: pushing {image.reference} …")
@@ -68,7 +68,7 @@ def _row(name: str, state: str, seconds: float, *parts: str, note: str = "") -> 
 
 
 def _parts(pushing: Pushing) -> list[str]:
-    """Return how far a push is, what matters most first."""
+    """Return the figures of a push, the most important first."""
     parts = [f"{pushing.done} of {len(pushing.layers)} layers"] if pushing.layers else ["waiting for docker"]
     if pushing.all_bytes:
         parts.append(f"{sizes.spelled(pushing.sent_bytes)} of {sizes.spelled(pushing.all_bytes)}")

@@ -1,4 +1,4 @@
-"""Prints tables, JSON, YAML and coloured lines; tells whether somebody is there to answer."""
+"""Prints tables, JSON, YAML and coloured lines; tells whether a user can answer a question."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def show(value: Any, output: str) -> None:
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], output: str, *, empty: str) -> None:
-    """Print a list: as a table of `columns` (heading -> key), or whole as JSON or YAML; `empty` goes to stderr."""
+    """Print a list: as a table of `columns` (heading -> key), or in full as JSON or YAML. If empty, print `empty` to stderr."""
     if output != "table":
         show(list(rows), output)
         return
@@ -43,13 +43,13 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], out
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Print a line: with its colours on a terminal, unless NO_COLOR is set or the terminal is dumb."""
+    """Print a line, with colours only on a terminal that is not dumb, and unless NO_COLOR is set."""
     is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     click.echo(text, err=err, color=False if is_plain else None)
 
 
 def can_ask() -> bool:
-    """Tell whether somebody can answer a question here."""
+    """Tell whether a user can answer a question here."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
