@@ -38,9 +38,9 @@ WAITING, BUILDING, BUILT, UNCHANGED, FAILED = "waiting", "building", "built", "u
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
-    """What is given to every build."""
+    """The options of every build."""
 
-    arguments: tuple[str, ...] = ()  # NAME=VALUE, or NAME: that of the environment
+    arguments: tuple[str, ...] = ()  # NAME=VALUE, or NAME with the value from the environment
     platform: str = ""
     use_cache: bool = True
 
@@ -55,7 +55,7 @@ class BuildOptions:
             )
 
     def fingerprint(self) -> str:
-        """Return a hash of what changes an image although its files do not."""
+        """Return a hash of the options, which change an image even if its files stay the same."""
         from hashlib import sha256
 
         values = {}
@@ -75,19 +75,19 @@ class PlannedBuild:
 
     @property
     def reference(self) -> str:
-        """The name of exactly this content."""
+        """The name that means exactly this content."""
         return self.build.names[0]
 
 
 @dataclass
 class BuildStatus:
-    """How the build of an image goes; the caller looks at it, only `carry_out` changes it."""
+    """The progress of the build of an image; callers read it, only `carry_out` changes it."""
 
     target: PlannedBuild
     state: str = WAITING
     step: str = ""
     seconds: float = 0.0
-    failure: str = ""  # all that is to be shown of a build that failed
+    failure: str = ""  # the text to show for a failed build
 
 
 Watch = Callable[[Sequence[BuildStatus]], None]
@@ -98,10 +98,10 @@ OLD_BUILDER = (
 
 
 def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[PlannedBuild, ...]:
-    """Return what is to be built: every action of all skills, or of one. Nothing is asked of an engine.
+    """Return what to build: every action of all skills, or of one. No engine is asked.
 
-    Raise NotFound when there is no skill, or none of that name; InvalidDefinition, with all problems, when a definition
-    is wrong, a Dockerfile is missing, a file cannot be read, or an image cannot have its name.
+    Raise NotFound if there is no skill, or none of that name; InvalidDefinition, with all problems, if a definition is
+    wrong, a Dockerfile is missing, a file cannot be read, or an image name is invalid.
     """
     registry = active()
     targets: list[PlannedBuild] = []
@@ -112,7 +112,7 @@ def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[PlannedB
                 targets += [] if _is_from_elsewhere(one, action) else [_target(one, action, registry, options)]
             except InvalidDefinition as error:
                 problems += error.problems
-            except InvalidInput as error:  # of its name
+            except InvalidInput as error:  # its name is invalid
                 problems.append(
                     Problem.of_file(one.path, f"{error.message} {error.hint}", path=f"actions[{index}].image")
                 )
@@ -125,14 +125,14 @@ def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[PlannedB
 def carry_out(
     targets: Sequence[PlannedBuild], builder: Callable[[], Builder], watch: Watch, warn: Callable[[str], None]
 ) -> tuple[BuildStatus, ...]:
-    """Build what the engine does not have yet, and return how it went.
+    """Build what the engine does not have yet, and return the result of each build.
 
-    `builder` is asked for what builds, when there is something to build. `watch` is called whenever something may have
-    changed, `warn` with what the user had better change. One that fails lets the others go on. Raise PlaceUnavailable
-    when the engine cannot be used.
+    `builder` is called only if there is something to build. `watch` is called whenever something may have changed, `warn`
+    with advice for the user. After a failure the other builds continue. Raise PlaceUnavailable if the engine cannot be
+    used.
     """
     rows = tuple(BuildStatus(target) for target in targets)
-    docker_command.commands()  # raises what helps when there is none at all
+    docker_command.commands()  # raises a helpful error if docker is missing
     engine = DockerEngine()
     there = engine_images.find(engine, [name for target in targets for name in target.build.names])
     for row in rows:
@@ -174,7 +174,7 @@ def _build(
                 has_failed = has_failed or bool(one.code)
             watch()
     if has_failed:
-        engine.ping()  # raises what helps when it is the engine that went away
+        engine.ping()  # raises a helpful error if the engine went away
 
 
 def _update(engine: DockerEngine, row: BuildStatus, running: Running) -> None:
@@ -191,7 +191,7 @@ def _update(engine: DockerEngine, row: BuildStatus, running: Running) -> None:
 
 
 def _has_changed(target: PlannedBuild) -> bool:
-    """Tell whether the files are others than those that the plan saw, or cannot be read any more."""
+    """Tell whether the files have changed since the plan, or can no longer be read."""
     try:
         return content_hash(target.build.directory) != target.build.labels[LABEL_CONTENT]
     except InvalidDefinition:
@@ -218,12 +218,12 @@ def _target(found: SkillFile, action: Action, registry: Registry | None, options
 
 
 def _is_from_elsewhere(found: SkillFile, action: Action) -> bool:
-    """Tell whether an action has no files here and names an image of somebody else, which is used as it is."""
+    """Tell whether an action has no files here and names an existing image, which is used unchanged."""
     return "/" in image_of(found, action) and not built_from(found.directory, action.name).exists()
 
 
 def _same_names(targets: Sequence[PlannedBuild]) -> list[Problem]:
-    """Return what is wrong when two images that differ would go by one name: the last to end would have it."""
+    """Return the problems of different images with the same name, which the last build to end would get."""
     first: dict[str, PlannedBuild] = {}
     problems = []
     for target in targets:
@@ -243,14 +243,14 @@ def _is_unchanged(target: PlannedBuild, image: Image) -> bool:
 
 
 def _point_names(engine: DockerEngine, target: PlannedBuild, image: Image) -> None:
-    """Let all names of an image that is there mean it: another content may have had them meanwhile."""
+    """Point all names of an existing image at it, since another content may have taken them meanwhile."""
     for name in target.build.names:
         if not image.is_called(name):
             engine_images.tag(engine, image.image_id, name)
 
 
 def _by_reference(rows: Iterable[BuildStatus]) -> dict[str, list[BuildStatus]]:
-    """Put together what is one image: same name, same content."""
+    """Group the rows that are one image: same name, same content."""
     groups: dict[str, list[BuildStatus]] = {}
     for row in rows:
         groups.setdefault(row.target.reference, []).append(row)

@@ -1,4 +1,4 @@
-"""Compares JSON values: what differs and where, exactly or as a subset."""
+"""Compares JSON values exactly or as a subset: what differs, and where."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Absent(Enum):
     ABSENT = "absent"
 
 
-ABSENT = Absent.ABSENT  # stands where one side has no value; null is a value
+ABSENT = Absent.ABSENT  # means that one side has no value; null is a value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +29,8 @@ class Difference:
     """One place at which two values differ."""
 
     path: str  # such as `response.carriers[2].delayed`
-    expected: Any  # ABSENT where the actual value has something more
-    actual: Any  # ABSENT where it lacks something
+    expected: Any  # ABSENT if the actual value has something extra
+    actual: Any  # ABSENT if it lacks something
 
 
 def differences(expected: Any, actual: Any, *, subset: bool = False, root: str = "response") -> tuple[Difference, ...]:
@@ -46,7 +46,7 @@ def differences(expected: Any, actual: Any, *, subset: bool = False, root: str =
 
 
 def fitted(expected: Any, actual: Any) -> Any:
-    """Return the value of the shape of `expected` that is a subset of `actual`: the same keys, with what is there now."""
+    """Return a subset of `actual` in the shape of `expected`: the same keys, with the values of `actual`."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         return {key: fitted(value, actual[key]) for key, value in expected.items() if key in actual}
     if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
@@ -69,7 +69,7 @@ def _differences(path: str, expected: Any, actual: Any, subset: bool) -> Iterato
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Tell whether two values are the same; those that both are objects or lists are looked into before."""
+    """Tell whether two values are equal; two objects or two lists are compared elsewhere."""
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)  # to Python, True is 1
 
 

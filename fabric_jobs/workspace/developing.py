@@ -19,7 +19,7 @@ from fabric_jobs.workspace.testing.cases import INVOKE, MESSAGE
 from fabric_jobs.workspace.tree import Workspace
 from fabric_jobs.workspace.watching import LOOK_SECONDS, Watched
 
-COMPARED_RECORDS = 10_000  # the first of a response, which are compared with those before
+COMPARED_RECORDS = 10_000  # only this many records of a response are compared with the last one
 LOG_BYTES = 1 << 16  # the end of a failed task's stderr
 
 
@@ -33,17 +33,17 @@ class Changed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """What is run again and again."""
+    """What to run again and again."""
 
     workspace: Workspace
     name: str
     entry: str | None  # the input; None for the only one
-    message: Path | None  # instead of the one of the input
+    message: Path | None  # instead of the input's own
     watched: Watched
-    executor: str = ""  # where it runs; empty: where the gateway runs things
+    executor: str = ""  # where it runs; empty: the gateway's default
 
     def run(self, gateway: Gateway) -> dict[str, Any]:
-        """Run the skill as its files are now; return the record. Raise Changed, or KeyboardInterrupt, once it is cancelled."""
+        """Run the skill with its current files; return the record. Once cancelled, raise Changed or KeyboardInterrupt."""
         found = self.workspace.skill(self.name)
         entry = verbs.input_of(found, self.entry)
         path = self.message or found.directory / INVOKE / entry / MESSAGE
@@ -51,12 +51,12 @@ class Loop:
             raise NotFound(f"there is no {shown(path)}.", hint="Create it, or choose another file with --message.")
         params = read_message(path)
         target = verbs.save_skill(gateway, self.workspace, self.name, entry, executor=self.executor)
-        activation_id = secrets.token_hex(12)  # known before it is started, so that it can be cancelled at any moment
+        activation_id = secrets.token_hex(12)  # known before the start, so that it can be cancelled at any time
         try:
             verbs.start(gateway, target, {**params, "activationId": activation_id}, self.workspace.root)
             return activations.follow(gateway, activation_id, self._watch)
         except (Changed, KeyboardInterrupt):
-            with suppress(NotFound):  # it was not started yet
+            with suppress(NotFound):  # it had not started yet
                 activations.cancel(gateway, activation_id)
             raise
         finally:
@@ -71,7 +71,7 @@ class Loop:
 
 
 def directory_of(workspace: Workspace, name: str, entry: str | None) -> Path:
-    """Return the directory of a skill, also when its skill.yaml is broken; raise NotFound for an unknown skill or input."""
+    """Return the directory of a skill, even if its skill.yaml is broken; raise NotFound for an unknown skill or input."""
     try:
         found = workspace.skill(name)
     except InvalidDefinition:
@@ -82,7 +82,7 @@ def directory_of(workspace: Workspace, name: str, entry: str | None) -> Path:
 
 
 def stderr_of(gateway: Gateway, record: Mapping[str, Any]) -> str:
-    """Return the end of what the task that failed an activation wrote to stderr, from the beginning of a line on."""
+    """Return the end of the stderr of the task that failed an activation, starting at the beginning of a line."""
     task = (record.get("error") or {}).get("task")
     if not task:
         return ""

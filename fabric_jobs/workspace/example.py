@@ -17,8 +17,8 @@ SCHEMA_LINE = re.compile(rb"(# yaml-language-server: \$schema=)\S*?(skill|agent)
 def copy_example(name: str, destination: Path) -> Path:
     """Copy the example workspace `name` to `destination`, which is new or an empty directory, and return `destination`.
 
-    All or nothing. Raise NotFound, with the nearest name, for an unknown example; AlreadyExists when something is in
-    the destination; PlaceUnavailable when the disk refuses.
+    All or nothing. Raise NotFound, with the nearest name, for an unknown example; AlreadyExists if the destination is
+    not empty; PlaceUnavailable if the disk refuses.
     """
     examples = {path.name: path for path in sorted(shipped.examples_dir().iterdir()) if path.is_dir()}
     if name not in examples:
@@ -36,7 +36,7 @@ def copy_example(name: str, destination: Path) -> Path:
 
 
 def _with_schema(path: str, content: bytes) -> bytes:
-    # In the example the first line leads to the schema of the checkout; a copy has its own.
+    # The example's first line points to the schema of the checkout; a copy needs its own line.
     found = SCHEMA_LINE.match(content) if path.endswith(".yaml") else None
     if not found:
         return content

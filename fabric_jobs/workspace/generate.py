@@ -19,27 +19,27 @@ from fabric_jobs.workspace.root import AGENT_SUFFIXES
 from fabric_jobs.workspace.schemas import put_schemas
 from fabric_jobs.workspace.tree import SkillFile, Workspace
 
-AGENT_PORTS = ("input", "output")  # what an agent's ports are called where it names none
+AGENT_PORTS = ("input", "output")  # the default names of an agent's ports
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generated:
-    """What was written, and what to type now."""
+    """What was written, and what to type next."""
 
     paths: tuple[Path, ...]  # the new files, below root
     root: Path  # the workspace
-    next_command: str  # to be typed in root
+    next_command: str  # to type in root
 
 
 def generate_skill(
     name: str, destination: Path, template: str, *, trust: bool = False, progress: Progress = ignore
 ) -> Generated:
-    """Write a new skill from a template into the workspace `destination`, which is made when it is not there.
+    """Write a new skill from a template into the workspace `destination`, which is made if it does not exist.
 
-    `template` is the name of one that ships, a path or a URL of git; the code of the latter two is run with `trust` only.
-    All or nothing. Raise InvalidInput for what cannot be a name and for a template that is not right or not trusted,
-    NotFound for an unknown template, AlreadyExists for a skill that is there, PlaceUnavailable when the disk refuses or
-    the template cannot be fetched.
+    `template` is the name of a built-in template, a path or a git URL; the code of the latter two runs only with `trust`.
+    All or nothing. Raise InvalidInput for an invalid name and for an invalid or untrusted template, NotFound for an
+    unknown template, AlreadyExists for an existing skill, PlaceUnavailable if the disk refuses or the template cannot be
+    fetched.
     """
     check_new_name(name, "skill")
     paths = render(template, name, destination, trust=trust, progress=progress)
@@ -52,10 +52,10 @@ def generate_skill(
 
 
 def generate_agent(name: str, skills: tuple[str, ...], root: Path) -> Generated:
-    """Write agents/NAME.yaml, an agent in which each of `skills` feeds the one after it, into the workspace `root`.
+    """Write agents/NAME.yaml, an agent in which each of `skills` feeds the next, into the workspace `root`.
 
-    Raise InvalidInput for what cannot be a name and for a skill without an input that leads to an action, NotFound,
-    with the nearest name, for a skill that the workspace does not have, AlreadyExists for an agent that is there.
+    Raise InvalidInput for an invalid name and for a skill without an input that leads to an action; NotFound, with the
+    nearest name, for an unknown skill; AlreadyExists for an existing agent.
     """
     check_new_name(name, "agent")
     if not skills:
@@ -72,7 +72,7 @@ def generate_agent(name: str, skills: tuple[str, ...], root: Path) -> Generated:
 
 
 def agent_text(name: str, chain: tuple[Skill, ...]) -> str:
-    """Return the YAML of an agent that leads its input through the skills of `chain`, in order, to its output."""
+    """Return the YAML of an agent that chains the skills of `chain` from its input to its output."""
     references = reference_ids(tuple(skill.name for skill in chain))
     lines = [
         f"# yaml-language-server: $schema={shipped.schema_address('agent')}",
@@ -95,9 +95,9 @@ def agent_text(name: str, chain: tuple[Skill, ...]) -> str:
 
 
 def reference_ids(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return one refId per name, all different: the name itself, then name-2, name-3, … for one that comes again.
+    """Return one refId per name, all different: the name itself, then name-2, name-3, … for repetitions.
 
-    No refId has a dot or is `input` or `output`, so that `refId.output` and `input` can be read in one way only.
+    No refId has a dot or is `input` or `output`, so that `refId.output` and `input` are unambiguous.
     """
     plain = [name.replace(".", "-") for name in names]
     references: list[str] = []
@@ -111,7 +111,7 @@ def reference_ids(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _ends(skill: Skill) -> tuple[str, str]:
-    """Return the input that a chain enters a skill by and the output that it leaves by."""
+    """Return the input and the output by which a chain enters and leaves a skill."""
     if not skill.inputs:
         raise InvalidInput(f"the skill '{skill.name}' has no input.", hint="Add one to its skill.yaml.")
     entry = skill.inputs[0]
@@ -132,7 +132,7 @@ def _check_no_agent(name: str, root: Path) -> None:
 
 
 def _invoke_agent(name: str, first: SkillFile, root: Path) -> str:
-    """Return the command that tries the agent, with the message that lies beside its first skill, if one does."""
+    """Return the command that tries the agent, with the message of its first skill, if there is one."""
     message = first.directory / "invoke" / first.skill.inputs[0].name / "message.json"
     payload = ["--payload", "{}"]
     if message.is_file():

@@ -17,14 +17,14 @@ from fabric_jobs.workspace.tree import SkillFile
 LABEL_SKILL = "fabric-jobs.skill"
 LABEL_ACTION = "fabric-jobs.action"
 LABEL_CONTENT = "fabric-jobs.content"
-LABEL_INPUTS = "fabric-jobs.inputs"  # what was given beside the files: build arguments, platform
+LABEL_INPUTS = "fabric-jobs.inputs"  # a hash of the build options, such as arguments and platform
 
 
 def images_of(found: SkillFile) -> dict[str, str]:
     """Return the image (`repository:content hash`) of every action of a skill that has a directory.
 
-    Raise NotFound when one was not built or its files have changed since, InvalidDefinition when one cannot be built,
-    PlaceUnavailable when the engine does not answer.
+    Raise NotFound if one was not built or its files have changed since, InvalidDefinition if one cannot be built,
+    PlaceUnavailable if the engine does not answer.
     """
     registry = active()
     actions = {
@@ -40,23 +40,23 @@ def images_of(found: SkillFile) -> dict[str, str]:
 
 
 def image_of(found: SkillFile, action: Action) -> str:
-    """Return what the author calls the image of an action, or what it is called when nothing is said of it."""
+    """Return the name that the author gives the image of an action, else its default name."""
     return action.image or names.default_image(found.skill.name, action.name)
 
 
 def reference_of(found: SkillFile, action: Action, registry: Registry | None) -> str:
-    """Return the name of the image of an action with its files as they are now."""
+    """Return the name of the image of an action with its current files."""
     return names.reference(image_of(found, action), registry, content_hash(context_of(found, action)))
 
 
 def other_name_of(found: SkillFile, action: Action, registry: Registry | None) -> str:
-    """Return the name that stays from build to build: that with the tag of skill.yaml, else with `latest`."""
+    """Return the image name that stays the same for every build, with the tag in skill.yaml, else `latest`."""
     image = image_of(found, action)
     return f"{names.repository(image, registry)}:{names.tag(image)}"
 
 
 def context_of(found: SkillFile, action: Action) -> Path:
-    """Return the directory that the image of an action is built from; raise InvalidDefinition when it has no Dockerfile."""
+    """Return the directory that the image of an action is built from; raise InvalidDefinition if it has no Dockerfile."""
     directory = built_from(found.directory, action.name)
     if (directory / DOCKERFILE).is_file():
         return directory

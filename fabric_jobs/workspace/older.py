@@ -18,13 +18,13 @@ from fabric_jobs.user_files import built_from, read_text
 
 ACTION_FILE = "action.json"
 RENAMED = {"actionType": "type", "docker": "image"}
-NOT_OF_AN_ACTION = ("name", "ttl")  # the routing names it; and nothing here is deleted by its age
+NOT_OF_AN_ACTION = ("name", "ttl")  # the routing has the name, and nothing here is deleted by age
 
 
 def completed(document: Document, directory: Path) -> Document:
-    """Return a skill with the actions that its routings name, where it lists none and `directory` has their programs.
+    """Return a skill with the actions that its routings name, if it lists none and `directory` has their programs.
 
-    What action.json says of one is taken over. One without a program here was deployed on its own, and is left out.
+    The content of action.json is added. An action without a program here was deployed separately, and is left out.
     """
     top = document.node
     listed = top.child("actions")
@@ -44,7 +44,7 @@ def completed(document: Document, directory: Path) -> Document:
 
 
 def _targets(top: Node) -> Iterator[tuple[Node, str]]:
-    """Yield the name of an action, as a node, and its runtime, for each target of each routing."""
+    """Yield the action's name, as a node, and its runtime for each target of each routing."""
     for port in _items(top.child("inputs")):
         routing = port.child("routing") or Node(value=None)
         for target in (routing.child("all"), routing.child("default"), *_items(routing.child("rules"))):
@@ -59,7 +59,7 @@ def _items(node: Node | None) -> list[Node]:
 
 
 def _action(name: Node, kind: str, said: dict[str, object]) -> Node:
-    """Return the action of a routing: what is wrong with it is said to be where the routing names it."""
+    """Return the action of a routing; its problems get the position where the routing names it."""
     own = {RENAMED.get(key, key): value for key, value in said.items() if key not in NOT_OF_AN_ACTION}
     given = {key: value for key, value in own.items() if value not in (None, "", [], {})}
     given["type"] = TYPES.get(str(given.get("type")), given.get("type", kind))
@@ -69,7 +69,7 @@ def _action(name: Node, kind: str, said: dict[str, object]) -> Node:
 
 
 def _list_in(text: str) -> object:
-    """Return the list that Fabric's command wrote as JSON text; what is none stays, and is refused as any text is."""
+    """Return the list that Fabric's command wrote as JSON text. Any other text stays, and is refused later."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -91,7 +91,7 @@ def _placed(value: object, at: Node) -> Node:
 
 
 def _said(path: Path) -> tuple[dict[str, object], tuple[Problem, ...]]:
-    """Return what an action.json holds, and what is wrong with it; nothing of either when there is none."""
+    """Return the content of an action.json, and its problems; both empty if there is no file."""
     try:
         found = read(read_text(path), shown(path)).plain()
     except FileNotFoundError:

@@ -16,9 +16,9 @@ EXAMPLE = 'Write it like {"payload": {"message": "hello"}}; --payload takes only
 
 
 def read_params(params_file: str | None, params: str | None, payload: str | None) -> dict[str, Any]:
-    """Return the parameters of an invocation; exactly one of the three is given (`-` is standard input).
+    """Return the parameters of an invocation, given in exactly one of the three ways (`-` is standard input).
 
-    Raises InvalidInput for what is not JSON, is no object, or has no `payload`; NotFound for a file that is not there;
+    Raises InvalidInput if they are not JSON, not an object, or have no `payload`; NotFound for a missing file;
     UnicodeEncodeError for bytes of the command line that are not UTF-8.
     """
     if sum(value is not None for value in (params_file, params, payload)) != 1:
@@ -31,25 +31,25 @@ def read_params(params_file: str | None, params: str | None, payload: str | None
 
 
 def _typed(text: str) -> str:
-    """Return a text of the command line; JSON would take what of it is not UTF-8 for halves of surrogate pairs."""
+    """Return a text of the command line, as UTF-8: JSON would take other bytes for halves of surrogate pairs."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
         try:
-            return os.fsencode(text).decode()  # the locale, such as C, has other characters than the text
+            return os.fsencode(text).decode()  # the locale, such as C, does not cover the text
         except UnicodeDecodeError:
             raise error from None
     return text
 
 
 def read_message(path: Path) -> dict[str, Any]:
-    """Return the parameters in a message.json, for a run of its own: an `activationId` in it would name an earlier run."""
+    """Return the parameters in a message.json without an `activationId`, which would name an earlier run."""
     params = _checked(_json(_read(shown(path), read_bytes), shown(path)), shown(path))
     return {key: value for key, value in params.items() if key != "activationId"}
 
 
 def sample_of(root: Path, kind: str, name: str) -> list[str]:
-    """Return the options that give a skill or an agent a message: one that lies beside it, or an empty one."""
+    """Return the options for a sample message to a skill or an agent: one of its own, else an empty one."""
     place = root / "skills" / name / "invoke" if kind == "skill" else root / "agents" / "invoke" / name
     messages = sorted(place.glob("*/message.json"))
     return ["--params-file", shown(messages[0])] if messages else ["--payload", "{}"]
@@ -61,7 +61,7 @@ def read_json(path: Path) -> Any:
 
 
 def _named(path: Path) -> bytes:
-    """Return what is in a file that was named on the command line, where it may be a pipe; `-` is standard input."""
+    """Return the content of a file named on the command line, which may be a pipe; `-` is standard input."""
     if str(path) != "-":
         with path.open("rb") as file:
             return read_some(file)

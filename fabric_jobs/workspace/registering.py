@@ -20,26 +20,26 @@ from fabric_jobs.workspace.root import SKILL_FILE
 from fabric_jobs.workspace.tree import Workspace, load_skill, name_of, read_file
 
 Stamp = tuple[int, int, int]
-Found = tuple[str, str, Any, Programs]  # kind, name, document, and where its programs are
+Found = tuple[str, str, Any, Programs]  # kind, name, document, and the places of its programs
 LOCAL = "local"
 
 log = logging.getLogger(__name__)
 
 
 class Registration:
-    """The definitions of one workspace at one gateway. Its methods may be called by several threads."""
+    """The definitions of one workspace at one gateway. Several threads may call its methods."""
 
     def __init__(self, root: Path, store: Store, project_id: str, executor: str) -> None:
         self._workspace = Workspace(root)
         self._store = store
         self._project_id = project_id
-        self._executor = executor  # of what names none: elsewhere than here a skill needs its images
+        self._executor = executor  # the default executor; one other than local needs images
         self._stamps: dict[Path, tuple[Stamp, ...]] | None = None
         self._broken: dict[tuple[str, str], tuple[Path, FabricJobsError]] = {}
         self._lock = threading.Lock()
 
     def look(self) -> None:
-        """Save the definitions whose files have changed since the last look; what is wrong with one is logged, and kept."""
+        """Save the definitions whose files have changed since the last look; log errors, and keep them for `check`."""
         with self._lock:
             stamps = self._stamped()
             before = self._stamps
@@ -58,14 +58,14 @@ class Registration:
             self._stamps = {path: stamp for path, stamp in stamps.items() if path not in later}  # an image may be built
 
     def check(self, kind: str, names: Iterable[str]) -> None:
-        """Raise what is wrong with the file of one of these definitions as it is now."""
+        """Raise the error in the current file of one of these definitions, if there is one."""
         with self._lock:
             for name in names:
                 if (kind, name) in self._broken:
                     raise self._broken[kind, name][1]
 
     def _stamped(self) -> dict[Path, tuple[Stamp, ...]]:
-        """Return when the files of each definition were changed, by its own."""
+        """Return the stamps of the files of each definition, by the path of its own file."""
         found = {path: (_stamp(path), _stamp(path.parent / ACTION_FILE)) for path in self._workspace.skill_paths()}
         return found | {path: (_stamp(path),) for path in self._workspace.agent_paths()}
 
@@ -98,7 +98,7 @@ class Registration:
         for kind, name, body, programs in found:
             saved = definitions.find(tx, self._project_id, kind, name)
             if is_first and kind == "skill" and saved is not None and not saved.source:
-                continue  # it was published: what its images are is not in the file
+                continue  # it was published: the file does not say which images it has
             plain = without_empty_parameters(json.loads(json.dumps(body)))
             new = NewDefinition(project_id=self._project_id, kind=kind, name=name, body=plain, programs=programs)
             definitions.save(tx, new)

@@ -19,7 +19,7 @@ def find_root(start: Path, given: Path | None) -> Path:
     """Return the root of the workspace: `given`, else the nearest directory from `start` upwards that is one.
 
     A workspace holds skills/ or .fabric-jobs/, or is one skill or agent that belongs to no other workspace. Raise NotFound
-    when `given` is no directory, or none is found.
+    if `given` is not a directory, or none is found.
     """
     if given is not None:
         if given.is_dir():

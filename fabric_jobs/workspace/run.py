@@ -1,4 +1,4 @@
-"""Invokes a skill or an agent of a workspace: saves what changed, and starts the activation."""
+"""Invokes a skill or an agent of a workspace: saves changes, and starts the activation."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace
 
 @dataclass(frozen=True, kw_only=True)
 class EntryPoint:
-    """What is invoked: a skill's input or an agent's service, saved at the gateway."""
+    """What to invoke: a skill's input or an agent's service, saved at the gateway."""
 
     kind: str  # skill | agent
     name: str
     entry: str
-    executor: str = ""  # where it is to run; empty: where the gateway runs things
+    executor: str = ""  # where it runs; empty: the gateway's default
 
 
 def save_skill(
@@ -32,7 +32,7 @@ def save_skill(
 ) -> EntryPoint:
     """Save a skill and return the input to invoke: `entry`, else the skill's only one.
 
-    Where it runs from images they have to be built: raises NotFound for one that was not, or whose files have changed since.
+    If it runs from images, raise NotFound for one that was not built, or whose files have changed since.
     """
     found = workspace.skill(name)
     chosen = input_of(found, entry)
@@ -41,7 +41,7 @@ def save_skill(
 
 
 def input_of(found: SkillFile, entry: str | None) -> str:
-    """Return the input of a skill to invoke: `entry`, else its only one. Raise NotFound when that is none."""
+    """Return the input of a skill to invoke: `entry`, else its only one. Raise NotFound if there is none."""
     names = [port.name for port in found.skill.inputs]
     return _entry(entry, names, f"skill '{found.skill.name}'", "input")
 
@@ -65,7 +65,7 @@ def save_agent(
 def saved_there(
     gateway: Gateway, kind: str, name: str, entry: str | None, *, executor: str = "", hint: str = ""
 ) -> EntryPoint:
-    """Return the input or service of what a gateway has already; raise NotFound, with `hint`, when it has not."""
+    """Return the input or service of a definition that a gateway has; raise NotFound, with `hint`, if it does not."""
     try:
         document = gateway.get(f"/{kind}s/{segment(name)}")
     except NotFound as error:
@@ -90,11 +90,11 @@ def begin(
     headers: Mapping[str, str] | None = None,
     cold: bool = False,
 ) -> Mapping[str, Any]:
-    """Start an activation and return what the gateway answers.
+    """Start an activation and return the gateway's answer.
 
-    `headers` may be passed on to its skills; `cold` is without warm starts.
+    `headers` may be passed on to its skills; `cold` turns warm starts off.
 
-    The id is made here, so that a call which is repeated starts it once.
+    The id is made here, so that a repeated call starts only one activation.
     """
     kind, ports = ("skillinvoke", "inputs") if target.kind == "skill" else ("agentinvoke", "services")
     query = {"executor": target.executor, "cold": "true" if cold else ""}
@@ -102,7 +102,7 @@ def begin(
     path += f"?{urlencode({key: value for key, value in query.items() if value})}"
     body: dict[str, Any] = {**params, "activationId": params.get("activationId") or os.urandom(12).hex()}
     given = dict(headers or {})
-    if attempt := os.environ.get("FABRIC_JOBS_ATTEMPT"):  # a job has typed this command
+    if attempt := os.environ.get("FABRIC_JOBS_ATTEMPT"):  # a job runs this command
         given[INVOKER] = attempt
     if gateway.is_local:
         given["x-fabric-workspace"] = quote(str(root))
@@ -112,7 +112,7 @@ def begin(
 
 
 def _post_skill(gateway: Gateway, found: SkillFile, executor: str) -> None:
-    # A remote gateway has not these files: there the skill runs from its image, or with the files that it was saved with.
+    # A remote gateway cannot read these files. There the skill runs from its image, or with the files it was saved with.
     headers = {}
     if gateway.is_local:
         headers["x-fabric-source"] = quote(str(found.directory.absolute()))

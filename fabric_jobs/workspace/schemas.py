@@ -1,4 +1,4 @@
-"""The JSON Schemas of a workspace, which its generated definitions name for editors."""
+"""The JSON Schemas of a workspace, which generated definitions point editors to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fabric_jobs import shipped, state_dir
 
 
 def put_schemas(root: Path) -> None:
-    """Put the schemas of this installation into the workspace `root`; without them everything works but completion."""
+    """Put this installation's schemas into the workspace `root`. Only completion in editors needs them."""
     directory = root / state_dir.STATE_DIRECTORY
     with suppress(OSError):
         state_dir.make(directory)

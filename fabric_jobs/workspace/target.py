@@ -1,4 +1,4 @@
-"""Chooses the definitions that an invocation runs: those of the workspace, or those of a remote gateway."""
+"""Chooses the definitions that an invocation runs: the workspace's, or a remote gateway's."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Choice:
 
     gateway: Gateway
     workspace: Workspace | None  # None: there is none here
-    executor: str = ""  # where they run; empty: where the gateway runs things
-    save: bool = False  # also at a remote gateway, whose definitions nothing but this and a publish changes
-    warn: Callable[[str], None]  # takes a sentence for each file here that is not what runs there
+    executor: str = ""  # where they run; empty: the gateway's default
+    save: bool = False  # also at a remote gateway, where else only a publish changes definitions
+    warn: Callable[[str], None]  # takes a sentence for each local file that differs from what runs
 
     def target(self, kind: str, name: str, entry: str | None) -> EntryPoint:
-        """Return what to invoke; an owner on this machine gets the files as they are now. Raise NotFound."""
+        """Return what to invoke; an owner on this machine gets the current files. Raise NotFound."""
         if self.workspace is not None and (self.gateway.is_local or self.save):
             save = save_skill if kind == "skill" else save_agent
             return save(self.gateway, self.workspace, name, entry, executor=self.executor)

@@ -19,7 +19,7 @@ from fabric_jobs.workspace.older import completed
 from fabric_jobs.workspace.root import AGENT_SUFFIXES, ROOT_AGENTS, SKILL_FILE
 
 AGENT_FILE = "agent.yaml"
-# Below a skill's own directory these hold programs and messages, never skills; a virtual environment there is large.
+# Below a skill's own directory these contain programs and messages, never skills; a virtual environment there is large.
 NOT_SEARCHED_IN_SKILL = frozenset({"actions", "invoke"})
 
 
@@ -33,7 +33,7 @@ class SkillFile:
 
     @property
     def directory(self) -> Path:
-        """The directory of the skill's source: it holds skill.yaml, actions/ and invoke/."""
+        """The directory of the skill's source: skill.yaml, actions/ and invoke/."""
         return self.path.parent
 
 
@@ -44,17 +44,17 @@ class AgentFile:
     agent: Agent
     document: Any  # the JSON value of the file, as it is posted
     path: Path
-    skills: tuple[SkillFile, ...]  # each once, in the order in which the agent names them
+    skills: tuple[SkillFile, ...]  # each once, in the agent's order
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The directory that holds skills/ and agents/. Nothing is kept: each call looks at the files as they are now."""
+    """The directory that contains skills/ and agents/. Nothing is cached: each call reads the current files."""
 
     root: Path
 
     def skill_paths(self) -> tuple[Path, ...]:
-        """Return every skills/**/skill.yaml, sorted; a directory that is reached twice through links counts once.
+        """Return every skills/**/skill.yaml, sorted; a directory that links reach twice counts once.
 
         The root may be a skill itself.
         """
@@ -71,9 +71,9 @@ class Workspace:
         return tuple(sorted(found))
 
     def skill(self, name: str) -> SkillFile:
-        """Return the skill of that name, reading no other file when it is in skills/<name>/skill.yaml.
+        """Return the skill of that name; if it is in skills/<name>/skill.yaml, read no other file.
 
-        Raise NotFound, with the nearest name, or InvalidDefinition when its file is wrong.
+        Raise NotFound, with the nearest name, or InvalidDefinition if its file is invalid.
         """
         likely = self.root / "skills" / name / SKILL_FILE
         document = read_skill_file(likely) if is_name(name) and os.path.lexists(likely) else None
@@ -86,9 +86,9 @@ class Workspace:
         return _load_skill(path, completed(document, path.parent))
 
     def skills(self, name: str | None = None) -> tuple[SkillFile, ...]:
-        """Return the skill of a name as `skill` does, or all skills, by their paths.
+        """Return the skill of a name as `skill` does, or all skills, sorted by path.
 
-        Raise InvalidDefinition with the problems of every file that is wrong, NotFound when there is no skill at all.
+        Raise InvalidDefinition with the problems of every invalid file, NotFound if there are no skills.
         """
         if name is not None:
             return (self.skill(name),)
@@ -109,8 +109,8 @@ class Workspace:
     def agent(self, name: str) -> AgentFile:
         """Return the agent of that name with the skills that it uses.
 
-        Raise NotFound, with the nearest name, when it or one of its skills is not there; InvalidDefinition when one
-        of the files is wrong.
+        Raise NotFound, with the nearest name, if it or one of its skills does not exist; InvalidDefinition if one of the
+        files is invalid.
         """
         found = _find(self._likely_first(name), name)
         if found is None:
@@ -135,12 +135,12 @@ class Workspace:
             raise NotFound(f"{shown(agent)}: {error.message}", hint=error.hint) from None
 
     def has(self, kind: str, name: str) -> bool:
-        """Tell whether there is a skill or an agent of that name, whatever is wrong with it."""
+        """Tell whether there is a skill or an agent of that name, even an invalid one."""
         paths = self.skill_paths() if kind == "skill" else self._likely_first(name)
         return _find(paths, name) is not None
 
     def _no_such(self, what: str, name: str, paths: tuple[Path, ...]) -> NotFound:
-        """Return the error that helps: the nearest name, and the files that could not be read, which may define it."""
+        """Return an error with the nearest name, and with the files that could not be read, which may define it."""
         names: list[str] = []
         broken: list[str] = []
         for path in paths:
@@ -157,12 +157,12 @@ class Workspace:
 
 
 def read_file(path: Path) -> Document:
-    """Return the document in a file; raise InvalidDefinition when it cannot be read or is not YAML."""
+    """Return the document in a file; raise InvalidDefinition if it cannot be read or is not YAML."""
     return read(_text_of(path), shown(path))
 
 
 def read_skill_file(path: Path) -> Document:
-    """Return the document of a skill as `read_file` does, with its actions where the older layout leaves them out."""
+    """Return the document of a skill as `read_file` does, adding actions that the older layout leaves out."""
     return completed(read_file(path), path.parent)
 
 
@@ -176,14 +176,14 @@ def _text_of(path: Path) -> str:
 
 
 def name_of(document: Document) -> str:
-    """Return the name that a document gives itself; empty when it gives none."""
+    """Return the name in a document; empty if it has none."""
     value = document.node.value
     name = value["name"].value if isinstance(value, dict) and "name" in value else ""
     return name if isinstance(name, str) else ""
 
 
 def load_skill(path: Path) -> SkillFile:
-    """Return the skill that a file defines; raise InvalidDefinition when it is wrong."""
+    """Return the skill that a file defines; raise InvalidDefinition if it is invalid."""
     return _load_skill(path, read_skill_file(path))
 
 
@@ -195,7 +195,7 @@ def _load_skill(path: Path, document: Document) -> SkillFile:
 def _find(paths: Iterable[Path], name: str) -> tuple[Path, Document] | None:
     """Return the first file that defines `name`.
 
-    A file that cannot be read is passed over, unless the name of the file or of its directory says that it is the one.
+    A file that cannot be read is skipped, unless its own name or its directory's name shows that it is the one.
     """
     for path in paths:
         try:
@@ -217,7 +217,7 @@ def _children(directory: Path) -> list[Path]:
 
 
 def _walk(top: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yield the directories below `top` with the names of their files; follow links, and enter no directory twice."""
+    """Yield the directories below `top` with the names of their files; follow links, but enter no directory twice."""
     seen: set[tuple[int, int]] = set()
     for directory, inner, files in os.walk(top, followlinks=True):
         status = os.stat(directory)

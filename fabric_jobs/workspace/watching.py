@@ -1,4 +1,4 @@
-"""Watches the files of a skill: which have changed, and when no more changes come."""
+"""Watches the files of a skill: which have changed, and when changes stop."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from pathlib import Path
 from fabric_jobs.workspace.testing.cases import EXPECTED
 
 LOOK_SECONDS = 0.2  # between two looks at a skill's few files
-QUIET_SECONDS = 0.1  # an editor moves, writes and renames; it is done when nothing has changed for this long
+QUIET_SECONDS = 0.1  # an editor moves, writes and renames; it is done after this long without changes
 
 SKIPPED_DIRECTORIES = frozenset({"__pycache__", "node_modules"})
-# Hidden files, what editors leave beside a file while they write it, and what no run reads.
+# Hidden files, temporary files of editors, and files that no run reads.
 SKIPPED_FILES = re.compile(rf"\..*|.*~|#.*#|4913|.*\.(?:py[co]|sw[a-p]|tmp)|{re.escape(EXPECTED)}")
 
-Stamp = tuple[
-    int, int, int
-]  # when it was changed, its size, and which file it is: an editor may put another in its place
+Stamp = tuple[int, int, int]  # change time, size, and inode, since an editor may replace the file
 
 
 class Watched:
-    """The files below some directory, and some others. Nothing is remembered but their stamps."""
+    """The files below a directory, and some others. Only their stamps are remembered."""
 
     def __init__(self, directory: Path, *, others: Iterable[Path] = (), ignored: Iterable[str] = ()) -> None:
-        """`ignored` holds patterns of paths below `directory`, or of file names."""
+        """`ignored` has patterns of paths below `directory`, or of file names."""
         self._directory = directory
         self._others = tuple(others)
         self._ignored = tuple(ignored)
@@ -40,7 +38,7 @@ class Watched:
         return len(self._known)
 
     def settle(self) -> None:
-        """Return when nothing changes any more; what is there then is what changes are measured from."""
+        """Return once nothing changes any more; later changes are measured from that state."""
         before = self._look()
         while True:
             time.sleep(QUIET_SECONDS)
@@ -51,23 +49,23 @@ class Watched:
         self._known = now
 
     def changed(self) -> list[str]:
-        """Return the paths that changed, came or went, as people read them."""
+        """Return the paths that were changed, added or removed, in readable form."""
         now = self._look()
         paths = {path for path, _ in now.items() ^ self._known.items()}
         return sorted(map(self._shown, paths))
 
     def absorb(self) -> None:
-        """Take the files that came since the last look for those of the program, which are not watched."""
+        """Treat files added since the last look as the program's own, and stop watching them."""
         self._made |= self._look().keys() - self._known.keys()
 
     def wait(self) -> list[str]:
-        """Return the paths that changed, as soon as some have."""
+        """Wait until some paths have changed, and return them."""
         while not (found := self.changed()):
             time.sleep(LOOK_SECONDS)
         return found
 
     def made_by_runs(self) -> list[str]:
-        """Return the files that came while a program ran, and are still there: an editor's do not stay."""
+        """Return the files that were added during runs and still exist; an editor's temporary files do not."""
         return sorted(self._shown(path) for path in self._made if path.exists())
 
     def _look(self) -> dict[Path, Stamp]:
@@ -76,7 +74,7 @@ class Watched:
             try:
                 status = os.stat(path)
             except OSError:
-                continue  # an editor is about to put another file in its place
+                continue  # an editor is just replacing it
             if stat.S_ISREG(status.st_mode) and path not in self._made:
                 found[path] = (status.st_mtime_ns, status.st_size, status.st_ino)
         return found

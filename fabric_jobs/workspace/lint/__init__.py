@@ -1,1 +1,1 @@
-"""Everything that is wrong with a workspace, without running anything."""
+"""Finds all problems of a workspace without running anything."""

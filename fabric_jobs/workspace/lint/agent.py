@@ -12,10 +12,9 @@ from fabric_jobs.workspace.lint.values import lint_references
 
 
 def lint_agent(checked: Checked[Agent], agent: Agent, skills: Mapping[str, Skill | None]) -> None:
-    """Note what is wrong with an agent whose file is right.
+    """Note the problems of an agent whose file is valid.
 
-    `skills` holds every skill of the workspace by name; None for one whose own file is wrong, of which only the name
-    is known.
+    `skills` has every skill of the workspace by name; None for one whose own file is invalid.
     """
     for index, reference in enumerate(agent.skills):
         name = reference.skill_name
@@ -51,7 +50,7 @@ def _check_wire(checked: Checked[Agent], index: int, wire: Wire, used: Mapping[s
 
 
 def _check_reached(checked: Checked[Agent], agent: Agent) -> None:
-    """Note the inputs that lead nowhere, and the skills and outputs that no input leads to."""
+    """Note inputs that lead nowhere, and skills and outputs that no input leads to."""
     inputs = {("input", port.signal_id) for port in agent.inputs}
     reached = _reachable(agent, inputs)
     sources = {_end(wire.source) for wire in agent.mappings}
@@ -72,7 +71,7 @@ def _end(port: Port) -> tuple[str, str]:
 
 
 def _reachable(agent: Agent, starts: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return the ends that mappings lead to from `starts`, these included."""
+    """Return the ends that mappings lead to from `starts`, including `starts`."""
     reached: set[tuple[str, str]] = set()
     pending = list(starts)
     while pending:
@@ -84,14 +83,14 @@ def _reachable(agent: Agent, starts: set[tuple[str, str]]) -> set[tuple[str, str
 
 
 def _check_taken(checked: Checked[Agent], agent: Agent, used: Mapping[str, Skill | None]) -> None:
-    """Note the outputs of skills that no mapping takes."""
+    """Note outputs of skills that no mapping takes."""
     for index, reference in enumerate(agent.skills):
         skill = used[reference.ref_id]
         if skill is None:
             continue
         taken = {wire.source.port for wire in agent.mappings if _end(wire.source) == ("skill", reference.ref_id)}
         taken |= {found.name for name in taken if name and (found := skill.wired_output(name))}
-        if "" in taken:  # the default output: that of the routing which the message took
+        if "" in taken:  # the default output: that of the message's routing
             taken |= {target.output for port in skill.inputs for target in port.routing.targets()}
         for output in skill.outputs:
             if output.name not in taken:
@@ -100,7 +99,7 @@ def _check_taken(checked: Checked[Agent], agent: Agent, used: Mapping[str, Skill
 
 
 def _check_cycles(checked: Checked[Agent], agent: Agent, used: Mapping[str, Skill | None]) -> None:
-    """Note the mappings that wait for an end which cannot come, because what they feed feeds them."""
+    """Note mappings that wait forever for the end of their records, because they are part of a cycle."""
     for index, wire in enumerate(agent.mappings):
         if _end(wire.source) not in _reachable(agent, {_end(wire.target)}):
             continue

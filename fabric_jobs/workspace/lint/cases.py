@@ -13,7 +13,7 @@ from fabric_jobs.workspace.testing.cases import Case
 
 
 def case_problems(found: Iterable[Case]) -> Iterator[Problem]:
-    """Yield what is wrong with each case; of a message that is wrong, what is expected is not looked at."""
+    """Yield the problems of each case; if its message is invalid, its expectation is not checked."""
     for case in found:
         if case.problem:
             yield Problem.of_file(case.directory, case.problem, level="warning")
@@ -24,7 +24,7 @@ def case_problems(found: Iterable[Case]) -> Iterator[Problem]:
 
 
 def _message_problems(path: Path) -> Iterator[Problem]:
-    """Yield what is wrong with a message.json: it has to be a JSON object that has a payload."""
+    """Yield the problems of a message.json, which must be a JSON object with a payload."""
     try:
         message = json_text.loads(read_text(path), levels=json_text.DEPTH + 1)
     except json.JSONDecodeError as error:
@@ -39,7 +39,7 @@ def _message_problems(path: Path) -> Iterator[Problem]:
 
 
 def _expected_problems(case: Case) -> Iterator[Problem]:
-    """Yield what is wrong with an expected.json."""
+    """Yield the problems of an expected.json."""
     try:
         case.expectation()
     except InvalidInput as error:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Checked(Generic[T]):
-    """A file, what it defines (None where it is wrong), and what was found so far."""
+    """A file, its definition (None if it is invalid), and the problems found so far."""
 
     path: Path
     node: Node
@@ -25,14 +25,14 @@ class Checked(Generic[T]):
     problems: list[Problem] = field(default_factory=list)
 
     def error(self, message: str, *steps: str | int, level: str = "error") -> None:
-        """Note what is wrong with the value that `steps` lead to, or with the last thing on the way there."""
+        """Note what is wrong with the value that `steps` lead to, or with the last one on the way."""
         node, found = self.node.follow(*steps)
         line, column = node.place
         where = step_path(*found)
         self.problems.append(Problem.of_file(self.path, message, line=line, column=column, path=where, level=level))
 
     def warn(self, message: str, *steps: str | int) -> None:
-        """Note what has no effect or will surprise."""
+        """Note something that has no effect or will surprise."""
         self.error(message, *steps, level="warning")
 
 
@@ -41,7 +41,7 @@ def check_file(
     define: Callable[[Document], tuple[T, tuple[Problem, ...]]],
     read: Callable[[Path], Document] = read_file,
 ) -> Checked[T]:
-    """Return a file with all that is wrong with it alone."""
+    """Return a file with all problems of the file alone."""
     node = Node(value=None)
     try:
         document = read(path)

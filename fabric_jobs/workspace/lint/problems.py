@@ -1,4 +1,4 @@
-"""Everything that is wrong with a workspace, without running anything."""
+"""Collects all problems of a workspace without running anything."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 def lint(workspace: Workspace) -> tuple[Problem, ...]:
-    """Return all problems of all definitions, skills before agents, each file's in order; none raise.
+    """Return all problems of all definitions, skills before agents, each file's in order; never raise.
 
-    An error is what an invocation would refuse or could not end; a warning is what has no effect or will surprise.
+    An error would make an invocation fail or never end; a warning is about something that has no effect or will surprise.
     """
     skills = [check_file(path, skill_of, read_skill_file) for path in workspace.skill_paths()]
     agents = [check_file(path, agent_of) for path in workspace.agent_paths()]

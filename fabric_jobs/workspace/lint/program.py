@@ -1,4 +1,4 @@
-"""Checks a program against its skill.yaml: whether it reads a stream, whether it can start warm."""
+"""Checks a program against its skill.yaml: whether it reads a stream, and whether it can start warm."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.dockerfile import read_file
 from fabric_jobs.executors.warm import command
 
-LARGEST = 1 << 20  # bytes of a file that is looked at
+LARGEST = 1 << 20  # larger files are not checked
 
 
 def reads_stream(directory: Path) -> tuple[Path, int] | None:
-    """Return the file and the line that calls `messages()` of fabric_skill, of an action's directory; None when none does."""
+    """Return the file and line in an action's directory that call `messages()` of fabric_skill; None if none does."""
     for path in sorted(directory.glob("*.py")):
         try:
             if not path.is_file() or path.stat().st_size > LARGEST:
                 continue
             tree = ast.parse(path.read_bytes())
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-            continue  # it is the program's own trouble
+            continue  # the run will report it
         if line := min(_calls(tree), default=0):
             return path, line
     return None
 
 
 def why_cold(action: Action, dockerfile: Path) -> str:
-    """Return why the program of an action cannot be started warm; empty when it can, or is not known."""
+    """Return why the program of an action cannot start warm; empty if it can, or if the program is unknown."""
     try:
         file = read_file(dockerfile)
     except InvalidInput:
-        return ""  # it is said elsewhere
+        return ""  # reported elsewhere
     words = action.command or (file.program(dockerfile.parent) if file else ())
     found = command.read(words) if words else ""
     return found if isinstance(found, str) else ""
 
 
 def _calls(tree: ast.AST) -> Iterator[int]:
-    """Yield the lines of calls of `messages`, whatever name it was imported by."""
+    """Yield the lines that call `messages`, under whatever name it was imported."""
     names, modules = set(), set()
     nodes = list(ast.walk(tree))
     for node in nodes:

@@ -21,7 +21,7 @@ from fabric_jobs.workspace.testing.cases import INVOKE, MESSAGE, Case, cases_of_
 from fabric_jobs.workspace.tree import SkillFile
 
 KUBERNETES_ONLY = "only applied on Kubernetes"
-# Keys that change nothing here, by the list whose items have them (docs/reference/compatibility.md#keys-for-the-console).
+# Keys without effect here, by the list whose items have them (docs/reference/compatibility.md#keys-for-the-console).
 WITHOUT_LOCAL_EFFECT = {
     "actions": {"podSpec": KUBERNETES_ONLY, "k8sResources": KUBERNETES_ONLY, "scaleCount": KUBERNETES_ONLY},
     "properties": {"qualifiedBy": "kept for the forms of Fabric's console, which fabric-jobs does not have"},
@@ -30,7 +30,7 @@ DATASETS = "kept, but no action can read a dataset"
 
 
 def lint_skill(checked: Checked[Skill], skill: Skill, root: Path) -> None:
-    """Note what is wrong with the directory of a skill whose file is right; `root` is that of its workspace."""
+    """Note the problems of the directory of a skill whose file is valid; `root` is its workspace's."""
     _check_programs(checked, skill)
     _check_mounts(checked, skill, root)
     _check_effects(checked)
@@ -39,7 +39,7 @@ def lint_skill(checked: Checked[Skill], skill: Skill, root: Path) -> None:
 
 
 def _check_cases(checked: Checked[Skill], skill: Skill) -> None:
-    """Note inputs without a message, and what is wrong with the messages that there are."""
+    """Note inputs without a message, and the problems of existing messages."""
     found = list(cases_of_skill(SkillFile(skill=skill, document=None, path=checked.path)))
     for index, port in enumerate(skill.inputs):
         if not any(case.entry == port.name and not case.problem for case in found):
@@ -71,7 +71,7 @@ def _check_programs(checked: Checked[Skill], skill: Skill) -> None:
 
 
 def _check_places(checked: Checked[Skill], index: int, action: Action, dockerfile: Path) -> None:
-    """Note what of an action's Dockerfile, Python and requirements a run on this machine will not find."""
+    """Note what a run on this machine will miss of an action's Dockerfile, Python and requirements."""
     try:
         found = read_file(dockerfile)
     except InvalidInput as error:
@@ -92,13 +92,13 @@ def _check_places(checked: Checked[Skill], index: int, action: Action, dockerfil
 
 
 def _check_mounts(checked: Checked[Skill], skill: Skill, root: Path) -> None:
-    """Note images that have their program where the workspace is mounted."""
+    """Note images whose program is hidden by the mounted workspace."""
     for action in skill.actions:
         dockerfile = built_from(checked.path.parent, action.name) / "Dockerfile"
         try:
             found = read_file(dockerfile)
         except InvalidInput:
-            continue  # it is said elsewhere
+            continue  # reported elsewhere
         places = (found.working_directory, *(copied.target for copied in found.copied)) if found else ()
         for path in [place for place in places if place and Path(place).is_relative_to(os.path.abspath(root))][:1]:
             message = f"the image has its program at {path}, the path of this workspace; containers get the workspace elsewhere"
@@ -131,7 +131,7 @@ def _missing_parameters(case: Case, skill: Skill) -> Iterator[Problem]:
     try:
         payload = json.loads(read_text(case.message))["payload"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return  # what is wrong with it is said elsewhere
+        return  # reported elsewhere
     for parameter in port.parameters.listed:
         if parameter.required and isinstance(payload, dict) and parameter.name not in payload:
             reason = f"the payload has no '{parameter.name}', which the input '{port.name}' requires"

@@ -1,4 +1,4 @@
-"""Checks values of properties against their types and valid values."""
+"""Checks the values of properties against their types and valid values."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fabric_jobs.definitions import Agent, Property, Skill
 from fabric_jobs.names import nearest
 from fabric_jobs.workspace.lint.checked import Checked
 
-# A value may also be text: older definitions write every one in quotes.
+# A number may also be text: older definitions quote every value.
 NUMBERS = ("number", "integer")
 BOOLEANS = ("true", "false")
 
 
 def lint_defaults(checked: Checked[Skill], skill: Skill) -> None:
-    """Note the default values and the rules of a skill that do not fit its properties."""
+    """Note default values and rules of a skill that do not fit its properties."""
     for index, item in enumerate(skill.properties):
         if reason := _misfit(item, item.default_value):
             checked.warn(reason, "properties", index, "defaultValue")
@@ -29,7 +29,7 @@ def lint_defaults(checked: Checked[Skill], skill: Skill) -> None:
 
 
 def lint_references(checked: Checked[Agent], agent: Agent, skills: Mapping[str, Skill | None]) -> None:
-    """Note the values that an agent gives to properties of its skills and that do not fit them."""
+    """Note values that an agent gives to properties of its skills, but that do not fit them."""
     for index, reference in enumerate(agent.skills):
         skill = skills.get(reference.skill_name)
         properties = {item.name: item for item in skill.properties} if skill else {}
@@ -39,7 +39,7 @@ def lint_references(checked: Checked[Agent], agent: Agent, skills: Mapping[str, 
 
 
 def _misfit(item: Property, value: Any) -> str:
-    """Return why a value does not fit a property; empty when it does, is absent, or is a secret."""
+    """Return why a value does not fit a property; empty if it fits, is absent, or is a secret."""
     if value is None or item.secure or (isinstance(value, str) and value.startswith("#SECURE.")):
         return ""
     return _not_of_type(item, value) or _not_valid(item, value)
@@ -72,5 +72,5 @@ def _not_valid(item: Property, value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return what rules and older definitions write for a value."""
+    """Return a value as rules and older definitions write it."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -15,16 +15,16 @@ from fabric_jobs.workspace.publishing.images import PlannedImage, planned_images
 from fabric_jobs.workspace.publishing.lock_file import Lock, read_lock
 from fabric_jobs.workspace.tree import SkillFile, Workspace
 
-OWN_KEYS = ("_version", "updatedAt")  # what the gateway adds to a document
+OWN_KEYS = ("_version", "updatedAt")  # keys that the gateway adds to a document
 
 
 def without_own_keys(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a document of the gateway as it was saved."""
+    """Return a document of the gateway in its saved form."""
     return {key: value for key, value in document.items() if key not in OWN_KEYS}
 
 
 def deviations(gateway: Gateway, workspace: Workspace, kind: str, name: str) -> Iterator[str]:
-    """Yield a sentence for each definition and each program that is another one at a remote gateway than here."""
+    """Yield a sentence for each definition and each program that differs between a remote gateway and here."""
     try:
         skills: tuple[SkillFile, ...]
         if kind == "agent":
@@ -63,11 +63,11 @@ def _planned(found: SkillFile) -> dict[str, PlannedImage]:
     try:
         return {image.action: image for image in planned_images(found, active())}
     except InvalidDefinition:
-        return {}  # no image can be built of it, so what is there is another one
+        return {}  # no image can be built from it, so the gateway's differs
 
 
 def _is_same(own: PlannedImage, image: str, lock: Lock) -> bool:
-    """Tell whether an image was built of the files as they are now: by its tag, or by what the lock file says of its digest."""
+    """Tell whether an image was built from the current files, by its tag, or by its digest in the lock file."""
     locked = lock.image(own.skill, own.action)
     if locked is not None and image == locked.pinned:
         return locked.tag == own.tag

@@ -1,4 +1,4 @@
-"""The images of a publish: which are in their registry, which to push, which were not built."""
+"""The images of a publish: which are in their registry, which must be pushed, which were not built."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fabric_jobs.workspace.images import image_of, other_name_of, reference_of
 from fabric_jobs.workspace.publishing.lock_file import Lock, LockedImage
 from fabric_jobs.workspace.tree import SkillFile
 
-# Takes names of images and returns those that the engine has, with the digests by which their repositories know them.
+# Takes image names and returns those that the engine has, with their digests in their repositories.
 AskDigests = Callable[[Sequence[str]], Mapping[str, tuple[str, ...]]]
 
 
@@ -25,9 +25,9 @@ class PlannedImage:
     skill: str
     action: str
     repository: str
-    tag: str  # the hash of what it is built from
-    other_tag: str  # the one that moves with it: `latest`, or the one that skill.yaml names
-    digest: str = ""  # by which the registry has it, where that is known
+    tag: str  # the hash of the files it is built from
+    other_tag: str  # the tag that moves: `latest`, or the one in skill.yaml
+    digest: str = ""  # its digest in the registry, if known
     push: bool = False
 
     @property
@@ -37,19 +37,19 @@ class PlannedImage:
 
     @property
     def other_reference(self) -> str:
-        """The name that always means the image that was pushed last."""
+        """The name that always means the last pushed image."""
         return f"{self.repository}:{self.other_tag}"
 
     @property
     def pinned(self) -> str:
-        """What the definition names: the image by its digest or, where there is none, by its tag."""
+        """The image name for the definition: by digest or, if there is none, by tag."""
         return f"{self.repository}@{self.digest}" if self.digest else self.reference
 
 
 def planned_images(found: SkillFile, registry: Registry | None) -> tuple[PlannedImage, ...]:
-    """Return the images of a skill as its files are now, without those of somebody else, which are used as they are.
+    """Return the images of a skill with its current files, without existing images, which are used unchanged.
 
-    Raise InvalidDefinition for an action that no image can be built of, InvalidInput for what no image can be called.
+    Raise InvalidDefinition for an action without a buildable image, InvalidInput for an invalid image name.
     """
     images = []
     for action in found.skill.actions:
@@ -68,10 +68,10 @@ def planned_images(found: SkillFile, registry: Registry | None) -> tuple[Planned
 def decide(
     images: Iterable[PlannedImage], lock: Lock, engine: AskDigests, root: Path, *, skip_push: bool
 ) -> tuple[PlannedImage, ...]:
-    """Return the images with the digests of those that were pushed, and `push` on the others.
+    """Return the images, with the digests of pushed ones, and `push` set on the others.
 
-    The lock file tells what was pushed; but what the engine has of that name may have been built again since then.
-    Raise NotFound for what was not built, or has no registry to go to.
+    The lock file says what was pushed, but the engine's image of that name may have been rebuilt since. Raise NotFound for
+    an image that was not built, or has no registry.
     """
     pushed = {image: _locked(image, lock) for image in images}
     asked = [image for image, locked in pushed.items() if locked is None or not skip_push]
@@ -91,7 +91,7 @@ def decide(
 
 
 def _locked(image: PlannedImage, lock: Lock) -> LockedImage | None:
-    """Return what was pushed for an action, if it is just this."""
+    """Return what was pushed for an action, if it is exactly this image."""
     locked = lock.image(image.skill, image.action)
     return locked if locked is not None and (locked.image, locked.tag) == (image.repository, image.tag) else None
 
@@ -115,7 +115,7 @@ def _not_built(missing: Sequence[PlannedImage], others: Mapping[str, object], ro
 
 
 def _check_addresses(images: Sequence[PlannedImage]) -> None:
-    """Raise NotFound for an image that belongs to no registry: docker would take it for one of its own."""
+    """Raise NotFound for an image without a registry, which docker would push to Docker Hub."""
     for image in images:
         if "/" not in image.repository:
             raise NotFound(

@@ -1,4 +1,4 @@
-"""The lock file of a workspace: which image was pushed for every action, and under which digest it is in its registry."""
+"""The lock file of a workspace: the pushed image of every action, with its digest in the registry."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ class LockedImage:
     """An image that is in a registry."""
 
     image: str  # its repository
-    tag: str  # the hash of what it was built from
+    tag: str  # the hash of the files it was built from
     digest: str  # sha256:…
 
     @property
     def pinned(self) -> str:
-        """The name that nothing else can have."""
+        """The name by digest, which always means this image."""
         return f"{self.image}@{self.digest}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """What the file holds: skill → action → image."""
+    """The content of the file: skill → action → image."""
 
     skills: Mapping[str, Mapping[str, LockedImage]] = field(default_factory=dict)
 
     def image(self, skill: str, action: str) -> LockedImage | None:
-        """Return the image that was pushed last for an action; None when there is none."""
+        """Return the image that was pushed last for an action; None if there is none."""
         return self.skills.get(skill, {}).get(action)
 
     def text(self) -> str:
-        """Return the file: the same for the same images, line by line, so that version control shows what changed."""
+        """Return the text of the file. It depends only on the images, so that version control shows what changed."""
         skills = {
             name: {"actions": {action: asdict(image) for action, image in actions.items()}}
             for name, actions in self.skills.items()
@@ -60,7 +60,7 @@ def lock_file(root: Path) -> Path:
 
 
 def read_lock(root: Path) -> Lock:
-    """Return what was pushed; nothing when there is no file. Raise InvalidDefinition when it is not what it should be."""
+    """Return what was pushed; empty if there is no file. Raise InvalidDefinition if the file is malformed."""
     path = lock_file(root)
     try:
         value = json.loads(read_text(path))

@@ -23,12 +23,12 @@ OTHER_KINDS = ("types", "models", "experiments", "content")
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A skill or an agent that is published."""
+    """A skill or an agent to publish."""
 
     kind: str  # skill | agent
     name: str
     path: Path
-    document: Any  # as it is in the file
+    document: Any  # as in the file
     images: tuple[PlannedImage, ...] = ()
 
     def pinned_document(self) -> Any:
@@ -47,12 +47,12 @@ class Publication:
     """A publish: skills, then the agents that use them."""
 
     root: Path
-    registry: str  # the name of the active one; empty when none is
+    registry: str  # the name of the active one; empty if none is
     planned: tuple[Planned, ...]
     lock: Lock  # as it is now
-    is_whole: bool  # the whole workspace, and not one skill
+    is_whole: bool  # the whole workspace rather than one skill
     skips_push: bool = False
-    left_out: tuple[tuple[str, int], ...] = ()  # kinds that the gateway does not have, with the number of files
+    left_out: tuple[tuple[str, int], ...] = ()  # kinds that the gateway does not support, with the number of files
 
     @property
     def images(self) -> tuple[PlannedImage, ...]:
@@ -60,7 +60,7 @@ class Publication:
         return tuple(image for planned in self.planned for image in planned.images)
 
     def new_lock(self) -> Lock:
-        """Return the lock file once everything is pushed; other skills stay, unless they are gone from the workspace."""
+        """Return the lock file after a complete push. Other skills stay in it, unless the workspace no longer has them."""
         if self.skips_push:
             return self.lock
         skills = {} if self.is_whole else dict(self.lock.skills)
@@ -84,10 +84,10 @@ def make_plan(
     *,
     skip_push: bool,
 ) -> Publication:
-    """Return what publishing the workspace, or one skill of it, is going to do; nothing is done.
+    """Return the plan for publishing the workspace, or one skill of it; nothing is done yet.
 
-    Raise InvalidDefinition when a file is wrong, NotFound when there is no such skill, an image was not built, or there
-    is no registry to push it to.
+    Raise InvalidDefinition if a file is invalid, NotFound if there is no such skill, an image was not built, or there is
+    no registry to push it to.
     """
     skills = workspace.skills(skill)
     _check_distinct("skill", [(found.skill.name, found.path) for found in skills])
@@ -107,7 +107,7 @@ def make_plan(
 
 
 def _all_agents(workspace: Workspace, skills: Iterable[SkillFile]) -> list[AgentFile]:
-    """Return all agents; raise InvalidDefinition with all that is wrong with them and their wires."""
+    """Return all agents; raise InvalidDefinition with all their problems, including those of mappings."""
     known = {found.skill.name: found.skill for found in skills}
     checked = [check_file(path, agent_of) for path in workspace.agent_paths()]
     for file in checked:
@@ -122,7 +122,7 @@ def _all_agents(workspace: Workspace, skills: Iterable[SkillFile]) -> list[Agent
 
 
 def _agents_of(workspace: Workspace, skill: str) -> list[AgentFile]:
-    """Return the agents that use this skill and no other; those that are wrong are for who publishes them."""
+    """Return the agents that use this skill and no other; skip invalid ones, which fail when they are published."""
     agents = []
     for path in workspace.agent_paths():
         with suppress(InvalidDefinition, NotFound):
@@ -152,7 +152,7 @@ def _planned_agent(found: AgentFile) -> Planned:
 
 
 def _left_out(root: Path, skill: str | None) -> tuple[tuple[str, int], ...]:
-    """Return how many files there are of the kinds that the gateway does not have."""
+    """Return the number of files of each kind that the gateway does not support."""
     places = {kind: root / kind / skill if skill is not None else root / kind for kind in OTHER_KINDS}
     counts = {kind: _count(place) for kind, place in places.items()}
     return tuple((kind, count) for kind, count in counts.items() if count)

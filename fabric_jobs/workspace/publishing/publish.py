@@ -33,59 +33,59 @@ Watch = Callable[[PlannedImage, Pushing | None], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What became of a skill or an agent, or is going to."""
+    """What happened to a skill or an agent, or will happen."""
 
     planned: Planned
-    state: str  # new | changed | unchanged: what the gateway had of it
-    version: int | None = None  # of the gateway; None when it is not saved yet
-    message: str = ""  # what the gateway says of its deployment
+    state: str  # new | changed | unchanged: compared with the gateway's
+    version: int | None = None  # the gateway's number; None if it is not saved yet
+    message: str = ""  # the gateway's message about the deployment
 
 
 def plan_publish(root: Path, skill: str | None, *, skip_push: bool) -> Publication:
-    """Return what publishing is going to push and save; nothing is done.
+    """Return what publishing will push and save; nothing is done yet.
 
-    Raise what `make_plan` raises, and PlaceUnavailable when the engine does not answer.
+    Raise what `make_plan` raises, and PlaceUnavailable if the engine does not answer.
     """
     lock = read_lock(root)
     return make_plan(Workspace(root), skill, active(), lock, partial(digests, DockerEngine()), skip_push=skip_push)
 
 
 def compare(plan: Publication, gateway: Gateway) -> tuple[Published, ...]:
-    """Return what the gateway has of a plan; what is not pushed yet counts as changed. Nothing is saved."""
+    """Return how a plan differs from the gateway; what is not pushed yet counts as changed. Nothing is saved."""
     return tuple(_compared(planned, gateway) for planned in plan.planned)
 
 
 def push_images(plan: Publication, watch: Watch) -> Publication:
-    """Push what the registry does not have, record it in the lock file, and return the plan with all digests.
+    """Push what the registry lacks, record it in the lock file, and return the plan with all digests.
 
-    Nothing is recorded unless everything was pushed.
+    Record nothing unless everything was pushed.
     """
-    wanted = {image.reference: image for image in plan.images if image.push}  # actions may share one
+    wanted = {image.reference: image for image in plan.images if image.push}  # actions may share an image
     known: dict[str, str] = {}
     engine = DockerEngine()
     for reference, image in wanted.items():
         known[reference] = push(engine, reference, partial(watch, image))
         watch(image, None)
-    for reference, image in wanted.items():  # `latest` moves when everything is there
+    for reference, image in wanted.items():  # `latest` moves once everything is pushed
         tag(engine, reference, image.other_reference)
         push(engine, image.other_reference, _unwatched)
     pushed = replace(plan, planned=tuple(_with_digests(planned, known) for planned in plan.planned))
     if pushed.new_lock().text() != plan.lock.text():
-        # Somebody else may have published another skill meanwhile.
+        # Another skill may have been published meanwhile.
         write_lock(plan.root, replace(pushed, lock=read_lock(plan.root)).new_lock())
     return pushed
 
 
 def save(plan: Publication, gateway: Gateway) -> tuple[Published, ...]:
-    """Save and deploy skills, then agents. What the gateway has like this is not saved again, and deployed all the same.
+    """Save and deploy skills, then agents. An unchanged definition is not saved again, but still deployed.
 
-    Raise InvalidDefinition when the gateway refuses a document.
+    Raise InvalidDefinition if the gateway refuses a document.
     """
     return tuple(_saved(planned, gateway) for planned in plan.planned)
 
 
 def _unwatched(pushing: Pushing) -> None:
-    """Show nothing: the registry has all layers."""
+    """Show nothing, because the registry has all layers."""
 
 
 def _compared(planned: Planned, gateway: Gateway) -> Published:
@@ -113,7 +113,7 @@ def _saved(planned: Planned, gateway: Gateway) -> Published:
 
 
 def _post(planned: Planned, gateway: Gateway) -> Mapping[str, Any]:
-    # No source goes with it, also where the gateway could read it: what is published runs from its image.
+    # No source is sent, even if the gateway could read it: a published skill runs from its image.
     try:
         answer: Mapping[str, Any] = gateway.post(f"/{planned.kind}s", planned.pinned_document())
     except InvalidInput as error:

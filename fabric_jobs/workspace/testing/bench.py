@@ -22,38 +22,38 @@ from fabric_jobs.workspace.tree import Workspace
 
 Follow = Callable[[str], dict[str, Any]]  # takes an activation's id, returns its record once it has ended
 
-# passed: as expected. unchecked: it ended well, and nothing is expected. written: the expectation is now what came.
-# failed: other than expected. error: it could not be run.
+# passed: as expected. unchecked: it ended well, without an expectation. written: the result is the new expectation.
+# failed: not as expected. error: it could not be run.
 GOOD = ("passed", "unchecked", "written")
-COMPARED_RECORDS = 1_000_000  # a longer response is not held in memory
+COMPARED_RECORDS = 1_000_000  # longer responses do not fit in memory
 COMPARED_LETTERS = 10_000  # dead letters of a case that are compared one by one
 SAID_LETTERS = 5  # causes of unexpected dead letters that are printed
-KEPT_RUNS = 200  # the newest, in the state of the tests
+KEPT_RUNS = 200  # the newest runs, in the state of the tests
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What came of a case."""
+    """The result of a case."""
 
     case: Case
     status: str  # passed | unchecked | written | failed | error
     seconds: float
-    activation_id: str = ""  # empty when none was started
-    message: str = ""  # what is wrong, besides the differences
+    activation_id: str = ""  # empty if none was started
+    message: str = ""  # the problem, apart from the differences
     differences: tuple[Difference, ...] = ()
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether the case counts as good."""
         return self.status in GOOD
 
     @property
     def is_other_response(self) -> bool:
-        """Whether the response is another one, which `--update` would write down."""
+        """Whether the response differs, so that `--update` would write it."""
         return self.status == "failed" and any(found.path.startswith("response") for found in self.differences)
 
     def document(self) -> dict[str, Any]:
-        """Return it as a JSON value; a difference without `expected` or `actual` has no value on that side."""
+        """Return the result as a JSON value; a difference omits `expected` or `actual` if that side has no value."""
         return {
             "case": self.case.label,
             "kind": self.case.kind,
@@ -72,21 +72,21 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """Where cases are run, one after the other."""
+    """Runs cases, one after the other."""
 
     choice: Choice
     workspace: Workspace
     follow: Follow
-    update: bool  # write what came as what is expected
-    look: str = ""  # options with which a command finds the runs: they are not in the user's own state
+    update: bool  # write results as the new expectations
+    look: str = ""  # options for a command to find the runs, which are not in the user's own state
 
     @property
     def gateway(self) -> Gateway:
-        """Where they run."""
+        """The gateway that runs them."""
         return self.choice.gateway
 
     def run(self, case: Case) -> Result:
-        """Run a case; whatever is wrong with it is part of the result. Raise PlaceUnavailable when nothing can be run."""
+        """Run a case; its problems are part of the result. Raise PlaceUnavailable if nothing can be run."""
         started = time.monotonic()
         activation_id = ""
         try:
@@ -103,7 +103,7 @@ class Bench:
         return Result(case=case, seconds=time.monotonic() - started, activation_id=activation_id, **found)
 
     def tidy(self) -> None:
-        """Delete old runs from a state that has nothing but tests; what takes longer than a moment is left for the next time."""
+        """Delete old runs from a state that is only for tests; what takes too long is left for the next time."""
         old = self.gateway.get("/state/prune", keepLast=KEPT_RUNS, deadLetters="true")["activations"]
         if old:
             ids = [row["activationId"] for row in old]
@@ -115,7 +115,7 @@ class Bench:
         return case.expectation()
 
     def _verdict(self, case: Case, record: Mapping[str, Any], expected: Expectation | None) -> dict[str, Any]:
-        """Return status, message and differences of a run. A failure is never written as what is expected."""
+        """Return status, message and differences of a run. A failure is never written as an expectation."""
         if record["status"] != "COMPLETE":
             if expected is None or not expected.is_failure:
                 return {"status": "failed", "message": self._failure(record)}
@@ -148,7 +148,7 @@ class Bench:
         return [self.gateway.get(f"/deadletters/{row['id']}")["deadLetter"] for row in listed]
 
     def _unexpected(self, record: Mapping[str, Any], count: int) -> str:
-        """Say which records became dead letters though none should: the causes of the first of them."""
+        """Return a message about unexpected dead letters, with the causes of the first ones."""
         listed = self.gateway.get("/deadletters", activationId=record["activationId"], limit=SAID_LETTERS)
         causes = [f"  {row['skillName']}: {row['cause']}" for row in listed["deadLetters"]]
         what = counted(count, "record", "became a dead letter", "became dead letters")

@@ -25,13 +25,13 @@ class Case:
     kind: str  # skill | agent
     name: str
     entry: str = ""  # the input or the service
-    case: str = ""  # empty for the message that lies in the directory of the entry itself
-    directory: Path  # holds message.json, and maybe expected.json
+    case: str = ""  # empty for the message in the entry's own directory
+    directory: Path  # contains message.json, and perhaps expected.json
     problem: str = ""  # why it cannot be run
 
     @property
     def label(self) -> str:
-        """The name that people read: skill, input and case."""
+        """The name for people: skill, input and case."""
         return "/".join(filter(None, (self.name, self.entry, self.case)))
 
     @property
@@ -41,20 +41,20 @@ class Case:
 
     @property
     def expected(self) -> Path:
-        """The file that says what should come of it; it need not be there."""
+        """The path of the file with the expectation; it need not exist."""
         return self.directory / EXPECTED
 
     def expectation(self) -> Expectation | None:
-        """Return what should come of it; None when nothing is said. Raise InvalidInput for a file that is wrong."""
+        """Return the expectation; None if there is none. Raise InvalidInput for an invalid file."""
         if not self.expected.exists():
             return None
         return read_expectation(read_json(self.expected), shown(self.expected))
 
 
 def cases(workspace: Workspace, kind: str, names: Sequence[str]) -> tuple[Case, ...]:
-    """Return the cases of these skills or agents; without names those of all, where a broken one is a case with a problem.
+    """Return the cases of these skills or agents, without names those of all. Then a broken one becomes a case with a problem.
 
-    Raise NotFound, with the nearest name, or InvalidDefinition for one that is named.
+    Raise NotFound, with the nearest name, or InvalidDefinition for a named one.
     """
     if names:
         return tuple(case for name in dict.fromkeys(names) for case in _cases_of(workspace, kind, name))
@@ -68,7 +68,7 @@ def cases(workspace: Workspace, kind: str, names: Sequence[str]) -> tuple[Case, 
 
 
 def cases_of_skill(found: SkillFile) -> Iterator[Case]:
-    """Yield the cases of a skill, which lie in invoke/<input>/ and invoke/<input>/<case>/ beside its skill.yaml."""
+    """Yield the cases of a skill, from invoke/<input>/ and invoke/<input>/<case>/ beside its skill.yaml."""
     names = [port.name for port in found.skill.inputs]
     return _below(found.directory / INVOKE, "skill", found.skill.name, names)
 
@@ -80,7 +80,7 @@ def cases_of_agent(found: AgentFile, workspace: Workspace) -> Iterator[Case]:
 
 
 def agent_cases(path: Path, workspace: Workspace) -> Path:
-    """Return where the cases of an agent lie: agents/invoke/<file name without suffix>, or invoke/ beside an agent.yaml.
+    """Return the directory of an agent's cases: agents/invoke/<file name without suffix>, or invoke/ beside an agent.yaml.
 
     The second is for an agent that has a directory of its own below agents/.
     """
@@ -95,7 +95,7 @@ def _cases_of(workspace: Workspace, kind: str, name: str) -> Iterator[Case]:
 
 
 def _below(top: Path, kind: str, name: str, entries: list[str]) -> Iterator[Case]:
-    """Yield a case for each directory with a message or an expectation; one that fits no entry has a problem."""
+    """Yield a case for each directory with a message or an expectation; one without a matching entry has a problem."""
     files = {path.parent for file in (MESSAGE, EXPECTED) for path in top.rglob(file)}
     for directory in sorted(files - {top}):
         entry, case = _split(directory.relative_to(top).as_posix(), entries)
@@ -104,7 +104,7 @@ def _below(top: Path, kind: str, name: str, entries: list[str]) -> Iterator[Case
 
 
 def _split(path: str, entries: list[str]) -> tuple[str, str]:
-    """Return entry and case of a path below invoke/. A name may have slashes, so the longest that fits is meant."""
+    """Return entry and case of a path below invoke/. A name may have slashes, so the longest match wins."""
     for entry in sorted(entries, key=len, reverse=True):
         if f"{path}/".startswith(f"{entry}/"):
             return entry, path[len(entry) + 1 :]

@@ -1,4 +1,4 @@
-"""What an expected.json says about a run: a response, a subset of one, or a failure; and which dead letters it leaves."""
+"""The expectation in an expected.json: a response, a subset of one, or a failure; and the dead letters."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from fabric_jobs.workspace.testing.expected_letters import DEAD_LETTERS, Expecte
 EXACT, SUBSET, ERROR = "$exact", "$subset", "$error"
 KINDS = (EXACT, SUBSET, ERROR)
 WORDS = (*KINDS, DEAD_LETTERS)
-# Of $error: two are equal to what happened, two are texts that occur in what was said.
+# Keys of $error: two must be equal to the facts, two are texts that the messages must contain.
 EQUAL_KEYS = ("skill", "exitCode")
 TEXT_KEYS = ("reason", "lastLines")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """What a run should come to."""
+    """The expected result of a run."""
 
     kind: str  # one of KINDS
     value: Any
@@ -49,12 +49,12 @@ class Expectation:
         )
 
     def renewed(self, response: Any) -> Expectation:
-        """Return the expectation of the same kind that a response meets: a subset keeps to its keys."""
+        """Return an expectation of the same kind that a response meets; a subset keeps its keys."""
         value = fitted(self.value, response) if self.kind == SUBSET else response
         return replace(self, value=value)
 
     def text(self) -> str:
-        """Return the text of an expected.json; a response is put in `$exact` only where it could be read as something else."""
+        """Return the text of an expected.json; a response goes into `$exact` only if it would be ambiguous."""
         document = {self.kind: self.value}
         if self.letters is not None:
             document[DEAD_LETTERS] = self.letters.value
@@ -64,7 +64,7 @@ class Expectation:
 
 
 def read_expectation(document: Any, where: str) -> Expectation:
-    """Return what the JSON value of an expected.json means; raise InvalidInput for what means nothing."""
+    """Return the expectation in the JSON value of an expected.json; raise InvalidInput if it is meaningless."""
     if not _has_word(document):
         return Expectation(kind=EXACT, value=document)
     word = next((key for key in document if key not in WORDS), "")
@@ -82,7 +82,7 @@ def read_expectation(document: Any, where: str) -> Expectation:
 
 
 def _has_word(document: Any) -> bool:
-    """Tell whether a document is not the response itself: one key with a `$`, or several with `$deadLetters` among them."""
+    """Tell whether a document is more than a response: it has one key, with a `$`, or several with `$deadLetters`."""
     if not isinstance(document, dict) or not document or not all(key.startswith("$") for key in document):
         return False
     return len(document) == 1 or DEAD_LETTERS in document

@@ -1,4 +1,4 @@
-"""What `$deadLetters` of an expected.json says: how many records become dead letters, and perhaps which ones."""
+"""The `$deadLetters` of an expected.json: how many records become dead letters, and perhaps which ones."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class ExpectedLetters:
     """The dead letters that a run should leave."""
 
     count: int
-    each: tuple[Mapping[str, Any], ...] = ()  # what is said of each; empty when they are only counted
-    value: Any  # as expected.json has it
+    each: tuple[Mapping[str, Any], ...] = ()  # the conditions for each; empty if they are only counted
+    value: Any  # as in expected.json
 
     def differences(self, count: int, letters: Sequence[Mapping[str, Any]]) -> tuple[Difference, ...]:
-        """Return where the dead letters of a run differ, in any order; `letters` may be empty where they are only counted."""
+        """Return how the dead letters of a run differ, in any order; `letters` may be empty if they are only counted."""
         if not self.each:
             return () if count == self.count else (Difference(path="deadLetters", expected=self.count, actual=count),)
         left = list(letters)
         missing = []
-        # What says most chooses first, so that what fits any does not take the one that another needs.
+        # The most specific condition chooses first, so that a general one does not take the letter that it needs.
         for index, wanted in sorted(enumerate(self.each), key=lambda item: -len(item[1])):
             found = next((letter for letter in left if _fits(wanted, letter)), None)
             if found is None:
@@ -46,7 +46,7 @@ class ExpectedLetters:
 
 
 def read_letters(value: Any, where: str) -> ExpectedLetters:
-    """Return what the value of `$deadLetters` means; raise InvalidInput when it means nothing."""
+    """Return the expectation in the value of `$deadLetters`; raise InvalidInput if it is meaningless."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return ExpectedLetters(count=value, value=value)
     if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):

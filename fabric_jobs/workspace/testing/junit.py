@@ -1,4 +1,4 @@
-"""The results of cases as a JUnit file, which CI systems show."""
+"""Writes the results of cases as a JUnit file, for CI systems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from fabric_jobs.workspace.compare import ABSENT
 from fabric_jobs.workspace.testing.bench import Result
 
-# What XML 1.0 cannot hold at all, not even escaped.
+# Characters that XML 1.0 does not allow, not even escaped.
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 CHILD = {"failed": "failure", "error": "error"}
 
