@@ -1,1 +1,1 @@
-"""The runtime layer: what an executor makes importable beside the skill's code. It imports the standard library only."""
+"""The runtime layer, which an executor makes importable beside the skill's code. It imports only the standard library."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DO_NOT_RETRY", "DoNotRetry", "flush", "logger", "message", "messages", "reject", "send_message"]
 
-# Loaded when it is first used: a job that only reads its message starts faster than one that streams or logs.
+# Loaded on first use: a job that only reads its message need not load what streams and logs.
 _PLACES = {
     "message": "envelope",
     "logger": "json_log",

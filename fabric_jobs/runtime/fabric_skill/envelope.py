@@ -11,9 +11,9 @@ _message: dict[str, Any] | None = None
 
 
 def message() -> dict[str, Any]:
-    """Return the message: `payload`, `properties`, `activationId`, … It is read once; ends the program when there is none.
+    """Return the message: `payload`, `properties`, `activationId`, …. Read it once; end the program when there is none.
 
-    A payload that is too long for a command line comes in a file; here it makes no difference.
+    A payload that is too long for a command line comes in a file; the result is the same.
     """
     global _message
     if _message is None:

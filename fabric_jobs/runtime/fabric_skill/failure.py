@@ -7,11 +7,11 @@ from typing import Any
 
 REASON_CHARACTERS = 1000
 DETAILS_CHARACTERS = 8000  # as JSON
-DEPTH = 256  # levels of details
+DEPTH = 256  # levels of nesting in details
 
 
 def words(error: BaseException) -> str:
-    """Return an exception as the last line of its traceback has it, such as `ValueError: no such country`."""
+    """Return an exception as in the last line of its traceback, such as `ValueError: no such country`."""
     import traceback  # late: most programs never need it
 
     lines = traceback.format_exception_only(error)
@@ -24,10 +24,10 @@ def one_line(text: str) -> str:
 
 
 def bounded(details: dict[str, Any]) -> Any:
-    """Return details as JSON can hold them: what it cannot is a text, and what is too long is cut."""
+    """Return details as JSON: values that JSON cannot hold become text, and long ones are cut."""
     try:
         text = json.dumps(details, default=str, allow_nan=False, skipkeys=True, ensure_ascii=False)
-    except (ValueError, RecursionError):  # NaN, or it holds itself
+    except (ValueError, RecursionError):  # NaN, or it contains itself
         text = ""
     text = (text or repr(details)).encode(errors="replace").decode()
     if not text.startswith('{"') or len(text) > DETAILS_CHARACTERS or text.count("[") + text.count("{") > DEPTH:

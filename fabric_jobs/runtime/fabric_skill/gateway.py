@@ -1,4 +1,4 @@
-"""The gateway of this attempt: commits and pulls that outlast a restart of it (docs/explanation/channels.md)."""
+"""The gateway of this attempt; commits and pulls survive its restart (docs/explanation/channels.md)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 from .envelope import message
 from .http import Address, Answer, Connection, Disconnected
 
-PATIENCE_SECONDS = 300.0  # how long a gateway may be away
+PATIENCE_SECONDS = 300.0  # how long the gateway may be away
 GAVE_UP = 75  # exit code: try again elsewhere or later
-REFUSED = 1  # exit code: the program asked for what cannot be, and would do so again
+REFUSED = 1  # exit code: the program made an invalid request, and a retry would too
 TOO_LATE = "a thread is still sending while the program ends, and its records would be lost; join the thread first"
 
 
@@ -34,7 +34,7 @@ def path(verb: str) -> str:
 
 
 def ask(connection: Connection, method: str, target: str, body: bytes = b"") -> Answer:
-    """Send a request until it is answered; end the program when the attempt is over, or the gateway is away too long."""
+    """Repeat a request until it is answered; end the program when the attempt is over, or the gateway is away too long."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     pause = 0.01
     while True:
@@ -53,7 +53,7 @@ def wait(pause: float, deadline: float, error: Exception) -> float:
 
 
 def check(answer: Answer) -> Answer:
-    """Return an answer that is good; end the program otherwise."""
+    """Return an answer if it is a success; otherwise end the program, or raise Disconnected to retry."""
     if answer.status < 300:
         return answer
     if answer.status == 503:
@@ -62,7 +62,7 @@ def check(answer: Answer) -> Answer:
 
 
 def give_up(reason: str, code: int = GAVE_UP) -> NoReturn:
-    """End the program now, from whatever thread."""
+    """End the program now, from any thread."""
     sys.stdout.flush()
     print(f"fabric_skill: {reason.rstrip('.')}; this attempt ends.", file=sys.stderr, flush=True)
     os._exit(code)
@@ -85,19 +85,19 @@ def _reason(answer: Answer) -> str:
 
 
 class Word:
-    """What the gateway is told of a sender: whether more may be under way. Used with the lock of the sender."""
+    """Whether a sender is open: what the gateway has been told, and will be. Used with the lock of the sender."""
 
     def __init__(self) -> None:
-        self.reading = False  # there may be input that is not finished: the program is not done though all is stored
+        self.reading = False  # input may be unfinished: the program is not done even if all is stored
         self.open = False  # more may follow the next commit
         self.told = False  # the gateway knows that more may follow
-        self.closing = False  # the commit after which nothing is left closes the sender
+        self.closing = False  # the commit that leaves nothing behind closes the sender
         self.leaving: int | None = None  # the thread in which the program ends
-        self._sent_one = False  # since it was closed: a program with a single record has no need to open
-        self._threads: set[int] = set()  # those that have sent
+        self._sent_one = False  # since it was closed: a program that sends one record need not open it
+        self._threads: set[int] = set()  # threads that have sent
 
     def sends(self) -> None:
-        """This thread sends; end the program when it ends already, in another one."""
+        """Note that this thread sends; end the program at once when it is already ending in another thread."""
         me = threading.get_ident()
         self._threads.add(me)
         if self.leaving not in (None, me):
@@ -105,11 +105,11 @@ class Word:
 
     @property
     def is_known(self) -> bool:
-        """Whether the gateway knows that more may follow, and it may."""
+        """Whether more may follow, and the gateway knows it."""
         return self.open and self.told and self.leaving is None
 
     def must_wait(self, *, close: bool) -> bool:
-        """Whether a record has to be stored before its program goes on, since the gateway does not know of more to come."""
+        """Return whether to wait until a record is stored, since the gateway does not know that more may follow."""
         if self.leaving is not None:
             return True
         if close or (self.open and self.told):
@@ -118,25 +118,25 @@ class Word:
         return True
 
     def read(self) -> None:
-        """The gateway knows that this program reads and sends."""
+        """Note that the gateway knows that this program reads and sends."""
         self.reading = self.open = self.told = True
 
     def close(self) -> None:
-        """The next commit says goodbye."""
+        """Close the sender with the next commit."""
         self.open = self.closing = self._sent_one = False
 
     def leave(self) -> bool:
-        """The program ends in this thread; return whether another one that has sent still lives."""
+        """Note that the program ends in this thread; return whether another thread that has sent is alive."""
         self.leaving, self.reading = threading.get_ident(), False
         others = self._threads - {self.leaving}
         return any(thread.ident in others for thread in threading.enumerate())
 
 
 class Line:
-    """The way to the gateway: one commit after the other, each with the next number."""
+    """Sends commits to the gateway one at a time, each with the next number."""
 
     def __init__(self, name: str) -> None:
-        self.lock = threading.Lock()  # held from the making of a commit to its answer
+        self.lock = threading.Lock()  # held while a commit is made, sent and answered
         self._name = name
         self._sequence = 0
         self._connection = connect()
@@ -149,5 +149,5 @@ class Line:
         return json.dumps({**head, **parts}).encode() + b"\n"
 
     def post(self, body: bytes) -> bytes:
-        """Send a commit, and return what is answered when it is stored."""
+        """Send a commit; return the gateway's answer once it is stored."""
         return ask(self._connection, "POST", self._path, body).body

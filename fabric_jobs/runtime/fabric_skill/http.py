@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 client over one connection: `http.client` would double the time that a job takes to start."""
+"""A small HTTP/1.1 client over one connection; `http.client` would double a job's start time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ Address = str | tuple[str, int]  # path of a Unix socket, or host and port
 
 
 class Disconnected(OSError):
-    """The other side is away, or went away; the request may or may not have arrived."""
+    """There is no connection, or it was lost; the request may or may not have arrived."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A response: `headers` have lower-case names."""
+    """A response; `headers` have lower-case names."""
 
     status: int
     headers: dict[str, str]
@@ -22,7 +22,7 @@ class Answer:
 
 
 class Connection:
-    """One keep-alive connection; `send` and `receive` are apart, so that a request can be on its way while one works."""
+    """One keep-alive connection. `send` and `receive` are separate, so that the program can work meanwhile."""
 
     def __init__(self, address: Address, token: str, *, connect_seconds: float = 10.0) -> None:
         self._address = address
@@ -32,7 +32,7 @@ class Connection:
         self._buffer = b""
 
     def send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
-        """Send a request; raise Disconnected when that is not possible."""
+        """Send a request; raise Disconnected when that fails."""
         host = "localhost" if isinstance(self._address, str) else f"{self._address[0]}:{self._address[1]}"
         head = (
             f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {self._token}\r\n"
@@ -51,7 +51,7 @@ class Connection:
             raise Disconnected(str(error)) from error
 
     def receive(self, timeout: float | None = None) -> Answer:
-        """Return the response to the oldest request; raise Disconnected when it does not come (within `timeout` seconds)."""
+        """Return the response to the oldest request; raise Disconnected when there is none (within `timeout` seconds)."""
         try:
             if self._socket is None:
                 raise Disconnected("the connection is closed")
@@ -77,7 +77,7 @@ class Connection:
         headers: dict[str, str] | None = None,
         timeout: float | None = None,
     ) -> Answer:
-        """Send a request and return its response."""
+        """Send a request and return the response."""
         self.send(method, path, body, headers)
         return self.receive(timeout)
 

@@ -1,7 +1,7 @@
 """Tracks what the program has read, sent and finished, and what the next commit contains.
 
-The program's own thread does little for a record: it appends the text, and how many records of its batch are left, which says whose
-it is. What is finished is found out when somebody wants to know.
+The program's own thread does little per record: it appends the text, and how many records of its batch are left, which tells
+the record that caused it. What is finished is worked out only when needed.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from operator import itemgetter
 from typing import Any
 
 LINE = "\n"
-LOOK_BYTES = 64 << 10  # are sent before the program looks whether there is room
-RECORD_WEIGHT = 64  # bytes that a record counts beside its own
+LOOK_BYTES = 64 << 10  # may be sent before the program checks for room
+RECORD_WEIGHT = 64  # bytes that a record counts besides its own
 NO_BATCH: Any = iter(())
 
 Run = tuple[int, int, "int | list[int]"]
 
 
 def runs(origins: Sequence[tuple[int, int, int]], count: int, *, one_channel: bool) -> list[Run]:
-    """Return what `count` records were made from, as `fabric_jobs.store.sent` has it: short where one made one after the other."""
+    """Return the origins of `count` records as runs of `fabric_jobs.store.sent`; short when successive ones made one each."""
     if not origins:
         return []
     first, last = origins[0], origins[-1]
@@ -40,7 +40,7 @@ def runs(origins: Sequence[tuple[int, int, int]], count: int, *, one_channel: bo
 
 
 class Pile:
-    """Records by output, and rejections, that are ready for a commit."""
+    """Records, by output, and rejections that are ready to be committed."""
 
     def __init__(self) -> None:
         self.rejects: list[list[Any]] = []  # channel, offset, reason, details
@@ -51,12 +51,12 @@ class Pile:
         return bool(self._outputs or self.rejects)
 
     def add(self, output: str, records: list[str], origins: list[tuple[int, int, int]]) -> None:
-        """Take records, and what they were made from."""
+        """Add records and their origins."""
         self._outputs.setdefault(output, []).extend(records)
         self._origins.setdefault(output, []).extend(origins)
 
     def encoded(self, *, parents: bool, one_channel: bool) -> tuple[dict[str, Any], list[bytes]]:
-        """Return what the head of a commit says of it, and the records of each output."""
+        """Return the pile's entries in a commit's head, and the records of each output."""
         bodies = [f"{LINE.join(records)}{LINE}".encode() for records in self._outputs.values()]
         named = list(zip(self._outputs.items(), bodies, strict=True))
         head = {
@@ -72,25 +72,25 @@ class Pile:
 
 
 class Progress:
-    """How far the program is. Used with the lock of the sender, but for what `send_message` does with `sent`, `left` and `room`."""
+    """How far the program is. Used with the lock of the sender, except `sent`, `left` and `room`, which `send_message` uses."""
 
     def __init__(self, output: str, *, hold: bool) -> None:
-        self.hold = hold  # nothing is acknowledged before the program exits 0
+        self.hold = hold  # acknowledge nothing before the program exits 0
         self.prologue = True  # nothing has been read yet
-        # For each output: how many records of the batch were left, a text, and so on in turn.
+        # For each output, alternately: how many records of the batch were left, and a text.
         self.sent: list[Any] = []  # to `output`
         self.outputs: dict[str, list[Any]] = {output: self.sent}
-        self.left: Callable[[], int] = NO_BATCH.__length_hint__  # how many of the batch have not been handed out
-        self.room = LOOK_BYTES  # how much may be sent until the program has to check
-        self.since = 0  # bytes that have come, and are in no commit
+        self.left: Callable[[], int] = NO_BATCH.__length_hint__  # how many of the batch are not handed out
+        self.room = LOOK_BYTES  # bytes to send until the program must check
+        self.since = 0  # bytes sent by the program that are not in a commit
         self.finished = Pile()  # may be committed
-        self.acks: dict[int, int] = {}  # channel -> every record below is finished
-        self.acked: dict[int, int] = {}  # the same, as the gateway knows it
-        self.batch: list[Any] | None = None  # what is handed out
+        self.acks: dict[int, int] = {}  # channel -> all records below are finished
+        self.acked: dict[int, int] = {}  # the same, as far as the gateway knows
+        self.batch: list[Any] | None = None  # being handed out
         self._channel = self._first = 0  # of the batch
 
     def begin(self, channel: int, first: int, batch: list[Any]) -> Iterator[Any]:
-        """Return an iterator over records: asking it for the next finishes the one before."""
+        """Return an iterator over records; asking for the next one finishes the one before."""
         self.seal()
         self.acks.setdefault(channel, first)
         self.acked.setdefault(channel, first)
@@ -101,36 +101,36 @@ class Progress:
         return found
 
     def end(self) -> None:
-        """All records of the batch are finished."""
+        """Mark all records of the batch as finished."""
         if self.batch is not None:
             self.acks[self._channel] = self._first + len(self.batch)
             self.release(-1)
             self.batch, self.left = None, NO_BATCH.__length_hint__
 
     def hand(self, left: int | None = None) -> tuple[int, int] | None:
-        """Return channel and offset of the record that is being handled, or was when `left` records of the batch were left."""
+        """Return channel and offset of the record in hand, or of the one in hand when `left` records were left."""
         count = 0 if self.batch is None else len(self.batch) - (self.left() if left is None else left)
         return (self._channel, self._first + count - 1) if count else None
 
     @property
     def record(self) -> Any:
-        """That record."""
+        """The record in hand."""
         return None if self.batch is None else self.batch[-1 - self.left()]
 
     @property
     def new_acks(self) -> dict[int, int]:
-        """What the gateway does not know yet."""
+        """The acknowledgements that the gateway does not know yet."""
         if self.hold or self.acks == self.acked:
             return {}
         return {channel: below for channel, below in self.acks.items() if below != self.acked[channel]}
 
     @property
     def has_in_hand(self) -> bool:
-        """Whether something was sent that may not be committed yet."""
+        """Whether the record in hand has outputs."""
         return any(self.outputs.values())
 
     def seal(self) -> int:
-        """Find out what is finished; return how many records of the batch were left then."""
+        """Work out what is finished; return how many records of the batch were left then."""
         left = self.left()
         hand = self.hand(left)
         if hand is not None:
@@ -139,7 +139,7 @@ class Progress:
         return left
 
     def release(self, left: int) -> None:
-        """What was sent when more of the batch than these were left may be committed; without a batch, all."""
+        """Allow to commit what was sent when more than `left` records were left; without a batch, everything."""
         for name, sent in self.outputs.items():
             if not sent or (self.batch is not None and sent[0] <= left):
                 continue
@@ -150,7 +150,7 @@ class Progress:
             self.finished.add(name, texts[: len(marks)], origins)
 
     def drop_in_hand(self) -> None:
-        """What the record in hand caused is not sent."""
+        """Drop the outputs of the record in hand."""
         self.seal()
         self.count()
         self.since = max(0, self.since - self._size_in_hand())
@@ -158,12 +158,12 @@ class Progress:
             sent.clear()
 
     def count(self) -> None:
-        """Count what has been sent since this was called last."""
+        """Count the bytes sent since the last call."""
         self.since += LOOK_BYTES - self.room
         self.room = LOOK_BYTES
 
     def take(self) -> tuple[Pile, int]:
-        """Return what may be committed, and how many bytes that is, about: the count of what stays is made good."""
+        """Return what may be committed and about how many bytes that is; the count keeps only what stays."""
         self.count()
         kept = self._size_in_hand()
         pile, size = self.finished, self.since - kept
@@ -174,12 +174,12 @@ class Progress:
         return sum(len(sent) // 2 * RECORD_WEIGHT + sum(map(len, sent[1::2])) for sent in self.outputs.values() if sent)
 
     def _origins(self, marks: list[int], left: int) -> list[tuple[int, int, int]]:
-        """Return what the marks stand for; take away those at the end that are of a record in hand."""
+        """Return the origins for the marks; remove the marks of the record in hand, at the end."""
         if self.batch is None:
             return [] if self.prologue else [(0, 0, len(marks))]
         while marks[-1] <= left:
             marks.pop()
-        marks.sort(reverse=True)  # a thread may have been slow to append what it had looked up
+        marks.sort(reverse=True)  # a thread may have been slow to append its mark
         size = len(self.batch)
         if marks[-1] <= left or marks[0] >= size:
             marks[:] = [min(max(mark, left + 1), size - 1) for mark in marks]

@@ -1,4 +1,4 @@
-"""Encodes and decodes records with the C code of the standard library, without the overhead of `json.dumps` and `json.loads`."""
+"""Encodes and decodes records with the standard library's C code, without the overhead of `json.dumps` and `json.loads`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterator
 from json import encoder
 from typing import Any
 
-DEPTH = 512  # levels of arrays and objects of a record
-BATCH_CHARACTERS = 8 << 10  # are decoded together: measured, more gains nothing
-SHORT_CHARACTERS = 400  # a longer line is read faster where it stands
+DEPTH = 512  # levels of arrays and objects in a record
+BATCH_CHARACTERS = 8 << 10  # decoded together; more gains nothing, as measured
+SHORT_CHARACTERS = 400  # longer lines are faster to decode in place
 LINE = "\n"
-MARK = os.urandom(6).hex()  # stands between two records of an array; nobody knows it
+MARK = os.urandom(6).hex()  # between two records of an array; random, so no record contains it
 BETWEEN = f',"{MARK}",'
 
 _scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 def encode(payload: Any) -> str:
-    """Return a record as one line of JSON; raise TypeError or ValueError, which names the key, for what is not JSON."""
+    """Return a record as one line of JSON; raise TypeError or ValueError, which names the key, when that is impossible."""
     try:
         text = "".join(_chunks(payload, 0))
     except RecursionError:
@@ -36,7 +36,7 @@ def encode(payload: Any) -> str:
 
 
 def batches(data: bytes) -> Iterator[list[Any]]:
-    """Yield the records of NDJSON, each of which ends in a newline, some at a time."""
+    """Yield the records of NDJSON in lists; each record ends in a newline."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -45,7 +45,7 @@ def batches(data: bytes) -> Iterator[list[Any]]:
     at, size = 0, len(text)
     while at < size:
         end = text.rfind(LINE, at, at + BATCH_CHARACTERS)
-        if end < 0:  # a long one
+        if end < 0:  # a long record
             end = text.index(LINE, at)
         found = _together(text, at, end)
         if found is None:
@@ -56,7 +56,7 @@ def batches(data: bytes) -> Iterator[list[Any]]:
 
 
 def _together(text: str, at: int, end: int) -> list[Any] | None:
-    """Return the records of some lines; None when one of them has to be looked at by itself."""
+    """Return the records of some lines; None when each must be decoded by itself."""
     found: list[Any] = []
     try:
         if text.index(LINE, at) - at < SHORT_CHARACTERS:
@@ -74,11 +74,11 @@ def _together(text: str, at: int, end: int) -> list[Any] | None:
 
 
 def _as_array(lines: str) -> list[Any] | None:
-    """Return the records of short lines, read as one array: names are made once for all of them."""
+    """Return the records of short lines, decoded as one array, which makes each key only once."""
     text = f"[{lines.replace(LINE, BETWEEN)}]"
     found, end = _scan(text, 0)
     marks = [MARK] * lines.count(LINE)
-    # An empty line, two records in one, or brackets that are open at the end of a line bring a mark to another place.
+    # An empty line, two records in one line, or a bracket left open moves a mark to another place.
     is_good = end == len(text) and len(found) == 2 * len(marks) + 1 and found[1::2] == marks
     return found[::2] if is_good else None
 
@@ -97,14 +97,14 @@ def _is_deep(payload: Any) -> bool:
 
 
 def no_number(record: Any, is_wanted: Callable[[Any], bool]) -> str:
-    """Return what to say of the first number that JSON does not have."""
+    """Return the message about the first number that JSON does not have."""
     path, value = place_of(record, is_wanted)
     subject = f"'{path}'" if path else "it"
     return f"{subject} is {value}, which is not valid in JSON"
 
 
 def place_of(record: Any, is_wanted: Callable[[Any], bool]) -> tuple[str, Any]:
-    """Return the path of the first value that is wanted, such as `a.b[2]`, and the value; no path for the record itself."""
+    """Return the first wanted value with its path, such as `a.b[2]`; the path of the record itself is empty."""
     waiting: list[tuple[str, Any]] = [("", record)]
     while waiting:
         path, value = waiting.pop()
@@ -131,7 +131,7 @@ def _is_foreign(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return the number or truth value that a scalar of numpy holds; numpy itself is never loaded here."""
+    """Return the number or bool that a numpy scalar holds. Never import numpy for this."""
     numpy = sys.modules.get("numpy")
     is_scalar = numpy is not None and isinstance(value, numpy.generic) and value.dtype.kind in "biuf"
     return value.item() if is_scalar else value

@@ -1,4 +1,4 @@
-"""`DoNotRetry`: a program's way to say that a retry would fail too."""
+"""`DoNotRetry`: how a program says that a retry would fail too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DO_NOT_RETRY = 65  # exit code; EX_DATAERR of sysexits.h
 
 
 class DoNotRetry(Exception):
-    """Raise it when a record can never be handled: the program ends with exit code 65, and the record is not tried again."""
+    """Raise this for a record that can never be handled: the program ends with exit code 65, and the record is not retried."""
 
     __module__ = "fabric_skill"  # where programs find it, and what a traceback shows
 
@@ -17,7 +17,7 @@ class DoNotRetry(Exception):
 def _hook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
     _before(kind, value, trace)
     if isinstance(value, DoNotRetry):
-        raise SystemExit(DO_NOT_RETRY)  # the interpreter takes it as the program's own end
+        raise SystemExit(DO_NOT_RETRY)  # the interpreter then exits as if the program had
 
 
 _before = sys.excepthook

@@ -1,4 +1,4 @@
-"""`reject`: a record that cannot be handled becomes a dead letter, and the program goes on."""
+"""`reject`: turns a record that cannot be handled into a dead letter, and the program goes on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .failure import bounded, one_line, words
 def reject(record: Any, reason: object, /, **details: Any) -> None:
     """Make the record at hand a dead letter with a reason, in the next commit; the program goes on with the next one.
 
-    `record` is what `messages()` gave last, or the message or its payload; the dead letter keeps it as it came. `reason` is a
-    text or an exception. `details` are kept beside it: JSON, or its text, and up to 8,000 characters.
+    `record` is the last one from `messages()`, or the message or its payload; the dead letter keeps it unchanged. `reason` is a
+    text or an exception. `details` are stored with it: as JSON or text, up to 8,000 characters.
 
-    A rejected record has no output: what was sent for it and is not committed is dropped, and sending more raises
-    RuntimeError. Raises ValueError for another record, or without a reason.
+    A rejected record has no output: what was sent for it and is not yet committed is dropped, and sending more raises
+    RuntimeError. Raises ValueError for any other record, or without a reason.
     """
     text = words(reason) if isinstance(reason, BaseException) else one_line(str(reason))
     if not text:

@@ -1,11 +1,11 @@
-"""Commits what the program sends and acknowledges, while the program works on (docs/explanation/channels.md).
+"""Commits outputs and acknowledgements while the program goes on (docs/explanation/channels.md).
 
-While one commit is in flight the next one gathers: one record when idle, thousands when busy. What a record of `messages`
-caused is held until the record is finished, so that outputs and acknowledgement are one commit; if that takes longer than
-HOLD_SECONDS or fills the window, the outputs go ahead, and the gateway knows whose they are.
+While one commit is in flight, the next one gathers: one record when idle, thousands when busy. The outputs of a record from
+`messages` are held until the record is finished, so that outputs and acknowledgement are one commit. If that takes longer
+than HOLD_SECONDS or fills the window, the outputs go first, and the commit says which record they belong to.
 
-The program's own thread appends records to its `Progress`. It looks further once in LOOK_BYTES, or when the committing thread waits
-(`listens`: for records; `watches`: for the end of the record in hand).
+The program's own thread appends records to its `Progress`. It does more only once in LOOK_BYTES, or when the committing thread
+waits (`listens`: for records; `watches`: for the end of the record in hand).
 
 Each commit says whether more may follow (`open`). A program that ends while its sender is open has lost records, so
 `send` returns only when the gateway knows that the sender is open, or when the record is stored.
@@ -24,39 +24,39 @@ from typing import Any
 from . import gateway
 from .pile import RECORD_WEIGHT, Pile, Progress
 
-WINDOW_BYTES = 4 << 20  # may be under way
-GATHER_BYTES = 512 << 10  # make a commit worth its while, when one follows another
-GATHER_SECONDS = 0.02  # it waits for them, and no longer than the last one took
-HOLD_SECONDS = 0.1  # outputs of an unfinished record wait this long for its end
-LAST_SECONDS = 0.02  # at the end of a program: a thread that goes on sending does so within this time
-FLUSH_COMMITS = 3  # what is finished, what is in hand, goodbye
-ACK_SECONDS = 0.05  # acknowledgements without outputs wait this long for company
+WINDOW_BYTES = 4 << 20  # at most under way
+GATHER_BYTES = 512 << 10  # make a commit worthwhile when one follows another
+GATHER_SECONDS = 0.02  # longest wait for them, and no longer than the last commit took
+HOLD_SECONDS = 0.1  # longest wait of outputs for the end of their record
+LAST_SECONDS = 0.02  # at the program's end, for other threads that still send
+FLUSH_COMMITS = 3  # for what is finished, for what is in hand, to close
+ACK_SECONDS = 0.05  # wait of acknowledgements for outputs to go with
 
 IDLE, COOLING, BUSY = range(3)
 NO_OUTPUT = "this record was rejected, so nothing can be sent for it"
-OWN = ()  # stands for the record of a task that has one message
+OWN = ()  # stands for the record of a message task
 
 
 class Pace:
-    """When the committing thread goes on. Used with the lock of the sender."""
+    """Decides when the committing thread goes on. Used with the lock of the sender."""
 
     def __init__(self, work: Progress, lock: threading.Lock) -> None:
-        self.listens = False  # look after each record that is sent
-        self.watches = False  # look after each record that is finished
-        self.release = False  # the outputs in hand are to go ahead
+        self.listens = False  # call `look` after each record that is sent
+        self.watches = False  # call `look` after each record that is finished
+        self.release = False  # commit the outputs in hand before their record is finished
         self.took = 0.0  # seconds of the last commit
         self._work = work
         self._wake = threading.Condition(lock)
         self._state = BUSY
         self._gathers = False
-        self._seen: tuple[Any, float] = (None, 0.0)  # a record in hand that has outputs, and since when
+        self._seen: tuple[Any, float] = (None, 0.0)  # a record in hand with outputs, and since when
 
     def begin(self) -> None:
-        """The program gets a batch."""
+        """Note that the program gets a batch."""
         self.watches = self._state == IDLE and not self._work.hold
 
     def look(self) -> None:
-        """Wake the committing thread if it waits for what is there."""
+        """Wake the committing thread if what it waits for is there."""
         if self._gathers:
             if self._work.since >= GATHER_BYTES:
                 self.kick()
@@ -74,7 +74,7 @@ class Pace:
         self._wake.notify()
 
     def gather(self) -> None:
-        """When one commit follows another: wait until the next one is worth its while."""
+        """Wait, between two successive commits, until the next one is worthwhile."""
         self._work.seal()
         if self._work.finished and not self.release and self._work.since < GATHER_BYTES:
             self._gathers = True
@@ -84,7 +84,7 @@ class Pace:
     def rest(self) -> None:
         """Wait until there is something to commit."""
         while True:
-            self._state, self.listens, self.watches = IDLE, True, True  # before it looks, or it could miss something
+            self._state, self.listens, self.watches = IDLE, True, True  # before the check, to miss nothing
             self._work.seal()
             has_outputs = self._work.has_in_hand
             if self._work.finished or (self.release and has_outputs):
@@ -102,7 +102,7 @@ class Pace:
         self._state, self.listens, self.watches = BUSY, False, False
 
     def _pause(self, has_outputs: bool) -> float | None:
-        """Return how many seconds what there is may wait; None when there is nothing."""
+        """Return how many seconds the next commit may wait; None when there is nothing to commit."""
         if has_outputs:
             now = time.monotonic()
             if self._seen[0] != self._work.hand():
@@ -112,14 +112,14 @@ class Pace:
 
 
 class Shared:
-    """Whether records go into a file that the gateway sees, which it proposes to who sends much. For one thread at a time."""
+    """Puts records into a file that the gateway sees, once it proposes that to a busy sender. For one thread at a time."""
 
     def __init__(self) -> None:
         self._asks = bool(os.environ.get("FABRIC_JOBS_RECORDS"))
         self._own: Any = None
 
     def put(self, outputs: list[list[Any]], bodies: list[bytes]) -> tuple[bytes, dict[str, Any]]:
-        """Return what of the bodies has to be sent, and what the commit says of the others."""
+        """Return the bodies to send, and what the commit says of those in the file."""
         if self._own is None:
             return b"".join(bodies), {"files": True} if self._asks else {}
         sizes = [output[:3] for output in outputs]
@@ -133,34 +133,34 @@ class Shared:
         return found
 
     def told(self, answer: bytes) -> None:
-        """Take what the gateway proposes; it is asked once."""
+        """Accept the gateway's proposal; it makes at most one."""
         if not self._asks or len(answer) < 3:
             return
         self._asks = False
-        from . import shared  # late: few programs send so much
+        from . import shared  # late: few programs send that much
 
         wanted = json.loads(answer).get("files")
         try:
             self._own = shared.OwnFile(wanted["directory"], wanted["bytes"])
         except (OSError, TypeError, KeyError):
-            return  # the same directory is not seen here
+            return  # this program does not see that directory
 
 
 class Sender:
-    """What is under way to the gateway. The program sends records; a thread of this class commits them."""
+    """Sends records to the gateway: the program adds them, and a thread of this class commits them."""
 
     def __init__(self, output: str, *, hold: bool = False) -> None:
-        """`output` is where records go that name none.
+        """`output` takes the records that name none.
 
-        `hold`: the gateway releases the records when the task exits 0, and the same moment acknowledges all input.
+        `hold`: the gateway releases the records, and acknowledges all input, when the task exits 0.
         """
         self.output = output
         self.name = os.urandom(6).hex()  # tells the processes of an attempt apart
         self.word = gateway.Word()
         self.work = Progress(output, hold=hold)
-        self.asks = True  # `send` has to be asked for each record
-        self._rejected: tuple[int, ...] | None = None  # the record that was rejected last: it has no output
-        self._in_flight = 0  # bytes of a commit that is not answered
+        self.asks = True  # each record must go through `send`
+        self._rejected: tuple[int, ...] | None = None  # the last rejected record, which has no output
+        self._in_flight = 0  # bytes of the unanswered commit
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)  # for the threads that wait to send
         self.pace = Pace(self.work, self._lock)
@@ -170,25 +170,25 @@ class Sender:
         self._thread.start()
 
     def read(self) -> None:
-        """The gateway knows that this program reads and sends."""
+        """Note that the gateway knows that this program reads and sends."""
         with self._lock:
             self.word.read()
             self._note_asks()
 
     def begin(self, channel: int, first: int, batch: list[Any]) -> Iterator[Any]:
-        """Return an iterator over records: asking it for the next finishes the one before."""
+        """Return an iterator over records; asking for the next one finishes the one before."""
         with self._lock:
             self.pace.begin()
             return self.work.begin(channel, first, batch)
 
     def end(self) -> None:
-        """All records of the batch are finished."""
+        """Mark all records of the batch as finished."""
         with self._lock:
             self.work.end()
             self.pace.look()
 
     def send(self, output: str, record: str, *, wait: bool = False) -> None:
-        """Take a record; wait while too much is under way. `wait`: return when it is stored."""
+        """Add a record; wait while too much is under way. `wait`: return when it is stored."""
         with self._lock:
             self.word.sends()
             if self._rejected is not None:
@@ -204,7 +204,7 @@ class Sender:
             if not must_wait:
                 self.pace.look()
         if must_wait:
-            self.flush(close=wait)  # in this thread: handing it to the other one takes longer than a commit
+            self.flush(close=wait)  # in this thread: handing it over takes longer than a commit
 
     def look(self) -> None:
         """Wake the waiting threads, and wait while too much is in flight."""
@@ -215,16 +215,16 @@ class Sender:
             self.pace.look()
 
     def reject(self, reason: str, details: Any) -> None:
-        """The next commit makes the record in hand a dead letter; what it caused is dropped, as far as it is not committed."""
+        """Make the record in hand a dead letter with the next commit; drop its uncommitted outputs."""
         whose = self.work.hand() or OWN
         if self._rejected == whose:
-            return  # the first reason holds
+            return  # the first reason counts
         entry = [*(whose or (None, None)), reason, details]
         size = len(json.dumps(entry))
         with self._lock:
             self._rejected, self.asks = whose, True
             self.work.drop_in_hand()
-            if not whose:  # all that is not committed was sent for it
+            if not whose:  # everything uncommitted was sent for it
                 self.work.finished = Pile()
             self._make_room(size)
             self.work.finished.rejects.append(entry)
@@ -236,9 +236,9 @@ class Sender:
             self.flush(close=True)
 
     def flush(self, *, close: bool = False) -> None:
-        """Return when all that was sent and finished is committed. `close`: the gateway knows then that nothing is under way.
+        """Return when all that was sent and finished is committed. `close`: also close the sender.
 
-        It does not wait for what other threads go on to send.
+        It does not wait for what other threads send meanwhile.
         """
         word = self.word
         for _ in range(FLUSH_COMMITS):
@@ -254,7 +254,7 @@ class Sender:
         word.closing = False
 
     def leave(self, raised: str = "") -> None:
-        """Commit what is left, without what the record in hand caused when the program `raised`; say where it ends, and goodbye."""
+        """Commit what is left, tell where the program ends, and close. After an exception, drop the record in hand's outputs."""
         with self._lock:
             if raised:
                 self.work.drop_in_hand()
@@ -270,17 +270,17 @@ class Sender:
         if self.work.finished or self.work.has_in_hand:
             gateway.give_up(gateway.TOO_LATE, gateway.REFUSED)
 
-    # From here on: called with the lock held, unless it says otherwise.
+    # From here on, methods are called with the lock held unless they say otherwise.
 
     def _note_asks(self) -> None:
         self.asks = self._rejected is not None or not self.word.is_known
 
     def _make_room(self, size: int) -> None:
-        """Wait while too much is under way; alone a record never has to."""
+        """Wait while too much is under way; when nothing is, even a large record need not wait."""
         while True:
             self.work.count()
             if not (self._in_flight or self.work.finished or self.work.has_in_hand):
-                self.work.since = 0  # what was counted was dropped
+                self.work.since = 0  # the counted bytes were dropped
             under_way = self.work.since + self._in_flight
             if not under_way or under_way + size <= WINDOW_BYTES:
                 return
@@ -289,7 +289,7 @@ class Sender:
             self._room.wait()
 
     def _run(self) -> None:
-        """Commit, in a thread of its own, what there is; called without the lock."""
+        """Commit in a thread of its own; called without the lock."""
         while True:
             with self._lock:
                 self.pace.gather()
@@ -298,7 +298,7 @@ class Sender:
                 self._commit()
 
     def _commit(self) -> None:
-        """Post what there is; called without the lock."""
+        """Post one commit, if there is anything to commit; called without the lock."""
         with self._lock:
             found = self._take()
             is_open = self.word.open
@@ -319,7 +319,7 @@ class Sender:
             self._room.notify_all()
 
     def _take(self) -> tuple[dict[str, Any], Pile, dict[int, int]] | None:
-        """Return what the next commit carries, and its acknowledgements."""
+        """Return the head, the pile and the acknowledgements of the next commit."""
         work, hand = self.work, None
         left = work.seal()
         acks = work.new_acks

@@ -1,7 +1,7 @@
-"""Files that this program and the gateway both see: the program writes records there, and tells the gateway where.
+"""Files that this program and the gateway both see: the program writes records there and tells the gateway where.
 
-`FABRIC_JOBS_RECORDS` is the directory of records as this program sees it. The gateway names a directory in it that it has just
-made for this attempt. If that is missing or cannot be written to, records go to the gateway as bytes.
+`FABRIC_JOBS_RECORDS` is the directory of records as this program sees it. The gateway names a directory in it, just made for
+this attempt. When that is missing or not writable, records go to the gateway as bytes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from zlib import crc32
 
 from . import gateway
 
-ROTATE_BYTES = 64 << 20  # at this size the next file begins
-LEAST_BYTES = 4096  # this many are sent as bytes
-PAUSE_SECONDS = 0.5  # pause between two attempts on a full disk
+ROTATE_BYTES = 64 << 20  # at this size a new file begins
+LEAST_BYTES = 4096  # bodies up to this size are sent as bytes
+PAUSE_SECONDS = 0.5  # between two tries on a full disk
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def root() -> str:
-    """Return the directory of records; empty where this program sees none."""
+    """Return the directory of records; empty when this program sees none."""
     return os.environ.get("FABRIC_JOBS_RECORDS", "")
 
 
@@ -31,7 +31,7 @@ class OwnFile:
     """The file that this attempt writes. For one thread at a time."""
 
     def __init__(self, directory: str, least: int = LEAST_BYTES) -> None:
-        """`directory` is below that of records; bodies of up to `least` bytes are not for it. Raises OSError."""
+        """`directory` is relative to that of records; bodies of up to `least` bytes do not go into the file. Raises OSError."""
         self._directory = os.path.join(root(), directory)
         self._least = least
         self._number = -1
@@ -40,9 +40,9 @@ class OwnFile:
         self._open_next()
 
     def put(self, outputs: Sequence[list[Any]], bodies: Sequence[bytes]) -> tuple[bytes, dict[str, int]]:
-        """Write bodies, and note in `outputs` where they are; return the others as one, and what the commit says of the file.
+        """Write large bodies and note in `outputs` where; return the others joined, and what the commit says of the file.
 
-        Waits for space on a full disk, as for an absent gateway. Raises OSError when the disk is bad.
+        Waits while the disk is full, as for an absent gateway. Raises OSError when the disk is bad.
         """
         large = [(output, body) for output, body in zip(outputs, bodies, strict=True) if len(body) > self._least]
         if not large:
@@ -67,7 +67,7 @@ class OwnFile:
         return b"".join(body for body in bodies if len(body) <= self._least), {"file": self._number}
 
     def close(self) -> None:
-        """Write no more."""
+        """Close the file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = -1
@@ -94,16 +94,16 @@ class OwnFile:
         name = os.path.join(self._directory, str(self._number + 1))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(name, flags, 0o600)
-        os.fchmod(descriptor, 0o644)  # it is below a directory that only the owner of the state can enter
+        os.fchmod(descriptor, 0o644)  # others cannot enter the directory of records above it
         _sync_directory(self._directory)
         self.close()
         self._descriptor, self._number, self._end = descriptor, self._number + 1, 0
 
 
 def assembled(parts: Sequence[Any], body: bytes) -> bytes:
-    """Return an answer whose parts are numbers of bytes of `body`, or ranges of files: [name, at, size, crc].
+    """Return an answer from its parts: a number is the next bytes of `body`, [name, at, size, crc] is a range of a file.
 
-    Raises OSError when a file cannot be read here, or has other contents there.
+    Raises OSError when a file cannot be read here, or its bytes differ.
     """
     found, at = [], 0
     for part in parts:

@@ -19,18 +19,18 @@ from .records import batches, encode
 from .sender import Sender
 
 RECORD_BYTES = 16 << 20
-SENDER = "FABRIC_SKILL_SENDER"  # the process that sends; its children find it in their environment
+SENDER = "FABRIC_SKILL_SENDER"  # the sending process; its children find it in their environment
 
 _sender: Sender | None = None
-_making = threading.Lock()  # of the sender
+_making = threading.Lock()  # held while the sender is made
 _reading = False
 
 
 def send_message(payload: Any, output_name: str | None = None, *, wait: bool = False) -> None:
-    """Send one record to an output of the skill: to `output_name`, else to the one that the routing names.
+    """Send one record to an output of the skill: to `output_name`, or by default to the one that the routing names.
 
-    Returns at once; the record reaches the next skill while this program works on. `wait=True` returns when the record
-    is stored. Raises TypeError or ValueError for what is not JSON, ValueError above 16 MiB.
+    Returns at once; the record reaches the next skill while this program goes on. With `wait=True`, returns when the
+    record is stored. Raises TypeError or ValueError for a value that is not JSON, and ValueError above 16 MiB.
     """
     record = encode(payload)
     size = len(record)
@@ -43,7 +43,7 @@ def send_message(payload: Any, output_name: str | None = None, *, wait: bool = F
     if sent is None:
         _send(record, output_name, wait)
         return
-    sent.extend((work.left(), record))  # whose it is, and what: in one step, whichever threads send
+    sent.extend((work.left(), record))  # both in one step, so that any thread may send
     work.room -= size + RECORD_WEIGHT
     if work.room < 0 or sender.pace.listens:
         sender.look()
@@ -61,9 +61,9 @@ def _send(record: str, output_name: str | None, wait: bool) -> None:
 
 
 def flush() -> None:
-    """Return when every record that was sent is stored, and every record that was finished is acknowledged.
+    """Return when every sent record is stored, and every finished record is acknowledged.
 
-    Call it before `os._exit` or `os.exec…`, which end a program without a word: otherwise its task fails.
+    Call it before `os._exit` or `os.exec…`, which end a program without cleanup: otherwise its task fails.
     """
     if _sender is not None:
         _sender.flush(close=True)
@@ -72,11 +72,11 @@ def flush() -> None:
 
 
 def messages(acknowledge: str = "record") -> Iterator[Any]:
-    """Yield the records of the input as they arrive, until there can be no more.
+    """Yield the records of the input as they arrive, until the input ends.
 
-    Asking for the next record finishes the one before: what it sent and its acknowledgement are stored together.
-    `acknowledge="end"` is for aggregators: nothing is acknowledged and nothing that was sent is released before the
-    program exits 0; after a crash it sees all records again.
+    Asking for the next record finishes the one before: its outputs and its acknowledgement are stored together.
+    `acknowledge="end"` is for aggregators: nothing is acknowledged and no output is released before the program
+    exits 0; after a crash it sees all records again.
     """
     global _reading
     if acknowledge not in ("record", "end"):
@@ -91,7 +91,7 @@ def messages(acknowledge: str = "record") -> Iterator[Any]:
 
 
 def at_hand() -> tuple[Sender | None, Any]:
-    """Return the sender of this program and the record that it handles; raise RuntimeError when there is none."""
+    """Return the program's sender and the record in hand; raise RuntimeError when there is none."""
     sender = _the_sender()
     if sender is None or not _reading:
         return sender, None if sender is None else message().get("payload")
@@ -101,12 +101,12 @@ def at_hand() -> tuple[Sender | None, Any]:
 
 
 def _records(sender: Sender, acknowledge: str) -> Iterator[Any]:
-    sender.flush()  # what was sent before is no record's doing, and is committed by itself
+    sender.flush()  # what was sent before belongs to no record, so it is committed by itself
     sender.work.prologue = False
     for channel, first, data, careful in _chunks(sender, acknowledge):
         for batch in batches(data):
             for record in sender.begin(channel, first, batch):
-                if sender.pace.watches:  # the one before is finished
+                if sender.pace.watches:  # the record before is finished
                     sender.look()
                 yield record
             sender.end()
@@ -117,9 +117,9 @@ def _records(sender: Sender, acknowledge: str) -> Iterator[Any]:
 
 
 def _chunks(sender: Sender, acknowledge: str) -> Iterator[tuple[int, int, bytes, bool]]:
-    """Yield the channel, the first offset, the NDJSON of what arrives, and whether it is suspected to kill this program.
+    """Yield channel, first offset and NDJSON of each chunk, and whether it may contain a record that kills this program.
 
-    The next chunk is asked for meanwhile.
+    The next chunk is requested meanwhile.
     """
     connection = gateway.connect()
     positions: dict[int, int] = {}
@@ -136,7 +136,7 @@ def _chunks(sender: Sender, acknowledge: str) -> Iterator[tuple[int, int, bytes,
             _start(connection, target)
             continue
         body = _body(answer)
-        if body is None:  # this program does not see the files after all
+        if body is None:  # this program cannot read the files
             sees, target = "", target.removesuffix(sees)
             _start(connection, target)
             continue
@@ -144,7 +144,7 @@ def _chunks(sender: Sender, acknowledge: str) -> Iterator[tuple[int, int, bytes,
         count = body.count(b"\n")
         positions[channel] = first + count
         target = _target(positions, acknowledge) + sees
-        # A single record is somebody waiting, and is handled first; so is what is suspected.
+        # Handle a single record first, since someone may wait for it, and so a suspect.
         is_careful = "x-fabric-careful" in answer.headers
         is_ahead = count > 1 and not is_careful
         if is_ahead:
@@ -155,11 +155,11 @@ def _chunks(sender: Sender, acknowledge: str) -> Iterator[tuple[int, int, bytes,
 
 
 def _body(answer: Answer) -> bytes | None:
-    """Return the records of an answer; None when a file that has them cannot be read here."""
+    """Return the records of an answer; None when one of their files cannot be read here."""
     parts = answer.headers.get("x-fabric-parts")
     if parts is None:
         return answer.body
-    from . import shared  # late: most programs get all from the gateway
+    from . import shared  # late: most programs get all records from the gateway
 
     try:
         return shared.assembled(json.loads(parts), answer.body)
@@ -187,7 +187,7 @@ def _answer(connection: Connection, target: str) -> Answer:
 
 
 def _the_sender(*, hold: bool = False) -> Sender | None:
-    """Return the sender of this program, made when it is first wanted; None outside fabric-jobs."""
+    """Return the sender of this program, made when first needed; None outside fabric-jobs."""
     global _sender
     with _making:
         if _sender is None:
@@ -204,7 +204,7 @@ def _the_sender(*, hold: bool = False) -> Sender | None:
 
 
 def _claim() -> None:
-    """Refuse to be the second process of an attempt that sends: the gateway would take its records for repetitions."""
+    """Refuse to be the second sending process of an attempt: the gateway would take its records for repeated ones."""
     token = os.environ.get("CORTEX_TOKEN", "")[-16:]
     pid, _, of = os.environ.get(SENDER, "").partition(" ")
     if pid and of == token and int(pid) != os.getpid():
