@@ -22,7 +22,7 @@ RESPONSE_RECORDS = 10_000  # records of a response in one call
 
 
 class Gateway:
-    """A gateway: the owner of a state directory, started when there is none, or a remote one."""
+    """A gateway: the owner of a state directory, started if there is none, or a remote one."""
 
     def __init__(self, place: Path | Remote, *, project_id: str | None = None) -> None:
         """Start the owner if there is none, but wait for nothing before the first call."""

@@ -35,7 +35,7 @@ class Part:
     task: str
     attempt: int
     stream: str
-    at: float | None  # seconds since 1970; None where unknown
+    at: float | None  # seconds since 1970; None if unknown
     bytes: bytes
 
 

@@ -1,4 +1,4 @@
-"""Finds the owner of a state directory, and starts one when there is none (docs/explanation/architecture.md)."""
+"""Finds the owner of a state directory, or starts one if there is none (docs/explanation/architecture.md)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ Scalar: TypeAlias = "str | int | float | bool | None"
 
 
 class Position(NamedTuple):
-    """A position in a text, counted from 1; 0 and 0 where there is no text."""
+    """A position in a text, counted from 1; 0 and 0 if there is no text."""
 
     line: int
     column: int

@@ -119,7 +119,7 @@ async def follow_activation(call: Call) -> Response:
         left = (gathered if found else deadline) - monotonic()
         if left <= 0 or any(event.kind in ENDS for event in news):
             break
-        key = "over" if found else "activation"  # with news in hand, only the end wakes it early
+        key = "over" if found else "activation"  # once there are events, only the end is worth waking for
         await parts.live.wait([(key, activation.activation_id)], left)
     activation = find_activation(call)
     body: dict[str, Any] = {"events": [event_json(event) for event in found], "progress": progress(parts, activation)}

@@ -10,12 +10,12 @@ from fabric_jobs.records import Activation, Task
 
 
 def milliseconds(at: float | None) -> int | None:
-    """Return a time as answers have it (docs/reference/compatibility.md#times)."""
+    """Return a time in the form of answers (docs/reference/compatibility.md#times)."""
     return None if at is None else round(at * 1000)
 
 
 def activation_json(activation: Activation, payload: bytes, response: Any, dead_letters: int = 0) -> dict[str, Any]:
-    """Return the activation record, as docs/reference/http.md has it."""
+    """Return the activation record described in docs/reference/http.md."""
     agent = activation.kind == "agent"
     record = {
         "success": True,
@@ -49,7 +49,7 @@ def activation_json(activation: Activation, payload: bytes, response: Any, dead_
 
 
 def task_json(task: Task, activation: Activation | None) -> dict[str, Any]:
-    """Return a task as docs/reference/http.md has it."""
+    """Return a task in the form described in docs/reference/http.md."""
     return {
         "name": task.name,
         "activationId": task.activation_id,

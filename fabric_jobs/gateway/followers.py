@@ -70,7 +70,7 @@ class Looking(Protocol):
         """Which log it is, and which part is wanted."""
 
     async def look(self, cursor: str, *, whole: bool) -> News:
-        """Return what is now after a cursor; raise ExecutorUnavailable or NotFound."""
+        """Return what follows a cursor now; raise ExecutorUnavailable or NotFound."""
 
 
 class Followers:

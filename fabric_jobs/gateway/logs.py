@@ -61,7 +61,7 @@ class _Looking(NamedTuple):
         return self.task_id, self.attempt, self.is_one_of_many, *shown
 
     async def look(self, cursor: str, *, whole: bool) -> News:
-        """Return what is now after a cursor; raise ExecutorUnavailable or NotFound."""
+        """Return what follows a cursor now; raise ExecutorUnavailable or NotFound."""
         task = tasks.find(self.parts.store.read, self.task_id)
         if task is None:
             raise NotFound("the task has been deleted.")

@@ -1,4 +1,4 @@
-"""Reports what an activation did, skill by skill: `?report` and `?verbose` (docs/reference/http.md)."""
+"""Reports what each skill of an activation did: `?report` and `?verbose` (docs/reference/http.md)."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class BuildOptions:
             )
 
     def fingerprint(self) -> str:
-        """Return a hash of the options, which change an image even if its files stay the same."""
+        """Return a hash of the options: they change an image even if its files stay the same."""
         from hashlib import sha256
 
         values = {}
@@ -218,7 +218,7 @@ def _target(found: SkillFile, action: Action, registry: Registry | None, options
 
 
 def _is_from_elsewhere(found: SkillFile, action: Action) -> bool:
-    """Tell whether an action has no files here and names an existing image, which is used unchanged."""
+    """Tell whether an action has no files here and names a third-party image, which is used unchanged."""
     return "/" in image_of(found, action) and not built_from(found.directory, action.name).exists()
 
 

@@ -36,7 +36,7 @@ class Difference:
 def differences(expected: Any, actual: Any, *, subset: bool = False, root: str = "response") -> tuple[Difference, ...]:
     """Return where two JSON values differ, in the order of `expected`; lists are compared item by item.
 
-    With `subset`, objects of `actual` may have more keys, at every depth. Numbers are equal when their values are (1 and
+    With `subset`, objects of `actual` may have more keys, at every depth. Numbers are equal if their values are (1 and
     1.0), and never equal to true or false. Raise InvalidInput for values that are nested too deeply.
     """
     try:

@@ -55,7 +55,8 @@ class Registration:
             later = [path for path, error in self._broken.values() if not isinstance(error, InvalidDefinition)]
             if found:
                 self._store.write(lambda tx: self._save(tx, found, is_first=before is None)).result()
-            self._stamps = {path: stamp for path, stamp in stamps.items() if path not in later}  # an image may be built
+            # Not those of `later`, which are read again at the next look: their images may be built meanwhile.
+            self._stamps = {path: stamp for path, stamp in stamps.items() if path not in later}
 
     def check(self, kind: str, names: Iterable[str]) -> None:
         """Raise the error in the current file of one of these definitions, if there is one."""

@@ -41,7 +41,7 @@ def save_skill(
 
 
 def input_of(found: SkillFile, entry: str | None) -> str:
-    """Return the input of a skill to invoke: `entry`, else its only one. Raise NotFound if there is none."""
+    """Return the input of a skill to invoke: `entry`, else its only one. Raise NotFound if that is not one input."""
     names = [port.name for port in found.skill.inputs]
     return _entry(entry, names, f"skill '{found.skill.name}'", "input")
 

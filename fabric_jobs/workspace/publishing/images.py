@@ -47,7 +47,7 @@ class PlannedImage:
 
 
 def planned_images(found: SkillFile, registry: Registry | None) -> tuple[PlannedImage, ...]:
-    """Return the images of a skill with its current files, without existing images, which are used unchanged.
+    """Return the images of a skill with its current files, without third-party images, which are used unchanged.
 
     Raise InvalidDefinition for an action without a buildable image, InvalidInput for an invalid image name.
     """

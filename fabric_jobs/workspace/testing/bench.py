@@ -44,7 +44,7 @@ class Result:
 
     @property
     def is_good(self) -> bool:
-        """Whether the case counts as good."""
+        """Whether the case did not fail."""
         return self.status in GOOD
 
     @property
