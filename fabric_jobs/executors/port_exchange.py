@@ -1,4 +1,4 @@
-"""Replaces the declared port by another one, where a command or a variable certainly means it. Pure."""
+"""Replaces the declared port with another one, where a command or a variable certainly means it. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from fabric_jobs.executors import shell_form
 
-# Names of options and variables whose value is where the program itself listens; DB_PORT is somebody else's.
+# Options and variables that say where the program itself listens. DB_PORT, in contrast, is another program's.
 OWN = (
     r"(?:http|https|server|web|app|api|service|listen|bind"
     r"|uvicorn|gunicorn|hypercorn|flask|flask[-_]run|gradio[-_]server|streamlit[-_]server)"
@@ -16,14 +16,14 @@ OPTION = re.compile(
     rf"-[pPlLbB]|-{{1,2}}(?:{OWN}[-_.]?)?port|-{{1,2}}(?:listen|bind)(?:[-_.]?(?:port|addr|address))?", re.I
 )
 VARIABLE = re.compile(rf"(?:{OWN}_)?PORT", re.I)
-# A word of a shell, as far as it can be a number or an address.
+# A shell word that can be a number or an address.
 SHELL_WORD = re.compile(r"""[^\s;|&()<>"'`]+""")
 HERE = r"(?:0\.0\.0\.0|127\.0\.0\.1|localhost|\[::1?\]|\*)"
-SHOWN = 60  # characters of a command that a remark repeats
+SHOWN = 60  # characters of a command quoted in a remark
 
 
 class Exchange:
-    """The exchange of one port for another, and where it stayed, since that may be another number."""
+    """Exchanges one port for another, and notes where a number stayed because it may mean something else."""
 
     def __init__(self, declared: str, given: str) -> None:
         """`declared` and `given` are ports, as text."""
@@ -33,7 +33,7 @@ class Exchange:
         self._address = re.compile(rf"(?<![\w.:\])-])((?:\w+://)?{HERE}?:){declared}(?![\w.:-])")
 
     def words(self, words: tuple[str, ...]) -> tuple[str, ...]:
-        """Return a command line with the port given: the value of an option for it, of a listen address, or alone an argument."""
+        """Return a command line with the new port, as the value of a port option, in a listen address, or as a whole argument."""
         text = shell_form.text_at(words)
         parts = words if text is None else tuple(found[0] for found in SHELL_WORD.finditer(words[text]))
         befores = ("", *parts)
@@ -45,7 +45,7 @@ class Exchange:
         return (*words[:text], SHELL_WORD.sub(lambda _: next(changed), words[text]), *words[text + 1 :])
 
     def variables(self, values: Mapping[str, str]) -> dict[str, str]:
-        """Return variables with the port given: the value of one for it, and that of a listen address."""
+        """Return variables with the new port, as the value of a port variable or in a listen address."""
         made = {}
         for name, value in values.items():
             if value == self._declared and not VARIABLE.fullmatch(name):
@@ -56,7 +56,7 @@ class Exchange:
         return made
 
     def remarks(self) -> tuple[str, ...]:
-        """Return where the port stayed that may be meant."""
+        """Return one remark for each place where the declared port stayed, but may be meant."""
         return tuple(
             f"{where} still has {self._declared}, which may not be the port. The port of this run is in the variable PORT"
             for where in dict.fromkeys(self._left)
@@ -66,7 +66,7 @@ class Exchange:
         return self._address.sub(lambda found: found[1] + self._given, text)
 
     def _is_own(self, before: str, word: str) -> bool:
-        """Tell whether a word says for certain which port the program listens on."""
+        """Tell whether a word certainly says which port the program listens on."""
         option, equals, value = word.rpartition("=")
         if value == self._declared:
             return (

@@ -20,9 +20,9 @@ FILE = "port"  # in the directory of an attempt
 def give(
     found: Program, environment: Mapping[str, str], declared: int, directory: Path
 ) -> tuple[Program, dict[str, str]]:
-    """Return a program and its variables with a free port in place of the declared one, and in the variable PORT.
+    """Return a program and its variables with a free port in place of the declared one. PORT has it, too.
 
-    What would listen on all addresses, as it has to in a container, listens on this machine's own: nobody else is to reach it.
+    A program that listens on all addresses, as it must in a container, is moved to localhost: nobody else should reach it.
     """
     port = _note_free_port(directory, declared)
     exchange = Exchange(str(declared), str(port))
@@ -36,9 +36,9 @@ def give(
 
 
 def address(directory: Path, processes: Iterable[int]) -> tuple[str, int]:
-    """Return where the processes of an attempt listen, if they do; raise ExecutorUnavailable when it was given no port.
+    """Return where the processes of an attempt listen. Raise ExecutorUnavailable if it was given no port.
 
-    That is the port that it was given; if it does not listen there, the declared one, or else the only one that it listens on.
+    Of the ports in use, the given one comes first, then the declared one, then a single other one; else it is the given one.
     """
     try:
         given, *declared = map(int, (directory / FILE).read_text().split())
@@ -53,7 +53,7 @@ def address(directory: Path, processes: Iterable[int]) -> tuple[str, int]:
 
 
 def _note_free_port(directory: Path, declared: int) -> int:
-    # Two attempts of one daemon can run beside each other, and beside other programs.
+    # Several attempts of a daemon can run beside each other, and beside other programs.
     with socket.socket() as probe:
         probe.bind((LOCALHOST, 0))
         port = int(probe.getsockname()[1])

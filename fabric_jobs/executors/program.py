@@ -1,4 +1,4 @@
-"""Finds the program of an action for the local executor, with everything it needs."""
+"""Finds the program of an action for the local executor, and everything it needs."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ RUNTIME = Path(__file__).parent.parent / "runtime"  # goes on PYTHONPATH
 
 
 class Program(NamedTuple):
-    """What is run, where, and in which environment."""
+    """What to run, where, and in which environment."""
 
     words: tuple[str, ...]
     directory: Path
-    variables: Mapping[str, str]  # those of the Dockerfile, and the way to the Python; the action's own win over them
-    environment: Environment | None = None  # what its requirements.txt asks for
-    remarks: tuple[str, ...] = ()  # what its Dockerfile says that is not carried out here
+    variables: Mapping[str, str]  # from the Dockerfile, and PATH for the Python; the action's own take precedence
+    environment: Environment | None = None  # for its requirements.txt
+    remarks: tuple[str, ...] = ()  # what in its Dockerfile has no effect here
 
 
 def find(spec: ProcessSpec) -> Program:
-    """Return the program of a process: `command`, else the Dockerfile's ENTRYPOINT and CMD, and the arguments.
+    """Return the program of a process: `command`, else the Dockerfile's ENTRYPOINT and CMD, followed by the arguments.
 
-    Raises InvalidInput when there is no program, no such interpreter, or a file that requirements.txt refers to is missing.
+    Raises InvalidInput if the program, its interpreter, or a file that requirements.txt refers to is missing.
     """
     directory = spec.directory
     if directory is None:
@@ -75,14 +75,14 @@ def find(spec: ProcessSpec) -> Program:
 
 
 def given(spec: ProcessSpec) -> Mapping[str, str]:
-    """Return the environment that a program begins with: that of the command that invoked it, else that of this process."""
+    """Return the environment that a program starts from: that of the invoking command, else that of this process."""
     return os.environ if spec.shell is None else spec.shell.environment
 
 
 def interpreter(wanted: str, directory: Path, surroundings: Mapping[str, str] = os.environ) -> str:
-    """Return the path of a Python: a version, the name of a program, or a path, from `directory` on when it is relative.
+    """Return the path of a Python, given a version, a program name, or a path (relative to `directory`).
 
-    Raises InvalidInput when there is none; without a wish it is the Python of this process.
+    If `wanted` is empty, it is the Python of this process. Raises InvalidInput if it is not found.
     """
     if not wanted or (re.fullmatch(VERSION, wanted) and _is_own(wanted)):
         return sys.executable
@@ -122,7 +122,7 @@ def _environment(directory: Path, variables: Mapping[str, str], python: str) -> 
     path = directory / "requirements.txt"
     if not path.exists():
         return None
-    from fabric_jobs.executors.environments import environment_of  # late: most actions ask for nothing
+    from fabric_jobs.executors.environments import environment_of  # late: most actions have no requirements
     from fabric_jobs.executors.requirements import read
 
     requirements = read(path, variables)

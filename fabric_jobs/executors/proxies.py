@@ -18,11 +18,11 @@ class Proxy:
 
     host: str
     port: int
-    authorization: str = field(default="", repr=False)  # value of the header Proxy-Authorization
+    authorization: str = field(default="", repr=False)  # the header Proxy-Authorization
 
 
 def direct(environment: Mapping[str, str], host: str) -> dict[str, str]:
-    """Return the variables that let a program reach `host` without the proxy that its environment names; none without one."""
+    """Return variables that let a program reach `host` without its environment's proxy; none if it has no proxy."""
     if not host or not any(_value(environment, name) for name in VARIABLES):
         return {}
     given = _value(environment, NONE)
@@ -31,7 +31,7 @@ def direct(environment: Mapping[str, str], host: str) -> dict[str, str]:
 
 
 def proxy_of(environment: Mapping[str, str], host: str, port: int, *, secure: bool) -> Proxy | None:
-    """Return the proxy through which a server is asked; raise ValueError for one that is no http address."""
+    """Return the proxy for a server. Raise ValueError for a proxy without an http address."""
     text = _value(environment, VARIABLES[1 if secure else 0]) or _value(environment, VARIABLES[2])
     if not text or _is_exempt(_value(environment, NONE), host.lower(), port):
         return None
@@ -44,13 +44,13 @@ def proxy_of(environment: Mapping[str, str], host: str, port: int, *, secure: bo
 
 
 def _value(environment: Mapping[str, str], name: str) -> str:
-    """Return a variable; the small letters win, as everywhere."""
+    """Return a variable. Its lower-case spelling takes precedence, as in other programs."""
     return environment.get(name) or environment.get(name.upper(), "")
 
 
 def _is_exempt(entries: str, host: str, port: int) -> bool:
     if host == "localhost" or _is_within(host, "127.0.0.0/8") or _is_within(host, "::1"):
-        return True  # of the proxy it would be another one
+        return True  # to the proxy, this host would be another machine
     for entry in filter(None, (entry.strip().lower() for entry in entries.split(","))):
         name = entry.removesuffix(f":{port}").removeprefix("*").removeprefix(".")
         if entry == "*" or host == name or host.endswith(f".{name}") or _is_within(host, name):

@@ -1,4 +1,4 @@
-"""Reads a requirements.txt as pip does: everything that decides what pip will install."""
+"""Reads a requirements.txt as pip does, with everything that decides what pip installs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 EXTRAS = re.compile(r"\[[^\]]*\]$")
 ADDRESS = re.compile(r"\S+://\S+")
 ARCHIVES = (".whl", ".zip", ".tar.gz", ".tar.bz2", ".tar.xz", ".tgz")
-METADATA = ("pyproject.toml", "setup.py", "setup.cfg")  # of an editable package; the rest of it is used where it is
+METADATA = ("pyproject.toml", "setup.py", "setup.cfg")  # of an editable package, whose code is used in place
 PASSED_OVER = re.compile(r"\.git|\.hg|__pycache__|\.?venv|build|.*\.egg-info|\.tox|\.\w+_cache|\.fabric-jobs")
 SUMMARY_LENGTH = 60
 
@@ -33,14 +33,14 @@ class Requirements:
     """What a requirements.txt asks for."""
 
     path: Path
-    summary: str  # its first words, for people; no addresses, which may hold passwords
-    text: str  # all that decides what is installed, as far as it is on this machine
+    summary: str  # its first words, for people, without URLs, which may contain passwords
+    text: str  # all that decides what is installed and is on this machine
 
 
 def read(path: Path, variables: Mapping[str, str]) -> Requirements:
-    """Return what a file asks for, those that it refers to included; `variables` are those of the attempt.
+    """Return the requirements of a file and of those it refers to; `variables` are the attempt's.
 
-    Raises InvalidInput when one of them cannot be read.
+    Raises InvalidInput if one of them is unreadable.
     """
     lines = _lines_of(path, ())
     text = "\n".join(_resolved(path, path.parent, variables, ()))
@@ -58,13 +58,13 @@ def _lines_of(path: Path, above: tuple[Path, ...]) -> list[str]:
 
 
 def _decoded(data: bytes) -> str:
-    """Return the text of a file as pip decodes it; raise OSError that names the encoding where pip would fail."""
+    """Decode a file as pip does. Where pip would fail, raise an OSError that names the encoding."""
     mark, encoding = mark_of(data)
     declared = None if mark else next(filter(None, map(ENCODING.search, _first_comments(data))), None)
     if declared is not None:
         encoding = declared[1].decode("ascii")
     elif mark and encoding != UTF_8:
-        mark = b""  # the decoders of UTF-16 and UTF-32 want to see it
+        mark = b""  # the decoders of UTF-16 and UTF-32 need to see it
     try:
         text = _as_utf8_or_locale(data) if not encoding else data[len(mark) :].decode(encoding)
     except LookupError:
@@ -91,7 +91,7 @@ def _as_utf8_or_locale(data: bytes) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines that say something: comments are taken out, and what ends with a backslash goes on."""
+    """Return the lines without comments and blank ones. A backslash at the end of a line continues it."""
     lines: list[str] = []
     begun = ""
     for line in text.splitlines():
@@ -99,7 +99,7 @@ def _lines(text: str) -> list[str]:
         if line.endswith("\\") and not is_comment:
             begun += line.strip("\\")
             continue
-        # A comment ends what was begun: it is separated, so that it is seen to be one.
+        # A comment ends a continued line. The space before it makes it recognisable as a comment.
         lines.append(begun + (f" {line}" if is_comment else line))
         begun = ""
     lines.append(begun)
@@ -112,7 +112,7 @@ def _summary(lines: list[str]) -> str:
 
 
 def _resolved(path: Path, directory: Path, variables: Mapping[str, str], above: tuple[Path, ...]) -> Iterator[str]:
-    """Yield the lines of a file with what stands behind their references. pip runs in `directory`."""
+    """Yield the lines of a file, with references resolved. pip runs in `directory`."""
     if path in above:
         return
     for line in _lines_of(path, above):
@@ -130,7 +130,7 @@ def _resolved(path: Path, directory: Path, variables: Mapping[str, str], above: 
 
 
 def _inner(path: Path, reference: str) -> Path | None:
-    """Return the file that a line of another refers to; None when it is not on this machine."""
+    """Return the file that a line of another file refers to; None if it is not on this machine."""
     parts = urlsplit(reference)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return Path(unquote(parts.path))
@@ -139,12 +139,12 @@ def _inner(path: Path, reference: str) -> Path | None:
 
 def _editable(package: Path) -> Iterator[str]:
     if package.is_dir():
-        yield str(package.resolve())  # the environment refers to it
+        yield str(package.resolve())  # the environment points there
         yield from (_stamp(package / name, name) for name in METADATA if (package / name).is_file())
 
 
 def _local(line: str, bases: set[Path]) -> Iterator[str]:
-    """Yield what changes when a file or directory that a line names changes."""
+    """Yield text that changes whenever a file or directory named in a line does."""
     is_directory = line.startswith(("-f", "--find-links"))
     for word in re.split(r"[\s=]+", line):
         word = EXTRAS.sub("", word.removeprefix("file://"))

@@ -9,17 +9,17 @@ SHELLS = frozenset({"sh", "ash", "bash", "dash", "ksh", "zsh"})
 TEXT_OPTION = re.compile(r"-\w*c")
 WITH_VALUE = frozenset({"-o", "+o", "-O", "+O"})
 QUOTED = re.compile(r"""\\.|'[^']*'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL)
-SUBSTITUTED = re.compile(r"\$\([^()]*\)|`[^`]*`|\d*[<>]&[\d-]")  # of one command, as is the redirection 2>&1
+SUBSTITUTED = re.compile(r"\$\([^()]*\)|`[^`]*`|\d*[<>]&[\d-]")  # parts of one command, like 2>&1
 NOT_SIMPLE = re.compile(
     r"[|&;(){}\n]|<<|(?:^|\s)#"
-)  # several commands, or a comment, which would swallow what is appended
+)  # several commands, or a comment, which would swallow appended words
 OWN_NAME = re.compile(r"\$\{?0(?!\d)")
 PARAMETER = re.compile(r"\$(?:\{#?)?[@*#1-9]")
 LOST = 'this shell command does not get the message: write "$@" where it belongs, or read the variable CORTEX_PAYLOAD'
 
 
 def text_at(words: tuple[str, ...]) -> int | None:
-    """Return which word is the text that a shell is given by `-c`; None when there is none."""
+    """Return the index of the text that follows a shell's `-c`; None if there is none."""
     shell = next((at for at, word in enumerate(words) if basename(word) in SHELLS), None)
     if shell is None:
         return None
@@ -27,37 +27,37 @@ def text_at(words: tuple[str, ...]) -> int | None:
         if TEXT_OPTION.fullmatch(words[at]):
             return at + 1
         if words[at][:1] not in ("-", "+") and words[at - 1] not in WITH_VALUE:
-            return None  # a script, and what follows is its own
+            return None  # a script; the other words are its arguments
     return None
 
 
 def with_arguments(words: tuple[str, ...], arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a program with its arguments. A shell command finds them where it says "$0", as `docker run` gives them, or "$@".
+    """Return a program with its arguments. A shell command gets them as "$0" and on, as in `docker run`, or as "$@".
 
-    One that says neither gets them as its last words, if it is a single command.
+    If it uses neither and is a single command, they become its last words.
     """
     at = text_at(words)
     if at is None or at != len(words) - 1 or not arguments:
         return (*words, *arguments)
     if OWN_NAME.search(_expanded(words[at])):
         return (*words, *arguments)
-    # Any other command has the name `sh`: a shell begins its errors with "$0", and a message there would tell its token.
+    # Otherwise "$0" is `sh`: a shell begins its errors with "$0", and would reveal the token of a message there.
     if loses_arguments(words) or PARAMETER.search(_expanded(words[at])):
         return (*words, "sh", *arguments)
     return (*words[:at], f'{words[at]} "$@"', "sh", *arguments)
 
 
 def loses_arguments(words: tuple[str, ...]) -> bool:
-    """Tell whether a shell command consists of several ones, none of which takes its arguments."""
+    """Tell whether a shell command consists of several commands, none of which uses the arguments."""
     at = text_at(words)
     if at is None or at != len(words) - 1:
         return False
     bare = SUBSTITUTED.sub("", QUOTED.sub("", words[at]))
-    # Braces of a variable are no group.
+    # The braces of a variable do not make a group.
     is_simple = not NOT_SIMPLE.search(re.sub(r"\$\{[^{}]*\}", "", bare))
     return not (is_simple or OWN_NAME.search(_expanded(words[at])) or PARAMETER.search(_expanded(words[at])))
 
 
 def _expanded(text: str) -> str:
-    """Return what of a text the shell expands: not what is in single quotes, or behind a backslash."""
+    """Return the parts of a text that the shell expands, without single-quoted and escaped ones."""
     return QUOTED.sub(lambda found: re.sub(r"\\.", "", found[1]) if found[1] is not None else "", text)

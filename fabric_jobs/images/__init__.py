@@ -1,1 +1,1 @@
-"""Docker images and registries: contents and names of images, and the `docker` command that builds them."""
+"""Docker images and registries: build contexts and names of images, and the `docker` command that builds them."""

@@ -1,6 +1,6 @@
-"""Reads the output of a build: the current step and, after a failure, the whole output of the failed step.
+"""Parses the output of a build: the current step and, after a failure, all output of the failed step.
 
-It understands three formats: BuildKit inside the docker command, buildx, and the old builder.
+It understands three formats: BuildKit in the docker command, buildx, and the old builder.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ OLD_NOISE = re.compile(
 )
 FAILED = "ERROR: "
 RULER = "------"
-UNSHOWN = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")  # colours, and what would move the cursor
+UNSHOWN = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")  # colours and cursor movements
 
 
 @dataclass
 class _Step:
-    """One step, and what its program has said."""
+    """One step, and the output of its program."""
 
     name: str
     lines: list[str] = field(default_factory=list)
@@ -34,21 +34,21 @@ class _Step:
 
 
 class BuildOutput:
-    """Takes the lines of one build as they come."""
+    """Collects the lines of one build as they arrive."""
 
     def __init__(self, *, is_buildkit: bool) -> None:
-        self.step = ""  # for the eye: what is being done
+        self.step = ""  # for display: the current step
         self._steps: dict[str, _Step] = {}
-        self._is_repeating = False  # between two rulers BuildKit says the last lines of a step again
-        self._others: list[str] = []  # what belongs to no step; it says why, when no step has failed
+        self._is_repeating = False  # between two rulers BuildKit repeats the last lines of a step
+        self._others: list[str] = []  # lines outside any step, with the reason if no step failed
         self._take: Callable[[str], None] = self._take_new if is_buildkit else self._take_old
 
     def take(self, line: str) -> None:
-        """Take one line."""
+        """Process one line."""
         self._take(UNSHOWN.sub("", line))
 
     def failure(self) -> str:
-        """Return what is to be shown of a build that failed: the steps that failed, whole; else what was said of none."""
+        """Return what to show of a failed build: all output of failed steps, else the lines outside any step."""
         failed = [step for step in self._steps.values() if step.error]
         if not failed:
             return "\n".join(self._others).strip("\n")
@@ -72,7 +72,7 @@ class BuildOutput:
         elif rest.startswith(FAILED):
             step.error = rest.removeprefix(FAILED)
         elif ENDED.match(rest):
-            step.lines.clear()  # what it said is of no more use
+            step.lines.clear()  # its output is no longer needed
         elif said := SAID.fullmatch(rest):
             step.lines.append(said[1])
             self.step = step.name

@@ -1,4 +1,4 @@
-"""Builds images through the docker command, several in parallel."""
+"""Builds images with the docker command, several in parallel."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from fabric_jobs.images.ignore import IGNORE_FILES
 from fabric_jobs.state_dir import STATE_DIRECTORY
 from fabric_jobs.user_files import DOCKERFILE, read_bytes
 
-TICK_SECONDS = 0.1  # between two looks at what is going on
+TICK_SECONDS = 0.1  # between two checks of the running builds
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageBuild:
-    """What is built, and what it is called."""
+    """One image to build."""
 
     directory: Path  # the build context, with its Dockerfile
     names: tuple[str, ...]  # `repository:tag`
     labels: Mapping[str, str] = field(default_factory=dict)
-    arguments: tuple[str, ...] = ()  # NAME=VALUE, or NAME: that of the environment
-    platform: str = ""  # such as linux/arm64; empty: that of the engine
+    arguments: tuple[str, ...] = ()  # NAME=VALUE, or NAME for the value in the environment
+    platform: str = ""  # such as linux/arm64; empty: the engine's
     use_cache: bool = True
 
 
 def build_command(build: ImageBuild, builder: Builder, dockerfile: Path | None = None) -> list[str]:
-    """Return the command that builds an image; `dockerfile` is one that stands elsewhere."""
+    """Return the command that builds an image; `dockerfile` is one outside the build context."""
     words = list(builder.words)
     words += ["--progress=plain"] if builder.is_buildkit else []
     words += [] if build.use_cache else ["--no-cache"]
@@ -47,12 +47,12 @@ def build_command(build: ImageBuild, builder: Builder, dockerfile: Path | None =
 
 
 def holds_state(build: ImageBuild) -> bool:
-    """Tell whether the state of a workspace is in a build context: a skill can be a workspace of its own."""
+    """Tell whether a build context contains a workspace's state: a skill can be a workspace itself."""
     return (build.directory / STATE_DIRECTORY).is_dir()
 
 
 def _dockerfile_without_state(build: ImageBuild, place: Path) -> Path:
-    """Write what BuildKit reads in place of the Dockerfile and the .dockerignore: the state, with its token, stays out."""
+    """Write a Dockerfile and .dockerignore for BuildKit that keep the state, with its token, out of the build."""
     copied = place / DOCKERFILE
     copied.write_bytes(read_bytes(build.directory / DOCKERFILE))
     ignores = (build.directory / name for name in IGNORE_FILES)
@@ -62,7 +62,7 @@ def _dockerfile_without_state(build: ImageBuild, place: Path) -> Path:
 
 
 class Running:
-    """A build that has been started."""
+    """A build that was started."""
 
     def __init__(self, build: ImageBuild, builder: Builder) -> None:
         self.build = build
@@ -76,11 +76,11 @@ class Running:
 
     @property
     def seconds(self) -> float:
-        """How long it has been building, or has built."""
+        """The duration of the build, so far or in all."""
         return time.monotonic() - self._started if self._took is None else self._took
 
     def read(self) -> bool:
-        """Take what is to be read; tell whether it goes on."""
+        """Process the output that is there; return whether the build goes on."""
         lines = self.process.read()
         for line in lines or ():
             self.output.take(line)
@@ -94,9 +94,9 @@ class Running:
 
 
 def build_all(builds: Sequence[ImageBuild], builder: Builder, *, at_once: int) -> Generator[tuple[Running, ...]]:
-    """Build all, a limited number at once; yield those that are running or have just ended, at least every tick.
+    """Build all images, `at_once` at a time. Yield those running or just ended, at least once a tick.
 
-    One that fails lets the others go on. When the caller goes away, by Ctrl-C or by closing this, what runs is stopped.
+    A failed build does not stop the others. If the caller leaves, by Ctrl-C or by closing the generator, running builds stop.
     """
     waiting = list(builds)
     running: list[Running] = []
@@ -119,7 +119,7 @@ def build_all(builds: Sequence[ImageBuild], builder: Builder, *, at_once: int) -
 
 
 def _stop(processes: Iterator[Process]) -> None:
-    """Ask all before waiting for any."""
+    """Stop all processes: ask all first, then wait for each."""
     asked = list(processes)
     for process in asked:
         process.ask_to_stop()

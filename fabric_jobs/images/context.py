@@ -1,4 +1,4 @@
-"""The build context of an image: the files that Docker gets, and their hash, which shows changes."""
+"""Lists the build context of an image, the files that Docker gets, and hashes it to detect changes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from fabric_jobs.state_dir import STATE_DIRECTORY
 from fabric_jobs.user_files import DOCKERFILE, read_bytes
 
 HASH_LENGTH = 12  # hex digits
-# Python writes it beside what it imports; it says nothing that the source does not say, and a local run must not be a change.
+# Python writes it beside imported modules. It adds nothing to the source, and a local run must not count as a change.
 NOT_HASHED = "__pycache__"
 BLOCK = 1 << 20
 
 
 def context_paths(directory: Path) -> Iterator[str]:
-    """Yield what is sent of a directory, as paths below it with '/': files, links and directories, sorted."""
+    """Yield the files, links and directories sent to Docker: paths below `directory` with '/', sorted."""
     yield from _sent(directory, "", read_ignore(directory), ())
 
 
 def content_hash(directory: Path) -> str:
-    """Return the hash of what an image is built from: names, permissions, links and bytes, and the Dockerfile.
+    """Return the hash of an image's source: names, permissions, links and bytes, and the Dockerfile.
 
-    Docker keeps the permissions of files and directories; owners and times do not count. Raise InvalidDefinition for what
-    cannot be read.
+    Permissions count, since Docker keeps them; owners and times do not. Raise InvalidDefinition for anything
+    unreadable.
     """
     from hashlib import sha256  # late: it loads a large library
 
@@ -50,7 +50,7 @@ def _sent(directory: Path, below: str, ignore: Ignore, above: Matched) -> Iterat
     for entry in entries:
         path = f"{below}/{entry.name}" if below else entry.name
         if path == STATE_DIRECTORY:
-            continue  # a skill that is a workspace of its own: the state has a token in it
+            continue  # a skill that is itself a workspace: its state has a token
         ignored, matched = ignore.match(path, above)
         if not ignored:
             yield path
@@ -59,7 +59,7 @@ def _sent(directory: Path, below: str, ignore: Ignore, above: Matched) -> Iterat
 
 
 def _what(path: Path) -> bytes:
-    """Return a letter for the kind of file, its permissions, and what it holds."""
+    """Return a letter for the kind of file, its permissions, and its content."""
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
@@ -70,7 +70,7 @@ def _what(path: Path) -> bytes:
         return b"f%04o " % stat.S_IMODE(mode) + _digest(path)
     return (
         b"d%04o" % stat.S_IMODE(mode) if stat.S_ISDIR(mode) else b"o"
-    )  # a pipe must not be opened: nobody writes to it
+    )  # opening a pipe would block, since nobody writes to it
 
 
 def _digest_of_dockerfile(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""The `docker` command: which one builds, and how it is run."""
+"""Finds the `docker` command that builds images, and runs it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from fabric_jobs.durations import spelled
 from fabric_jobs.errors import PlaceUnavailable
 
 COMMAND = "docker"
-ANSWER_SECONDS = 30.0  # an engine that says nothing for this long is absent
-STOP_SECONDS = 5.0  # between asking a command to end, by which it tells the engine, and killing it
-WITH_BUILDKIT = (18, 9)  # the first version of the command that has BuildKit in it
-WITH_BUILDX_ONLY = 23  # the first one that leaves BuildKit to the plugin
+ANSWER_SECONDS = 30.0  # an engine silent for this long counts as absent
+STOP_SECONDS = 5.0  # between asking a command to end, so that it can tell the engine, and killing it
+WITH_BUILDKIT = (18, 9)  # first version of the command with BuildKit built in
+WITH_BUILDX_ONLY = 23  # first version that leaves BuildKit to the plugin
 PLUGIN_DIRECTORIES = (
     "/usr/local/lib/docker/cli-plugins",
     "/usr/local/libexec/docker/cli-plugins",
@@ -32,7 +32,7 @@ NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
 
 
 class CommandOutput(NamedTuple):
-    """What a command said."""
+    """The result of a command."""
 
     code: int
     output: str
@@ -41,9 +41,9 @@ class CommandOutput(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Builder:
-    """The docker command that builds images, and how."""
+    """The docker command that builds images, and its kind."""
 
-    words: tuple[str, ...]  # what a build begins with, such as `docker buildx build --load`
+    words: tuple[str, ...]  # beginning of a build command, such as `docker buildx build --load`
     environment: Mapping[str, str] = field(default_factory=dict)
     is_buildkit: bool = True
 
@@ -52,9 +52,9 @@ USUAL = Builder(words=(COMMAND, "buildx", "build", "--load"))
 
 
 def commands() -> tuple[str, ...]:
-    """Return every docker command on PATH, each once, the one that a shell would take first and by its mere name.
+    """Return every docker command on PATH once. The first is the one that a shell would run, by its bare name.
 
-    Raise PlaceUnavailable when there is none.
+    Raise PlaceUnavailable if there is none.
     """
     found: dict[str, str] = {}
     for directory in os.get_exec_path():
@@ -70,9 +70,9 @@ def commands() -> tuple[str, ...]:
 
 
 def builder() -> Builder:
-    """Return what builds images here: buildx, else a command that has BuildKit in it, else the old builder.
+    """Return this machine's builder: buildx, else a command with BuildKit built in, else the old builder.
 
-    Nothing is built to find out: the plugin is looked for where the command does, and commands are asked for their version.
+    No trial build is needed: the plugin is searched where the command searches it, and commands are asked for their version.
     """
     found = commands()
     if has_buildx():
@@ -84,7 +84,7 @@ def builder() -> Builder:
 
 
 def builder_beside() -> Callable[[], Builder]:
-    """Begin to look for what builds images, and return what waits for the answer: commands take a while to tell a version."""
+    """Start searching for the builder, and return a function that waits for it. Commands take a while to report their version."""
     found: list[Builder | PlaceUnavailable] = []
 
     def look() -> None:
@@ -108,24 +108,22 @@ def builder_beside() -> Callable[[], Builder]:
 def has_buildx() -> bool:
     """Tell whether the command has the plugin `buildx`."""
     own, more = docker_config_file().parent / "cli-plugins", []
-    with suppress(
-        OSError, ValueError, AttributeError
-    ):  # it is not there, or broken, of which the command itself speaks
+    with suppress(OSError, ValueError, AttributeError):  # missing or broken, which the command itself reports
         more = docker_config().get("cliPluginsExtraDirs", [])
     return any(os.access(f"{place}/docker-buildx", os.X_OK) for place in (own, *more, *PLUGIN_DIRECTORIES))
 
 
 def version(command: str) -> tuple[int, ...]:
-    """Return the version of a docker command; empty when it does not tell."""
+    """Return the version of a docker command; empty if unknown."""
     words = run("--version", command=command).output.split()  # Docker version 20.10.24+dfsg1, build 297e128
     number = words[2] if len(words) > 2 else ""
     return tuple(int(part) for part in number.split("+")[0].strip(",").split("-")[0].split(".") if part.isdecimal())
 
 
 def run(*words: str, command: str = COMMAND, text: str = "", seconds: float | None = ANSWER_SECONDS) -> CommandOutput:
-    """Run `docker WORDS…` with `text` as its input, and return what it said, whatever its exit code.
+    """Run `docker WORDS…` with `text` as its input, and return its result, whatever its exit code.
 
-    Raise PlaceUnavailable when there is no such command, or it has not ended after this many seconds.
+    Raise PlaceUnavailable if there is no such command, or it has not ended within `seconds`.
     """
     try:
         ended = subprocess.run(
@@ -140,7 +138,7 @@ def run(*words: str, command: str = COMMAND, text: str = "", seconds: float | No
 
 
 class Process:
-    """A docker command whose output, errors among it, is read as it comes. It has no terminal and gets no Ctrl-C of it."""
+    """A docker command whose output, errors included, is read as it arrives. It has no terminal, and gets no Ctrl-C."""
 
     def __init__(self, words: Sequence[str], environment: Mapping[str, str] = NO_OVERRIDES) -> None:
         self._rest = b""
@@ -151,18 +149,18 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment},
-                process_group=0,  # it is for us to end it, with its plugin
+                process_group=0,  # so that we end it together with its plugin
             )
         except OSError as error:
             raise _cannot_start(words[0], error) from None
 
     def fileno(self) -> int:
-        """Return what to wait for with `select`."""
+        """Return the descriptor to wait for with `select`."""
         assert self._process.stdout is not None
         return self._process.stdout.fileno()
 
     def read(self) -> list[str] | None:
-        """Wait until something is said, and return the lines that are complete; None when it has ended."""
+        """Wait for output, and return complete lines; None once the command has ended."""
         block = os.read(self.fileno(), 1 << 16)
         *lines, self._rest = (self._rest + block).split(b"\n")
         if not block and not lines and self._rest:
@@ -176,18 +174,18 @@ class Process:
             yield from lines
 
     def wait(self) -> int:
-        """Wait for its end, and return its exit code."""
+        """Wait for the command to end, and return its exit code."""
         assert self._process.stdout is not None
         code = self._process.wait()
         self._process.stdout.close()
         return code
 
     def ask_to_stop(self) -> None:
-        """Ask it to end; it lets the engine know."""
+        """Ask the command to end. It then tells the engine."""
         self._signal(signal.SIGTERM)
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Ask it to end, wait this long, and kill it."""
+        """Ask the command to end; if it has not ended after `seconds`, kill it."""
         self.ask_to_stop()
         try:
             self._process.wait(seconds)
@@ -202,5 +200,5 @@ class Process:
 
 def _cannot_start(command: str, error: OSError) -> PlaceUnavailable:
     if isinstance(error, FileNotFoundError):
-        commands()  # raises what helps when there is none at all
+        commands()  # raises a helpful error if there is none at all
     return PlaceUnavailable(f"the command '{command}' cannot be run: {error.strerror}.", hint="Reinstall Docker.")

@@ -1,4 +1,4 @@
-"""Applies .dockerignore to a build context, by the rules of Docker's newest version."""
+"""Applies .dockerignore to a build context by the rules of Docker's newest version."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from posixpath import normpath
 from fabric_jobs.errors import InvalidDefinition, Problem
 from fabric_jobs.user_files import decoded, read_bytes
 
-IGNORE_FILES = ("Dockerfile.dockerignore", ".dockerignore")  # the first that is there
-Matched = tuple[bool, ...]  # which of the patterns matched a directory; what is in it is judged by that
+IGNORE_FILES = ("Dockerfile.dockerignore", ".dockerignore")  # the first that exists
+Matched = tuple[bool, ...]  # which patterns matched a directory; they decide about its content, too
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """One line: what it matches, and whether it is an exception, which begins with `!`."""
+    """One line: what it matches, and whether it is an exception, marked by `!`."""
 
     expression: re.Pattern[str]
     is_exception: bool
@@ -31,14 +31,14 @@ class Ignore:
         self.has_exceptions = any(pattern.is_exception for pattern in patterns)
 
     def match(self, path: str, above: Matched = ()) -> tuple[bool, Matched]:
-        """Tell whether `path` is left out; `above` is what this returned for the directory that it is in."""
+        """Tell whether `path` is ignored. `above` is the second value that this returned for its directory."""
         ignored = False
         found = [False] * len(self._patterns)
         for index, pattern in enumerate(self._patterns):
             matches = bool(above) and above[index]
             if not matches:
                 if pattern.is_exception != ignored:
-                    continue  # it would change nothing
+                    continue  # no effect
                 matches = pattern.expression.fullmatch(path) is not None
             found[index] = matches
             if matches:
@@ -47,9 +47,9 @@ class Ignore:
 
 
 def read_ignore(directory: Path) -> Ignore:
-    """Return what the build context in `directory` leaves out: Dockerfile.dockerignore wins over .dockerignore.
+    """Return the patterns of a build context. Dockerfile.dockerignore takes precedence over .dockerignore.
 
-    Raise InvalidDefinition, with the line, for a pattern that Docker would refuse.
+    Raise InvalidDefinition, with the line, for a pattern that Docker would reject.
     """
     for name in IGNORE_FILES:
         path = directory / name
@@ -83,7 +83,7 @@ def _patterns(text: str, path: Path) -> list[Pattern]:
 
 
 def _expression(pattern: str) -> str:
-    """Return the regular expression of a pattern; it has to match a whole path."""
+    """Return the regular expression of a pattern, which must match a whole path."""
     if pattern.startswith("**") and not any(special in pattern[2:] for special in "*?[]\\"):
         end = pattern[2:]
         return ".*" if not end else f"(?:.*/)?{re.escape(end[1:])}" if end[0] == "/" else f".*{re.escape(end)}"
@@ -96,7 +96,7 @@ def _expression(pattern: str) -> str:
 
 
 def _part(rest: str) -> tuple[str, str]:
-    """Return the regular expression of what a pattern begins with, and what is after it."""
+    """Return the regular expression of a pattern's first element, and the rest of the pattern."""
     if rest.startswith("**"):
         rest = rest[2:].removeprefix("/")
         return ("(?:.*/)?", rest) if rest else (".*", "")
@@ -110,16 +110,16 @@ def _part(rest: str) -> tuple[str, str]:
     if first == "\\":
         if len(rest) == 1:
             raise ValueError("nothing follows the backslash")
-        return rest[:2] if rest[1].isalnum() else re.escape(rest[1]), rest[2:]  # Docker, too, takes `\d` for a digit
+        return rest[:2] if rest[1].isalnum() else re.escape(rest[1]), rest[2:]  # `\d` means a digit in Docker, too
     return re.escape(first), rest[1:]
 
 
 def _group(rest: str) -> tuple[str, str]:
-    """Return the regular expression of `[…]`; Docker takes it as it stands."""
+    """Return the regular expression of `[…]`, which Docker copies unchanged."""
     found = re.match(r"\[(\^?)((?:\\.|[^\]\\])+)\]", rest)
     if found is None:
         raise ValueError("the bracket is not closed")
-    inside = re.sub(r"(?<!\\)[\[&|~]", r"\\\g<0>", found[2])  # they mean something to Python only
+    inside = re.sub(r"(?<!\\)[\[&|~]", r"\\\g<0>", found[2])  # special in Python only
     return f"[{found[1]}{inside}]", rest[found.end() :]
 
 

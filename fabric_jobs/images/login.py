@@ -1,4 +1,4 @@
-"""Logs in to a registry with the docker command, which keeps the login in its credential store."""
+"""Logs in to a registry with the docker command, which stores the login in its credential store."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from fabric_jobs.errors import InvalidInput, PlaceUnavailable
 from fabric_jobs.images import docker_command
 from fabric_jobs.images.registries import Registry
 
-SECONDS = 60.0  # the engine tries several addresses before it gives up
+SECONDS = 60.0  # the engine tries several addresses before giving up
 FROM_THE_ENGINE = "Error response from daemon: "
 
 
 def log_in(registry: Registry, username: str, password: str) -> list[str]:
-    """Log in, and return what docker warns of. The password goes to docker through a pipe, and nowhere else.
+    """Log in, and return docker's warnings. The password goes to docker through a pipe, and nowhere else.
 
-    Raise PlaceUnavailable when the registry does not take it, or does not answer.
+    Raise PlaceUnavailable if the registry rejects the login or does not answer.
     """
     if not username or not password:
         missing = "password" if username else "user"
@@ -38,6 +38,6 @@ def log_in(registry: Registry, username: str, password: str) -> list[str]:
 
 
 def _plain(said: str) -> str:
-    """Return what docker says to people, without the notes that it writes for its log."""
+    """Return docker's message for people, without its log lines."""
     lines = [line.removeprefix(FROM_THE_ENGINE) for line in said.splitlines() if line.strip()]
     return "\n".join(line for line in lines if not line.startswith('time="'))

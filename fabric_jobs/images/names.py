@@ -1,4 +1,4 @@
-"""Names of images: repository and tags (docs/howto/build-images.md)."""
+"""Makes names of images: repository and tags (docs/howto/build-images.md)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fabric_jobs.images.registries import Registry
 
 LATEST = "latest"
-LONGEST = 255  # characters of a repository, which is Docker's limit
+LONGEST = 255  # characters of a repository: Docker's limit
 
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
@@ -20,14 +20,14 @@ _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
 
 def default_image(skill: str, action: str) -> str:
-    """Return what the image of an action is called that names none: as its skill, or as both where they differ."""
+    """Return the default image name of an action: the skill's name, followed by the action's if it differs."""
     return (skill if skill == action else f"{skill}-{action}").replace("/", "-")
 
 
 def repository(image: str, registry: Registry | None) -> str:
-    """Return the repository of an image: an image with '/' names its own, any other belongs to the registry.
+    """Return the repository of an image. A name with '/' is complete; any other belongs to the registry.
 
-    Raise InvalidInput for what cannot be the name of an image.
+    Raise InvalidInput for an invalid image name.
     """
     name, _ = _split(image)
     if "/" not in name and registry is not None:
@@ -44,17 +44,17 @@ def repository(image: str, registry: Registry | None) -> str:
 
 
 def tag(image: str) -> str:
-    """Return the tag that an image goes by besides that of its content: the one that is named, else `latest`."""
+    """Return the tag of an image besides its content hash: the tag in its name, else `latest`."""
     return _split(image)[1] or LATEST
 
 
 def reference(image: str, registry: Registry | None, content_hash: str) -> str:
-    """Return the name of exactly this content: `<repository>:<content hash>`."""
+    """Return the name of one exact content: `<repository>:<content hash>`."""
     return f"{repository(image, registry)}:{content_hash}"
 
 
 def _split(image: str) -> tuple[str, str]:
-    """Return name and tag; the colon of a port is followed by a slash."""
+    """Return name and tag. A colon followed by a slash belongs to a port."""
     if "@" in image:
         raise InvalidInput(
             f"'{image}' names an image by its digest, which a new build cannot have.",

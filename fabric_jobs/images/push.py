@@ -11,47 +11,47 @@ from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.errors import PlaceUnavailable
 
-DONE = ("Pushed", "Layer already exists", "Mounted from")  # what the engine says of a layer that the registry has
+DONE = ("Pushed", "Layer already exists", "Mounted from")  # the engine's words for a layer that the registry has
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """How far one layer of an image is."""
+    """The progress of one layer."""
 
     done: bool = False
     sent_bytes: int = 0
-    all_bytes: int = 0  # 0 while it is not known
-    note: str = ""  # what keeps it from going on
+    all_bytes: int = 0  # 0 while unknown
+    note: str = ""  # what it waits for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pushing:
-    """How far the push of an image is."""
+    """The progress of a push."""
 
     layers: dict[str, Layer]
 
     @property
     def done(self) -> int:
-        """How many layers the registry has."""
+        """The number of layers that the registry has."""
         return sum(layer.done for layer in self.layers.values())
 
     @property
     def note(self) -> str:
-        """What keeps it from going on; empty when nothing does."""
+        """What the push waits for; empty if nothing."""
         return next((layer.note for layer in self.layers.values() if layer.note), "")
 
     @property
     def sent_bytes(self) -> int:
-        """How many bytes have been sent."""
+        """The number of bytes sent."""
         return sum(layer.sent_bytes for layer in self.layers.values())
 
     @property
     def all_bytes(self) -> int:
-        """How many there are to send, as far as that is known."""
+        """The number of bytes to send, as far as known."""
         return sum(layer.all_bytes for layer in self.layers.values())
 
     def read(self, told: Mapping[str, Any]) -> Pushing | None:
-        """Return what it is after a message of the engine; None when that is about no layer."""
+        """Return the progress after a message of the engine; None if the message is not about a layer."""
         layer = told.get("id")
         if layer is None:
             return None
@@ -63,9 +63,9 @@ Watch = Callable[[Pushing], None]
 
 
 def push(engine: DockerEngine, reference: str, watch: Watch) -> str:
-    """Push `repository:tag`, and return the digest by which the registry knows it. Pushing calling it twice is harmless.
+    """Push `repository:tag`, and return its digest in the registry. Idempotent.
 
-    `watch` is called with every message, and every second. Raise PlaceUnavailable.
+    `watch` is called at every message, and every second. Raise PlaceUnavailable.
     """
     pushing, digest = Pushing(layers={}), ""
     try:
@@ -74,7 +74,7 @@ def push(engine: DockerEngine, reference: str, watch: Watch) -> str:
             digest = (told.get("aux") or {}).get("Digest", digest)
             now = pushing.read(told)
             pushing = now or pushing
-            if now is not None or not told:  # without a message, time goes by
+            if now is not None or not told:  # an empty message only marks time
                 watch(pushing)
         known = images.look(engine, reference).digests_in(reference.rpartition(":")[0])
     except Gone as error:
@@ -97,13 +97,13 @@ def _layer(before: Layer, status: str, progress: Mapping[str, int]) -> Layer:
         return replace(before, note=f"the connection broke, {status[0].lower()}{status[1:]}")
     if "current" not in progress:
         return before
-    # Of what is compressed on the way the engine may send more than it had expected, and tells one size only.
+    # Compression on the way can make a layer larger than the engine expected; then it reports only one size.
     all_bytes = progress.get("total") or before.all_bytes
     return replace(before, sent_bytes=progress["current"], all_bytes=all_bytes, note="")
 
 
 def _checked(reference: str, said: str, known: tuple[str, ...]) -> str:
-    """Return the digest, if it is one by which the repository has this image."""
+    """Return the digest if it is one of the image's in that repository."""
     if said in known:
         return said
     if len(known) == 1 and not said:
@@ -115,6 +115,6 @@ def _checked(reference: str, said: str, known: tuple[str, ...]) -> str:
 
 
 def _host(reference: str) -> str:
-    """Return the registry that an image goes to."""
+    """Return the registry of an image."""
     first = reference.partition("/")[0]
     return first if first == "localhost" or set(first) & set(".:") else "docker.io"

@@ -1,4 +1,4 @@
-"""Registries of images, by name; one of them is the active one. They are kept in a file of this user: `registries.toml`."""
+"""Keeps named registries of images in the user's file `registries.toml`. One of them is active."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fabric_jobs.names import check_new_name, nearest
 KEYS = {"url", "namespace"}
 URL_HINT = "Write it as HOST[:PORT][/PATH], such as registry.example.org or localhost:5000."
 
-_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"  # between two slashes of an image's name
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"  # a part of an image's name, between slashes
 _PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:]+\])(?::(?P<port>[0-9]{{1,5}}))?")
@@ -22,27 +22,27 @@ _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:]+\])(?::(?P<port>[0-
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
-    """Where images are pushed to."""
+    """A registry that images are pushed to."""
 
     name: str
     url: str  # HOST[:PORT][/PATH]
-    namespace: str = ""  # what stands between the registry and the image; may be empty
+    namespace: str = ""  # between registry and image name; may be empty
 
     @property
     def host(self) -> str:
-        """HOST[:PORT], by which docker knows the credentials."""
+        """HOST[:PORT], docker's key for the credentials."""
         return self.url.partition("/")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registries:
-    """What the file holds."""
+    """The content of the file."""
 
-    active: str = ""  # the name of the active one; empty when none is
+    active: str = ""  # name of the active registry; empty: none
     known: dict[str, Registry] = field(default_factory=dict)
 
     def find(self, name: str) -> Registry:
-        """Return one registry; raise NotFound."""
+        """Return a registry by name. Raise NotFound."""
         if name not in self.known:
             hint = nearest(name, self.known) or f"Add it: fabric-jobs workspaces registry add {name} --url HOST[:PORT]"
             raise NotFound(f"there is no registry '{name}' in {registries_file()}.", hint=hint)
@@ -50,13 +50,13 @@ class Registries:
 
 
 def active() -> Registry | None:
-    """Return the registry that images are named for; None when there is none."""
+    """Return the active registry; None if there is none."""
     found = read_registries()
     return found.find(found.active) if found.active else None
 
 
 def new_registry(name: str, url: str, namespace: str = "") -> Registry:
-    """Return a registry as it is kept; raise InvalidInput for what no image could be pushed to."""
+    """Return a checked registry. Raise InvalidInput if no image could be pushed to it."""
     check_new_name(name, "registry")
     namespace = namespace.strip("/")
     if namespace and not _PATH.fullmatch(namespace):
@@ -69,7 +69,7 @@ def new_registry(name: str, url: str, namespace: str = "") -> Registry:
 
 
 def check_addable(registry: Registry) -> None:
-    """Raise AlreadyExists when the name belongs to another registry; the same one may be added again."""
+    """Raise AlreadyExists if the name belongs to a different registry."""
     there = read_registries().known.get(registry.name)
     if there is not None and there != registry:
         raise AlreadyExists(
@@ -79,7 +79,7 @@ def check_addable(registry: Registry) -> None:
 
 
 def add(registry: Registry) -> bool:
-    """Keep a registry, and return whether it is the active one: the first one becomes that. It may be added twice."""
+    """Store a registry, and return whether it is active: the first one becomes active. Idempotent."""
     check_addable(registry)
     found = read_registries()
     active_name = found.active if found.known else registry.name
@@ -88,7 +88,7 @@ def add(registry: Registry) -> bool:
 
 
 def activate(name: str) -> Registry:
-    """Make a registry the active one, and return it; raise NotFound."""
+    """Make a registry active, and return it. Raise NotFound."""
     found = read_registries()
     registry = found.find(name)
     _write(replace(found, active=name))
@@ -96,7 +96,7 @@ def activate(name: str) -> Registry:
 
 
 def remove(name: str) -> bool:
-    """Forget a registry, and return whether it was the active one, so that none is now; raise NotFound."""
+    """Remove a registry, and return whether it was active, so that now none is. Raise NotFound."""
     found = read_registries()
     found.find(name)
     was_active = found.active == name
@@ -111,7 +111,7 @@ def registries_file() -> Path:
 
 
 def read_registries() -> Registries:
-    """Return all registries; raise InvalidInput when the file is not what it should be."""
+    """Return all registries. Raise InvalidInput for an invalid file."""
     hint = (
         'A registry is [registries.NAME] with the line url = "HOST[:PORT]"; active = "NAME" comes before all of them.'
     )
@@ -143,7 +143,7 @@ def _write(registries: Registries) -> None:
 
 
 def _checked_url(given: str) -> str:
-    """Return HOST[:PORT][/PATH]; whether HTTP or HTTPS is spoken is for docker to know."""
+    """Return HOST[:PORT][/PATH] without the scheme: docker itself chooses HTTP or HTTPS."""
     url = re.sub(r"^https?://", "", given.strip(), flags=re.IGNORECASE).rstrip("/").lower()
     host, _, path = url.partition("/")
     if "@" in host:

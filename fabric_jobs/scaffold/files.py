@@ -1,4 +1,4 @@
-"""Trees of files as values: reads one, writes one atomically."""
+"""Reads trees of files into memory, and writes them atomically."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fabric_jobs import whole_file
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, InvalidInput, PlaceUnavailable
 from fabric_jobs.state_dir import STATE_DIRECTORY
 
-# pip compiles every .py of a wheel, also those of templates and examples; what it leaves is nobody's source.
+# pip compiles every .py file of a wheel, even in templates and examples; the result is not source.
 # The state directory of a workspace belongs to the machine that it was made on.
 NOT_SOURCE = frozenset({"__pycache__", STATE_DIRECTORY})
 
 
 def read_tree(directory: Path) -> dict[str, bytes]:
-    """Return the files below `directory`, sorted, as {path with '/': content}; NOT_SOURCE directories are left out."""
+    """Return the files below `directory`, sorted, as {path with '/': content}, without NOT_SOURCE directories."""
     files: dict[str, bytes] = {}
     for path in sorted(directory.rglob("*")):
         relative = path.relative_to(directory)
@@ -27,12 +27,12 @@ def read_tree(directory: Path) -> dict[str, bytes]:
 
 
 def write_new(files: Mapping[str, bytes], root: Path, *, executable: Collection[str] = frozenset()) -> tuple[Path, ...]:
-    """Write `files` ({path below root: content}) and return their paths in that order; make directories as needed.
+    """Write `files` ({path below root: content}) and return their paths in that order. Make directories as needed.
 
-    Whoever may read one of `executable` may also run it.
-    All or nothing: whatever goes wrong, also an interrupt, removes every file and directory that this call made.
-    Raise AlreadyExists when one of the files is there (nothing is ever overwritten), InvalidInput when a path leads
-    outside `root` or through a file, PlaceUnavailable when the disk refuses.
+    Those in `executable` can be run by everybody who can read them.
+    All or nothing: on any error, or an interrupt, every file and directory that this call made is removed.
+    Raise AlreadyExists if one of the files exists (nothing is ever overwritten), InvalidInput if a path leads
+    outside `root` or through a file, and PlaceUnavailable if the disk fails.
     """
     targets = {root / path: content for path, content in files.items()}
     made: list[Path] = []
@@ -53,11 +53,11 @@ def write_new(files: Mapping[str, bytes], root: Path, *, executable: Collection[
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole, in place of what was there; make directories as needed. Raise as `write_new` does."""
-    target = path.resolve()  # what a link leads to is replaced, not the link
+    """Replace a file atomically. Make directories as needed. Raise as `write_new` does."""
+    target = path.resolve()  # a link's target is replaced, not the link
     with disk_errors(path):
         if target.exists() and not target.is_file():
-            target.write_bytes(content)  # a device or a pipe: there is nothing to replace
+            target.write_bytes(content)  # a device or a pipe has nothing to replace
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         whole_file.write(target, content, mode=whole_file.SHARED)
@@ -65,7 +65,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def disk_errors(place: Path) -> Iterator[None]:
-    """Turn every OSError of the block into an error to act on; it names `place` when the OSError names no path."""
+    """Turn each OSError of the block into an error that says what to do. It names `place` if the OSError has no path."""
     try:
         yield
     except OSError as error:
@@ -97,7 +97,7 @@ def _make_directories(directory: Path, made: list[Path]) -> None:
         try:
             path.mkdir()
         except FileExistsError as error:
-            if path.is_dir():  # somebody else made it in this moment, so it is theirs to remove
+            if path.is_dir():  # somebody else has just made it, so it stays
                 continue
             raise NotADirectoryError(error.errno, "is a file", str(path)) from error
         made.append(path)
@@ -111,7 +111,7 @@ def _write_file(path: Path, content: bytes, made: list[Path]) -> None:
 
 def _remove(made: list[Path]) -> None:
     for path in reversed(made):
-        with suppress(OSError):  # a directory that somebody else has put something into stays
+        with suppress(OSError):  # a directory that somebody else has filled stays
             if path.is_dir():
                 path.rmdir()
             else:

@@ -16,16 +16,16 @@ from typing import IO
 from fabric_jobs.durations import spelled
 from fabric_jobs.errors import FabricJobsError, NotFound, PlaceUnavailable
 
-FETCH_SECONDS = 120.0  # in all; a template is small
-REPORT_SECONDS = 0.5  # between two looks at how far git is
+FETCH_SECONDS = 120.0  # in all; templates are small
+REPORT_SECONDS = 0.5  # between two progress reports
 
-Progress = Callable[[str], None]  # gets a line that takes the place of the one before; the last is empty
+Progress = Callable[[str], None]  # gets lines that each replace the one before; the last is empty
 
 REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*")
-# Of the caller's repository, when this runs inside a hook of git: they would make it the one that is written to.
+# Inside a git hook these name the caller's repository, and git would write to that one.
 REPOSITORY_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
 BY_HAND = "Or fetch it yourself and name the directory."
-# What git says, in any of its versions, and what it means.
+# Messages of git, in any version, and their meaning.
 NO_REF = ("couldn't find remote ref", "not our ref", "no such remote ref")
 NO_REPOSITORY = ("does not appear to be a git repository", "does not exist", "not found", "is not valid: is this a git")
 NO_ENTRY = ("could not read username", "could not read password", "authentication failed", "permission denied")
@@ -33,7 +33,7 @@ NO_NETWORK = ("could not resolve", "failed to connect", "couldn't connect", "una
 
 
 def is_ref(text: str) -> bool:
-    """Tell whether `text` can be the name of a branch, a tag or a commit; empty stands for the default branch."""
+    """Tell whether `text` can name a branch, a tag or a commit. An empty text means the default branch."""
     return not text or (REF.fullmatch(text) is not None and ".." not in text)
 
 
@@ -43,9 +43,9 @@ def is_bare(directory: Path) -> bool:
 
 
 def fetch(url: str, ref: str, directory: Path, progress: Progress, *, shown: str) -> None:
-    """Put the files of one commit of a repository into `directory`, which is empty; `shown` names it in messages.
+    """Put the files of one commit of a repository into the empty `directory`; `shown` names the repository in messages.
 
-    Raise NotFound when there is no such repository or ref, PlaceUnavailable when it cannot be fetched.
+    Raise NotFound if there is no such repository or ref, PlaceUnavailable if it cannot be fetched.
     """
     progress(f"Fetching {shown} …")
     try:
@@ -55,7 +55,7 @@ def fetch(url: str, ref: str, directory: Path, progress: Progress, *, shown: str
 
 
 def _fetch(url: str, ref: str, directory: Path, progress: Progress, shown: str) -> None:
-    # Unlike `git clone --branch` this takes a commit, too.
+    # Unlike `git clone --branch`, this accepts a commit, too.
     for words in (
         ("init", "--quiet", "--template="),
         ("fetch", "--quiet", "--progress", "--depth=1", "--no-tags", "--", url, ref or "HEAD"),
@@ -77,7 +77,7 @@ def _run(words: tuple[str, ...], directory: Path, progress: Progress) -> tuple[i
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # without a terminal ssh cannot ask either, and all of it ends together
+                start_new_session=True,  # without a terminal ssh cannot prompt; and all processes end together
             )
         except FileNotFoundError as error:
             raise PlaceUnavailable(
@@ -91,7 +91,7 @@ def _run(words: tuple[str, ...], directory: Path, progress: Progress) -> tuple[i
                     progress(line)
         finally:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
+                os.killpg(process.pid, signal.SIGKILL)  # and all processes that it has started
                 process.wait()
         return process.returncode, _text(output)
 
@@ -112,7 +112,7 @@ def _environment() -> dict[str, str]:
 
 
 def _text(output: IO[bytes]) -> str:
-    # Not seek(): git writes at the same place of the same file.
+    # Not seek(): it would move git's position in the same file.
     return os.pread(output.fileno(), 1 << 20, 0).decode(errors="replace")
 
 

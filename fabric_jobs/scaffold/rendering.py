@@ -17,29 +17,29 @@ from fabric_jobs.errors import FabricJobsError, InvalidInput
 from fabric_jobs.scaffold.files import disk_errors, read_tree
 from fabric_jobs.scaffold.yaml_text import scalar
 
-NAME = "name"  # the variable that gets the name of the skill
-HOOKS = ("pre_gen_project", "post_gen_project")  # `pre_prompt` is not run, since nothing is asked
+NAME = "name"  # the variable for the skill's name
+HOOKS = ("pre_gen_project", "post_gen_project")  # `pre_prompt` is not run, since there are no prompts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """What a template has made."""
+    """The result of rendering a template."""
 
     contents: dict[str, bytes]  # path below the workspace: content
-    executable: frozenset[str]  # the paths of programs
+    executable: frozenset[str]  # paths of programs
 
 
 def rendered(directory: Path, title: str, fields: dict[str, Any], name: str) -> Files:
-    """Return what the template in `directory` makes of a skill name. Reads no user's configuration.
+    """Render the template in `directory` for a skill name, ignoring the user's cookiecutter configuration.
 
-    Its hooks and Jinja extensions are run, so it has to be trusted, or to have none. Raise InvalidInput, naming the
-    template by `title`, when it cannot be rendered or a name that it makes leads elsewhere.
+    This runs the template's hooks and Jinja extensions, so it must be trusted, or have none. Raise InvalidInput, naming the
+    template by `title`, if it cannot be rendered, or makes a path that leads elsewhere.
     """
     given = {
         NAME: name,
         "__yaml": scalar(name),
         "__image": scalar(name.lower()),
-        "_schema": shipped.schema_address("skill"),  # one '_': a path is taken as it is, not rendered
+        "_schema": shipped.schema_address("skill"),  # one '_': the value is used as it is, not rendered
     }
     with disk_errors(directory), tempfile.TemporaryDirectory(prefix="fabric-jobs-") as temporary:
         try:
@@ -47,7 +47,7 @@ def rendered(directory: Path, title: str, fields: dict[str, Any], name: str) -> 
                 made = _generate(directory.resolve(), {**fields, **given}, Path(temporary, "made").resolve())
         except FabricJobsError as error:
             raise InvalidInput(f"the template '{title}' cannot be used: {error.message}", hint=error.hint) from error
-        except Exception as error:  # what an extension of a template raises can be anything
+        except Exception as error:  # a template's extension can raise anything
             if isinstance(error, OSError) and error.errno:  # the disk, not the template
                 raise
             reason = _undecoded(error, directory) or " ".join(str(error).split()) or type(error).__name__
@@ -56,7 +56,7 @@ def rendered(directory: Path, title: str, fields: dict[str, Any], name: str) -> 
 
 
 def _undecoded(error: Exception, directory: Path) -> str:
-    """Return which file of a template is no UTF-8, and what to do; empty when that is not what went wrong."""
+    """Return which file of a template is not UTF-8, and what to do; empty if that is not the error."""
     if not isinstance(error, UnicodeDecodeError):
         return ""
     for path in sorted(directory.rglob("*")):
@@ -68,7 +68,7 @@ def _undecoded(error: Exception, directory: Path) -> str:
 
 
 def _generate(directory: Path, fields: dict[str, Any], output: Path) -> Path:
-    # These functions of cookiecutter, unlike its `cookiecutter()`, know no user's configuration, no replay directory
+    # Unlike `cookiecutter()`, these functions use no user configuration, no replay directory
     # and no network.
     from cookiecutter import generate, prompt, utils  # type: ignore[import-untyped]
 
@@ -83,7 +83,7 @@ def _generate(directory: Path, fields: dict[str, Any], output: Path) -> Path:
 
 
 def _tree_of(directory: Path, environment: Any) -> Iterator[str]:
-    """Yield every path that becomes a file or a directory, from the directory of that name on."""
+    """Yield the template's directory and every path below it: each becomes a file or a directory."""
     from cookiecutter import find
 
     top = Path(find.find_template(directory, environment))
@@ -96,7 +96,7 @@ def _tree_of(directory: Path, environment: Any) -> Iterator[str]:
 
 
 def _check_inside(rendered_path: str, path: str) -> None:
-    # Before anything is made: cookiecutter itself writes wherever a name leads to.
+    # Check before anything is written: cookiecutter itself writes wherever a name leads.
     parts = PurePosixPath(rendered_path).parts
     if rendered_path.startswith("/") or ".." in parts or "\0" in rendered_path:
         raise InvalidInput(f"the path {path} becomes {rendered_path}, which is outside of the workspace.")
@@ -104,7 +104,7 @@ def _check_inside(rendered_path: str, path: str) -> None:
 
 def _read(made: Path, title: str) -> Files:
     for path in made.rglob("*"):
-        if path.is_symlink():  # by a hook
+        if path.is_symlink():  # made by a hook
             raise InvalidInput(
                 f"the template '{title}' makes a link, {path.relative_to(made)}; only files are allowed."
             )
@@ -116,13 +116,13 @@ def _read(made: Path, title: str) -> Files:
 
 @contextmanager
 def _foreign_code(directory: Path, temporary: str) -> Iterator[None]:
-    """Let extensions be found beside the template, leave nothing in other places, and keep hooks off stdin and stdout."""
-    logging.getLogger("cookiecutter").addHandler(logging.NullHandler())  # else Python prints a traceback of its own
+    """Make extensions beside the template importable, leave no traces elsewhere, and keep hooks off stdin and stdout."""
+    logging.getLogger("cookiecutter").addHandler(logging.NullHandler())  # otherwise Python prints a traceback
     kept = list(sys.path), sys.dont_write_bytecode, tempfile.tempdir
     sys.path.append(str(directory.resolve()))
     sys.dont_write_bytecode, tempfile.tempdir = True, temporary
     try:
-        # Nobody answers what a hook asks, and what it prints is no data.
+        # Nobody answers a hook's prompts, and its output is not data.
         with open(os.devnull) as nothing, _led_to(nothing.fileno(), 0), _led_to(2, 1):
             yield
     finally:
@@ -131,7 +131,7 @@ def _foreign_code(directory: Path, temporary: str) -> Iterator[None]:
 
 @contextmanager
 def _led_to(target: int, number: int) -> Iterator[None]:
-    """Make the file descriptor `number` the same as `target` for the time of the block; one that is closed stays so."""
+    """Redirect the file descriptor `number` to `target` during the block. A closed one stays closed."""
     try:
         kept = os.dup(number)
         os.dup2(target, number)

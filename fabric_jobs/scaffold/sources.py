@@ -1,4 +1,4 @@
-"""Where a template comes from: this installation, a directory, a git repository."""
+"""Opens sources of templates: this installation, a directory or a git repository."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ PASSWORD = re.compile(r"(?<=://)[^/@]*@")
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One place that has templates: one of `directory` and `url` is given, or neither for what ships."""
+    """One source of templates. Either `directory` or `url` is set, or neither for the shipped ones."""
 
-    text: str = ""  # as it was typed
+    text: str = ""  # as typed
     directory: Path | None = None
     url: str = ""  # a git repository
-    ref: str = ""  # its branch, tag or commit; empty for what it shows first
+    ref: str = ""  # its branch, tag or commit; empty: the default branch
     below: str = ""  # a directory below the repository's root
 
     @property
     def is_shipped(self) -> bool:
-        """Whether its templates ship with this installation, and so run no code of anybody else."""
+        """Whether its templates ship with this installation, and so run no foreign code."""
         return self.directory is None and not self.url
 
     def __str__(self) -> str:
         return PASSWORD.sub("", self.text) or "included in fabric-jobs"
 
     def inner(self, name: str) -> str:
-        """Return what to type for the template in the directory `name` of this source; empty for the source itself."""
+        """Return what to type for the template in directory `name` of this source; an empty name means the source itself."""
         if self.is_shipped or not name:
             return name or str(self)
         return f"{str(self).rstrip('/')}{'//' if self.url and not self.below else '/'}{name}"
@@ -48,9 +48,9 @@ SHIPPED = Source()
 
 
 def source_of(text: str) -> Source | None:
-    """Return the source that `text` leads to: a URL, or a path with a '/' or a '.' in front; None for a bare name.
+    """Return the source for `text`: a URL, or a path that has a '/' or begins with '.'. Return None for a bare name.
 
-    Raise InvalidInput for a URL that cannot be read.
+    Raise InvalidInput for a malformed URL.
     """
     found = URL.fullmatch(text)
     if found:
@@ -63,7 +63,7 @@ def source_of(text: str) -> Source | None:
 def _repository(text: str, authority: str, rest: str) -> Source:
     path, _, below = rest.partition("//")
     if path.endswith(".git") or ".git@" not in path:
-        # A '@' elsewhere than in the last part belongs to the path: only after '.git' may a ref have a '/' in it.
+        # A '@' before the last part belongs to the path, since a ref may contain '/' only after '.git'.
         parents, slash, last = path.rpartition("/")
         last, _, ref = last.partition("@")
         path = f"{parents}{slash}{last}"
@@ -81,9 +81,9 @@ def _repository(text: str, authority: str, rest: str) -> Source:
 
 @contextmanager
 def opened(source: Source, progress: git.Progress) -> Iterator[Path]:
-    """Give the directory of a source for the time of the block; a repository is fetched, and removed afterwards.
+    """Give the directory of a source during the block. A repository is fetched, and removed afterwards.
 
-    Raise NotFound when there is no such directory, repository, ref or directory in it, PlaceUnavailable when it cannot
+    Raise NotFound if the directory, repository, ref or directory below it is missing, PlaceUnavailable if it cannot
     be fetched.
     """
     if not source.url:

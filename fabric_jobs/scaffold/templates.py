@@ -1,4 +1,4 @@
-"""Skill templates: lists them, tells what code each runs, chooses and renders one."""
+"""Lists skill templates, tells what code each runs, and chooses and renders one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fabric_jobs.user_files import read_text
 
 DESCRIPTION = "cookiecutter.json"
 OLD_DESCRIPTIONS = ("metadata.json", "_metadata.json")  # of the discontinued platform
-DEPTH = ("", "*/", "*/*/")  # how far below a source its templates are looked for
+DEPTH = ("", "*/", "*/*/")  # how deep to search a source for templates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +29,10 @@ class Template:
 
     name: str  # its directory, below the source
     address: str  # what to type for it
-    title: str  # a few words for a list
+    title: str  # a few words, for lists
     description: str  # one sentence: what the skill does and when to take it
     directory: Path
-    code: tuple[str, ...] = ()  # what of it is run: hooks and Jinja extensions
+    code: tuple[str, ...] = ()  # its code that is run: hooks and Jinja extensions
 
 
 def ignore(line: str) -> None:
@@ -40,9 +40,9 @@ def ignore(line: str) -> None:
 
 
 def list_templates(source: Source = SHIPPED, progress: git.Progress = ignore) -> tuple[Template, ...]:
-    """Return every template of a source, sorted by name; runs nothing of them.
+    """Return every template of a source, sorted by name, without running their code.
 
-    Raise what `opened` raises, and InvalidInput where there is no template or one is not right.
+    Raise what `opened` raises, and InvalidInput if there is no template, or an invalid one.
     """
     with opened(source, progress) as directory:
         return _templates(directory, source)
@@ -50,9 +50,9 @@ def list_templates(source: Source = SHIPPED, progress: git.Progress = ignore) ->
 
 @contextmanager
 def chosen(text: str, *, trust: bool, progress: git.Progress = ignore) -> Iterator[Template]:
-    """Give the template that `text` names, for the time of the block: the name of a shipped one, a path or a URL.
+    """Give the template for `text`, the name of a shipped one, a path or a URL, during the block.
 
-    Raise NotFound for an unknown one, InvalidInput for one from elsewhere without `trust`, before anything is fetched.
+    Raise NotFound for an unknown one and, before fetching anything, InvalidInput for one from elsewhere without `trust`.
     """
     source = source_of(text) or SHIPPED
     if source.url and not trust:
@@ -70,8 +70,8 @@ def render(
 ) -> tuple[Path, ...]:
     """Write the files of a new skill `name` below `destination` and return their paths, sorted.
 
-    Raise what `chosen` raises and AlreadyExists for a skill that is there, in any case of letters, before anything is
-    written. What `write_new` promises holds: nothing overwritten, nothing outside, nothing half-written.
+    Raise what `chosen` raises and, before writing anything, AlreadyExists if the skill exists, in whatever case of
+    letters. As in `write_new`, nothing is overwritten, outside `destination`, or half-written.
     """
     _check_no_skill(name, destination)
     with chosen(text, trust=trust, progress=progress) as template:

@@ -1,4 +1,4 @@
-"""Paths drawn as a tree."""
+"""Draws paths as a tree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Branch: TypeAlias = dict[str, "Branch"]
 
 
 def draw_tree(paths: Iterable[Path], root: Path) -> str:
-    """Return the lines of a tree: `root`, below it `paths` (absolute, or relative to `root`), sorted by name."""
+    """Draw `root` and the `paths` below it (absolute, or relative to `root`) as a tree, sorted by name."""
     tree: Branch = {}
     for path in paths:
         branch = tree

@@ -1,1 +1,1 @@
-"""Warm starts: attempts of a Python program are forked from a process that has imported its packages already."""
+"""Warm starts: forks attempts of a Python program from a process that has already imported its packages."""

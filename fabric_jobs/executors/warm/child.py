@@ -1,4 +1,4 @@
-"""What a forked child does to be the program: nothing of it is to differ from a cold start. Standard library only."""
+"""Turns a forked child into the program, which must not notice any difference from a cold start. Standard library only."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from typing import Any
 try:
     import ctypes
 
-    _exit = ctypes.PyDLL(None).exit  # unlike _exit of the system it writes what C libraries have buffered
-except (ImportError, OSError, AttributeError):  # this Python was built without it
+    _exit = ctypes.PyDLL(None).exit  # unlike the system's _exit, it flushes the buffers of C libraries
+except (ImportError, OSError, AttributeError):  # a Python built without ctypes
     _exit = os._exit  # type: ignore[assignment]
 
-# What Python forgets of `sys` before it finalises objects.
+# What Python deletes from `sys` before it finalises objects.
 FILES = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 FORGOTTEN = ("path", "argv", "path_hooks", "path_importer_cache", "meta_path")
 LAST = ("ps1", "ps2", "last_exc", "last_type", "last_value", "last_traceback", "__interactivehook__")
-UNKNOWN = 256  # an exit code that Python itself has to find out
+UNKNOWN = 256  # an exit code that only Python itself can tell
 OURS = frozenset({__file__, os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_template.py")})
 
-_before = 0  # how many modules are shared by all children
-_kept: list[Any] = []  # what would be freed before the end otherwise, page by page
-_own: list[weakref.ref[types.ModuleType]] = []  # those of the program
-_ending: list[int] = []  # the exit code of a program that has come to its end
+_before = 0  # the number of modules shared by all children
+_kept: list[Any] = []  # kept to avoid freeing it page by page before the end
+_own: list[weakref.ref[types.ModuleType]] = []  # modules of the program
+_ending: list[int] = []  # the exit code of a program that has finished
 
 
 class Program:
@@ -41,21 +41,21 @@ class Program:
 
     def __init__(self, wanted: dict[str, Any]) -> None:
         self._kind, self._target = wanted["kind"], wanted["target"]
-        self._words: list[str] = wanted["words"]  # of the command line, without the arguments
+        self._words: list[str] = wanted["words"]  # the command line without the arguments
         self._mark = _Memory("environ", 50, wanted.get("mark", ""))
         self._title = _Memory("cmdline", 48)
         self.run: Any = None
         self.given: tuple[Any, ...] = ()
 
     def prepare(self) -> None:
-        """Make this process look like the program's, as far as modules see it when they are imported."""
-        for step in (_end, gc.collect, _clear, gc.collect, _let_go):  # the first one is called last, after all others
-            atexit.register(step)  # one by one: what is finalised in between has no function of ours below it
+        """Make this process look like the program's to modules that are imported."""
+        for step in (_end, gc.collect, _clear, gc.collect, _let_go):  # exit handlers run in reverse order
+            atexit.register(step)  # one by one, so that finalisers in between have no frame of ours below them
         self._is_archive = self._kind == "script" and _has_modules(self._target)
         first = {"code": "", "module": os.getcwd()}.get(self._kind, os.path.dirname(os.path.realpath(self._target)))
         if self._is_archive:
             sys.path.insert(0, os.path.join(os.getcwd(), self._target))
-        elif not getattr(sys.flags, "safe_path", sys.flags.isolated):  # since 3.11
+        elif not getattr(sys.flags, "safe_path", sys.flags.isolated):  # safe_path: since 3.11
             sys.path.insert(0, first)
         if self._is_archive or self._kind == "module":
             import runpy
@@ -65,7 +65,7 @@ class Program:
         self._main = self._become([])
 
     def begin(self, order: dict[str, Any], control: socket.socket) -> Program:
-        """Become an attempt: its session, its files, its variables; then say so, and be ready to run."""
+        """Become an attempt, with its session, files and variables, and report it; then be ready to run."""
         os.setsid()
         for number, name in ((1, "stdout"), (2, "stderr")):
             opened = os.open(order[name], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -77,9 +77,9 @@ class Program:
         self._title.write("\0".join(self._words).encode(errors="surrogateescape"))
         numbers = sys.modules.get("numpy.random")
         if numbers is not None:
-            numbers.seed()  # `random` sees to itself
+            numbers.seed()  # `random` reseeds itself
         for path in [path for path, finder in sys.path_importer_cache.items() if finder is None]:
-            del sys.path_importer_cache[path]  # it may be there by now
+            del sys.path_importer_cache[path]  # the path may exist by now
         self._main = self._become(order["arguments"])
         control.sendall(dumps({"started": order["start"], "pid": os.getpid()}).encode() + b"\n")
         control.close()
@@ -97,7 +97,7 @@ class Program:
         return main
 
     def load(self) -> None:
-        """Set what `run(*given)` runs; it is called with nothing of ours below it but one line."""
+        """Set what `run(*given)` runs. It is called with only one line of ours below it."""
         if self._kind == "module" or self._is_archive:
             self.run = self._runpy._run_module_as_main  # type: ignore[attr-defined]
             self.given = ("__main__", False) if self._is_archive else (self._target, True)
@@ -116,10 +116,10 @@ class Program:
         self.run, self.given = exec, (code, space)
 
     def __enter__(self) -> None:
-        """The program runs."""
+        """Let the program run."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        """Hide our own lines from its traceback, and see how it ends. What it then does is Python's own business."""
+        """Hide our own lines from its traceback, and note how it ended. Python itself does the rest."""
         if error is not None:
             inner = error.__traceback__
             while inner is not None and inner.tb_frame.f_code.co_filename in OURS:
@@ -131,12 +131,12 @@ class Program:
 
 
 class _Memory:
-    """What the kernel shows of this process, its environment or its command line, which can be written over."""
+    """Memory that the kernel shows as this process's environment or command line, and that can be overwritten."""
 
     def __init__(self, file: str, field: int, name: str = "") -> None:
         self.name = name
         self._at = self._size = 0
-        with suppress(OSError, ValueError, IndexError):  # another system, or one that does not allow it
+        with suppress(OSError, ValueError, IndexError):  # another system, or not permitted
             with open("/proc/self/stat", "rb") as stat:
                 start = int(stat.read().rpartition(b")")[2].split()[field - 3])
             with open(f"/proc/self/{file}", "rb") as shown:
@@ -147,7 +147,7 @@ class _Memory:
             self._at = start + at
 
     def write(self, value: bytes) -> None:
-        """Write it, as far as there is room."""
+        """Overwrite it, as far as there is room."""
         if not value or len(value) >= self._size:
             return
         with suppress(OSError), open("/proc/self/mem", "r+b", buffering=0) as memory:
@@ -156,11 +156,11 @@ class _Memory:
 
 
 def _show_source(code: types.CodeType, text: str) -> None:
-    """Let tracebacks show the lines of a program given with `-c`, as Python itself does since 3.13."""
+    """Let tracebacks show the lines of a `-c` program, as Python itself does since 3.13."""
     if sys.version_info >= (3, 13):
         import linecache
 
-        key = code if hasattr(linecache, "_code_key") else code.co_filename  # 3.13.0 asks for the name
+        key = code if hasattr(linecache, "_code_key") else code.co_filename  # 3.13.0 looks it up by name
         with suppress(AttributeError, TypeError):
             linecache._register_code(key, text, code.co_filename)
 
@@ -175,7 +175,7 @@ def _source(path: str) -> bytes:
 
 
 def _has_modules(path: str) -> bool:
-    """Tell whether a path is a directory, or an archive, that modules can be imported from."""
+    """Tell whether modules can be imported from a path, as a directory or an archive."""
     for hook in sys.path_hooks:
         with suppress(ImportError):
             hook(path)
@@ -184,13 +184,13 @@ def _has_modules(path: str) -> bool:
 
 
 def settle() -> None:
-    """Remember what there is before a child is forked."""
+    """Note which modules exist before a child is forked."""
     global _before
     _before = len(sys.modules)
 
 
 def _code(error: BaseException | None) -> int:
-    """Return the exit code that follows from how a program ended; UNKNOWN where only Python itself can tell."""
+    """Return the exit code for a program's end; UNKNOWN if only Python itself can tell."""
     if error is None:
         return 0
     if isinstance(error, KeyboardInterrupt):
@@ -204,13 +204,13 @@ def _code(error: BaseException | None) -> int:
     return 1
 
 
-# From here on, in this order: the end of a process instead of the end of Python, which would visit all of the memory that is shared
-# with the template process. It begins when all that is called at exit was called, and threads have ended. When something is odd
-# the steps do nothing, and Python ends as it always does.
+# The functions below, in this order, end the process instead of finalising Python, which would touch all memory shared with
+# the template process. They start after all exit handlers have run and all threads have ended. If something is unusual, they
+# do nothing, and Python ends as usual.
 
 
 def _let_go() -> None:
-    """Forget all modules; those of the program are not held by anything else."""
+    """Forget all modules. Nothing else holds those of the program."""
     if not _ending or _ending[0] == UNKNOWN:
         return
     try:
@@ -219,7 +219,7 @@ def _let_go() -> None:
     except (OSError, ValueError, AttributeError):
         _ending.clear()
         return
-    # Each object that is looked at costs a copy of its page: what is shared is left alone.
+    # Touching a shared object copies its page, so shared modules are left alone.
     names = ["__main__", *itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - _before))]
     own = [module for name in names if isinstance(module := sys.modules.pop(name, None), types.ModuleType)]
     _own.extend(map(weakref.ref, own))
@@ -232,12 +232,12 @@ def _let_go() -> None:
             setattr(sys, name, None)
     for name in ("stdin", "stdout", "stderr"):
         setattr(sys, name, sys.__dict__.get(f"__{name}__"))
-    sys.modules.pop("io", None)  # without it Python shows no lines of source any more
-    _write_files()  # the collector may close the descriptor of a file before it sees what was not written yet
+    sys.modules.pop("io", None)  # otherwise Python would still show source lines
+    _write_files()  # the collector may close a file's descriptor before its buffer is flushed
 
 
 def _write_files() -> None:
-    """Write what is in the buffers of files that are open."""
+    """Flush the buffers of open files."""
     for each in gc.get_objects():
         if isinstance(each, FILES) and not each.closed:
             with suppress(OSError, ValueError):
@@ -245,7 +245,7 @@ def _write_files() -> None:
 
 
 def _clear() -> None:
-    """Empty the program's modules that live on all the same, the last one first."""
+    """Empty the program's modules that are still alive, the last one first."""
     for module in [found for each in _own if (found := each()) is not None]:
         space = module.__dict__
         for is_late in (False, True):
@@ -255,10 +255,10 @@ def _clear() -> None:
 
 
 def _end() -> None:
-    """Write what was not written, and end."""
+    """Flush what is left, and end."""
     if not _ending or _ending[0] == UNKNOWN:
         return
-    _write_files()  # those that hang on a module that is shared
+    _write_files()  # files held by a shared module
     with suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
         sys.stderr.flush()

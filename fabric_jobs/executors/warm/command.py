@@ -1,4 +1,4 @@
-"""Reads a command line of Python: what belongs to the interpreter, what it runs, and what the program gets. Pure."""
+"""Parses a command line of Python into interpreter options, program and arguments. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from posixpath import basename
 from typing import NamedTuple
 
 PYTHON = re.compile(r"python(\d+(\.\d+)?)?")
-ALONE = frozenset("bBdEIOPqRsStu")  # options that a template process can be started with as well
+ALONE = frozenset("bBdEIOPqRsStu")  # options that a template process can have, too
 WITH_VALUE = frozenset("WX")
 LONG_WITH_VALUE = "--check-hash-based-pycs"
 
 
 class Command(NamedTuple):
-    """A Python that runs a program."""
+    """A command line that runs a Python program."""
 
     python: str
     options: tuple[str, ...]  # of the interpreter
@@ -23,7 +23,7 @@ class Command(NamedTuple):
 
 
 def read(words: tuple[str, ...]) -> Command | str:
-    """Return what a command line says, or why the program cannot be forked from a template process."""
+    """Return the parsed command line, or why its program cannot be forked from a template process."""
     if not words or not PYTHON.fullmatch(basename(words[0])):
         return f"'{basename(words[0]) if words else ''}' is not a Python"
     at = 1
@@ -52,7 +52,7 @@ def _script(words: tuple[str, ...], at: int, options: tuple[str, ...]) -> Comman
 
 
 def _option(words: tuple[str, ...], at: int) -> int | Command | str:
-    """Read one word of options; return how many words they take, or the program that the last of them names."""
+    """Parse one word of options. Return how many words it takes, the program that it names, or why it cannot be forked."""
     word = words[at]
     for place, letter in enumerate(word[1:], start=1):
         value = word[place + 1 :]

@@ -1,4 +1,4 @@
-"""Runs a template process. It is short, since each child frees what Python has parsed of it, page by page."""
+"""Runs a template process. The file is short because each child frees its parsed code, page by page."""
 
 import os
 import sys
@@ -11,4 +11,4 @@ if __name__ == "__main__":
     program = template.main()
     with program:
         program.load()
-        program.run(*program.given)  # no function of ours is below the program's frames but this line
+        program.run(*program.given)  # the only frame of ours below the program's

@@ -1,15 +1,15 @@
-"""A template process: a Python that has imported a program's packages, and forks one child for each attempt.
+"""The template process: a Python that has imported a program's packages, and forks one child for each attempt.
 
     PYTHON [OPTION…] run_template.py DESCRIPTOR
 
-Standard library only, run with the Python of the program. The descriptor is one end of a socket pair; both sides speak lines of
-JSON. The other side begins with what the program is, and hears `ready`, or why it has to start `cold`. Then
+It uses only the standard library and runs on the program's Python. The descriptor is one end of a socket pair that carries
+lines of JSON. The other side first describes the program, and gets `ready`, or why it must start `cold`. Then:
 
     → {"start": ID, …}                  ← {"started": ID, "pid": N}, from the child itself, before it runs a line of the program
     → {"reap": N}, once it is written   ← {"ended": ID, "pid": N, "code": C}
 
-So no exit code is lost: a child that has ended stays a zombie until the other side has written its code. When this process dies,
-its children fall to the other side. A start that is not answered when the socket has ended was never made.
+So no exit code is lost: an ended child stays a zombie until the other side has written its code. If this process dies, the
+other side inherits its children. A start still unanswered when the socket ends never happened.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ class Template:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._received = b""
-        self._children: dict[int, str] = {}  # ids by pid; those that were not reaped yet
-        self._ended: set[int] = set()  # of these, told
+        self._children: dict[int, str] = {}  # ids by pid, of children not reaped yet
+        self._ended: set[int] = set()  # of these, reported as ended
         self._program: Any = None
 
     def prepare(self) -> None:
-        """Read what the program is, and import what it imports; end this process when it cannot be forked."""
+        """Read the program's description and import its packages. End this process if the program cannot be forked."""
         begun = time.time_ns()
         wanted = self._line()
         self._idle = float(wanted.get("idle", IDLE_SECONDS))
         self._program = child.Program(wanted)
         sys.path[:] = [
             each for each in sys.path if os.path.abspath(each) != HERE
-        ]  # our modules cannot be found by chance
+        ]  # the program must not find our modules by accident
         self._program.prepare()
         if sys.flags.inspect or sys.flags.interactive or sys.flags.verbose or "importtime" in sys._xoptions:
             self._refuse("Python was told to be interactive or verbose", begun)
@@ -65,7 +65,7 @@ class Template:
         try:
             __import__(module)
         except (Exception, SystemExit) as error:
-            if module != "fabric_skill":  # without PYTHONPATH the program does not find it either
+            if module != "fabric_skill":  # without PYTHONPATH, the program cannot find it either
                 what = " ".join(f"{type(error).__name__}: {error}".split())
                 self._refuse(f"'{module}' cannot be imported: {what}", begun)
         if len(os.listdir(TASKS)) > 1:
@@ -76,7 +76,7 @@ class Template:
         os._exit(0)
 
     def serve(self) -> Any:
-        """Fork a child for each start; return in a child, with its program."""
+        """Fork a child for each start. Returns only in a child, with its program."""
         before = signal.signal(signal.SIGCHLD, lambda number, frame: None)
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
@@ -104,7 +104,7 @@ class Template:
                     return self._program.begin(order, self._control)
 
     def _fork(self, order: dict[str, Any]) -> bool:
-        """Return whether this is the child."""
+        """Fork, and return whether this is the child."""
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
@@ -142,7 +142,7 @@ class Template:
                 return line
 
     def _lines(self) -> list[dict[str, Any]]:
-        """Return the complete lines that have arrived; end this process when the sender is gone."""
+        """Return the complete lines received. End this process if the other side is gone."""
         try:
             part = self._control.recv(1 << 20)
         except OSError:
@@ -154,7 +154,7 @@ class Template:
 
 
 def files(begun: int, *more: str) -> dict[str, list[int]]:
-    """Return time and size of the files of all modules; one that was written since they began to be read counts as changed."""
+    """Return time and size of all modules' files. Files written after `begun`, when reading began, count as changed."""
     found: dict[str, list[int]] = {}
     loaded = [vars(module).get("__file__") for module in list(sys.modules.values()) if hasattr(module, "__dict__")]
     for path in [*loaded, *more]:
@@ -170,7 +170,7 @@ def files(begun: int, *more: str) -> dict[str, list[int]]:
 
 
 def main() -> Any:
-    """Serve until the socket ends; return in a child, with its program."""
+    """Serve until the socket ends. Returns only in a child, with its program."""
     template = Template(socket.socket(fileno=int(sys.argv[1])))
     template.prepare()
     return template.serve()

@@ -6,7 +6,7 @@ import os
 import sys
 
 if __name__ == "__main__":
-    # It is run by its path. Its neighbours are the package `shim`, and the standard library comes before them.
+    # This file is run by its path, so the package `shim` around it must be importable, but after the standard library.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     __package__ = "shim"
     __spec__ = None

@@ -1,8 +1,8 @@
-"""The attempts of a shim, from their start to their end.
+"""Handles a shim's attempts from start to end.
 
-A program that exits with 0, unasked, has ended at once; a remark names processes that it has left running. Any other program
-has ended when none of its processes is alive: its group, and all processes with its mark, are killed, after the grace period
-if it was asked to stop. One scan of all processes serves all attempts that are ending.
+An attempt whose program exits with 0, unasked, ends at once; a remark names processes left running. Any other attempt ends
+when none of its processes is alive: its group and all processes with its mark are killed, after the grace period if it was
+asked to stop. One scan of all processes serves all attempts that are ending.
 """
 
 from __future__ import annotations
@@ -23,61 +23,61 @@ TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
-SCAN_SECONDS = 0.02  # between two looks at all processes, and at least
-SCAN_SHARE = 4  # times what a look takes
-CHEAP_SECONDS = 0.002  # a look that took less may be followed by the next one at once
-STUBBORN_SECONDS = 10.0  # what is killed is gone by then; after that it is looked at every
+SCAN_SECONDS = 0.02  # least time between two scans of all processes
+SCAN_SHARE = 4  # the pause is at least this many times the duration of a scan
+CHEAP_SECONDS = 0.002  # after a scan shorter than this, the next may follow at once
+STUBBORN_SECONDS = 10.0  # killed processes are gone by then; later they are checked every
 SLOW_SECONDS = 1.0
-AGAIN_SECONDS = 1.0  # after an exit code could not be written
-KILLED_BEFORE = 128 + signal.SIGTERM  # what was stopped before it began
+AGAIN_SECONDS = 1.0  # before a retry, if an exit code could not be written
+KILLED_BEFORE = 128 + signal.SIGTERM  # exit code of what was stopped before it began
 LEFT = "its program has ended and left these processes running:"
 
 
 class Attempt:
-    """One attempt that is not over."""
+    """One unfinished attempt."""
 
     def __init__(self, name: str, directory: str, group: int, *, sure: bool = True, running: bool = True) -> None:
         self.name = name
         self.directory = directory
-        self.group = group  # of its processes, also the number of its program
-        self.sure = sure  # that the group is its own: its number may be another's by now
+        self.group = group  # process group; also the pid of its program
+        self.sure = sure  # that the group is still its own: its number may be reused
         self.running = running  # its program has not been reaped yet
-        self.code: int | None = None  # of its program; None at the end: of the attempt of another shim
+        self.code: int | None = None  # exit code of its program; None at the end for another shim's attempt
         self.stopped = False
-        self.deadline: float | None = None  # when it is killed; None: it runs
-        self.asked = False  # its group
-        self.asked_others = False  # what is not in its group
-        self.due = 0.0  # the next look
+        self.deadline: float | None = None  # when to kill it; None: it runs
+        self.asked = False  # whether its group was asked to end
+        self.asked_others = False  # whether processes outside the group were
+        self.due = 0.0  # time of the next scan for it
         self.reap: Callable[[], None] | None = (
-            None  # lets a template process forget a child, whose exit code is written
+            None  # lets a template process reap its child once the exit code is written
         )
-        self.left = 0  # looks at which something lived, the last of which may be too old
+        self.left = 0  # scans that may still find something alive; the last may be outdated
 
 
 class Attempts:
-    """What this shim has started, and what it ends."""
+    """The attempts that this shim has started, and those that it ends."""
 
     def __init__(self, shim: str, tell: Callable[[str], None], poll: select.poll) -> None:
-        """`tell(name)` says that an attempt is over; template processes register at `poll`."""
+        """Call `tell(name)` when an attempt has ended. Template processes register at `poll`."""
         self.templates = Templates(poll, self)
-        self._strangers: dict[int, int] = {}  # exit codes of children that are not known yet
+        self._strangers: dict[int, int] = {}  # exit codes of children not yet assigned to an attempt
         self._shim = shim
         self._tell = tell
         self._live: dict[str, Attempt] = {}
         self._programs: dict[int, Attempt] = {}
         self._unwritten: list[Attempt] = []
         self._again = 0.0
-        self._rested = 0.0  # no look at all processes before that
-        self._ended: list[Attempt] = []  # their programs have ended; what they have left is not checked yet
-        self._looked = 0.0  # no look at what they have left before that
+        self._rested = 0.0  # no scan of all processes before that time
+        self._ended: list[Attempt] = []  # programs have ended; leftovers not checked yet
+        self._looked = 0.0  # no check of leftovers before that time
 
     @property
     def busy(self) -> bool:
-        """Whether there is an attempt that is not over."""
+        """Whether an attempt is unfinished."""
         return bool(self._live or self._unwritten or self._ended)
 
     def start(self, request: dict[str, Any]) -> bool:
-        """Start the program of an attempt; return False when somebody has. Raises OSError and ValueError."""
+        """Start the program of an attempt; return False if it was started before. Raises OSError and ValueError."""
         directory = request["directory"]
         if not files.claim(directory, self._shim):
             return False
@@ -92,17 +92,17 @@ class Attempts:
         return True
 
     def begun(self, name: str, pid: int) -> None:
-        """A template process has forked an attempt."""
+        """Take over an attempt that a template process has forked."""
         attempt = self._live[name]
         self._adopt(attempt, pid)
         code = self._strangers.pop(pid, None)
-        if code is not None:  # it has ended since, and so has its template process
+        if code is not None:  # both it and its template process have ended since
             self.ended(name, pid, code, _nothing)
         elif attempt.stopped:
             _ask(attempt)
 
     def ended(self, name: str, pid: int, code: int, reap: Callable[[], None]) -> None:
-        """A forked attempt has ended; `reap` is called once its exit code is written."""
+        """Note the end of a forked attempt. Call `reap` once its exit code is written."""
         attempt = self._programs.pop(pid, None) or self._live.get(name)
         if attempt is None or not attempt.running:
             reap()
@@ -111,7 +111,7 @@ class Attempts:
         self._ended.append(attempt)
 
     def cold(self, request: dict[str, Any], remark: str) -> None:
-        """An attempt that was to be forked starts by itself."""
+        """Start an attempt cold that was to be forked."""
         attempt = self._live[request["name"]]
         _remark(attempt, remark)
         if attempt.stopped:
@@ -123,7 +123,7 @@ class Attempts:
         except (OSError, ValueError) as error:
             sys.stderr.write(f"{attempt.name}: {error}\n")
             del self._live[attempt.name]
-            self._tell(attempt.name)  # it is unknown, so it is tried again
+            self._tell(attempt.name)  # its end is unknown, so the owner tries again
 
     def _spawn(self, attempt: Attempt, request: dict[str, Any]) -> None:
         try:
@@ -139,15 +139,15 @@ class Attempts:
         self._adopt(attempt, pid)
 
     def _adopt(self, attempt: Attempt, pid: int) -> None:
-        """Look after an attempt whose program is a child of this process, or of a template process."""
+        """Handle an attempt whose program is a child of this process or of a template process."""
         attempt.group, attempt.sure = pid, True
         self._live[attempt.name] = attempt
         self._programs[attempt.group] = attempt
-        with suppress(OSError):  # without it, its mark tells which process it is
+        with suppress(OSError):  # its mark identifies the process anyway
             files.note_process(attempt.directory, attempt.group, proc.started(attempt.group))
 
     def stop(self, name: str, grace: float) -> bool:
-        """Ask an attempt to end; return False when this shim has none of that name that runs."""
+        """Ask an attempt to end; return False if this shim runs none of that name."""
         attempt = self._live.get(name)
         if attempt is None:
             return False
@@ -163,7 +163,7 @@ class Attempts:
         return True
 
     def sweep(self, request: dict[str, Any]) -> bool:
-        """End what is left of an attempt that is not this shim's, or has ended."""
+        """End the remaining processes of an attempt that has ended, or that is another shim's."""
         name, pid = request["name"], request["pid"]
         attempt = self._live.get(name)
         if attempt is None:
@@ -173,8 +173,8 @@ class Attempts:
         return True
 
     def reap(self) -> None:
-        """Take note of the programs that have ended."""
-        self.templates.serve_all()  # a child has said that it is there before it ended
+        """Note the programs that have ended."""
+        self.templates.serve_all()  # a child reports its start before it can end
         if not self.templates.expects_children:
             self._strangers.clear()
         with suppress(ChildProcessError):
@@ -191,7 +191,7 @@ class Attempts:
                     self._ended.append(attempt)
 
     def tick(self) -> float | None:
-        """Do what is due; return in how many seconds there is more to do, None when nothing is."""
+        """Do what is due. Return the seconds until more is due; None if nothing is."""
         now = time.monotonic()
         if self._ended and self._looked <= now:
             ended, self._ended = self._ended, []
@@ -211,9 +211,9 @@ class Attempts:
         attempt.due = min(attempt.due, deadline)
 
     def _look_back(self, ended: list[Attempt], now: float) -> None:
-        """Tell of those that have left nothing, which are nearly all; a child's number is above its parent's."""
+        """Report attempts that have left no processes: nearly all. A child's pid is above its parent's, which shortens the scan."""
         first = min((attempt.group for attempt in ended), default=0)
-        scan = _scan(first if proc.newest() >= first else 0)  # else numbers have begun again
+        scan = _scan(first if proc.newest() >= first else 0)  # otherwise pids have wrapped around
         took = time.monotonic() - now
         self._looked = now + (SCAN_SHARE * took if took > CHEAP_SECONDS else 0.0)
         over: list[Attempt] = []
@@ -245,7 +245,7 @@ class Attempts:
                 else:
                     files.write_exit(attempt.directory, attempt.code)
             except FileNotFoundError:
-                pass  # its directory is gone, and it has no waiter
+                pass  # its directory is gone, and nobody waits for it
             except OSError as error:  # such as a full disk
                 sys.stderr.write(f"{attempt.name}: {error}\n")
                 self._unwritten.append(attempt)
@@ -262,24 +262,24 @@ def _code(status: int) -> int:
 
 
 def _nothing() -> None:
-    """There is nobody to tell."""
+    """Do nothing: nobody has to reap this attempt."""
 
 
 def _scan(above: int) -> proc.Scan | None:
     try:
         return proc.Scan(above)
-    except OSError:  # out of descriptors, or of memory
+    except OSError:  # out of descriptors or memory
         return None
 
 
 def _press(attempt: Attempt, scan: proc.Scan, now: float) -> bool:
-    """Ask or force what is left of an attempt; return whether something is."""
+    """Ask or force the remaining processes of an attempt to end; return whether there are any."""
     assert attempt.deadline is not None
     marked = scan.marked.get(attempt.directory, ())
     attempt.sure = attempt.sure or any(group == attempt.group for _, group in marked)
     found = _members(attempt, scan)
     attempt.left = 2 if found else attempt.left - 1
-    if not found and not attempt.running and attempt.left <= 0:  # one that was made during a look is seen at the next
+    if not found and not attempt.running and attempt.left <= 0:  # the next scan finds processes made during this one
         return False
     if now >= attempt.deadline:
         _signal_group(attempt, signal.SIGKILL)
@@ -290,14 +290,14 @@ def _press(attempt: Attempt, scan: proc.Scan, now: float) -> bool:
             _signal([pid for pid, group in marked if group != attempt.group], signal.SIGTERM)
     attempt.asked_others = True
     if attempt.running and now < attempt.deadline:
-        attempt.due = attempt.deadline  # its end comes by itself
+        attempt.due = attempt.deadline  # its end is reported anyway
     else:
         attempt.due = now + (SLOW_SECONDS if now > attempt.deadline + STUBBORN_SECONDS else SCAN_SECONDS)
     return True
 
 
 def _members(attempt: Attempt, scan: proc.Scan) -> list[int]:
-    """Return what lives of an attempt; its group is its own no more when it was empty once."""
+    """Return the living processes of an attempt. Once empty, the group no longer counts as its own."""
     found = scan.members(attempt.directory, attempt.group if attempt.sure else 0)
     if not proc.has_proc() and attempt.sure and _exists(attempt.group):
         return [attempt.group]
@@ -323,7 +323,7 @@ def _remark(attempt: Attempt, text: str) -> None:
 
 
 def _ask(attempt: Attempt) -> None:
-    """Ask its group, once: what a program starts to tidy up is left in peace."""
+    """Ask its group to end, once: processes that a program starts for its clean-up are not disturbed."""
     if attempt.sure and not attempt.asked:
         attempt.asked = True
         _signal_group(attempt, signal.SIGTERM)

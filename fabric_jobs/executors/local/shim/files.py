@@ -11,7 +11,7 @@ APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
 def claim(directory: str, shim: str) -> bool:
-    """Make an attempt this shim's; return False when it is somebody's."""
+    """Claim an attempt for this shim; return False if it is claimed already."""
     try:
         descriptor = os.open(f"{directory}/{BEGUN}", NEW, 0o600)
     except FileExistsError:
@@ -26,12 +26,12 @@ def claim(directory: str, shim: str) -> bool:
 
 
 def note_process(directory: str, pid: int, started: int) -> None:
-    """Write down which process the program is."""
+    """Record the process of the program."""
     append(f"{directory}/{BEGUN}", f"{pid} {started} {os.stat(directory).st_ino}\n")
 
 
 def give_back(directory: str) -> None:
-    """Let somebody else try: the program was not started."""
+    """Release the claim, since the program was not started."""
     with suppress(FileNotFoundError):
         os.unlink(f"{directory}/{BEGUN}")
 
@@ -42,16 +42,16 @@ def mark(directory: str, name: str) -> None:
 
 
 def append(path: str, text: str) -> None:
-    """Write at the end of a file."""
+    """Append a text to a file."""
     with open(os.open(path, APPEND, 0o600), "w", encoding="utf-8", errors="replace") as file:
         file.write(text)
 
 
 def write_exit(directory: str, code: int) -> None:
-    """Write the exit code down, durably. Without the end of its line it is none, so it needs no other name first.
+    """Write the exit code durably. Without its newline it does not count, so no temporary name is needed.
 
-    Most file systems sync a new file together with its name, so the directory has nothing left to sync. A rename would cost
-    a second wait for the disk.
+    Most file systems sync a new file together with its name, so the directory needs no sync. A rename would cost
+    another wait for the disk.
     """
     path = f"{directory}/{EXIT}"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:

@@ -18,8 +18,8 @@ TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
-FIRST_SECONDS = 10.0  # whoever started the shim is connected by then
-SEND_SECONDS = 5.0  # a client that does not read an answer for this long is disconnected
+FIRST_SECONDS = 10.0  # the shim's starter has connected by then
+SEND_SECONDS = 5.0  # a client that does not read its answer is then disconnected
 TAKEN = 1 << 16  # bytes
 
 
@@ -29,11 +29,11 @@ class Client:
     def __init__(self, connection: socket.socket) -> None:
         connection.settimeout(SEND_SECONDS)
         self.connection = connection
-        self.text = b""  # of requests that have no end yet
+        self.text = b""  # an incomplete request
         self.subscribed = False
 
     def requests(self) -> list[bytes] | None:
-        """Return the requests that are there; None when the connection has ended."""
+        """Return the complete requests received; None if the connection has ended."""
         try:
             found = self.connection.recv(TAKEN, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -44,7 +44,7 @@ class Client:
         return lines if found else None
 
     def say(self, answer: dict[str, Any], flags: int = 0) -> bool:
-        """Send a line; return False when it does not take it."""
+        """Send a line; return False if the client does not take it."""
         line = json.dumps(answer).encode() + b"\n"
         try:
             if flags:
@@ -59,7 +59,7 @@ class Shim:
     """A shim while it lives."""
 
     def __init__(self, shim: str, listener: socket.socket) -> None:
-        """Serve on a socket that listens."""
+        """Serve on a listening socket."""
         self._listener = listener
         self._clients: dict[int, Client] = {}
         self._retired = False
@@ -110,7 +110,7 @@ class Shim:
             connection, _ = self._listener.accept()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                time.sleep(0.05)  # it is asked again until there is room
+                time.sleep(0.05)  # try again until there is room
             return
         self._first = 0.0
         self._clients[connection.fileno()] = Client(connection)
@@ -160,8 +160,8 @@ class Shim:
     def _tell(self, name: str) -> None:
         for descriptor, client in list(self._clients.items()):
             if client.subscribed and not client.say({"ended": name}, socket.MSG_DONTWAIT):
-                self._let_go(descriptor)  # it looks at everything when it is back
+                self._let_go(descriptor)  # it checks every attempt when it reconnects
 
 
 def _nothing(*_: object) -> None:
-    """A signal only wakes the loop."""
+    """Do nothing: a signal only wakes the loop."""

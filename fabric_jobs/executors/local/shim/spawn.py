@@ -1,4 +1,4 @@
-"""Starts a program: in a session of its own, with the environment, directory, umask and files that it was given."""
+"""Starts a program in its own session, with a given environment, directory, umask and files."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
-NOT_FOUND, NOT_RUN = 127, 126  # as a shell says it
+NOT_FOUND, NOT_RUN = 127, 126  # exit codes of a shell
 REFUSED = (
     errno.E2BIG,
     errno.EAGAIN,
     errno.ENOMEM,
     errno.EMFILE,
     errno.ENFILE,
-)  # these say nothing of the program itself
+)  # these are not the program's fault
 OWN_UMASK = 0o077
 DEFAULT = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
 
 
 class CannotRun(Exception):
-    """There is no such program, or it is none."""
+    """The program does not exist, or is not executable."""
 
     def __init__(self, code: int, why: str) -> None:
         super().__init__(why)
@@ -38,7 +38,7 @@ class CannotRun(Exception):
 def spawn(request: dict[str, Any]) -> int:
     """Start a program and return its process id.
 
-    Raises CannotRun when there is none; OSError and ValueError when it cannot be started with what it was given.
+    Raises CannotRun if there is no such program; OSError and ValueError if it cannot be started with this request.
     """
     words, environment, directory = request["words"], request["environment"], request["directory"]
     with ExitStack() as stack:
@@ -55,7 +55,7 @@ def spawn(request: dict[str, Any]) -> int:
 
 
 def spawn_template(request: dict[str, Any]) -> int:
-    """Start a template process with the streams of this process; raise as `spawn` does."""
+    """Start a template process with the streams of this process. Raises as `spawn` does."""
     with ExitStack() as stack:
         for path in request["hold"]:
             stack.callback(os.close, _hold(path))
@@ -64,7 +64,7 @@ def spawn_template(request: dict[str, Any]) -> int:
 
 
 def _run(words: list[str], environment: dict[str, str], actions: list[tuple[int, int, int]]) -> int:
-    """Run the first file of that name that can be run, along PATH."""
+    """Run the first executable file of that name on PATH."""
     denied: OSError | None = None
     for path in _candidates(words[0], environment):
         try:
@@ -72,7 +72,7 @@ def _run(words: list[str], environment: dict[str, str], actions: list[tuple[int,
         except OSError as error:
             if error.errno in REFUSED:
                 raise
-            if error.errno == errno.ENOEXEC:  # a script without a first line that says of what
+            if error.errno == errno.ENOEXEC:  # a script without a #! line
                 return _exec("/bin/sh", ["/bin/sh", path, *words[1:]], environment, actions)
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 denied = denied or error
@@ -98,14 +98,14 @@ def _candidates(word: str, environment: dict[str, str]) -> Iterator[str]:
 def _hold(path: str) -> int:
     """Return the descriptor of a file with a shared lock on it, which the program inherits."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # the requester holds it too
+    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: the requester holds it too
     os.set_inheritable(descriptor, True)
     return descriptor
 
 
 @contextmanager
 def _inside(directory: str, umask: int) -> Iterator[None]:
-    """Be where the program is to begin, with its umask: this process has one thread, and a child begins as it is now."""
+    """Take on the program's directory and umask. A child inherits them, and this process has no other thread to disturb."""
     try:
         os.chdir(directory)
         os.umask(umask)

@@ -1,4 +1,4 @@
-"""Starts the shim: detached from its starter, with a lock that shows that it is alive."""
+"""Starts the shim, detached from its starter, with a lock that shows it is alive."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ BACKLOG = 64
 
 
 def main(shim: str, directory: str, path: str, limit: str) -> None:
-    """Be the shim of that id; `limit` is the number of open files that programs may have, empty: that of this process."""
+    """Be the shim of that id. `limit` is the limit of open files for programs; empty: that of this process."""
     if os.fork():
-        os._exit(0)  # so that neither waits for the other
+        os._exit(0)  # so that neither process waits for the other
     os.umask(OWN_UMASK)
     os.chdir("/")
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)  # they mean programs, which have them at their default
+        signal.signal(number, signal.SIG_IGN)  # meant for programs, which have the defaults
     if limit:
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(limit), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     lock = os.open(f"{directory}/{shim}.lock", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -48,7 +48,7 @@ def main(shim: str, directory: str, path: str, limit: str) -> None:
 
 
 def _let_go(log: str) -> None:
-    """Let go of the streams of who started this; what goes wrong from here on is in a file."""
+    """Release the streams of the starter. Errors go to the log file from now on."""
     sys.stdout.flush()
     descriptor = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     os.dup2(descriptor, 1)

@@ -1,7 +1,7 @@
-"""The template processes of a shim: which program is forked from which, and when one is replaced.
+"""Manages the template processes of a shim: which program is forked from which, and when one is replaced.
 
-What is said to a template process is in `template`. Each belongs to one program in one environment. It is asked for a child when an
-attempt starts; attempts that come before it is ready wait. One that refuses, or dies before it is ready, lets them start cold.
+`template` describes the protocol. A template process belongs to one program in one environment, and forks a child for each
+attempt. Attempts wait until it is ready. If it refuses, or dies before it is ready, they start cold.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     class Users(Protocol):
-        """Those whose attempts are forked."""
+        """Hears about forked attempts."""
 
         def begun(self, name: str, pid: int) -> None:
-            """The child of an attempt is there; it has not run a line of its program."""
+            """The child of an attempt exists. It has not run a line of its program yet."""
 
         def ended(self, name: str, pid: int, code: int, reap: Callable[[], None]) -> None:
-            """A child has ended; `reap()` is to be called when its code is written."""
+            """A child has ended. Call `reap()` once its exit code is written."""
 
         def cold(self, request: dict[str, Any], remark: str) -> None:
-            """The attempt has to start cold."""
+            """The attempt must start cold."""
 
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "warm", "run_template.py")
-CHECK_SECONDS = 1.0  # between two looks at files that are not the program's own
-REFUSAL_SECONDS = 60.0  # how long a program starts cold without another try, unless a file changes
-SEND_SECONDS = 5.0  # a template process that does not take a request for this long is killed
+CHECK_SECONDS = 1.0  # between two checks of files that are not the program's own
+REFUSAL_SECONDS = 60.0  # how long a program starts cold before another try, unless a file changes
+SEND_SECONDS = 5.0  # a template process that does not read its request is then killed
 MOST = 64  # template processes
 TRIES = 3  # of an attempt whose template process dies
 TAKEN = 1 << 16  # bytes
-MARK_BYTES = 1024  # room for the mark of an attempt
+MARK_BYTES = 1024  # room for an attempt's mark
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -55,19 +55,19 @@ class Template:
         self.pid = pid
         self.control = control
         self.places = places  # directories whose files are the program's own
-        self.text = b""  # of lines that have no end yet
+        self.text = b""  # an incomplete line
         self.ready = False
         self.files: dict[str, list[int]] = {}
-        self.own: list[str] = []  # of these, the program's
+        self.own: list[str] = []  # of these, the program's own
         self.checked = 0.0
-        self.waiting: dict[str, dict[str, Any]] = {}  # requests by name, not asked yet
-        self.asked: dict[str, dict[str, Any]] = {}  # not answered yet
+        self.waiting: dict[str, dict[str, Any]] = {}  # requests by name, not sent yet
+        self.asked: dict[str, dict[str, Any]] = {}  # sent, not answered yet
         self.children: set[int] = set()
         self.retired = False  # it forks nothing more
 
     @property
     def idle(self) -> bool:
-        """Whether nothing depends on it."""
+        """Whether no attempt depends on it."""
         return not (self.waiting or self.asked or self.children)
 
 
@@ -83,10 +83,10 @@ class Refusal:
 
 
 class Templates:
-    """All of them."""
+    """All template processes of a shim."""
 
     def __init__(self, poll: select.poll, users: Users) -> None:
-        """`poll` hears of those that have something to say, see `serve`."""
+        """Register template processes at `poll`; call `serve` for those that are readable."""
         self._poll = poll
         self._users = users
         self._by_key: dict[str, Template] = {}
@@ -96,11 +96,11 @@ class Templates:
 
     @property
     def expects_children(self) -> bool:
-        """Whether there may be an unknown child."""
+        """Whether a child may exist that is not known yet."""
         return any(template.asked for template in self._by_descriptor.values())
 
     def start(self, request: dict[str, Any]) -> bool:
-        """Fork an attempt, now or when that is possible; return False, with a remark in the request, when it has to start cold."""
+        """Fork an attempt, now or later. If it must start cold, return False and put a remark into the request."""
         key = _key(request)
         refusal = self._refusals.get(key)
         if refusal is not None:
@@ -122,15 +122,15 @@ class Templates:
         return True
 
     def withdraw(self, name: str) -> bool:
-        """Return whether an attempt was waiting, and was not asked of anybody yet; now it waits no more."""
+        """Withdraw an attempt that waits; return False if its fork was requested already."""
         return any(template.waiting.pop(name, None) for template in self._by_descriptor.values())
 
     def serves(self, descriptor: int) -> bool:
-        """Tell whether a descriptor is that of a template process."""
+        """Tell whether a descriptor belongs to a template process."""
         return descriptor in self._by_descriptor
 
     def serve(self, descriptor: int) -> None:
-        """Hear what a template process, or a child of it, says."""
+        """Read what a template process or its child reports."""
         template = self._by_descriptor[descriptor]
         while True:
             try:
@@ -147,7 +147,7 @@ class Templates:
                 self._hear(template, json.loads(line))
 
     def serve_all(self) -> None:
-        """Hear what was said before a process ended that is to be reaped now."""
+        """Read all reports, before ended processes are reaped."""
         for descriptor in list(self._by_descriptor):
             if descriptor in self._by_descriptor:
                 self.serve(descriptor)
@@ -197,7 +197,7 @@ class Templates:
         template.control.settimeout(SEND_SECONDS)
         try:
             template.control.sendall(json.dumps(what).encode() + b"\n")
-        except OSError:  # it has died, or hangs; its end is heard of
+        except OSError:  # it died or hangs; its end is reported
             with suppress(ProcessLookupError):
                 os.kill(template.pid, signal.SIGKILL)
         template.control.setblocking(False)
@@ -216,7 +216,7 @@ class Templates:
             pid = spawn_template({**request, "words": words, "environment": {**kept, proc.MARK: mark}})
         except (OSError, ValueError, CannotRun):
             ours.close()
-            return None  # a cold start says what is wrong
+            return None  # a cold start reports the error
         finally:
             theirs.close()
         template = Template(key, pid, ours, (request["cwd"], warm["workspace"]))
@@ -232,7 +232,7 @@ class Templates:
             self._retire(template)
 
     def _retire(self, template: Template) -> None:
-        """Let it end with its last child."""
+        """Let it end after its last child."""
         if self._by_key.get(template.key) is template:
             del self._by_key[template.key]
         template.retired = True
@@ -261,7 +261,7 @@ class Templates:
             self._users.cold(request, f"starts cold: {why}")
 
     def _lose(self, template: Template) -> None:
-        """It has ended. A request without an answer has no child, since each child reports first."""
+        """Note its end. A request without an answer has no child, since each child reports first."""
         self._forget(template)
         left = {**template.asked, **template.waiting}
         template.asked, template.waiting = {}, {}
@@ -283,7 +283,7 @@ def _key(request: dict[str, Any]) -> str:
 
 
 def _changed(known: Template | Refusal) -> bool:
-    """Tell whether files are others than those that were read: the program's own, and now and then all others."""
+    """Tell whether files have changed since they were read. Those that are not the program's own are checked less often."""
     now = time.monotonic()
     looked_at: Iterable[str] = known.own
     if now - known.checked >= CHECK_SECONDS:
@@ -292,7 +292,7 @@ def _changed(known: Template | Refusal) -> bool:
 
 
 def _own(files: Iterable[str], places: Iterable[str]) -> list[str]:
-    """Return the files that their author may change at any time: those in the program's places, without installed packages."""
+    """Return the files that the author may change at any time: those in the program's places, except installed packages."""
     below = tuple(f"{place.rstrip('/')}/" for place in places if place)
     return [path for path in files if f"{path}/".startswith(below) and "/site-packages/" not in path]
 
@@ -306,7 +306,7 @@ def _stamp(path: str) -> list[int]:
 
 
 def _adopt_orphans() -> None:
-    """Become the parent of children whose template process dies, so that their exit codes come here."""
+    """Become the parent of children whose template process dies, to get their exit codes."""
     if sys.platform == "linux":
         import ctypes  # late: most shims never need it
 
