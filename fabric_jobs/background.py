@@ -1,6 +1,6 @@
-"""An owner in the background, which the first command of a workspace starts: `python -m fabric_jobs.background STATE_DIR READY_FD`.
+"""An owner in the background, started by a workspace's first command: `python -m fabric_jobs.background STATE_DIR READY_FD`.
 
-It has no click in it: the command waits for it to start.
+It does not import click, since the command waits for its start.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Own a state directory until it is idle; write one line to the descriptor: `ready`, `taken`, or why it cannot start."""
-    gc.disable()  # a fourteenth of the time that the imports take goes into looking for what none of them has dropped
+    """Own a state directory until it is idle; write one line to READY_FD: `ready`, `taken`, or why it cannot start."""
+    gc.disable()  # collecting garbage would take a fourteenth of the import time, and find nothing
     from fabric_jobs.errors import AlreadyExists, FabricJobsError
     from fabric_jobs.owner import run
     from fabric_jobs.settings import Settings
@@ -26,7 +26,7 @@ def main() -> None:
     starter = os.fdopen(int(sys.argv[2]), "wb", buffering=0)
 
     def say(text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # nobody listens; or it has been said how the start went
+        with contextlib.suppress(OSError, ValueError):  # nobody listens, or the line was written before
             starter.write(text.encode())
             starter.close()
 

@@ -1,4 +1,4 @@
-"""The monotonic clock for waits, which changes of the system time do not affect."""
+"""The monotonic clock for waits; changes of the system time do not affect it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _START = time.time() - time.monotonic()
 
 
 def steady() -> float:
-    """Return seconds since 1970: the time of day as this process began, and from there on the time that has passed.
+    """Return seconds since 1970: the time of day when this process began, plus the time that has passed since.
 
-    Backoffs, deadlines and timers use it, so that a step of the time of day neither stops nor skips a wait. What it gives is
-    stored as any other time is: after a restart it is compared with the time of day of then. What people read is `time.time()`.
+    Backoffs, deadlines and timers use it, so that a change of the system time neither extends nor skips a wait. Stored values
+    are compared with the time of day after a restart. Times for people come from `time.time()`.
     """
     return _START + time.monotonic()

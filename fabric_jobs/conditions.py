@@ -1,14 +1,14 @@
-"""Conditions on a payload: what `when:` of a mapping and routing by a field ask. Data, never evaluated as code.
+"""Conditions on a payload, for `when:` in mappings and for routing by field. Data, never evaluated as code.
 
-    status: ok                        the field equals
+    status: ok                        the field equals `ok`
     country: [DE, FR]                 the field is one of these; also {in: [...]}, {not_in: [...]}
-    score: {gte: 0.5, lt: 1}          comparison of numbers, or of texts
+    score: {gte: 0.5, lt: 1}          comparisons of numbers or of texts
     note: {exists: false}             the field is absent or null
-    kind: {ne: test}                  the field does not equal; an absent one does not
+    kind: {ne: test}                  the field does not equal `test`, or is absent
     address.city: Berlin              a field of a field
     .: 3                              the payload itself
 
-All fields have to hold. Values of different types are never equal, and comparing them is false: `1` is not `"1"` nor `true`.
+All fields must match. Values of different types are never equal, and comparisons of them are false: `1` is not `"1"` or `true`.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "lte": operator.le,
 }
 OPERATORS = ("eq", "ne", "in", "not_in", *ORDERS, "exists")
-TEXT, NO_TEXT = "text", "no_text"  # what a rule of field routing compares: the field as text
+TEXT, NO_TEXT = "text", "no_text"  # operators of field routing, on the field as text
 
 
 def holds(condition: Condition, payload: Any) -> bool:
-    """Return whether a payload, a decoded JSON value, meets every part of a condition."""
+    """Return whether a payload (a decoded JSON value) meets every part of a condition."""
     return all(_field_holds(_find(payload, path), wanted) for path, wanted in condition.items())
 
 
 def problems(condition: Condition) -> Iterator[tuple[str, str]]:
-    """Yield each field of a condition that says something impossible, with what is wrong."""
+    """Yield each invalid field of a condition, with what is wrong."""
     for path, wanted in condition.items():
         for name, operand in wanted.items() if isinstance(wanted, Mapping) else ():
             message = _problem(name, operand)
@@ -51,12 +51,12 @@ def problems(condition: Condition) -> Iterator[tuple[str, str]]:
 
 
 def by_field(field: str, matches: Sequence[str], *, inverse: bool = False) -> Condition:
-    """Return what a rule of field routing asks: the field as text is one of `matches`; with `inverse`, it is none of them."""
+    """Return the condition of a field routing's rule: the field as text is one of `matches` or, with `inverse`, none of them."""
     return {field: {NO_TEXT if inverse else TEXT: list(matches)}}
 
 
 def text_of(value: Any) -> str:
-    """Return a value as a routing rule compares it: text as it is, anything else as JSON writes it."""
+    """Return a value as routing rules compare it: text unchanged, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
@@ -122,5 +122,5 @@ def _same(value: Any, other: Any) -> bool:
 
 def _kind(value: Any) -> type:
     if isinstance(value, int) and not isinstance(value, bool):
-        return float  # 1 and 1.0 are one number
+        return float  # 1 and 1.0 are equal
     return type(value)

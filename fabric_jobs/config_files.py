@@ -1,4 +1,4 @@
-"""The settings files of a user: where they are, how one is read and written."""
+"""The settings files of a user: finds, reads and writes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def config_dir() -> Path:
-    """Return the directory of the user's configuration; it need not be there."""
+    """Return the directory of the user's configuration; it may not exist."""
     given = os.environ.get("FABRIC_JOBS_CONFIG_DIR")
     if given:
         return Path(given)
@@ -26,7 +26,7 @@ def config_dir() -> Path:
 
 
 def read_config(path: Path, parse: Callable[[dict[str, Any]], T], *, hint: str) -> T:
-    """Return what `parse` makes of a file of the configuration, there or not; raise InvalidInput, with `hint`."""
+    """Return the result of `parse` for a configuration file, which may not exist; raise InvalidInput with `hint`."""
     try:
         return parse(tomllib.loads(read_text(path)) if path.exists() else {})
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -34,7 +34,7 @@ def read_config(path: Path, parse: Callable[[dict[str, Any]], T], *, hint: str) 
 
 
 def texts(table: Mapping[str, Any], keys: Collection[str]) -> dict[str, str]:
-    """Return a table that has texts and none but these keys; raise ValueError."""
+    """Return a table if its values are texts and its keys are among `keys`; raise ValueError otherwise."""
     unknown = sorted(table.keys() - set(keys))
     if unknown:
         raise ValueError(f"unknown key '{unknown[0]}'")
@@ -44,7 +44,7 @@ def texts(table: Mapping[str, Any], keys: Collection[str]) -> dict[str, str]:
 
 
 def write_config(path: Path, section: str, tables: Mapping[str, Mapping[str, str]], *, active: str = "") -> None:
-    """Replace a file of the configuration; only this user can read it. Raise InvalidInput when it cannot be written."""
+    """Replace a configuration file, readable by this user only; raise InvalidInput when it cannot be written."""
     lines = [f"active = {_quoted(active)}", ""] if active else []
     for name, table in sorted(tables.items()):
         lines += [f"[{section}.{_quoted(name)}]", *(f"{key} = {_quoted(value)}" for key, value in table.items()), ""]
@@ -57,5 +57,5 @@ def write_config(path: Path, section: str, tables: Mapping[str, Mapping[str, str
 
 
 def _quoted(text: str) -> str:
-    """Return a text as a basic string of TOML, which is one of JSON."""
+    """Return a text as a basic string of TOML: a JSON string is one."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,6 +1,6 @@
 """What an author writes: skills and agents, as values (docs/reference/skill-yaml.md, docs/reference/agent-yaml.md).
 
-The parts that nothing changes are NamedTuples: each dataclass would cost every start half a millisecond.
+Parts that never change are NamedTuples: each dataclass would add half a millisecond to every start.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One field of the payload of an input or an output; documentation and a type, no check at run time."""
+    """One field of the payload of a port: documentation and a type, without a check at run time."""
 
     name: str
     type: str = "string"
@@ -30,7 +30,7 @@ class Parameters:
 
 
 class Target(NamedTuple):
-    """Where a routing leads: an action in a runtime, and the output that its response goes to by default."""
+    """Where a routing leads: an action in a runtime, and the default output of its response."""
 
     action: str  # empty for an external API
     runtime: str  # cortex/jobs | cortex/daemons | cortex/external-api
@@ -38,14 +38,14 @@ class Target(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """One rule of a property or field routing: taken when the value equals `match`."""
+    """One rule of a property or field routing; it applies when the value equals `match`."""
 
     match: str
     target: Target
 
 
 class Routing(NamedTuple):
-    """How a message finds its action: always (`all`), by a skill property, or by a field of the payload."""
+    """How a message finds its action: always the same (`all`), by a skill property, or by a field of the payload."""
 
     kind: str  # all | property | field
     default: Target
@@ -53,7 +53,7 @@ class Routing(NamedTuple):
     rules: tuple[Rule, ...] = ()
 
     def targets(self) -> tuple[Target, ...]:
-        """Return every target that this routing can take, the default first."""
+        """Return all targets of this routing, the default first."""
         return (self.default, *(rule.target for rule in self.rules))
 
 
@@ -118,25 +118,23 @@ class Action:
     type: str = "job"  # job | daemon
     description: str = ""
     image: str = ""
-    command: tuple[str, ...] = ()  # replaces the image's ENTRYPOINT; the message is appended as last argument
-    python: str = ""  # the interpreter where no image is used: a version, a name or a path; empty: that of the executor
+    command: tuple[str, ...] = ()  # replaces the image's ENTRYPOINT; the message becomes the last argument
+    python: str = ""  # interpreter without an image: a version, name or path; empty: that of the executor
     port: str = ""  # daemons
     scale_count: int = 1  # daemons
-    timeout: float | None = None  # seconds; jobs; `timeout` and `jobTimeout` are one
+    timeout: float | None = None  # seconds; jobs; from `timeout` or `jobTimeout`
     environment: dict[str, str] = field(default_factory=dict)
     pod_spec: tuple[dict[str, Any], ...] = ()  # RFC 6902 adds: {path, value}
     k8s_resources: tuple[str, ...] = ()  # JSON strings
     receives: str = "message"  # message | stream
-    message: str = "argv"  # argv | file: where a job's payload is
+    message: str = "argv"  # argv | file: where a job gets its payload
     response: str = "combined"  # combined | stdout | json
-    workers: int | None = None  # message tasks at a time; None is the number of CPUs
+    workers: int | None = None  # message tasks at a time; None: the number of CPUs
     retries: Retries = Retries()
     on_error: str = "fail"  # fail | continue | complete
     resources: Resources = Resources()
     concurrency: int = 1  # daemons
-    warm: tuple[str, ...] | None = (
-        None  # attempts are forked from a process that has imported these modules; None: cold
-    )
+    warm: tuple[str, ...] | None = None  # fork attempts from a process that has imported these modules; None: cold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,26 +153,26 @@ class Skill:
     datasets: tuple[dict[str, Any], ...] = ()
 
     def input(self, name: str) -> SkillInput | None:
-        """Return the input of that name."""
+        """Return the input of that name, or None."""
         return next((port for port in self.inputs if port.name == name), None)
 
     def output(self, name: str) -> SkillOutput | None:
-        """Return the output of that name."""
+        """Return the output of that name, or None."""
         return next((port for port in self.outputs if port.name == name), None)
 
     def wired_input(self, name: str) -> SkillInput | None:
-        """Return the input that a wire to `name` leads to: the only one has any name.
+        """Return the input that a wire to `name` leads to: a skill's only input matches any name.
 
         See docs/reference/compatibility.md#ports-with-any-name.
         """
         return self.input(name) or (self.inputs[0] if len(self.inputs) == 1 else None)
 
     def wired_output(self, name: str) -> SkillOutput | None:
-        """Return the output that a wire from `name` begins at: the only one has any name, too."""
+        """Return the output that a wire from `name` begins at: a skill's only output matches any name."""
         return self.output(name) or (self.outputs[0] if len(self.outputs) == 1 else None)
 
     def action(self, name: str) -> Action | None:
-        """Return the action of that name."""
+        """Return the action of that name, or None."""
         return next((action for action in self.actions if action.name == name), None)
 
     def defaults(self) -> dict[str, Any]:
@@ -231,7 +229,7 @@ class Mapping(NamedTuple):
 
     source: Port  # `from`: kind input or skill
     target: Port  # `to`: kind skill or output
-    when: dict[str, Any] | None = None  # a condition on the payload; None is always
+    when: dict[str, Any] | None = None  # a condition on the payload; None: always
     join: bool = False  # `join: all`
 
 
@@ -251,9 +249,9 @@ class Agent:
     properties: dict[str, Any] = field(default_factory=dict)
 
     def input(self, name: str) -> AgentInput | None:
-        """Return the service of that name."""
+        """Return the service of that name, or None."""
         return next((port for port in self.inputs if port.name == name), None)
 
     def reference(self, ref_id: str) -> SkillReference | None:
-        """Return the skill reference of that refId."""
+        """Return the skill reference of that refId, or None."""
         return next((reference for reference in self.skills if reference.ref_id == ref_id), None)

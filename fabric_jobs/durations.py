@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}  # the largest first, as they are written
+UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}  # largest first, as in a written duration
 LONGEST = 1e12  # seconds; far beyond any clock
 TYPED = re.compile("".join(rf"(?:(\d+(?:\.\d+)?)\s*{unit}\s*)?" for unit in UNITS), re.IGNORECASE)
 
 
 def seconds_of(text: str) -> float:
-    """Return the seconds of a duration; raise ValueError, with what to write instead, for any other text."""
+    """Return the seconds of a duration; raise ValueError, which says what to write, for any other text."""
     found = TYPED.fullmatch(text.strip())
     if found is None or not any(found.groups()):
         raise ValueError(f"'{text}' is not a duration; write it like 90s, 2h30m, 30d or 2w.")
@@ -20,16 +20,16 @@ def seconds_of(text: str) -> float:
 
 
 def spelled(seconds: float) -> str:
-    """Return a duration to the last digit, such as `0.05s`, `2h30m` or `30d`."""
+    """Return a duration exactly, such as `0.05s`, `2h30m` or `30d`."""
     parts = []
-    for unit, size in list(UNITS.items())[1:]:  # weeks are typed only: nobody reads 30 days as 4w2d
+    for unit, size in list(UNITS.items())[1:]:  # weeks are only for input: 30 days as 4w2d is hard to read
         count, seconds = (seconds, 0.0) if unit == "s" else divmod(seconds, size)
         parts += [f"{count:g}{unit}"] if count else []
     return "".join(parts) or "0s"
 
 
 def measured(seconds: float) -> str:
-    """Return how long something took, in two figures of which the second is rounded: `0.4s`, `3m20s`, `2h5m`."""
+    """Return how long something took, rounded, in at most two units: `0.4s`, `3m20s`, `2h5m`."""
     if seconds < 59.95:
         return f"{seconds:.1f}s"
     step = 1 if seconds < 3600 else 60 if seconds < 86_400 else 3600

@@ -1,16 +1,16 @@
-"""Every error that a user or a caller can meet.
+"""All errors that a user or a caller can see.
 
     FabricJobsError
-    ├── InvalidInput          what was typed or posted is wrong
+    ├── InvalidInput          the input is wrong, typed or posted
     │   ├── RecordTooLarge    a record or a body is over its limit
-    │   └── InvalidDefinition a YAML file is wrong; holds every problem of it
+    │   └── InvalidDefinition a YAML file is wrong; holds all its problems
     ├── NotFound              no such skill, agent, activation, task, …
-    ├── AlreadyExists         it is there and is never overwritten
-    ├── InUse                 something else needs what is to be deleted
+    ├── AlreadyExists         it exists, and is never overwritten
+    ├── InUse                 something else needs the thing to be deleted
     ├── RunFailed             an activation ended other than COMPLETE
-    ├── StaleAttempt          an attempt that is no longer the current one spoke (409)
-    ├── ReplayDiffers         a new attempt sent something else than the one before
-    ├── NotThereYet           Fabric has it, and this version does not
+    ├── StaleAttempt          a request from an attempt that is not the current one (409)
+    ├── ReplayDiffers         a new attempt sent other records than the one before
+    ├── NotThereYet           Fabric has it, but this version does not
     ├── NotAllowed            the token does not allow this
     └── PlaceUnavailable      the owner, the disk or an executor cannot be reached
         └── ExecutorUnavailable  "cannot tell": the place did not answer
@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path  # it takes 3 ms, which `--help` has not to spare
+    from pathlib import Path  # its import takes 3 ms, too long for `--help`
 
 UNFORESEEN = "an unexpected error"  # in the owner's log, where the doctor looks for it
 
 
 class FabricJobsError(Exception):
-    """The base of all. `message` says what, where and why; `hint` says what to do next (may be empty)."""
+    """The base of all errors. `message` says what, where and why; `hint` says what to do next (may be empty)."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -42,11 +42,11 @@ class FabricJobsError(Exception):
 
 
 class InvalidInput(FabricJobsError):
-    """What was typed or posted is wrong."""
+    """The input is wrong, typed or posted."""
 
 
 class RecordsDamaged(InvalidInput):
-    """A file of records was changed, cut or removed by others: what needs it cannot go on."""
+    """A file of records was changed, truncated or removed by something else: whatever needs it cannot go on."""
 
 
 class RecordTooLarge(InvalidInput):
@@ -60,7 +60,7 @@ class Problem:
     file: str  # as the user named it; empty for a document that came over HTTP
     line: int  # from 1; 0 where the document has no lines
     column: int  # from 1; 0 where the document has no lines
-    path: str  # where in the document, like `inputs[0].routing.all.action`
+    path: str  # where in the document, such as `inputs[0].routing.all.action`
     message: str  # what is wrong, and what to do
     level: str = "error"  # error | warning
 
@@ -68,7 +68,7 @@ class Problem:
     def of_file(
         cls, file: Path, message: str, *, line: int = 0, column: int = 0, path: str = "", level: str = "error"
     ) -> Problem:
-        """Return what is wrong with a file; of a line without a column that is its first."""
+        """Return a problem of a file; a line without a column means column 1."""
         column = column or min(line, 1)
         return cls(file=shown(file), line=line, column=column, path=path, message=message, level=level)
 
@@ -79,7 +79,7 @@ class Problem:
 
 
 def shown(path: Path) -> str:
-    """Return a path as messages show it: from the current directory where it is below, else absolute."""
+    """Return a path for messages: relative when it is below the current directory, else absolute."""
     try:
         return str(path.relative_to(path.cwd()))
     except ValueError:
@@ -87,7 +87,7 @@ def shown(path: Path) -> str:
 
 
 class InvalidDefinition(InvalidInput):
-    """A definition is wrong. `problems` holds all that is wrong with it, in the order of the file."""
+    """A definition is wrong. `problems` holds all its problems, in the order of the file."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -99,11 +99,11 @@ class NotFound(FabricJobsError):
 
 
 class AlreadyExists(FabricJobsError):
-    """It is there, and nothing is ever overwritten."""
+    """It exists, and nothing is ever overwritten."""
 
 
 class InUse(FabricJobsError):
-    """What is to be deleted is needed by something else. `users` holds (kind, name) of what needs it."""
+    """Something else needs the thing to be deleted. `users` holds (kind, name) of whatever needs it."""
 
     def __init__(self, message: str, *, users: tuple[tuple[str, str], ...] = (), hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -115,19 +115,19 @@ class RunFailed(FabricJobsError):
 
 
 class StaleAttempt(FabricJobsError):
-    """An attempt that is not the current one of its task spoke; it has to stop (exit code 75)."""
+    """The request came from an attempt that is not the current one of its task; it must stop (exit code 75)."""
 
 
 class ReplayDiffers(FabricJobsError):
-    """The records that a new attempt sent first are not those that the attempt before it had sent."""
+    """A new attempt's first records are not those that the attempt before it sent."""
 
 
 class NotThereYet(FabricJobsError):
-    """Fabric has it, and this version does not: what cannot be carried out is refused, and never ignored."""
+    """Fabric has it, but this version does not: what is unsupported is refused, never ignored."""
 
 
 class NotAllowed(FabricJobsError):
-    """The token is missing, wrong, expired, or good for something else."""
+    """The token is missing, wrong, expired, or does not allow this."""
 
 
 class PlaceUnavailable(FabricJobsError):
@@ -135,4 +135,4 @@ class PlaceUnavailable(FabricJobsError):
 
 
 class ExecutorUnavailable(PlaceUnavailable):
-    """The place did not answer, so nobody can tell what became of an attempt; ask again later."""
+    """The place did not answer, so the state of an attempt is unknown; ask again later."""

@@ -1,4 +1,4 @@
-"""JSON as every entrance takes it: at most DEPTH levels, no NaN, and whole numbers that Python can read again."""
+"""JSON, with the same rules at every entrance: at most DEPTH levels, no NaN, and only integers that Python can read again."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from fabric_jobs.runtime.fabric_skill.records import no_number
 
-DEPTH = 512  # levels of arrays and objects of a record; an envelope around it has one more
-SHORTEST = 2 * DEPTH  # bytes: no shorter text is deeper, since each level has two brackets
+DEPTH = 512  # levels of arrays and objects in a record; its envelope adds one
+SHORTEST = 2 * DEPTH  # bytes: a shorter text cannot be deeper, since each level has two brackets
 
 
 def loads(text: str | bytes, *, levels: int = DEPTH) -> Any:
-    """Return the value of a text; raise JSONDecodeError for what is not JSON, and ValueError for what is not taken."""
+    """Return the value of a text; raise JSONDecodeError when it is not JSON, and ValueError when it breaks our rules."""
     try:
         value = json.loads(text, parse_constant=_refuse)
     except RecursionError:
@@ -26,7 +26,7 @@ def loads(text: str | bytes, *, levels: int = DEPTH) -> Any:
 
 
 class _Constant(Exception):
-    """NaN, Infinity or -Infinity, which Python's parser would take for numbers."""
+    """NaN, Infinity or -Infinity, which Python's parser accepts as numbers."""
 
 
 def _refuse(word: str) -> Any:
@@ -38,7 +38,7 @@ def _too_deep(levels: int) -> ValueError:
 
 
 def _depth(value: Any) -> int:
-    """Return how many levels of arrays and objects a value has, without recursion."""
+    """Return the number of nested levels of arrays and objects in a value, without recursion."""
     depth, level = 0, [value]
     while level := [item for item in level if isinstance(item, (dict, list))]:
         level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]

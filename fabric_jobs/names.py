@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from fabric_jobs.errors import InvalidInput
 
 NEW_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,61}[A-Za-z0-9]")
-LONGEST_WORDS = 200  # of a task's name: a file system takes 255 bytes, and more is put after it
+LONGEST_WORDS = 200  # of a task's name: file systems allow 255 bytes, and suffixes follow
 DEFINED_NAME = re.compile(r"(?!.*/\.{0,2}(/|$))[A-Za-z]([A-Za-z0-9_/.-]{0,252}[A-Za-z0-9])?")  # `a/../b` climbs out
 
 
 def check_new_name(name: str, what: str) -> str:
-    """Return `name` when this tool may make a `what` (such as `skill`) of that name; raise InvalidInput otherwise."""
+    """Return `name` if it is allowed for a new `what` (such as `skill`); raise InvalidInput otherwise."""
     if NEW_NAME.fullmatch(name):
         return name
     raise InvalidInput(
@@ -25,16 +25,16 @@ def check_new_name(name: str, what: str) -> str:
 
 
 def task_name(project_id: str, skill: str, action: str) -> str:
-    """Return a new name for a task; its directories and containers have it too, so what a path cannot have becomes '-'."""
-    import secrets  # late: commands that make no task do without it
+    """Return a new name for a task. Its directories and containers share it, so characters not allowed in paths become '-'."""
+    import secrets  # late: commands that make no task do not need it
 
     words = re.sub(r"[^A-Za-z0-9_.-]", "-", f"{project_id}-{skill}-{action}")
     return f"{words[:LONGEST_WORDS]}-{secrets.token_hex(4)}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the sentence that helps after an unknown name: the nearest known one, or all of them; may be empty."""
-    import difflib  # late: only who mistypes a name needs it
+    """Return a hint for an unknown name: the nearest known one, or all known ones; may be empty."""
+    import difflib  # late: only needed after a mistyped name
 
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)

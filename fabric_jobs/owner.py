@@ -1,4 +1,4 @@
-"""The owner process of a state directory: joins store, executor, engine and gateway."""
+"""The owner process of a state directory: connects store, executors, engine and gateway."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ from fabric_jobs.upkeep import Upkeep
 if TYPE_CHECKING:
     from fabric_jobs.workspace.registering import Registration
 
-# A thread that was woken waits so long for one that computes, at most: between a job's end and the next one's start there are five
-# threads, and with Python's own 5 ms one of them waits often.
+# The longest that a woken thread waits for a computing one. Five threads act between a job's end and the next one's start: with
+# Python's default of 5 ms, one of them often waits.
 SWITCH_SECONDS = 0.0005
 
-LOOK_SECONDS = 1.0  # between two checks whether the state directory is where it was
+LOOK_SECONDS = 1.0  # between two checks whether the state directory is still there
 
-# So long after a signal the owner is gone, whatever a place does that it waits for: all that it does may be cut off at any time.
+# After a signal, the owner ends within this time, even if a place does not answer: it may be cut off safely at any time.
 END_SECONDS = 4.5
-QUIET_SECONDS = 60.0  # how often the same line of the log is written
-LINES = 1000  # that are remembered
+QUIET_SECONDS = 60.0  # the same log line is written once in this time
+LINES = 1000  # remembered at most
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ Ready = Callable[[Address], None]
 
 
 def run(settings: Settings, ready: Ready) -> None:
-    """Own a state directory until a signal comes or, with `until_idle`, nothing is left to do; call `ready` once it can be reached.
+    """Own a state directory until a signal or, with `until_idle`, until nothing is left to do; call `ready` once reachable.
 
     Raises AlreadyExists when another process is the owner, PlaceUnavailable when the directory or the port cannot be used.
     """
@@ -84,11 +84,11 @@ def _run(settings: Settings, ready: Ready) -> None:
     descriptors.raise_limit()
     for handler in logging.getLogger().handlers:
         handler.addFilter(Repeats())
-    unignore()  # before the first thread, which has this one's mask
+    unignore()  # before the first thread, which inherits this one's mask
     store = Store(places.database_file(directory), inline_bytes=settings.inline_bytes)
     try:
         store.sweep()
-        with contextlib.suppress(KeyboardInterrupt):  # the second Ctrl-C, during the graceful stop
+        with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, during the graceful stop
             asyncio.run(_serve(settings, store, ready))
     finally:
         store.close()
@@ -96,7 +96,7 @@ def _run(settings: Settings, ready: Ready) -> None:
 
 
 def _take(lock: int) -> bool:
-    """Take the lock; a command that only looks whether it is free holds it for a moment."""
+    """Take the lock; retry, since a command that checks it holds it for a moment."""
     for _ in range(5):
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -158,11 +158,11 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
 
 
 async def _registration(settings: Settings, store: Store) -> Registration | None:
-    """Return what registers the files of the workspace, after its first look."""
+    """Return the registration of the workspace's files, after its first look."""
     root = settings.workspace
     if root is None:
         return None
-    from fabric_jobs.workspace.registering import Registration  # late: an owner that a command starts needs none
+    from fabric_jobs.workspace.registering import Registration  # late: owners started by commands do not need it
 
     registration = Registration(root, store, settings.project_id, settings.executor)
     await asyncio.to_thread(registration.look)
@@ -170,21 +170,21 @@ async def _registration(settings: Settings, store: Store) -> Registration | None
 
 
 def _leave(state_dir: Path, doors: GatewayDoors) -> None:
-    """Take back what leads to this owner; in another directory at the same path it would be another owner's."""
+    """Remove the address and the socket of this owner. In another directory at the same path, they would be another owner's."""
     places.forget_address(state_dir)
     Path(doors.socket).unlink(missing_ok=True)
     doors.close()
 
 
 class Repeats(logging.Filter):
-    """Leaves out what was said a moment ago: what goes wrong for hundreds of attempts each second is said once."""
+    """Drops log lines that were just written: an error of hundreds of attempts per second is logged once."""
 
     def __init__(self) -> None:
         super().__init__()
         self._said: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a line is to be written."""
+        """Return whether to write a line."""
         error = record.exc_info[1] if record.exc_info else None
         line, now = f"{record.name} {record.getMessage()} {error!r}", time.monotonic()
         if now - self._said.get(line, -QUIET_SECONDS) < QUIET_SECONDS:
@@ -196,7 +196,7 @@ class Repeats(logging.Filter):
 
 
 def _end_soon() -> None:
-    """Make sure that this process ends, also when a thread waits for a place that does not answer."""
+    """Make sure that this process ends, even when a thread waits for a place that does not answer."""
 
     def end() -> None:
         log.warning("something does not answer, so this process ends without it; the next owner continues its work.")
@@ -213,16 +213,16 @@ def _publish(settings: Settings, address: Address, ready: Ready) -> None:
 
 
 async def _watch_directory(state_dir: Path, home: places.Identity | None, server: GatewayServer) -> None:
-    """End the owner of a directory that was moved, deleted or replaced: its path leads to another one, or to none."""
+    """End the owner when its directory was moved, deleted or replaced: its path leads elsewhere, or nowhere."""
     while places.is_at(state_dir, home):
         await asyncio.sleep(LOOK_SECONDS)
     server.stop()
 
 
 def _keys(tx: Tx, home: places.Identity | None, port: int) -> dict[str, str]:
-    """Return the owner's token and the key that signs the tokens of tasks; both outlast the process, like its port.
+    """Return the owner's token and the key that signs the tokens of tasks; both persist, like its port.
 
-    A copy of a state directory, also a restored one, has a key of its own: tasks of the original have nothing to say there.
+    A copy or restored backup of a state directory gets a new key: it does not accept the original's tasks.
     """
     found = {"home": repr(home), "port": str(port)}
     row = tx.one("setting", key="home")
@@ -237,7 +237,7 @@ def _keys(tx: Tx, home: places.Identity | None, port: int) -> dict[str, str]:
 
 
 def _bind_unix(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)  # the lock says that its owner is gone
+    path.unlink(missing_ok=True)  # the lock proves that its owner is gone
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     bound.bind(str(path))
     path.chmod(0o600)

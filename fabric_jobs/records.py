@@ -1,4 +1,4 @@
-"""What happened, as frozen values: one class per table that others read."""
+"""Rows of the store as frozen values: one class per table that other modules read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 @lru_cache(maxsize=256)
 def _object(text: str) -> dict[str, Any]:
-    """Return a JSON object; equal texts are read once, and nobody changes what is in a record."""
+    """Return a JSON object. Equal texts share one object, so never change it."""
     found: dict[str, Any] = json.loads(text)
     return found
 
@@ -48,9 +48,9 @@ class Activation:
     start_node: str
     started_at: float
     ended_at: float | None
-    executor: str  # the kind of place where its attempts run
+    executor: str  # the kind of place its attempts run in
     admitted: bool = True  # False: it waits for its turn, and has no tasks yet
-    cold: bool = False  # no attempt of it is forked from a template process
+    cold: bool = False  # no attempt is forked from a template process
 
     @classmethod
     def from_row(cls, row: Row) -> Activation:
@@ -72,7 +72,7 @@ class Activation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Channel:
-    """The log of one mapping in one activation, without its records."""
+    """The log of one mapping in one activation; the records are elsewhere."""
 
     channel_id: int
     project_id: str
@@ -82,7 +82,7 @@ class Channel:
     output: str
     node: str  # the node or the join that consumes; empty when it is part of the response
     conditions: str  # JSON; empty when every record goes in
-    exempt: bool  # no sender waits for its consumer
+    exempt: bool  # senders never wait for its consumer
     next_offset: int
     size: int  # bytes
     acked: int
@@ -102,14 +102,14 @@ class Channel:
 
 
 class Stored(Protocol):
-    """Bytes that are in a file, and are read when somebody wants them."""
+    """Bytes in a file, read when they are needed."""
 
     @property
     def size(self) -> int:
-        """How many."""
+        """The number of bytes."""
 
     def read(self) -> bytes:
-        """Return them; raise RecordsDamaged when they are not what was stored."""
+        """Return the bytes; raise RecordsDamaged when they differ from those stored."""
 
 
 Part = bytes | Stored
@@ -117,7 +117,7 @@ Part = bytes | Stored
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
-    """Some records of a channel that follow each other: NDJSON, each record ends in a newline."""
+    """Consecutive records of a channel, as NDJSON: each record ends in a newline."""
 
     first_offset: int
     count: int
@@ -130,12 +130,12 @@ class Segment:
 
     @property
     def size(self) -> int:
-        """Its bytes, without a look at them."""
+        """The number of bytes, without reading them."""
         return sum(len(part) if isinstance(part, bytes) else part.size for part in self.parts)
 
     @property
     def bytes(self) -> bytes:
-        """The records; raises RecordsDamaged when a file has lost them."""
+        """The records as NDJSON; raises RecordsDamaged when their file has lost them."""
         read = [part if isinstance(part, bytes) else part.read() for part in self.parts]
         return read[0] if len(read) == 1 else b"".join(read)
 
@@ -150,7 +150,7 @@ class Segment:
 
     @classmethod
     def joined(cls, segments: Sequence[Segment]) -> Segment:
-        """Return one of several that follow each other; nothing is read for it."""
+        """Return one segment of several consecutive ones, without reading their files."""
         if len(segments) == 1:
             return segments[0]
         return cls(
@@ -196,10 +196,10 @@ class Task:
     ended_at: float | None
     exit_code: int | None
     sender: str = ""  # the process of the current attempt that committed last
-    sender_open: bool = False  # it has not said goodbye
-    raised: str = ""  # the exception that the current attempt ends with
+    sender_open: bool = False  # it has not closed its sender
+    raised: str = ""  # the exception that ends the current attempt
     place: str = ""  # where its current attempt runs
-    rejected: str = ""  # details, JSON: the program has rejected its record, or one that it fails with
+    rejected: str = ""  # details, JSON, when the program rejected its record, or one that fails the task
 
     @classmethod
     def from_row(cls, row: Row) -> Task:
@@ -217,7 +217,7 @@ class Task:
 
     @property
     def attempt_name(self) -> str:
-        """The name that an executor knows the current attempt by."""
+        """The name of the current attempt for executors."""
         return f"{self.name}-{self.attempt}"
 
 
@@ -255,7 +255,7 @@ class DeadLetter:
     on_error: str  # continue | complete
     attempts: int
     dead_at: float
-    retried_as: str | None  # the activation that tries it again
+    retried_as: str | None  # the activation that retries it
 
     @classmethod
     def from_row(cls, row: Row) -> DeadLetter:
@@ -267,7 +267,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """One thing that happened; numbers grow."""
+    """One move of a state, or another change; numbers grow."""
 
     number: int
     project_id: str
@@ -297,7 +297,7 @@ class SavedDefinition:
     body: Any  # the JSON document
     source: str  # directory of the skill's files; empty when not given
     saved_at: float
-    images: dict[str, str]  # by action: what these files were built into
+    images: dict[str, str]  # by action: the image built from these files
 
     @classmethod
     def from_row(cls, row: Row) -> SavedDefinition:

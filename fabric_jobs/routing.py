@@ -1,6 +1,6 @@
-"""Plans: which node consumes what, compiled from the definitions that an activation pins.
+"""Compiles plans, which say which node consumes what, from the definitions that an activation pins.
 
-A node is one input of one skill reference; a wire is one mapping between two of them. All of it is pure.
+A node is one input of one skill reference; a wire is one mapping between two nodes. All functions are pure.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.names import nearest
 
 SECRET = "#SECURE."
-SOURCE = ""  # stands for the caller as a sender, and for the response as a consumer
-JOIN = "!join"  # ends the key of a join; no name has the character
+SOURCE = ""  # the caller as a sender; the response as a consumer
+JOIN = "!join"  # suffix of a join's key; names cannot contain `!`
 EXTERNAL = Action(name="external-api", type="external-api")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One input of one skill reference, with the action that its messages go to; one per action under field routing."""
+    """One input of one skill reference, with the action for its messages; field routing makes one node per action."""
 
-    key: str  # <refId>.<input>, and #<n> for the other actions of a field routing
+    key: str  # <refId>.<input>, plus #<n> for further actions of a field routing
     ref_id: str
     skill_name: str
     input: str
     action: Action
-    output: str  # where the response goes unless the action says otherwise
-    outputs: tuple[str, ...] = ()  # what the skill has; nothing else can be sent to
-    properties: Mapping[str, Any] = field(default_factory=dict)  # without those of the invocation
+    output: str  # where the response goes by default
+    outputs: tuple[str, ...] = ()  # of the skill; a program can send to no other
+    properties: Mapping[str, Any] = field(default_factory=dict)  # except those of the invocation
 
     @property
     def is_stream(self) -> bool:
-        """Whether one task reads all of the input."""
+        """Whether one task reads the whole input."""
         return self.action.type == "job" and self.action.receives == "stream"
 
     @property
@@ -53,10 +53,10 @@ class Wire:
 
     source: str  # the key of a node or of a join, or SOURCE
     output: str  # the output of the source; empty for SOURCE and for a join
-    target: str  # the key of a node or of a join, or SOURCE: it is part of the response
+    target: str  # the key of a node or of a join, or SOURCE for the response
     response: str = ""  # the agent's output that it leads to
-    conditions: tuple[Condition, ...] = ()  # of a record that takes it: all of them
-    cyclic: bool = False  # what it feeds may feed it
+    conditions: tuple[Condition, ...] = ()  # a record must meet all of them
+    cyclic: bool = False  # it is part of a cycle
 
     def __str__(self) -> str:
         source = self.source.partition(".")[0]  # the refId
@@ -69,24 +69,24 @@ class Wire:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is reachable from one service of an agent, or from one input of a skill."""
+    """The nodes and wires reachable from one service of an agent, or one input of a skill."""
 
     nodes: Mapping[str, Node]
     wires: tuple[Wire, ...]
     response: str  # the agent's output that answers
-    headers: tuple[str, ...] = ()  # of the invocation, that are passed on (allowedHeaders)
+    headers: tuple[str, ...] = ()  # of the invocation, to be passed on (allowedHeaders)
 
     @property
     def joins(self) -> tuple[str, ...]:
-        """Return the keys of the joins: each waits for the end of what leads to it, and sends one array on."""
+        """Return the keys of the joins: each waits until its input is complete, and then sends one array."""
         return tuple(dict.fromkeys(wire.target for wire in self.wires if wire.target.endswith(JOIN)))
 
     def first(self) -> list[str]:
-        """Return the keys of the nodes that the caller's record comes to."""
+        """Return the keys of the nodes that receive the caller's record."""
         return [wire.target for wire in self.wires if wire.source == SOURCE and wire.target in self.nodes]
 
     def beginning_at(self, node: str) -> Plan:
-        """Return the part of the plan that a record takes which comes to `node` straight from the caller."""
+        """Return the part of the plan for a record that the caller sends directly to `node`."""
         below = self.downstream([node])
         wires = [wire for wire in self.wires if wire.source in below]
         return Plan(
@@ -96,7 +96,7 @@ class Plan:
         )
 
     def downstream(self, nodes: Iterable[str]) -> set[str]:
-        """Return `nodes` and every node that can be reached from them."""
+        """Return `nodes` and every node reachable from them."""
         found: set[str] = set()
         pending = list(nodes)
         while pending:
@@ -109,12 +109,12 @@ class Plan:
 
 
 def sending_id(activation_id: str, node: str) -> str:
-    """Return the opaque `channelId` that a node's messages carry for what it sends."""
+    """Return the opaque `channelId` in a node's messages, under which its outputs are sent."""
     return blake2b(f"{activation_id}\0{node}".encode(), digest_size=12).hexdigest()
 
 
 def compile_skill(skill: Skill, input_name: str, properties: Mapping[str, Any]) -> Plan:
-    """Return the plan of a skill that is invoked by itself: all its outputs are the response.
+    """Return the plan of a skill invoked by itself: all its outputs go to the response.
 
     Raises NotFound when the skill has no such input, InvalidInput when this version cannot run it.
     """
@@ -132,8 +132,8 @@ def compile_skill(skill: Skill, input_name: str, properties: Mapping[str, Any]) 
 def compile_agent(agent: Agent, skills: Mapping[str, Skill], service: str, properties: Mapping[str, Any]) -> Plan:
     """Return the plan of one service of an agent; `skills` holds every skill that the agent names, by name.
 
-    Raises NotFound when the agent has no such service, a mapping names a port that a skill has not, or a skill is
-    missing; InvalidInput when this version cannot run it.
+    Raises NotFound when the agent has no such service, a mapping names a port that a skill does not have, or a skill
+    is missing; InvalidInput when this version cannot run it.
     """
     entry = agent.input(service)
     if entry is None:
@@ -150,13 +150,13 @@ def compile_agent(agent: Agent, skills: Mapping[str, Skill], service: str, prope
 
 
 def _allowed_headers(properties: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the headers that a definition lets through; the token of the gateway is never one of them."""
+    """Return the headers that a definition passes on; the gateway's token is never among them."""
     names = [name.strip() for name in str(properties.get("allowedHeaders") or "").split(",")]
     return tuple(name for name in names if name and name.lower() != "authorization")
 
 
 def _with_cycles(agent: Agent, plan: Plan) -> tuple[Wire, ...]:
-    """Return the wires, those marked that close a cycle; refuse what would wait for its own end."""
+    """Return the wires, with those of cycles marked; refuse a cycle that would wait for its own end."""
     below = {key: plan.downstream([key]) for key in (*plan.nodes, *plan.joins)}
     wires = tuple(
         replace(wire, cyclic=wire.source in below.get(wire.target, ())) if wire.source else wire for wire in plan.wires
@@ -184,7 +184,7 @@ class _AgentCompiler:
         self._joins: dict[str, tuple[int, AgentMapping]] = {}  # key -> the first mapping into it
 
     def reach(self, signal_id: str) -> list[Wire]:
-        """Return the wires that records of a service can take, in the order of the agent's mappings."""
+        """Return the wires that a service's records can take, in the order of the agent's mappings."""
         taken: dict[tuple[int, int], Wire] = {}
         pending: list[str] = [SOURCE]
         seen: set[str] = set()
@@ -214,7 +214,7 @@ class _AgentCompiler:
                 wires = [Wire(source=source, output=output, target=key, conditions=asked)]
             else:
                 wires = self._wires(source, output, mapping.target, asked)
-            # The nodes of a field routing leave by the same mapping: each has its place in the order.
+            # The nodes of a field routing share their outgoing mappings: keep them in order.
             first = 1000 * (1 + list(self.nodes).index(source)) if source else 0
             found += self._placed(index, first, wires)
         return found
@@ -231,7 +231,7 @@ class _AgentCompiler:
         return key
 
     def _output_of(self, port: Port, source: str, signal_id: str) -> str | None:
-        """Return the output that a mapping takes of `source`; None when it begins elsewhere."""
+        """Return the output of `source` that a mapping takes; None when it begins elsewhere."""
         if source == SOURCE:
             return "" if port.kind == "input" and port.ref == signal_id else None
         node = self.nodes[source]
@@ -280,7 +280,7 @@ class _AgentCompiler:
 def _entries(
     reference: SkillReference, skill: Skill, input_name: str, properties: Mapping[str, Any]
 ) -> list[tuple[Node, tuple[Condition, ...]]]:
-    """Return the nodes of an input with what a record has to meet to go there: several only under field routing."""
+    """Return the nodes of an input, each with the conditions for its records; several only for field routing."""
     merged = {**skill.defaults(), **reference.properties, **properties}
     _check_properties(skill, merged)
     found = []
@@ -319,7 +319,7 @@ def _check_properties(skill: Skill, properties: Mapping[str, Any]) -> None:
                 f"skill '{skill.name}' requires the property '{item.name}', which has no value.",
                 hint=f'Set it in the agent, or in the invocation: {{"payload": …, "properties": {{"{item.name}": …}}}}.',
             )
-        valid = [conditions.text_of(known) for known in item.valid_values]  # callers write numbers as text, too
+        valid = [conditions.text_of(known) for known in item.valid_values]  # callers may write numbers as text
         if valid and value is not None and conditions.text_of(value) not in valid:
             raise InvalidInput(
                 f"skill '{skill.name}': the property '{item.name}' cannot be '{conditions.text_of(value)}'.",
@@ -352,7 +352,7 @@ def _targets_of(
 
 
 def _by_field(routing: Routing) -> list[tuple[Target, tuple[Condition, ...]]]:
-    """Return the default, then every other target; the first rule of a value decides."""
+    """Return the default, then the other targets, with their conditions; for equal values, the first rule counts."""
     targets: dict[str, Target] = {}
     for rule in routing.rules:
         targets.setdefault(rule.match, rule.target)

@@ -1,4 +1,4 @@
-"""The numbers and addresses that may be set, with their defaults (docs/reference/settings.md)."""
+"""The numbers and addresses that can be set, and their defaults (docs/reference/settings.md)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fabric_jobs import durations, sizes
 from fabric_jobs.errors import InvalidInput
 
 MOST = 1e9 - 1
-ARGV_MOST = 131_000  # Linux starts no program with a longer argument
-SLOTS_PER_CPU = {"local": 2, "docker": 4}  # worker slots of a place, for each processor of this machine
+ARGV_MOST = 131_000  # Linux does not start programs with longer arguments
+SLOTS_PER_CPU = {"local": 2, "docker": 4}  # worker slots of a place, per processor of this machine
 
 
 def _seconds(name: str, default: float) -> float:
@@ -33,7 +33,7 @@ def _number(
 ) -> float:
     text = os.environ.get(name) or str(default)
     value = -1.0
-    for way in (read, float):  # a number alone has the unit that the name of the variable says
+    for way in (read, float):  # a bare number has the unit in the variable's name
         with suppress(ValueError):
             value = way(text)
     if not low <= value <= high:
@@ -42,18 +42,18 @@ def _number(
 
 
 def definition_bytes() -> int:
-    """Return how long a definition may be, as a file and as JSON."""
+    """Return the largest size of a definition, as a file and as JSON."""
     return _bytes("FABRIC_JOBS_DEFINITION_BYTES", 1 << 20)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What an owner process runs with."""
+    """The settings of an owner process."""
 
     state_dir: Path
-    workspace: Path | None = None  # whose definitions are registered without being asked for; None: of none
+    workspace: Path | None = None  # its definitions are registered automatically; None: no workspace
     host: str = "127.0.0.1"
-    port: int | None = None  # None: the persisted one, else a free one
+    port: int | None = None  # None: the port used before, else a free one
     advertise: str = field(
         default_factory=lambda: os.environ.get("FABRIC_JOBS_ADVERTISE", "")
     )  # URL for other machines
@@ -64,10 +64,10 @@ class Settings:
     record_bytes: int = 16 << 20
     inline_bytes: int = field(
         default_factory=lambda: _bytes("FABRIC_JOBS_INLINE_BYTES", 4096)
-    )  # of the records of a commit are in the database; what is more is in files
+    )  # records of a commit up to this size are in the database, larger ones in files
     sender_files: bool = field(
         default_factory=lambda: bool(_number("FABRIC_JOBS_SENDER_FILES", 1, "0 or 1", high=1))
-    )  # programs that see the state directory write their records into files themselves
+    )  # programs that see the state directory write their records into files directly
     body_bytes: int = 64 << 20
     definition_bytes: int = field(default_factory=definition_bytes)  # of a skill or an agent
     header_bytes: int = 64 << 10  # request line and headers
@@ -79,8 +79,8 @@ class Settings:
     read_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_READ_SECONDS", 60.0))
     argv_bytes: int = field(
         default_factory=lambda: _bytes("FABRIC_JOBS_ARGV_BYTES", 100_000, high=ARGV_MOST)
-    )  # above it the payload is in a file (docs/reference/compatibility.md#the-message)
-    credit_records: int = 65_536  # unconsumed records of a channel after which its sender waits
+    )  # larger payloads are in a file (docs/reference/compatibility.md#the-message)
+    credit_records: int = 65_536  # with more unconsumed records in a channel, its sender waits
     credit_bytes: int = 64 << 20
     response_records: int = 1000  # a longer response is {count, href}
     response_bytes: int = 1 << 20
@@ -88,21 +88,21 @@ class Settings:
     call_seconds: float = 300.0  # for the answer of a daemon or an external API
     daemon_start_seconds: float = 300.0  # until a daemon listens
     daemon_idle_seconds: float = 300.0  # a daemon without calls is stopped
-    retain_days: float | None = None  # what ended longer ago is deleted; None keeps it
-    retain_bytes: int | None = None  # the oldest is deleted when the state is larger; None keeps it
-    lost_limit: int = 3  # tries of an attempt whose place died
+    retain_days: float | None = None  # activations that ended earlier are deleted; None: never
+    retain_bytes: int | None = None  # when the state is larger, the oldest are deleted; None: never
+    lost_limit: int = 3  # retries after lost attempts
     slots: Mapping[str, int] = field(default_factory=lambda: slots_of(os.environ.get("FABRIC_JOBS_SLOTS", "")))
     activations: int = field(
         default_factory=lambda: int(_number("FABRIC_JOBS_ACTIVATIONS", 64, "a number from 1 on", low=1))
-    )  # that run at a time; the others wait in their order
+    )  # that run at a time; the others wait their turn
 
     def slots_in(self, place: str) -> int:
-        """Return how many message tasks run at a time in one kind of place, over all activations."""
+        """Return how many message tasks may run at a time in one kind of place, in all activations."""
         return self.slots.get(place) or SLOTS_PER_CPU.get(place, 2) * cpu_count()
 
 
 def slots_of(text: str) -> dict[str, int]:
-    """Return worker slots by place, of `local=8,docker=32`; raise InvalidInput."""
+    """Return worker slots by place, from text such as `local=8,docker=32`; raise InvalidInput."""
     found = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         place, equals, number = part.partition("=")
@@ -117,6 +117,6 @@ def slots_of(text: str) -> dict[str, int]:
 
 
 def cpu_count() -> int:
-    """Return how many processors this process may use; the default of `workers`."""
+    """Return how many processors this process may use; this is the default of `workers`."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)

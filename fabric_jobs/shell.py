@@ -1,6 +1,6 @@
-"""What a command passes to the programs that it invokes: the environment and the umask of its shell.
+"""The environment and the umask of a command's shell, which the programs that it invokes get.
 
-It may contain secrets. It goes over the owner's Unix socket and stays in memory: it must never reach a disk, a log or an answer.
+They may contain secrets. They go over the owner's Unix socket and stay in memory: never on a disk, in a log or in an answer.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from fabric_jobs import state_dir as places
 from fabric_jobs.errors import InvalidInput
 
 SHELL = "shell"  # the key in the parameters of an invocation
-# The header by which a command that a job types says so: what a job invokes, and may wait for, does not wait for its turn.
+# The header of a command run by a job, with its attempt. What a job invokes does not wait for its turn: the job may wait for it.
 INVOKER = "x-fabric-attempt"
-LIMIT = 1 << 20  # bytes of an environment
-# Those of an attempt: a command that a program types must not hand its own on.
+LIMIT = 1 << 20  # bytes of an environment, at most
+# Variables of an attempt: a command that a program runs must not pass on its own.
 OF_ATTEMPTS = frozenset(
     {
         "CORTEX_PAYLOAD",
@@ -42,23 +42,23 @@ class Shell:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the variables; bytes that are not UTF-8 are surrogates, as in `os.environ`."""
+        """Return the variables; bytes that are not UTF-8 become surrogates, as in `os.environ`."""
         entries = (os.fsdecode(entry).partition("=") for entry in self.block.split(b"\0") if entry)
         return {name: value for name, _, value in entries}
 
     def document(self) -> dict[str, Any]:
-        """Return it as a JSON value."""
+        """Return the shell as a JSON value."""
         return {"environment": binascii.b2a_base64(self.block, newline=False).decode(), "umask": self.umask}
 
 
 def own_shell(environment: Mapping[str, str] = os.environ) -> Shell:
-    """Return that of this process; raise InvalidInput when it is too large to be handed over."""
+    """Return the shell of this process; raise InvalidInput when it is too large to pass on."""
     entries = (f"{name}={value}" for name, value in environment.items() if name not in OF_ATTEMPTS)
     return _checked(Shell(os.fsencode("\0".join(entries)), places.programs_umask()))
 
 
 def shell_of(document: Any) -> Shell:
-    """Return what a command has handed over; raise InvalidInput when it is malformed. Its values are not shown."""
+    """Return the shell that a command passed; raise InvalidInput, which shows no values, when it is malformed."""
     try:
         block, umask = binascii.a2b_base64(document["environment"], strict_mode=True), document["umask"]
     except (binascii.Error, KeyError, TypeError, ValueError):
@@ -86,16 +86,16 @@ class Shells:
         self._last: Shell | None = None
 
     def keep(self, activation_id: str, shell: Shell | None) -> None:
-        """Keep that of an activation until it is forgotten."""
+        """Keep the shell of an activation until `forget`."""
         if shell is not None:
             if shell != self._last:
                 self._last = shell
-            self._kept[activation_id] = self._last  # a loop in one shell hands over equal ones, which are kept once
+            self._kept[activation_id] = self._last  # a loop in one shell passes equal ones: keep one
 
     def of(self, activation_id: str) -> Shell | None:
-        """Return that of an activation; None when nobody handed one over, or it was to an owner that is gone."""
+        """Return the shell of an activation; None when none was passed, or only to an earlier owner."""
         return self._kept.get(activation_id)
 
     def forget(self, activation_id: str) -> None:
-        """Release it."""
+        """Drop the shell of an activation."""
         self._kept.pop(activation_id, None)

@@ -15,25 +15,25 @@ UPWARDS = {"skill": "../../", "agent": "../"}  # from skills/NAME/skill.yaml and
 
 
 def templates_dir() -> Path:
-    """Return the directory with one directory per skill template; raise NotFound when this installation has none."""
+    """Return the directory that has one directory per skill template; raise NotFound when this installation has none."""
     return _shipped("skill_templates")
 
 
 def examples_dir() -> Path:
-    """Return the directory with one workspace per example; raise NotFound when this installation has none."""
+    """Return the directory that has one workspace per example; raise NotFound when this installation has none."""
     return _shipped("agents")
 
 
 def schema_address(kind: str) -> str:
-    """Return how a definition of a `kind` (skill or agent) names its JSON Schema: the same on every machine.
+    """Return the path by which a `kind` of definition (skill or agent) names its JSON Schema; it is the same on every machine.
 
-    The path begins where the definition is. `put_schemas` puts there what it leads to.
+    The path is relative to the definition. `put_schemas` puts the schema there.
     """
     return f"{UPWARDS[kind]}{STATE_DIRECTORY}/{SCHEMAS}/{kind}.schema.json"
 
 
 def put_schemas(state_dir: Path) -> None:
-    """Copy the JSON Schemas of this installation to where definitions name them. Editors use them, and nothing else does."""
+    """Copy the JSON Schemas of this installation to where definitions name them. Only editors use them."""
     directory = state_dir / SCHEMAS
     with suppress(OSError):
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -44,12 +44,12 @@ def put_schemas(state_dir: Path) -> None:
 
 
 def schema_file(kind: str) -> Path:
-    """Return the file of the JSON Schema of a `kind` (skill or agent)."""
+    """Return the file with the JSON Schema of a `kind` (skill or agent)."""
     return PACKAGE / "schemas" / f"{kind}.schema.json"
 
 
 def _shipped(name: str) -> Path:
-    # A wheel has them inside the package; a checkout has them beside it.
+    # They are inside the package in a wheel, and beside it in a checkout.
     for directory in (PACKAGE / "_shipped" / name, PACKAGE.parent / name):
         if directory.is_dir():
             return directory

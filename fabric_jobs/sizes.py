@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 POWERS = " KMGTPE"  # of 1000, or with an `i` of 1024
-LARGEST = 2**53  # bytes; what JSON holds in every language
+LARGEST = 2**53  # bytes; exact in JSON in every language
 TYPED = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGTPE])(I)?)?B?", re.IGNORECASE)
 
 
 def bytes_of(text: str) -> int:
-    """Return the bytes of a size; raise ValueError, with what to write instead, for any other text."""
+    """Return the bytes of a size; raise ValueError, which says what to write, for any other text."""
     found = TYPED.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"'{text}' is not a size; write it like 500kB, 10GB or 1.5GiB.")

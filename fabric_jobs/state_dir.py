@@ -14,9 +14,9 @@ from pathlib import Path
 
 from fabric_jobs import whole_file
 
-ATTEMPT_VARIABLE = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # in the environment of whatever an attempt has started here
-SOCKET, SOCKETS = "owner.sock", "sockets"  # the file that tells in which directory the first one is
-SOCKET_PATH_LIMIT = 100  # bytes; the kernel's limit is 108, on some systems 104
+ATTEMPT_VARIABLE = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # in the environment of everything that an attempt starts here
+SOCKET, SOCKETS = "owner.sock", "sockets"  # the second holds the directory of the first
+SOCKET_PATH_LIMIT = 100  # bytes; the kernel's limit is 108, or 104 on some systems
 STATE_DIRECTORY = ".fabric-jobs"  # in the root of a workspace
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 MINE = 0o600
@@ -27,7 +27,7 @@ _programs_umask: int | None = None
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """How to reach a running owner; the file that holds it can be read by its user only."""
+    """How to reach a running owner. Only its user can read the file that holds this."""
 
     pid: int
     url: str  # http://HOST:PORT
@@ -35,20 +35,20 @@ class Address:
     token: str
     version: str
     executor: str = "local"  # of invocations that name none
-    engine: str = ""  # which Docker engine its environment names: see `engine_named`
-    directory: str = ""  # where the state directory was, and
-    identity: list[int] | None = None  # which directory that was: the file may be in a copy of it now
+    engine: str = ""  # the Docker engine that its environment names: see `engine_named`
+    directory: str = ""  # path of the state directory when this was written
+    identity: list[int] | None = None  # its identity: this file may now be in a copy of it
 
 
 def engine_named() -> str:
-    """Return which Docker engine the environment names, as far as that can be told without asking docker."""
+    """Return the Docker engine that the environment names, without asking docker."""
     return os.environ.get("DOCKER_HOST") or os.environ.get("DOCKER_CONTEXT", "")
 
 
 def make(state_dir: Path) -> None:
-    """Make a state directory that its user only can look into: tokens, keys and payloads are in it.
+    """Make a state directory that only its user can read: it holds tokens, keys and payloads.
 
-    One that is there is closed to others, with the files in it. Raises PermissionError when it cannot be.
+    Close an existing one, and its files, to other users. Raises PermissionError when that is not possible.
     """
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = state_dir.stat()
@@ -64,18 +64,18 @@ def make(state_dir: Path) -> None:
                 os.chmod(entry.path, MINE)
     if _is_open(attempts_dir(state_dir)):
         attempts_dir(state_dir).chmod(0o700)
-    if state_dir.name == STATE_DIRECTORY or not entries:  # else there may be files of its user's in it
+    if state_dir.name == STATE_DIRECTORY or not entries:  # else it may hold the user's own files
         ignore_in_git(state_dir)
 
 
 def ignore_in_git(directory: Path) -> None:
-    """Let git ignore a directory with all that is in it, the token and the database; a file that is there stays."""
+    """Make git ignore a directory, with its token and database; an existing .gitignore stays."""
     with suppress(FileExistsError), open(directory / ".gitignore", "x", opener=private_opener) as file:
         file.write("*\n")
 
 
 def _is_open(path: Path) -> bool:
-    """Tell whether there is a directory, and not a link, that others may look into."""
+    """Return whether a path is a directory (not a link) that other users can access."""
     try:
         found = path.lstat()
     except OSError:
@@ -87,14 +87,14 @@ def _close(state_dir: Path, found: os.stat_result) -> None:
     try:
         state_dir.chmod(0o700)
     except PermissionError:
-        # A volume of a cluster is root's, and its user comes in as one of its group; what is in it is for that user only.
+        # A cluster's volume belongs to root, and its user has access by the group; the files in it are for that user only.
         if found.st_uid not in (0, os.getuid()) or found.st_mode & stat.S_IWOTH:
             raise PermissionError(errno.EPERM, "other users can read it, and only its owner can change that") from None
 
 
 @contextmanager
 def private_files() -> Iterator[None]:
-    """Let what this process creates meanwhile be for its user only, whatever the umask; SQLite and others ask for more."""
+    """Make files that this process creates in the `with` block private, whatever modes SQLite and others ask for."""
     global _programs_umask
     before = os.umask(OTHERS)
     _programs_umask = before
@@ -106,7 +106,7 @@ def private_files() -> Iterator[None]:
 
 
 def programs_umask() -> int:
-    """Return the umask that programs are started with: what this process had before `private_files`."""
+    """Return the umask for programs: the one that this process had before `private_files`."""
     if _programs_umask is not None:
         return _programs_umask
     mask = os.umask(OTHERS)
@@ -115,7 +115,7 @@ def programs_umask() -> int:
 
 
 def private_opener(path: str, flags: int) -> int:
-    """Open a file that is for its user only; for `open(…, opener=…)`. A link is not followed."""
+    """Open a file that only its user can access, for `open(…, opener=…)`; do not follow a link."""
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, MINE)
     try:
         if os.fstat(descriptor).st_mode & OTHERS:
@@ -127,7 +127,7 @@ def private_opener(path: str, flags: int) -> int:
 
 
 def identity(path: Path | str) -> Identity | None:
-    """Return which directory is at a path now; None when there is none."""
+    """Return the identity of the directory that is now at a path; None when there is none."""
     try:
         found = os.stat(path)
     except OSError:
@@ -141,7 +141,7 @@ def database_file(state_dir: Path) -> Path:
 
 
 def lock_file(state_dir: Path) -> Path:
-    """Return the path of the file that the owner holds a lock on."""
+    """Return the path of the file that the owner locks."""
     return state_dir / "owner.lock"
 
 
@@ -151,17 +151,17 @@ def log_file(state_dir: Path) -> Path:
 
 
 def attempts_dir(state_dir: Path) -> Path:
-    """Return where the local executor keeps attempts."""
+    """Return the directory in which the local executor keeps attempts."""
     return state_dir / "attempts"
 
 
 def records_dir(state_dir: Path) -> Path:
-    """Return where larger records are."""
+    """Return the directory of records: of larger ones, in files."""
     return state_dir / "records"
 
 
 def is_at(path: Path, known: Identity | None) -> bool:
-    """Tell whether a directory is still at its path; where that cannot be told, it is."""
+    """Return whether a directory is still at its path; when that is unknown, assume so."""
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -172,7 +172,7 @@ def is_at(path: Path, known: Identity | None) -> bool:
 
 
 def socket_path(state_dir: Path) -> Path:
-    """Return the path of the Unix socket: in the state directory, or elsewhere where that would be too long."""
+    """Return the path of the Unix socket: in the state directory, or elsewhere if that path is too long."""
     path = state_dir.absolute() / SOCKET
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
         return path
@@ -180,12 +180,12 @@ def socket_path(state_dir: Path) -> Path:
 
 
 def make_socket_path(state_dir: Path, name: str = SOCKET) -> Path:
-    """Return the same, in a directory that nobody else can use; it is made where it is not there.
+    """Return the same, and make the directory if needed, so that no other user can use it.
 
-    `name` is the path of another socket, from the state directory on.
+    `name` is the path of another socket, relative to the state directory.
 
-    A directory of that name under the temporary directory may be somebody else's: then there is one of another name, which
-    is written down, since programs that run keep the path.
+    The usual directory under the temporary directory may belong to another user. Then make one with a random name, and write
+    the name down, since running programs keep the path.
     """
     path = state_dir.absolute() / name
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
@@ -205,7 +205,7 @@ def make_socket_path(state_dir: Path, name: str = SOCKET) -> Path:
 
 
 def is_private(directory: Path) -> bool:
-    """Tell whether a directory is one that its user only can use, and not a link."""
+    """Return whether a path is a directory (not a link) that only this user can use."""
     try:
         found = directory.lstat()
     except OSError:
@@ -214,17 +214,17 @@ def is_private(directory: Path) -> bool:
 
 
 def _short(state_dir: Path) -> Iterator[Path]:
-    """Yield the directories that may be there for a socket: the one that was used last, and the usual one."""
+    """Yield the candidates for the socket's directory: the one used last, and the usual one."""
     name = _name(state_dir)
     with suppress(OSError, ValueError):
         kept = Path((state_dir / SOCKETS).read_text())
-        if kept.name.startswith(name):  # of this state directory, and not of the one that it is a copy of
+        if kept.name.startswith(name):  # for this state directory, not for an original that it was copied from
             yield kept
     yield _temporary() / name
 
 
 def _name(state_dir: Path) -> str:
-    # Late, like tempfile: most paths are short, and the first command of a workspace waits for us.
+    # Late, like tempfile: most paths are short, and the first command of a workspace waits for this process.
     from hashlib import blake2b
 
     return f"fabric-jobs-{os.getuid()}-{blake2b(repr(identity(state_dir)).encode(), digest_size=8).hexdigest()}"
@@ -238,7 +238,7 @@ def _temporary() -> Path:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether a process holds the lock of a file; nobody does where there is none."""
+    """Return whether a process holds the lock of a file; False when there is no file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -253,16 +253,16 @@ def is_locked(path: Path) -> bool:
 
 
 def write_address(state_dir: Path, address: Address) -> None:
-    """Publish an address, atomically."""
+    """Publish an address atomically."""
     found = identity(state_dir)
     address = replace(address, directory=str(state_dir.absolute()), identity=list(found) if found else None)
     whole_file.write(state_dir / "owner.json", json.dumps(asdict(address)))
 
 
 def read_address(state_dir: Path) -> Address | None:
-    """Return the address that was published last; its owner may be gone. None when there is none.
+    """Return the last published address, or None; its owner may be gone.
 
-    One that was published in another directory is none: this one may be a copy of that, or have taken its place.
+    Ignore an address that was published in another directory, since this one may be a copy or a replacement of it.
     """
     try:
         address = Address(**json.loads((state_dir / "owner.json").read_text()))
@@ -276,5 +276,5 @@ def read_address(state_dir: Path) -> Address | None:
 
 
 def forget_address(state_dir: Path) -> None:
-    """Take an address back."""
+    """Remove the published address."""
     (state_dir / "owner.json").unlink(missing_ok=True)

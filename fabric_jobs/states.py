@@ -1,4 +1,4 @@
-"""The states of activations and tasks, and the moves that are allowed (docs/reference/settings.md)."""
+"""The states of activations and tasks, and the allowed moves (docs/reference/settings.md)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class TaskState(StrEnum):
-    """Where a task is. A task that ended stays where it is; its attempts tell the story."""
+    """The state of a task. An end is final; the attempts have the details."""
 
     QUEUED = "QUEUED"
     STARTING = "STARTING"
@@ -18,7 +18,7 @@ class TaskState(StrEnum):
 
 
 class ActivationState(StrEnum):
-    """Where an activation is (docs/reference/compatibility.md#states-of-activations)."""
+    """The state of an activation (docs/reference/compatibility.md#states-of-activations)."""
 
     PENDING = "PENDING"
     COMPLETE = "COMPLETE"

@@ -1,4 +1,4 @@
-"""Reads the files that people write: regular files of a bounded size, as text without its byte order mark.
+"""Reads files that people write: regular files of bounded size, as text without a byte order mark.
 
 Any problem with a file is an OSError whose `strerror` describes it, like that of a missing file.
 """
@@ -15,13 +15,13 @@ from typing import BinaryIO
 
 from fabric_jobs.state_dir import STATE_DIRECTORY
 
-FILE_BYTES = 64 << 20  # of a file, where nothing smaller is said
-WORKSPACE_SIGNS = ("skills", STATE_DIRECTORY)  # the root of a workspace holds one of them
+FILE_BYTES = 64 << 20  # the limit of a file, unless a smaller one is given
+WORKSPACE_SIGNS = ("skills", STATE_DIRECTORY)  # the root of a workspace has one of these
 DOCKERFILE = "Dockerfile"
-HELD = ("skills", "agents")  # what is below these directories of a root belongs to the workspace
+HELD = ("skills", "agents")  # files below these directories belong to the workspace
 
 UTF_8 = "UTF-8"
-# Longest first: the mark of UTF-32 begins with that of UTF-16.
+# Longest first, since UTF-32's mark begins with UTF-16's.
 MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -44,21 +44,21 @@ def read_text(path: Path, *, limit: int = FILE_BYTES) -> str:
 
 
 def read_bytes(path: Path, *, limit: int = FILE_BYTES) -> bytes:
-    """Return what is in a file.
+    """Return the bytes of a file.
 
-    Raise OSError also for a pipe or a device, which would block; for more than `limit` bytes; and for a link that leads
+    Raise OSError also for a pipe or a device, which could block; for more than `limit` bytes; and for a link that leads
     out of its workspace.
     """
-    _check_kind(os.stat(path), path)  # before it is opened: opening a device can have effects
+    _check_kind(os.stat(path), path)  # before opening it, which can have side effects for a device
     _check_link(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
-        _check_kind(os.fstat(descriptor), path)  # another may have taken its place
+        _check_kind(os.fstat(descriptor), path)  # it may have been replaced meanwhile
         return read_some(file, limit=limit)
 
 
 def read_some(file: BinaryIO, *, limit: int = FILE_BYTES) -> bytes:
-    """Return all that an open file holds; raise OSError when that is more than `limit` bytes."""
+    """Return all bytes of an open file; raise OSError above `limit` bytes."""
     data = file.read(limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"it is longer than {limit:,} bytes")
@@ -66,7 +66,7 @@ def read_some(file: BinaryIO, *, limit: int = FILE_BYTES) -> bytes:
 
 
 def decoded(data: bytes, *, errors: str = "strict") -> str:
-    """Return the text of bytes in UTF-8 without their byte order mark; raise OSError that names another encoding."""
+    """Return UTF-8 bytes as text without a byte order mark; raise OSError, which names a different encoding if detected."""
     mark, encoding = mark_of(data)
     if encoding not in ("", UTF_8):
         raise OSError(errno.EILSEQ, f"it is in {encoding}; save it as {UTF_8}")
@@ -77,18 +77,18 @@ def decoded(data: bytes, *, errors: str = "strict") -> str:
 
 
 def mark_of(data: bytes) -> tuple[bytes, str]:
-    """Return the byte order mark that a text begins with, and the encoding that it stands for; empty when there is none."""
+    """Return the byte order mark at the beginning of a text, and its encoding; both are empty when there is none."""
     return next((found for found in MARKS if data.startswith(found[0])), (b"", ""))
 
 
 def program_directory(source: Path, action: str) -> Path:
-    """Return where an action's program runs: actions/<name> of its skill, or its skill's directory when there is none."""
+    """Return the directory in which an action's program runs: actions/<name>, or that of its skill when there is none."""
     directory = source / "actions" / action
     return directory if directory.is_dir() else source
 
 
 def built_from(source: Path, action: str) -> Path:
-    """Return what the image of an action is built from: actions/<name>, there or not, or in older skills that of skill.yaml."""
+    """Return the directory that an action's image is built from: actions/<name>, or in older skills that of skill.yaml."""
     directory = source / "actions" / action
     return source if not directory.is_dir() and (source / DOCKERFILE).is_file() else directory
 
@@ -100,7 +100,7 @@ def _check_kind(status: os.stat_result, path: Path) -> None:
 
 
 def _check_link(path: Path) -> None:
-    """Raise OSError for a file that is a link out of its workspace; a linked directory is where its owner keeps it."""
+    """Raise OSError for a file that is a link out of its workspace; linked directories are allowed."""
     if not path.is_symlink():
         return
     real, home, root = Path(os.path.realpath(path)), os.path.realpath(path.parent), workspace_of(path)
@@ -109,9 +109,9 @@ def _check_link(path: Path) -> None:
 
 
 def workspace_of(path: Path) -> Path | None:
-    """Return the root of the workspace that a file of a skill or an agent is in."""
+    """Return the root of the workspace that contains a file of a skill or an agent; None when there is none."""
     if any((path.parent / sign).is_dir() for sign in WORKSPACE_SIGNS):
-        return path.parent  # of an agent.yaml or a skill.yaml in the root
+        return path.parent  # for an agent.yaml or a skill.yaml in the root
     for inner, directory in pairwise(path.absolute().parents):
         is_root = any((directory / sign).is_dir() for sign in WORKSPACE_SIGNS)
         if inner.name in HELD and is_root:

@@ -1,16 +1,16 @@
-"""Writes a file atomically: a reader sees the old contents or all of the new."""
+"""Writes a file atomically: readers see the old contents or all of the new."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-PRIVATE = 0o600  # what may hold a token is for its user only
-SHARED = 0o666  # less the user's umask: what goes with the sources
+PRIVATE = 0o600  # for files that may hold a token
+SHARED = 0o666  # reduced by the umask: for files beside the sources
 
 
 def write(path: Path, content: str | bytes, *, mode: int = PRIVATE, durable: bool = False) -> None:
-    """Make a file, or replace the one that is there; a durable one survives a loss of power. Raise OSError."""
+    """Create or replace a file; with `durable`, it survives a power loss. Raises OSError."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
@@ -21,13 +21,13 @@ def write(path: Path, content: str | bytes, *, mode: int = PRIVATE, durable: boo
                 os.fsync(file.fileno())
         partial.rename(path)
     finally:
-        partial.unlink(missing_ok=True)  # where it has not become the file: the disk was full, or Ctrl-C was pressed
+        partial.unlink(missing_ok=True)  # left over after a full disk or Ctrl-C
     if durable:
         sync(path.parent)
 
 
 def sync(*paths: Path) -> None:
-    """Make sure that files or directories, as they are now, survive a loss of power; for what was synced before it costs little."""
+    """Make files and directories, as they are now, survive a power loss; cheap for what was synced before."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
