@@ -1,8 +1,8 @@
 """The only code that speaks SQL.
 
-`Store` joins the one writer, the readers and the tail; the modules beside it are statements, by noun:
-`definitions`, `activations`, `channels`, `tasks`, `commits`, `events`, `trace`, `dead_letters`, and of the whole
-`totals`, `retention`, `audit`, `copy`. What changes something takes a `Tx`, what only reads takes any `Sql`.
+`Store` combines the one writer, the readers and the tail. The other modules hold statements, by noun:
+`definitions`, `activations`, `channels`, `tasks`, `commits`, `events`, `trace`, `dead_letters`, and for the whole
+database `totals`, `retention`, `audit`, `copy`. Functions that write take a `Tx`; those that only read take any `Sql`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Store:
     """The state of one owner, in one directory."""
 
     def __init__(self, path: Path, *, inline_bytes: int = INLINE_BYTES) -> None:
-        """Open or create the database file `path`; raise PlaceUnavailable when the disk does not allow it.
+        """Open or create the database file `path`; raise PlaceUnavailable when the disk fails.
 
-        Bodies of more than `inline_bytes` are in files beside it.
+        Bodies of more than `inline_bytes` are stored in files beside it.
         """
         self._path = path
         self.files = RecordFiles(records_dir(path.parent), inline_bytes=inline_bytes)
@@ -57,17 +57,17 @@ class Store:
 
     @property
     def commits(self) -> int:
-        """How many transactions were committed since the start."""
+        """The number of transactions committed since the start."""
         return self._writer.commits
 
     @property
     def waiting(self) -> int:
-        """How many operations wait for the next transaction."""
+        """The number of operations that wait for the next transaction."""
         return self._writer.waiting
 
     @property
     def read(self) -> Sql:
-        """Statements on a read-only connection of the calling thread."""
+        """The statements, on a read-only connection of the calling thread."""
         if not hasattr(self._local, "sql"):
             self._local.sql = Sql(self._open_reader(), self.files)
         sql: Sql = self._local.sql
@@ -78,15 +78,15 @@ class Store:
         return self._writer.submit(operation)
 
     def write_soon(self, operation: Callable[[Tx], object]) -> None:
-        """Run `operation` in the next transaction, or in one of its own after a moment. See `Writer.submit_soon`."""
+        """Run `operation` with the next transaction, or soon in one of its own. See `Writer.submit_soon`."""
         self._writer.submit_soon(operation)
 
     def compact(self) -> Future[None]:
-        """Give the free pages of the database back to the disk; every write waits meanwhile."""
+        """Return the free pages of the database to the disk; every write waits meanwhile."""
         return self._writer.compact()
 
     def records(self, channel_id: int, offset: int, *, max_bytes: int) -> Segment | None:
-        """Return records of a channel from `offset` on, from memory where they are there."""
+        """Return records of a channel from `offset` on, from memory if possible."""
         return self._tail.read(channel_id, offset, max_bytes=max_bytes) or channels.read(
             self.read, channel_id, offset, max_bytes=max_bytes
         )
@@ -96,7 +96,7 @@ class Store:
         return self._tail.read(channel_id, offset, max_bytes=max_bytes)
 
     def sweep(self) -> int:
-        """Remove files that no row names and no attempt may append to; return how many. Before anything is written."""
+        """Remove files without references that no attempt may append to; return how many. Call it before any write."""
         found = self.files.names()
         known = {row["name"] for row in self.read.all("files")} if found else set()
         live = {row["name"] for row in self.read.all("live_attempts")}
@@ -110,7 +110,7 @@ class Store:
         self._listeners.append(listener)
 
     def close(self) -> None:
-        """Commit what waits, and close every connection."""
+        """Commit the waiting operations and close every connection."""
         self._writer.close()
         with self._opening:
             for connection in self._readers.values():
@@ -134,5 +134,5 @@ class Store:
         for listener in self._listeners:
             try:
                 listener(effects)
-            except Exception:  # it serves one part, the writer's thread all of them; what it missed can be read
+            except Exception:  # one listener must not stop the writer's thread; it can read what it missed
                 log.exception("a listener could not take in what was committed")

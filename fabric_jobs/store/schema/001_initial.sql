@@ -36,7 +36,7 @@ create table activations (
   payload          blob    not null,
   properties       text    not null,
   headers          text    not null,
-  retry_of         text,                 -- the activation whose dead letters it tries again
+  retry_of         text,                 -- the activation whose dead letters it retries
   start_node       text    not null default '', -- a retry begins at this node; empty: at the service or the input
   started_at       real    not null,
   ended_at         real
@@ -44,7 +44,7 @@ create table activations (
 create index activations_by_start on activations (project_id, started_at);
 create index activations_pending on activations (activation_id) where state = 'PENDING';
 
--- One row per mapping of one activation: the log, and how far its consumer is.
+-- One row per mapping of one activation: its log, and how far its consumer has got.
 create table channels (
   channel_id    integer primary key,
   project_id    text    not null,
@@ -53,8 +53,8 @@ create table channels (
   sending_id    text    not null,              -- the `channelId` of the sender's message
   output        text    not null,              -- the output of the sender that this wire takes
   node          text    not null,              -- the node or the join that consumes; empty: it is part of the response
-  conditions    text    not null default '',   -- JSON: what a record has to meet; empty: nothing
-  exempt        integer not null default 0,    -- no sender waits for its consumer: it closes a cycle, or leads to a join
+  conditions    text    not null default '',   -- JSON: conditions that a record has to meet; empty: none
+  exempt        integer not null default 0,    -- senders never wait for its consumer: it closes a cycle, or leads to a join
   next_offset   integer not null default 0,    -- records appended
   size          integer not null default 0,    -- bytes appended
   acked         integer not null default 0,    -- every record below is finished
@@ -66,7 +66,7 @@ create table channels (
 ) strict;
 create index channels_by_sender on channels (activation_id, sending_id, output);
 
--- One tree and no index beside it: every page that a commit touches costs time in its fsync.
+-- One tree without an index: each page that a commit touches makes its fsync slower.
 create table segments (
   channel_id   integer not null references channels,
   first_offset integer not null,
@@ -97,12 +97,12 @@ create table tasks (
   sequence         integer not null default 0, -- of the last commit of the current attempt
   sent             integer not null default 0, -- records that it committed
   hops             integer not null default 0, -- mappings that the record it handles has passed
-  hand             text,                       -- [channel, offset] of a record whose outputs are committed in part
+  hand             text,                       -- [channel, offset] of a record whose outputs are partly committed
   left_at          text,                       -- [channel, offset] of the record that an attempt was at when it ended
   failed_at        text    not null default '', -- where the last attempt failed: `failures` counts those that got no further
   careful          text    not null default '{}', -- {channel: offset}: below it, one record at a time is handed out
   sends            text    not null default '{}', -- {output: [count, bytes, crc]} committed since the last acknowledgement
-  repeated         text    not null default '{}', -- how much of that the current attempt has sent again
+  repeated         text    not null default '{}', -- how much of that the current attempt has repeated
   not_before_at    real    not null default 0,
   created_at       real    not null,
   started_at       real,
@@ -117,7 +117,7 @@ create table attempts (
   task_id    integer not null references tasks,
   attempt    integer not null,
   executor   text    not null,
-  handle     text,                             -- all that a new process needs to find it again
+  handle     text,                             -- everything that a new process needs to find it again
   started_at real    not null,
   ended_at   real,
   exit_code  integer,
@@ -143,7 +143,7 @@ create table message_keys (
 ) strict, without rowid;
 
 create table dead_letters (
-  dead_letter_id integer primary key autoincrement, -- a number that people type is never given twice
+  dead_letter_id integer primary key autoincrement, -- people type these numbers, so none is used twice
   project_id     text    not null,
   activation_id  text    not null references activations,
   channel_id     integer not null references channels,
@@ -151,7 +151,7 @@ create table dead_letters (
   task_id        integer not null references tasks,
   skill_name     text    not null,
   payload        blob    not null,
-  error          text    not null,           -- as that of an activation
+  error          text    not null,           -- in the form of an activation's error
   on_error       text    not null,           -- continue | complete
   attempts       integer not null,
   dead_at        real    not null,
@@ -166,7 +166,7 @@ create table lineage (
   channel_id   integer not null references channels,
   first_offset integer not null,
   count        integer not null,
-  task_id      integer not null,             -- no reference: it would need an index of its own, on every commit
+  task_id      integer not null,             -- no reference: it would need another index, written by every commit
   parents      text    not null,             -- runs as store/sent.py has them; empty: the record of the task, or all that it read
   primary key (channel_id, first_offset)
 ) strict, without rowid;

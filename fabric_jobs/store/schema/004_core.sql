@@ -1,4 +1,4 @@
--- Each place has worker slots of its own: where the current attempt of a task runs.
+-- Where the current attempt of a task runs: each place has its own worker slots.
 alter table tasks add column place text not null default '';
 update tasks set place = coalesce((select executor from attempts
     where attempts.task_id = tasks.task_id and attempts.attempt = tasks.attempt), '')
@@ -6,7 +6,7 @@ update tasks set place = coalesce((select executor from attempts
 drop index tasks_busy;
 create index tasks_busy on tasks (place) where state in ('STARTING', 'ACTIVE') and receives = 'message' and kind = 'job';
 
--- One that waits for its turn has no tasks yet; and what was asked of all attempts of an activation.
+-- Whether an activation has had its turn (before, it has no tasks), and whether all its attempts start cold.
 alter table activations add column admitted integer not null default 1;
 alter table activations add column cold integer not null default 0; -- attempts are not forked from template processes
 drop index activations_pending;
@@ -17,7 +17,7 @@ create view activation_rows as
     workspace, properties, headers, retry_of, start_node, started_at, ended_at, executor, admitted, cold
   from activations;
 
--- What the ended tasks of each node of an activation come to: whoever looks at it counts the live ones, and reads the rest here.
+-- The totals of the ended tasks of each node of an activation: readers count the live tasks and add these.
 create table task_totals (
   activation_id text    not null references activations,
   node          text    not null,
@@ -40,7 +40,7 @@ begin
       started_at = coalesce(min(started_at, excluded.started_at), started_at, excluded.started_at),
       ended_at = coalesce(max(ended_at, excluded.ended_at), ended_at, excluded.ended_at);
 end;
--- What a program printed is sent, and what it held back is released, in the transaction of its end but after it.
+-- Printed and held outputs are sent in the transaction that ends the task, but after the end.
 create trigger tasks_that_send_at_their_end after update of sent on tasks
 when new.activation_id is not null and new.state not in ('QUEUED', 'STARTING', 'ACTIVE')
 begin
@@ -48,7 +48,7 @@ begin
   where activation_id = new.activation_id and node = new.node and state = new.state;
 end;
 
--- The same for the records of a channel that are dead.
+-- The same for the dead records of a channel.
 alter table channels add column dead integer not null default 0;
 update channels set dead = (select count(*) from dead_letters where dead_letters.channel_id = channels.channel_id)
   where channel_id in (select channel_id from dead_letters);
