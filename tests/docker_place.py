@@ -1,8 +1,8 @@
-"""Where the tests that need a Docker engine find one, its base images and its registry; without it they are skipped, and say why.
+"""Finds a Docker engine, base images and a registry for the tests that need them, or the reason to skip those.
 
-The engine is that of DOCKER_HOST, or the usual one. FABRIC_JOBS_TEST_BASE_IMAGE names an image with a Python 3.11 or newer,
-FABRIC_JOBS_TEST_SCUTTLE_IMAGE one with /scuttle, FABRIC_JOBS_TEST_REGISTRY a registry with passwords, whose user and the file of
-whose password are FABRIC_JOBS_TEST_REGISTRY_USER and FABRIC_JOBS_TEST_REGISTRY_PASSWORD_FILE.
+The engine is that of DOCKER_HOST, or the default one. FABRIC_JOBS_TEST_BASE_IMAGE names an image with Python 3.11 or newer,
+FABRIC_JOBS_TEST_SCUTTLE_IMAGE one with /scuttle. FABRIC_JOBS_TEST_REGISTRY names a registry with passwords. Its user is in
+FABRIC_JOBS_TEST_REGISTRY_USER, the file of its password in FABRIC_JOBS_TEST_REGISTRY_PASSWORD_FILE.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def docker(*words: str, check: bool = True, **options: object) -> subprocess.Com
 
 @cache
 def missing_engine() -> str:
-    """Return why there is no engine to test with; empty when there is one."""
+    """Return why no engine can be used; empty if one can."""
     if shutil.which("docker") is None:
         return "there is no docker command"
     said = docker("version", "--format", "{{.Server.Version}}", check=False)
@@ -42,7 +42,7 @@ def missing_engine() -> str:
 
 
 def missing_registry() -> str:
-    """Return why there is no registry to test with; empty when there is one."""
+    """Return why no registry can be used; empty if one can."""
     return missing_engine() or ("" if REGISTRY else "FABRIC_JOBS_TEST_REGISTRY names no registry")
 
 
@@ -52,7 +52,7 @@ def registry_password() -> str:
 
 
 def remove_images(mark: str) -> None:
-    """Remove the images that have a mark in their name from the engine, by name: what others call otherwise stays."""
+    """Remove image names that contain `mark` from the engine. Images with other names stay."""
     if missing_engine():
         return
     left = image_names(mark)
@@ -61,13 +61,13 @@ def remove_images(mark: str) -> None:
 
 
 def image_names(mark: str) -> list[str]:
-    """Return the names that have a mark in them: with a tag, or with a digest where there is no tag any more."""
+    """Return image names that contain `mark`: with their tag, or with their digest if no tag is left."""
     words = ("image", "ls", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")
     said = docker(*words, check=False)
     for _ in range(TRIES):
         if said.returncode == 0:
             break
-        said = docker(*words, check=False)  # it fails when somebody removes an image meanwhile
+        said = docker(*words, check=False)  # fails if somebody removes an image meanwhile
     rows = [line.split() for line in said.stdout.splitlines() if mark in line]
     return sorted({f"{name}:{tag}" if tag != "<none>" else f"{name}@{digest}" for name, tag, digest in rows})
 

@@ -1,4 +1,4 @@
-"""A way to the Docker engine that a test can close and open again; the engine itself is never stopped."""
+"""A proxy to the Docker engine that a test can close and open again. The engine itself is never stopped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class DockerProxy:
         self._engine = urlsplit(DockerEngine().url)
         self._port = 0
         self._open: set[socket.socket] = set()
-        self._halves: dict[socket.socket, socket.socket] = {}  # those to which nothing comes any more, and from where
+        self._halves: dict[socket.socket, socket.socket] = {}  # halves that get no more data, and their sources
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._listening: socket.socket | None = None
@@ -26,18 +26,18 @@ class DockerProxy:
 
     @property
     def url(self) -> str:
-        """What DOCKER_HOST is to be."""
+        """The value for DOCKER_HOST."""
         return f"tcp://127.0.0.1:{self._port}"
 
     def back(self) -> None:
-        """Let the engine answer."""
+        """Let the engine answer again."""
         listening = socket.create_server(("127.0.0.1", self._port))
         self._port = listening.getsockname()[1]
         self._listening = listening
         self._run(self._accept, listening)
 
     def cut(self) -> None:
-        """End all connections; new ones can be made."""
+        """Close all connections, but accept new ones."""
         with self._lock:
             ended = list(self._open)
         for each in ended:
@@ -45,7 +45,7 @@ class DockerProxy:
                 each.shutdown(socket.SHUT_RDWR)
 
     def away(self) -> None:
-        """The engine does not answer any more."""
+        """Stop answering, as an engine that is away."""
         if self._listening is not None:
             with suppress(OSError):
                 self._listening.shutdown(socket.SHUT_RDWR)

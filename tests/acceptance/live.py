@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; a dead one that nobody has waited for does not."""
+    """Tell whether a process runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -56,7 +56,7 @@ def until(look: Callable[[], T | None], what: str) -> T:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command did."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -69,7 +69,7 @@ class Ran:
 
 
 class Started:
-    """A command that runs."""
+    """A running command."""
 
     def __init__(self, process: Forked | subprocess.Popen[bytes], place: Path) -> None:
         self.pid = process.pid
@@ -81,7 +81,7 @@ class Started:
         self._process.send_signal(number)
 
     def wait_for(self, text: str) -> None:
-        """Return when it has said `text`, on stdout or stderr."""
+        """Wait until it has printed `text` to stdout or stderr."""
         until(lambda: text in self._said("out") or text in self._said("err"), f"it says '{text}'")
 
     @property
@@ -90,14 +90,14 @@ class Started:
         return self._process.poll() is not None
 
     def finish(self) -> Ran:
-        """Return what it did when it has ended."""
+        """Wait for its end, and return its result."""
         code = self._process.wait(PATIENCE_SECONDS)
         ran = Ran(code, self._said("out"), self._said("err"))
         assert not has_traceback(ran.err), ran.err
         return ran
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """Kill it."""
         self._process.kill()
         self._process.wait()
 
@@ -108,13 +108,13 @@ class Started:
 class Live:
     """A workspace with its state directory, and the command to use them."""
 
-    gateway_inside = "http://127.0.0.1:"  # how the URL of the gateway begins for a job
-    end = signal.SIGKILL  # of an owner at the end of a test: nobody waits for its goodbye
-    brief_seconds = 1.0  # a time limit within which a short program certainly starts and ends, also on a busy machine
+    gateway_inside = "http://127.0.0.1:"  # the beginning of the gateway's URL for a job
+    end = signal.SIGKILL  # for an owner at the end of a test, to save the time of a goodbye
+    brief_seconds = 1.0  # enough for a short program to start and end, even on a busy machine
 
     def __init__(self, root: Path, *, idle_seconds: float = 2.0) -> None:
         self.root = root
-        self.warm = False  # whether the jobs that are written from here on are forked
+        self.warm = False  # whether jobs written from now on are forked
         self.state = root / ".fabric-jobs"
         self.tests_state = self.state / "tests"
         (root / "skills").mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ class Live:
         (self.root / "skills" / name / "skill.yaml").write_text(json.dumps(document))
 
     def agent(self, name: str, *mappings: tuple[Any, ...], properties: Mapping[str, Any] | None = None) -> None:
-        """Write an agent of the skills that its mappings name; a mapping is (from, to) and perhaps its other keys."""
+        """Write an agent of the skills in its mappings. A mapping is (from, to), optionally with its other keys."""
         ends = [end.partition(".")[0] for mapping in mappings for end in mapping[:2]]
         skills = [end for end in dict.fromkeys(ends) if end not in ("input", "output")]
         document = {
@@ -179,13 +179,13 @@ class Live:
         (self.root / "agents" / f"{name}.yaml").write_text(json.dumps(document))
 
     def gate(self, name: str) -> Path:
-        """Make a fifo; a program that opens it for reading waits there until `release`."""
+        """Make a FIFO. A program that opens it for reading waits there until `release`."""
         path = self.root / name
         os.mkfifo(path)
         return path
 
     def release(self, gate: Path) -> None:
-        """Let the program go on that waits at a gate, or comes to it."""
+        """Let the program at a gate go on, now or when it arrives."""
 
         def opened() -> bool:
             try:
@@ -193,13 +193,13 @@ class Live:
             except OSError as error:
                 if error.errno != errno.ENXIO:
                     raise
-                return False  # nobody reads it
+                return False  # nobody is reading it
             return True
 
         until(opened, f"a program waits at {gate.name}")
 
     def directory_inside(self, skill: str) -> str:
-        """Return the name of the directory that a program of a skill runs in."""
+        """Return the working directory of a skill's program, as the program sees it."""
         return skill
 
     # The command.
@@ -223,13 +223,13 @@ class Live:
         return ran
 
     def ok(self, *words: object, **options: Any) -> Ran:
-        """Run a command that works."""
+        """Run a command that must succeed."""
         ran = self.run(*words, **options)
         assert ran.code == 0, ran
         return ran
 
     def fails(self, code: int, *words: object, **options: Any) -> str:
-        """Run a command that does not work; return what it says."""
+        """Run a command that must fail; return its error output."""
         ran = self.run(*words, **options)
         assert ran.code == code, ran
         assert ran.err.strip(), "it says nothing"
@@ -240,7 +240,7 @@ class Live:
         return self.ok(kind, "invoke", name, "--payload", json.dumps(payload), "--output", "json", *words).value
 
     def fail(self, name: str, payload: object = None, *, kind: str = "skills") -> tuple[Any, str]:
-        """Invoke what fails; return the activation record and what was said."""
+        """Invoke with a failure expected; return the activation record and the error output."""
         ran = self.run(kind, "invoke", name, "--payload", json.dumps(payload), "--output", "json")
         assert ran.code == 1, ran
         return ran.value, ran.err
@@ -254,7 +254,7 @@ class Live:
         return json.loads(self.run("activations", "wait", activation, "--output", "json", "-q").out)
 
     def start(self, *words: object, **env: str) -> Started:
-        """Start `fabric-jobs` and return; it ends with the test."""
+        """Start `fabric-jobs` without waiting. It ends with the test."""
         place = self.root.parent / f"started-{len(self._started)}"
         place.mkdir()
         with open(os.devnull) as nothing, open(place / "out", "wb") as out, open(place / "err", "wb") as err:
@@ -266,15 +266,15 @@ class Live:
     # The owner.
 
     def address(self) -> Address | None:
-        """Return where the owner says that it is."""
+        """Return the owner's published address; None if there is none."""
         return places.read_address(self.state)
 
     def published(self) -> Address:
-        """Return the address of the owner, once there is one."""
+        """Wait for an owner, and return its address."""
         return until(self.address, "an owner")
 
     def get(self, path: str) -> Any:
-        """Return the JSON of a GET below the project, as soon as there is an owner that answers."""
+        """Return the JSON of a GET below the project. Wait for an owner that answers."""
         return json.loads(until(lambda: self._answer(path), f"an answer to {path}").body)
 
     def progress(self, activation: str) -> dict[str, dict[str, Any]]:
@@ -305,13 +305,13 @@ class Live:
         return self.published().pid
 
     def kill_owner(self) -> None:
-        """Kill the owner with -9 and return when it is gone."""
+        """Kill the owner with -9, and wait until it is gone."""
         pid = self.owner()
         os.kill(pid, signal.SIGKILL)
         until(lambda: _is_gone(pid), "the end of the owner")
 
     def stop_owner(self) -> None:
-        """Ask the owner to end, unless it was idle and has ended; return when it has."""
+        """Ask the owner to end, if it still runs, and wait for its end."""
         found = self.address()
         if found is not None:
             with suppress(ProcessLookupError):
@@ -332,7 +332,7 @@ class Live:
 
 
 def _end_owner(state: Path, number: signal.Signals) -> None:
-    """End the owner of a state directory, and what is left of its attempts."""
+    """End the owner of a state directory, and the remaining processes of its attempts."""
     while _is_held(state / "owner.lock"):
         address = places.read_address(state)
         if address is not None:
@@ -348,7 +348,7 @@ def _end_owner(state: Path, number: signal.Signals) -> None:
 
 @contextmanager
 def memory(content: bytes = b"") -> Iterator[BinaryIO]:
-    """A file in memory, at its beginning."""
+    """Yield a file in memory, at its beginning."""
     with open(os.memfd_create("said"), "r+b", buffering=0) as file:
         file.write(content)
         file.seek(0)
@@ -356,12 +356,12 @@ def memory(content: bytes = b"") -> Iterator[BinaryIO]:
 
 
 def has_traceback(said: str) -> bool:
-    """Tell whether a command died of an error of its own; the last lines of a job are indented."""
+    """Tell whether a command crashed. A traceback in a job's last lines does not count: it is indented."""
     return any(line.startswith("Traceback") for line in said.splitlines())
 
 
 def kill_attempt(directory: Path) -> None:
-    """Kill the shim of a workspace with -9: an attempt is lost unless it has ended, like all others that run there."""
+    """Kill the shim of a workspace with -9. This attempt is lost, and so are all others that run there."""
     for lock in (directory.parent.parent / "shims").glob("*.lock"):
         if lock.stem != "start" and _is_held(lock):
             with suppress(FileNotFoundError, ProcessLookupError):  # it ends with its last program
@@ -385,7 +385,7 @@ def records(pages: str) -> list[Any]:
 
 
 def live(tmp_path: Path) -> Iterator[Live]:
-    """A workspace whose processes end with the test."""
+    """Yield a workspace whose processes end with the test."""
     made = Live(tmp_path / "w")
     try:
         yield made

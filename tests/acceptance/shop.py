@@ -16,7 +16,7 @@ from tests.docker_place import REGISTRY, REGISTRY_USER, image_names, registry_pa
 
 
 class Shop:
-    """A workspace whose images are of this test alone."""
+    """A workspace whose images belong to this test alone."""
 
     def __init__(self, live: Live, place: Path) -> None:
         self.live = live
@@ -26,18 +26,18 @@ class Shop:
         live.environment["FABRIC_JOBS_IDLE_SECONDS"] = "60"
 
     def lock(self) -> Any:
-        """What the lock file holds; None when there is none."""
+        """The content of the lock file; None if there is no file."""
         path = self.live.root / "fabric-jobs.lock"
         return json.loads(path.read_text()) if path.exists() else None
 
     def add_registry(self, address: str = REGISTRY, name: str = "lab", *, log_in: bool = True) -> None:
-        """Keep a registry, with a login."""
+        """Add a registry, with a login."""
         words = ["workspaces", "registry", "add", name, "--url", address, "--namespace", self.namespace]
         words += ["--username", REGISTRY_USER, "--password-stdin"] if log_in else []
         self.live.ok(*words, stdin=registry_password() if log_in else None)
 
     def skill(self, name: str, *actions: str, noise: int = 0) -> None:
-        """Write a skill whose images hold a few files, and nothing that runs."""
+        """Write a skill whose images have a few files, but no program."""
         self.live.skill(name, "print('ran')")
         for action in actions or (name,):
             directory = self.live.root / "skills" / name / "actions" / action
@@ -60,25 +60,25 @@ class Shop:
         self.live.ok("workspaces", "build", "--quiet", *words)
 
     def publish(self, *words: object, **env: str) -> Any:
-        """Publish and return what is printed."""
+        """Publish, and return the command's output."""
         return self.live.ok("workspaces", "publish", "--quiet", "--output", "json", *words, **env).value
 
     def images(self) -> list[str]:
-        """Return the names of this test's images on the engine, without those that have a digest only."""
+        """Return the names of this test's images on the engine, without bare digests."""
         return [name for name in image_names(self.namespace) if "@" not in name]
 
     def pinned(self, skill: str) -> list[str]:
-        """Return the images that the gateway has of a skill."""
+        """Return the images of a skill in the gateway."""
         return names(self.live.get(f"/skills/{skill}")["actions"], "image")
 
     def version(self, kind: str, name: str) -> int:
-        """Return the version that the gateway has."""
+        """Return the version in the gateway."""
         return int(self.live.get(f"/{kind}s/{name}")["_version"])
 
 
 @pytest.fixture(name="shop")
 def shop_fixture(live: Live, tmp_path: Path) -> Iterator[Shop]:
-    """A workspace whose images go with the test."""
+    """Yield a workspace whose images are removed after the test."""
     made = Shop(live, tmp_path)
     try:
         yield made

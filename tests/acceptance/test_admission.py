@@ -1,4 +1,4 @@
-"""One activation runs at a time here: the others say that they wait, and what a job invokes does not wait for the job."""
+"""One activation runs at a time here: the others say that they wait, but one that a job invokes starts at once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_what_a_job_invokes_and_waits_for_does_not_wait_for_the_job(narrow: Live
 
 
 def test_a_command_that_is_interrupted_while_it_invokes_cancels_what_it_has_begun(live: Live) -> None:
-    """The answer to its call has not come yet, and perhaps never does."""
+    """The answer to its call has not arrived yet, and may never arrive."""
     gate = live.gate("gate")
     live.skill("long", f"open({str(gate)!r}).read()")
     live.run("skills", "list")

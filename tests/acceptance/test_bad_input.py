@@ -24,7 +24,7 @@ def tree(root: Path) -> set[str]:
 
 
 def said_once(said: str) -> None:
-    """One error, not an error about an error."""
+    """Check that there is only one error, without a follow-up."""
     assert said.count("Error:") == 1
 
 
@@ -267,7 +267,7 @@ def test_a_full_disk_is_told_and_does_not_hang(live: Live, small_disk: Path) -> 
 
 
 def test_the_log_of_the_database_never_fills_a_disk_for_good(live: Live, small_disk: Path) -> None:
-    """Eight activations write more than the disk has; what they leave is a small part of that."""
+    """Eight activations write more than fits on the disk, but leave only a small part of it there."""
     live.skill("echo", ECHO)
     state = small_disk / "state"
     for number in range(8):
@@ -276,14 +276,14 @@ def test_the_log_of_the_database_never_fills_a_disk_for_good(live: Live, small_d
 
 
 def test_a_disk_that_fills_up_is_waited_for(live: Live, small_disk: Path) -> None:
-    """An owner that cannot write says so to who asks, and goes on when there is room again."""
+    """An owner that cannot write reports that to its callers, and goes on once there is room."""
     live.skill("echo", ECHO)
     state = small_disk / "state"
     live.ok("skills", "invoke", "echo", "--payload", "1", "--state-dir", state)
     filler = small_disk / "filler"
     _fill(filler)
     params = live.root / "params.json"
-    params.write_text(json.dumps({"payload": "x" * 600_000}))  # more than what the log of the database gives back
+    params.write_text(json.dumps({"payload": "x" * 600_000}))  # more than the database's log gives back
     said = live.fails(5, "skills", "invoke", "echo", "--params-file", params, "--state-dir", state)
     said_once(said)
     assert "cannot be used" in said
@@ -417,7 +417,7 @@ def _fill(path: Path) -> None:
 
 
 def _end(state: Path) -> None:
-    """End the owner of a state directory that is not the workspace's own."""
+    """End the owner of another state directory than the workspace's."""
     from fabric_jobs import state_dir as places
 
     address = places.read_address(state)

@@ -1,4 +1,4 @@
-"""`workspaces build` with a real engine: images that run, what is built again and what is not, failures, Ctrl-C."""
+"""`workspaces build` with a real engine: images that run, what is rebuilt and what is not, failures, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.docker_place import BASE_IMAGE, BUILD_ARGS, docker, needs_docker
 from tests.images.workspaces import write_skill
 
 pytestmark = needs_docker
-UNCHANGED_SECONDS = 5.0  # 0.5 on an idle machine; here other tests run beside it
+UNCHANGED_SECONDS = 5.0  # 0.5 on an idle machine, but other tests run beside this one
 ON_PYTHON = f"FROM {BASE_IMAGE}\nCOPY . /app\n"
 
 

@@ -1,4 +1,4 @@
-"""`workspaces build` where docker does not do its part: the commands here are scripts that say what docker would."""
+"""`workspaces build` when docker fails. The docker commands here are scripts that print what docker would."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEP = "echo '#5 [2/2] RUN make'; echo '#5 0.1 making'"
 
 
 def docker(directory: Path, *, build: str = STEP) -> str:
-    """Write a docker command; return the PATH that has no other."""
+    """Write a docker command; return a PATH with only this one."""
     directory.mkdir(exist_ok=True)
     path = directory / "docker"
     path.write_text(HEAD.format(build=build))
@@ -44,7 +44,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineStub]:
 
 @pytest.fixture
 def place(live: Live, engine: EngineStub, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place for the command; the workspace has the skill `one`, and no configuration of this user counts."""
+    """Return a directory for the command. The workspace has the skill `one`, and the user's configuration is ignored."""
     live.environment["DOCKER_HOST"] = engine.url
     for variable in ("DOCKER_CONFIG", "FABRIC_JOBS_CONFIG_DIR"):
         live.environment[variable] = str(tmp_path_factory.mktemp("config"))

@@ -1,4 +1,4 @@
-"""Daemons and external APIs: started once, called some at a time, restarted, and truthful about what they answer."""
+"""Daemons and external APIs: started once, called a few at a time, restarted, and reported truthfully."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ serve()
 
 
 def daemon(live: Live, name: str, program: str, **action: Any) -> None:
-    """Write a skill of one daemon. Its owner stays, since the daemon would end with it."""
+    """Write a skill with one daemon. The owner stays, since the daemon would end with it."""
     live.environment["FABRIC_JOBS_IDLE_SECONDS"] = "60"
     live.skill(name, "pass", outputs=("response", "other"))
     (live.root / "skills" / name / "actions" / name / "main.py").write_text(
@@ -166,7 +166,7 @@ serve()
     until((live.root / "there").exists, "the daemon is at record 40")
     live.kill_owner()
     live.release(gate)
-    until((live.root / "on").exists, "the call of the owner that was killed is over")  # it holds the gate no more
+    until((live.root / "on").exists, "the call of the owner that was killed is over")  # it no longer holds the gate
     waiting = live.start("activations", "wait", activation, "-o", "json", "-q")
     live.release(gate)  # the call is repeated: its answer had not been stored
     assert json.loads(waiting.finish().out)["response"] == list(range(60))
@@ -207,7 +207,7 @@ def test_a_daemon_whose_shim_was_killed_does_not_outlive_the_next_owner(live: Li
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers what it was asked."""
+    """Answers with the request."""
 
     protocol_version = "HTTP/1.1"
 

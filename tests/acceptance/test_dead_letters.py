@@ -1,4 +1,4 @@
-"""Records that cannot be handled: found by their offset however the program dies, kept, and the rest goes on."""
+"""Bad records: identified by offset however the program dies, and kept, while the rest goes on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _warm(request: pytest.FixtureRequest, live: Live) -> None:
 
 
 def poisoned(death: str, *bad: int) -> str:
-    """Return a stream that dies at some records, after it has sent something of them."""
+    """Return a stream program that dies at some records, after sending part of their output."""
     return f"""
         for n in messages():
             if n in {bad!r}:
@@ -68,7 +68,7 @@ def test_retries_are_per_record_and_then_the_activation_fails(live: Live) -> Non
     assert ran.value["error"]["record"]["offset"] == 5
     assert "orLater" not in ran.value["error"]["record"]
     (task,) = live.ok("tasks", "list", "--skill", "each", "-o", "json").value
-    assert task["attempt"] == 4  # one that died without a word, and three at the record
+    assert task["attempt"] == 4  # one died without naming the record, and three died at it
 
 
 def test_an_aggregator_is_handed_all_but_the_dead_records(live: Live) -> None:
@@ -172,8 +172,8 @@ def test_a_stream_that_is_killed_is_suspected_of_what_it_was_handed_and_not_of_a
     with closing(sqlite3.connect(live.state / "state.db")) as connection:
         ((careful,),) = connection.execute("select careful from tasks where skill_name = 'each'")
     ((first, end, step),) = json.loads(careful).values()
-    window = (4 << 20) // (100 + 64)  # the most records that are sent, and answered, together
-    assert 0 <= first <= 3 < end <= 2 * window < 60_000  # two answers: one is asked for in advance
+    window = (4 << 20) // (100 + 64)  # the most records in one round trip
+    assert 0 <= first <= 3 < end <= 2 * window < 60_000  # two round trips, since one is requested in advance
     assert step == 0
     live.release(gates[1])
     assert live.wait(activation)["status"] == "COMPLETE"
@@ -199,7 +199,7 @@ def test_dead_letters_are_listed_shown_edited_retried_and_dropped(live: Live) ->
     assert "n is bad" in shown["error"]["lastLines"]
     assert live.ok("deadletters", "list", "--contains", "nothing like it", "-o", "json").value == []
 
-    assert live.run("deadletters", "retry", one).code == 1  # it is as bad as before
+    assert live.run("deadletters", "retry", one).code == 1  # still as bad as before
     assert live.fails(2, "deadletters", "retry", one)
     live.ok("deadletters", "edit", two, "--payload", '{"n": 7, "bad": false}')
     record = live.ok("deadletters", "retry", two, "-o", "json").value

@@ -1,4 +1,4 @@
-"""`skills dev`: files are edited, and what the command prints is read."""
+"""`skills dev`: the tests edit files, and read what the command prints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ECHO = "print(json.dumps(message()['payload']), end='')"
 
 
 class Dev:
-    """A running `skills dev`; what it says is read from where it was left."""
+    """A running `skills dev`, whose new output is read in turn."""
 
     def __init__(self, live: Live, *words: object) -> None:
         self.live = live
@@ -23,11 +23,11 @@ class Dev:
         self._seen = {"out": 0, "err": 0}
 
     def says(self, text: str) -> dict[str, str]:
-        """Return what is new on stdout and stderr, once `text` is in it: what it says last in a round."""
+        """Wait for `text`, which ends a round, and return the new output on stdout and stderr."""
         place = self.live.root.parent / "started-0"
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            # stderr first: what was printed before its last line is then on stdout as well
+            # stderr first: all that came on stdout before its last line is then included
             whole = {name: (place / name).read_text(errors="replace") for name in ("err", "out")}
             new = {name: said[self._seen[name] :] for name, said in whole.items()}
             if any(text in said and said.endswith("\n") for said in new.values()):
@@ -37,7 +37,7 @@ class Dev:
             time.sleep(0.01)
 
     def program(self, text: str) -> None:
-        """Save a program as editors do: another file takes the place of the old one."""
+        """Save a program as editors do: a new file replaces the old one."""
         beside = self.main.with_name(".main.py.swp")
         beside.write_text(PRELUDE + text)
         os.replace(beside, self.main)

@@ -18,12 +18,12 @@ ECHO = "print(message()['payload'], end='')"
 
 @pytest.fixture(autouse=True)
 def patient(live: Live) -> None:
-    """An owner that a command has started is still there for the next one, however slow the machine is."""
+    """Let an owner started by one command stay for the next, however slow the machine is."""
     live.environment["FABRIC_JOBS_IDLE_SECONDS"] = "120"
 
 
 def levels(live: Live, *words: object, code: int = 0) -> dict[str, str]:
-    """Return the worst level of every check."""
+    """Return the worst level in each check."""
     ran = live.run("doctor", "--output", "json", *words)
     assert ran.code == code, ran
     order = ("ok", "note", "fixed", "warning", "problem")

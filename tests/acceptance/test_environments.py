@@ -1,4 +1,4 @@
-"""Packages of a skill, as its users see them."""
+"""A skill's packages, as its users see them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROGRAM = "import needed; print(needed.VERSION)"
 
 @pytest.fixture(autouse=True)
 def cache(live: Live, tmp_path: Path) -> None:
-    """A cache of its own."""
+    """Use an empty cache of environments."""
     live.environment["FABRIC_JOBS_CACHE"] = str(tmp_path / "cache")
     live.environment["no_proxy"] = "*"
     live.environment.pop("PYTHONDONTWRITEBYTECODE", None)

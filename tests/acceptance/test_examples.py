@@ -1,4 +1,4 @@
-"""The small example agents: they are right, they are what their README says, and their files lead to the schemas."""
+"""The small example agents are correct, match their README, and refer to the schemas."""
 
 from __future__ import annotations
 

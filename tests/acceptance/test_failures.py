@@ -1,4 +1,4 @@
-"""A failure is a failure: exit code 1, with skill, record, exit code and last lines; and nothing runs on afterwards."""
+"""A failure is a failure: exit code 1, with skill, record, exit code and last lines, and nothing keeps running."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_the_record_at_which_a_stream_failed_is_named(live: Live) -> None:
     assert record["error"]["record"]["offset"] == 1234
     assert "ValueError: 1234" in said
     activation = record["activationId"]
-    assert live.progress(activation)["picky"]["out"] == 1234  # what came before it is there, and nothing of it
+    assert live.progress(activation)["picky"]["out"] == 1234  # all output from before it, and none of its own
 
 
 def test_a_failed_consumer_ends_a_sender_that_waits_for_it(live: Live) -> None:
@@ -111,7 +111,7 @@ def test_a_timeout_is_a_state_of_its_own(live: Live) -> None:
     record, said = live.fail("slow")
     assert record["status"] == "ERROR"
     assert "ran longer than its timeout of 1s" in said
-    log = live.ok("tasks", "logs", record["error"]["task"]).out  # empty where it takes a second to start a program
+    log = live.ok("tasks", "logs", record["error"]["task"]).out  # empty if starting a program takes a second
     assert log in ("", "begun\n")
     assert log in said
     task = live.ok("tasks", "list", "--state", "TIMEOUT", "-o", "json").value[0]
@@ -281,7 +281,7 @@ def _has_socket(pid: int) -> bool:
     try:
         return any(os.readlink(link).startswith("socket:") for link in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
-        return False  # a file was closed while we looked
+        return False  # a file was closed meanwhile
 
 
 def test_a_followed_log_goes_on_with_the_next_attempt(live: Live) -> None:

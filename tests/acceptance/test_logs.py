@@ -66,7 +66,7 @@ def objects(text: str) -> list[dict[str, Any]]:
 
 
 def seen(live: Live, skill: str, stream: str, size: int) -> None:
-    """Wait until the owner has noted the size of a log."""
+    """Wait until the owner has recorded the size of a log."""
     column = 1 if stream == "stdout" else 2
 
     def noted() -> bool:
@@ -102,7 +102,7 @@ def test_both_streams_by_time_with_timestamps_and_as_json(live: Live) -> None:
     assert stamped.out == f"{times[0]} one\n{times[2]} three\n"
     assert stamped.err == f"{times[1]} two\n"
     assert STAMP.match(stamped.out)
-    # A time that was printed is one that `--since` takes.
+    # `--since` accepts the times that are printed.
     assert live.ok("tasks", "logs", "talk", "--since", times[1]).out == "three\n"
     assert live.ok("tasks", "logs", "talk", "--since", "1h").out == "one\nthree\n"
     assert "10m" in live.fails(2, "tasks", "logs", "talk", "--since", "yesterday")
@@ -321,14 +321,14 @@ def test_a_long_log_costs_no_memory_and_a_late_follower_has_read_it_all(live: Li
 
 
 def resident(pid: int) -> int:
-    """Return the most memory that a process has had, in KiB."""
+    """Return the peak memory of a process in KiB."""
     found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     assert found is not None
     return int(found[1])
 
 
 def peak(live: Live, skill: str, to: Path, *words: str) -> int:
-    """Print the stderr of a task to a file; return the most memory that this took, in KiB."""
+    """Print the stderr of a task to a file; return the command's peak memory in KiB."""
     with open(to, "wb") as file:
         process = subprocess.Popen(
             [COMMAND, "tasks", "logs", skill, "--stream", "stderr", *words],

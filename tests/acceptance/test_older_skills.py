@@ -80,7 +80,7 @@ def test_a_directory_may_be_one_skill_with_an_action_json(live: Live, tmp_path: 
         (task,) = [task for task in only.ok("tasks", "list", "-o", "json").value if task["activationId"] is None]
         assert (
             task["attempt"] == 1
-        )  # one daemon for both: what a run writes into .fabric-jobs is no change of the program
+        )  # one daemon for both: what a run writes into .fabric-jobs is not a change of the program
     finally:
         only.close()
 

@@ -1,4 +1,4 @@
-"""What programs print and send, and what becomes of it: no shape of output may be lost, altered or fatal."""
+"""What becomes of output: nothing that programs print or send may be lost, altered or fatal."""
 
 from __future__ import annotations
 

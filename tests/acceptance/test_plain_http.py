@@ -94,7 +94,7 @@ print(json.dumps([
 
 
 def test_a_sender_waits_at_the_end_of_the_credit_of_its_consumer(live: Live) -> None:
-    """16 MiB a record, 64 MiB of credit: the calls beyond it are answered after the consumer has begun."""
+    """With 16 MiB a record and 64 MiB of credit, further calls are answered only once the consumer has begun."""
     program = (
         PLAIN.format(port="")
         + """

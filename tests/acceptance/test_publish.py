@@ -30,7 +30,7 @@ NOISE_BYTES = 1_000_000
 
 
 def digest_of(reference: str) -> str:
-    """Return the digest by which a registry has an image, as the registry itself tells it."""
+    """Return the digest of an image, as reported by the registry itself."""
     said = docker("image", "inspect", "--format", "{{json .RepoDigests}}", reference).stdout
     repository = reference.rpartition(":")[0]
     (digest,) = [name.partition("@")[2] for name in json.loads(said) if name.startswith(f"{repository}@")]
@@ -64,7 +64,7 @@ def test_images_are_pushed_recorded_and_pinned_and_agents_follow(shop: Shop) -> 
     assert names(shop.live.get("/agents")["agents"]) == ["both"]
     name = shop.pinned("two")[0]
     remove_images(shop.namespace)
-    assert docker("pull", name, env={**os.environ, **shop.live.environment}).returncode == 0  # it is really there
+    assert docker("pull", name, env={**os.environ, **shop.live.environment}).returncode == 0  # it really exists
     docker("image", "rm", name)
 
 

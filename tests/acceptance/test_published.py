@@ -1,4 +1,4 @@
-"""What was published runs from its image, wherever it is invoked."""
+"""A published skill runs from its image, wherever it is invoked."""
 
 from __future__ import annotations
 

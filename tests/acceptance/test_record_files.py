@@ -30,7 +30,7 @@ EXPECTED = 2 * sum(range(COUNT))
 
 @pytest.fixture
 def line(live: Live) -> Iterator[Live]:
-    """A source and a reader that wait at their gates; the database keeps next to nothing."""
+    """Yield a workspace whose source and reader wait at gates, and whose database holds almost nothing."""
     live.environment["FABRIC_JOBS_INLINE_BYTES"] = "100"
     live.skill("source", SOURCE)
     live.skill("total", TOTAL, receives="stream")
@@ -40,7 +40,7 @@ def line(live: Live) -> Iterator[Live]:
 
 
 def written(live: Live) -> list[Path]:
-    """Return what programs have written; a program's file is in a directory of its attempt."""
+    """Return the files that programs have written, each in its attempt's directory."""
     return [path for path in (live.state / "records").rglob("*") if path.is_file() and path.parts[-2] != "owner"]
 
 

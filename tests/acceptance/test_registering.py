@@ -40,7 +40,7 @@ def test_what_a_workspace_holds_is_there_and_a_change_at_the_next_call(live: Liv
     path.write_text(json.dumps({**right, "nonsense": 1}))
     for kind, name in (("skills", "echo"), ("agents", "chain")):
         assert "unknown key 'nonsense'" in call(2, kind, name)
-    assert call(0, "skills", "other") == "5\n"  # a file concerns its own skill only
+    assert call(0, "skills", "other") == "5\n"  # a file affects only its own skill
     path.write_text(json.dumps(right))
     assert call(0, "skills", "echo") == "5\n"
     live.skill("new", ECHO)

@@ -1,4 +1,4 @@
-"""A program rejects records: each is a dead letter with the reason given, has no output, and its program goes on."""
+"""A program rejects records: each becomes a dead letter with its reason and without output, and the program goes on."""
 
 from __future__ import annotations
 

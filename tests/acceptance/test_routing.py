@@ -64,7 +64,7 @@ def test_a_join_delivers_one_array_in_the_order_of_the_mappings(live: Live) -> N
     assert live.invoke("diamond", 4, kind="agents")["response"] == [0, 1, 4, 9, 0, 2, 4, 6]
     never = {"join": "all", "when": {"n": {"lt": 0}}}
     live.agent("none", ("input", "source"), ("source", "gather", never), ("gather", "output"))
-    assert live.invoke("none", 4, kind="agents")["response"] is None  # nothing came, so there is nothing to gather
+    assert live.invoke("none", 4, kind="agents")["response"] is None  # nothing arrived, so there is nothing to join
     tasks = live.ok("tasks", "list", "--skill", "gather", "-o", "json").value
     assert len(tasks) == 1
 

@@ -1,4 +1,4 @@
-"""What the user has in the shell: programs get the environment and the umask of the command that invokes them."""
+"""Programs get the environment and the umask of the command that invokes them."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_program_reaches_the_gateway_without_the_proxy_of_the_shell(live: Live
         "from urllib.request import urlopen\nprint(urlopen(message()['apiEndpoint'][:-3] + '/healthz').status, end='')"
     )
     live.skill("plain", program)
-    proxy = "http://127.0.0.1:9"  # nobody is there
+    proxy = "http://127.0.0.1:9"  # nobody listens there
     assert (
         live.ok("skills", "invoke", "plain", "--payload", "1", "-q", http_proxy=proxy, NO_PROXY="a.test").out == "200\n"
     )
@@ -141,7 +141,7 @@ def test_a_second_signal_leaves_it_running_and_an_ignored_one_is_none(live: Live
     assert process.stderr is not None
     activation = until(lambda: live.get("/activations")["activations"], "it is invoked")[0]["activationId"]
     until(lambda: live.progress(activation)["long"]["tasks"].get("ACTIVE"), "the job runs")
-    process.send_signal(signal.SIGHUP)  # nothing happens, as below nohup
+    process.send_signal(signal.SIGHUP)  # ignored, as under nohup
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)  # `timeout` sends it twice
     assert process.stderr.readline() == b"\n"

@@ -21,7 +21,7 @@ PENDING = "open(ROOT / 'gate').read(); print('through', end='')"
 
 @pytest.fixture(autouse=True)
 def patient(live: Live) -> None:
-    """An owner that a command has started is still there for the next one, however slow the machine is."""
+    """Let an owner started by one command stay for the next, however slow the machine is."""
     live.environment["FABRIC_JOBS_IDLE_SECONDS"] = "120"
 
 
@@ -37,7 +37,7 @@ def attempts(live: Live) -> int:
 
 
 def touch(live: Live, statement: str) -> None:
-    """Do what no command does."""
+    """Change the database directly, as no command does."""
     live.close()
     connection = sqlite3.connect(live.state / "state.db")
     connection.execute(statement)
@@ -51,7 +51,7 @@ def copy_of(live: Live, name: str) -> Live:
 
 
 def through(live: Live, activation: str, gate: Path) -> Any:
-    """Open a gate until an activation has ended, however many programs wait there; return its record."""
+    """Keep opening a gate until an activation has ended, and return its record."""
 
     def look() -> Any:
         with suppress(OSError):
@@ -172,7 +172,7 @@ def test_an_archive_of_a_working_state_is_a_state_directory(live: Live) -> None:
         assert copy.ok("state", "check", "--output", "json").value["healthy"] is True
     finally:
         live.root.joinpath("away").rename(live.state / "attempts")
-    # What ran counts as lost in the copy, and is tried again; the original goes on.
+    # In the copy, running attempts count as lost and are tried again; the original goes on.
     for each in (live, copy):
         assert through(each, running, gate)["response"] == "begun\nthrough"
     assert copy.ok("tasks", "show", "slow", "--output", "json").value["attempt"] == 2

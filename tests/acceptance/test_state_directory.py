@@ -21,7 +21,7 @@ ECHO = "print(message()['payload'], end='')"
 
 @pytest.fixture
 def elsewhere(live: Live) -> Iterator[Live]:
-    """Where a copy goes, or what is moved."""
+    """Yield another workspace, for a copy or a move."""
     other = Live(live.root.with_name(f"{live.root.name}-else"))
     live.environment["FABRIC_JOBS_IDLE_SECONDS"] = other.environment["FABRIC_JOBS_IDLE_SECONDS"] = "60"
     (other.root / "skills").rmdir()
@@ -71,7 +71,7 @@ def test_a_workspace_that_was_moved_takes_its_owner_along_or_leaves_it(live: Liv
     first = live.invoke("echo")["activationId"]
     before = live.owner()
     live.root.rename(elsewhere.root)
-    copy(elsewhere, live)  # something like it is in its old place
+    copy(elsewhere, live)  # its old path now has a copy
     assert activations(live) == [first]
     second = elsewhere.invoke("echo")["activationId"]
     assert activations(elsewhere) == [second, first]
@@ -87,7 +87,7 @@ def test_tokens_of_tasks_are_good_in_the_original_only(live: Live, elsewhere: Li
     live.kill_owner()
     activations(live)
     assert _setting(live, "key") == key != _setting(elsewhere, "key")
-    assert _setting(live, "token") == _setting(elsewhere, "token")  # people have it in their profiles
+    assert _setting(live, "token") == _setting(elsewhere, "token")  # users have it in their profiles
 
 
 def test_an_owner_whose_directory_was_moved_ends_with_an_error(live: Live, elsewhere: Live) -> None:
@@ -105,7 +105,7 @@ def test_what_is_in_a_directory_that_was_open_is_the_users_own(live: Live) -> No
     live.skill("umask", "os.umask(mask := os.umask(0)); print(mask, end='')")
     before = os.umask(0o002)
     try:
-        assert live.invoke("umask")["response"] == str(0o002)  # of a program it is what it was
+        assert live.invoke("umask")["response"] == str(0o002)  # a program's umask is unchanged
         live.ok("state", "backup", live.root / "backup")
     finally:
         os.umask(before)

@@ -1,4 +1,4 @@
-"""Agents: records flow while their sender runs, in order, along the wires that are named, and no faster than they are read."""
+"""Agents: records flow while their sender runs, in order, along the named wires, and no faster than they are read."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def test_a_stream_reads_every_record_in_order(live: Live) -> None:
 
 
 def test_records_are_seen_while_their_sender_runs(live: Live) -> None:
-    """The sender goes on only after the consumer has written down its first record, and so on: no buffering can pass."""
+    """The sender waits for the consumer to note each record before it sends the next, so buffering would fail the test."""
     live.skill("source", "for n in range(3):\n    send_message(n)\n    open(ROOT / f'seen-{n}').read()\n")
     live.skill("look", "for n in messages():\n    open(ROOT / f'seen-{n}', 'w').close()\n", receives="stream")
     for n in range(3):
-        live.gate(f"seen-{n}")  # opening it waits for the other side
+        live.gate(f"seen-{n}")  # opening it blocks until the other side does
     live.agent("alive", ("input", "source"), ("source", "look"), ("look", "output"))
     assert live.invoke("alive", kind="agents")["status"] == "COMPLETE"
 
@@ -153,14 +153,14 @@ def test_a_stream_may_stop_before_its_input_ends(live: Live) -> None:
     live.skill("source", COUNT)
     live.skill("take", "for r in messages():\n    send_message(r)\n    if r['n'] == 4: break", receives="stream")
     live.agent("head", ("input", "source"), ("source", "take"), ("take", "output"))
-    record = live.invoke("head", 100_000, kind="agents")  # more than the credit: the sender may not wait for ever
+    record = live.invoke("head", 100_000, kind="agents")  # more than the credit, but the sender must not wait for ever
     assert record["response"] == [{"n": n} for n in range(5)]
     assert live.ok("tasks", "show", "source", "-o", "json").value["state"] == "COMPLETE"
 
 
 def test_a_sender_waits_for_a_consumer_that_does_not_read(live: Live) -> None:
-    """65,536 records is the credit: the sender stands still there until the consumer begins, and then goes on."""
-    window = (4 << 20) // (200 + 64)  # records that it may have under way
+    """The credit is 65,536 records: the sender stops there until the consumer begins."""
+    window = (4 << 20) // (200 + 64)  # records that it may send ahead
     program = "for n in range(message()['payload']): send_message({'n': n, 'pad': 'x' * 200})"
     live.skill("source", program + "\n(ROOT / 'all-sent').touch()")
     live.skill(
@@ -173,7 +173,7 @@ def test_a_sender_waits_for_a_consumer_that_does_not_read(live: Live) -> None:
     activation = live.detach("slow", 100_000, kind="agents")
     sent = until(lambda: _at_least(live, activation, 65_536), "the whole credit is used")
     assert live.invoke("other", 20_000)["response"]["count"] == 20_000  # as many as are left, through the same gateway
-    assert live.progress(activation)["source"]["out"] - sent <= window  # one commit more at most
+    assert live.progress(activation)["source"]["out"] - sent <= window  # at most one more commit
     assert live.progress(activation)["late"]["waiting"] <= 65_536 + window
     assert not (live.root / "all-sent").exists()
 

@@ -1,4 +1,4 @@
-"""Programs that do not do as they should: what is said of them is true, and nobody else waits for them."""
+"""Misbehaving programs: they are reported truthfully, and nobody else waits for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def state_of(live: Live, skill: str) -> str:
 
 
 def test_a_consumer_that_acknowledges_nothing_holds_up_its_own_sender_only(live: Live) -> None:
-    """It has its first record in hand and keeps it: its sender stands at the end of the credit, all others go on."""
+    """It never finishes its first record: its sender stops at the end of the credit, and all others go on."""
     live.skill("source", COUNT)
     live.skill("keeps", "for n in messages(): open(ROOT / 'gate').read()", receives="stream")
     live.skill("reads", "for n in messages(): send_message(n)", receives="stream")
@@ -30,7 +30,7 @@ def test_a_consumer_that_acknowledges_nothing_holds_up_its_own_sender_only(live:
     assert live.invoke("free", 5_000, kind="agents")["response"]["count"] == 5_000
     progress = live.progress(held)
     assert progress["keeps"]["waiting"] == progress["source"]["out"]  # nothing is acknowledged
-    assert progress["source"]["out"] <= CREDIT + WINDOW  # one commit more at most
+    assert progress["source"]["out"] <= CREDIT + WINDOW  # at most one more commit
     assert (progress["source"]["tasks"], progress["keeps"]["tasks"]) == ({"ACTIVE": 1}, {"ACTIVE": 1})
 
     live.ok("activations", "cancel", held)
@@ -78,7 +78,7 @@ def test_what_a_child_says_after_its_job_has_ended_counts_for_nothing(live: Live
 
 
 def test_the_next_attempt_does_not_meet_what_the_last_one_has_started(live: Live) -> None:
-    """A shell that fails leaves a child behind, in a session of its own, which does not listen to a request to end."""
+    """A shell that fails leaves a child in its own session, which ignores requests to end."""
     program = """
         import signal, time
         place = ROOT / "child"

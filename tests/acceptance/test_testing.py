@@ -1,4 +1,4 @@
-"""`skills test` and `agents test`: every message is run, and its response compared with what is expected."""
+"""`skills test` and `agents test` run every message, and compare its response with the expected one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.acceptance.live import Live, until
 
 ECHO = "print(json.dumps(message()['payload']), end='')"
 SKILL = "skills/echo/invoke/request"
-# Fails for the payload 0, with a character in its log that XML does not know.
+# Fails for the payload 0, with a character in its log that XML does not allow.
 DIVIDE = "print('\\x1b[1mdividing\\x1b[0m', file=sys.stderr)\nprint(json.dumps(100 / message()['payload']))"
 
 
 def case(live: Live, place: str, payload: object, *expected: object) -> Path:
-    """Write a message, and maybe what is expected; return the directory."""
+    """Write a message, perhaps with an expected response; return the directory."""
     directory = live.root / place
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "message.json").write_text(json.dumps({"payload": payload, "activationId": "always-the-same"}))

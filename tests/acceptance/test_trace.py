@@ -12,7 +12,7 @@ def offsets(stop: dict[str, Any]) -> list[int]:
 
 
 def trace(live: Live, activation: str, *words: object) -> dict[str, list[int]]:
-    """Return the offsets in each channel that a trace passes, by mapping."""
+    """Return the offsets of a trace in each channel, by mapping."""
     found = live.ok("trace", activation, *words, "-o", "json").value["records"]
     return {stop["mapping"]: offsets(stop) for stop in found}
 

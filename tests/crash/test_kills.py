@@ -1,7 +1,7 @@
-"""kill -9 of the owner and of tasks, at moments that a seed chooses: the answer is that of the undisturbed run.
+"""kill -9 of the owner and of tasks, at moments chosen by a seed, does not change the answer.
 
-The same seed kills the same victims after the same numbers of records. It is SEED, or FABRIC_JOBS_CRASH_SEED when that is set,
-and is printed when pytest begins and by every test that uses it; `make shake` sets its own.
+The same seed kills the same victims after the same numbers of records. It is FABRIC_JOBS_CRASH_SEED if set, else SEED. Pytest
+prints it at the start, and every test that uses it prints it too. `make shake` sets its own.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ SKILLS = ("source", "doubled", "total", "echo")
 
 @dataclass(frozen=True)
 class Kill:
-    """After so many records that `doubled` has sent, kill -9 these."""
+    """Victims of a kill -9, and the number of records that `doubled` sends before it."""
 
     after: int
     victims: tuple[str, ...]  # owner, or skills
 
 
 def plan(seed: int) -> list[Kill]:
-    """Return two to four kills; every skill loses less attempts than it may: whose shim is killed is lost, and all others are."""
+    """Return two to four kills. A killed shim loses all running attempts, so no skill may lose as many as its limit."""
     chance = random.Random(seed)
     kills: list[Kill] = []
     for after in sorted(chance.sample(range(1, 5500), chance.randint(2, 4))):
@@ -77,7 +77,7 @@ def plan(seed: int) -> list[Kill]:
 
 
 def expected(count: int) -> list[Any]:
-    """Return the records of the response, computed from what the skills say."""
+    """Compute the records of the response as the skills would."""
     doubled = [value for n in range(count) for value in ((n, -n) if n % 2 else (n,))]
     total = {
         "count": len(doubled),
@@ -111,7 +111,7 @@ def sent(live: Live, activation: str) -> int:
 
 
 def reached(live: Live, waiting: Started, activation: str, skill: str, count: int) -> bool:
-    """Wait until a skill has sent so many records; False when the activation has ended, and nobody owns it any more."""
+    """Wait until a skill has sent `count` records; return False if the activation has ended, and its owner too."""
 
     def look() -> bool:
         seen = live.glance(activation)
@@ -141,7 +141,7 @@ def test_the_undisturbed_run(flow: Live) -> None:
 
 @pytest.mark.parametrize("number", range(RUNS))
 def test_kills_change_nothing(flow: Live, number: int) -> None:
-    seed = SEED + number  # given as FABRIC_JOBS_CRASH_SEED, it is that of number 0
+    seed = SEED + number  # as FABRIC_JOBS_CRASH_SEED it repeats this run as number 0
     kills = plan(seed)
     way = WAYS[seed % len(WAYS)]
     flow.environment |= way
@@ -168,14 +168,14 @@ def test_a_killed_task_is_tried_again_without_doubles(flow: Live, skill: str) ->
     strike(flow, (skill,))
     assert answer(flow, activation) == expected(RECORDS)
     tried = _attempts(flow, skill)
-    if not (killed[-1] / "exit").exists():  # the source may have been through
+    if not (killed[-1] / "exit").exists():  # unless the source had already finished
         assert [attempt["reason"] for attempt in tried] == ["lost", ""]
         assert [attempt["exitCode"] for attempt in tried] == [None, 0]
 
 
 @pytest.mark.parametrize("skill", ["source", "doubled", "total"])
 def test_programs_do_not_outlive_owner_and_shim(flow: Live, skill: str) -> None:
-    """Nobody can tell how they will end, so they are lost, and other attempts have their place: the next owner sees to that."""
+    """Their ends would be unknown, so they are lost, and the next owner replaces them with new attempts."""
     activation = flow.detach("flow", RECORDS, kind="agents")
     until(lambda: sent(flow, activation) > 500, "500 records")
     program = program_of(flow.attempts(skill)[-1])
@@ -186,7 +186,7 @@ def test_programs_do_not_outlive_owner_and_shim(flow: Live, skill: str) -> None:
 
 @pytest.mark.parametrize("acked", [0, 2], ids=["before", "after"])
 def test_what_is_sent_before_and_after_the_records_is_not_doubled(live: Live, acked: int) -> None:
-    """The attempt dies when it has sent its header, before or after an acknowledgement; the next one sends it again."""
+    """The attempt dies after sending its header, before or after an acknowledgement. The next one sends it again."""
     live.gate("gate")
     program = f"""
     send_message("header", wait=True)
@@ -272,7 +272,7 @@ def test_an_owner_that_is_killed_again_and_again(flow: Live) -> None:
 
 
 def test_message_tasks_survive_their_owner(live: Live) -> None:
-    """One task per message, the owner killed between them: each record is handled, and answered once."""
+    """With one task per message and the owner killed between them, each record is handled and answered once."""
     live.skill("source", "for n in range(20): send_message(n)")
     live.skill("each", "send_message(message()['payload'] * 10)\nprint('not this')")
     live.agent("spread", ("input", "source"), ("source", "each"), ("each", "output"))
@@ -314,7 +314,7 @@ def test_a_cancel_survives_the_owner(live: Live) -> None:
     live.ok("activations", "cancel", activation)
     live.kill_owner()
     assert live.wait(activation)["status"] == "CANCELLED"
-    kill_attempt(live.attempts("stubborn")[0])  # else it would be forced after ten seconds
+    kill_attempt(live.attempts("stubborn")[0])  # otherwise it would be forced after ten seconds
     until(lambda: live.get("/tasks")["tasks"][0]["state"] == "CANCELLED", "the task is over")
 
 
@@ -327,8 +327,8 @@ def test_a_detached_activation_of_a_killed_owner_is_taken_up_by_any_command(live
     program_of(until(lambda: live.attempts("first"), "the first task")[0])
     live.kill_owner()
     live.release(gate)
-    live.ok("skills", "list")  # looks at files only
-    live.ok("tasks", "list")  # asks an owner, who finds what there is to do
+    live.ok("skills", "list")  # reads only files
+    live.ok("tasks", "list")  # asks an owner, which finds the unfinished work
     shown = until(lambda: _ended(live, activation), "the end")
     assert shown["response"] == "ab"
 

@@ -1,4 +1,4 @@
-"""The owner process: one at a time, started by whoever needs it, in the foreground or the background, gone when idle."""
+"""The owner process: one at a time, started on demand, in the foreground or the background, gone when idle."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_idle_owner_ends_and_the_next_command_works(tmp_path: Path) -> None:
 
 
 def test_commands_meet_an_owner_that_is_about_to_end(tmp_path: Path) -> None:
-    """An owner that ends at once when it is idle: every command meets one that starts, works, or goes."""
+    """The owner ends as soon as it is idle, so every command meets one that starts, works or ends."""
     live = Live(tmp_path / "w", idle_seconds=0.0)
     try:
         live.skill("echo", ECHO)
@@ -129,7 +129,7 @@ def test_a_second_serve_says_who_serves(live: Live) -> None:
 
 
 def test_serve_takes_over_from_an_idle_owner(tmp_path: Path) -> None:
-    live = Live(tmp_path / "w", idle_seconds=600)  # it would not end by itself
+    live = Live(tmp_path / "w", idle_seconds=600)  # longer than the test
     try:
         live.skill("echo", ECHO)
         assert live.invoke("echo", 1)["response"] == "1"
@@ -189,7 +189,7 @@ def test_jobs_go_on_when_serve_ends_and_the_next_owner_completes_them(live: Live
 
 
 def test_a_stream_outlasts_several_owners(live: Live) -> None:
-    """A runtime skill that has lost its gateway goes on with the next one, wherever that one is."""
+    """A runtime skill that has lost its gateway goes on with the next one, at whatever address."""
     live.skill("source", "for n in range(3000): send_message(n)\nflush(); (ROOT / 'sent').touch()")
     program = """
     for n in messages():
@@ -299,7 +299,7 @@ def post(live: Live, skill: str, query: str = "") -> str:
 
 
 def test_a_silent_engine_holds_up_neither_local_jobs_nor_the_end_of_the_owner(tmp_path: Path) -> None:
-    """It takes connections and never answers."""
+    """The engine accepts connections, but never answers."""
     live = Live(tmp_path / "w", idle_seconds=600)
     try:
         with socket.socket(socket.AF_UNIX) as silent:
@@ -324,7 +324,7 @@ def test_a_silent_engine_holds_up_neither_local_jobs_nor_the_end_of_the_owner(tm
 
 
 def test_where_open_files_are_few_attempts_start_later(tmp_path: Path) -> None:
-    """The limit of the owner is said once, and every stream completes."""
+    """The owner reports its limit once, and every stream completes."""
     live = Live(tmp_path / "w", idle_seconds=600)
     try:
         live.skill("reads", "for n in messages(): send_message(n)", receives="stream")

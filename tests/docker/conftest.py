@@ -7,7 +7,7 @@ import pytest
 from tests.docker.live import docker_live as docker_live
 from tests.docker.live import images as images
 
-# These need many containers and show nothing of them that another test does not show, or look at what is the same in every place.
+# These need many containers without showing more than other tests, or check what is the same for every executor.
 ELSEWHERE = (
     "test_dead_letters.py::test_poison_among_many_costs_no_record",
     "test_dead_letters.py::test_the_other_messages_of_a_job_go_on[_exit]",
@@ -29,7 +29,7 @@ ELSEWHERE = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave them out."""
+    """Deselect the tests in ELSEWHERE."""
     left_out = [item for item in items if item.nodeid.startswith("tests/docker/") and item.nodeid.endswith(ELSEWHERE)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

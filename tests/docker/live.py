@@ -1,4 +1,4 @@
-"""The workspace of a test whose skills run from images: the same commands, with a build before whatever invokes."""
+"""A workspace whose skills run from images: the same commands, with a build before each invocation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.acceptance.live import Live, Ran, Started
 from tests.docker_place import BASE_IMAGE, SCUTTLE_IMAGE, docker
 
 INVOKING = {("skills", "invoke"), ("agents", "invoke"), ("skills", "test"), ("agents", "test")}
-# By this label the images of a test process are found when it is done.
+# This label marks the images of a test process, to remove them at its end.
 LABEL = f"fabric-jobs-tests={os.environ.get('PYTEST_XDIST_WORKER', 'one')}"
 DOCKERFILE = f"""\
 ARG BASE_IMAGE
@@ -33,7 +33,7 @@ class DockerLive(Live):
     """Skills have a Dockerfile, and run in containers."""
 
     gateway_inside = "http://1"  # the address of their network
-    end = signal.SIGTERM  # what it has just asked the engine for would come after its death
+    end = signal.SIGTERM  # after a SIGKILL, the engine would still carry out its last request
     brief_seconds = 8.0  # a container takes a third of a second, and many times that beside others
 
     def __init__(self, root: Path) -> None:

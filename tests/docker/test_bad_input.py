@@ -1,4 +1,4 @@
-"""Images that are not there, and an engine that is not: one clear error each, and a second try that works."""
+"""A missing image and a missing engine: one clear error each, and a second try that works."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ pytestmark = needs_docker
 
 @pytest.fixture
 def name(live: DockerLive) -> str:
-    """A skill whose image nobody else has."""
+    """Return the name of a skill with its own image."""
     name = f"bad-{uuid.uuid4().hex[:8]}"
     live.skill(name, f"print('{name}', end='')")
     return name
 
 
 def unbuilt(live: DockerLive, *words: object, **env: Any) -> Ran:
-    """Run a command with some variables; nothing is built before."""
+    """Run a command with some variables, without a build before it."""
     return Live.run(live, *words, **env)
 
 
@@ -63,7 +63,7 @@ def test_an_engine_that_is_not_there_is_told_at_once(
     ran = unbuilt(live, "skills", "invoke", name, "--payload", "1", **named)
     assert ran.code == 5, ran
     assert said in ran.err
-    live.stop_owner()  # it has the same variables
+    live.stop_owner()  # so that the next one gets the new variables
     until(lambda: live.address() is None, "the end of the owner")
     assert live.invoke(name)["response"] == name
 
@@ -84,7 +84,7 @@ def test_an_image_that_was_deleted_meanwhile_fails_in_words(live: DockerLive, na
 
 
 def test_a_run_goes_on_when_the_engine_is_back(live: DockerLive, name: str, tmp_path: Path) -> None:
-    """The way to the engine is a link, which new connections do not find for a while."""
+    """The path to the engine is a link, which is missing for a while."""
     link, real = tmp_path / "docker.sock", Path(DockerEngine().url.removeprefix("unix://"))
     link.symlink_to(real)
     live.environment["DOCKER_HOST"] = f"unix://{link}"

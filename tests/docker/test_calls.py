@@ -23,7 +23,9 @@ def test_the_end_of_an_owner_is_the_end_of_its_containers_that_listen(live: Dock
 
 def test_a_daemon_whose_image_has_changed_is_started_anew(live: DockerLive) -> None:
     daemon(live, "each", DOUBLE)
-    del live.environment["FABRIC_JOBS_IDLE_SECONDS"]  # of another image is another version, which ends with its owner
+    del live.environment[
+        "FABRIC_JOBS_IDLE_SECONDS"
+    ]  # a daemon with another image is another version, which ends with its owner
     assert live.invoke("each", 2)["response"] == 4
     (old,) = live.containers()
     main = live.root / "skills/each/actions/each/main.py"

@@ -1,4 +1,4 @@
-"""Whatever becomes of the owner, of a command or of a record: no container is started twice, and none is left behind."""
+"""Whatever happens to the owner, a command or a record, no container is started twice, and none is left behind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENDLESS = "(ROOT / 'began').touch()\nopen(ROOT / 'gate').read()"
 
 @pytest.fixture
 def endless(live: DockerLive) -> Path:
-    """A skill that does not end; the file that it makes when it has begun."""
+    """Return the file that an endless skill makes when it has begun."""
     live.gate("gate")
     live.skill("endless", ENDLESS)
     return live.root / "began"

@@ -1,4 +1,4 @@
-"""The address at which containers reach the gateway is one of this machine: its other users reach it too."""
+"""Containers reach the gateway at an address of this machine, which its other users reach too."""
 
 from __future__ import annotations
 

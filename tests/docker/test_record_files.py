@@ -1,4 +1,4 @@
-"""Files of records between containers: written by whatever user, seen by who reads from it, and by nobody else."""
+"""Files of records between containers: written by any user, and visible only to their readers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ for n in range(message()["payload"]):
         flush()
 open(ROOT / "gate").read()
 """
-# What it sees of the directory of records; and it cannot write there.
+# Reports what it sees of the directory of records, where it must not be able to write.
 TOTAL = """
 import glob, os
 own, sender = sorted(glob.glob(os.environ["FABRIC_JOBS_RECORDS"] + "/*/*"), key=lambda path: not glob.glob(path + "/*-total-*"))
