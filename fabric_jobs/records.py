@@ -66,7 +66,7 @@ class Activation:
 
     @property
     def ended(self) -> bool:
-        """Whether it has come to an end."""
+        """Whether it has ended."""
         return self.state is not ActivationState.PENDING
 
 
@@ -212,7 +212,7 @@ class Task:
 
     @property
     def ended(self) -> bool:
-        """Whether it has come to an end."""
+        """Whether it has ended."""
         return self.state in FINAL_TASK_STATES
 
     @property

@@ -79,7 +79,7 @@ class EndCalls:
 
 @dataclass(frozen=True, kw_only=True)
 class CancelActivation:
-    """Cancel the activation, as someone asked."""
+    """Cancel the activation, as requested."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -184,7 +184,7 @@ def _let_go(tx: Tx, activation_id: str, state: ActivationState) -> None:
         tx.effects.completed.add(activation_id)
         return
     rows = tx.all("channels_of_activation", activation_id=activation_id)
-    tx.effects.ended.update(row["channel_id"] for row in rows)  # nobody has to wait for them any more
+    tx.effects.ended.update(row["channel_id"] for row in rows)  # no sender or reader has to wait for them
 
 
 def ask_cancel(tx: Tx, activation_id: str, project_id: str, cause: str) -> bool:

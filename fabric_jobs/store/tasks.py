@@ -181,7 +181,7 @@ def daemons(sql: Sql) -> list[Task]:
 
 
 def end(tx: Tx, task: Task, state: TaskState, ending: Ending, *, cause: str = "") -> bool:
-    """End a task; return False when it had ended, or its attempt is no longer the current one."""
+    """End a task; return False when it had ended, or its attempt is not the current one."""
     moved = tx.run(
         "end_task",
         task_id=task.task_id,

@@ -17,7 +17,7 @@ class DoNotRetry(Exception):
 def _hook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
     _before(kind, value, trace)
     if isinstance(value, DoNotRetry):
-        raise SystemExit(DO_NOT_RETRY)  # the interpreter then exits as if the program had
+        raise SystemExit(DO_NOT_RETRY)  # the interpreter exits with this code
 
 
 _before = sys.excepthook

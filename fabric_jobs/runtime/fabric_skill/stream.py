@@ -144,7 +144,7 @@ def _chunks(sender: Sender, acknowledge: str) -> Iterator[tuple[int, int, bytes,
         count = body.count(b"\n")
         positions[channel] = first + count
         target = _target(positions, acknowledge) + sees
-        # Handle a single record first, since someone may wait for it, and so a suspect.
+        # Handle a single record before asking for more, since a caller may wait for it; the same for a suspect.
         is_careful = "x-fabric-careful" in answer.headers
         is_ahead = count > 1 and not is_careful
         if is_ahead:
