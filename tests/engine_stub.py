@@ -1,4 +1,4 @@
-"""An engine that says what a test wants of images: for what a real one does not do on demand."""
+"""A Docker engine whose answers about images the test chooses, for cases that a real one cannot show on demand."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ IMAGE = re.compile(r"/v[0-9.]+/images/(.+?)(?:/(json|push|tag))?")
 
 
 class EngineStub:
-    """Used in a `with`. `images` has what it says of them, `told` the messages of the next push, `asked` what was asked of it."""
+    """Use it in a `with`. `images` are its answers, `told` the messages of the next push, `asked` its requests."""
 
     def __init__(self, directory: Path) -> None:
         self.url = f"unix://{directory / 'engine'}"
         self.images: dict[str, dict[str, Any]] = {}
         self.told: Sequence[dict[str, Any]] = ()
-        self.gate: Callable[[], object] = lambda: None  # passed after the first message of a push
+        self.gate: Callable[[], object] = lambda: None  # called after the first message of a push
         self.asked: list[str] = []
         self.headers: dict[str, str] = {}  # of the last request
         stub = self
@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
         return "here"
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
@@ -96,4 +96,4 @@ class _Handler(BaseHTTPRequestHandler):
             if len(values) > 1:
                 self.engine.gate()
         self.wfile.write(b"0\r\n\r\n")
-        self.close_connection = True  # who comes next finds out whether the socket is still there
+        self.close_connection = True  # the next caller checks whether the socket still exists

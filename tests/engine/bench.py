@@ -1,4 +1,4 @@
-"""A real store, a real engine, and an executor in memory whose levers the test pulls."""
+"""Offers a real store, a real engine, and an executor in memory that the test controls."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ ISSUING = Issuing(key=b"k" * 32, argv_bytes=100_000)
 
 
 class Place(FakeExecutor):
-    """The fake, which tells the bench of every call."""
+    """The fake executor, which reports every call to the bench."""
 
     def __init__(self, told: Callable[[], None]) -> None:
         super().__init__()
         self.told = told
         self.stopped: list[str] = []
         self.started: list[str] = []  # every call
-        self.refused = 0  # calls while it was unreachable
-        self.invalid = ""  # what `start` says is wrong
+        self.refused = 0  # calls while unreachable
+        self.invalid = ""  # the error of `start`
 
     def anew(self) -> Place:
-        """Return the executor of another process: the same place, nothing remembered."""
+        """Return the executor of another process, for the same attempts, but without any memory."""
         other = Place(self.told)
         other.specs, other.exits, other.output = self.specs, self.exits, self.output
         other.stopped, other.started = self.stopped, self.started
@@ -74,10 +74,10 @@ class Place(FakeExecutor):
 
 
 class Bench:
-    """All of it. `until` waits without a clock: it looks again after every commit and every call of the executor."""
+    """Store, engine and executors. `until` waits without a clock: it checks after every commit and executor call."""
 
     def __init__(self, directory: Path, **settings: Any) -> None:
-        """`others` are further places, by name."""
+        """Open a store in `directory`; `others` are more executors, by name."""
         self._others: dict[str, Executor] = settings.pop("others", {})
         self._changed = threading.Condition()
         self.settings = Settings(state_dir=directory, **{"grace_seconds": 0.0, **settings})
@@ -92,7 +92,7 @@ class Bench:
         self.store.close()
 
     def restart(self) -> None:
-        """Let go of the engine, and make another one on the same store and the same place."""
+        """Replace the engine with another one, on the same store and executor."""
         self.engine.close()
         self.place = self.place.anew()
         self.engine = Engine(self.store, {"fake": self.place, **self._others}, self.settings, ISSUING)
@@ -106,19 +106,19 @@ class Bench:
             self._changed.notify_all()
 
     def until(self, predicate: Callable[[], object]) -> None:
-        """Wait until something is so."""
+        """Wait until `predicate` is true."""
         with self._changed:
             assert self._changed.wait_for(lambda: bool(predicate()), SECONDS), self.story()
 
     def story(self) -> str:
-        """Return what is stored, for the message of a test that waited in vain."""
+        """Describe what is stored, for the message of a failed wait."""
         found = [str(item) for item in activations.listed(self.store.read, RunFilter(project_id=PROJECT, limit=9))]
         return "\n".join([*found, *map(str, self.tasks())])
 
     # What a caller does
 
     def agent(self, wires: list[tuple[str, str]], **skills: dict[str, Any]) -> str:
-        """Save skills and the agent `chain` that joins them, and invoke it."""
+        """Save skills and the agent `chain` of them, and invoke it."""
         for name, changes in skills.items():
             save_skill(self.store, skill_document(name, **changes))
         save_agent(self.store, agent_document(skills, wires))
@@ -135,7 +135,7 @@ class Bench:
     # What programs do
 
     def running(self, node: str, number: int = 1) -> Task:
-        """Wait until so many tasks of a node were handed to the executor; return the last of them."""
+        """Wait until `number` tasks of a node have been handed to the executor; return the last one."""
 
         def those() -> list[Task]:
             accepted = self.place.specs.keys()
@@ -144,20 +144,20 @@ class Bench:
         seen: list[Task] = []
 
         def enough() -> bool:
-            seen[:] = those()  # what is seen now may have moved on in a moment
+            seen[:] = those()  # keep these, since they may soon change
             return len(seen) >= number
 
         self.until(enough)
         return seen[number - 1]
 
     def finish(self, node: str, code: int = 0, *, stdout: bytes = b"", stderr: bytes = b"", number: int = 1) -> Task:
-        """A running program of a node ends; return its task as it was."""
+        """End a node's running program; return its task as it was."""
         task = self.running(node, number)
         self.place.finish(task.attempt_name, code, stdout=stdout, stderr=stderr)
         return task
 
     def send(self, task: Task, *records: object, sequence: int = 1, output: str = "out", hold: bool = False) -> None:
-        """The program of a task sends records."""
+        """Send records as the program of a task."""
         sent = Sent(output=output, count=len(records), bytes=ndjson(records))
         commit = Commit(sequence=sequence, sent=(sent,), hold=hold)
         self.store.write(lambda tx: commits.apply(tx, task.task_id, task.attempt, commit)).result(SECONDS)
@@ -179,7 +179,7 @@ class Bench:
         return found
 
     def ended(self, activation_id: str) -> Activation:
-        """Wait for the end of an activation and of all its tasks."""
+        """Wait until an activation and all its tasks have ended."""
         self.until(lambda: self.activation(activation_id).ended and not tasks.live(self.store.read, activation_id))
         return self.activation(activation_id)
 

@@ -1,4 +1,4 @@
-"""A running engine; executors that do not answer are asked again at once."""
+"""Provides a running engine that retries silent executors at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Some activations run at a time; the others wait in their order, and what a job invokes never waits for it."""
+"""A limited number of activations run at a time. Others wait in order, but those that a job invokes never wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.factories import save_skill, skill_document
 
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[Bench]:
-    """Two activations run at a time."""
+    """Yield a bench that runs two activations at a time."""
     made = Bench(tmp_path, activations=2)
     save_skill(made.store, skill_document("a"))
     yield made
@@ -31,7 +31,7 @@ def admitted(bench: Bench, *ids: str) -> list[bool]:
 
 
 def finish(bench: Bench, activation_id: str) -> None:
-    """The program of an activation ends, once it runs."""
+    """Wait for an activation's program to run, and end it."""
 
     def names() -> list[str]:
         found = tasks.live(bench.store.read, activation_id)

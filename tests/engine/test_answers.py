@@ -1,4 +1,4 @@
-"""What a server may answer: every legal form is taken, and everything else is an error in words."""
+"""Answers of servers: every legal form is accepted, and everything else is a clear error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def raw_deflate(data: bytes) -> bytes:
 
 @asynccontextmanager
 async def answering(*said: bytes) -> AsyncIterator[Server]:
-    """A server that says the next of these to each request, and closes the connection after each unless it says a length."""
+    """Serve these answers in turn. Each connection is closed after an answer, unless that has a length."""
     left = list(said)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -50,7 +50,7 @@ async def answering(*said: bytes) -> AsyncIterator[Server]:
 
 
 def asked(*said: bytes, method: str = "GET", times: int = 1) -> list[Reply]:
-    """Return what a pool takes for the answers."""
+    """Return the answers as a pool reads them."""
 
     async def ask() -> list[Reply]:
         async with answering(*said) as server:
@@ -231,7 +231,7 @@ def test_the_words_of_an_error_are_decoded_too(status: str) -> None:
             "application/json; charset=iso-8859-1",
             '{"a": "é"}'.encode(),
             {"a": "é"},
-        ),  # JSON is in UTF-8, whatever is said
+        ),  # JSON is UTF-8, whatever the header says
         ("text/plain; charset=rot13", b"abc", "abc"),
         ("", "é".encode(), "é"),
     ],

@@ -1,4 +1,4 @@
-"""What a daemon is sent, and where one is tried that listens elsewhere than it was told."""
+"""Requests to daemons, and the addresses tried if one listens elsewhere than it was told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens next, as a pure function of a snapshot."""
+"""The decision what happens next, a pure function of a snapshot."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def snapshot(*nodes: Node, **changes: Any) -> Snapshot:
 
 
 def waiting(count: int, *, to: Node = A, channel_id: int = 1, dispatched: int = 0) -> Any:
-    """Return a channel with so many records that no task was made for."""
+    """Return a channel with `count` records that have no task yet."""
     return channel(channel_id=channel_id, node=to.key, dispatched=dispatched, next_offset=dispatched + count)
 
 
@@ -59,7 +59,7 @@ def running(
 
 
 def created(decisions: list[Decision]) -> list[tuple[str, int | None, int, int, int]]:
-    """Return node, channel, first offset, count, and how many start at once, of the tasks to be made."""
+    """Return node, channel, first offset, count, and number to start at once, of the tasks to be made."""
     return [
         (decision.node.key, decision.channel_id, decision.first, decision.count, decision.start)
         for decision in decisions
@@ -98,7 +98,7 @@ def test_a_stream_needs_no_record_and_no_slot() -> None:
     (9, running(4, TaskState.QUEUED), 8, []),
     (9, running(1) + running(1, TaskState.QUEUED, first=7), 8, [(0, 2, 0)]),  # the queued one gets the other worker
     (9, (), 1, [(0, 4, 1)]),
-    (9, (), 0, [(0, 4, 1)]),               # it is sure of one slot
+    (9, (), 0, [(0, 4, 1)]),               # one slot is guaranteed
     (9, running(1), 0, [(0, 3, 0)]),
     (9, (), -3, [(0, 4, 1)]),
     (0, (), 8, []),
@@ -241,7 +241,7 @@ def test_an_ended_activation_only_winds_down(state: ActivationState, cancel: boo
 def snap(
     made: Plan, live: tuple[str, ...] = (), waiting_at: tuple[str, ...] = (), done: tuple[str, ...] = ()
 ) -> Snapshot:
-    """Return a snapshot; `live` are nodes with a live task, `waiting_at` nodes with a record, `done` streams that ended."""
+    """Return a snapshot with nodes that have a `live` task, records `waiting_at` nodes, and `done` streams."""
     channels = tuple(
         channel(
             channel_id=index + 1,
@@ -262,7 +262,7 @@ def snap(
 
 
 def ends(made: Plan, **where: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Return the wires whose channels end now."""
+    """Return the wires whose channels end now, as (source, target)."""
     found = snap(made, **where).ended_channels()
     return [(made.wires[item.wire].source, made.wires[item.wire].target) for item in found]
 
@@ -295,9 +295,9 @@ ALL_OF_THE_DIAMOND = [("a.in", "b.in"), ("a.in", "c.in"), ("b.in", "d.in"), ("c.
     (CYCLE, {"waiting_at": ("a.in",)}, []),
     (CYCLE, {}, [("a.in", "b.in"), ("b.in", "a.in"), ("b.in", SOURCE)]),
     (STREAMED, {"live": ("a.in", "s.in")}, []),
-    (STREAMED, {"live": ("a.in",), "done": ("s.in",)}, []),  # what a still sends is dropped, but it may send
+    (STREAMED, {"live": ("a.in",), "done": ("s.in",)}, []),  # further records of `a` are dropped, but it may still send
     (STREAMED, {"live": ("s.in",)}, [("a.in", "s.in")]),
-    (STREAMED, {}, [("a.in", "s.in")]),  # its task comes, also when there is no record for it
+    (STREAMED, {}, [("a.in", "s.in")]),  # it gets a task even without a record
     (STREAMED, {"done": ("s.in",)}, [("a.in", "s.in"), ("s.in", SOURCE)]),
 ])  # fmt: skip
 def test_a_channel_ends_when_nobody_upstream_may_send(
@@ -317,5 +317,5 @@ def test_who_is_busy() -> None:
     assert snap(STREAMED, waiting_at=("a.in",)).busy() == {"a.in", "s.in"}
     assert snap(STREAMED, live=("s.in",)).busy() == {"s.in"}
     assert snap(STREAMED, done=("s.in",)).busy() == set()
-    assert snap(STREAMED, waiting_at=("s.in",), done=("s.in",)).busy() == set()  # it is through, whatever was left
+    assert snap(STREAMED, waiting_at=("s.in",), done=("s.in",)).busy() == set()  # it has finished, whatever is left
     assert snap(CYCLE).busy() == set()

@@ -1,4 +1,4 @@
-"""The engine with a real store: tasks are made, handed over, ended, tried again; activations end as they should."""
+"""The engine with a real store: tasks are made, handed over, ended and tried again, and activations end correctly."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_a_failure_stops_the_others(bench: Bench) -> None:
 
 
 def test_no_task_is_made_in_an_activation_that_has_just_failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The failure and new records are seen in one look."""
+    """The engine sees the failure and new records in one look."""
     wires = [("input", "a.in"), ("a.x", "b.in"), ("a.y", "c.in"), ("b.out", "output"), ("c.out", "output")]
     activation_id = bench.agent(wires, a={"outputs": ("x", "y")}, b={}, c={})
     source = bench.running("a.in")
@@ -435,7 +435,7 @@ def test_whoever_waits_for_a_slot_gets_it_when_one_is_free(tmp_path: Path) -> No
     one = bench.running("b.in")
     assert [task.state for task in bench.tasks("b.in")] == [TaskState.ACTIVE, TaskState.QUEUED, TaskState.QUEUED]
     second = bench.invoke("agent", "chain")
-    bench.until(lambda: [task.state for task in bench.tasks("a.in")] == [TaskState.ACTIVE] * 2)  # sure of one
+    bench.until(lambda: [task.state for task in bench.tasks("a.in")] == [TaskState.ACTIVE] * 2)  # one is guaranteed
     bench.place.finish(one.attempt_name, 0, stdout=b"x")
     bench.until(lambda: sum(task.state is TaskState.COMPLETE for task in bench.tasks("b.in")) == 1)
     for _ in range(2):
@@ -490,7 +490,7 @@ def test_a_running_activation_keeps_the_versions_that_it_started_with(bench: Ben
 
 
 def restarts(bench: Bench, at: set[int]) -> tuple[object, ...]:
-    """Run one agent, with a new engine before the given steps; return what came of it."""
+    """Run one agent, with a new engine before the given steps; return the outcome."""
     wires = [("input", "a.in"), ("a.out", "b.in"), ("b.out", "s.in"), ("s.out", "output")]
     activation_id = bench.agent(wires, a={}, b={"workers": 1, "retries": {"limit": 1, "backoff_seconds": 0}}, s=STREAM)
 
@@ -543,7 +543,7 @@ def test_an_engine_that_is_restarted_at_any_step_comes_to_the_same_end(
 def test_an_engine_that_starts_finds_an_attempt_that_was_never_handed_over(bench: Bench) -> None:
     bench.engine.close()
     save_skill(bench.store, skill_document("a"))
-    activation_id = bench.engine.invoke(invocation("skill", "a")).result(30)  # stored, and nobody looks
+    activation_id = bench.engine.invoke(invocation("skill", "a")).result(30)  # stored, but not looked at
     assert [task.state for task in bench.tasks()] == [TaskState.STARTING]
     assert bench.place.started == []
     bench.restart()
@@ -564,7 +564,7 @@ def test_an_attempt_that_becomes_active_between_two_reads_of_a_new_engine_is_loo
     bench.place.started.clear()
 
     def take_late(sql: Sql, taken: str, plan: Plan) -> Snapshot | None:
-        # What the engine before had left with the writer is stored after the first read.
+        # A write queued by the previous engine is stored only after the first read.
         bench.store.write(lambda tx: tasks.activate(tx, begun, handle)).result(30)
         return take(sql, taken, plan)
 
@@ -597,7 +597,7 @@ def test_a_daemon_whose_handle_was_never_stored_is_taken_over(bench: Bench) -> N
 
     begun = bench.store.write(begin).result(30)
     assert begun is not None
-    bench.place.start(AttemptSpec(name=begun.attempt_name, processes=()))  # and its owner was killed
+    bench.place.start(AttemptSpec(name=begun.attempt_name, processes=()))  # then its owner was killed
     bench.restart()
     assert bench.task(begun).state is TaskState.ACTIVE
     assert list(bench.place.specs) == [begun.attempt_name]
@@ -621,11 +621,11 @@ def test_an_invocation_that_cannot_run_here_stores_nothing(bench: Bench) -> None
     assert activations.unsettled(bench.store.read) == []
 
 
-# A state of version 0.2.0, in which a message task had acknowledged the records of others
+# A state of version 0.2.0, where a message task could acknowledge others' records
 
 
 def hole(bench: Bench, on_error: str, *, cancel: bool = False) -> str:
-    """Make an activation whose record is acknowledged before its task has been handed over, and start another engine."""
+    """Acknowledge a record before its task has been handed over, and start another engine; return the activation's id."""
     bench.place.unreachable = True
     activation_id = bench.agent([("input", "a.in"), ("a.out", "output")], a={"onError": on_error})
     bench.until(lambda: bench.tasks("a.in"))

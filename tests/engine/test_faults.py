@@ -1,4 +1,4 @@
-"""What nobody foresaw: it is tried again a few times, then it is the cause of a failure, and the others go on."""
+"""Unforeseen exceptions: after a few tries the activation fails with that cause, and others go on."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fabric_jobs.store import Effects, Store, tasks
 from tests.engine.bench import Bench
 from tests.factories import save_skill, skill_document
 
-TRIES = 4  # the first, and those of a lost attempt
+TRIES = 4  # the first, and the retries of a lost attempt
 
 
 class Fault:
-    """Raises as often as it is called, for attempts of the skill `a` only."""
+    """Raises at every call, for attempts of the skill `a` only."""
 
     def __init__(self, real: Callable[..., Any]) -> None:
         self.real = real
@@ -113,7 +113,7 @@ def test_each_listener_is_told(store_of_one: Store) -> None:
 
 @pytest.fixture
 def store_of_one(bench: Bench) -> Store:
-    """A store that nobody writes to but the test."""
+    """Return a store that only the test writes to."""
     bench.engine.close()
     return bench.store
 

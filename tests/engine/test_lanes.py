@@ -1,4 +1,4 @@
-"""A place that does not answer delays nothing but its own tasks, and what was wished of it is wished again."""
+"""A silent executor delays only its own tasks, and its wishes are repeated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECONDS = 30.0
 
 
 class Silent(FakeExecutor):
-    """Takes one kind of call, and answers when the test ends."""
+    """Accepts one kind of call, and answers only at the end of the test."""
 
     name = "silent"
 
@@ -56,7 +56,7 @@ class Silent(FakeExecutor):
 
 
 class Broken(dict[str, Any]):
-    """Executors of which one cannot be made."""
+    """A mapping of executors, one of which cannot be made."""
 
     def __getitem__(self, name: str) -> Any:
         if name == "broken":
@@ -130,12 +130,12 @@ def test_many_wishes_do_not_keep_a_lane_from_hearing_what_has_ended(tmp_path: Pa
 
 def test_a_skill_alone_takes_two_transactions(bench: Bench) -> None:
     save_skill(bench.store, skill_document("a"))
-    bench.ended(_finished(bench))  # what is done once in a process is done
+    bench.ended(_finished(bench))  # after all work that a process does once
     before = bench.store.commits
     bench.ended(_finished(bench))
     assert (
         bench.store.commits - before <= 3
-    )  # the handle is stored with the end, unless that takes longer than a moment
+    )  # the handle is stored together with the end, unless that takes longer than a moment
 
 
 def _finished(bench: Bench) -> str:

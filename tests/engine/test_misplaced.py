@@ -1,4 +1,4 @@
-"""A program that opens a path of the workspace from its own directory is told so."""
+"""A hint for a program that opens a path of the workspace from its own directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a task whose attempt ended: tries, backoff, dead letters, and streams that fail at a record."""
+"""Outcomes of a task whose attempt ended: tries, backoff, dead letters, and streams that fail at a record."""
 
 from __future__ import annotations
 

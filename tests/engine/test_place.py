@@ -1,4 +1,4 @@
-"""Where an activation runs that names no place."""
+"""The place of an activation that does not name one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def place(store: Store, kind: str, name: str, executor: str = "local", *, is_pla
         (PINNED, "", "docker"),
         ("a:7c89cae0d81d", "", "docker"),
         ("registry.example.org/a", "", "docker"),
-        ("a", "", "local"),  # says only what the image will be called
+        ("a", "", "local"),  # only the name of the future image
         (PINNED, "/files", "local"),
     ],
 )

@@ -1,4 +1,4 @@
-"""External APIs are called through the proxy that the environment names."""
+"""External APIs are called through the environment's proxy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_programs_reach_the_gateway_without_the_proxy_of_their_environment() -> 
 
 
 def external(url: str) -> ExternalTarget:
-    """Return what a skill with that property calls."""
+    """Return the target of a skill with that property."""
     node: Any = type("Node", (), {"properties": {"url": url}, "skill_name": "api", "output": "out"})
     return ExternalTarget.of(cast(Node, node), {})
 
@@ -61,7 +61,7 @@ async def _ask(target: ExternalTarget) -> Reply:
     finally:
         pool.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*others, return_exceptions=True)  # the servers see the end, too
+        await asyncio.gather(*others, return_exceptions=True)  # let the servers see the end, too
 
 
 def test_a_proxy_is_asked_for_the_whole_address_and_told_who_asks() -> None:

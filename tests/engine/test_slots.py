@@ -1,4 +1,4 @@
-"""Worker slots are shared: one that an activation frees is the next one's, whoever waits for it."""
+"""Worker slots are shared: a slot freed by one activation goes to whichever waits next."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def narrow(tmp_path: Path) -> Iterator[Bench]:
 
 
 def started(bench: Bench, activation_id: str) -> int:
-    """Return how many message tasks of an activation have been started."""
+    """Return the number of an activation's message tasks that have started."""
     found = [task for task in bench.tasks() if task.activation_id == activation_id and task.receives == "message"]
     return sum(task.state is not TaskState.QUEUED for task in found)
 
 
 def streamed(bench: Bench, records: int) -> str:
-    """Start an activation with so many message tasks to do, four at a time."""
+    """Start an activation with `records` message tasks, four at a time; return its id."""
     save_skill(bench.store, skill_document("s", receives="stream"))
     save_skill(bench.store, skill_document("m", workers=4))
     save_agent(bench.store, agent_document(["s", "m"], STREAMED))
@@ -46,7 +46,7 @@ def test_a_slot_that_another_activation_frees_is_taken_at_once(narrow: Bench) ->
     narrow.invoke("skill", "other")
     narrow.running("other.in")
     waiting = streamed(narrow, 3)
-    narrow.until(lambda: started(narrow, waiting) == 1)  # the one that every skill is sure of
+    narrow.until(lambda: started(narrow, waiting) == 1)  # the one guaranteed to every skill
     narrow.finish("other.in")
     narrow.until(lambda: started(narrow, waiting) == 2)
 
@@ -56,7 +56,7 @@ def test_those_that_wait_after_an_end_of_their_own_are_remembered(narrow: Bench)
     narrow.invoke("skill", "other")
     narrow.running("other.in")
     waiting = streamed(narrow, 4)
-    narrow.finish("m.in")  # the next one starts in the transaction of this end, and nobody looks
+    narrow.finish("m.in")  # the next one starts in the transaction of this end, without another look
     narrow.until(lambda: started(narrow, waiting) == 2)
     narrow.finish("other.in")
     narrow.until(lambda: started(narrow, waiting) == 3)

@@ -1,4 +1,4 @@
-"""What an attempt is told of warm starts."""
+"""The part of an attempt's spec about warm starts."""
 
 from __future__ import annotations
 

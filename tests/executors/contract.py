@@ -1,6 +1,6 @@
-"""What holds for every executor: the nine sentences of `fabric_jobs.executors.base`.
+"""The contract of every executor: the nine sentences of `fabric_jobs.executors.base`.
 
-A class per executor says how its attempts are made to print, end, hang and vanish; `Contract` says what must follow.
+A driver per executor makes its attempts print, end, hang and vanish; `Contract` checks what must follow.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ SECONDS = 30.0
 
 @dataclass
 class Running:
-    """An attempt that was started, and its spec."""
+    """A started attempt, and its spec."""
 
     spec: AttemptSpec
     handle: str
 
 
 class Driver(ABC):
-    """Makes attempts of one kind of place do what a test needs."""
+    """Makes attempts of one executor do what a test needs."""
 
     executor: Executor
 
@@ -51,19 +51,19 @@ class Driver(ABC):
 
     @abstractmethod
     def say(self, running: Running, *, stdout: bytes = b"", stderr: bytes = b"") -> None:
-        """The attempt prints; return once it has."""
+        """Make the attempt print, and wait until it has."""
 
     @abstractmethod
     def end(self, running: Running, code: int) -> None:
-        """The attempt ends with an exit code; return at once."""
+        """Make the attempt end with an exit code. Return at once."""
 
     @abstractmethod
     def vanish(self, running: Running) -> None:
-        """The place of the attempt dies, so that its exit code is unknown."""
+        """Kill the attempt in such a way that its exit code is unknown."""
 
     @abstractmethod
     def deafen(self, running: Running) -> None:
-        """The attempt does not listen to a request to end."""
+        """Make the attempt ignore requests to end."""
 
     @abstractmethod
     def starts(self, running: Running) -> int:
@@ -71,15 +71,15 @@ class Driver(ABC):
 
     @abstractmethod
     def anew(self) -> Executor:
-        """Return an executor as another process would make it."""
+        """Return a new executor, as another process would make it."""
 
     @abstractmethod
     def unreachable(self) -> None:
-        """The place does not answer any more."""
+        """Make the place stop answering."""
 
 
 class Contract:
-    """The nine sentences; a subclass gives `driver`."""
+    """Tests of the nine sentences. A subclass provides `driver`."""
 
     @pytest.fixture
     def driver(self, tmp_path: Path) -> Iterator[Driver]:
@@ -94,7 +94,7 @@ class Contract:
         spec = driver.spec(f"attempt-{uuid.uuid4().hex[:8]}-1")
         return Running(spec, driver.executor.start(spec))
 
-    # 1. `start` twice with one name is one attempt.
+    # 1. Two calls of `start` with one name make one attempt.
 
     def test_starting_twice_is_one_attempt(self, driver: Driver, running: Running) -> None:
         assert driver.executor.start(running.spec) == running.handle
@@ -127,7 +127,7 @@ class Contract:
     def test_start_returns_while_the_program_runs(self, driver: Driver, running: Running) -> None:
         assert driver.executor.poll(running.handle) is None
 
-    # 3. The handle is a string, and all that a new process needs.
+    # 3. The handle is a string. A new process needs nothing else.
 
     def test_a_new_process_needs_the_handle_only(self, driver: Driver, running: Running) -> None:
         assert type(running.handle) is str
@@ -151,7 +151,7 @@ class Contract:
         for _ in range(3):
             assert driver.executor.poll(running.handle) == AttemptExit(7)
 
-    # 5. Ended, but nobody knows how, is `AttemptExit(None, "lost")`.
+    # 5. An attempt that ended with an unknown exit code is `AttemptExit(None, "lost")`.
 
     def test_what_vanished_is_lost(self, driver: Driver, running: Running) -> None:
         driver.vanish(running)
@@ -161,7 +161,7 @@ class Contract:
     def test_what_was_never_there_is_lost(self, driver: Driver) -> None:
         assert driver.executor.poll(driver.spec("never").name) == AttemptExit(None, LOST)
 
-    # 6. Cannot tell raises `ExecutorUnavailable`.
+    # 6. An unknown state raises `ExecutorUnavailable`.
 
     def test_what_cannot_be_told_is_not_guessed(self, driver: Driver, running: Running) -> None:
         driver.unreachable()
@@ -170,7 +170,7 @@ class Contract:
         with pytest.raises(ExecutorUnavailable):
             driver.executor.start(running.spec)
 
-    # 7. `stop` asks and returns at once; the executor forces what has not ended after the grace.
+    # 7. `stop` asks and returns at once. The executor kills what has not ended after the grace period.
 
     def test_stop_asks(self, driver: Driver, running: Running) -> None:
         driver.executor.stop(running.handle, SECONDS)
@@ -200,7 +200,7 @@ class Contract:
             driver.executor.stop(running.handle, SECONDS)
             assert driver.executor.poll(running.handle) == AttemptExit(5)
 
-    # 8. `logs` and `page` work from the first byte, during and after, until `remove`.
+    # 8. `logs` and `page` work from the first byte, during the attempt and after it, until `remove`.
 
     def test_logs_during_and_after_from_any_byte(self, driver: Driver, running: Running) -> None:
         executor, handle = driver.executor, running.handle
@@ -255,7 +255,7 @@ class Contract:
             driver.executor.remove(running.handle)
             assert driver.executor.logs(running.handle, "stdout", 0, 100) == b""
 
-    # What there is to say beside the output can be asked at any time.
+    # `note` can be called at any time.
 
     def test_a_note_can_be_asked_for_whatever_became_of_the_attempt(self, driver: Driver, running: Running) -> None:
         assert driver.executor.note(running.handle) == Note()
@@ -266,7 +266,7 @@ class Contract:
         assert driver.executor.note(running.handle) == Note()
         assert driver.executor.note(driver.spec("never").name) == Note()
 
-    # 9. An executor knows no store and no engine, and calls nobody back.
+    # 9. An executor knows neither the store nor the engine, and has no callbacks.
 
     def test_it_knows_neither_store_nor_engine(self, driver: Driver) -> None:
         tree = ast.parse(Path(inspect.getfile(type(driver.executor))).read_text())
@@ -296,7 +296,7 @@ class Contract:
 
     def test_a_wake_ends_the_wait_once(self, driver: Driver, running: Running) -> None:
         found: list[tuple[str, ...]] = []
-        for _ in range(2):  # from another thread, and before anybody waits
+        for _ in range(2):  # from another thread, and before anything waits
             waiting = threading.Thread(target=lambda: found.append(driver.executor.changed()), daemon=True)
             waiting.start()
             driver.executor.wake()
@@ -311,8 +311,8 @@ class Contract:
 
 
 def ended(executor: Executor, handle: str) -> AttemptExit:
-    """Wait for the end of an attempt as the engine does: by `changed`, then `poll`."""
-    executor.poll(handle)  # from here on this process is told
+    """Wait for the end of an attempt as the engine does: with `changed`, then `poll`."""
+    executor.poll(handle)  # from now on `changed` reports it
     while (found := executor.poll(handle)) is None:
         executor.changed()
     return found

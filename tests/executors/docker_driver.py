@@ -1,4 +1,4 @@
-"""Real containers that do what a test says: the shell of the local driver, which takes its orders from named pipes."""
+"""Drives real containers: they run the local driver's shell, which takes orders from named pipes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.executors.drivers import LocalDriver
 
 
 class DockerDriver(Driver):
-    """Attempts of the Docker executor; the directory of the pipes is their workspace."""
+    """Attempts of the Docker executor, whose workspace is the directory of the pipes."""
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, doors: Doors | None = None) -> None:
         self._pipes = LocalDriver(directory)
@@ -37,14 +37,14 @@ class DockerDriver(Driver):
         return replace(spec, processes=(replace(process, image=BASE_IMAGE, workspace=str(process.directory)),))
 
     def order(self, running: Running, text: str, *, wait: bool = True) -> None:
-        """Let the program run a piece of shell."""
+        """Let the program run a shell command."""
         self._pipes.order(running, text, wait=wait)
 
     def say(self, running: Running, *, stdout: bytes = b"", stderr: bytes = b"") -> None:
         before = {name: self._size(running, name) for name in ("stdout", "stderr")}
         self._pipes.say(running, stdout=stdout, stderr=stderr)
         deadline = time.monotonic() + SECONDS
-        for name, text in (("stdout", stdout), ("stderr", stderr)):  # the engine hands it on
+        for name, text in (("stdout", stdout), ("stderr", stderr)):  # until the engine has passed it on
             while self._size(running, name) < before[name] + len(text):
                 assert time.monotonic() < deadline, f"{text!r} never came on {name}"
                 time.sleep(0.005)
@@ -67,22 +67,22 @@ class DockerDriver(Driver):
         return self._made[-1]
 
     def again(self) -> DockerExecutor:
-        """The process that looked after the attempts has ended, and another one is there."""
+        """Replace the executor, as if its process had ended and another one had started."""
         self.executor.close()
         self.executor = self.anew()
         return self.executor
 
     def place(self, name: str) -> Path:
-        """Return where the pipes of an attempt are."""
+        """Return the directory of an attempt's pipes."""
         return self._pipes.place(name)
 
     def run(self, spec: AttemptSpec) -> tuple[AttemptExit, bytes, bytes]:
-        """Run an attempt to its end; return how it ended and what it printed."""
+        """Run an attempt to its end; return its exit and its output."""
         handle = self.executor.start(spec)
         return (ended(self.executor, handle), *self.output(handle))
 
     def output(self, handle: str) -> tuple[bytes, bytes]:
-        """Return what an attempt has printed so far."""
+        """Return an attempt's output so far."""
         stdout, stderr = (self.executor.logs(handle, stream, 0, 1 << 24) for stream in STREAMS)
         return stdout, stderr
 
@@ -94,7 +94,7 @@ class DockerDriver(Driver):
         return "".join(self.containers(f"fabric-jobs.attempt={running.spec.name}"))
 
     def containers(self, label: str = "fabric-jobs.owner") -> list[str]:
-        """Return the ids of the containers of this test that have a label; those of other tests are none of ours."""
+        """Return the ids of this test's containers that have a label."""
         ours = f"fabric-jobs.owner={self.executor._reach.owner}"
         engine = DockerEngine()
         found = engine.api.containers(all=True, filters={"label": [ours, label]})
@@ -102,18 +102,18 @@ class DockerDriver(Driver):
         return [each["Id"] for each in found]
 
     def inspect(self, running: Running) -> dict[str, Any]:
-        """Return what the engine knows of the container of an attempt."""
+        """Return the engine's description of an attempt's container."""
         found: list[dict[str, Any]] = json.loads(docker("inspect", self.container(running)).stdout)
         return found[0]
 
     def close(self) -> None:
-        """Let go of everything, and leave no container behind."""
+        """Close the executors, and remove all containers."""
         self._monkeypatch.undo()
         for executor in self._made:
             executor.close()
         left = self.containers()
         if left:
-            docker("rm", "--force", *left, check=False)  # some may go by themselves
+            docker("rm", "--force", *left, check=False)  # some may disappear by themselves
         self._pipes.executor.close()
 
     def _size(self, running: Running, stream: str) -> int:
@@ -123,14 +123,14 @@ class DockerDriver(Driver):
 
 @pytest.fixture(name="driver")
 def docker_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerDriver]:
-    """Attempts of a test."""
+    """Yield the driver of a test."""
     made = DockerDriver(tmp_path, monkeypatch)
     yield made
     made.close()
 
 
 def spec_of(*command: str, name: str = "attempt-1", **changes: Any) -> AttemptSpec:
-    """Return an attempt of a program in the base image."""
+    """Return the spec of an attempt that runs a program in the base image."""
     files = changes.pop("files", {})
     process = ProcessSpec(**{"directory": None, "command": command, "image": BASE_IMAGE, **changes})
     return AttemptSpec(name=name, processes=(process,), files=files)

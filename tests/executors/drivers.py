@@ -1,4 +1,4 @@
-"""Real processes that do what a test says: a shell that takes its orders from a named pipe."""
+"""Drives real processes: a shell that takes orders from a named pipe."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
 from fabric_jobs.executors.local import LocalExecutor
 from tests.executors.contract import Driver, Running, ended
 
-# Each order is a piece of shell; `done_` says that everything before it was done.
+# Each order is shell code; `done_` confirms all orders before it.
 OBEDIENT = 'echo start >>"$1/starts"; while :; do . "$1/orders"; done'
 
 
 class LocalDriver(Driver):
-    """Attempts of the local executor, each with two named pipes: orders, and answers."""
+    """Attempts of the local executor, each with two named pipes, for orders and answers."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._root = directory / "attempts"
         self._made: list[LocalExecutor] = []
-        self.old: list[subprocess.Popen[bytes]] = []  # what a test has started as an older version did
+        self.old: list[subprocess.Popen[bytes]] = []  # programs started as an older version did
         self._limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.executor: LocalExecutor = self.anew()
 
     def place(self, name: str) -> Path:
-        """Return where the pipes of an attempt are."""
+        """Return the directory of an attempt's pipes."""
         return self._directory / "places" / name
 
     def spec(self, name: str) -> AttemptSpec:
@@ -42,7 +42,7 @@ class LocalDriver(Driver):
         return AttemptSpec(name=name, processes=(ProcessSpec(directory=place, command=command),))
 
     def order(self, running: Running, text: str, *, wait: bool = True) -> None:
-        """Let the program run a piece of shell; return once it has, if that is waited for."""
+        """Let the program run shell code; with `wait`, return once it has."""
         place = self.place(running.spec.name)
         with open(place / "orders", "w") as orders:
             orders.write(f"{text}\n" + (f'echo done >"{place}/done"\n' if wait else ""))
@@ -70,10 +70,10 @@ class LocalDriver(Driver):
         return self._made[-1]
 
     def unreachable(self) -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, self._limits[1]))  # no file can be opened any more
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, self._limits[1]))  # no more files can be opened
 
     def shim(self, running: Running) -> int:
-        """Return the process id of the shim that has started an attempt."""
+        """Return the process id of an attempt's shim."""
         shim = (Path(running.handle) / "begun").read_text().split()[0]
         return int(json.loads((self._directory / "shims" / f"{shim}.lock").read_text())["pid"])
 
@@ -83,7 +83,7 @@ class LocalDriver(Driver):
         return int((self.place(running.spec.name) / "program").read_text())
 
     def close(self) -> None:
-        """Let go of everything, and leave no process behind."""
+        """Close the executors, and end all processes."""
         resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
         last = self.anew()
         for path in self._root.glob("*"):

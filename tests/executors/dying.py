@@ -1,4 +1,4 @@
-"""Processes that look after an attempt in a container, and are killed with -9 at a step of its life."""
+"""Starts attempts in processes that are killed with -9 at a chosen step."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _after(owner: Any, name: str) -> None:
 
 def _while_it_starts() -> None:
     def start(_: DockerEngine, container: str) -> None:
-        # The engine has the request, and nobody waits for its answer.
+        # The engine gets the request, but nobody waits for its answer.
         subprocess.Popen(["docker", "start", container], stdout=subprocess.DEVNULL, start_new_session=True)
         die()
 
@@ -52,7 +52,7 @@ def _while_it_is_copied() -> None:
     setattr(steps, "copy", copy)  # noqa: B010
 
 
-# Where a process can die, in the order of an attempt's life.
+# The steps at which a process can die, in the order of an attempt's life.
 STEPS: dict[str, Callable[[], None]] = {
     "before it is made": lambda: _before(DockerEngine, "create"),
     "after it is made": lambda: _after(DockerEngine, "create"),
@@ -68,7 +68,7 @@ STEPS: dict[str, Callable[[], None]] = {
 
 
 def start_and_die(root: Path, spec: AttemptSpec, step: str) -> multiprocessing.process.BaseProcess:
-    """Start an attempt in a process that is killed at a step; return the process."""
+    """Start an attempt in a process that is killed at `step`; return the process."""
     made = multiprocessing.get_context("spawn").Process(target=_run, args=(root, spec, step))
     made.start()
     return made
@@ -77,8 +77,8 @@ def start_and_die(root: Path, spec: AttemptSpec, step: str) -> multiprocessing.p
 def _run(root: Path, spec: AttemptSpec, step: str) -> None:
     STEPS[step]()
     executor = DockerExecutor(root)
-    while True:  # a busy engine may answer later than anybody waits for it; an owner asks again, and so does this
+    while True:  # a busy engine may answer too late; try again, as an owner does
         with suppress(ExecutorUnavailable):
             executor.start(spec)
             break
-    threading.Event().wait()  # for the end
+    threading.Event().wait()  # wait to be killed

@@ -1,4 +1,4 @@
-"""An executor in memory: the test says what becomes of each attempt."""
+"""An executor in memory, where the test decides what happens to each attempt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fabric_jobs.executors.base import (
 
 
 class FakeExecutor:
-    """Keeps what was asked of it; `finish`, `lose` and `unreachable` are the levers of a test."""
+    """Keeps attempts in memory. A test controls it with `finish`, `lose` and `unreachable`."""
 
     name = "fake"
 
@@ -31,21 +31,21 @@ class FakeExecutor:
         self.output: dict[tuple[str, str], bytes] = {}
         self.notes: dict[str, Note] = {}
         self.unreachable = False
-        self.deaf: set[str] = set()  # handles of those that do not listen to a request to end
+        self.deaf: set[str] = set()  # handles of attempts that ignore requests to end
         self._changed: SimpleQueue[str | None] = SimpleQueue()
 
     def finish(self, handle: str, code: int, *, stdout: bytes = b"", stderr: bytes = b"") -> None:
-        """The attempt ends with an exit code."""
+        """Make the attempt end with an exit code."""
         self.output[handle, "stdout"] = stdout
         self.output[handle, "stderr"] = stderr
         self._end(handle, AttemptExit(code))
 
     def lose(self, handle: str) -> None:
-        """The attempt vanishes."""
+        """Make the attempt vanish."""
         self._end(handle, AttemptExit(None, LOST))
 
     def inside(self, name: str) -> Inside:
-        """Nothing runs there."""
+        """Return empty names: nothing runs there."""
         return Inside(files=f"/{name}", api_endpoint="http://127.0.0.1:1/px", socket="/nowhere.sock")
 
     def start(self, spec: AttemptSpec) -> str:
@@ -60,7 +60,7 @@ class FakeExecutor:
         return self.exits.get(handle) or (None if handle in self.specs else AttemptExit(None, LOST))
 
     def stop(self, handle: str, grace: float) -> None:
-        """End it at once, or after the grace when it does not listen."""
+        """End the attempt at once, or after the grace period if it is deaf."""
         self._reach()
         if handle not in self.specs or handle in self.exits:
             return
@@ -82,11 +82,11 @@ class FakeExecutor:
         return self.logs(handle, "stdout", 0, limit) + self.logs(handle, "stderr", 0, limit)
 
     def address(self, handle: str) -> tuple[str, int]:
-        """Nothing listens."""
+        """Fail, since nothing listens."""
         raise ExecutorUnavailable(f"{handle} has no port")
 
     def page(self, handle: str, query: LogQuery) -> LogPage:
-        """Return what is new on stdout, then on stderr; nobody notes times."""
+        """Return new output of stdout, then of stderr, without times."""
         offsets = dict(zip(STREAMS, map(int, (query.cursor or "0-0").split("-")), strict=True))
         parts: list[LogPart] = []
         left = query.limit
@@ -115,12 +115,12 @@ class FakeExecutor:
         self.output = {key: value for key, value in self.output.items() if key[0] != handle}
 
     def changed(self) -> tuple[str, ...]:
-        """Wait for a lever to be pulled."""
+        """Wait for a change made by the test."""
         handle = self._changed.get()
         return () if handle is None else (handle,)
 
     def wake(self) -> None:
-        """End one `changed`."""
+        """Let one `changed` return."""
         self._changed.put(None)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a container is made of, compared as a value: no engine is needed."""
+"""Configurations of containers, compared as values without an engine."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_mounts_are_read_only_but_the_workspace_whose_state_is_hidden() -> None:
 def test_the_state_is_hidden_by_whatever_path_it_and_the_workspace_are_named(tmp_path: Path) -> None:
     real = tmp_path / "real"
     (real / "deep" / "state").mkdir(parents=True)
-    (real / ".fabric-jobs").mkdir()  # of another owner: this one's is elsewhere
+    (real / ".fabric-jobs").mkdir()  # another owner's: this one's is elsewhere
     (tmp_path / "link").symlink_to(real)
     (real / "state-link").symlink_to("deep/state")
     for workspace in (real, tmp_path / "link"):

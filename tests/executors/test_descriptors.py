@@ -1,4 +1,4 @@
-"""Open files: the owner may have as many as it can, programs as many as their user has."""
+"""Limits of open files: the owner's is raised as far as possible, programs keep their user's."""
 
 from __future__ import annotations
 
@@ -48,4 +48,4 @@ def test_attempts_are_admitted_while_enough_is_left(limits: tuple[int, int]) -> 
         descriptors.admit(attempts, 3)
     with pytest.raises(ExecutorUnavailable, match="10 attempts use all 64 files"):
         descriptors.admit(10, 3)
-    descriptors.admit(0, 1000)  # one is always possible
+    descriptors.admit(0, 1000)  # one attempt is always admitted

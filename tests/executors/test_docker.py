@@ -1,4 +1,4 @@
-"""The Docker executor: the contract with real containers, and how programs end and what they may do in one."""
+"""The Docker executor: the contract with real containers, the ends of programs, and what they may do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.executors.docker_driver import docker_driver as docker_driver
 pytestmark = needs_docker
 
 MEBIBYTE = 1 << 20
-# What it takes is touched: memory that is only asked for costs nothing.
+# It writes to the memory, since memory that is only reserved costs nothing.
 GREEDY = f"taken = bytearray(300 * {MEBIBYTE})"
 
 
@@ -236,7 +236,7 @@ def test_the_next_attempt_is_not_spoilt_by_the_one_before(driver: DockerDriver) 
     assert driver.run(spec_of("echo", "here", name="attempt-2"))[:2] == (AttemptExit(0), b"here\n")
 
 
-# What the disk does to it
+# A bad or full disk
 
 
 def test_an_emptied_spec_is_a_lost_attempt_and_its_container_goes(driver: DockerDriver, running: Running) -> None:

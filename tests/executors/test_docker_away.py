@@ -1,4 +1,4 @@
-"""The engine does not answer in the middle of a run; or it is one on another machine."""
+"""An engine that stops answering during a run, and an engine on another machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = needs_docker
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerProxy]:
-    """The way to an engine that sees the directories of this machine, as all engines do that are not far away."""
+    """Yield a proxy to an engine that sees this machine's directories, as a local one does."""
     made = DockerProxy()
     monkeypatch.setenv("DOCKER_HOST", made.url)
     monkeypatch.setattr(DockerEngine, "shares_files", True)
@@ -37,7 +37,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerProxy]:
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: DockerProxy) -> Iterator[DockerDriver]:
     made = DockerDriver(tmp_path, monkeypatch)
     assert made.executor._engine.url == proxy.url
-    monkeypatch.delenv("DOCKER_HOST")  # the `docker` command of the tests goes straight to the engine
+    monkeypatch.delenv("DOCKER_HOST")  # the tests' own `docker` command bypasses the proxy
     yield made
     made.close()
 
@@ -125,7 +125,7 @@ def test_what_was_accepted_before_is_started_when_it_is_back(driver: DockerDrive
 
 
 def _told(driver: DockerDriver, running: Running) -> AttemptExit:
-    """Return how an attempt ended, as soon as that can be told."""
+    """Wait until an attempt's end is known, and return it."""
 
     def poll() -> AttemptExit | None:
         try:
@@ -140,7 +140,7 @@ def _told(driver: DockerDriver, running: Running) -> AttemptExit:
 
 
 class Far:
-    """The doors of a gateway that is on another machine than the engine."""
+    """The doors of a gateway on another machine than the engine."""
 
     socket = "/nowhere"
     url = "http://127.0.0.1:1"
@@ -157,12 +157,12 @@ class Far:
 
 @pytest.fixture
 def listening() -> Iterator[socket.socket]:
-    """A gateway that containers reach, as far as anybody looks who only wants to know whether it is there."""
+    """Yield a listening socket: enough of a gateway for a check of whether containers reach it."""
     with socket.create_server((DockerEngine().network(NETWORK, OPTIONS), 0)) as made:
         answering = threading.Thread(target=_answer, args=(made,), daemon=True)
         answering.start()
         yield made
-        with suppress(OSError):  # a test has ended it
+        with suppress(OSError):  # a test has closed it
             made.shutdown(socket.SHUT_RDWR)
         answering.join()
 
@@ -262,7 +262,7 @@ def _address(driver: DockerDriver, handle: str) -> tuple[str, int] | None:
 
 
 def _said(address: tuple[str, int]) -> bytes:
-    """Return what a server says; nothing when it does not listen yet."""
+    """Return a server's output; empty if it does not listen yet."""
     try:
         with socket.create_connection(address) as connection:
             return connection.recv(100)

@@ -1,4 +1,4 @@
-"""Images that are fetched when they are not there, and programs that come from them."""
+"""Missing images are pulled, and their programs run."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ MESSAGE = '{"a": "$HOME"}'
 
 @pytest.fixture
 def namespace() -> Iterator[str]:
-    """A name that images of this test begin with."""
+    """Yield a prefix for the names of this test's images."""
     name = f"executor-{uuid.uuid4().hex[:8]}"
     yield name
     left = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
     ours = [image for image in left if name in image]
     if ours:
-        docker("image", "rm", "--force", *ours, check=False)  # the last container may still be on its way out
+        docker("image", "rm", "--force", *ours, check=False)  # the last container may still be ending
 
 
 def build(name: str, *lines: str) -> str:
@@ -49,7 +49,7 @@ def build(name: str, *lines: str) -> str:
 
 
 def of_image(image: str, name: str = "attempt-1") -> AttemptSpec:
-    """Return an attempt of the program of an image, which is given a message."""
+    """Return the spec of an attempt that runs an image's program with a message."""
     return spec_of(image=image, arguments=(MESSAGE,), name=name)
 
 
@@ -121,7 +121,7 @@ def test_an_image_without_a_program_says_so_and_the_next_try_runs(driver: Docker
 
 @pytest.fixture
 def logged_in(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The configuration of a user who has the password of the registry."""
+    """Return the configuration of a user who is logged in to the registry."""
     place = tmp_path_factory.mktemp("docker-config")
     monkeypatch.setenv("DOCKER_CONFIG", str(place))
     words = ("docker", "login", "--username", REGISTRY_USER, "--password-stdin", REGISTRY)
@@ -173,7 +173,7 @@ def test_a_tag_that_nobody_has_pushed_is_told(driver: DockerDriver, namespace: s
 
 
 def _notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return what is noted while a test runs."""
+    """Return a list that collects the notes written during a test."""
     from fabric_jobs.executors.attempt_files.texts import say
     from fabric_jobs.executors.docker import making, steps
 

@@ -1,4 +1,4 @@
-"""kill -9 of the process that looks after an attempt, at every step: one start of its program, its end, its whole output."""
+"""kill -9 of the process that handles an attempt, at every step: still one start, one end and the whole output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.executors.dying import STEPS, start_and_die
 pytestmark = needs_docker
 
 LINES = 2000
-# It prints before and after a gate, which it waits at.
+# It prints, waits at a gate, and prints again.
 PROGRAM = """
 import sys
 place = sys.argv[1]
@@ -37,7 +37,7 @@ sys.exit(7)
 """
 STDOUT = b"".join(b"line %d\n" % number for number in range(LINES)) + b"end"
 STDERR = b"".join(b"error %d\n" % number for number in range(LINES))
-# From here on nobody dies before the program has ended.
+# At these steps the program has already ended.
 ENDED = ("after it is copied", "before the end is written", "before it is deleted")
 
 
@@ -49,7 +49,7 @@ def spec(driver: DockerDriver) -> AttemptSpec:
 
 
 def pass_gate(driver: DockerDriver) -> threading.Thread:
-    """Let the program go on as soon as it comes to the gate."""
+    """Let the program go on once it reaches the gate."""
     passing = threading.Thread(target=(driver.place("attempt-1") / "orders").write_bytes, args=(b"",), daemon=True)
     passing.start()
     return passing
@@ -93,7 +93,7 @@ def test_many_deaths_are_one_attempt(driver: DockerDriver, spec: AttemptSpec) ->
 def test_a_start_that_was_asked_for_by_the_dead_is_seen(
     driver: DockerDriver, spec: AttemptSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine starts it between our look and our listening, and it prints meanwhile."""
+    """The engine starts the container between our look and our attaching, and the program prints meanwhile."""
     await_death(start_and_die(driver.root, spec, "before it starts"))
     attach, place = DockerEngine.attach, driver.place("attempt-1")
 

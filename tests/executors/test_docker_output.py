@@ -1,4 +1,4 @@
-"""What programs in containers print: every byte once, in order, whoever listens meanwhile."""
+"""Output of programs in containers: every byte once, in order, even if the listening process changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.executors.docker_driver import docker_driver as docker_driver
 
 pytestmark = needs_docker
 
-# Long enough for pieces of each kind, and of bytes that are no text.
+# Long enough for every kind of piece, with bytes that are not text.
 LINES = [
     b"plain",
     b"",
@@ -27,7 +27,7 @@ LINES = [
     b"last",
 ]
 TEXT = b"\n".join(LINES)
-# What is read is printed; `gate` lets it go on between two texts.
+# It prints what it reads, and waits at `gate` between two texts.
 PRINTS = """
 import sys, threading
 place = sys.argv[1]
@@ -51,7 +51,7 @@ for name in sys.argv[2:]:
 
 
 class Printing:
-    """A program that prints the same on both streams, in parts; between two of them it waits."""
+    """A program that prints the same parts on both streams, and waits between them."""
 
     def __init__(self, driver: DockerDriver, *parts: bytes) -> None:
         self.driver = driver
@@ -67,7 +67,7 @@ class Printing:
         self.running = Running(spec, driver.executor.start(spec))
 
     def wait(self) -> None:
-        """Return when it has printed a part."""
+        """Wait until it has printed a part."""
         self._done.read_bytes()
 
     def go_on(self) -> None:
@@ -75,12 +75,12 @@ class Printing:
         self._orders.write_bytes(b"")
 
     def until_copied(self, size: int) -> None:
-        """Return when so many bytes of each stream are here."""
+        """Wait until `size` bytes of each stream have been copied."""
         handle = self.running.handle
         until(lambda: all(len(text) >= size for text in self.driver.output(handle)), f"{size} bytes are copied")
 
     def ends_whole(self) -> None:
-        """Expect all that it has printed, once and in order."""
+        """Check that all of its output is there, once and in order."""
         assert ended(self.driver.executor, self.running.handle) == AttemptExit(0)
         for text in self.driver.output(self.running.handle):
             assert len(text) == len(self.whole)

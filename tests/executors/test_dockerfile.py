@@ -1,4 +1,4 @@
-"""What the local executor reads out of a Dockerfile."""
+"""What the local executor reads from a Dockerfile."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_what_another_stage_copied_does_not_count() -> None:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
-    """An action's directory."""
+    """Return an action's directory."""
     for path in ("main.py", "src/work.py", "src/inner/deep.py"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()

@@ -1,4 +1,4 @@
-"""Cached environments: built once, never half used, never removed from under a program."""
+"""Cached environments: built once, never used half-built, never removed while a program runs in them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ SHOW = "import needed, sys; print(needed.VERSION, sys.prefix)"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, which is the one that is used."""
+    """Use an empty cache, and return its directory."""
     monkeypatch.setenv("FABRIC_JOBS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # pip starts much faster the second time
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # with compiled files pip starts much faster
     return tmp_path / "cache" / "environments"
 
 
@@ -46,7 +46,7 @@ def executor(tmp_path: Path) -> Iterator[LocalExecutor]:
 
 @pytest.fixture
 def action(tmp_path: Path) -> Path:
-    """The directory of an action that needs a package."""
+    """Return the directory of an action that needs a package."""
     write_wheel(tmp_path / "wheels", "needed")
     directory = tmp_path / "action"
     directory.mkdir()
@@ -55,7 +55,7 @@ def action(tmp_path: Path) -> Path:
 
 
 class Gate:
-    """A package index that lets pip wait, and then has the wheels of a directory."""
+    """A package index that makes pip wait, and then serves the wheels of a directory."""
 
     def __init__(self, directory: Path) -> None:
         self._asked, self._released = threading.Event(), threading.Event()
@@ -68,7 +68,7 @@ class Gate:
                 name = self.path.strip("/").rpartition("/")[2]
                 pages = [f'<a href="/{path.name}">{path.name}</a>' for path in directory.glob(f"{name}-*.whl")]
                 body = (directory / name).read_bytes() if name.endswith(".whl") else "".join(pages).encode()
-                with suppress(OSError):  # who asked may have been killed
+                with suppress(OSError):  # the client may have been killed
                     self.send_response(200)
                     self.send_header("Content-Type", "text/html")
                     self.send_header("Content-Length", str(len(body)))
@@ -84,7 +84,7 @@ class Gate:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def wait(self) -> None:
-        """Return when pip waits."""
+        """Wait until pip is waiting."""
         assert self._asked.wait(SECONDS)
 
     def release(self) -> None:
@@ -100,7 +100,7 @@ class Gate:
 
 @pytest.fixture
 def gate(tmp_path: Path, action: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    """What pip waits at when it installs for the action."""
+    """Yield a gate at which pip waits while it installs for the action."""
     made = Gate(tmp_path / "wheels")
     monkeypatch.setenv("no_proxy", "*")
     (action / "requirements.txt").write_text(f"--index-url {made.url}\nneeded==1.0\ngated\n")
@@ -119,7 +119,7 @@ def environment_of(action: Path) -> Environment:
 
 
 def run(executor: LocalExecutor, spec: AttemptSpec) -> tuple[AttemptExit, str, str]:
-    """Run an attempt to its end; return how it ended and what it printed."""
+    """Run an attempt to its end; return its exit and its output."""
     handle = executor.start(spec)
     found = ended(executor, handle)
     stdout, stderr = (executor.logs(handle, stream, 0, 1 << 20).decode() for stream in ("stdout", "stderr"))
@@ -203,7 +203,7 @@ def test_modules_of_the_action_do_not_stand_in_the_way(executor: LocalExecutor, 
         (action / f"{name}.py").write_text("raise SystemExit('mine')\n")
     process = ProcessSpec(directory=action, command=("no-such-program",))
     found, _, stderr = run(executor, AttemptSpec(name="attempt-1", processes=(process,)))
-    assert found == AttemptExit(127)  # that of a program that is missing, so all before it went well
+    assert found == AttemptExit(127)  # the code for a missing program, so all before it succeeded
     assert "no-such-program" in stderr
 
 
@@ -258,7 +258,7 @@ def test_an_installation_is_seen_by_others_and_can_be_stopped(
 
 
 def until_waiting(executor: LocalExecutor, handle: str) -> None:
-    """Return when an attempt waits for another one."""
+    """Wait until an attempt waits for another one."""
     while executor.note(handle).doing != install.WAITING:
         assert executor.poll(handle) is None
         time.sleep(0.01)
@@ -271,7 +271,7 @@ def test_what_is_in_use_is_never_removed(executor: LocalExecutor, action: Path, 
     for name in ("builds-it", "finds-it"):
         os.mkfifo(tmp_path / name)
         handle = executor.start(spec_of(action, f"open({str(tmp_path / name)!r}).read(); {SHOW}", name=name))
-        with open(tmp_path / name, "w"):  # it has been opened, so the program runs
+        with open(tmp_path / name, "w"):  # the program has opened it, so it runs
             assert [cached.state for cached in environments.listed()] == ["in use"]
             assert environments.prune(before=None) == []
         assert ended(executor, handle) == AttemptExit(0)
@@ -301,7 +301,7 @@ def test_a_cache_that_was_moved_is_not_used(action: Path, tmp_path: Path, monkey
     assert environments.hold(environment_of(action)) is None
     monkeypatch.setenv("FABRIC_JOBS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "moved").rename(tmp_path / "cache")
-    (environment.binaries / "python").unlink()  # the Python that it was made from is gone
+    (environment.binaries / "python").unlink()  # as if its original Python were gone
     assert environments.hold(environment) is None
 
 
@@ -426,10 +426,10 @@ def test_the_program_of_the_run_that_installs_is_started_like_those_of_later_run
     executor: LocalExecutor, action: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("LANG", "LC_ALL", "LC_CTYPE"):
-        monkeypatch.delenv(name, raising=False)  # a Python would choose a locale for what it becomes
-    # A variable that no shell passes on takes part.
+        monkeypatch.delenv(name, raising=False)  # Python would choose a locale for its successor
+    # One variable has a name that no shell passes on.
     process = ProcessSpec(directory=action, command=("/bin/sh", "-c", STATE), environment={"spring.mode": "dot"})
     first, later = (run(executor, AttemptSpec(name=name, processes=(process,)))[1] for name in ("first", "later"))
     ignored = int(first.partition("SigIgn:\t")[2].split()[0], 16)
-    assert [n for n in signal.valid_signals() if ignored >> (n - 1) & 1] == []  # 32 and 33 are the C library's own
+    assert [n for n in signal.valid_signals() if ignored >> (n - 1) & 1] == []  # 32 and 33 belong to the C library
     assert first == later

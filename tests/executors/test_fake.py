@@ -1,4 +1,4 @@
-"""The executor in memory keeps the contract too: what the engine's tests rely on is what real places do."""
+"""The executor in memory keeps the contract, so the engine's tests may rely on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.executors.fake import FakeExecutor
 
 
 class FakeDriver(Driver):
-    """The levers of the fake."""
+    """Drives the fake."""
 
     def __init__(self) -> None:
         self.executor: FakeExecutor = FakeExecutor()

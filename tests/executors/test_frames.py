@@ -1,4 +1,4 @@
-"""The bytes of a program come out of the engine's frames and out of its log as they went in."""
+"""The engine's frames and its log both give back the exact bytes of a program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Frames = list[tuple[str, bytes]]
 
 STREAM = st.sampled_from(STREAMS)
 FRAMES = st.lists(st.tuples(STREAM, st.binary(max_size=40)), max_size=20)
-# Lines around one, two and three pieces, and short ones; every byte but the newline can be in them.
+# Short lines, and lines of about one, two and three pieces, with any byte but the newline.
 SIZES = st.one_of(
     st.integers(0, 3),
     st.integers(PIECE - 2, PIECE + 2),
@@ -38,9 +38,9 @@ def cut(text: bytes, places: list[int]) -> list[bytes]:
 
 
 class Log:
-    """The log of the engine: lines of at most PIECE bytes, with the time at which the line began to be read.
+    """The engine's log: lines of at most PIECE bytes, with the time at which reading the line began.
 
-    A line that came in pieces has lost its newline; one that ends with a piece is followed by an empty piece.
+    A line in pieces has lost its newline. A line that ends with a full piece is followed by an empty one.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Log:
         self._time = 0
 
     def line(self, stream: str, text: bytes, *, is_ended: bool = True) -> None:
-        """Keep one line."""
+        """Log one line."""
         self._time += 1
         stamp = b"2026-11-21T12:00:00.%09dZ " % self._time
         newline = b"\n" if is_ended else b""
@@ -61,7 +61,7 @@ class Log:
         self.kept += [(stream, stamp + piece) for piece in pieces]
 
     def read(self) -> Iterator[tuple[str, bytes]]:
-        """Yield what the executor makes of it."""
+        """Yield the log as the executor decodes it."""
         unlogged = Unlogged()
         for stream, frame in self.kept:
             yield stream, unlogged.bytes_of(stream, frame)

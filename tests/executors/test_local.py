@@ -1,4 +1,4 @@
-"""The local executor: the contract with real processes, and what only a machine can do to them."""
+"""The local executor: the contract with real processes, and what else can happen to them on a machine."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def spec_of(directory: Path, *command: str, name: str = "attempt-1", **changes: 
 
 
 def run(driver: LocalDriver, spec: AttemptSpec) -> tuple[AttemptExit, str, str]:
-    """Run an attempt to its end; return how it ended and what it printed."""
+    """Run an attempt to its end; return its exit and its output."""
     handle = driver.executor.start(spec)
     found = ended(driver.executor, handle)
     stdout, stderr = (driver.executor.logs(handle, stream, 0, 1 << 20).decode() for stream in ("stdout", "stderr"))
@@ -64,7 +64,7 @@ def run(driver: LocalDriver, spec: AttemptSpec) -> tuple[AttemptExit, str, str]:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a process runs; a dead one that nobody has waited for does not."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -72,7 +72,7 @@ def is_alive(pid: int) -> bool:
 
 
 def await_death(pid: int) -> None:
-    """Wait until a process that is not a child of ours is dead."""
+    """Wait for the end of a process that is not our child."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -142,7 +142,7 @@ def test_children_that_outlive_the_program_do_not_keep_it_running(driver: LocalD
     assert is_alive(int((place / "child").read_text()))
 
 
-# What an attempt has started, in its process group and outside of it, with the mark of the attempt and without.
+# Processes of an attempt, in its group and outside, with its mark and without.
 STUBBORN = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -156,7 +156,7 @@ time.sleep(1000)
 
 
 def begin_stubborn(driver: LocalDriver, running: Running, kind: str) -> int:
-    """Let the program start a child that does not listen to a request to end; return its number."""
+    """Let the program start a child that ignores requests to end; return its pid."""
     place = driver.place(running.spec.name)
     (place / "stubborn.py").write_text(STUBBORN)
     begun = place / f"begun-{kind.replace(' ', '-')}"
@@ -231,7 +231,7 @@ def test_a_killed_shim_loses_its_attempts_and_nothing_of_them_lives(driver: Loca
 
 
 def test_a_stranger_that_got_the_number_of_a_program_is_never_signalled(driver: LocalDriver, running: Running) -> None:
-    """After a restart of the machine the number in `begun` may belong to anybody."""
+    """After a restart of the machine, the pid in `begun` may belong to any process."""
     begun = Path(running.handle) / "begun"
     program = driver.program(running)
     os.kill(driver.shim(running), signal.SIGKILL)
@@ -406,10 +406,10 @@ def test_another_version_follows_the_programs_of_the_shim_before_and_lets_it_end
     assert old_shim != new_shim
     late = driver.spec("of-the-old-1")
     with pytest.raises(ExecutorUnavailable):
-        driver.executor.start(late)  # it has been told to start nothing more
+        driver.executor.start(late)  # the old shim was told to start nothing more
     driver.end(running, 6)
     assert ended(other, running.handle) == AttemptExit(6)
-    await_death(old_shim)  # although somebody is connected
+    await_death(old_shim)  # even though somebody is connected
     assert other.poll(new.handle) is None
     driver.end(new, 0)
     assert ended(other, new.handle) == AttemptExit(0)
@@ -460,11 +460,11 @@ def test_the_variable_that_marks_programs_is_the_one_that_the_shim_looks_for() -
     assert proc.MARK == state_dir.ATTEMPT_VARIABLE
 
 
-# Programs of 0.3.0, which had a shell around each
+# Programs of version 0.3.0, each in a shell
 
 
 def begin_as_before(driver: LocalDriver, name: str) -> Running:
-    """Start a program as version 0.3.0 has."""
+    """Start a program as version 0.3.0 did."""
     spec = driver.spec(name)
     directory = Path(driver.executor.inside(name).files)
     directory.mkdir(parents=True)
@@ -545,7 +545,7 @@ def test_a_closed_executor_leaves_no_zombie_warning(tmp_path: Path) -> None:
 
 
 def test_many_that_do_not_listen_are_over_soon_after_the_grace(driver: LocalDriver, tmp_path: Path) -> None:
-    """One look at all processes serves all of them."""
+    """One scan of all processes serves all attempts."""
     script = "trap '' TERM; echo ready; while :; do sleep 1000; done"
     handles = [
         driver.executor.start(spec_of(tmp_path, "/bin/sh", "-c", script, name=f"deaf-{number}")) for number in range(60)
@@ -559,7 +559,7 @@ def test_many_that_do_not_listen_are_over_soon_after_the_grace(driver: LocalDriv
     missing = set(handles)
     while missing:
         missing -= set(driver.executor.changed())
-    assert time.monotonic() - begun < 0.5 + 5.0  # it takes a fraction of that; one after the other it took 40 s
+    assert time.monotonic() - begun < 0.5 + 5.0  # takes a fraction of that; one by one it took 40 s
     assert {driver.executor.poll(handle) for handle in handles} == {AttemptExit(137, STOPPED)}
 
 

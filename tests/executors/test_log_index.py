@@ -1,4 +1,4 @@
-"""Merging stdout and stderr by the times at which they were seen."""
+"""Stdout and stderr are merged by the times at which they were seen."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_limit_holds_for_both_together(tmp_path: Path) -> None:
 
 
 def test_a_long_line_is_not_cut_by_the_other_stream(tmp_path: Path) -> None:
-    """However long it takes to print it."""
+    """It may take any time to print."""
     line = b"A" * 200_000
     index = "".join(f"{number}.0 {10_000 * number} {2 * number}\n" for number in range(1, 21))
     found = merged(tmp_path, line + b"\n", b"x\n" * 20, index)
@@ -96,7 +96,7 @@ def test_a_long_line_is_not_cut_by_the_other_stream(tmp_path: Path) -> None:
 def test_whole_lines_that_were_seen_one_by_one_come_in_the_order_in_which_they_were_printed(
     tmp_path: Path, lines: list[tuple[bool, int, bool]]
 ) -> None:
-    """Each line: to stderr or not, how long, and whether the sizes were looked at after it."""
+    """Each line says whether it goes to stderr, its length, and whether the sizes were recorded after it."""
     streams, entries, groups = [b"", b""], "", [[]]  # type: ignore[var-annotated]
     for number, (to_error, length, looked) in enumerate(lines):
         line = f"{number}".encode() + b"x" * length + b"\n"
@@ -106,7 +106,7 @@ def test_whole_lines_that_were_seen_one_by_one_come_in_the_order_in_which_they_w
             entries += f"{number}.0 {len(streams[0])} {len(streams[1])}\n"
             groups.append([])
     found = merged(tmp_path, streams[0], streams[1], entries)
-    # Between two looks nobody knows: stdout, then stderr.
+    # Between two looks the order is unknown: stdout, then stderr.
     assert found == b"".join(line for group in groups for _, line in sorted(group, key=lambda item: item[0]))
 
 
@@ -117,7 +117,7 @@ def write(directory: Path, stream: str, text: bytes) -> None:
 
 @pytest.fixture
 def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[LogIndex]:
-    """One whose looks a test takes, instead of its thread."""
+    """Yield an index that the test polls itself, in place of its thread."""
     monkeypatch.setattr(LogIndex, "_run", lambda *_: None)
     made = LogIndex()
     yield made

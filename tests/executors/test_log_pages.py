@@ -1,4 +1,4 @@
-"""Pages of a log: every byte once, in the order in which it was seen, from where the page before ended."""
+"""Pages of a log: every byte once, in the order in which it was seen, each page from the end of the one before."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_broken_index_costs_times_and_never_a_byte(tmp_path: Path, index: str)
 def test_pages_of_any_size_hold_every_byte_in_the_order_of_the_whole(
     tmp_path: Path, writes: list[tuple[bool, bytes, bool]], limit: int, whole: bool
 ) -> None:
-    """Each write: to stderr or not, what, and whether the sizes were looked at after it."""
+    """Each write says whether it goes to stderr, its text, and whether the sizes were recorded after it."""
     streams, index = [b"", b""], ""
     for number, (to_error, text, looked) in enumerate(writes):
         streams[to_error] += text

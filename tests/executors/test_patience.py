@@ -1,4 +1,4 @@
-"""An engine that takes connections and never answers; no Docker is needed for that."""
+"""An engine that accepts connections but never answers. It needs no Docker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fabric_jobs.executors.docker import patience
 from fabric_jobs.executors.docker.patience import Patience
 
 MOMENT = 0.2
-# In a process of its own: the library leaves connections open to an engine that never answers, for a minute.
+# In its own process: the library keeps connections to a silent engine open for a minute.
 ASKS = f"""
 import os, sys, time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which program the local executor runs."""
+"""The program that the local executor finds and runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a shell command finds its arguments: real shells, as a container and a process of this machine run them."""
+"""How a shell command gets its arguments, tested with real shells, as containers and local processes run them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(words: tuple[str, ...]) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("text", "printed"),
     [
-        ("printf %s", MESSAGE),  # a single command gets it as its last argument
+        ("printf %s", MESSAGE),  # a single command gets the message as its last argument
         ("exec printf %s 2>&1", MESSAGE),
         ("printf %s $(echo x) # a comment", "x"),
         ("echo a | cat", "a\n"),

@@ -1,4 +1,4 @@
-"""Attempts that are forked from template processes: the contract, and what only a template process can do to them."""
+"""Attempts forked from template processes: the contract, and what only concerns template processes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def program(directory: Path, text: str, **files: str) -> Path:
 
 
 def run(driver: WarmDriver, name: str, directory: Path, *words: str, **changes: object) -> tuple[int | None, str]:
-    """Run `main.py`, warm unless told otherwise; return its exit code and what it printed, with its remarks."""
+    """Run `main.py`, warm by default; return its exit code, its output and its remarks."""
     command = changes.pop("command", (sys.executable, "main.py"))
     process = ProcessSpec(directory=directory, command=command, arguments=words, **{"warm": (), **changes})  # type: ignore[arg-type]
     handle = driver.executor.start(AttemptSpec(name=name, processes=(process,)))
@@ -187,7 +187,7 @@ def test_template_processes_are_killed_at_random_and_every_attempt_ends_once(
 
 
 def templates(driver: WarmDriver, handle: str) -> list[int]:
-    """Return the template processes of the shim that has started an attempt."""
+    """Return the template processes of an attempt's shim."""
     shim = driver.shim(Running(driver.spec("none"), handle))
     found = []
     for pid in Path(f"/proc/{shim}/task/{shim}/children").read_text().split():

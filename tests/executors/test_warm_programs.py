@@ -1,4 +1,4 @@
-"""What a program sees, and how it ends, is the same whether it was started cold or forked from a template process."""
+"""A program sees the same and ends in the same way, whether it starts cold or is forked from a template process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def script(place: Path) -> Iterator[Warm]:
 
 
 def written(place: Path) -> bytes:
-    """Return what a program has left in the file `written`, and remove it."""
+    """Return the content of the file `written`, and remove the file."""
     path = place / "written"
     text = path.read_bytes() if path.exists() else b""
     path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A template process and those that hear of it: when it refuses, whose children are whose, and what is left of it."""
+"""A template process: its refusals, its children, and what is left of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def template(place: Path) -> Iterator[Warm]:
 
 
 def refused(place: Path, *preload: str, words: tuple[str, ...] = python("main.py"), **variables: str) -> str:
-    """Return why a program cannot be started warm; then its template process has ended."""
+    """Return why a program cannot start warm, once its template process has ended."""
     made = Warm(place, words, preload=preload, variables=variables)
     assert made.hear() == {}
     made.close()
@@ -73,7 +73,7 @@ def test_a_refusal_says_what_was_read_so_far(place: Path) -> None:
     os.utime(place / "one.py", (1, 1))
     made = Warm(place, python("main.py"), preload=("one", "not_there"))
     assert made.first["files"][str(place / "one.py")] == [1_000_000_000, 0]
-    assert str(place) in made.first["files"]  # another module may come there
+    assert str(place) in made.first["files"]  # another module may appear there
     made.close()
 
 
@@ -88,7 +88,7 @@ def test_the_files_of_modules_are_told_as_they_were_read(place: Path) -> None:
     files = made.first["files"]
     made.close()
     assert files[str(place / "package" / "__init__.py")] == [5_000_000_000, 5]
-    assert files[str(place / "changing.py")] == [0, 0]  # nobody knows which text was read
+    assert files[str(place / "changing.py")] == [0, 0]  # which version was read is unknown
     assert os.path.abspath(json.__file__) in files
     assert str(place / "main.py") not in files
 
@@ -172,7 +172,7 @@ def test_a_start_that_cannot_be_made_has_an_exit_code(place: Path, template: War
 
 
 def state(pid: int) -> str:
-    """Return the letter that the kernel gives a process; empty when there is none."""
+    """Return the kernel's state letter of a process; empty if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Forked programs that do what a test says: a Python that takes its orders from a named pipe."""
+"""Drives forked programs: a Python that takes orders from a named pipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
 from tests.executors.contract import Running
 from tests.executors.drivers import LocalDriver
 
-# Each order is a piece of Python.
+# Each order is Python code.
 OBEDIENT = """
 import os, signal, sys
 place = sys.argv[1]
@@ -24,7 +24,7 @@ while True:
 
 
 class WarmDriver(LocalDriver):
-    """Attempts of the local executor that are forked from one template process."""
+    """Attempts of the local executor, forked from one template process."""
 
     def spec(self, name: str) -> AttemptSpec:
         (process,) = super().spec(name).processes
@@ -62,6 +62,6 @@ class WarmDriver(LocalDriver):
         return int((self.place(running.spec.name) / "program").read_text())
 
     def template(self, running: Running) -> int:
-        """Return the process id of the template process that an attempt was forked from."""
+        """Return the process id of an attempt's template process."""
         self.order(running, f"open('{self.place(running.spec.name)}/template', 'w').write(str(os.getppid()))")
         return int((self.place(running.spec.name) / "template").read_text())

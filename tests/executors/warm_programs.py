@@ -1,4 +1,4 @@
-"""Small programs that look at what they are given, and end in every way that there is."""
+"""Small programs that report what they are given, and end in every possible way."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ ENDS = {
     "three": "import sys; sys.exit(3)",
     "minus one": "import sys; sys.exit(-1)",
     "256": "import sys; sys.exit(256)",
-    "huge": "import os, sys; os.close(2); sys.exit(10**30)",  # Python complains of it itself, each version in its own way
+    "huge": "import os, sys; os.close(2); sys.exit(10**30)",  # Python itself reports the error, in words of its version
     "true": "import sys; sys.exit(True)",
     "text": "import sys; print('out'); sys.exit('bad: \u00e4')",
     "float": "import sys; sys.exit(1.5)",

@@ -1,4 +1,4 @@
-"""The other side of a template process, as the shim is: starts it, asks for children, hears of their ends."""
+"""Plays the shim to a template process: starts it, asks for children, and hears of their ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MARK = "FABRIC_JOBS_ATTEMPT_DIRECTORY"
 
 @dataclass(frozen=True)
 class Ended:
-    """What is left of a program."""
+    """The end of a program, and what it has left."""
 
     code: int  # 128 + n for signal n
     stdout: str
@@ -39,7 +39,7 @@ class Ended:
 
 @dataclass
 class Warm:
-    """A template process of a command line, in a directory."""
+    """A template process for a command line in a directory."""
 
     directory: Path
     words: tuple[str, ...]
@@ -90,7 +90,7 @@ class Warm:
         )
 
     def run(self, name: str, arguments: Sequence[str] = (), **variables: str) -> Ended:
-        """Let a child run to its end."""
+        """Run a child to its end."""
         self.start(name, arguments, **variables)
         started, ended = self.hear(), self.hear()
         assert started["started"] == ended["ended"] == name
@@ -106,7 +106,7 @@ class Warm:
 
 
 def cold(directory: Path, words: Sequence[str], **variables: str) -> Ended:
-    """Run a program as a cold start does."""
+    """Run a program with a cold start."""
     place = directory / "cold"
     place.mkdir(exist_ok=True)
     with open(place / "stdout", "wb") as stdout, open(place / "stderr", "wb") as stderr:
@@ -125,7 +125,7 @@ def cold(directory: Path, words: Sequence[str], **variables: str) -> Ended:
 
 
 def left(code: int, place: Path) -> Ended:
-    """Return what a program has left, without addresses and random names."""
+    """Return the end of a program and what it has left, without addresses and random names."""
     texts = ((place / name).read_text() for name in ("stdout", "stderr"))
     return Ended(code, *(re.sub(r"0x[0-9a-f]{6,}|tmp\w{8}\b", "…", text) for text in texts))
 
