@@ -1,4 +1,4 @@
-"""Values for tests, complete but for what the test is about. Rows are made with real stores; nothing here is a mock."""
+"""Makes values for tests, with defaults for all that the test does not set. Rows come from real stores, never from mocks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROJECT = "local"
 
 
 def activation(**changes: Any) -> Activation:
-    """Return an activation that is PENDING."""
+    """Return a PENDING activation."""
     values: dict[str, Any] = {
         "activation_id": "a1",
         "project_id": PROJECT,
@@ -56,7 +56,7 @@ def activation(**changes: Any) -> Activation:
 
 
 def channel(**changes: Any) -> Channel:
-    """Return a channel that is open and empty."""
+    """Return an open, empty channel."""
     values: dict[str, Any] = {
         "channel_id": 1,
         "project_id": PROJECT,
@@ -79,7 +79,7 @@ def channel(**changes: Any) -> Channel:
 
 
 def task(**changes: Any) -> Task:
-    """Return a message task; it has an attempt unless it is QUEUED."""
+    """Return a message task, with an attempt unless it is QUEUED."""
     state = changes.get("state", TaskState.QUEUED)
     values: dict[str, Any] = {
         "task_id": 1,
@@ -118,7 +118,7 @@ def task(**changes: Any) -> Task:
 
 
 def node(key: str, *, stream: bool = False, output: str = "out", **action: Any) -> Node:
-    """Return the node `<refId>.<input>`; what else is given is about its action."""
+    """Return the node `<refId>.<input>`; other keywords go to its action."""
     ref_id, _, port = key.partition(".")
     receives = "stream" if stream else "message"
     made = Action(name=ref_id, receives=receives, response="stdout", **action)
@@ -143,7 +143,7 @@ def plan(*nodes: Node, wires: Iterable[tuple[str, str]] = ()) -> Plan:
 
 
 def skill_document(name: str, *, outputs: Iterable[str] = ("out",), **action: Any) -> dict[str, Any]:
-    """Return the JSON of a skill with one input `in` and one action; its first output is the routed one."""
+    """Return the JSON of a skill with one input `in` and one action, routed to the first output."""
     names = list(outputs)
     return {
         "camel": "1.0.0",
@@ -196,7 +196,7 @@ def agent_document(skills: Iterable[str], wires: Iterable[tuple[str, str]]) -> d
 
 
 def save_skill(store: Store, document: dict[str, Any], source: Path | str = "/nowhere") -> None:
-    """Save a skill with the directory of its files."""
+    """Save a skill whose files are in `source`."""
     programs = definitions.Programs(source=str(source))
     new = NewDefinition(project_id=PROJECT, kind="skill", name=document["name"], body=document, programs=programs)
     store.write(lambda tx: definitions.save(tx, new)).result()
@@ -209,7 +209,7 @@ def save_agent(store: Store, document: dict[str, Any]) -> None:
 
 
 def invocation(kind: str, name: str, payload: object = None, **changes: Any) -> Invocation:
-    """Return the wish to invoke a skill or an agent."""
+    """Return an invocation of a skill or an agent."""
     values: dict[str, Any] = {
         "project_id": PROJECT,
         "kind": kind,
@@ -225,12 +225,12 @@ AT_ONCE = Beginning(allows=lambda tx: True, begin=lambda tx, activation_id, plan
 
 
 def invoked(store: Store, kind: str, name: str, payload: object = None, **changes: Any) -> str:
-    """Start an activation without an engine; return its id."""
+    """Store an invocation without an engine; return the activation's id."""
     return invoke(store, Plans(), invocation(kind, name, payload, **changes), AT_ONCE).result()
 
 
 def new_activation(activation_id: str = "a1", **changes: Any) -> NewActivation:
-    """Return what an activation starts with."""
+    """Return a new activation."""
     values: dict[str, Any] = {
         "activation_id": activation_id,
         "project_id": PROJECT,
@@ -275,14 +275,14 @@ def add_channel(
 def append(
     store: Store, records: list[Any], *, activation_id: str = "a1", source: str = "a.in", output: str = "out"
 ) -> None:
-    """Append records to the channels of an output, as somebody who is no task."""
+    """Append records to the channels of an output, without a task."""
     sender = Sender(activation_id=activation_id, sending_id=sending_id(activation_id, source))
     sent = Sent(output=output, count=len(records), bytes=ndjson(records))
     store.write(lambda tx: channels.append(tx, sender, sent)).result()
 
 
 def new_task(node: str = "b.in", name: str = "t", **changes: Any) -> NewTask:
-    """Return what a task starts with; a stream unless the changes say otherwise."""
+    """Return a new task, by default a stream."""
     values: dict[str, Any] = {
         "project_id": PROJECT,
         "name": name,
@@ -321,7 +321,7 @@ def started(store: Store, queued: Task) -> Task:
 
 
 def found(store: Store, task_id: int) -> Task:
-    """Return a task as it is stored now."""
+    """Return a task as stored now."""
     now = tasks.find(store.read, task_id)
     assert now is not None
     return now
@@ -346,5 +346,5 @@ def records_of(store: Store, channel_id: int) -> list[Any]:
 
 
 def ndjson(records: Iterable[object]) -> bytes:
-    """Return records as they travel."""
+    """Return records as NDJSON."""
     return b"".join(json.dumps(record).encode() + b"\n" for record in records)

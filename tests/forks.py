@@ -1,7 +1,7 @@
-"""The command `fabric-jobs`, and the owners that it starts, forked from one process that has imported them.
+"""Forks the command `fabric-jobs`, and the owners that it starts, from one process that has imported everything.
 
-A new interpreter spends up to half a second on imports, thousands of times in a run of the tests. What is forked is a process of
-its own all the same, with its own descriptors, variables, directory, umask and signals, and it ends as an interpreter ends.
+A new interpreter spends up to half a second on imports, thousands of times in a run of the tests. A fork is still a process of
+its own, with its own descriptors, variables, directory, umask and signals, and ends as an interpreter does.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from fabric_jobs import background, cli
 from fabric_jobs.client import owner as client_owner
 
 COMMAND = Path(sys.executable).parent / "fabric-jobs"
-READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ")  # variables that an interpreter reads once
-LATE = ("docker", "yaml", "cookiecutter.main")  # what the product imports when it needs it
-HEAD = 8  # bytes that say how long a request is
-HIGH = 1000  # descriptors from here on are in nobody's way
+READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ")  # variables that an interpreter reads only at its start
+LATE = ("docker", "yaml", "cookiecutter.main")  # imported by the product only on demand
+HEAD = 8  # bytes for the length of a request
+HIGH = 1000  # descriptors from here on do not collide with others
 
 
 class Forked:
-    """A process that was forked; what is used of `subprocess.Popen`."""
+    """A forked process, with the used part of the interface of `subprocess.Popen`."""
 
     def __init__(self, template: str, words: Sequence[str], descriptors: Mapping[int, int], **how: Any) -> None:
-        """Start `words[0]`, with these of our descriptors under their numbers there, and no other."""
+        """Start `words[0]` with these descriptors only, mapped to their new numbers."""
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.connect(template)
         request = json.dumps({"words": words, "numbers": list(descriptors), **how}).encode()
@@ -55,13 +55,13 @@ class Forked:
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Return the exit code; None while it runs."""
+        """Return the exit code; None while the process runs."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.wait(0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return the exit code once it has ended."""
+        """Wait for the end, and return the exit code."""
         if self.returncode is None:
             if not select.select([self._connection], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(["fabric-jobs"], timeout or 0)
@@ -71,20 +71,20 @@ class Forked:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the process has ended."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """Kill it."""
         self.send_signal(signal.SIGKILL)
 
 
 def start(
     words: Sequence[str], *, stdin: int, stdout: int, stderr: int, cwd: Path, env: Mapping[str, str]
 ) -> Forked | subprocess.Popen[bytes]:
-    """Start the command: forked, unless a new interpreter would read other variables."""
+    """Start the command: forked, unless its variables would change how an interpreter starts."""
     command = [str(COMMAND), *words]
     if _read_at_start(env) != _read_at_start(os.environ):
         return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, env=env)
@@ -100,7 +100,7 @@ def _read_at_start(variables: Mapping[str, str]) -> dict[str, str]:
 
 @cache
 def _template() -> str:
-    """Start the process that is forked; return the path of its socket. It ends with this process."""
+    """Start the process to fork from; return the path of its socket. It ends with this process."""
     path = f"{tempfile.mkdtemp(prefix='forks-')}/socket"
     ours, theirs = socket.socketpair()
     with socket.socket(socket.AF_UNIX) as listening, theirs:
@@ -109,16 +109,16 @@ def _template() -> str:
         kept = [listening.fileno(), theirs.fileno()]
         words = [sys.executable, "-m", __name__, path, *map(str, kept)]
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=kept, cwd=Path(__file__).parent.parent)
-    process.returncode = 0  # it ends when the socket closes, and that with this process
+    process.returncode = 0  # the process ends when the socket closes, at our own end
     ours.detach()
     return path
 
 
-# In the process that is forked.
+# In the process to fork from.
 
 
 class _Template:
-    """Forks for whoever asks, and says how what it has forked has ended."""
+    """Forks on request, and reports how the children have ended."""
 
     def __init__(self, path: str, listening: socket.socket, parent: int) -> None:
         self._path = path
@@ -130,7 +130,7 @@ class _Template:
             self._poll.register(descriptor, select.POLLIN)
 
     def serve(self) -> None:
-        """Return when the parent has ended."""
+        """Serve until the parent has ended."""
         while True:
             for ready, _ in self._poll.poll():
                 if ready == self._parent:
@@ -161,12 +161,12 @@ class _Template:
         self._poll.unregister(process)
         os.close(process)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        with connection, contextlib.suppress(OSError):  # about an owner nobody asks
+        with connection, contextlib.suppress(OSError):  # nobody asks about an owner
             connection.sendall(b"%d\n" % code)
 
 
 def _become(request: dict[str, Any], descriptors: list[int], path: str) -> Callable[[], object]:
-    """Make this process what was asked for; return what it runs."""
+    """Give this process the requested state; return the function to run."""
     if request["session"]:
         os.setsid()
     os.umask(request["umask"])
@@ -196,7 +196,7 @@ def _become(request: dict[str, Any], descriptors: list[int], path: str) -> Calla
 
 
 def _run(what: Callable[[], object]) -> NoReturn:
-    """Do it, and end as an interpreter ends, but for clearing its memory, which takes twice as long as most commands."""
+    """Call `what`, and end as an interpreter does, but without clearing memory, which takes twice as long as most commands."""
     code = 0
     try:
         what()
@@ -217,7 +217,7 @@ def _run(what: Callable[[], object]) -> NoReturn:
 def _start_owner(
     template: str, command: list[str], *, stdin: int, stdout: Any, stderr: Any, pass_fds: list[int], **how: Any
 ) -> Forked:
-    """Start an owner as the command means to, with `subprocess.Popen`."""
+    """Start an owner in place of the command's own `subprocess.Popen`."""
     *interpreter, module, state_dir, ready = command
     assert interpreter == [sys.executable, "-X", "utf8", "-m"], command
     assert stdin == subprocess.DEVNULL
@@ -232,7 +232,7 @@ def _start_owner(
 
 
 def main() -> None:
-    """Import what takes long, then fork."""
+    """Import all that takes long, then fork on request."""
     path, listening, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     for module, _, _ in cli.COMMANDS.values():
         importlib.import_module(f"fabric_jobs.cli.{module}")

@@ -1,4 +1,4 @@
-"""Workspaces to publish, and an engine that has what a test says."""
+"""Makes workspaces to publish, and an engine with the images that a test wants."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIGEST, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 
 
 class Engine:
-    """An engine with some images, and what it was asked."""
+    """An engine with some images, and a record of what it was asked."""
 
     def __init__(self, **images: Sequence[str]) -> None:
         self.images: dict[str, tuple[str, ...]] = {name: tuple(known) for name, known in images.items()}
@@ -29,7 +29,7 @@ class Engine:
 
 
 def skill(root: Path, name: str, *actions: str, **given: Any) -> None:
-    """Write a skill; each action has a Dockerfile. Without actions it is an external API."""
+    """Write a skill whose actions have a Dockerfile each. Without actions it is an external API."""
     for action in actions:
         (root / "skills" / name / "actions" / action).mkdir(parents=True)
         (root / "skills" / name / "actions" / action / "Dockerfile").write_text(f"FROM scratch\n# {name} {action}\n")
@@ -63,12 +63,12 @@ def agent(root: Path, name: str, *skills: str, **given: Any) -> None:
 
 
 def reference(root: Path, name: str, action: str) -> str:
-    """Return the image of an action as its files are now."""
+    """Return the image name for an action's present files."""
     image = name if name == action else f"{name}-{action}"
     return f"localhost:5000/flights/{image}:{content_hash(root / 'skills' / name / 'actions' / action)}"
 
 
 def locked(root: Path, name: str, action: str, digest: str = DIGEST) -> LockedImage:
-    """Return the image of an action as it is recorded when it is pushed now."""
+    """Return the entry that a push of an action's present files would record."""
     image, _, tag = reference(root, name, action).rpartition(":")
     return LockedImage(image=image, tag=tag, digest=digest)

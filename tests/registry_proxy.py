@@ -1,4 +1,4 @@
-"""A TCP proxy before the registry, which breaks a push in the middle. `localhost:PORT` is plain HTTP for docker, too."""
+"""A TCP proxy to the registry that breaks a push in the middle. Docker uses plain HTTP for `localhost:PORT`, too."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import suppress
 from types import TracebackType
 
 BLOCK = 16_384
-FULL = b"HTTP/1.1 500 no space left on device\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"  # not tried again
+FULL = b"HTTP/1.1 500 no space left on device\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"  # docker does not retry this
 
 
 class RegistryProxy:
-    """Used in a `with`. It passes everything on until `cut_after` bytes have been sent to the registry.
+    """Use it in a `with`. It forwards everything until `cut_after` bytes have been sent to the registry.
 
-    Then the connections break, once. `then` is what comes after: `heal`: it passes on; `full`: it answers everything
-    as a registry whose disk is full; `stall`: nothing breaks, and nothing is passed on any more.
+    Then the connections break, once. `then` says what follows: `heal` forwards again, `full` answers every request
+    like a registry with a full disk, and `stall` breaks nothing, but forwards nothing more.
     """
 
     def __init__(self, registry: str, *, cut_after: int | None = None, then: str = "heal") -> None:
@@ -43,10 +43,10 @@ class RegistryProxy:
         self._break()
 
     def heal(self) -> None:
-        """Pass on everything from now on."""
+        """Forward everything from now on."""
         self._cut_after = None
         self.is_cut.clear()
-        self._break()  # what was held is lost
+        self._break()  # data held back is lost
 
     def _serve(self) -> None:
         with suppress(OSError):  # the listener is closed
@@ -71,7 +71,7 @@ class RegistryProxy:
             other.shutdown(socket.SHUT_WR)
 
     def _is_held(self, size: int) -> bool:
-        """Count what is sent; break or stall the connections when it is enough."""
+        """Count the bytes sent; at the limit, break or stall the connections."""
         with self._lock:
             self._sent += size
             is_enough = self._cut_after is not None and self._sent > self._cut_after

@@ -1,4 +1,4 @@
-"""The numbers that decide what tests choose at random: the same in every run, unless a variable says otherwise."""
+"""Seeds of the tests' random choices: the same in every run, unless a variable changes them."""
 
 from __future__ import annotations
 

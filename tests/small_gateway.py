@@ -1,4 +1,4 @@
-"""A small real HTTP server that stands in for the gateway of a skill's program, and remembers what it was told."""
+"""A small real HTTP server that plays the gateway to a skill's program, and remembers its calls."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Told:
-    """One commit as it came."""
+    """One commit as received."""
 
     head: dict[str, Any]
     outputs: dict[str, list[Any]]
-    resend: bool  # its sequence had come before
+    resend: bool  # its sequence number came before
 
     @property
     def acks(self) -> list[list[int]]:
@@ -37,21 +37,21 @@ class Told:
 
     @property
     def is_goodbye(self) -> bool:
-        """Whether it has nothing but the word that nothing is under way any more."""
+        """Whether it only says that nothing more is under way."""
         return not (self.acks or self.outputs or self.head.get("left") or self.head["open"])
 
     def records(self, output: str = "out") -> list[Any]:
-        """Return what it has for an output."""
+        """Return its records for an output."""
         return self.outputs.get(output, [])
 
 
 @dataclass
 class State:
-    """What outlasts a restart of the server."""
+    """The state that survives a restart of the server."""
 
     inputs: dict[int, list[Any]] = field(default_factory=dict)  # channel -> its records
-    chunk: int = 100  # records that answer one pull
-    ended: bool = True  # no more input will come
+    chunk: int = 100  # records in the answer to one pull
+    ended: bool = True  # whether no more input will come
     told: list[Told] = field(default_factory=list)
     pulls: list[str] = field(default_factory=list)
     paths: set[str] = field(default_factory=set)
@@ -59,25 +59,25 @@ class State:
     acked: dict[int, int] = field(default_factory=dict)
     sequence: int = 0
     statuses: list[int] = field(default_factory=list)  # answers to the next requests, of any kind
-    arrived: int = 0  # commits, answered or not
-    hold: bool = False  # commits are taken, and not answered
-    lose: str = ""  # what becomes of the next commit: "before" or "after" it is stored the connection breaks
+    arrived: int = 0  # number of commits, answered or not
+    hold: bool = False  # commits are accepted, but not answered
+    lose: str = ""  # break the connection "before" or "after" the next commit is stored
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def until(self, predicate: Callable[[], object]) -> None:
-        """Wait until something is so."""
+        """Wait until `predicate` is true."""
         with self.changed:
             assert self.changed.wait_for(lambda: bool(predicate()), SECONDS), self.told
 
     def set(self, **values: Any) -> None:
-        """Change what the server does."""
+        """Change the server's behaviour."""
         with self.changed:
             for name, value in values.items():
                 setattr(self, name, value)
             self.changed.notify_all()
 
     def records(self, output: str = "out") -> list[Any]:
-        """Return all records of an output that were stored."""
+        """Return all stored records of an output."""
         return [record for told in self.told if not told.resend for record in told.records(output)]
 
 
@@ -168,7 +168,7 @@ class _UnixServer(ThreadingMixIn, UnixStreamServer):
 
 
 class SmallGateway:
-    """The server; `stop` and `start` are a restart, and `state` outlasts it."""
+    """The server. `stop` and `start` restart it; `state` survives that."""
 
     def __init__(self, directory: Path, *, tcp: bool = False) -> None:
         self.state = State()
@@ -180,7 +180,7 @@ class SmallGateway:
         self.start()
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start serving."""
         self.path.unlink(missing_ok=True)
         kind: Any = ThreadingHTTPServer if self._tcp else _UnixServer
         self._server = kind(("127.0.0.1", 0) if self._tcp else str(self.path), _Handler)
@@ -189,7 +189,7 @@ class SmallGateway:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def stop(self) -> None:
-        """Go away; nobody can connect any more."""
+        """Stop serving, and refuse connections."""
         self._server.closing = True
         self.state.set(hold=False)
         self._server.shutdown()
@@ -197,14 +197,14 @@ class SmallGateway:
         self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """End everything."""
+        """Stop the server and all programs."""
         self.stop()
         for program in self.programs:
             program.kill()
             program.communicate()
 
     def run(self, code: str, **message: Any) -> subprocess.Popen[str]:
-        """Start a skill's program with a message; what it prints and what it reads is in the test's hands."""
+        """Start a skill's program with a message, with pipes for its input and output."""
         main = self.directory / "main.py"
         main.write_text(f"import sys\n{code}")
         host, port = self._server.server_address[:2] if self._tcp else ("127.0.0.1", 1)
@@ -231,7 +231,7 @@ class SmallGateway:
 
 
 def ends(program: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
-    """Wait for the end of a program; return what it printed."""
+    """Wait for the end of a program, and return its output."""
     try:
         stdout, stderr = program.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:
@@ -249,7 +249,7 @@ def says(program: subprocess.Popen[str], line: str) -> None:
 
 
 def go_on(program: subprocess.Popen[str]) -> None:
-    """Let a program go on that waits for a line."""
+    """Send a line to a program that waits for one."""
     assert program.stdin is not None
     program.stdin.write("go on\n")
     program.stdin.flush()

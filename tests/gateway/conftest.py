@@ -1,4 +1,4 @@
-"""A workspace for every test, whose owner does not end while a test looks elsewhere."""
+"""Gives every test a workspace whose owner does not end during the test."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Schemathesis against a running gateway: `python -m tests.gateway.fuzz --requests 20000`.
 
-It makes up requests from `/openapi.json`, good and bad ones, and checks that no answer is a 5xx and that each agrees with the
-document. Ids and names that exist are made known to it, or nearly all calls would end at a 404.
+It makes good and bad requests from `/openapi.json`, and checks that no answer is a 5xx and that each agrees with the
+document. It is told existing ids and names, since otherwise nearly all calls would end in a 404.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHECKS = (
     "response_schema_conformance,negative_data_rejection,positive_data_acceptance,unsupported_method,"
     "allow_header_conformance,ignored_auth"
 )
-# A definition can be right in its shape and still name an action that it does not have: that is a 400, too.
+# A definition can match the schema and still name a missing action: that is a 400, too.
 CONFIG = """
 [[operations]]
 include-operation-id = ["saveSkill", "saveAgent"]
@@ -34,14 +34,14 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400"]
 include-operation-id = ["retryDeadLetters"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404"]
 """
-# A backup goes to whatever path the request names. Over TCP, as here, it is refused; should it once not be, nothing is written.
+# A backup goes to any path that the request names. Over TCP it is refused, but if that ever failed, nothing must be written.
 LEFT_OUT = "^startBackup$"
 METHODS = {"get", "post", "put", "delete", "patch"}
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a run did."""
+    """The result of a run."""
 
     requests: int
     code: int
@@ -49,7 +49,7 @@ class Found:
 
 
 def run(live: Live, requests: int, *, seed: int, quick: bool = False) -> Found:
-    """Send about so many requests to the gateway of a workspace."""
+    """Send about `requests` requests to the gateway of a workspace."""
     live.skill("echo", "print(message()['payload'], end='')")
     live.agent("echoes", ("input", "echo"), ("echo", "output"))
     live.skill("refuses", "sys.exit(3)", onError="continue")
@@ -73,7 +73,7 @@ def run(live: Live, requests: int, *, seed: int, quick: bool = False) -> Found:
     command += ["run", place, "--url", address.url, "--checks", CHECKS, "--no-color"]
     command += ["--header", f"Authorization: Bearer {address.token}", "--seed", seed]
     command += ["--max-examples", max(1, requests // operations), "--phases"]
-    # To make up whole definitions takes schemathesis most of its time.
+    # Making whole definitions takes most of schemathesis's time.
     command += ["fuzzing"] if quick else ["examples,coverage,fuzzing"]
     command += ["--exclude-operation-id-regex", f"^save|{LEFT_OUT}" if quick else LEFT_OUT]
     command += ["--continue-on-failure", "--no-shrink", "--warnings", "off", "--request-timeout", "30"]
@@ -92,7 +92,7 @@ def run(live: Live, requests: int, *, seed: int, quick: bool = False) -> Found:
 
 
 def make_known(document: dict[str, Any], values: dict[str, list[str]]) -> None:
-    """Let half of the values of some parameters be such as there are, and no call wait for long."""
+    """Make half of the values of some parameters existing ones, and let no call wait for long."""
     document["paths"] = {path.replace("{project}", "local"): methods for path, methods in document["paths"].items()}
     every = [item for methods in document["paths"].values() for item in methods.items()]
     for method, operation in every:
@@ -100,16 +100,16 @@ def make_known(document: dict[str, Any], values: dict[str, list[str]]) -> None:
         operation["parameters"] = [parameter for parameter in found if parameter["name"] not in ("project", "wait")]
         for parameter in operation["parameters"]:
             if parameter["in"] == "path" and parameter["name"] in values:
-                # What is there has to stay, or nothing could be invoked any more.
+                # Existing definitions must stay, or nothing could be invoked any more.
                 given = ["word-count", "1000"] if method == "delete" else values[parameter["name"]]
                 parameter["schema"] = {"anyOf": [{"enum": given}, parameter["schema"]]}
         content = operation.get("requestBody", {}).get("content", {})
-        if "application/x-ndjson" in content:  # of which schemathesis knows no way to write a text
+        if "application/x-ndjson" in content:  # schemathesis cannot write it as text
             content["text/plain"] = content.pop("application/x-ndjson")
 
 
 def counted(connection: Connection) -> int:
-    """Return how many requests the gateway has had."""
+    """Return the number of requests that the gateway has received."""
     text = connection.request("GET", "/metrics").body.decode()
     (line,) = [line for line in text.splitlines() if line.startswith("fabric_jobs_http_requests_total ")]
     return int(line.split()[1])

@@ -1,4 +1,4 @@
-"""A program of another user of this machine: only root can start one."""
+"""Runs programs as another user of this machine, which only root can."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if int(sys.argv[1]) != os.getuid():
     os.setgid(int(sys.argv[1]))
     os.setuid(int(sys.argv[1]))
 del sys.argv[1]
-"""  # they may not be able to read what is imported later
+"""  # the user may be unable to read later imports
 
 
 def as_user(user: int, program: str, *words: object) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""The routes of the gateway, as the product lists them, with a value for each parameter."""
+"""Lists the gateway's routes, taken from the product, with a value for each parameter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.acceptance.live import PROJECT
 
 
 def routes_of_a_user() -> list[tuple[str, str]]:
-    """Return method and path of whatever asks for the owner's token."""
+    """Return method and path of every route that requires the owner's token."""
     return [
         (found.method, re.sub(r"\{\w+(:\w+)?\}", "x", found.path.replace(P, PROJECT)))
         for found in OPERATIONS

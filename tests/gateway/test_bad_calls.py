@@ -1,4 +1,4 @@
-"""What is wrong in a call about dead letters, lineage, logs or the state: never a 5xx, always in words, and nothing is changed."""
+"""Bad calls about dead letters, lineage, logs or the state: never a 5xx, always an explanation, and nothing changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def bytes_of(body: object) -> bytes:
 
 
 def letter(live: Live) -> int:
-    """Return the number of a dead letter."""
+    """Make a dead letter, and return its number."""
     live.skill("refuses", "sys.exit(3)", onError="continue")
     live.fail("refuses", {"n": 1})
     found: list[Any] = live.ok("deadletters", "list", "-o", "json").value
@@ -62,7 +62,7 @@ def test_a_wrong_payload_is_refused_and_the_old_one_stays(live: Live) -> None:
     assert "over the limit" in caller.refused(413, "PUT", path, large)
     assert caller.get(f"/deadletters/{number}")["deadLetter"]["payload"] == {"n": 1}
     half = caller.call("PUT", path, b'{"payload": "\\ud800"}')
-    assert half.status == 200  # as in an invocation: a payload is passed on as it came
+    assert half.status == 200  # as in an invocation, a payload is passed on unchanged
     assert b'"\\ud800"' in caller.call("GET", path).body
 
 

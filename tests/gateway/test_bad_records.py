@@ -1,4 +1,4 @@
-"""What is no record is never in the store, however it comes."""
+"""Invalid records never get into the store, by whatever way they come."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.acceptance.live import Live
 from tests.gateway.fuzz import run
 
-REQUESTS = 250  # about; `python -m tests.gateway.fuzz` sends many more, and looks at the edges of every schema too
+REQUESTS = 250  # about; `python -m tests.gateway.fuzz` sends many more, and tests the limits of every schema too
 
 
 def test_answers_agree_with_the_document(live: Live) -> None:

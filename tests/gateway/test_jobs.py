@@ -1,4 +1,4 @@
-"""What an attempt may say to the gateway, and what it may not: a token is good for its own attempt, inputs and outputs."""
+"""Calls of an attempt to the gateway: its token is valid for its own attempt, inputs and outputs only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ for record in [1]:
 
 
 class Job:
-    """Speaks for the attempt of a stream skill that itself says nothing, and waits."""
+    """Makes the calls of a stream skill's attempt, whose own program only waits."""
 
     def __init__(self, live: Live, payload: object = "secret") -> None:
         activation = live.detach("held", payload)
@@ -140,7 +140,7 @@ def test_only_own_inputs_are_acknowledged_and_only_what_is_there(held: Live) -> 
 
 
 def test_a_record_in_hand_is_one_of_the_own_inputs(held: Live) -> None:
-    """Else an attempt that follows would be handed a record of somebody else."""
+    """Otherwise the next attempt would be given another task's record."""
     job, other = Job(held), Job(held, "of another")
     assert refused(job.commit(b"1\n", hand=[other.channel, 0], outputs=[["response", 1, 2]]), 400)
     assert job.pull() == (job.channel, 0, "secret")
@@ -210,7 +210,7 @@ def test_an_attempt_of_a_cancelled_task_is_over(held: Live) -> None:
 
 
 def test_many_at_once(held: Live) -> None:
-    """Commits of several connections go into one log, each whole and none lost."""
+    """Commits of several connections go into one log, whole and without loss."""
     from concurrent.futures import ThreadPoolExecutor
 
     job = Job(held)

@@ -1,4 +1,4 @@
-"""Who asks too much or takes too long is told so and let go, and nobody else is disturbed."""
+"""Callers that ask too much or take too long get an error and are disconnected, without effect on others."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SAVE = f"POST {PROJECT}/skills HTTP/1.1\r\nHost: x\r\n"
 
 
 class Raw:
-    """A connection that sends what it likes."""
+    """A connection that sends arbitrary bytes."""
 
     def __init__(self, caller: Caller) -> None:
         self._socket = socket.create_connection(caller.place, timeout=60)
         self._token = caller.address.token
 
     def send(self, *lines: str) -> None:
-        """Send some lines of a head."""
+        """Send some header lines."""
         self._socket.sendall("".join(f"{line}\r\n" for line in lines).encode())
 
     def head(self, *lines: str) -> None:
-        """Send a whole head of a POST that saves a skill."""
+        """Send the whole head of a POST that saves a skill."""
         self.send(f"POST {PROJECT}/skills HTTP/1.1", "Host: x", f"Authorization: Bearer {self._token}", *lines, "")
 
     def data(self, data: bytes) -> bool:
-        """Send anything; False when the other side has closed."""
+        """Send any data; return False if the other side has closed."""
         try:
             self._socket.sendall(data)
         except OSError:
@@ -45,25 +45,25 @@ class Raw:
         return True
 
     def answer(self) -> tuple[int, Any]:
-        """Return status and body of the answer, after which the other side closes."""
+        """Return status and body of the answer, and check that the other side then closes."""
         received = b""
         try:
             while part := self._socket.recv(65_536):
                 received += part
         except ConnectionResetError:
-            pass  # it closed before it had read all that was sent
+            pass  # it closed before reading everything
         head, _, body = received.partition(b"\r\n\r\n")
         assert head, "it closed without a word"
         return int(head.split()[1]), json.loads(body)
 
     def close(self) -> None:
-        """Go away in the middle of whatever it is."""
+        """Close the connection, even in the middle of a request."""
         self._socket.close()
 
 
 @contextmanager
 def raw(caller: Caller) -> Iterator[Raw]:
-    """A connection that is closed in the end."""
+    """Yield a connection that is closed afterwards."""
     made = Raw(caller)
     try:
         yield made
@@ -73,7 +73,7 @@ def raw(caller: Caller) -> Iterator[Raw]:
 
 @pytest.fixture
 def hasty(live: Live) -> Live:
-    """A workspace whose gateway has little patience."""
+    """Return a workspace whose gateway has short time limits."""
     live.environment |= {
         "FABRIC_JOBS_HEAD_SECONDS": "0.2",
         "FABRIC_JOBS_BODY_SECONDS": "0.2",
@@ -84,7 +84,7 @@ def hasty(live: Live) -> Live:
 
 
 def dropped(caller: Caller, reason: str) -> int:
-    """Return how many connections the gateway has closed for a reason."""
+    """Return how many connections the gateway has closed for one reason."""
     text = Caller.call(caller, "GET", "/metrics").body.decode()
     prefix = f'fabric_jobs_http_dropped_total{{reason="{reason}"}} '
     (line,) = [line for line in text.splitlines() if line.startswith(prefix)]
@@ -92,7 +92,7 @@ def dropped(caller: Caller, reason: str) -> int:
 
 
 def fine(live: Live) -> None:
-    """Check that all is as if nothing had happened."""
+    """Check that the gateway works as usual."""
     live.skill("echo", "print(message()['payload'], end='')")
     assert live.invoke("echo", 1)["response"] == "1"
     log = (live.state / "owner.log").read_text()
@@ -134,7 +134,7 @@ def test_who_does_not_read_is_dropped(hasty: Live) -> None:
     activation = hasty.invoke("many")["activationId"]
     caller = Caller(hasty, tcp=True)
     with raw(caller) as connection:
-        for _ in range(60):  # each answered with a megabyte and more
+        for _ in range(60):  # each answer has more than a megabyte
             connection.send(
                 f"GET {PROJECT}/activations/{activation}/response HTTP/1.1",
                 "Host: x",
@@ -173,7 +173,7 @@ def test_bodies_in_chunks_are_counted_while_they_come(live: Live) -> None:
         connection.data(b"0\r\n\r\n")
         status, body = connection.answer()
     assert (status, "limit" in body["message"]) == (413, True), sent
-    with raw(caller) as connection:  # nothing but the frames of chunks
+    with raw(caller) as connection:  # only the framing of chunks
         connection.head("Transfer-Encoding: chunked")
         until(lambda: not connection.data(b"1" + b";x" * 60_000 + b"\r\nx\r\n"), "it is not read for ever")
     fine(live)

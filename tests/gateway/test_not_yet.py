@@ -1,4 +1,4 @@
-"""What is asked for has an effect, or is refused: nothing is accepted and ignored."""
+"""Every option either has an effect or is refused: nothing is accepted and ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose a connection is: the kernel is asked, in both ways that it can be."""
+"""The user behind a connection, asked of the kernel in both possible ways."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture(params=["127.0.0.1", "::1", "::ffff:127.0.0.1"])
 def listening(request: pytest.FixtureRequest) -> Iterator[socket.socket]:
-    """A socket that listens: on IPv4, on IPv6, and on IPv6 for callers that come by IPv4."""
+    """Yield a listening socket: on IPv4, on IPv6, and on IPv6 for callers over IPv4."""
     host = request.param
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as bound:
@@ -51,7 +51,7 @@ def listening(request: pytest.FixtureRequest) -> Iterator[socket.socket]:
 
 
 def caller_of(listening: socket.socket) -> tuple[str, int]:
-    """Return what a caller connects to."""
+    """Return the address to connect to."""
     host, port = listening.getsockname()[:2]
     return host.removeprefix("::ffff:"), port
 
@@ -109,7 +109,7 @@ def test_over_a_unix_socket_too(tmp_path: Path) -> None:
         made = socket.socket(socket.AF_UNIX)
         made.connect("\\0{tmp_path.name}-{os.getpid()}")
         """
-        with socket.socket(socket.AF_UNIX) as open_to_all:  # an abstract name has no rights
+        with socket.socket(socket.AF_UNIX) as open_to_all:  # an abstract name has no file permissions
             open_to_all.bind(f"\0{tmp_path.name}-{os.getpid()}")
             open_to_all.listen()
             ran = as_user(SOMEBODY, connect)

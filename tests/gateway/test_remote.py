@@ -1,4 +1,4 @@
-"""The commands against a gateway that is somewhere else."""
+"""The commands with a remote gateway."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ECHO = "print(message()['payload'], end='')"
 
 @pytest.fixture
 def laptop(live: Live, tmp_path: Path) -> Iterator[Live]:
-    """A workspace beside the one that is served."""
+    """Yield another workspace than the served one."""
     live.skill("echo", ECHO)
     live.invoke("echo", 0)
     made = Live(tmp_path / "laptop" / "w")
@@ -140,7 +140,7 @@ def test_save_is_for_a_remote_gateway(live: Live) -> None:
 
 @pytest.fixture
 def certified(live: Live, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A proxy with TLS before the gateway: its address and its certificate."""
+    """Yield address and certificate of a TLS proxy in front of the gateway."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
@@ -170,7 +170,7 @@ def certified(live: Live, tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def pump(one: socket.socket, other: socket.socket) -> None:
-    """Pass on what comes until one side is done."""
+    """Forward data until one side has ended."""
     with suppress(OSError):
         while data := one.recv(65_536):
             other.sendall(data)

@@ -1,4 +1,4 @@
-"""Versions, deletion, reports, events, health and numbers: what Fabric's clients and operators ask besides."""
+"""Versions, deletion, reports, events, health and metrics: the other routes of Fabric's clients and of operators."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_one_task_is_cancelled_alone(live: Live) -> None:
 
 
 class Stream:
-    """A stream of events, read as it comes."""
+    """A stream of events, read as it arrives."""
 
     def __init__(self, caller: Caller, query: str, **headers: str) -> None:
         host, port = caller.place
@@ -159,7 +159,7 @@ class Stream:
         self._file = self._socket.makefile("rb")
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Yield what comes, checked for its shape, until the end."""
+        """Yield events until the end, and check the shape of each."""
         frame: dict[str, str] = {}
         for raw in self._file:
             line = raw.decode().rstrip("\r\n")
@@ -173,7 +173,7 @@ class Stream:
                 yield event
 
     def close(self) -> None:
-        """Go away."""
+        """Close the connection."""
         self._file.close()
         self._socket.close()
 

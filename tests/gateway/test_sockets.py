@@ -1,4 +1,4 @@
-"""What the kernel does for a connection."""
+"""Options of the gateway's sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens that are not what they should be: a clear 401, and nothing else happens."""
+"""Bad tokens: a clear 401, and no other effect."""
 
 from __future__ import annotations
 

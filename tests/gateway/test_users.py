@@ -1,4 +1,4 @@
-"""What the owner's user may ask of a gateway: a real process, over its Unix socket and its TCP port."""
+"""Requests of the owner's user to a real gateway, over its Unix socket and its TCP port."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PENDING = "open(ROOT / 'gate').read()"
 
 
 class Caller:
-    """Calls the gateway of a workspace, with the owner's token unless another is given."""
+    """Calls the gateway of a workspace, by default with the owner's token."""
 
     def __init__(self, live: Live, *, tcp: bool = False) -> None:
         live.ok("activations", "list")
@@ -44,7 +44,7 @@ class Caller:
         return json.loads(answer.body)
 
     def sync(self, path: str, value: object) -> Any:
-        """Return what a call answers, in chunks or not."""
+        """Return the answer to a call, chunked or not."""
         connection = RemoteConnection(Remote(url=self.address.url, token=self.address.token))
         answer = connection.request("POST", PROJECT + path, json.dumps(value).encode())
         connection.close()
@@ -320,7 +320,7 @@ def test_a_long_poll_returns_at_the_event_it_waits_for(live: Live) -> None:
     waiting[1].send("GET", f"{PROJECT}/events?after={last}&wait=60")
     live.release(gate)
     for connection in waiting:
-        answer = connection.receive(timeout=30)  # half of what it may wait without an event
+        answer = connection.receive(timeout=30)  # half of its limit without an event
         assert json.loads(answer.body)["events"]
         connection.close()
 

@@ -1,4 +1,4 @@
-"""A build context and patterns that leave out a part of it."""
+"""A build context, and patterns that exclude parts of it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ FILES = ("a/b/c/x.txt", "a/b/x.py", "a/y.py", "b/a/x.py", "b/z", "c.d/.hid", "c.
 DOCKERFILE = "FROM scratch\nCOPY . /\n"
 ALL = {*FILES, "Dockerfile", ".dockerignore"}
 
-# Lines of .dockerignore, and the files that are left out.
+# Lines of .dockerignore, and the files that they exclude.
 TABLE: list[tuple[str, set[str]]] = [
     ("", set()),
     ("# x.py\n\n   \n", set()),
-    (" # x.py", set()),  # not a comment: it does not begin the line
+    (" # x.py", set()),  # not a comment, since it is not at the start of the line
     ("x.py", {"x.py"}),
     ("  x.py  ", {"x.py"}),
     ("/x.py", {"x.py"}),
@@ -42,8 +42,8 @@ TABLE: list[tuple[str, set[str]]] = [
     ("**/*.py\n!x.py", {"a/y.py", "a/b/x.py", "b/a/x.py"}),
     ("Dockerfile\n.dockerignore", {"Dockerfile", ".dockerignore"}),
 ]
-# What the newest versions do, and older ones do not: these take `+` as a regular expression does, and look into no
-# directory that is left out for an exception with `*`.
+# Rules of the newest versions only. Older ones treat `+` as in a regular expression, and do not look into an excluded
+# directory for an exception with `*`.
 NEWEST: list[tuple[str, set[str]]] = [
     ("c.d/e+f", {"c.d/e+f"}),
     ("a\n!**/x.py", {"a/b/c/x.txt", "a/y.py"}),
@@ -52,7 +52,7 @@ NEWEST: list[tuple[str, set[str]]] = [
 
 
 def write_context(directory: Path) -> Path:
-    """Write a build context whose image holds all that Docker is sent."""
+    """Write a build context whose image contains everything sent to Docker."""
     for path in FILES:
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_text(path)

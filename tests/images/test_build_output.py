@@ -1,4 +1,4 @@
-"""What is understood of what a build says: BuildKit in the docker command, buildx, and the old builder."""
+"""The output of builds is understood: BuildKit in the docker command, buildx, and the old builder."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_what_differs_from_machine_to_machine_does_not_count(context: Path, chan
 
 def test_the_hash_is_the_same_everywhere(tmp_path: Path) -> None:
     for root in (write_context(tmp_path / "one"), write_context(tmp_path / "two")):
-        for path in root.rglob("*"):  # whatever the umask is
+        for path in root.rglob("*"):  # independent of the umask
             path.chmod(0o755 if path.is_dir() else 0o644)
         assert content_hash(root) == "ee90cbc01c04"
 

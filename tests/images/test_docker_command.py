@@ -1,4 +1,4 @@
-"""The docker command: which one builds, and how it is run. The commands here are scripts that stand on PATH."""
+"""The docker command: which one builds, and how it runs. Here the commands are scripts on PATH."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Fake = Callable[..., Path]
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """Put docker commands on PATH, each in a directory of its own; nothing else is there."""
+    """Return a function that puts docker commands, each in its own directory, on an otherwise empty PATH."""
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "config"))
     monkeypatch.setattr(docker_command, "PLUGIN_DIRECTORIES", ())

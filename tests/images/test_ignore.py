@@ -1,4 +1,4 @@
-"""What .dockerignore leaves out: a table of Docker's rules."""
+"""What .dockerignore excludes: a table of Docker's rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.images.contexts import ALL, NEWEST, TABLE, write_context
 
 
 def files_of(directory: Path) -> set[str]:
-    """Return what is sent, without directories."""
+    """Return the files that are sent, without directories."""
     return {path for path in context_paths(directory) if not (directory / path).is_dir()}
 
 

@@ -1,4 +1,4 @@
-"""What .dockerignore leaves out: Docker is asked, also about patterns that nobody has thought of."""
+"""What .dockerignore excludes, compared with Docker itself, also for random patterns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = needs_docker
 
 
 def sent(directory: Path, found: Builder) -> set[str] | None:
-    """Return what an engine puts into the image, with directories; None when it refuses the patterns."""
+    """Return the files and directories that an engine puts into the image; None if it rejects the patterns."""
     ended = subprocess.run(
         [*found.words, "--quiet", "--output", "type=tar,dest=-", str(directory)],
         capture_output=True,
@@ -37,7 +37,7 @@ def sent(directory: Path, found: Builder) -> set[str] | None:
 
 
 def ours(directory: Path) -> set[str] | None:
-    """Return the same by our reading; a file is never there without the directories that it is in."""
+    """Return the same by our rules, with the directories of each file."""
     try:
         found = set(context_paths(directory))
     except InvalidDefinition:
@@ -46,7 +46,7 @@ def ours(directory: Path) -> set[str] | None:
 
 
 def tool() -> Builder:
-    """Return what builds; with the old builder nothing can be asked."""
+    """Return the builder, or skip: the old one cannot export its context."""
     found = builder()
     if not found.is_buildkit:
         pytest.skip("no docker command here has BuildKit")
@@ -73,7 +73,7 @@ excepted = st.tuples(st.sampled_from(("", "", "!")), patterns).map("".join)
 @given(data=st.data())
 def test_docker_agrees_on_any_patterns(context: Path, data: st.DataObject) -> None:
     found = tool()
-    # Older versions judge exceptions otherwise, so there patterns alone are compared.
+    # Older versions treat exceptions differently, so with them only patterns are compared.
     lines = data.draw(st.lists(excepted if "buildx" in found.words else patterns, min_size=1, max_size=4))
     (context / ".dockerignore").write_text("\n".join(lines))
     assert sent(context, found) == ours(context)

@@ -1,4 +1,4 @@
-"""What an image is called."""
+"""Names of images."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ DOCKERFILE = "FROM scratch\nCOPY . /\n"
 
 
 def write_skill(root: Path, name: str, *actions: str, dockerfile: str | None = DOCKERFILE, **keys: Any) -> Path:
-    """Write a skill with these actions, one of its own name when none are given; return the first one's directory.
+    """Write a skill with these actions, by default one of its own name; return the first one's directory.
 
-    `keys` are those of every action; without `dockerfile` there is none.
+    `keys` go into every action. If `dockerfile` is None, no Dockerfile is written.
     """
     actions = actions or (name,)
     skill = root / "skills" / name

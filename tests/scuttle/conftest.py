@@ -1,4 +1,4 @@
-"""Images of generated skills, built once, and a stub of a mesh."""
+"""Provides images of generated skills, built once, and a stub of a mesh."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ sys.exit(payload.get("code", 0))
 
 @pytest.fixture(scope="session")
 def image_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageOf]:
-    """Return the image of a template's skill; that of `probe` is a job whose program is PROBE."""
+    """Yield a function that returns the image of a template's skill; for `probe`, of a job whose program is PROBE."""
     built: dict[str, str] = {}
 
     def image(template: str) -> str:
@@ -59,7 +59,7 @@ def image_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageOf]:
 
 @pytest.fixture
 def open_mesh() -> Iterator[OpenMesh]:
-    """Return what makes a mesh whose Envoy goes through the given states."""
+    """Yield a function that makes a mesh whose Envoy goes through the given states."""
     opened: list[Mesh] = []
 
     def mesh(*states: str, host: str = "127.0.0.1") -> Mesh:

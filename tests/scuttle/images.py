@@ -1,4 +1,4 @@
-"""Images of generated skills, and containers of them; everything made here has a name of its own and is removed."""
+"""Makes images of generated skills, and their containers. Each has a unique name, and is removed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.docker_place import BUILD_ARGS, docker
 
 SECONDS = 60
-# As the Docker executor runs a job, as far as scuttle could see a difference.
+# The Docker executor's options, as far as they may matter to scuttle.
 HARDENED = ("--init", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 OUTSIDE_A_MESH = {"START_WITHOUT_ENVOY": "true", "SCUTTLE_LOGGING": "false"}
 
@@ -42,7 +42,7 @@ def run(
     options: tuple[str, ...] = (),
     stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run a container to its end, which has to come in time; return its exit code and what it printed."""
+    """Run a container to its end, within a time limit; return its exit code and its output."""
     name = unique()
     given = [word for key, value in (variables or {}).items() for word in ("--env", f"{key}={value}")]
     command = ["run", "--rm", "--interactive", "--name", name, *HARDENED, *options, *given, image, *arguments]

@@ -1,4 +1,4 @@
-"""A stub of what a mesh puts beside a job: Envoy's admin API, and Istio's API that ends the sidecar."""
+"""A stub of a mesh's sidecar: Envoy's admin API, and Istio's API that ends the sidecar."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LOOK = "GET /envoy/server_info"
 QUIT = "POST /istio/quitquitquit"
-JOB = "POST /job"  # what the test's job says when it starts
+JOB = "POST /job"  # the request of the test's job when it starts
 
 
 class Mesh:
-    """Answers on one address, and keeps what was asked, in its order; Envoy goes through `states` and stays in the last."""
+    """Answers on one address, and keeps the requests in order. Envoy goes through `states`, and stays in the last."""
 
     def __init__(self, *states: str, host: str = "127.0.0.1") -> None:
         self.requests: list[str] = []
@@ -26,15 +26,15 @@ class Mesh:
 
     @property
     def address(self) -> str:
-        """Where it answers."""
+        """Its address."""
         return f"http://{self._server.server_address[0]!s}:{self._server.server_port}"
 
     def variables(self) -> dict[str, str]:
-        """Return the variables that tell scuttle of it."""
+        """Return the variables that point scuttle to it."""
         return {"ENVOY_ADMIN_API": f"{self.address}/envoy", "ISTIO_QUIT_API": f"{self.address}/istio"}
 
     def answer(self, request: str) -> dict[str, str]:
-        """Keep a request, and return the answer to it."""
+        """Keep a request, and return its answer."""
         with self._lock:
             self.requests.append(request)
             if request == JOB:
@@ -44,7 +44,7 @@ class Mesh:
             return {"state": self._states.popleft() if len(self._states) > 1 else self._states[0]}
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def _read_body(self) -> None:
-        """Read a body, also the chunked one of scuttle: closing before it was read would reset the connection."""
+        """Read a body, also scuttle's chunked one: closing with unread data would reset the connection."""
         if self.headers.get("Transfer-Encoding") != "chunked":
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             return
@@ -80,4 +80,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

@@ -1,4 +1,4 @@
-"""Images of generated skills in the Docker executor: it says that there is no mesh, and a skill may say that there is one."""
+"""Images of generated skills in the Docker executor, which tells them that there is no mesh; a skill may override that."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MANY = 1 << 20
 
 @pytest.fixture
 def executor(tmp_path: Path) -> Iterator[DockerExecutor]:
-    """An executor whose attempts know no gateway."""
+    """Yield an executor whose attempts have no gateway."""
     made = DockerExecutor(tmp_path)
     yield made
     made.close()
@@ -45,7 +45,7 @@ def test_a_job_starts_at_once_and_its_response_is_its_own(executor: DockerExecut
 
 
 def test_a_skill_may_ask_for_the_protocol(executor: DockerExecutor, image_of: ImageOf, open_mesh: OpenMesh) -> None:
-    assert executor.inside("any").files  # the network is there now
+    assert executor.inside("any").files  # this creates the network
     gateway = docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", NETWORK).stdout.strip()
     mesh = open_mesh("PRE_INITIALIZING", "LIVE", host=gateway)
     environment = {**mesh.variables(), "START_WITHOUT_ENVOY": "false"}

@@ -1,4 +1,4 @@
-"""Images of generated skills work where there is no mesh: no waiting, and nothing in the output but the job's own."""
+"""Images of generated skills work without a mesh: no waiting, and no output but the job's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNTIME = ("--volume", f"{runtime.__path__[0]}:/opt/runtime:ro", "--env", "PYTHO
 
 
 def variables_of(image: str) -> dict[str, str]:
-    """Return the variables that an image brings."""
+    """Return the variables set in an image."""
     lines = json.loads(docker("image", "inspect", "--format", "{{json .Config.Env}}", image).stdout)
     return dict(line.split("=", 1) for line in lines)
 
@@ -66,7 +66,7 @@ def test_the_image_says_for_how_long_it_waits(image_of: ImageOf, template: str) 
 
 @pytest.fixture
 def daemon(image_of: ImageOf) -> Iterator[str]:
-    """Return the address of a daemon that runs."""
+    """Yield the address of a running daemon."""
     name = unique()
     command = ("python", "-m", "uvicorn", "main:app", "--port", "5000")
     options = ("--detach", "--publish", "127.0.0.1::5000", "--name", name, *HARDENED)
@@ -84,7 +84,7 @@ def test_a_daemon_has_no_scuttle_and_answers(image_of: ImageOf, daemon: str) -> 
 
 
 def answer_of(address: str, message: object = None) -> object:
-    """Return the answer of a daemon, which may be on its way still."""
+    """Return the answer of a daemon, which may still be starting."""
     request = urllib.request.Request(address, headers={"Content-Type": "application/json"})
     if message is not None:
         request.data = json.dumps(message).encode()

@@ -104,7 +104,7 @@ def test_a_wait_that_is_too_long_ends_with_the_job_when_the_run_asks_for_that(
     assert set(mesh.requests[:-2]) == {LOOK}
 
 
-# As in a pod: the containers share a network, and nothing is set but what the image brings.
+# As in a pod: the containers share a network, and only the image's own variables are set.
 
 SIDECAR = """
 import json, sys
@@ -142,7 +142,7 @@ servers[1].serve_forever()
 
 @pytest.fixture
 def sidecar() -> Iterator[str]:
-    """Return the name of a container that answers as Istio's sidecar, on the ports of Istio."""
+    """Yield the name of a container that answers like Istio's sidecar, on Istio's ports."""
     name = unique()
     docker("run", "--detach", "--name", name, "--network", "none", BASE_IMAGE, "python3", "-c", SIDECAR)
     try:
