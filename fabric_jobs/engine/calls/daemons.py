@@ -22,12 +22,12 @@ from fabric_jobs.engine.calls.ending import end
 from fabric_jobs.engine.outcome import describe_exit
 from fabric_jobs.engine.output import last_lines
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
-from fabric_jobs.executors.base import STOPPED, AttemptExit, AttemptSpec, Executor, ProcessSpec
+from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, Executor, ProcessSpec
 from fabric_jobs.names import task_name
 from fabric_jobs.records import Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.states import TaskState
-from fabric_jobs.store import Store, tasks
+from fabric_jobs.store import Store, Tx, tasks
 from fabric_jobs.store.tasks import Again, Ending, NewTask
 
 LOCAL = "local"  # where programs run from files, not from images
@@ -291,7 +291,7 @@ class Daemon:
             task = tasks.find(store.read, task_id)
             assert task is not None
         queued = task
-        started = store.write(lambda tx: tasks.start(tx, queued, executor.name)).result()
+        started = store.write(lambda tx: _begun_again(tx, queued, executor.name)).result()
         if started is None:
             raise DaemonFailed("the daemon was cancelled")
         self._task = started
@@ -320,6 +320,12 @@ class Daemon:
             return
         ending = Ending(exit_code=ended.code, reason=ended.reason)
         await asyncio.wrap_future(self._means.store.write(lambda tx: tasks.end(tx, task, state, ending, cause=cause)))
+
+
+def _begun_again(tx: Tx, task: Task, executor: str) -> Task | None:
+    """Start the next attempt; when its place did not answer, nobody has noted the end of the one before."""
+    tasks.requeue(tx, task, Ending(exit_code=None, reason=LOST), Again(), cause="its place did not answer")
+    return tasks.start(tx, task, executor)
 
 
 def spec_of(daemon: Daemon, task: Task, port: int) -> AttemptSpec:
