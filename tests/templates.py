@@ -1,4 +1,4 @@
-"""The templates that the product ships, by what their action is."""
+"""Lists the shipped templates by the type of their action."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fabric_jobs.scaffold.templates import list_templates
 
 
 def shipped_templates(kind: str) -> list[str]:
-    """Return the names of those whose action is a `job`, or a `daemon`."""
+    """Return the names of the templates for a `job` or a `daemon`."""
     line = f"    type: {kind}\n"
     return [
         template.name

@@ -62,7 +62,7 @@ NEIGHBOURS = {
 
 FILE_LINES, FUNCTION_LINES, PARAMETERS, CLASS_LINES = 400, 50, 6, 200
 
-# Each of these is known by one file or one folder; what it raises stops there.
+# Only one file or folder may import each of these; their exceptions stop there.
 FOREIGN: dict[str, str | tuple[str, ...]] = {
     "sqlite3": "store/",
     "uvicorn": ("gateway/server.py", "gateway/protocol.py"),
@@ -138,7 +138,7 @@ def _room(path: Path) -> str:
 
 
 def _own(path: Path) -> set[str]:
-    """Return the rooms of the package that a file imports."""
+    """Return the modules of the package that a file imports."""
     rooms = {name.split(".")[1] for name in _imports(path) if name.startswith("fabric_jobs.") and name.count(".")}
     return rooms & FLOORS.keys()
 
@@ -210,7 +210,7 @@ def _too_large(path: Path) -> Iterator[str]:
 
 
 def _is_flat_record(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Columns of a row given by keyword are a record, not a choice among options."""
+    """Tell whether a function's keywords are the columns of a row: a record, not options."""
     return node.name == "create" and len(node.args.args) <= 1
 
 
@@ -276,13 +276,13 @@ def test_the_runtime_layer_needs_the_standard_library_only() -> None:
 
 
 def test_the_shim_is_a_program_of_its_own() -> None:
-    """It has the standard library and its neighbours, by relative imports; the packages that these need are not slow to load."""
+    """It imports only its neighbours, relatively, and modules of the standard library that load fast."""
     for path in (PACKAGE / "executors" / "local" / "shim").rglob("*.py"):
         levels = [node.level for node in _nodes(path) if isinstance(node, ast.ImportFrom)]
         assert set(levels) <= {0, 1}, f"{path.name} imports what is above it"
         names = {name.split(".")[0] for name in _imports(path)}
         assert names <= sys.stdlib_module_names, f"{path.name} imports {names - sys.stdlib_module_names}"
-        late = {"ctypes"} if path.name == "templates.py" else set()  # once there is a template process
+        late = {"ctypes"} if path.name == "templates.py" else set()  # only once there is a template process
         assert not (names - late) & {
             "asyncio",
             "ctypes",

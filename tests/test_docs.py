@@ -1,4 +1,4 @@
-"""The documentation is true: its commands run, its lists are complete, its links lead somewhere."""
+"""The documentation is true: its commands run, its lists are complete, its links work."""
 
 from __future__ import annotations
 
@@ -49,33 +49,33 @@ VARIABLE = re.compile(r"\"((?:FABRIC_JOBS|CORTEX)_[A-Z_]+)\"")
 
 
 def name_of(path: Path) -> str:
-    """Return a page's name for the list of tests."""
+    """Return a page's name, as a test id."""
     return str(path.relative_to(ROOT))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
-    """A command of a page, with what it prints there; or a file that is written."""
+    """A command of a page with its printed output, or a file to write."""
 
     line: int
     command: str
     expected: tuple[str, ...] = ()
-    may_fail: bool = False  # the next command looks at the exit code
+    may_fail: bool = False  # the next command uses the exit code
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        """What the output has to look like: `…` stands for anything on a line, alone on a line for any lines."""
+        """The pattern of the output. `…` stands for any text in a line, and alone on a line for any lines."""
         return re.compile("".join(r"(?:.*\n)*" if line == "…" else pattern_of(line) for line in self.expected))
 
 
 def pattern_of(line: str) -> str:
-    """Return the pattern of one line: a gap between columns is two spaces or more, since the widest cell decides."""
+    """Return the pattern of one line. A gap between columns is two or more spaces, since column widths vary."""
     cells = [re.escape(cell).replace("…", ".*") for cell in re.split(r"(?<=\S) {2,}", line.rstrip())]
     return " {2,}".join(cells) + r" *\n"
 
 
 def steps_of(text: str) -> Iterator[Step]:
-    """Yield what a page does, in its order."""
+    """Yield the steps of a page, in order."""
     for found in BLOCK.finditer(text):
         line = text[: found.start("text")].count("\n") + 1
         if found["mark"] == "file":
@@ -89,7 +89,7 @@ def steps_of(text: str) -> Iterator[Step]:
 
 
 def missing_in(text: str) -> list[str]:
-    """Return what blocks of a page need and is not there, each with the lines of its blocks."""
+    """Return the missing requirements of a page's blocks, each with the lines of the blocks."""
     lines: dict[str, list[str]] = {}
     for found in BLOCK.finditer(text):
         if found["mark"] == "needs" and not is_there(found["value"]):
@@ -98,7 +98,7 @@ def missing_in(text: str) -> list[str]:
 
 
 def is_there(what: str) -> bool:
-    """Tell whether there is what a block needs: a Docker engine, a registry, else a command."""
+    """Tell whether a requirement of a block is met: a Docker engine, a registry, or else a command."""
     if what == "docker":
         return not missing_engine()
     return not missing_registry() if what == "registry" else shutil.which(what) is not None
@@ -115,7 +115,7 @@ def console_steps(text: str, line: int) -> Iterator[Step]:
 
 
 def script_of(steps: list[Step]) -> str:
-    """Return the steps as one script, which says after each of them which it was and how it ended."""
+    """Return the steps as one script, which prints number and exit code after each."""
     lines = ["code=0"]
     for number, step in enumerate(steps):
         lines += [f"(exit $code)\n{step.command}", f"code=$?; printf '@@@ {number} %d\\n' $code"]
@@ -163,7 +163,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
 
 
 def docker_environment(place: Path) -> dict[str, str]:
-    """Return what pages that need an engine or a registry find there."""
+    """Return the environment for pages that need an engine or a registry."""
     own = {"DOCKER_CONFIG": str(place / ".docker"), "NAMESPACE": f"docs-{secrets.token_hex(6)}"}
     own["FABRIC_JOBS_BUILD_ARGS"] = f"BASE_IMAGE={BASE_IMAGE} SCUTTLE_IMAGE={SCUTTLE_IMAGE}"
     own["REGISTRY"], own["REGISTRY_USER"] = REGISTRY, REGISTRY_USER
@@ -277,7 +277,7 @@ def test_every_state_exit_code_and_error_is_documented() -> None:
 
 
 def all_errors(kind: type[errors.FabricJobsError]) -> Iterator[type[errors.FabricJobsError]]:
-    """Yield an error and all that are derived from it in the list of errors."""
+    """Yield an error class and its subclasses in the list of errors."""
     if kind.__module__ == errors.__name__:
         yield kind
         for inner in kind.__subclasses__():
@@ -312,7 +312,7 @@ def test_every_limit_is_documented_with_its_value() -> None:
 
 
 def shown(name: str, value: float | str) -> str:
-    """Return a limit, or another setting, as the page writes it."""
+    """Return a limit or another setting as the page shows it."""
     if isinstance(value, str):
         return f"`{value}`" if value else "none"
     if name.endswith("_bytes") and value % (1 << 20) == 0:

@@ -1,4 +1,4 @@
-"""A real store in a directory of its own."""
+"""Provides a real store in its own directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit counts every record, and finds what cannot be."""
+"""The audit counts every record, and finds impossible states."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.store.test_retention import fill
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A database of two activations, closed."""
+    """Return a closed database with two activations."""
     path = tmp_path / "state.db"
     store = Store(path)
     fill(store, "a1")
@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def broken(path: Path, *statements: str) -> Audit:
-    """Do what the store never does, and look."""
+    """Damage the database as the store never would, and return its audit."""
     connection = sqlite3.connect(path)
     for statement in statements:
         connection.execute(statement)
@@ -59,7 +59,7 @@ def test_every_record_is_counted(tmp_path: Path) -> None:
     found = audit(store.path)
     assert found.violations == []
     assert (found.channels, found.records, found.finished, found.waiting, found.responses) == (2, 10, 4, 1, 5)
-    assert found.looked_at == 5 + 2  # the first three of the queue are gone, as they may be
+    assert found.looked_at == 5 + 2  # the first three of the queue are gone, which is allowed
     store.close()
 
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_is_said_in_words(path: Path, statement: str, words: str)
 
 def test_a_damaged_file_is_a_violation_and_no_error(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    for page in range(8, 18):  # of tables; without the pages of the schema nothing could be looked at
+    for page in range(8, 18):  # pages of tables; without the schema's pages nothing could be checked
         content[page * 8192 : page * 8192 + 300] = b"\xff" * 300
     path.write_bytes(content)
     assert audit(path).violations
@@ -113,7 +113,7 @@ def test_what_the_doctor_asks_of_a_database(path: Path, tmp_path: Path) -> None:
     assert quick_check(path, whole=True) == (len(schema_steps()), [])
     assert attempt_names(path) == {"t-a1-1", "t-a2-1"}
     with closing(sqlite3.connect(path)) as other, other:
-        other.execute("update tasks set activation_id = null where name = 't-a2'")  # as that of a daemon
+        other.execute("update tasks set activation_id = null where name = 't-a2'")  # like a daemon's task
     assert attempt_names(path) == {"t-a1-1", "t-a2-1"}
     assert setting(path, "port") is None
     try_wal(tmp_path)

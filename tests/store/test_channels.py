@@ -1,4 +1,4 @@
-"""Channels: logs of records with the cursors of their consumer."""
+"""Channels: logs of records with their consumer's cursors."""
 
 from __future__ import annotations
 

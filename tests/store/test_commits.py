@@ -1,4 +1,4 @@
-"""The commit call: outputs and acknowledgements in one transaction, resends, fencing, replay without doubles."""
+"""The commit call: outputs and acknowledgements in one transaction, resends, fencing, replay without duplicates."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def apply(store: Store, task: Task, commit: Commit) -> None:
 
 
 def next_attempt(store: Store, task: Task) -> Task:
-    """The attempt dies, and the next one starts."""
+    """Let the attempt die, and start the next one."""
     store.write(lambda tx: tasks.requeue(tx, task, LOST, Again(lost=True))).result()
     return started(store, found(store, task.task_id))
 
@@ -50,7 +50,7 @@ def complete(store: Store, task: Task) -> None:
 
 @dataclass
 class Bench:
-    """A stream task `b.in` with two inputs; its output `x` goes to two channels, `y` to one, `z` to none."""
+    """A stream task `b.in` with two inputs. Its output `x` goes to two channels, `y` to one, `z` to none."""
 
     store: Store
     activation_id: str
@@ -150,7 +150,7 @@ def test_a_process_may_send_when_the_one_before_it_has_said_goodbye(bench: Bench
     with pytest.raises(InvalidInput, match="another process"):
         bench.store.write(lambda tx: commits.open_sender(tx, bench.task.task_id, 1, "q")).result()
     apply(bench.store, bench.task, replace(first, sequence=2, open=False, sent=(sent("x", 1),)))
-    for _ in range(2):  # the second time it is a resend
+    for _ in range(2):  # the second one is a resend
         apply(bench.store, bench.task, second)
     assert bench.received()["x"] == [[1, 2], [1, 2]]
 
@@ -212,7 +212,7 @@ def test_an_output_that_nobody_takes_is_accepted(bench: Bench) -> None:
 
 
 def stale_speakers(bench: Bench) -> list[Task]:
-    """Return the task as several who may not speak for it believe it to be."""
+    """Return the task as seen by several senders without the right to speak for it."""
     second = next_attempt(bench.store, bench.task)
     return [bench.task, started_as(second, 3), started_as(second, 0)]
 
@@ -327,28 +327,28 @@ def test_a_plain_message_is_stored_once_per_key_and_always_without_one(bench: Be
     assert found(bench.store, second.task_id).sent == 5
 
 
-# The model: whatever dies and is repeated, downstream is as if nothing had happened
+# The model: whatever dies and is repeated, downstream sees no difference
 
 
 @dataclass
 class Program:
-    """A deterministic stream skill, and the runtime layer around it, one attempt at a time."""
+    """A deterministic stream skill with its runtime layer, one attempt at a time."""
 
     bench: Bench
-    order: list[tuple[int, int]]  # (input, offset): how the inputs come, the same in each run
+    order: list[tuple[int, int]]  # (input, offset): the order of the inputs, the same in each run
     answers: list[list[tuple[str, int]]]  # outputs of each record of `order`
     task: Task
     sequence: int = 0
     at: int = 0  # the record in hand, in `order`
-    step: int = 0  # outputs of it that were made
+    step: int = 0  # outputs made of that record
     acked: int = 0  # in `order`
     finished: list[tuple[str, int]] = field(default_factory=list)
     in_hand: list[tuple[str, int]] = field(default_factory=list)
-    history: list[Commit] = field(default_factory=list)  # of this attempt
-    former: list[tuple[Task, Commit]] = field(default_factory=list)  # of those before
+    history: list[Commit] = field(default_factory=list)  # this attempt's
+    former: list[tuple[Task, Commit]] = field(default_factory=list)  # earlier attempts'
 
     def work(self) -> bool:
-        """Make one more output, or finish the record; return False when nothing is left to do."""
+        """Make one more output, or finish the record; return False if nothing is left to do."""
         if self.at == len(self.order):
             return False
         if self.step < len(self.answers[self.at]):
@@ -360,7 +360,7 @@ class Program:
         return True
 
     def commit(self, pieces: int) -> None:
-        """Commit what is finished, else what is in hand."""
+        """Commit finished records, else the outputs of the record in hand."""
         hand, acks = None, self._acks()
         if self.finished or acks:
             outputs, self.finished, self.acked = self.finished, [], self.at
@@ -390,7 +390,7 @@ class Program:
             apply(self.bench.store, self.task, self.history[number % len(self.history)])
 
     def die(self) -> None:
-        """The next attempt knows nothing but what is stored."""
+        """Start the next attempt, which knows only what is stored."""
         self.former += [(self.task, commit) for commit in self.history]
         self.task = next_attempt(self.bench.store, self.task)
         acked = self.bench.acked()
@@ -404,7 +404,7 @@ class Program:
         self.sequence, self.step, self.finished, self.in_hand, self.history = 0, 0, [], [], []
 
     def ghost(self, number: int) -> None:
-        """An attempt that was given up speaks again."""
+        """Let an abandoned attempt send a commit again."""
         if self.former:
             task, commit = self.former[number % len(self.former)]
             before = self.bench.everything()
@@ -426,7 +426,7 @@ class Program:
 
 
 def grouped(outputs: list[tuple[str, int]], pieces: int) -> tuple[Sent, ...]:
-    """Return the records by output, each in up to so many pieces."""
+    """Return the records by output, each in up to `pieces` pieces."""
     parts = []
     for output in dict.fromkeys(name for name, _ in outputs):
         records = [value for name, value in outputs if name == output]
@@ -496,7 +496,7 @@ def test_whatever_dies_and_is_repeated_downstream_is_as_if_nothing_had_happened(
 def test_a_source_that_is_tried_again_stores_each_record_once(
     store: Store, records: list[tuple[str, int]], attempts: list[tuple[int, int]]
 ) -> None:
-    """`attempts`: how many records each of them sends before it dies, and how many in one commit."""
+    """`attempts` says how many records each attempt sends before it dies, and how many in one commit."""
     bench = Bench.build(store, [[]])
     task = bench.task
     for number, (count, size) in enumerate([*attempts, (len(records), 7)]):
@@ -525,7 +525,7 @@ def test_only_what_the_last_attempt_held_comes_out(store: Store, attempts: list[
         if number:
             task = next_attempt(store, task)
         for sequence, part in enumerate(parts, start=1):
-            for _ in range(2):  # each is sent again, too
+            for _ in range(2):  # each is also sent again
                 apply(store, task, Commit(sequence=sequence, sent=grouped(part, 1), hold=True))
         assert bench.received() == {"x": [[], []], "y": [[]]}
     complete(store, found(store, task.task_id))

@@ -1,4 +1,4 @@
-"""Opening the database, and the words for when that cannot be."""
+"""Opening the database, and the errors if that fails."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
 
 
 def open_files(path: Path) -> int:
-    """Return how many descriptors of this process are open on a file or on what SQLite keeps beside it."""
+    """Return how many open descriptors of this process are for a database or SQLite's files beside it."""
     found = 0
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
@@ -188,6 +188,6 @@ def test_a_new_database_is_on_the_disk_before_anything_is_written_to_it(tmp_path
     opened = open_writer(tmp_path / "state.db")
     assert (
         tmp_path / "state.db-wal"
-    ).stat().st_size == 0  # what a power failure may tear has been synced, and is in the file
+    ).stat().st_size == 0  # the log, which a loss of power may tear, is synced into the database
     assert (tmp_path / "state.db").stat().st_size == opened.execute("pragma page_count").fetchone()[0] * PAGE_SIZE
     opened.close()

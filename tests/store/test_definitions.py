@@ -1,4 +1,4 @@
-"""Versions of definitions: one more for each change, and none ever changes."""
+"""Versions of definitions: each change adds one, and none ever changes."""
 
 from __future__ import annotations
 

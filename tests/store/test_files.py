@@ -1,4 +1,4 @@
-"""Files of records: what is in them, when it is synced, how long they live, and what a changed one does."""
+"""Files of records: their content, when they are synced, how long they live, and the effect of damage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOURCE_ID = sending_id("a1", "")
 
 
 def large(name: str = "x", count: int = 3) -> bytes:
-    """NDJSON of more than is kept in a row."""
+    """Return NDJSON that is too large for a row."""
     return ndjson([name * 4000] * count)
 
 
@@ -54,7 +54,7 @@ def bytes_of(store: Store, channel_id: int, offset: int = 0) -> bytes:
 
 @pytest.fixture
 def queue(store: Store) -> int:
-    """A channel that the caller sends to, and `b` reads."""
+    """Return a channel that the caller sends to and `b` reads."""
     add_activation(store, "a1")
     return add_channel(store, "", "b.in", wire=0)
 
@@ -73,7 +73,7 @@ def test_large_records_are_in_one_file_whatever_the_number_of_channels(store: St
 def test_a_file_goes_with_the_last_reference_to_it(store: Store, queue: int) -> None:
     other = add_channel(store, "", "c.in", wire=1)
     append(store, large(), 3)
-    store.files.close()  # the owner begins another file
+    store.files.close()  # the owner begins a new file
     append(store, large("y"), 3)
     first, second = on_disk(store)
     store.write(lambda tx: channels.ack(tx, queue, 6)).result()
@@ -82,7 +82,7 @@ def test_a_file_goes_with_the_last_reference_to_it(store: Store, queue: int) -> 
     assert len(on_disk(store)) == 1
     assert bytes_of(store, other, 3) == large("y")
     store.write(lambda tx: channels.ack(tx, other, 6)).result()
-    assert on_disk(store) != []  # it is appended to
+    assert on_disk(store) != []  # still being appended to
     store.close()
     again = Store(store.path)
     again.write(lambda tx: None).result()
@@ -107,7 +107,7 @@ def test_pruning_an_activation_removes_its_files(store: Store, queue: int) -> No
     assert activation is not None
     store.write(lambda tx: activations.end(tx, activation, ActivationState.COMPLETE)).result()
     add_activation(store, "a2")
-    add_channel(store, "", "b.in", wire=0, activation_id="a2")  # the newest numbers stay
+    add_channel(store, "", "b.in", wire=0, activation_id="a2")  # its ids are newer, so the others can be deleted
     store.write(lambda tx: retention.hide(tx, ["a1"], PROJECT, dead_letters=False)).result()
     while not store.write(lambda tx: retention.delete_some(tx, ["a1"])).result():
         pass
@@ -214,7 +214,7 @@ def test_a_file_that_somebody_damaged_is_an_error_that_names_it(
         bytes_of(store, queue)
     assert not channels.is_there(store.read, queue, 1)
     (finding,) = present(Scope(workspace=None, state_dir=store.path.parent))
-    assert finding.level == (OK if damage in (changed, linked) else PROBLEM)  # that one looks at lengths only
+    assert finding.level == (OK if damage in (changed, linked) else PROBLEM)  # that check reads only lengths
     (violation,) = audit(store.path).violations
     assert str(path) in violation
 
@@ -246,7 +246,7 @@ def test_what_a_sender_wrote_is_referred_to_where_it_is(store: Store) -> None:
     assert on_disk(store) == [name]
     assert bytes_of(store, channel, 1) == data[len(data) // 3 :]
     store.write(lambda tx: channels.ack(tx, channel, 3)).result()
-    assert on_disk(store) == [name]  # the attempt goes on to append
+    assert on_disk(store) == [name]  # the attempt still appends to it
     store.write(lambda tx: tasks.end(tx, found(store, task.task_id), TaskState.COMPLETE, Ending(exit_code=0))).result()
     assert on_disk(store) == []
 

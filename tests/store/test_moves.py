@@ -1,4 +1,4 @@
-"""Every move of a task and an activation that the tables of `states` allow, and none that they do not."""
+"""Tasks and activations can make every move in the tables of `states`, and no other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def happened(store: Store) -> list[Event]:
 
 
 def in_state(store: Store, state: TaskState) -> Task:
-    """Bring a task to a state by moves that are allowed."""
+    """Bring a task to a state by allowed moves."""
     add_activation(store)
     task = add_task(store)
     if state is TaskState.QUEUED:
@@ -38,7 +38,7 @@ def in_state(store: Store, state: TaskState) -> Task:
 
 
 def try_move(store: Store, task: Task, to: TaskState) -> None:
-    """Try the move that the code has for a state, whatever the task's present state is."""
+    """Try the code's move to a state, whatever the present state is."""
     if to is TaskState.QUEUED:
         store.write(lambda tx: tasks.requeue(tx, task, LOST, Again(lost=True, not_before_at=5.0))).result()
     elif to is TaskState.STARTING:
@@ -109,7 +109,7 @@ def test_each_start_is_an_attempt_with_the_next_number(store: Store) -> None:
     waiting = found(store, task.task_id)
     again = started(store, waiting)
     assert (again.attempt, again.lost, again.failures, waiting.not_before_at) == (2, 1, 0, 5.0)
-    assert again.not_before_at > 5.0  # from here on its timeout counts
+    assert again.not_before_at > 5.0  # its timeout counts from here
     assert again.attempt_name == "t-2"
     first, second = tasks.attempts(store.read, task.task_id)
     assert (first.attempt, first.reason, first.ended_at is None) == (1, "lost", False)

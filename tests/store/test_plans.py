@@ -1,6 +1,6 @@
-"""What is asked at every look, start, end and invocation costs what is live, not what has ended: SQLite is asked for its plans.
+"""SQLite's query plans show that every look, start, end and invocation costs what is live, not what has ended.
 
-Which statements these are is found by running activations, and by asking the gateway for them as commands do.
+The statements are found by running activations, and by asking the gateway for them as commands do.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.factories import PROJECT, skill_document
 
 TOKEN = "t"
 P = f"/fabric/v4/projects/{PROJECT}"
-# Some of those that must be among the traced ones: else nothing was traced.
+# Statements that must be among the traced ones; otherwise tracing failed.
 EXPECTED = {
     "activation", "ack_message_tasks", "attempt", "channels_of_activation", "current_attempt", "end_activation", "end_task",
     "events_of_activation", "insert_dead_letter", "latest_definition", "live_tasks", "recent_attempts", "requeue_task",
@@ -31,11 +31,11 @@ EXPECTED = {
     "dead_letters_of_activation_count", "totals_by_node", "unsettled_activations", "activations_to_admit", "admit_activation",
 }  # fmt: skip
 
-OF_THE_BENCH = {"tasks", "activations"}  # which looks at everything itself
+OF_THE_BENCH = {"tasks", "activations"}  # the bench itself reads all rows
 
 
 class Recorded(dict[str, str]):
-    """The statements, and which of them were run."""
+    """The statements, and a record of those that were run."""
 
     def __init__(self) -> None:
         super().__init__(QUERIES)
@@ -48,7 +48,7 @@ class Recorded(dict[str, str]):
 
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Return the names of all statements that activations, and those who look at them, run."""
+    """Return the names of all statements run by activations and their observers."""
     recorded = Recorded()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sql, "QUERIES", recorded)
@@ -63,7 +63,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 
 def _run_all_kinds(bench: Bench) -> None:
-    """A task that is tried again and whose record dies, a stream behind another skill, and one that is cancelled."""
+    """Run a task with retries and a dead record, a stream behind another skill, and an activation that is cancelled."""
     failing = bench.skill("failing", retries={"limit": 1}, onError="continue")
     bench.finish("failing.in", code=1)
     bench.until(lambda: any(task.attempt == 2 for task in bench.tasks("failing.in")))
@@ -146,19 +146,19 @@ def test_a_statement_that_scans_a_table_is_found_out(store: Store) -> None:
 
 
 def scans(store: Store, name: str) -> list[str]:
-    """Return the steps of a statement that look at what nobody has asked for."""
+    """Return the steps of a statement that read more rows than requested."""
     values = dict.fromkeys(re.findall(r":(\w+)", QUERIES[name]))
     rows = store.read.connection.execute(f"explain query plan {QUERIES[name]}", values).fetchall()
     return [row["detail"] for row in rows if is_wide(row["detail"]) and not is_narrow(row["detail"])]
 
 
 def is_wide(detail: str) -> bool:
-    """Tell whether a step looks at more than what it was asked for: at all rows, or at all behind a number."""
+    """Tell whether a step reads more than was requested: all rows, or all after an id."""
     return detail.startswith("SCAN") or "(rowid>?)" in detail
 
 
 def is_narrow(detail: str) -> bool:
-    """Tell whether a scan is one of an index that has only what is live in it, or of what another step has found."""
+    """Tell whether a scan covers only an index of live rows, or another step's result."""
     return bool(
         re.search(
             r"INDEX (tasks_(busy|live|live_daemons|unfinished)|activations_admitted)\b|^SCAN (CONSTANT|\(subquery)",

@@ -1,4 +1,4 @@
-"""What has ended can be deleted wholly, in parts, and nothing else is."""
+"""Ended activations can be deleted, step by step and completely, and nothing else is."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def fill(store: Store, activation_id: str, *, segments: int = 3) -> int:
 
 
 def rows_of(sql: Sql, activation_id: str) -> dict[str, int]:
-    """Return how many rows of every table belong to an activation, looked up in whatever tables there are."""
+    """Return the number of an activation's rows in each table that exists."""
     names = [row[0] for row in sql.connection.execute("select name from sqlite_master where type = 'table'")]
     columns = {name: [row[1] for row in sql.connection.execute(f"pragma table_info({name})")] for name in names}
     inner = {
@@ -87,7 +87,7 @@ def rows_of(sql: Sql, activation_id: str) -> dict[str, int]:
 
 
 def prune(store: Store, *activation_ids: str, dead_letters: bool = False) -> list[str]:
-    """Delete activations to the last row; return those that may be."""
+    """Delete activations to the last row; return those that may be deleted."""
     hidden = store.write(lambda tx: retention.hide(tx, activation_ids, PROJECT, dead_letters=dead_letters)).result()
     while not store.write(lambda tx: retention.delete_some(tx, hidden)).result():
         pass
@@ -103,7 +103,7 @@ def test_nothing_of_an_activation_is_left_in_any_table(store: Store) -> None:
     assert prune(store, "a1") == ["a1"]
     assert set(rows_of(store.read, "a1").values()) == {0}
     assert rows_of(store.read, "a2") == kept
-    for table in ("attempts", "held", "message_keys"):  # rows that only the task led to
+    for table in ("attempts", "held", "message_keys"):  # rows that only refer to the task
         query = f"select count(*) from {table} where task_id = ?"
         assert store.read.connection.execute(query, (task_id,)).fetchone()[0] == 0
 
@@ -118,8 +118,8 @@ def test_an_activation_that_is_being_deleted_is_seen_by_nobody(store: Store, mon
         steps += 1
         listed = activations.listed(store.read, activations.RunFilter(project_id=PROJECT))
         assert [item.activation_id for item in listed] == ["a2"]
-        assert retention.hidden(store.read, 10) == ["a1"]  # who comes later goes on
-    assert steps > 3  # a transaction has an end
+        assert retention.hidden(store.read, 10) == ["a1"]  # a later call goes on
+    assert steps > 3  # each transaction is limited
     assert retention.hidden(store.read, 10) == []
 
 
@@ -130,7 +130,7 @@ def test_segments_of_many_bytes_go_in_several_transactions(store: Store, monkeyp
     hidden = store.write(lambda tx: retention.hide(tx, ["a1"], PROJECT, dead_letters=False)).result()
     assert not store.write(lambda tx: retention.delete_some(tx, hidden)).result()
     assert rows_of(store.read, "a1")["segments"] == 7
-    assert prune(store, "a1") == []  # hidden once
+    assert prune(store, "a1") == []  # already hidden
     while not store.write(lambda tx: retention.delete_some(tx, hidden)).result():
         pass
     assert set(rows_of(store.read, "a1").values()) == {0}
@@ -151,7 +151,7 @@ def test_what_may_not_go_stays(store: Store) -> None:
 
 def test_numbers_are_never_given_twice(store: Store) -> None:
     tasks_before = [fill(store, "a1"), fill(store, "a2")]
-    assert prune(store, "a1", "a2") == ["a1"]  # a2 has the newest numbers
+    assert prune(store, "a1", "a2") == ["a1"]  # a2 has the newest ids
     tasks_before.append(fill(store, "a3"))
     assert prune(store, "a2", "a3") == ["a2"]
     tasks_before.append(fill(store, "a4"))
@@ -184,4 +184,4 @@ def test_a_database_without_its_free_pages_is_smaller(store: Store) -> None:
     after, free = retention.page_bytes(store.read)
     assert free == 0
     assert after <= before - 990_000
-    fill(store, "a3")  # and the store goes on
+    fill(store, "a3")  # the store still works

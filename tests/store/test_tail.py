@@ -1,4 +1,4 @@
-"""The tail: what consumers that keep up read from memory. It is bounded, and never says anything else than SQLite."""
+"""The tail, from which fast consumers read in memory, is bounded, and never differs from SQLite."""
 
 from __future__ import annotations
 

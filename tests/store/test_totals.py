@@ -1,4 +1,4 @@
-"""What ended tasks and dead records come to is kept when they end, and is what their rows come to."""
+"""Totals of ended tasks and dead records, which are kept when they end, equal the sums of their rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENDS = sorted(FINAL_TASK_STATES)
 
 
 def counted(store: Store, activation_id: str) -> dict[str, NodeTotals]:
-    """Return what is to be found, by reading every row."""
+    """Compute the totals from every row."""
     rows = store.read.connection.execute("select * from tasks where activation_id = ?", [activation_id]).fetchall()
     totals = {}
     for node in {row["node"] for row in rows}:
@@ -38,7 +38,7 @@ def counted(store: Store, activation_id: str) -> dict[str, NodeTotals]:
 
 
 def live(store: Store, task: Task, chosen: random.Random) -> None:
-    """Let a task have some attempts, and perhaps an end."""
+    """Give a task some attempts, and perhaps an end."""
     for _ in range(chosen.randrange(3)):
         task = started(store, task)
         if chosen.random() < 0.3:
@@ -87,7 +87,7 @@ def test_dead_records_are_counted_where_they_lie(store: Store) -> None:
     def dead() -> int:
         return int(store.read.connection.execute("select dead from channels").fetchone()[0])
 
-    for offset in (0, 2, 2):  # the second time it is there
+    for offset in (0, 2, 2):  # the second time it exists
         keep(offset)
     assert dead() == 2
     letter = dead_letters.find(store.read, PROJECT, 1)

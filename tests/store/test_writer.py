@@ -1,4 +1,4 @@
-"""Group commit: what gathers while one transaction runs is one transaction, and nobody disturbs anybody."""
+"""Group commit: writes that gather during one transaction form the next, without affecting each other."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def value_of(store: Store, key: str) -> str | None:
 
 @contextmanager
 def gathered(store: Store) -> Iterator[None]:
-    """What is written inside waits behind one slow operation, and so is one group."""
+    """Make the writes in the block wait behind a slow one, so that they form one group."""
     entered, leave = threading.Event(), threading.Event()
 
     def slow(tx: Tx) -> None:
@@ -165,7 +165,7 @@ def test_a_reader_never_sees_half_a_group(store: Store) -> None:
 
 
 def test_a_caller_who_gives_up_does_not_stop_the_writer(store: Store) -> None:
-    """asyncio cancels the future of a request whose task is cancelled, at any moment."""
+    """asyncio may cancel a request's future at any moment, when it cancels the request's task."""
     with gathered(store):
         given_up = store.write(put("given up"))
         given_up.cancel()
@@ -213,7 +213,7 @@ def test_close_leaves_one_file_behind(tmp_path: Path) -> None:
 
 
 def fill(store: Store) -> int:
-    """Write until there is no room; return how many rows went in."""
+    """Write until the disk is full; return the number of rows written."""
     for number in range(10_000):
         try:
             store.write(put(f"fill{number}", "x" * 20_000)).result(30)

@@ -1,4 +1,4 @@
-"""What `--help` of a group lists."""
+"""The commands that a group's `--help` lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How logs are printed: lines of several programs on one page, and bytes on a terminal."""
+"""Logs are printed: lines of several programs together, and bytes on a terminal."""
 
 from __future__ import annotations
 

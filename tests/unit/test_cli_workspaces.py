@@ -1,4 +1,4 @@
-"""`fabric-jobs workspaces …` as a user types it."""
+"""`fabric-jobs workspaces …`, as users type it."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ INVOKE = "fabric-jobs skills invoke word-count --params-file skills/word-count/i
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty directory, which is the current one."""
+    """Make an empty directory the current one, and return it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def typed(*arguments: str, answers: str | None = None) -> Result:
-    """Run a command; errors of the package come out as they do for the top-level command, which prints them."""
+    """Run a command. The package's errors come out as exceptions, which the top-level command would print."""
     result = CliRunner().invoke(workspaces.group, arguments, input=answers)
     assert result.exception is None or isinstance(result.exception, (SystemExit, FabricJobsError))
     return result

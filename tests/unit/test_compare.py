@@ -1,4 +1,4 @@
-"""Comparing JSON values: what differs, where, and the laws of it."""
+"""Comparing JSON values: what differs, where, and general laws."""
 
 from __future__ import annotations
 

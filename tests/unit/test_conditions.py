@@ -1,4 +1,4 @@
-"""Conditions: what `when` and field routing ask of a payload."""
+"""Conditions of `when` and field routing on a payload."""
 
 from __future__ import annotations
 

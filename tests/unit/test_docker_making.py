@@ -1,4 +1,4 @@
-"""The image of an attempt is fetched, from a registry that does not always answer."""
+"""An attempt's image is pulled from a registry that does not always answer."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PullingEngine(DockerEngine):
 
 
 class FoundReach(Reach):
-    """What is the same for all containers, without a network."""
+    """A Reach with fixed answers, without a network."""
 
     @property
     def around(self) -> Surroundings:
@@ -75,7 +75,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(engine: DockerEngine, directory: Path, is_unwanted: Callable[[], bool] = lambda: False) -> None:
-    """Make a container; with an image that has no program it comes no further than to the image."""
+    """Make a container. The image has no program, so this ends after the image is found."""
     write_spec(directory, AttemptSpec(name="one", processes=(ProcessSpec(directory=None, image="there/x:1"),)))
     make("one", directory, engine, FoundReach(engine, directory, None), is_unwanted)
 

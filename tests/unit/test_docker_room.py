@@ -1,4 +1,4 @@
-"""Which engine is talked to, what of its images is told, and what its silence means."""
+"""The choice of an engine, the description of its images, and the meaning of its silence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""agent.yaml → Agent: shorthands, and every way in which it can be wrong."""
+"""agent.yaml → Agent: shorthands, and every kind of error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a gateway shows of inputs without parameters, and what it keeps of them."""
+"""Inputs without parameters, as a gateway shows and stores them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference pages name every key, and their examples are right."""
+"""The reference pages name every key, and their examples are correct."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def with_action(changes: dict[str, Any]) -> dict[str, Any]:
 
 def is_read(kind: str, document: Any) -> bool:
     try:
-        text = json.dumps(document)  # an editor checks files, and JSON that is posted may have a little more
+        text = json.dumps(document)  # editors check files, while posted JSON may have a few more keys
         parse_skill(text, "") if kind == "skill" else parse_agent(text, "")
     except InvalidDefinition:
         return False
@@ -243,7 +243,7 @@ def test_the_schema_is_a_schema(kind: str) -> None:
 def test_bookkeeping_is_accepted_and_every_key_is_explained(kind: str) -> None:
     def visit(node: Any) -> None:
         if isinstance(node, dict):
-            if node.get("additionalProperties") is False:  # what people write, not a condition on it
+            if node.get("additionalProperties") is False:  # a part that people write, not a condition on it
                 assert all("description" in value or "$ref" in value for value in node["properties"].values())
             for value in node.values():
                 visit(value)
@@ -255,7 +255,7 @@ def test_bookkeeping_is_accepted_and_every_key_is_explained(kind: str) -> None:
 
 
 def replaced(node: Any, steps: Sequence[str | int], value: Any) -> Any:
-    """Return a copy of a document with `value` in the place that `steps` lead to."""
+    """Return a copy of a document with `value` at the end of `steps`."""
     if not steps:
         return value
     changed = copy.copy(node)

@@ -1,4 +1,4 @@
-"""skill.yaml → Skill, and every way in which it can be wrong."""
+"""skill.yaml → Skill, and every kind of error."""
 
 from __future__ import annotations
 

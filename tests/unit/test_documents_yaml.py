@@ -1,4 +1,4 @@
-"""Reading YAML text: places, scalars, and what cannot be read."""
+"""Reading YAML text: positions, scalars, and errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fabric_jobs.errors import InvalidDefinition
 PRINTABLE = st.text(
     st.characters(min_codepoint=0x20, exclude_categories=["Cs", "Cc", "Cn"], exclude_characters="\ufeff")
 )
-# A key that stands before its ':' has at most 1,024 characters in YAML 1.1 and 1.2, escapes included.
+# In YAML 1.1 and 1.2 a key before ':' has at most 1,024 characters, escapes included.
 KEYS = PRINTABLE.filter(lambda key: len(json.dumps(key)) <= 1000)
 JSON_VALUES = st.recursive(
     st.none()

@@ -1,4 +1,4 @@
-"""The example workspace: copying it, and what its three programs do without anything around them."""
+"""The example workspace: copying it, and its three programs on their own."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def program(skill: str) -> Path:
 
 
 def module(skill: str) -> SimpleNamespace:
-    """Return the program of a skill as a module; its main() is not run."""
+    """Return the program of a skill as a module, without running its main()."""
     return SimpleNamespace(**runpy.run_path(str(program(skill))))
 
 
 @pytest.fixture
 def stub(tmp_path: Path) -> Path:
-    """A directory with a `fabric_skill` that reads stdin and prints what is sent."""
+    """Return a directory with a `fabric_skill` that reads stdin and prints sent records."""
     directory = tmp_path / "stub"
     directory.mkdir()
     (directory / "fabric_skill.py").write_text(STUB)
@@ -158,7 +158,7 @@ def test_the_file_holds_january_and_is_packed_the_same_way_each_time() -> None:
     flights = [json.loads(line) for line in gzip.decompress(packed).splitlines()]
     assert len(flights) == 27_004
     assert {(flight["year"], flight["month"]) for flight in flights} == {(2013, 1)}
-    assert packed[4:8] == b"\0\0\0\0"  # the time of packing
+    assert packed[4:8] == b"\0\0\0\0"  # the timestamp
 
 
 def test_the_three_programs_find_the_expected_summary() -> None:

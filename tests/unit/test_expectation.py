@@ -1,4 +1,4 @@
-"""What an expected.json means, and how it is written anew."""
+"""The meaning of an expected.json, and rewriting it."""
 
 from __future__ import annotations
 

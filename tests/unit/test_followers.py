@@ -1,4 +1,4 @@
-"""Many who follow one log: it is read once, and each gets every byte once, whenever they come and however slow they are."""
+"""Many followers of one log: it is read once, and each gets every byte once, however late or slow it is."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(kw_only=True)
 class Log:
-    """A log on this disk, and how often somebody has looked at it."""
+    """A log on this disk, and the number of looks at it."""
 
     directory: Path
     live: Live
     whole: bool = False
     patient: bool = False
     ended: bool = False
-    unavailable: int = 0  # so many more looks fail
+    unavailable: int = 0  # the number of next looks that fail
     looks: int = 0
     index: int = field(default=0)
 
@@ -57,7 +57,7 @@ class Log:
         return News(log=log, page=page, over=ended)
 
     def append(self, stream: str, data: bytes) -> None:
-        """Print, and sometimes note the sizes as the index does."""
+        """Append output, and sometimes record the sizes as the index does."""
         with open(self.directory / stream, "ab") as file:
             file.write(data)
         self.index += 1
@@ -79,7 +79,7 @@ async def printed(directory: Path, *, whole: bool = False, patient: bool = False
 
 
 async def follow(many: Followers, log: Log, *, slow: float = 0.0) -> dict[str, bytes]:
-    """Return what somebody who follows to the end gets."""
+    """Return what a follower gets until the end."""
     found, cursor = dict.fromkeys(STREAMS, b""), ""
     while True:
         news = await many.news(log, cursor)
@@ -92,7 +92,7 @@ async def follow(many: Followers, log: Log, *, slow: float = 0.0) -> dict[str, b
 
 
 async def idle(log: Log, looks: int = 3) -> None:
-    """Wait until some more looks have been taken."""
+    """Wait until `looks` more looks have been taken."""
     before = log.looks
     while log.looks < before + looks:
         await asyncio.sleep(0.001)
@@ -104,7 +104,7 @@ def test_fifty_that_wait_cost_what_one_costs(tmp_path: Path) -> None:
             many = Followers()
             log.append("stdout", b"begin\n")
             waiting = [asyncio.create_task(follow(many, log)) for _ in range(50)]
-            await idle(log, 200)  # each has looked for itself twice at most
+            await idle(log, 200)  # each has looked at most twice itself
             for number in range(20):
                 before = log.looks
                 log.append("stderr", b"%d\n" % number)
@@ -132,14 +132,14 @@ def test_each_gets_every_byte_once(tmp_path: Path, seed: int) -> None:
                     slow = chance.choice((0.0, 0.0, 0.002, 0.02))
                     running.append(asyncio.create_task(follow(many, log, slow=slow)))
                 if chance.random() < 0.1 and running:
-                    running.pop().cancel()  # somebody goes away
+                    running.pop().cancel()  # one follower leaves
                 if chance.random() < 0.05:
                     log.unavailable = 1
                 await asyncio.sleep(chance.choice((0.0, 0.0, 0.003)))
             log.ended = True
             said = {stream: (tmp_path / stream).read_bytes() for stream in STREAMS}
             for found in await asyncio.gather(*running, return_exceptions=True):
-                assert isinstance(found, ExecutorUnavailable) or found == said  # a caller asks again; tested elsewhere
+                assert isinstance(found, ExecutorUnavailable) or found == said  # callers retry; tested elsewhere
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
 

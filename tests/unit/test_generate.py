@@ -1,4 +1,4 @@
-"""`generate` and `generate-agent` as verbs: what they write, refuse and name as the next command."""
+"""`generate` and `generate-agent`: what they write, what they refuse, and the next command that they suggest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ actions:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A workspace with the skills source, sink and clean, whose ports are called differently."""
+    """Return a workspace with the skills source, sink and clean, whose ports have different names."""
     ports = {"source": ("request", "lines"), "clean": ("dirty", "pure"), "sink": ("request", "response")}
     for name, (port, output) in ports.items():
         directory = tmp_path / "skills" / name

@@ -1,4 +1,4 @@
-"""What is generated goes into a repository: it names no path of this machine, and what it names is there."""
+"""Generated files are fit for a repository: they name no path of this machine, and all that they name exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON as every entrance takes it: one limit of levels, and what cannot be read again is refused."""
+"""JSON at every entrance: one limit of nesting, and only what can be read again is accepted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_limit_of_the_runtime_layer_is_that_of_the_gateway() -> None:
 
 @pytest.mark.parametrize(("opening", "inner", "closing"), BRACKETS)
 def test_so_many_levels_are_taken_and_one_more_is_not(opening: bytes, inner: bytes, closing: bytes) -> None:
-    # The third kind has an array more in its innermost level.
+    # The third kind has one more array at its innermost level.
     most = json_text.DEPTH - (opening == b'[["]"],')
     deep, deeper = (nested(levels, opening, inner, closing) for levels in (most, most + 1))
     value = json_text.loads(deep)

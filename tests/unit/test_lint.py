@@ -35,7 +35,7 @@ def add_skill(
     more: str = "",
     second_input: bool = False,
 ) -> None:
-    """Write a skill with nothing wrong: an input `request`, a job with a Dockerfile, a message."""
+    """Write a correct skill: an input `request`, a job with a Dockerfile, a message."""
     text = f"name: {name}\noutputs: {outputs}\n"
     routing = f"{{all: {{action: {name}, runtime: cortex/jobs, output: response}}}}"
     names = ("request", "again") if second_input else ("request",)
@@ -57,7 +57,7 @@ def found(root: Path) -> list[str]:
     return [str(problem) for problem in lint(Workspace(root))]
 
 
-FILES = (  # that people write, of what `add_whole` writes
+FILES = (  # of those that `add_whole` writes, the ones that people write
     "skills/one/skill.yaml",
     "skills/one/actions/one/Dockerfile",
     "skills/one/actions/one/requirements.txt",
@@ -68,7 +68,7 @@ FILES = (  # that people write, of what `add_whole` writes
 
 
 def add_whole() -> None:
-    """Write a workspace with nothing wrong, and a file of each kind in it."""
+    """Write a correct workspace with a file of each kind."""
     add_skill("one")
     write("skills/one/actions/one/requirements.txt", "-r more.txt")
     write("skills/one/actions/one/more.txt", "needed==1")
@@ -94,7 +94,7 @@ def test_a_file_is_read_with_its_byte_order_mark_and_refused_in_another_encoding
     Path(path).write_text(f"\ufeff{text}")
     assert found(root) == []
     Path(path).write_bytes(text.encode("utf-16"))
-    takes_it = path.endswith("requirements.txt")  # so does pip
+    takes_it = path.endswith("requirements.txt")  # as pip does
     assert [problem for problem in found(root) if path in problem and "it is in UTF-16" in problem] or takes_it
     assert (found(root) == []) == takes_it
 

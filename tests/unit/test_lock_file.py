@@ -1,4 +1,4 @@
-"""The lock file: what is written is read again, and what is rubbish is refused."""
+"""The lock file can be read as it was written, and rubbish is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DIGEST = f"sha256:{'0a' * 32}"
 
 
 def image(name: str = "localhost:5000/one", tag: str = "abc") -> LockedImage:
-    """Return an image that was pushed."""
+    """Return a pushed image."""
     return LockedImage(image=name, tag=tag, digest=DIGEST)
 
 

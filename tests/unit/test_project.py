@@ -1,4 +1,4 @@
-"""What the project says of itself holds: its licence, its requirements, its Makefile, the names in its texts."""
+"""The project's statements about itself are true: licence, requirements, Makefile, names in its texts."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_every_module_that_a_text_names_is_there() -> None:
 
 
 def _is_there(name: str) -> bool:
-    """Tell whether a dotted name is a module, or something in one."""
+    """Tell whether a dotted name is a module or something in one."""
     path = ROOT / name.replace(".", "/")
     if path.is_dir() or path.with_suffix(".py").is_file():
         return True
@@ -95,5 +95,5 @@ def test_no_text_points_out_of_the_repository() -> None:
 
 
 def _is_page(path: Path, page: str) -> bool:
-    """Tell whether a page is there: seen from the repository, from docs/, from the text, or from the page that shows it."""
+    """Tell whether a page exists, relative to the repository, docs/, the text, or the page that shows it."""
     return any((place / page).is_file() for place in (ROOT, ROOT / "docs", path.parent, ROOT / "docs" / "reference"))

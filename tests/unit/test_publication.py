@@ -1,4 +1,4 @@
-"""What a publish is going to do: told from the files, the lock file and what the engine has."""
+"""The plan of a publish, made from the files, the lock file and the engine's images."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_skipping_the_push_pins_by_the_digest_where_it_is_known_else_by_the_tag(
     lock = Lock(skills={"one": {"one": locked(tmp_path, "one", "one")}})
     engine = Engine(**{reference(tmp_path, "one", "more"): (OTHER,)})
     found = plan(tmp_path, engine, lock=lock, skip_push=True)
-    assert engine.asked == [reference(tmp_path, "one", "more")]  # the engine need not have what is recorded
+    assert engine.asked == [reference(tmp_path, "one", "more")]  # the engine is not asked about recorded images
     pins = [f"localhost:5000/flights/one@{DIGEST}", reference(tmp_path, "one", "more")]
     assert [image.pinned for image in found.images] == pins
     assert not any(image.push for image in found.images)

@@ -1,4 +1,4 @@
-"""What publishing says to a gateway: which calls, in which order, and what becomes of refusals."""
+"""Publishing to a gateway: its calls, their order, and refusals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PREFIX = "/fabric/v4/projects/local"
 
 
 class Stub(ThreadingHTTPServer):
-    """A gateway that keeps what is posted, and refuses what it is told to."""
+    """A gateway that keeps posted definitions, and refuses those chosen by the test."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -33,7 +33,7 @@ class Stub(ThreadingHTTPServer):
         self.refusals: dict[str, tuple[int, dict[str, str]]] = {}
 
     def gateway(self) -> Gateway:
-        """Return the client of it."""
+        """Return a client for it."""
         return Gateway(Remote(url=f"http://127.0.0.1:{self.server_address[1]}", token="x"))
 
 
@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Stub
 
     def do_GET(self) -> None:
-        """Show or deploy."""
+        """Show or deploy a definition."""
         path = self.path.removeprefix(PREFIX)
         call = path if path.endswith("/deploy") else f"GET {path}"
         if path.endswith("/deploy"):
@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(call, 404, {"error": "NotFound", "message": "there is none"})
 
     def do_POST(self) -> None:
-        """Save."""
+        """Save a definition."""
         path = self.path.removeprefix(PREFIX)
         document = json.loads(self.rfile.read(int(self.headers["content-length"])))
         assert "x-fabric-source" not in self.headers
@@ -64,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(call, 200, {"success": True, "version": 1})
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _answer(self, call: str, status: int, value: dict[str, Any]) -> None:
         self.server.calls.append(call)
@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def stub() -> Iterator[Stub]:
-    """A gateway that ends with the test."""
+    """Yield a gateway that ends with the test."""
     with Stub() as made:
         threading.Thread(target=made.serve_forever, daemon=True).start()
         yield made
@@ -88,7 +88,7 @@ def stub() -> Iterator[Stub]:
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Publication:
-    """A skill that was pushed, an external API, and an agent of both."""
+    """Return the plan for a pushed skill, an external API, and an agent of both."""
     skill(tmp_path, "one", "one")
     skill(tmp_path, "two")
     agent(tmp_path, "both", "one", "two")

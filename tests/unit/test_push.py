@@ -1,4 +1,4 @@
-"""How far a push is, read from what the engine tells; and what becomes of what it says at the end."""
+"""The progress of a push, read from the engine's messages, and its result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def of(layer: str, status: str, *sizes: int) -> dict[str, Any]:
 
 
 def read(*messages: dict[str, Any]) -> Pushing:
-    """Return what messages come to."""
+    """Return the progress after some messages."""
     pushing = Pushing(layers={})
     for told in messages:
         pushing = pushing.read(told) or pushing
@@ -74,7 +74,7 @@ SAID = {"progressDetail": {}, "aux": {"Tag": "507d671b5a2f", "Digest": OURS, "Si
 
 @pytest.fixture
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineStub]:
-    """An engine that knows the image under one digest."""
+    """Yield an engine that has the image under one digest."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with EngineStub(tmp_path) as made:
         made.images[REFERENCE] = {"Id": "sha256:1", "RepoTags": [REFERENCE], "RepoDigests": [f"{REPOSITORY}@{OURS}"]}

@@ -1,4 +1,4 @@
-"""Durations, sizes and counts, as they are typed and read."""
+"""Durations, sizes and counts, as users type and read them."""
 
 from __future__ import annotations
 

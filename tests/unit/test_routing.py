@@ -32,7 +32,7 @@ def refusal(wires: list[tuple[str, str]], skills: dict[str, Skill] | None = None
     return caught.value
 
 
-# A skill by itself
+# A single skill
 
 
 def test_all_outputs_of_a_skill_by_itself_are_the_response() -> None:

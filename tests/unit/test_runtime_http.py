@@ -1,4 +1,4 @@
-"""The small HTTP client: whole answers out of whatever pieces come, and one error for whatever breaks."""
+"""The small HTTP client: whole answers from any pieces, and one error for all failures."""
 
 from __future__ import annotations
 

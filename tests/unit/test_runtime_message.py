@@ -1,4 +1,4 @@
-"""`message`, `logger`, and a program that runs by itself, without a gateway."""
+"""`message`, `logger`, and a program that runs on its own, without a gateway."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(
 
 
 def shown(*arguments: str, **environment: str) -> Any:
-    """Return the message that a program has."""
+    """Return the message that a program gets."""
     done = run("import json\nprint(json.dumps(message()))", *arguments, environment=environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -74,7 +74,7 @@ def test_the_message_is_read_once() -> None:
     assert done.stdout == "{'payload': None, 'x': 1}\n"
 
 
-# By itself
+# On its own
 
 
 def test_by_itself_a_program_reads_and_prints_ndjson() -> None:

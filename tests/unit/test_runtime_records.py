@@ -1,4 +1,4 @@
-"""Records as bytes: what the runtime layer writes and reads is what the json module would."""
+"""Records as bytes: the runtime layer writes and reads the same as the json module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fabric_jobs import json_text
 from fabric_jobs.runtime.fabric_skill import records
 from fabric_jobs.runtime.fabric_skill.records import batches, encode
 
-# Lone surrogates too; two that make a pair are the one character that JSON reads them as.
+# Lone surrogates too. A pair becomes one character, as JSON reads it.
 TEXT = st.text(st.characters(exclude_categories=())).map(lambda text: json.loads(json.dumps(text)))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
@@ -43,7 +43,7 @@ ANYTHING = st.recursive(
     ),
     max_leaves=12,
 )
-# Pieces that together may look like records to whoever reads several lines at once.
+# Pieces that, joined, may look like records to a reader of several lines at once.
 PIECES = [
     "",
     " ",

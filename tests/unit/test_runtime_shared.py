@@ -1,4 +1,4 @@
-"""The file of an attempt: where records are in it, that they are synced, and what bad and full disks do."""
+"""The file of an attempt: the positions of its records, syncs, and bad and full disks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL, LARGE, OTHER = b"1\n", b'"x"\n' * 2000, b'"y"\n' * 3000
 
 @pytest.fixture
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The directory of records, with one that the gateway has made for this attempt."""
+    """Return the directory of records, with the gateway's directory for this attempt."""
     monkeypatch.setenv("FABRIC_JOBS_RECORDS", str(tmp_path))
     (tmp_path / "mine").mkdir()
     return tmp_path
@@ -70,7 +70,7 @@ def test_another_file_is_begun_when_one_is_long(records: Path, monkeypatch: pyte
 
 
 def full(monkeypatch: pytest.MonkeyPatch, times: int, number: int = errno.ENOSPC) -> list[int]:
-    """Let so many writes find half of the room that they need; return the list that counts them."""
+    """Make `times` writes find only half the room; return a list that counts them."""
     write, failed = os.write, list[int]()
 
     def fails(descriptor: int, data: Any) -> int:

@@ -14,7 +14,7 @@ from tests.small_gateway import SmallGateway, ends, go_on, says
 
 IMPORT = "from fabric_skill import flush, logger, message, messages, send_message\n"
 WAIT = "sys.stdin.readline()\n"
-OPEN = "send_message(0)\nsend_message(1)\n"  # what follows is sent while the program works on
+OPEN = "send_message(0)\nsend_message(1)\n"  # what follows is sent while the program works
 ECHO = f"{IMPORT}for record in messages():\n    send_message(record)\n"
 
 
@@ -59,7 +59,7 @@ def test_what_gathers_while_one_commit_is_under_way_is_the_next_commit(gateway: 
 
 
 def holds_from_now_on(gateway: SmallGateway, program: Popen[str]) -> None:
-    """Let a program send its third record, whose commit and those after it are not answered."""
+    """Stop answering commits, from that of a program's third record on."""
     gateway.state.until(lambda: len(gateway.state.told) == 2)
     gateway.state.set(hold=True)
     go_on(program)
@@ -67,7 +67,7 @@ def holds_from_now_on(gateway: SmallGateway, program: Popen[str]) -> None:
 
 
 def test_a_sender_waits_when_so_many_records_are_under_way(gateway: SmallGateway) -> None:
-    """However short they are: each counts 64 bytes more."""
+    """Even short ones: each counts 64 bytes more."""
     code = f"{OPEN}{WAIT}send_message(2)\n{WAIT}"
     code += "for n in range(3, 80_000):\n    if n == 59_000: print('full')\n    send_message(n)\n"
     program = gateway.run(IMPORT + code)
@@ -102,7 +102,7 @@ def test_one_record_larger_than_the_window_goes_through(gateway: SmallGateway) -
 
 @pytest.mark.parametrize("call", ["send_message(1, wait=True)", "send_message(1)\nflush()"])
 def test_who_waits_goes_on_when_it_is_stored(gateway: SmallGateway, call: str) -> None:
-    gateway.state.set(lose="before")  # it is tried twice
+    gateway.state.set(lose="before")  # the program tries twice
     program = gateway.run(f"{IMPORT}{call}\nprint('stored')\n{WAIT}")
     says(program, "stored")
     assert gateway.state.records() == [1]
@@ -259,7 +259,7 @@ TIMELESS = "import fabric_skill.sender\nfabric_skill.sender.HOLD_SECONDS = fabri
 
 
 def test_no_timer_holds_back_what_a_finished_record_caused(gateway: SmallGateway) -> None:
-    """Also when the next record is there already, and is worked on for long."""
+    """Even if the next record is there already, and takes long."""
     gateway.state.set(inputs={5: [0, 1, 2, 3]})
     code = f"for record in messages():\n    if record % 2: {WAIT}    send_message(record)\n"
     program = gateway.run(f"{TIMELESS}{IMPORT}{code}")
@@ -306,7 +306,7 @@ def test_what_was_dropped_takes_no_room(gateway: SmallGateway) -> None:
 
 
 def test_records_of_many_threads_have_origins_that_can_be(gateway: SmallGateway) -> None:
-    """Threads send while another one reads: whose a record is may be a little late, and is never beyond what was read."""
+    """Threads send while another one reads. A record's origin may be a little late, but never beyond what was read."""
     gateway.state.set(inputs={5: list(range(300))}, chunk=7)
     code = """
 import threading, time
@@ -409,7 +409,7 @@ def test_a_gateway_that_is_not_ready_is_asked_again(gateway: SmallGateway) -> No
 def test_an_attempt_that_is_refused_ends_and_says_why(
     gateway: SmallGateway, status: int, exit_code: int, code: str
 ) -> None:
-    """75 is tried again by whoever may: it is not the program's fault."""
+    """Exit code 75 allows a retry, since it is not the program's fault."""
     gateway.state.set(statuses=[status])
     _, stderr = ends(gateway.run(f"{IMPORT}print('before')\n{code}"), exit_code)
     assert stderr == f"fabric_skill: refused with {status}; this attempt ends.\n"
@@ -449,7 +449,7 @@ if __name__ == '__main__':
 
 @pytest.mark.parametrize("how", ["fork", "spawn"])
 def test_a_child_that_sends_is_told_that_it_cannot(gateway: SmallGateway, how: str) -> None:
-    """Its numbers would be those of commits that were made, and its records taken for resends."""
+    """It would reuse sequence numbers of its parent, so its records would be taken for resends."""
     stdout, _ = ends(gateway.run(IMPORT + CHILD.format(how=how)))
     assert "another process" in stdout
     assert gateway.state.records() == ["from the parent", "afterwards"]

@@ -1,4 +1,4 @@
-"""Templates and the writing of trees: exact files, nothing overwritten, nothing left behind."""
+"""Templates and written trees: exact files, nothing overwritten, nothing left behind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TREE = [
 
 
 def everything_below(directory: Path) -> list[str]:
-    """Return all files and directories, to see that nothing is left behind."""
+    """Return all files and directories, to check that nothing is left behind."""
     return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*"))
 
 
@@ -305,7 +305,7 @@ def test_a_directory_that_another_process_makes_meanwhile_is_used_and_kept(
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Path:
-    """A file system that has room for a few pages only."""
+    """Yield a file system with room for only a few pages."""
     place = tmp_path / "tiny"
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(place)]

@@ -1,4 +1,4 @@
-"""The environment of a command, on its way to the programs."""
+"""The environment of a command is passed on to programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A state directory is its user's own, and so is what is in it; its address is good in it only."""
+"""A state directory and its content belong to their user, and its address is valid only there."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_an_address_is_good_in_its_own_directory_only(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(first)
     assert places.read_address(tmp_path / "link") is not None
     first.rename(tmp_path / "moved")
-    assert places.read_address(tmp_path / "moved") is None  # its owner will see that, and end
+    assert places.read_address(tmp_path / "moved") is None  # its owner will notice, and end
     copy.rename(first)
     assert places.read_address(first) is None
     assert places.read_address(tmp_path / "moved") is None
@@ -121,7 +121,7 @@ def test_an_address_is_good_in_its_own_directory_only(tmp_path: Path) -> None:
 
 @pytest.fixture
 def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A state directory whose path is too long for a socket; its sockets are not where those of others are."""
+    """Yield a state directory whose path is too long for a socket, with its own directory for sockets."""
     with tempfile.TemporaryDirectory(dir="/tmp") as shared:
         monkeypatch.setattr(tempfile, "tempdir", shared)
         directory = tmp_path / ("d" * 100)
@@ -135,7 +135,7 @@ def test_its_socket_is_in_a_private_directory_that_is_kept(deep: Path) -> None:
     assert len(os.fsencode(path)) <= places.SOCKET_PATH_LIMIT
     assert mode(path.parent) == 0o700
     assert places.socket_path(deep) == places.make_socket_path(deep) == path
-    shutil.rmtree(path.parent)  # as a temporary directory is swept
+    shutil.rmtree(path.parent)  # as if the temporary directory were swept
     assert places.make_socket_path(deep) == path
     assert mode(path.parent) == 0o700
 
@@ -169,7 +169,7 @@ def test_a_name_that_somebody_squats_is_left_for_another(deep: Path, squat: Call
     assert places.read_address(deep) is not None
     shutil.rmtree(path.parent)
     squat(path.parent)
-    assert places.read_address(deep) is None  # a token would be shown to whoever listens there
+    assert places.read_address(deep) is None  # whoever listens there would get the token
 
 
 def test_a_copy_has_a_socket_of_its_own(deep: Path) -> None:

@@ -1,4 +1,4 @@
-"""The tables of moves are complete and end where they should."""
+"""The tables of moves are complete, and end in the right states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Templates of a directory and of a git repository: which are taken, what runs, what is refused, what is left."""
+"""Templates in a directory or a git repository: which are found, what runs, what is refused, what remains."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def tree(directory: Path) -> list[str]:
 
 
 def refused(error: type[FabricJobsError], text: str, root: Path, *, trust: bool = True) -> str:
-    """Return what is said when a template is refused; nothing is written then."""
+    """Return the error for a refused template, and check that nothing is written."""
     with pytest.raises(error) as caught:
         render(text, "made", root / "workspace", trust=trust)
     assert not (root / "workspace").exists()
@@ -60,7 +60,7 @@ def refused(error: type[FabricJobsError], text: str, root: Path, *, trust: bool 
 
 
 def source(text: str) -> Source:
-    """Return the place that `text` leads to, which is elsewhere."""
+    """Return the source for `text`, which is not the shipped one."""
     found = source_of(text)
     assert found is not None
     return found
