@@ -4,5 +4,5 @@ from __future__ import annotations
 
 import os
 
-# Installed packages are compiled; where this is set, a checkout is compiled again by every process that is measured.
+# Installed packages are compiled once. With this variable, every measured process would compile the checkout again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-# Name, what is wanted of the ratio, and the words that make it take minutes and not hours.
+# Name, goal of the ratio, and arguments that make it take minutes instead of hours.
 BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "stream": (">= 1.15", ()),
     "year": ("<= 1.9", ("--pairs", "3")),
@@ -27,7 +27,7 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "rejects": (">= 0.9", ()),
     "build": ("<= 1.1", ()),
 }
-# The same for those that need a Docker engine, and FABRIC_JOBS_TEST_BASE_IMAGE; unnamed, they run where that is set.
+# The same for those that need a Docker engine. By default they run only if FABRIC_JOBS_TEST_BASE_IMAGE is set.
 IN_CONTAINERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "docker_dispatch": ("<= 1.1", ()),
     "stream:docker": (">= 0.9", ("--executor", "docker")),
@@ -35,7 +35,7 @@ IN_CONTAINERS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def main() -> int:
-    """Run the benchmarks that are named, else all; return 1 when one of them does not run."""
+    """Run the named benchmarks, by default all; return 1 if one fails."""
     code = 0
     known = {**BENCHMARKS, **IN_CONTAINERS}
     for name in sys.argv[1:] or (known if os.environ.get("FABRIC_JOBS_TEST_BASE_IMAGE") else BENCHMARKS):

@@ -21,12 +21,12 @@ BASE_IMAGE = os.environ.get("FABRIC_JOBS_TEST_BASE_IMAGE", "localhost:5000/pytho
 SCUTTLE_IMAGE = os.environ.get("FABRIC_JOBS_TEST_SCUTTLE_IMAGE", "localhost:5000/scuttle:latest")
 OPTIONS = BuildOptions(arguments=(f"BASE_IMAGE={BASE_IMAGE}", f"SCUTTLE_IMAGE={SCUTTLE_IMAGE}"))
 SKILLS = 4
-# What the skill asks for: some packages, as most skills do. Our own time is the same whatever docker does.
+# The skill needs some packages, as most skills do. Our own time does not depend on what docker does.
 REQUIREMENTS = ("requests", "pyyaml", "jinja2")
 
 
 def write_skills(root: Path, prefix: str) -> str:
-    """Write some skills; return the name of the one that is changed again and again."""
+    """Write some skills; return the name of the one to change."""
     for number in range(SKILLS):
         generate_skill(f"{prefix}-{number}", root, "job")
     first = f"{prefix}-0"
@@ -35,7 +35,7 @@ def write_skills(root: Path, prefix: str) -> str:
 
 
 def change(root: Path, name: str) -> PlannedBuild:
-    """Change a skill's program; return what is to be built."""
+    """Change a skill's program; return the build that is due."""
     program = root / "skills" / name / "actions" / name / "main.py"
     program.write_text(f"{program.read_text()}# {uuid.uuid4()}\n")
     (target,) = plan(root, name, OPTIONS)
@@ -57,7 +57,7 @@ def took(command: list[str], root: Path, **more: str) -> float:
 
 
 def ours(root: Path, name: str) -> float:
-    """Return the seconds of `workspaces build` of one skill that has changed, among several."""
+    """Return the seconds of `workspaces build` if one of several skills has changed."""
     change(root, name)
     words = [word for argument in OPTIONS.arguments for word in ("--build-arg", argument)]
     return took([COMMAND, "workspaces", "build", *words], root)
@@ -70,13 +70,13 @@ def plain(root: Path, name: str) -> float:
 
 
 def unchanged(root: Path) -> float:
-    """Return the seconds of `workspaces build` when nothing has changed."""
+    """Return the seconds of `workspaces build` if nothing has changed."""
     words = [word for argument in OPTIONS.arguments for word in ("--build-arg", argument)]
     return took([COMMAND, "workspaces", "build", *words], root)
 
 
 def remove(prefix: str) -> None:
-    """Remove the images that were built here."""
+    """Remove the images of this benchmark."""
     listed = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={prefix}-*"]
     names = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
     subprocess.run(["docker", "image", "rm", "--force", *names], stdout=subprocess.DEVNULL, check=False)

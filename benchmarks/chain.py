@@ -45,7 +45,7 @@ def ours(root: Path, gateway: Gateway, target: EntryPoint, skills: int) -> float
 
 
 def baseline(program: Path, skills: int) -> float:
-    """Return the milliseconds of so many bare processes."""
+    """Return the milliseconds of `skills` bare processes."""
     message = {"activationId": "x" * 24, "payload": 0, "properties": {}, "headers": {}, "token": "x" * 300}
     command = [sys.executable, str(program), json.dumps(message)]
     started = time.perf_counter()
@@ -65,7 +65,7 @@ def main() -> None:
         program = root / "skills" / names[0] / "actions" / names[0] / "main.py"
         with owner(root) as gateway:
             target = verbs.save_agent(gateway, Workspace(root), "chain", None)
-            ours(root, gateway, target, wanted.skills)  # what is made once
+            ours(root, gateway, target, wanted.skills)  # warm up
             before = usage(root).commits
             pairs = measure(
                 wanted.pairs,

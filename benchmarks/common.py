@@ -1,4 +1,4 @@
-"""What the benchmarks share: pairs, medians, an owner with a workspace, and how a result is printed."""
+"""Shared parts of the benchmarks: pairs, medians, an owner with a workspace, and printing of results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RECORDS_FILE = examples_dir() / "flights" / "data" / "2013-01.ndjson.gz"
 
 @dataclass(frozen=True)
 class Pair:
-    """What was measured side by side."""
+    """Two measurements side by side."""
 
     ours: float
     baseline: float
@@ -39,7 +39,7 @@ class Pair:
 
 
 def arguments(description: str, **defaults: bool | int | tuple[str, ...]) -> argparse.Namespace:
-    """Parse --pairs, --json and one option for each default: a switch, a number, or one of some words, by default the first."""
+    """Parse --pairs, --json and one option for each default: a switch, a number, or a choice whose default is its first word."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--pairs", type=int, default=5, help="how often both are measured, in turn")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -54,7 +54,7 @@ def arguments(description: str, **defaults: bool | int | tuple[str, ...]) -> arg
 
 
 def measure(pairs: int, ours: Callable[[], float], baseline: Callable[[], float]) -> list[Pair]:
-    """Measure in turn, the order changing from pair to pair."""
+    """Measure both sides in turn, in an order that alternates from pair to pair."""
     found = []
     for index in range(pairs):
         if index % 2:
@@ -87,7 +87,7 @@ def report(title: str, unit: str, pairs: list[Pair], goal: str, *, as_json: bool
 
 @contextmanager
 def workspace() -> Iterator[Path]:
-    """Yield an empty workspace that is deleted afterwards."""
+    """Yield an empty workspace, and delete it afterwards."""
     root = Path(tempfile.mkdtemp(prefix="fabric-jobs-benchmark-"))
     try:
         yield root
@@ -97,7 +97,7 @@ def workspace() -> Iterator[Path]:
 
 @contextmanager
 def owner(root: Path, **variables: str) -> Iterator[Gateway]:
-    """Serve a workspace by a process of its own, with some variables more; yield its gateway."""
+    """Serve a workspace in its own process with additional variables; yield its gateway."""
     command = [sys.executable, "-m", "fabric_jobs", "serve", "--state-dir", str(root / ".fabric-jobs")]
     process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL, env={**os.environ, **variables})
     try:
@@ -123,17 +123,17 @@ def owner_rss(root: Path) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What the owner of a workspace has used (Linux)."""
+    """Resources used by the owner of a workspace (Linux)."""
 
-    cpu: float  # seconds, of the process alone
-    rss: int  # KiB that are resident now
+    cpu: float  # seconds, without children
+    rss: int  # KiB resident now
     threads: int
     descriptors: int
     commits: int  # transactions since its start
 
 
 def usage(root: Path) -> Usage:
-    """Look at the owner of a workspace."""
+    """Return the usage of a workspace's owner."""
     address = read_address(root / ".fabric-jobs")
     assert address is not None
     process = Path(f"/proc/{address.pid}")
@@ -154,17 +154,17 @@ def usage(root: Path) -> Usage:
 def write_skill(
     root: Path, name: str, program: str, *, receives: str = "message", response: str = "json", **more: object
 ) -> None:
-    """Write a skill whose job runs `program`; `more` are further keys of its action."""
+    """Write a skill whose job runs `program`; `more` adds keys to its action."""
     write_action(root, name, program, {"type": "job", "receives": receives, "response": response, **more})
 
 
 def write_daemon(root: Path, name: str, program: str, **more: object) -> None:
-    """Write a skill whose daemon runs `program`; `more` are further keys of its action."""
+    """Write a skill whose daemon runs `program`; `more` adds keys to its action."""
     write_action(root, name, program, {"type": "daemon", "port": "5000", **more})
 
 
 def write_action(root: Path, name: str, program: str, keys: dict[str, object]) -> None:
-    """Write a skill of one action."""
+    """Write a skill with one action."""
     directory = root / "skills" / name
     (directory / "actions" / name).mkdir(parents=True)
     (directory / "actions" / name / "main.py").write_text(program)

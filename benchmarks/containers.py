@@ -1,4 +1,4 @@
-"""What the benchmarks need of a Docker engine: images that they may remove, and the network that a container had."""
+"""Docker parts of the benchmarks: images that they may remove, and the network of a container."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORKDIR /app
 
 
 def docker(*words: str) -> str:
-    """Return what a `docker` command prints; raise RuntimeError with what it says when it fails."""
+    """Return the output of a `docker` command. If it fails, raise RuntimeError with its message."""
     ended = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
     if ended.returncode:
         raise RuntimeError(f"docker {words[0]}: {ended.stderr}")
@@ -27,7 +27,7 @@ def docker(*words: str) -> str:
 
 
 def base_image() -> str:
-    """Return the image with a Python that FABRIC_JOBS_TEST_BASE_IMAGE names, as it does for the tests."""
+    """Return the image with Python named by FABRIC_JOBS_TEST_BASE_IMAGE, as in the tests."""
     found = os.environ.get("FABRIC_JOBS_TEST_BASE_IMAGE")
     if not found:
         raise SystemExit("Name an image that has a Python 3.11 or newer in FABRIC_JOBS_TEST_BASE_IMAGE.")
@@ -35,13 +35,13 @@ def base_image() -> str:
 
 
 def new_name() -> str:
-    """Return a name for an image that nobody else has."""
+    """Return a unique name for an image."""
     return f"fabric-jobs-benchmark:{uuid.uuid4().hex}"
 
 
 @contextmanager
 def tagged() -> Iterator[str]:
-    """Yield another name of the base image, which nobody else uses."""
+    """Yield a unique additional name of the base image."""
     image = new_name()
     docker("tag", base_image(), image)
     try:
@@ -52,7 +52,7 @@ def tagged() -> Iterator[str]:
 
 @contextmanager
 def built(image: str, context: Path) -> Iterator[None]:
-    """Have an image of that name, with a directory in /app."""
+    """Keep an image of that name, with `context` in /app, during the block."""
     (context / "Dockerfile").write_text(DOCKERFILE)
     docker("build", "--quiet", "--build-arg", f"BASE_IMAGE={base_image()}", "--tag", image, str(context))
     try:
@@ -62,13 +62,13 @@ def built(image: str, context: Path) -> Iterator[None]:
 
 
 def check_in_container(record: Mapping[str, Any]) -> None:
-    """Raise RuntimeError unless an activation ran in containers and ended well."""
+    """Raise RuntimeError unless an activation ran in containers and succeeded."""
     if (record["status"], record.get("executor")) != ("COMPLETE", "docker"):
         raise RuntimeError(f"it did not end well, or did not run in a container: {record}")
 
 
 def network_of(image: str, since: float, until: float) -> str:
-    """Return the network that the container of an image was connected to; the times are those of the run, in seconds."""
+    """Return the network of an image's container that ran between two times in seconds."""
     span = ("events", "--since", f"{since:.9f}", "--until", f"{until:.9f}")
     mine = ("--filter", f"image={image}", "--format", "{{.Actor.ID}}")
     containers = docker(*span, "--filter", "type=container", "--filter", "event=create", *mine).split()

@@ -85,7 +85,7 @@ uvicorn.run(app, port=int(os.environ["PORT"]), log_config=None, access_log=False
 
 
 def ours(root: Path, gateway: Gateway, records: int) -> float:
-    """Return records per second: sent, called for, stored, and received by the next skill."""
+    """Return records per second that are sent, handled by the daemon, stored, and received by the next skill."""
     target = verbs.save_agent(gateway, Workspace(root), "calls", None)
     started = root / "started"
     activation_id = verbs.start(gateway, target, {"payload": {"records": records, "started": str(started)}}, root)
@@ -98,7 +98,7 @@ def ours(root: Path, gateway: Gateway, records: int) -> float:
 
 
 class Server:
-    """The same server, by itself."""
+    """The same server, on its own."""
 
     def __init__(self, program: Path, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/invoke"
@@ -106,15 +106,15 @@ class Server:
         self._process = subprocess.Popen([sys.executable, str(program)], env=variables, stderr=subprocess.DEVNULL)
 
     def close(self) -> None:
-        """End it."""
+        """End the server."""
         self._process.terminate()
         self._process.wait()
 
 
 def bodies(records: int) -> list[bytes]:
-    """Return what is posted: messages as the daemon gets them."""
+    """Return the bodies to post: messages as the daemon gets them."""
     found: dict[str, list[object]] = {}
-    exec(compile(LOAD + f"found = list(flights({records}))", "flights", "exec"), found)  # the very code of the source
+    exec(compile(LOAD + f"found = list(flights({records}))", "flights", "exec"), found)  # the source's own code
     common = {
         "activationId": "x" * 24,
         "channelId": "x" * 24,
@@ -156,7 +156,7 @@ async def _first_answer(session: aiohttp.ClientSession, url: str, body: bytes) -
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     import socket
 
     with socket.socket() as probe:
@@ -176,7 +176,7 @@ def main() -> None:
         server = Server(root / "skills" / "server" / "actions" / "server" / "main.py", free_port())
         try:
             with owner(root) as gateway:
-                ours(root, gateway, 8)  # the daemon is up
+                ours(root, gateway, 8)  # start the daemon
                 pairs = measure(
                     wanted.pairs,
                     lambda: ours(root, gateway, wanted.records),

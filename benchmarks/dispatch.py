@@ -19,7 +19,7 @@ import json, sys
 message = json.loads(sys.argv[-1])
 print("Received:", message["payload"])
 """
-# What a template process has loaded, and nothing but forks.
+# Loads what a template process has loaded, and only forks.
 FORKS = """
 import contextlib, ctypes, gc, io, json, os, select, signal, socket, sys, time
 gc.freeze()

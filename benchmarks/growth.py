@@ -40,7 +40,7 @@ print(json.loads(sys.argv[-1])["payload"])
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """How far an activation was, and what the owner had used."""
+    """Progress of an activation, and usage of the owner."""
 
     ended: int
     at: float
@@ -48,7 +48,7 @@ class Moment:
 
 
 def watched(root: Path, activation_id: str, moments: list[int]) -> Iterator[Moment]:
-    """Yield the moments at which so many tasks had ended; the owner is not asked, for that would cost it something."""
+    """Yield the moments when these numbers of tasks had ended. The owner is not asked, since that would load it."""
     for wanted in moments:
         while (ended := _ended(root, activation_id)) < wanted:
             time.sleep(LOOK_SECONDS)
@@ -61,7 +61,7 @@ def _ended(root: Path, activation_id: str) -> int:
 
 
 def cost(begin: Moment, end: Moment) -> tuple[float, float]:
-    """Return milliseconds, and those of the owner's CPU, for each task between two moments."""
+    """Return milliseconds, and milliseconds of the owner's CPU, per task between two moments."""
     count = end.ended - begin.ended
     return (end.at - begin.at) / count * 1000, (end.used.cpu - begin.used.cpu) / count * 1000
 

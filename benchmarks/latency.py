@@ -55,7 +55,7 @@ uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 
 
 def ours(root: Path, gateway: Gateway, records: int) -> list[float]:
-    """Return the seconds that each record took."""
+    """Return the seconds of each record."""
     target = verbs.save_agent(gateway, Workspace(root), "latency", None)
     payload = {"file": str(RECORDS_FILE), "records": records}
     activation_id = verbs.start(gateway, target, {"payload": payload}, root)

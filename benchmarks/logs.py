@@ -63,13 +63,13 @@ class Run:
                 check=True,
             )
         with open(path, "rb") as file:
-            file.seek(self.size)  # what is sent is printed after it
+            file.seek(self.size)  # records that the program sends follow the log
             seconds = json.loads(file.read())["seconds"]
         path.unlink()
         return float(self.size / seconds)
 
     def followed(self) -> None:
-        """Run the job once more with a late follower; raise RuntimeError when it has not read what is kept."""
+        """Run the job again with a late follower. Raise RuntimeError if it reads anything else than the stored log."""
         done = threading.Event()
         sampler = threading.Thread(target=self._sample, args=(done,))
         sampler.start()
@@ -114,7 +114,7 @@ class Run:
 
 
 def _sum(file: int) -> tuple[int, int]:
-    """Return length and CRC of what comes from a file."""
+    """Return length and CRC of a file's content."""
     size = crc = 0
     while chunk := os.read(file, CHUNK):
         size += len(chunk)

@@ -18,7 +18,7 @@ for n in range(message()["payload"]):
 
 
 def asleep(tasks: int) -> Usage:
-    """Return what the owner of a new workspace holds while so many tasks sleep."""
+    """Return the usage of a new workspace's owner while `tasks` tasks sleep."""
     with workspace() as root:
         write_skill(root, "source", SOURCE)
         sleep = ["/bin/sh", "-c", "exec sleep 3600"]

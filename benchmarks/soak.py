@@ -30,11 +30,11 @@ from fabric_jobs.workspace import run as verbs
 from fabric_jobs.workspace.tree import Workspace
 
 RECORDS = 40  # that the source sends
-SINGLE = 3  # of them go to a task each
+SINGLE = 3  # of these get a task each
 STUCK_SECONDS = 120.0  # without any event
 PAUSE_SECONDS = (0.1, 0.9)  # between two kills
 OWNER_SHARE = 0.15  # of the kills
-LOST_LIMIT = 2  # kills of the shim while a task runs; it may lose three attempts
+LOST_LIMIT = 2  # kills of the shim per task, which may lose three attempts
 PROC = Path("/proc")
 
 SOURCE = """
@@ -105,13 +105,13 @@ def write_flow(root: Path) -> None:
 
 
 def expected() -> Counter[tuple[str, int]]:
-    """Return what the aggregator has to see, each once."""
+    """Return the records that the aggregator must see, each once."""
     branches = {"stream": (2, RECORDS), "single": (3, SINGLE), "daemon": (5, RECORDS)}
     return Counter((name, times * n) for name, (times, count) in branches.items() for n in range(count))
 
 
 def seen_by(response: Any) -> Counter[tuple[str, int]]:
-    """Return what the aggregator says that it saw."""
+    """Return the records that the aggregator reports."""
     if not isinstance(response, dict):
         return Counter()
     return Counter((name, n) for name, numbers in response.items() for n in numbers)
@@ -119,7 +119,7 @@ def seen_by(response: Any) -> Counter[tuple[str, int]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Kill:
-    """One process that was killed."""
+    """A killed process."""
 
     at: float  # seconds since 1970
     what: str  # owner | program | shim
@@ -128,7 +128,7 @@ class Kill:
 
 @dataclass
 class Killer:
-    """Kills now and then, in a thread."""
+    """Kills processes now and then, in a thread."""
 
     state: Path
     chance: random.Random
@@ -171,9 +171,9 @@ class Killer:
 
 
 def kill(pid: int, mark: str) -> bool:
-    """Kill a process with -9 if it was started with `mark` among its arguments or variables; return whether it was there."""
+    """Kill a process with -9 if its arguments or variables contain `mark`; return whether it did."""
     with suppress(OSError):
-        handle = os.pidfd_open(pid)  # from here on the number cannot become another process's
+        handle = os.pidfd_open(pid)  # from now on the pid cannot be reused
         try:
             if mark.encode() not in started_with(pid):
                 return False
@@ -185,14 +185,14 @@ def kill(pid: int, mark: str) -> bool:
 
 
 def started_with(pid: int) -> bytes:
-    """Return arguments and variables of a process; empty when it is gone."""
+    """Return arguments and variables of a process; empty if it is gone."""
     with suppress(OSError):
         return (PROC / str(pid) / "cmdline").read_bytes() + b"\0" + (PROC / str(pid) / "environ").read_bytes()
     return b""
 
 
 def begun(directory: Path) -> tuple[str, int]:
-    """Return which shim has started an attempt, and its program; 0, which is no process, when that is not known."""
+    """Return the shim of an attempt, and the pid of its program (0: unknown)."""
     with suppress(OSError, ValueError):
         shim, pid, *_ = (directory / "begun").read_text().split()
         return shim, int(pid)
@@ -200,7 +200,7 @@ def begun(directory: Path) -> tuple[str, int]:
 
 
 def live_attempts(state: Path) -> list[Path]:
-    """Return the directories of the attempts whose program lives."""
+    """Return the directories of attempts whose program is alive."""
     found = []
     for directory in places.attempts_dir(state).glob("*"):
         _, pid = begun(directory)
@@ -210,14 +210,14 @@ def live_attempts(state: Path) -> list[Path]:
 
 
 def processes(state: Path) -> list[int]:
-    """Return the processes that attempts of this workspace have started, and that live."""
+    """Return the living processes of this workspace's attempts."""
     mark = f"FABRIC_JOBS_ATTEMPT_DIRECTORY={places.attempts_dir(state)}".encode()
     return [int(path.name) for path in PROC.glob("[0-9]*") if mark in started_with(int(path.name))]
 
 
 @dataclass
 class Soak:
-    """The activations, and what became of them."""
+    """The activations, and their outcomes."""
 
     root: Path
     activations: int
@@ -236,8 +236,8 @@ class Soak:
         return self.root / ".fabric-jobs"
 
     def run(self) -> None:
-        """Run them all, or until nothing moves any more."""
-        gateway = Gateway(self.state)  # starts the owner, and the next one when it is killed
+        """Run all activations, or stop if nothing moves any more."""
+        gateway = Gateway(self.state)  # starts the owner, and another after each kill
         target = verbs.save_agent(gateway, Workspace(self.root), "flow", None)
         after, moved = 0, time.monotonic()
         while self.ended < self.activations:
@@ -281,8 +281,8 @@ class Soak:
 def times_to_progress(kills: list[Kill], events: list[dict[str, Any]]) -> dict[str, list[float]]:
     """Return the seconds to the first progress after each kill, by what was killed.
 
-    After the death of an owner that is the first event; after that of a task the next attempt that runs. A kill that came
-    when the task had just ended has none.
+    After an owner's death, progress is the first event; after a task's death, the next running attempt. A kill of a task
+    that had just ended has none.
     """
     found: dict[str, list[float]] = {}
     by_task: dict[str, list[dict[str, Any]]] = {}
@@ -300,7 +300,7 @@ def times_to_progress(kills: list[Kill], events: list[dict[str, Any]]) -> dict[s
 
 
 def end_owner(state: Path) -> None:
-    """End the owner as a user would, and whatever is left with force."""
+    """End the owner as a user would, and kill whatever is left."""
     address = places.read_address(state)
     if address is None or str(state).encode() not in started_with(address.pid):
         return
@@ -326,7 +326,7 @@ def arguments() -> argparse.Namespace:
 
 
 def log_of(state: Path) -> list[str]:
-    """Return the lines of the owner's log that tell of an error."""
+    """Return the lines of the owner's log with errors."""
     with suppress(OSError):
         lines = places.log_file(state).read_text(errors="replace").splitlines()
         found = [line for line in lines if " ERROR " in line or line.startswith("Traceback")]
@@ -337,7 +337,7 @@ def log_of(state: Path) -> list[str]:
 
 
 def soak(root: Path, wanted: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """Run it; return what is printed."""
+    """Run the soak test; return the result to print."""
     write_flow(root)
     run = Soak(root, wanted.activations, wanted.at_once)
     killer = Killer(run.state, random.Random(seed))
@@ -380,7 +380,7 @@ def soak(root: Path, wanted: argparse.Namespace, seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run and print; exit 1 when something was lost, doubled, left over or did not end."""
+    """Run and print; exit 1 if anything was lost, doubled, left over or endless."""
     wanted = arguments()
     seed = wanted.seed if wanted.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"seed {seed}", file=sys.stderr)

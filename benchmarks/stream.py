@@ -44,12 +44,12 @@ from fabric_jobs.state_dir import read_address
 from fabric_jobs.workspace import run as verbs
 from fabric_jobs.workspace.tree import Workspace
 
-FLIGHTS = 300_000  # records, if nothing else is said
-SIZED_BYTES = 400_000_000  # of records of a size
-USAGE = "usage.json"  # what a program has used, in its directory
+FLIGHTS = 300_000  # default number of records
+SIZED_BYTES = 400_000_000  # in all, with `--size`
+USAGE = "usage.json"  # a program's usage, in its directory
 FILE = "records.ndjson.gz"  # beside the sender
 INVOKE = "/agentinvoke/stream/services/input"
-# Registered before the runtime layer is imported, so it comes after the last commit.
+# Registered before the runtime layer is imported, so that it runs after the last commit.
 NOTE_USAGE = """
 import atexit, json, os
 def note_usage():
@@ -147,7 +147,7 @@ class Run:
         self.gateway = gateway
         self.records = records
         self.receivers = receivers
-        self.memory: list[tuple[int, int]] = []  # records sent, KiB; of the first local run
+        self.memory: list[tuple[int, int]] = []  # (records sent, KiB) of the first local run
         self.used: list[dict[str, float]] = []  # by each local run
         self.codec_rates: list[float] = []
         self._payload_bytes = _payload_bytes(root, records)
@@ -177,7 +177,7 @@ class Run:
         return self._rate(record)
 
     def pipe(self) -> float:
-        """Return records per second through a pipe; note how many the pipe with our codec takes."""
+        """Return records per second through a pipe, and note those of the pipe with our codec."""
         self.codec_rates.append(self._pipe(*CODEC_PIPE))
         return self._pipe(*PIPE)
 
@@ -196,7 +196,7 @@ class Run:
         return self._rate({"response": json.loads(receiver.stdout)})
 
     def figures(self, ours: list[float]) -> dict[str, Any]:
-        """Return the medians of what was measured beside the rates, and how the memory of the owner grew."""
+        """Return the medians of the other measurements, and the growth of the owner's memory."""
         early = next(kib for sent, kib in self.memory if sent >= self.records // 10)
         late = self.memory[-1][1]
         against_codec = [mine / codec for mine, codec in zip(ours, self.codec_rates, strict=True)]
@@ -208,7 +208,7 @@ class Run:
         }
 
     def _owner_usage(self) -> tuple[float, int]:
-        """Return seconds of CPU and bytes written."""
+        """Return the owner's seconds of CPU and bytes written."""
         address = read_address(self.root / ".fabric-jobs")
         assert address is not None
         process = Path("/proc", str(address.pid))
@@ -268,7 +268,7 @@ def _payload_bytes(root: Path, records: int) -> int:
 
 
 def _write_records(path: Path, size: int) -> None:
-    """Write flights, or some records of a size."""
+    """Write flights, or records of a given size."""
     if not size:
         shutil.copy(RECORDS_FILE, path)
         return
@@ -292,7 +292,7 @@ def _write_agent(root: Path, receivers: list[str]) -> None:
 
 @contextmanager
 def serving(executor: str, records: int, *, size: int = 0, consumers: int = 1) -> Iterator[Run]:
-    """Have the skills, with images where they are needed, and an owner."""
+    """Yield a run with its skills, images if needed, and an owner."""
     receivers = ["receiver", *(f"receiver{number}" for number in range(2, consumers + 1))]
     images = {skill: new_name() for skill in ("sender", *receivers)}
     with workspace() as root, ExitStack() as stack:

@@ -31,7 +31,7 @@ PROGRAMS = ("read-flights", "score-delays", "summarise")
 
 
 def ours(root: Path, gateway: Gateway, target: EntryPoint, answers: list[Any]) -> float:
-    """Return the seconds of one activation; note what it answered."""
+    """Return the seconds of one activation, and append its answer to `answers`."""
     started = time.perf_counter()
     activation_id = verbs.start(gateway, target, {"payload": {"path": "year.ndjson.gz"}}, root)
     record = activations.follow(gateway, activation_id, lambda nodes: 30.0)
@@ -42,7 +42,7 @@ def ours(root: Path, gateway: Gateway, target: EntryPoint, answers: list[Any]) -
 
 
 def pipeline(root: Path, answers: list[Any]) -> float:
-    """Return the seconds of the programs, joined by pipes; note what the last one printed."""
+    """Return the seconds of the programs joined by pipes, and append the last one's output to `answers`."""
     variables = {**environment(), "PYTHONPATH": str(RUNTIME), "FABRIC_JOBS_WORKSPACE": str(root)}
     message = json.dumps({"payload": {"path": "year.ndjson.gz"}, "properties": {}})
     started = time.perf_counter()
@@ -62,7 +62,7 @@ def pipeline(root: Path, answers: list[Any]) -> float:
 
 
 def write_year(path: Path, records: int) -> None:
-    """Write so many flights."""
+    """Write `records` flights."""
     with gzip.open(RECORDS_FILE) as lines, gzip.open(path, "wb", compresslevel=1) as year:
         year.writelines(islice(cycle(list(lines)), records))
 

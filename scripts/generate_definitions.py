@@ -1,6 +1,6 @@
-"""Writes the JSON Schemas of definitions, and the tables of keys in their reference pages, from the fields that are read.
+"""Writes the JSON Schemas of definitions, and the tables of keys in their reference pages, from the fields in the code.
 
-With --check it only tells whether they are up to date. A table stands between `<!-- keys: NAME -->` and `<!-- end -->`.
+With --check it only tells whether they are up to date. A table is between `<!-- keys: NAME -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ TABLE = re.compile(r"(<!-- keys: (\w+)[^\n]*-->\n)(.*?)(<!-- end -->)", re.DOTAL
 
 
 class Rendering:
-    """The JSON Schema of one kind of definition, and the parts of it that have names."""
+    """The JSON Schema of one kind of definition, and its named parts."""
 
     def __init__(self) -> None:
         self.parts: dict[str, Any] = {}
 
     def of(self, node: Any) -> Any:
-        """Return a schema in which every Shape has become a schema, or a reference to one."""
+        """Return a schema where every Shape is replaced by a schema, or by a reference to one."""
         if isinstance(node, Shape):
             return self._named(node.name, self.mapping(node))
         if isinstance(node, dict):
@@ -88,7 +88,7 @@ class Rendering:
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of what may also be null, which counts as absent."""
+    """Return a schema that also allows null, which counts as absent."""
     if "type" in schema:
         kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         return {**schema, "type": [*kinds, "null"]}
@@ -106,7 +106,7 @@ def schema_text(kind: str) -> str:
 
 
 def page_text(kind: str, page: str) -> str:
-    """Return a page with its tables made anew."""
+    """Return a page with new tables."""
     made = TABLE.sub(lambda found: f"{found[1]}{table(TABLES[kind][found[2]])}{found[4]}", page)
     absent = TABLES[kind].keys() - {found[2] for found in TABLE.finditer(page)}
     assert not absent, f"{kind}-yaml.md has no place for {', '.join(sorted(absent))}"
@@ -114,7 +114,7 @@ def page_text(kind: str, page: str) -> str:
 
 
 def table(shape: Shape) -> str:
-    """Return the table of a mapping's keys; those for one type of action come after those for all."""
+    """Return the table of a mapping's keys: first those for all actions, then those for one type."""
     is_split = any(field.of for field in shape.fields)
     names = ["key", *(["for"] if is_split else []), "type, default", "meaning"]
     order = ("", action.JOB, action.DAEMON)
@@ -142,7 +142,7 @@ def _type(field: Field) -> Iterator[str]:
 
 
 def files() -> dict[Path, str]:
-    """Return the text of each file that is made here."""
+    """Return the text of each generated file."""
     pages = {kind: PAGES / f"{kind}-yaml.md" for kind in DEFINITIONS}
     return {schema_file(kind): schema_text(kind) for kind in DEFINITIONS} | {
         page: page_text(kind, page.read_text(encoding="utf-8")) for kind, page in pages.items()

@@ -1,4 +1,4 @@
-"""Writes what is made of docs/reference/http.md from the gateway's operations; with --check it only tells whether that is new."""
+"""Writes the generated parts of docs/reference/http.md from the gateway's operations; with --check, only compares them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fabric_jobs.gateway.parameters import MOST, P, Parameter
 from fabric_jobs.gateway.schemas import SCHEMAS, TEXTS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "http.md"
-# <!-- made: routes MODULE… -->, <!-- made: keys SCHEMA --> or <!-- made: statuses -->, and a table up to the end mark.
+# <!-- made: routes MODULE… -->, <!-- made: keys SCHEMA --> or <!-- made: statuses -->, then a table up to the end mark.
 MADE = re.compile(r"(<!-- made: (\w+)([\w ]*) -->\n).*?(?=<!-- end -->)", re.DOTALL)
-# Of these the page tells more than a row has room for.
+# The page describes these in more detail than fits into a row.
 TOLD = {
     "Activation": "[the record](#the-record-of-an-activation)",
     "Agent": "an agent as JSON, with the keys of [agent.yaml](agent-yaml.md)",
@@ -27,7 +27,7 @@ TOLD = {
 
 
 def page(text: str) -> str:
-    """Return the page with its tables made anew."""
+    """Return the page with new tables."""
     return MADE.sub(lambda found: f"{found[1]}\n{TABLES[found[2]](*found[3].split())}\n", text)
 
 
@@ -92,13 +92,13 @@ def _default(value: Any) -> str:
 
 
 def _words(schema: Mapping[str, Any]) -> str:
-    """Return the words that are taken."""
+    """Return the accepted words."""
     found = [f"`{word}`" for word in schema.get("enum", ()) if word.isalpha()]
     return " or ".join(filter(None, (", ".join(found[:-1]), *found[-1:])))
 
 
 def _shown(name: str) -> str:
-    """Return what is sent or answered: in words where there are some, else its keys."""
+    """Return a body in words if there are some, else by its keys."""
     if name in TOLD:
         return TOLD[name]
     kind, schema = TEXTS.get(name) or ("", SCHEMAS[name])

@@ -1,4 +1,4 @@
-"""Writes docs/reference/commands.md from the commands themselves; with --check it only tells whether the file is up to date."""
+"""Writes docs/reference/commands.md from the commands; with --check, only tells whether the file is up to date."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Records `make demo` in a terminal and draws it as an animated SVG, docs/images/demo.svg: python scripts/record_demo.py.
 
 The demo really runs, in a fresh copy of the last commit, installation included. Only pauses are shortened. A viewer that does
-not animate shows the last picture.
+not support animation shows the last picture.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ Line = tuple[Run, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """What the terminal shows from one moment on."""
+    """The terminal's content from one moment on."""
 
     at: float
     lines: tuple[Line, ...]
 
 
 def record(directory: Path) -> Iterator[Frame]:
-    """Run the command in a terminal of its own and yield what it shows whenever that changes."""
+    """Run the command in its own terminal, and yield the content whenever it changes."""
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.ByteStream(screen)
     ours, theirs = pty.openpty()
@@ -72,10 +72,10 @@ def record(directory: Path) -> Iterator[Frame]:
 
 
 def read(terminal: int) -> bytes:
-    """Return what was printed next, or nothing at the end."""
+    """Return the next output; empty at the end."""
     try:
         return os.read(terminal, 65536)
-    except OSError:  # Linux: EIO when the last writer has gone
+    except OSError:  # Linux: EIO once the last writer is gone
         return b""
 
 
@@ -85,7 +85,7 @@ def picture(screen: pyte.Screen) -> tuple[Line, ...]:
 
 
 def runs(screen: pyte.Screen, row: int) -> Iterator[Run]:
-    """Yield the runs of one colour of one line, without the blanks around them."""
+    """Yield a line's runs of one colour, without surrounding blanks."""
     cells = [(column, screen.buffer[row][column]) for column in range(screen.columns)]
     for colour, found in groupby(cells, key=lambda cell: cell[1].fg):
         part = list(found)
@@ -95,7 +95,7 @@ def runs(screen: pyte.Screen, row: int) -> Iterator[Run]:
 
 
 def shortened(frames: list[Frame]) -> list[Frame]:
-    """Return the frames with no pause longer than the longest."""
+    """Return the frames with pauses cut to LONGEST_PAUSE."""
     kept: list[Frame] = []
     at = before = 0.0
     for frame in frames:
@@ -106,7 +106,7 @@ def shortened(frames: list[Frame]) -> list[Frame]:
 
 
 def spans(frames: list[Frame], row: int) -> Iterator[tuple[float, float, Line]]:
-    """Yield the contents of one row, each with the time from which and until which it is shown."""
+    """Yield the contents of one row, each with its start and end time."""
     end = frames[-1].at + LAST_PAUSE
     changes = [(next(group).at, line) for line, group in groupby(frames, key=lambda frame: frame.lines[row])]
     for (start, line), after in zip(changes, [*(at for at, _ in changes[1:]), end], strict=True):
@@ -115,7 +115,7 @@ def spans(frames: list[Frame], row: int) -> Iterator[tuple[float, float, Line]]:
 
 
 def draw(frames: list[Frame]) -> str:
-    """Return the SVG: every line that was ever shown, visible in its time."""
+    """Return the SVG: every line that was ever shown, visible during its time."""
     total = frames[-1].at + LAST_PAUSE
     styles: list[str] = []
     texts: list[str] = []
@@ -144,12 +144,12 @@ def draw(frames: list[Frame]) -> str:
 
 
 def percent(at: float, total: float) -> str:
-    """Return a moment of the animation as CSS has it."""
+    """Return a moment of the animation as a CSS percentage."""
     return f"{100 * at / total:.3f}%"
 
 
 def text_of(run: Run) -> str:
-    """Return one run, as wide as its cells, whatever font the viewer has."""
+    """Return one run as SVG text, as wide as its cells in any font."""
     column, colour, text = run
     width = CELL_WIDTH * len(text)
     return (

@@ -1,6 +1,6 @@
 """Runs the whole suite as it should never be run: in random order, while busy loops hold every core. `make shake`.
 
-What fails here has a race, or counts on an order. The seed is printed first; `make shake SEED=…` repeats the order.
+A test that fails here has a race, or depends on an order. The seed is printed first; `make shake SEED=…` repeats the order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BUSY = (
 
 @contextmanager
 def load(loops: int) -> Iterator[None]:
-    """Hold so many cores."""
+    """Keep `loops` cores busy during the block."""
     running = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(loops)]
     try:
         yield
@@ -30,7 +30,7 @@ def load(loops: int) -> Iterator[None]:
 
 
 def main() -> int:
-    """Run it; the exit code is that of pytest."""
+    """Run the suite; return pytest's exit code."""
     seed = os.environ.get("SEED") or str(random.SystemRandom().randrange(10**6))
     print(f"shake: SEED={seed}", flush=True)
     order = ["--random-order", "--random-order-bucket=global", f"--random-order-seed={seed}"]

@@ -1,4 +1,4 @@
-"""Packages that pip can install without a network: wheels, written by hand."""
+"""Writes wheels by hand, which pip can install without a network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WHEEL = "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-no
 
 
 def write_wheel(directory: Path, name: str, version: str = "1.0") -> Path:
-    """Write a package of one module, which has a VERSION; return the wheel."""
+    """Write a package with one module that has a VERSION; return the wheel."""
     directory.mkdir(exist_ok=True)
     info = f"{name}-{version}.dist-info"
     files = {
@@ -27,5 +27,5 @@ def write_wheel(directory: Path, name: str, version: str = "1.0") -> Path:
 
 
 def requirements(directory: Path, *lines: str) -> str:
-    """Return the text of a requirements.txt that is satisfied by the wheels of a directory."""
+    """Return the text of a requirements.txt that takes its packages from the wheels in a directory."""
     return "\n".join(["--no-index", f"--find-links {directory}", *lines, ""])

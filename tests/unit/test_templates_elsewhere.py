@@ -246,7 +246,7 @@ def run_git(*words: str, directory: Path) -> str:
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URL of a bare repository: two templates on main, one of them alone at v1 and on old/line."""
+    """Return the URL of a bare repository with two templates on main, and only one of them at v1 and on old/line."""
     work, bare = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("bare") / "shared.git"
     run_git("init", "--quiet", "-b", "main", directory=work)
     add_template(work / "etl", _title="First")
@@ -325,17 +325,17 @@ def test_an_unreachable_host_is_a_place_that_is_away(tmp_path: Path) -> None:
 
 
 class Locked(http.server.BaseHTTPRequestHandler):
-    """Wants a password."""
+    """A server that requires a password."""
 
     def do_GET(self) -> None:
-        """Ask for it."""
+        """Ask for the password."""
         self.send_response(401)
         self.send_header("WWW-Authenticate", 'Basic realm="templates"')
         self.send_header("Content-Length", "0")
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The templates `daemon` and `external-api`: what they say, and what their programs answer."""
+"""The templates `daemon` and `external-api`: their definitions, and the answers of their programs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def listening(command: list[str], directory: Path, sign: str) -> Iterator[str]:
-    """Run a server for the time of the block, and give the URL that stands in the line with `sign`."""
+    """Run a server during the block, and give the URL in its output line with `sign`."""
     process = subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     try:
@@ -76,7 +76,7 @@ def test_the_daemon_says_what_fabric_says(tmp_path: Path) -> None:
     (entry,), (action,) = skill.inputs, skill.actions
     assert (entry.routing.default.runtime, entry.routing.default.action) == ("cortex/daemons", "smmJob")
     assert (action.type, action.image, action.port, action.concurrency) == ("daemon", "smmjob", "5000", 4)
-    assert action.port in action.command  # where a run on this machine puts another one
+    assert action.port in action.command  # where a local run puts another port
     assert skill.defaults() == {"daemon.method": "POST", "daemon.path": "invoke", "daemon.port": "5000"}
     directory = tmp_path / "skills/smmJob/actions/smmJob"
     assert "scuttle" not in (directory / "Dockerfile").read_text()

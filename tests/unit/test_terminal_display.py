@@ -1,4 +1,4 @@
-"""The live display of runs, builds and pushes: whole figures, in the room that there is; plain lines elsewhere."""
+"""The live display of runs, builds and pushes: whole figures that fit a terminal, and plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def _term(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def terminal() -> Iterator[tuple[TextIO, Shown]]:
-    """A terminal of 60 columns and 6 lines to write to, and what was written there since it was asked for last."""
+    """Yield a terminal of 60 columns and 6 lines, and a function that returns what was written since its last call."""
     master, slave = pty.openpty()
     resize(slave, 60, 6)
     with os.fdopen(slave, "w") as stream:
 
         def shown() -> str:
-            stream.write("\0")  # a terminal hands on what it gets in parts
+            stream.write("\0")  # a terminal passes output on in parts
             stream.flush()
             drawn = b""
             while not drawn.endswith(b"\0"):
@@ -52,7 +52,7 @@ def terminal() -> Iterator[tuple[TextIO, Shown]]:
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The clock."""
+    """Replace the clock by a list with the time."""
     clock = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
     return clock
@@ -128,7 +128,7 @@ def test_a_window_that_changes_its_size_is_drawn_as_it_is(terminal: tuple[TextIO
     rows = [Row(label="a", state="b", figures=("1,234", "5,678"))]
     live.show(rows)
     assert "5,678" in shown()
-    resize(stream.fileno(), 24, 6)  # the line of 28 characters is two of them now
+    resize(stream.fileno(), 24, 6)  # the line of 28 characters now takes two lines
     live.show(rows)
     drawn = shown()
     assert text_lines(drawn) == ["  a  b          1,234"]

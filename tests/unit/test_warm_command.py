@@ -1,4 +1,4 @@
-"""What a command line of Python says: the interpreter's options, the program, its arguments."""
+"""Parsing a command line of Python: the interpreter's options, the program, its arguments."""
 
 from __future__ import annotations
 

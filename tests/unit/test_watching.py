@@ -1,4 +1,4 @@
-"""Which files of a skill count as changed."""
+"""The files of a skill that count as changed."""
 
 from __future__ import annotations
 

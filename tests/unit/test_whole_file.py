@@ -1,4 +1,4 @@
-"""A file is replaced as a whole, or it stays as it was and nothing is left beside it."""
+"""A file is replaced as a whole, or it stays unchanged, with nothing left beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan of a build: what is built of which files, and what it is called. No engine is asked."""
+"""The plan of a build: images, their files and their names. No engine is asked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLAIN = BuildOptions()
 
 @pytest.fixture(autouse=True)
 def no_registry(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No registry of this user is active."""
+    """Let no registry of the user be active."""
     monkeypatch.setenv("FABRIC_JOBS_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
 
 

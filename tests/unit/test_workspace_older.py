@@ -1,4 +1,4 @@
-"""The older layout of skills: which actions they have."""
+"""The older layout of skills, and their actions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_routing_names_the_actions_and_their_types(tmp_path: Path) -> None:
     assert [action["name"] for action in found.document["actions"]] == [
         "cortex/train",
         "predict",
-    ]  # it is saved with them
+    ]  # saved together with the actions
     targets = plan(root, None, BuildOptions())
     assert [(one.build.directory, one.build.names[1]) for one in targets] == [
         (root, "cortex-both-cortex-train:latest"),

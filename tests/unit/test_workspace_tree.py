@@ -1,4 +1,4 @@
-"""Where a workspace begins, and loading its definitions."""
+"""Finding the root of a workspace, and loading its definitions."""
 
 from __future__ import annotations
 
