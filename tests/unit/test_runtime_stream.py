@@ -9,6 +9,7 @@ from subprocess import Popen
 
 import pytest
 
+from fabric_jobs.runtime.fabric_skill.pile import Progress
 from fabric_jobs.store.sent import count_of, parents_of
 from tests.small_gateway import SmallGateway, ends, go_on, says
 
@@ -595,3 +596,14 @@ def test_nothing_is_imported_that_would_slow_down_a_start(gateway: SmallGateway)
     code = "from fabric_skill import send_message\nsend_message(1, wait=True)\n"
     code += "print(sorted(set(sys.modules) & {'http.client', 'logging', 'asyncio', 'ssl'}))"
     assert ends(gateway.run(code))[0] == "[]\n"
+
+
+def test_what_a_thread_sends_as_the_reading_begins_has_as_many_origins_as_records() -> None:
+    work = Progress("out", hold=False)
+    work.sent += [0, "1"]
+    work.seal()
+    work.prologue = False
+    work.sent += [0, "2"]
+    work.seal()
+    head, _ = work.finished.encoded(parents=True, one_channel=False)
+    assert [count_of(runs) for runs in head["parents"]] == [2]

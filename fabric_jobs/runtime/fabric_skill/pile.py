@@ -176,7 +176,7 @@ class Progress:
     def _origins(self, marks: list[int], left: int) -> list[tuple[int, int, int]]:
         """Return the origins for the marks; remove the marks of the record in hand, at the end."""
         if self.batch is None:
-            return [] if self.prologue else [(0, 0, len(marks))]
+            return [(0, 0, len(marks))]  # also what a thread sends just before the first record is read
         while marks[-1] <= left:
             marks.pop()
         marks.sort(reverse=True)  # a thread may have been slow to append its mark
