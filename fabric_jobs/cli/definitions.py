@@ -32,16 +32,7 @@ def list_skills(output: str, workspace: Path | None) -> None:
       fabric-jobs skills list
       fabric-jobs skills list --output json
     """
-    options.check_workspace()
-    place = options.remote_given()
-    if place is not None:
-        show_saved(place, "skill", output)
-        return
-    rows = workspace_names(workspace, "skill")
-    shown = [{**row, "inputs": ", ".join(row["ports"]), "problems": row["problems"] or None} for row in rows]
-    columns = {"NAME": "name", "INPUTS": "inputs", "TITLE": "title", "FILE": "file", "PROBLEMS": "problems"}
-    empty = "There are no skills here. Next: fabric-jobs workspaces generate NAME"
-    show_rows(rows if output != "table" else shown, columns, output, empty=empty)
+    _show_list("skill", "inputs", "fabric-jobs workspaces generate NAME", output, workspace)
 
 
 @skills.command("invoke")
@@ -100,16 +91,7 @@ def list_agents(output: str, workspace: Path | None) -> None:
     Examples:
       fabric-jobs agents list
     """
-    options.check_workspace()
-    place = options.remote_given()
-    if place is not None:
-        show_saved(place, "agent", output)
-        return
-    rows = workspace_names(workspace, "agent")
-    shown = [{**row, "services": ", ".join(row["ports"]), "problems": row["problems"] or None} for row in rows]
-    columns = {"NAME": "name", "SERVICES": "services", "TITLE": "title", "FILE": "file", "PROBLEMS": "problems"}
-    empty = "There are no agents here. Next: fabric-jobs workspaces generate-agent NAME SKILL…"
-    show_rows(rows if output != "table" else shown, columns, output, empty=empty)
+    _show_list("agent", "services", "fabric-jobs workspaces generate-agent NAME SKILL…", output, workspace)
 
 
 @agents.command("invoke")
@@ -148,3 +130,17 @@ def test_agents(agents: tuple[str, ...], **given: Any) -> None:
       fabric-jobs agents test --junit report.xml
     """
     run_tests("agent", agents, given)
+
+
+def _show_list(kind: str, ports: str, following: str, output: str, workspace: Path | None) -> None:
+    """List the skills or the agents; `following` is the command that makes the first one."""
+    options.check_workspace()
+    place = options.remote_given()
+    if place is not None:
+        show_saved(place, kind, output)
+        return
+    rows = workspace_names(workspace, kind)
+    shown = [{**row, ports: ", ".join(row["ports"]), "problems": row["problems"] or None} for row in rows]
+    columns = {"NAME": "name", ports.upper(): ports, "TITLE": "title", "FILE": "file", "PROBLEMS": "problems"}
+    empty = f"There are no {kind}s here. Next: {following}"
+    show_rows(rows if output != "table" else shown, columns, output, empty=empty)

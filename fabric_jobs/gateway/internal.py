@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fabric_jobs.errors import InvalidInput, NotAllowed, PlaceUnavailable, RecordTooLarge, ReplayDiffers, StaleAttempt
-from fabric_jobs.gateway import record_text, rejects, replay, sender_files
+from fabric_jobs.gateway import record_text, rejects, replay
 from fabric_jobs.gateway.caller import task_claims
 from fabric_jobs.gateway.json_response import Json, body_of
 from fabric_jobs.gateway.operation import Operation
@@ -38,7 +38,7 @@ async def commit(request: Request) -> Response:
     """Take what an attempt sent and acknowledges; answered after one transaction holds all of it."""
     parts, task = _attempt(request)
     body = await body_of(request, parts.settings.body_bytes)
-    files = sender_files.of(parts, task)
+    files = SenderFiles(parts, task)
     head, wanted = _parse(body, parts.settings.record_bytes, partial(rejects.letters, parts, task), files)
     outputs = {sent.output for sent in wanted.sent}
     found = [channel for output in outputs for channel in _targets(parts, task, output)]

@@ -44,11 +44,6 @@ class SenderFiles:
         return self._parts.store.files.verified(name, at, size, crc), written
 
 
-def of(parts: Parts, task: Task) -> SenderFiles:
-    """Return the files of an attempt."""
-    return SenderFiles(parts, task)
-
-
 def seen(part: Part) -> list[Any] | None:
     """Return where a program that sees senders' files finds records; None if it gets them as bytes."""
     if isinstance(part, Ref) and not part.name.startswith(f"{OWN}/"):

@@ -25,6 +25,7 @@ from fabric_jobs.store.commits import Commit
 from fabric_jobs.store.files import pieces
 from fabric_jobs.store.sent import Sent, Written
 from fabric_jobs.store.tasks import Ending
+from tests.disk import noted
 from tests.factories import PROJECT, add_activation, add_channel, add_task, found, ndjson, started
 
 SOURCE_ID = sending_id("a1", "")
@@ -131,19 +132,7 @@ def test_what_a_failed_operation_appended_is_referred_to_by_nobody(store: Store,
 def test_bytes_are_synced_before_the_rows_that_refer_to_them(
     store: Store, queue: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    happened: list[str] = []
-    write, sync = os.write, os.fdatasync
-
-    def noted_write(descriptor: int, data: Any) -> int:
-        happened.append("write")
-        return write(descriptor, data)
-
-    def noted_sync(descriptor: int) -> None:
-        happened.append("sync")
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "write", noted_write)
-    monkeypatch.setattr(os, "fdatasync", noted_sync)
+    happened = noted(monkeypatch)
 
     def note(text: str) -> None:
         if "insert into segments" in text or text == "commit":

@@ -13,6 +13,7 @@ import pytest
 from fabric_jobs.runtime.fabric_skill import gateway, shared
 from fabric_jobs.runtime.fabric_skill.sender import Shared
 from fabric_jobs.runtime.fabric_skill.shared import OwnFile, assembled
+from tests.disk import noted
 
 SMALL, LARGE, OTHER = b"1\n", b'"x"\n' * 2000, b'"y"\n' * 3000
 
@@ -41,19 +42,7 @@ def test_large_bodies_are_in_the_file_and_small_ones_are_sent(records: Path) -> 
 
 
 def test_what_is_said_of_a_file_was_synced_before(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    happened: list[str] = []
-    write, sync = os.write, os.fdatasync
-
-    def noted_write(descriptor: int, data: Any) -> int:
-        happened.append("write")
-        return write(descriptor, data)
-
-    def noted_sync(descriptor: int) -> None:
-        happened.append("sync")
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "write", noted_write)
-    monkeypatch.setattr(os, "fdatasync", noted_sync)
+    happened = noted(monkeypatch)
     own = OwnFile("mine")
     own.put(outputs(LARGE, OTHER), [LARGE, OTHER])
     assert happened == ["write", "write", "sync"]
