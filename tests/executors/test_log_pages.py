@@ -95,6 +95,14 @@ def test_since_begins_with_the_first_line_that_was_seen_then(tmp_path: Path) -> 
     assert parts(tmp_path, LogQuery(since=5.0)) == []
 
 
+def test_since_allows_for_coarse_times_of_files_and_rounded_times_of_the_index(tmp_path: Path) -> None:
+    write(tmp_path, b"A\nB\n", index="1.000 2 0\n")
+    os.utime(tmp_path / "stdout", (5.096, 5.096))
+    assert of(parts(tmp_path, LogQuery(since=5.0999)), "stdout") == b"B\n", "nobody has looked yet"
+    write(tmp_path, b"A\nB\n", index="1.000 2 0\n5.100 4 0\n")
+    assert of(parts(tmp_path, LogQuery(since=5.1004)), "stdout") == b"B\n"
+
+
 def test_since_is_found_in_a_long_index(tmp_path: Path) -> None:
     index = "".join(f"{second}.000 {10 * second} 0\n" for second in range(1, 20_001))
     write(tmp_path, b"".join(b"%09d\n" % number for number in range(20_000)), index=index)

@@ -15,6 +15,8 @@ from fabric_jobs.executors.base import STREAMS, LogPage, LogPart, LogQuery
 
 LINE_BYTES = 1 << 16  # longer lines come in parts
 PARTS = 5_000  # at most, in one page
+TICK_SECONDS = 0.01  # a file's time comes from the kernel's coarse clock, which lags up to a tick behind
+ROUNDING_SECONDS = 0.0005  # of the times in the index
 LOOKS = 50_000  # lines of the index, at most, for one page
 
 CURSOR = re.compile(r"(\d{1,18})-(\d{1,18})-(\d{1,18})")
@@ -167,9 +169,9 @@ def _begin(files: dict[str, BinaryIO | None], since: float) -> _Cursor:
     if since <= 0:
         return _Cursor()
     index, sizes = 0, dict.fromkeys(STREAMS, 0)
-    was_looked_at = False  # since then; later output is newer, whatever the file's coarse time says
+    was_looked_at = False  # since then; later output is newer, whatever the file's time says
     for look in looks(files["index"], _before(files["index"], since)):
-        if look.at >= since:
+        if look.at >= since - ROUNDING_SECONDS:
             was_looked_at = True
             break
         index, sizes = look.end, look.sizes
@@ -177,7 +179,7 @@ def _begin(files: dict[str, BinaryIO | None], since: float) -> _Cursor:
         file = files[stream]
         if file is not None:
             status = os.fstat(file.fileno())
-            is_later = was_looked_at or status.st_mtime >= since
+            is_later = was_looked_at or status.st_mtime >= since - TICK_SECONDS
             sizes[stream] = _line_start(file, sizes[stream]) if is_later else status.st_size
     return _Cursor(index, sizes)
 
