@@ -69,6 +69,7 @@ class Operation(NamedTuple):
     errors: tuple[str, ...] = ()  # beyond those that the other fields imply
     not_yet: tuple[str, ...] = ()  # keys of Fabric's query that this version refuses
     caller: str = "user"  # user | task | none: whose token it takes
+    role: str = ""  # of a user in the project: read | run | admin; by default read to look, admin to change
 
     def route(self) -> Route:
         """Return the route for the router."""

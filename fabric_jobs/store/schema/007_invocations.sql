@@ -1,0 +1,1 @@
+-- Keys of invocations, cursors of responses, and the indexes of lists.

@@ -1,0 +1,1 @@
+-- Named documents with versions: connections, types, models, sessions, experiments, actions.

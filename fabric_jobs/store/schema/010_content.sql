@@ -1,0 +1,1 @@
+-- Content by key; its bytes are in files.
