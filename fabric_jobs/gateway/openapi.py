@@ -11,7 +11,8 @@ import fabric_jobs
 from fabric_jobs.gateway.examples import EXAMPLES
 from fabric_jobs.gateway.operation import Operation
 from fabric_jobs.gateway.parameters import P, Parameter
-from fabric_jobs.gateway.schemas import SCHEMAS, TEXTS, ref
+from fabric_jobs.gateway.schemas import SCHEMAS, TEXTS
+from fabric_jobs.gateway.shapes import ref
 
 JSON = "application/json"
 DESCRIPTION = """Runs skills and agents, and tells how they go. Every call needs the bearer token of the owner's user, which is in

@@ -6,47 +6,24 @@ import json
 from typing import Any
 
 from fabric_jobs import shipped
-from fabric_jobs.states import ActivationState, TaskState
-
-TEXT = {"type": "string"}
-COUNT = {"type": "integer", "minimum": 0}
-MILLISECONDS = {"type": "integer", "description": "Milliseconds since 1970."}
-MAYBE_MILLISECONDS = {"type": ["integer", "null"], "description": "Milliseconds since 1970."}
-ACTIVATION_STATE = {"enum": [state.value for state in ActivationState]}
-TASK_STATE = {"enum": [state.value for state in TaskState]}
-YES_OR_NO = {"type": "boolean"}
-COUNTS = {"type": "object", "additionalProperties": COUNT}
-SUCCESS = {"const": True}
-PAYLOAD = {"description": "Any JSON value of at most 16 MiB."}
-
-
-def ref(name: str) -> dict[str, Any]:
-    """Return a reference to a schema."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def record(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
-    """Return the schema of an object."""
-    return {"type": "object", "properties": {**required, **optional}, "required": list(required)}
-
-
-def _said(kind: str | list[str], meaning: str) -> dict[str, Any]:
-    """Return the schema of a value with its meaning."""
-    return {"type": kind, "description": meaning}
-
-
-def _count(meaning: str) -> dict[str, Any]:
-    return {**COUNT, "description": meaning}
-
-
-def _good(**keys: Any) -> dict[str, Any]:
-    """Return the schema of a successful answer."""
-    return record({"success": SUCCESS, **keys})
-
-
-def _listed(name: str, schema: str, **more: Any) -> dict[str, Any]:
-    """Return the schema of a successful answer that is a list."""
-    return _good(**{name: {"type": "array", "items": ref(schema)}}, **more)
+from fabric_jobs.gateway.shapes import (
+    ACTIVATION_STATE,
+    COUNT,
+    COUNTS,
+    MAYBE_MILLISECONDS,
+    MILLISECONDS,
+    PAYLOAD,
+    SUCCESS,
+    TASK_STATE,
+    TEXT,
+    YES_OR_NO,
+    record,
+    ref,
+)
+from fabric_jobs.gateway.shapes import count as _count
+from fabric_jobs.gateway.shapes import good as _good
+from fabric_jobs.gateway.shapes import listed as _listed
+from fabric_jobs.gateway.shapes import said as _said
 
 
 def _embedded(kind: str) -> dict[str, Any]:
