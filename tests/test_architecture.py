@@ -33,6 +33,7 @@ FLOORS: dict[str, int] = {
     "shell": 2,
     "documents": 2,
     "routing": 2,
+    "manifests": 2,
     "settings": 2,
     "docker": 2,
     "store": 3,

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fabric_jobs.cli import dev, options
+from fabric_jobs.cli.describing import describe, describe_options
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.invoking import invocation_options, run, show_saved, workspace_names
 from fabric_jobs.cli.logs import skill_logs
@@ -33,6 +34,21 @@ def list_skills(output: str, workspace: Path | None) -> None:
       fabric-jobs skills list --output json
     """
     _show_list("skill", "inputs", "fabric-jobs workspaces generate NAME", output, workspace)
+
+
+@skills.command("describe")
+@click.argument("skill")
+@describe_options
+def describe_skill(skill: str, **given: Any) -> None:
+    """Print SKILL: its document, what of it would run on Kubernetes, or how it is invoked.
+
+    \b
+    Examples:
+      fabric-jobs skills describe word-count
+      fabric-jobs skills describe word-count --output k8s
+      fabric-jobs skills describe word-count --output openapi > word-count.json
+    """
+    describe("skill", skill, given)
 
 
 @skills.command("invoke")
@@ -92,6 +108,20 @@ def list_agents(output: str, workspace: Path | None) -> None:
       fabric-jobs agents list
     """
     _show_list("agent", "services", "fabric-jobs workspaces generate-agent NAME SKILL…", output, workspace)
+
+
+@agents.command("describe")
+@click.argument("agent")
+@describe_options
+def describe_agent(agent: str, **given: Any) -> None:
+    """Print AGENT: its document, what of its skills would run on Kubernetes, or how it is invoked.
+
+    \b
+    Examples:
+      fabric-jobs agents describe flights
+      fabric-jobs agents describe flights --output openapi
+    """
+    describe("agent", agent, given)
 
 
 @agents.command("invoke")

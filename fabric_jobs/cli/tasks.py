@@ -77,6 +77,26 @@ def show_task(task: str, activation: str | None, output: str) -> None:
     show(found, "yaml" if output == "table" else output)
 
 
+@group.command("describe")
+@click.argument("task")
+@of_activation
+@click.option("--k8s", is_flag=True, help="Print instead what would run on Kubernetes in its place.")
+@options.output
+@options.at_gateway
+def describe_task(task: str, activation: str | None, k8s: bool, output: str) -> None:
+    """Show TASK as `tasks show` does, or what would run on Kubernetes in its place.
+
+    \b
+    Examples:
+      fabric-jobs tasks describe score-delays --k8s
+    """
+    from fabric_jobs.client.tasks import find_task, on_kubernetes
+
+    gateway = options.gateway()
+    found = find_task(gateway, task, activation)
+    show(on_kubernetes(gateway, found) if k8s else found, "yaml" if output == "table" else output)
+
+
 @group.command()
 @click.argument("task")
 @of_activation

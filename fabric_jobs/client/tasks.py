@@ -32,6 +32,12 @@ def find_task(gateway: Gateway, name: str, activation: str | None, *, newest: bo
     return _task(gateway, tasks[0]["name"])
 
 
+def on_kubernetes(gateway: Gateway, task: dict[str, Any]) -> dict[str, Any]:
+    """Return what would run on Kubernetes in place of a task; raise InvalidInput when that is nothing."""
+    found: dict[str, Any] = gateway.get(f"/tasks/{segment(task['name'])}", k8s="true")["task"]
+    return found
+
+
 def newest_task(gateway: Gateway, skill: str, action: str | None) -> str | None:
     """Return the name of the newest task of a skill; None when it has none."""
     found = gateway.get("/tasks", skillName=skill, actionName=action, limit=1)["tasks"]

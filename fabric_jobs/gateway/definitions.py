@@ -9,31 +9,23 @@ from typing import Any
 
 from starlette.responses import Response
 
-from fabric_jobs.documents import agent_from_json, skill_from_json, to_yaml
-from fabric_jobs.documents.parameters import with_parameters, without_empty_parameters
-from fabric_jobs.errors import InUse, InvalidInput, NotFound, NotThereYet, RecordTooLarge
+from fabric_jobs.documents import agent_from_json, skill_from_json
+from fabric_jobs.documents.parameters import without_empty_parameters
+from fabric_jobs.errors import InUse, InvalidInput, NotFound, RecordTooLarge
 from fabric_jobs.gateway.answers import milliseconds
 from fabric_jobs.gateway.caller import owners_own
+from fabric_jobs.gateway.describing import OUTPUT, described, kubernetes
 from fabric_jobs.gateway.json_response import Json, object_of
 from fabric_jobs.gateway.listing import by, page_of, where
 from fabric_jobs.gateway.operation import Call, Operation
-from fabric_jobs.gateway.parameters import SKIP, P, Parameter, flag, header, whole
+from fabric_jobs.gateway.parameters import SKIP, P, flag, header, whole
 from fabric_jobs.names import nearest
 from fabric_jobs.records import SavedDefinition
 from fabric_jobs.store import Tx, definitions
 from fabric_jobs.store.sql import Sql
 
-OUTPUTS = ("json", "yaml")
 DEPLOYED = "is deployed: saving it did that"
 IDLE = "has nothing to undeploy: it runs when it is invoked; delete it to take it out of use"
-
-
-def _output(text: str) -> str:
-    if text in ("k8s", "openapi"):
-        raise NotThereYet(f"'output={text}' is not there yet.", hint="There is json and yaml.")
-    if text not in OUTPUTS:
-        raise InvalidInput(f"'output' is json or yaml, not '{text}'.")
-    return text
 
 
 SOURCE = header(
@@ -51,8 +43,10 @@ IMAGES = header(
 WHERE = where('A [JSON object](#filter-and-sort) such as `{"name": "word-count"}`.', '{"name":"echo"}')
 SORT = by("name", "title", "updatedAt", "_version")
 MANY = whole("limit", "How many at most; all by default.", None, low=1)
-OUTPUT = Parameter("output", "The format.", _output, "json", {"enum": [*OUTPUTS], "default": "json"})
-DRY_RUN = flag("dryrun", "Start nothing; `message` names what would start.")
+DRY_RUN = flag(
+    "dryrun",
+    "Start nothing; `message` names what would start, and `items` what would [run on Kubernetes](../howto/describe.md).",
+)
 
 
 async def save_skill(call: Call) -> Response:
@@ -77,12 +71,12 @@ async def list_agents(call: Call) -> Response:
 
 
 async def show_skill(call: Call) -> Response:
-    """Show a skill as it was saved."""
+    """Show a skill as it was saved, as what would run, or as the interface that it has."""
     return await _show(call, "skill")
 
 
 async def show_agent(call: Call) -> Response:
-    """Show an agent as it was saved."""
+    """Show an agent as it was saved, as what would run, or as the interface that it has."""
     return await _show(call, "agent")
 
 
@@ -107,7 +101,7 @@ async def deploy_skill(call: Call) -> Response:
         skill = await asyncio.to_thread(skill_from_json, saved.body)
         names = [action.name for action in skill.actions if action.type == "daemon"]
         what = f"would start its daemons: {', '.join(names)}" if names else "would start nothing: it has no daemon"
-        return _done(saved, f"is not deployed by a dry run. It {what}")
+        return _not_done(call, saved, what)
     count = await asyncio.to_thread(call.parts.engine.deploy, saved)
     daemons = "its daemon starts" if count == 1 else f"its {count} daemons start"
     return _done(saved, f"is deployed, and {daemons}" if count else DEPLOYED)
@@ -115,7 +109,10 @@ async def deploy_skill(call: Call) -> Response:
 
 async def deploy_agent(call: Call) -> Response:
     """Report that a saved agent is deployed: saving it was enough."""
-    return _done(_find(call, "agent"), DEPLOYED)
+    saved = _find(call, "agent")
+    if call.of(DRY_RUN):
+        return _not_done(call, saved, "would start nothing: its skills run when it is invoked")
+    return _done(saved, DEPLOYED)
 
 
 async def undeploy_skill(call: Call) -> Response:
@@ -204,11 +201,7 @@ def _summary(saved: SavedDefinition) -> dict[str, Any]:
 async def _show(call: Call, kind: str) -> Response:
     await registered(call)
     saved = _find(call, kind)
-    shown = {**with_parameters(saved.body), "_version": saved.version, "updatedAt": milliseconds(saved.saved_at)}
-    if call.of(OUTPUT) == "json":
-        return Json(shown)
-    text = await asyncio.to_thread(to_yaml, shown)  # slow for a long one
-    return Response(text, media_type="application/yaml")
+    return await described(call.parts.store.read, saved, call.of(OUTPUT))
 
 
 def _find(call: Call, kind: str) -> SavedDefinition:
@@ -232,6 +225,11 @@ async def _versions(call: Call, kind: str) -> Response:
 
 def _done(saved: SavedDefinition, what: str) -> Response:
     return Json({"success": True, "message": f"{saved.kind} '{saved.name}' {what}."})
+
+
+def _not_done(call: Call, saved: SavedDefinition, what: str) -> Response:
+    message = f"{saved.kind} '{saved.name}' is not deployed by a dry run. It {what}."
+    return Json({"success": True, "message": message, **kubernetes(call.parts.store.read, saved)})
 
 
 async def _delete(call: Call, kind: str) -> Response:
@@ -264,6 +262,8 @@ def _check_unused(sql: Sql, project_id: str, skill: str) -> None:
 
 SKILLS, SKILL = P + "/skills", P + "/skills/{name:path}"
 AGENTS, AGENT = P + "/agents", P + "/agents/{name:path}"
+FORMS = ("Yaml", "Kubernetes", "Interface")
+SHOWN_SKILL, SHOWN_AGENT = ("SavedSkill", *FORMS), ("SavedAgent", *FORMS)
 LISTED = (WHERE, SORT, MANY, SKIP)
 DEPLOYING = ("verbose", "stereotypes")
 # A name may have slashes, so longer paths are matched first. A skill named `x/versions` cannot be reached by its name.
@@ -271,15 +271,19 @@ OPERATIONS = (
     Operation("POST", SKILLS, save_skill, parameters=(SOURCE, IMAGES), body="Skill", is_read=False, answer="Saved"),
     Operation("GET", SKILLS, list_skills, parameters=LISTED, answer="Skills", errors=("501",)),
     Operation("GET", SKILL + "/versions", list_skill_versions, answer="SkillVersions"),
-    Operation("GET", SKILL + "/deploy", deploy_skill, parameters=(DRY_RUN,), answer="Done", not_yet=DEPLOYING),
+    Operation(
+        "GET", SKILL + "/deploy", deploy_skill, parameters=(DRY_RUN,), answer=("Done", "DryRun"), not_yet=DEPLOYING
+    ),
     Operation("GET", SKILL + "/undeploy", undeploy_skill, answer="Done", not_yet=DEPLOYING),
-    Operation("GET", SKILL, show_skill, parameters=(OUTPUT,), answer=("SavedSkill", "Yaml"), not_yet=("verbose",)),
+    Operation("GET", SKILL, show_skill, parameters=(OUTPUT,), answer=SHOWN_SKILL, not_yet=("verbose",)),
     Operation("DELETE", SKILL, delete_skill, answer="Done", errors=("403",)),
     Operation("POST", AGENTS, save_agent, body="Agent", is_read=False, answer="Saved"),
     Operation("GET", AGENTS, list_agents, parameters=LISTED, answer="Agents", errors=("501",)),
     Operation("GET", AGENT + "/versions", list_agent_versions, answer="AgentVersions"),
-    Operation("GET", AGENT + "/deploy", deploy_agent, parameters=(DRY_RUN,), answer="Done", not_yet=DEPLOYING),
+    Operation(
+        "GET", AGENT + "/deploy", deploy_agent, parameters=(DRY_RUN,), answer=("Done", "DryRun"), not_yet=DEPLOYING
+    ),
     Operation("GET", AGENT + "/undeploy", undeploy_agent, answer="Done", not_yet=DEPLOYING),
-    Operation("GET", AGENT, show_agent, parameters=(OUTPUT,), answer=("SavedAgent", "Yaml"), not_yet=("verbose",)),
+    Operation("GET", AGENT, show_agent, parameters=(OUTPUT,), answer=SHOWN_AGENT, not_yet=("verbose",)),
     Operation("DELETE", AGENT, delete_agent, answer="Done"),
 )

@@ -24,14 +24,13 @@ REASONS: Mapping[str, str] = {
     "scheduled": SCHEDULES,
     "callbackUrl": CALLBACKS,
     "stereotypes": KUBERNETES,
-    "k8s": KUBERNETES,
     "verbose": DETAILS,
 }
 HINTS: Mapping[str, str] = {
     SCHEDULES: "Leave it out, and let cron invoke it.",
     CALLBACKS: "Leave it out, and ask for the end with ?sync=true or GET /activations/{id}.",
 }
-FLAGS = ("scheduled", "k8s", "verbose")
+FLAGS = ("scheduled", "verbose")
 # Resources of Fabric, by the first part of their path below the project.
 RESOURCES: Mapping[str, str] = {
     "snapshots": "snapshots of agents",

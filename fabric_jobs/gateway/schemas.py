@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from fabric_jobs import shipped
+from fabric_jobs.gateway.agent_schemas import AGENTS
 from fabric_jobs.gateway.shapes import (
     ACTIVATION_STATE,
     COUNT,
@@ -324,6 +325,7 @@ SCHEMAS: dict[str, Any] = {
     ),
     **LISTS,
     **STATE,
+    **AGENTS,
     "Ready": record({"status": TEXT, "checks": {"type": "object", "additionalProperties": TEXT}}),
     "Info": record(
         {

@@ -10,17 +10,19 @@ from starlette.responses import Response
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.gateway import logs, notes
 from fabric_jobs.gateway.answers import milliseconds, task_json
+from fabric_jobs.gateway.describing import kubernetes_of_task
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.listing import OLDEST_FIRST, wanted_of, where
 from fabric_jobs.gateway.lookup import find_task
 from fabric_jobs.gateway.operation import Call, Operation
-from fabric_jobs.gateway.parameters import ACTIVATION_ID, LIMIT, SKILL_NAME, SKIP, P, text
+from fabric_jobs.gateway.parameters import ACTIVATION_ID, LIMIT, SKILL_NAME, SKIP, P, flag, text
 from fabric_jobs.records import Attempt
 from fabric_jobs.store import activations, tasks
 from fabric_jobs.store.activations import RunFilter
 
 STATE = text("state", "Only in this state, in any case.")
 AGENT_NAME = text("agentName", "Only of activations of this agent.")
+K8S = flag("k8s", "Instead: what would [run on Kubernetes](../howto/describe.md).")
 ACTION_NAME = text("actionName", "Only of this action.")
 WANTED = (ACTIVATION_ID, SKILL_NAME, ACTION_NAME, AGENT_NAME, STATE)
 WHERE = where("The first five as a [JSON object](#filter-and-sort).", '{"state":"COMPLETE"}')
@@ -60,6 +62,8 @@ async def show_task(call: Call) -> Response:
     """
     task = find_task(call)
     sql = call.parts.store.read
+    if call.of(K8S):
+        return Json({"success": True, "task": kubernetes_of_task(sql, task)})
     owner = activations.find(sql, task.activation_id) if task.activation_id else None
     tries = [_attempt(attempt) for attempt in tasks.attempts(sql, task.task_id)]
     shown = {**task_json(task, owner), **notes.of_task(call.parts, task), "attempts": tries}
@@ -116,5 +120,5 @@ OPERATIONS = (
     Operation("POST", P + "/tasks/{task:path}/cancel", cancel_task, answer="Cancelled"),
     Operation("DELETE", P + "/tasks/{task:path}", delete_task, answer="Cancelled"),
     *logs.OPERATIONS,  # before the next, which matches greedily
-    Operation("GET", P + "/tasks/{task:path}", show_task, answer="OneTask", not_yet=("k8s",)),
+    Operation("GET", P + "/tasks/{task:path}", show_task, parameters=(K8S,), answer=("OneTask", "TaskOnKubernetes")),
 )

@@ -16,6 +16,8 @@ from fabric_jobs.names import nearest
 from fabric_jobs.shell import INVOKER, SHELL, own_shell
 from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace
 
+LOCAL = "local"  # the executor that needs no images
+
 
 @dataclass(frozen=True, kw_only=True)
 class EntryPoint:
@@ -38,6 +40,19 @@ def save_skill(
     chosen = input_of(found, entry)
     _post_skill(gateway, found, executor)
     return EntryPoint(kind="skill", name=found.skill.name, entry=chosen, executor=executor)
+
+
+def save_as_it_is(gateway: Gateway, workspace: Workspace, kind: str, name: str) -> str:
+    """Save a skill, or an agent with its skills, without looking for images; return its name."""
+    if kind == "skill":
+        skill = workspace.skill(name)
+        _post_skill(gateway, skill, LOCAL)
+        return skill.skill.name
+    agent = workspace.agent(name)
+    for found in agent.skills:
+        _post_skill(gateway, found, LOCAL)
+    gateway.post("/agents", agent.document)
+    return agent.agent.name
 
 
 def input_of(found: SkillFile, entry: str | None) -> str:
@@ -116,7 +131,7 @@ def _post_skill(gateway: Gateway, found: SkillFile, executor: str) -> None:
     headers = {}
     if gateway.is_local:
         headers["x-fabric-source"] = quote(str(found.directory.absolute()))
-    if gateway.is_local and (executor or gateway.executor) != "local":
+    if gateway.is_local and (executor or gateway.executor) != LOCAL:
         from fabric_jobs.workspace.images import images_of  # late: most runs need no image
 
         gateway.check_engine()

@@ -43,8 +43,6 @@ def test_what_cannot_be_carried_out_is_refused_and_does_nothing(live: Live) -> N
 
 
 ASKED = (
-    "?output=k8s",
-    "?output=openapi",
     "?verbose=true",
     "/deploy?verbose",
     "/deploy?stereotypes[0]=a",
@@ -153,6 +151,7 @@ def test_a_dry_run_of_a_deploy_starts_nothing(live: Live) -> None:
     caller.post("/skills", document, **{"x-fabric-source": str(path.parent)})
     said = caller.get("/skills/echo/deploy?dryrun=true")["message"]
     assert "would start its daemons: echo" in said
+    assert [item["kind"] for item in caller.get("/skills/echo/deploy?dryrun")["items"]] == ["Deployment", "Service"]
     assert caller.get("/tasks")["tasks"] == []
     caller.refused(400, "GET", f"{PROJECT}/skills/echo/deploy?dryrun=perhaps")
 
