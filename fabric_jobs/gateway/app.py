@@ -14,6 +14,7 @@ from fabric_jobs.gateway import (
     activations,
     dead_letters,
     definitions,
+    dependencies,
     document,
     events,
     health,
@@ -31,6 +32,7 @@ from fabric_jobs.gateway.parts import Parts
 
 ATTEMPT_CALL = re.compile(r"/internal/attempts/(?P<attempt>[^/]+)/(?P<verb>commit|pull)")
 JOBS_PREFIX = re.compile(r"^/px(:\d+)?(?=/)")  # docs/reference/compatibility.md#ports-behind-the-address
+TWICE = re.compile(r"^/fabric/v4//(?=fabric/v4/)")  # docs/reference/compatibility.md#doubled-prefixes
 
 
 # The router tries them in this order, so the most frequent calls come first.
@@ -43,6 +45,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *tasks.OPERATIONS,  # before the definitions, which match greedily, even the path of a skill's log
     *definitions.OPERATIONS,
+    *dependencies.OPERATIONS,
     *dead_letters.OPERATIONS,
     *state.OPERATIONS,
     *metrics.OPERATIONS,
@@ -59,7 +62,7 @@ def make_app(parts: Parts) -> ASGIApp:
 
     async def without_prefix(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope["path"] = JOBS_PREFIX.sub("", scope["path"])
+            scope["path"] = TWICE.sub("/", JOBS_PREFIX.sub("", scope["path"]))
             if (found := ATTEMPT_CALL.fullmatch(scope["path"])) and (scope["method"], found["verb"]) in internal.HOT:
                 await _call_hot(app, scope, receive, send, found)
                 return

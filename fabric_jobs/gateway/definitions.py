@@ -10,15 +10,15 @@ from typing import Any
 from starlette.responses import Response
 
 from fabric_jobs.documents import agent_from_json, skill_from_json
-from fabric_jobs.documents.parameters import without_empty_parameters
+from fabric_jobs.documents.shown import as_stored
 from fabric_jobs.errors import InUse, InvalidInput, NotFound, RecordTooLarge
-from fabric_jobs.gateway.answers import milliseconds
 from fabric_jobs.gateway.caller import owners_own
 from fabric_jobs.gateway.describing import OUTPUT, described, kubernetes
 from fabric_jobs.gateway.json_response import Json, object_of
 from fabric_jobs.gateway.listing import by, page_of, where
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import SKIP, P, flag, header, whole
+from fabric_jobs.gateway.shown import summaries
 from fabric_jobs.names import nearest
 from fabric_jobs.records import SavedDefinition
 from fabric_jobs.store import Tx, definitions
@@ -149,7 +149,7 @@ async def _save(call: Call, kind: str, programs: definitions.Programs) -> Respon
     body = await _definition(call, kind, parts.settings.definition_bytes)
     # Not in the loop's thread: a long one takes a second to read, and would block all other callers.
     name = await asyncio.to_thread(_name_of, kind, body)
-    body = without_empty_parameters(body)
+    body = as_stored(body)
     new = definitions.NewDefinition(project_id=call.project, kind=kind, name=name, body=body, programs=programs)
     version = definitions.kept(parts.store.read, new)  # usually it is there, and needs no transaction
     if version is None:
@@ -183,19 +183,10 @@ def _images(call: Call) -> dict[str, str]:
 
 async def _listed(call: Call, kind: str) -> list[Mapping[str, Any]]:
     await registered(call)
-    rows = [_summary(saved) for saved in definitions.newest(call.parts.store.read, call.project, kind)]
+    sql = call.parts.store.read
+    rows = summaries(sql, definitions.newest(sql, call.project, kind))
     found, skip, limit = page_of(rows, call.of(WHERE), call.of(SORT)), call.of(SKIP), call.of(MANY)
     return found[skip : None if limit is None else skip + limit]
-
-
-def _summary(saved: SavedDefinition) -> dict[str, Any]:
-    return {
-        "name": saved.name,
-        "title": saved.body.get("title") or "",
-        "description": saved.body.get("description") or "",
-        "updatedAt": milliseconds(saved.saved_at),
-        "_version": saved.version,
-    }
 
 
 async def _show(call: Call, kind: str) -> Response:
@@ -219,8 +210,9 @@ def _no_such(sql: Sql, project_id: str, kind: str, name: str) -> NotFound:
 
 async def _versions(call: Call, kind: str) -> Response:
     saved = _find(call, kind)
-    found = definitions.versions(call.parts.store.read, saved.project_id, kind, saved.name)
-    return Json({"success": True, kind: [_summary(version) for version in found]})
+    sql = call.parts.store.read
+    found = definitions.versions(sql, saved.project_id, kind, saved.name)
+    return Json({"success": True, kind: summaries(sql, found)})
 
 
 def _done(saved: SavedDefinition, what: str) -> Response:

@@ -11,12 +11,11 @@ from starlette.responses import Response
 from fabric_jobs import manifests
 from fabric_jobs.definitions import Skill
 from fabric_jobs.documents import agent_from_json, skill_from_json, to_yaml
-from fabric_jobs.documents.parameters import with_parameters
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.gateway import interface
-from fabric_jobs.gateway.answers import milliseconds
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.parameters import choice
+from fabric_jobs.gateway.shown import shown_definition
 from fabric_jobs.images.names import default_image
 from fabric_jobs.records import SavedDefinition, Task
 from fabric_jobs.store import activations, definitions
@@ -36,7 +35,7 @@ OUTPUT = choice(
 
 async def described(sql: Sql, saved: SavedDefinition, output: str) -> Response:
     """Return a saved definition in one of the formats of OUTPUT."""
-    shown = {**with_parameters(saved.body), "_version": saved.version, "updatedAt": milliseconds(saved.saved_at)}
+    shown = shown_definition(sql, saved)
     ways: Mapping[str, Callable[[], dict[str, Any]]] = {
         "k8s": lambda: kubernetes(sql, saved),
         "openapi": lambda: openapi(saved),

@@ -65,7 +65,7 @@ async def answer_error(request: Request, error: Exception) -> Json:
 
 
 async def answer_http_error(request: Request, error: Exception) -> Json:
-    """Answer an error of the router: no such route, or a wrong method."""
+    """Answer an error of the router: no such route (docs/reference/compatibility.md#routes-out-of-scope), or a wrong method."""
     assert isinstance(error, HTTPException)
     body = {"success": False, "message": f"{request.method} {request.url.path}: {error.detail}."}
     if error.status_code == 404:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 
 from starlette.responses import Response
 
 import fabric_jobs
 from fabric_jobs.durations import spelled
-from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.store import Tx
 
 READY_SECONDS = 2.0  # the store must take a write within this time
+NO_REGISTRY = "localhost"
 CLIENTS = ">=2.0.0"  # docs/reference/compatibility.md#versions-of-the-client
 
 
@@ -26,9 +28,20 @@ async def info(call: Call) -> Response:
             "version": fabric_jobs.__version__,
             "healths": [],
             "deployType": "fabric_jobs",
-            "endpoints": '{"registry":{"url":""}}',
+            "endpoints": json.dumps({"registry": {"url": await asyncio.to_thread(_registry)}}),
         }
     )
+
+
+def _registry() -> str:
+    """Return where images are pushed to (docs/reference/compatibility.md#registries)."""
+    from fabric_jobs.images.registries import active
+
+    try:
+        found = active()
+    except FabricJobsError:  # a file that the owner's user has to mend; it concerns no caller
+        found = None
+    return "/".join(filter(None, (found.url, found.namespace))) if found else NO_REGISTRY
 
 
 async def compatibility(call: Call) -> Response:

@@ -28,6 +28,7 @@ TAGS = {
 # The tag of a module's operations, if it is not the module's name.
 TAG_OF = {
     "dead_letters": "dead letters",
+    "dependencies": "definitions",
     "document": "operating",
     "events": "activations",
     "health": "operating",
@@ -44,6 +45,7 @@ IN_PATH = {
     "attempt": "Task and attempt, as in the variable FABRIC_JOBS_ATTEMPT.",
     "channel": "`channelId` of the message.",
     "entry": "The name of an input of a skill, or of a service of an agent.",
+    "kind": "`Skill` or `Agent`.",
     "letter": "The number of a dead letter.",
     "name": "The name; a slash in it may be escaped or not.",
     "output": "The name of an output.",

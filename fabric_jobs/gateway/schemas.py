@@ -49,7 +49,7 @@ REMARKS = {
 WAITS_BEHIND = _count(
     "How many activations have their turn before it, while it [waits for its own](settings.md#limits)."
 )
-SAVED = record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS})
+SAVED = record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS, "deployStatus": TEXT})
 STATE: dict[str, Any] = {
     "Size": _good(
         database=record({"bytes": COUNT, "free": COUNT, "wal": COUNT}),
@@ -134,9 +134,35 @@ SCHEMAS: dict[str, Any] = {
     "Record": PAYLOAD,
     **_embedded("skill"),
     **_embedded("agent"),
-    "SavedSkill": {"description": "The skill with `_version` and `updatedAt`.", **SAVED},
-    "SavedAgent": {"description": "The agent with `_version` and `updatedAt`.", **SAVED},
-    "Summary": record({"name": TEXT, "title": TEXT, "description": TEXT, "updatedAt": MILLISECONDS, "_version": COUNT}),
+    "SavedSkill": {
+        "description": "The skill with `_version`, `updatedAt`, `deployStatus` and `actionStatuses`.",
+        **SAVED,
+    },
+    "SavedAgent": {"description": "The agent with `_version`, `updatedAt` and `deployStatus`.", **SAVED},
+    "Summary": record(
+        {
+            "name": TEXT,
+            "title": TEXT,
+            "description": TEXT,
+            "updatedAt": MILLISECONDS,
+            "_version": COUNT,
+            "deployStatus": _said("string", "`DEPLOYED`: saving did that."),
+        },
+        actionStatuses={"type": "array", "description": "Of a skill.", "items": ref("ActionStatus")},
+    ),
+    "ActionStatus": record(
+        {
+            "name": TEXT,
+            "state": _said("string", "`READY` for what is started when it is called; the state of a daemon that runs."),
+        }
+    ),
+    "Dependencies": _good(
+        type=TEXT, name=TEXT, exists=YES_OR_NO, dependencies={"type": "array", "items": ref("Dependency")}
+    ),
+    "Dependency": record(
+        {"type": TEXT, "name": TEXT, "exists": YES_OR_NO},
+        dependencies={"type": "array", "description": "The same of what it needs.", "items": {"type": "object"}},
+    ),
     "Invocation": record(
         {"payload": PAYLOAD},
         properties={"type": ["object", "null"], "description": "Values of properties, which win over all others."},

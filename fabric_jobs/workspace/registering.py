@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs.documents import agent_of
-from fabric_jobs.documents.parameters import without_empty_parameters
+from fabric_jobs.documents.shown import as_stored
 from fabric_jobs.errors import FabricJobsError, InvalidDefinition
 from fabric_jobs.store import Store, Tx, definitions
 from fabric_jobs.store.definitions import NewDefinition, Programs
@@ -100,7 +100,7 @@ class Registration:
             saved = definitions.find(tx, self._project_id, kind, name)
             if is_first and kind == "skill" and saved is not None and not saved.source:
                 continue  # it was published: the file does not say which images it has
-            plain = without_empty_parameters(json.loads(json.dumps(body)))
+            plain = as_stored(json.loads(json.dumps(body)))
             new = NewDefinition(project_id=self._project_id, kind=kind, name=name, body=plain, programs=programs)
             definitions.save(tx, new)
 

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from fabric_jobs.client.gateway import Gateway, segment
-from fabric_jobs.documents.parameters import with_parameters
+from fabric_jobs.documents.shown import with_parameters, without_server_keys
 from fabric_jobs.errors import FabricJobsError, InvalidDefinition, NotFound, shown
 from fabric_jobs.images.registries import active
 from fabric_jobs.workspace.compare import differences
 from fabric_jobs.workspace.publishing.images import PlannedImage, planned_images
 from fabric_jobs.workspace.publishing.lock_file import Lock, read_lock
 from fabric_jobs.workspace.tree import SkillFile, Workspace
-
-OWN_KEYS = ("_version", "updatedAt")  # keys that the gateway adds to a document
-
-
-def without_own_keys(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a document of the gateway in its saved form."""
-    return {key: value for key, value in document.items() if key not in OWN_KEYS}
 
 
 def deviations(gateway: Gateway, workspace: Workspace, kind: str, name: str) -> Iterator[str]:
@@ -81,7 +74,9 @@ def _of_document(
     if theirs is None:
         yield f"the gateway has no {kind} '{name}', which is in {path}"
         return
-    found = differences(with_parameters(json.loads(json.dumps(document))), with_parameters(theirs), root="")
+    found = differences(
+        with_parameters(without_server_keys(json.loads(json.dumps(document)))), with_parameters(theirs), root=""
+    )
     if found:
         where = ", ".join(sorted({difference.path.lstrip(".") or "all of it" for difference in found[:3]}))
         yield f"{kind} '{name}' differs there from {path}: {where}"
@@ -89,6 +84,6 @@ def _of_document(
 
 def _there(gateway: Gateway, kind: str, name: str) -> dict[str, Any] | None:
     try:
-        return without_own_keys(gateway.get(f"/{kind}s/{segment(name)}"))
+        return without_server_keys(gateway.get(f"/{kind}s/{segment(name)}"))
     except NotFound:
         return None

@@ -15,11 +15,10 @@ from typing import Any
 from fabric_jobs.client.gateway import Gateway, segment
 from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.images import digests, tag
-from fabric_jobs.documents.parameters import with_parameters
+from fabric_jobs.documents.shown import as_stored
 from fabric_jobs.errors import FabricJobsError, InvalidDefinition, InvalidInput, NotFound, Problem
 from fabric_jobs.images.push import Pushing, push
 from fabric_jobs.images.registries import active
-from fabric_jobs.workspace.publishing.elsewhere import without_own_keys
 from fabric_jobs.workspace.publishing.images import PlannedImage
 from fabric_jobs.workspace.publishing.lock_file import read_lock, write_lock
 from fabric_jobs.workspace.publishing.plan import Planned, Publication, make_plan
@@ -92,7 +91,7 @@ def _compared(planned: Planned, gateway: Gateway) -> Published:
     found = _document(gateway, planned)
     if found is None:
         return Published(planned=planned, state=NEW)
-    is_same = with_parameters(without_own_keys(found)) == with_parameters(planned.pinned_document()) and not any(
+    is_same = as_stored(found) == as_stored(planned.pinned_document()) and not any(
         image.push and not image.digest for image in planned.images
     )
     return Published(planned=planned, state=UNCHANGED if is_same else CHANGED, version=found.get("_version"))

@@ -1,4 +1,4 @@
-"""Inputs without parameters, as a gateway shows and stores them."""
+"""Definitions as a gateway shows and stores them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.documents.parameters import with_parameters, without_empty_parameters
+from fabric_jobs.documents.shown import SERVER_KEYS, as_stored, with_parameters
 
 SOME = [{"name": "a", "type": "string"}]
 
@@ -18,6 +18,6 @@ SOME = [{"name": "a", "type": "string"}]
 ])  # fmt: skip
 def test_what_is_saved_as_it_was_shown_is_what_was_kept(kept: dict[str, Any]) -> None:
     shown = with_parameters(kept)
-    assert without_empty_parameters(shown) == kept
+    assert as_stored({**shown, **dict.fromkeys(SERVER_KEYS, "x")}) == kept
     assert with_parameters(shown) == shown
     assert all("parameters" in port for port in shown.get("inputs", ()))
