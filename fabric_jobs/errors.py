@@ -46,7 +46,7 @@ class InvalidInput(FabricJobsError):
 
 
 class RecordsDamaged(InvalidInput):
-    """A file of records was changed, truncated or removed by something else: whatever needs it cannot go on."""
+    """A file of records or content was changed, truncated or removed by something else: whatever needs it cannot go on."""
 
 
 class RecordTooLarge(InvalidInput):

@@ -9,6 +9,10 @@ from fabric_jobs.errors import InvalidInput
 
 NEW_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,61}[A-Za-z0-9]")
 LONGEST_WORDS = 200  # of a task's name: file systems allow 255 bytes, and suffixes follow
+LONGEST_KEY = 1024  # bytes of a key of content, as in S3
+NO_KEY = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd\ufffe\uffff\U0010ffff]"
+)  # U+FFFD: bytes that were not UTF-8
 DEFINED_NAME = re.compile(r"(?!.*/\.{0,2}(/|$))[A-Za-z]([A-Za-z0-9_/.-]{0,252}[A-Za-z0-9])?")  # `a/../b` climbs out
 
 
@@ -22,6 +26,25 @@ def check_new_name(name: str, what: str) -> str:
         "end with a letter or a digit, and have 2 to 63 characters.",
         hint="Choose another name, for example 'word-count'.",
     )
+
+
+def content_key(text: str) -> str:
+    """Return the key of content without leading slashes; raise InvalidInput if it cannot be one."""
+    key = text.lstrip("/")
+    wrong = ""
+    if not key or len(key.encode(errors="replace")) > LONGEST_KEY:
+        wrong = f"it must have 1 to {LONGEST_KEY:,} bytes"
+    elif any(part in ("", ".", "..") for part in key.split("/")):
+        wrong = "no part of it between slashes may be empty, '.' or '..'"
+    elif NO_KEY.search(key):
+        wrong = "it must be UTF-8 without control characters"
+    if wrong:
+        shown = key if len(key) <= 80 else f"{key[:80]}…"
+        raise InvalidInput(
+            f"{shown!r} is not a key of content: {wrong}.",
+            hint="Choose another key, for example 'reports/2026/january.csv'.",
+        )
+    return key
 
 
 def task_name(project_id: str, skill: str, action: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import hashlib
 import logging
 import os
 import secrets
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import fabric_jobs
 from fabric_jobs import shipped
 from fabric_jobs import state_dir as places
+from fabric_jobs.blobs import Blobs, open_blobs
 from fabric_jobs.engine import Engine
 from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.errors import AlreadyExists, PlaceUnavailable
@@ -125,6 +127,7 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         settings=settings,
         executors=executors,
         upkeep=upkeep,
+        blobs=_blobs(settings, issuing.key),
         token=keys["token"],
         key=issuing.key,
         registration=await _registration(settings, store),
@@ -133,15 +136,7 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
     server.on_stop = _end_soon
     doors.serve(server, asyncio.get_running_loop())
     engine.start()
-    address = Address(
-        pid=os.getpid(),
-        url=doors.url,
-        socket=doors.socket,
-        token=keys["token"],
-        version=fabric_jobs.__version__,
-        executor=settings.executor,
-        engine=places.engine_named(),
-    )
+    address = _address(settings, doors, keys["token"])
     watch = asyncio.create_task(_watch_directory(settings.state_dir, home, server))
     try:
         await server.run(lambda: _publish(settings, address, ready))
@@ -234,6 +229,26 @@ def _keys(tx: Tx, home: places.Identity | None, port: int) -> dict[str, str]:
     for name in found:
         tx.run("put_setting", key=name, value=found[name])
     return found
+
+
+def _address(settings: Settings, doors: GatewayDoors, token: str) -> Address:
+    return Address(
+        pid=os.getpid(),
+        url=doors.url,
+        socket=doors.socket,
+        token=token,
+        version=fabric_jobs.__version__,
+        executor=settings.executor,
+        engine=places.engine_named(),
+    )
+
+
+def _blobs(settings: Settings, key: bytes) -> Blobs:
+    """Return the bytes of content; a bucket knows this gateway by an id that a copy of its state does not share."""
+    owner = hashlib.sha256(b"owner of content" + key).hexdigest()[:32]
+    blobs = open_blobs(places.content_dir(settings.state_dir), settings.content_url, owner)
+    blobs.clear()
+    return blobs
 
 
 def _bind_unix(path: Path) -> socket.socket:

@@ -69,6 +69,12 @@ class Settings:
         default_factory=lambda: bool(_number("FABRIC_JOBS_SENDER_FILES", 1, "0 or 1", high=1))
     )  # programs that see the state directory write their records into files directly
     body_bytes: int = 64 << 20
+    content_bytes: int = field(
+        default_factory=lambda: _bytes("FABRIC_JOBS_CONTENT_BYTES", 10 << 30, high=sizes.LARGEST)
+    )  # of one upload
+    content_url: str = field(
+        default_factory=lambda: os.environ.get("FABRIC_JOBS_CONTENT_URL", "")
+    )  # s3://BUCKET/PREFIX; empty: in the state directory
     definition_bytes: int = field(default_factory=definition_bytes)  # of a skill or an agent
     header_bytes: int = 64 << 10  # request line and headers
     connections: int = field(

@@ -160,6 +160,11 @@ def records_dir(state_dir: Path) -> Path:
     return state_dir / "records"
 
 
+def content_dir(state_dir: Path) -> Path:
+    """Return the directory of managed content."""
+    return state_dir / "content"
+
+
 def is_at(path: Path, known: Identity | None) -> bool:
     """Return whether a directory is still at its path; when that is unknown, assume so."""
     try:

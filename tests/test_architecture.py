@@ -27,6 +27,7 @@ FLOORS: dict[str, int] = {
     "sizes": 1,
     "records": 1,
     "shipped": 2,
+    "blobs": 2,
     "state_dir": 1,
     "config_files": 2,
     "user_files": 2,
@@ -71,13 +72,25 @@ FOREIGN: dict[str, str | tuple[str, ...]] = {
     "orjson": "gateway/",
     "cookiecutter": "scaffold/",
     "docker": "docker/",
+    "obstore": "blobs/bucket.py",
+    "python_multipart": "gateway/uploads.py",
     "requests": "docker/",
     "urllib3": "docker/",
     "click": "cli/",
     "yaml": ("documents/", "cli/terminal/printing.py"),
 }
 DOCUMENTATION = "fabric_jobs.gateway.schemas"
-LATE = ("yaml", "cookiecutter", "docker", "kubernetes", "uvicorn", DOCUMENTATION, "fabric_jobs.gateway.openapi")
+LATE = (
+    "yaml",
+    "cookiecutter",
+    "docker",
+    "kubernetes",
+    "obstore",
+    "python_multipart",
+    "uvicorn",
+    DOCUMENTATION,
+    "fabric_jobs.gateway.openapi",
+)
 MAY_IMPORT_EARLY = {
     "gateway/openapi.py": {DOCUMENTATION},
     "gateway/server.py": {"uvicorn"},

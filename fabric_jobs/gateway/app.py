@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.gateway import (
     activations,
+    content,
     dead_letters,
     definitions,
     dependencies,
@@ -47,6 +48,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *definitions.OPERATIONS,
     *dependencies.OPERATIONS,
     *dead_letters.OPERATIONS,
+    *content.OPERATIONS,
     *state.OPERATIONS,
     *metrics.OPERATIONS,
     *document.OPERATIONS,

@@ -22,6 +22,7 @@ TAGS = {
     "activations": "Invocations, and what they answered.",
     "tasks": "The running instances of actions.",
     "dead letters": "Records that used up their attempts.",
+    "content": "Bytes of any length, by key.",
     "operating": "Health, numbers, versions, and the state on the disk.",
     "jobs": "What running jobs call, with the token of their message.",
 }
@@ -46,6 +47,7 @@ IN_PATH = {
     "channel": "`channelId` of the message.",
     "entry": "The name of an input of a skill, or of a service of an agent.",
     "kind": "`Skill` or `Agent`.",
+    "key": "The key; slashes in it may be escaped or not.",
     "letter": "The number of a dead letter.",
     "name": "The name; a slash in it may be escaped or not.",
     "output": "The name of an output.",
@@ -62,6 +64,7 @@ REASONS = {
     "408": "The request did not arrive in time; the connection is closed.",
     "409": "It is there already, or the attempt that called is over.",
     "413": "The body, or a record in it, is too large.",
+    "416": "There are no such bytes; `content-range` says how many there are.",
     "422": "The record is rejected, and the activation ends with it.",
     "431": "Request line and headers are larger than 64 KiB.",
     "500": "An error of the gateway itself; its log says more.",

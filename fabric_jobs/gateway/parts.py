@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
+from fabric_jobs.blobs import Blobs
 from fabric_jobs.engine import Engine
 from fabric_jobs.executors.base import Executor
 from fabric_jobs.gateway.followers import Followers
@@ -31,6 +32,7 @@ class Parts:
     settings: Settings
     executors: Mapping[str, Executor]
     upkeep: Upkeep
+    blobs: Blobs  # the bytes of content
     token: str  # of the owner's user
     key: bytes  # signs the tokens of tasks
     registration: Registration | None = None  # of the workspace that `serve` serves

@@ -7,6 +7,7 @@ from typing import Any
 
 from fabric_jobs import shipped
 from fabric_jobs.gateway.agent_schemas import AGENTS
+from fabric_jobs.gateway.content_schemas import CONTENT, CONTENT_TEXTS
 from fabric_jobs.gateway.shapes import (
     ACTIVATION_STATE,
     COUNT,
@@ -350,6 +351,7 @@ SCHEMAS: dict[str, Any] = {
         payload={"description": "Of one record alone, when it is still kept."},
     ),
     **LISTS,
+    **CONTENT,
     **STATE,
     **AGENTS,
     "Ready": record({"status": TEXT, "checks": {"type": "object", "additionalProperties": TEXT}}),
@@ -371,6 +373,7 @@ SCHEMAS: dict[str, Any] = {
 TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "Text": ("text/plain", TEXT),
     "Yaml": ("application/yaml", TEXT),
+    **CONTENT_TEXTS,
     "Records": ("application/x-ndjson", _said("string", "NDJSON: a record a line.")),
     "Commit": (
         "application/x-ndjson",

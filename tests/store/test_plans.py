@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 
+from fabric_jobs.blobs import open_blobs
 from fabric_jobs.gateway.app import make_app
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.parts import Parts
@@ -94,6 +95,7 @@ async def _ask_as_commands_do(bench: Bench) -> None:
         settings=bench.settings,
         executors={"fake": bench.place},
         upkeep=cast(Any, SimpleNamespace()),
+        blobs=open_blobs(bench.store.path.parent / "content"),
         token=TOKEN,
         key=ISSUING.key,
     )
