@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.live import Live
 from tests.acceptance.live import live_fixture as live_fixture
-from tests.clients.places import VERSIONS, python_of
+from tests.clients.places import VERSIONS, missing, python_of
 
 
 @pytest.fixture(autouse=True)
@@ -25,4 +25,6 @@ def version(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def python(version: str) -> Path:
     """The interpreter that has it."""
+    if reason := missing(version):
+        pytest.skip(f"cortex-python {version} cannot be installed: {reason}")
     return python_of(version)
