@@ -79,7 +79,7 @@ def bare(root: Path, url: str, records: int) -> float:
         "activationId": "a",
         "channelId": "1",
     }
-    command = [python_of(VERSION), "main.py", json.dumps({**message, "payload": records})]
+    command = [str(python_of(VERSION)), "main.py", json.dumps({**message, "payload": records})]
     subprocess.run(command, cwd=action_of(root), env=environment(), check=True)
     return records / float((action_of(root) / "seconds").read_text())
 
