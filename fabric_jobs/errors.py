@@ -11,7 +11,8 @@
     ├── StaleAttempt          a request from an attempt that is not the current one (409)
     ├── ReplayDiffers         a new attempt sent other records than the one before
     ├── NotThereYet           Fabric has it, but this version does not
-    ├── NotAllowed            the token does not allow this
+    ├── NotAllowed            the token is missing or bad
+    │   └── Forbidden         it is good, but its role or its project does not allow this
     └── PlaceUnavailable      the owner, the disk or an executor cannot be reached
         └── ExecutorUnavailable  "cannot tell": the place did not answer
 
@@ -127,7 +128,11 @@ class NotThereYet(FabricJobsError):
 
 
 class NotAllowed(FabricJobsError):
-    """The token is missing, wrong, expired, or does not allow this."""
+    """The token is missing, wrong, expired, or not made for this."""
+
+
+class Forbidden(NotAllowed):
+    """The token is good, but its role or its project does not allow this."""
 
 
 class PlaceUnavailable(FabricJobsError):

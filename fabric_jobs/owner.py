@@ -26,13 +26,15 @@ from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.errors import AlreadyExists, PlaceUnavailable
 from fabric_jobs.executors import Executors, descriptors
 from fabric_jobs.executors.dispositions import unignore
+from fabric_jobs.gateway.access import Access
 from fabric_jobs.gateway.doors import GatewayDoors
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.server import GatewayServer
+from fabric_jobs.records import Project
 from fabric_jobs.settings import Settings
 from fabric_jobs.state_dir import Address
-from fabric_jobs.store import Store, Tx
+from fabric_jobs.store import Store, Tx, projects
 from fabric_jobs.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
     path = places.make_socket_path(settings.state_dir)
     unix = _bind_unix(path)
     tcp = _bind_tcp(settings, store)
-    keys = store.write(lambda tx: _keys(tx, home, tcp.getsockname()[1])).result()
+    keys = store.write(lambda tx: _keys(tx, home, tcp.getsockname()[1], settings.project_id)).result()
     doors = GatewayDoors(tcp, path, advertised=settings.advertise)
     issuing = Issuing(key=bytes.fromhex(keys["key"]), argv_bytes=settings.argv_bytes)
     attempts = places.attempts_dir(settings.state_dir).absolute()
@@ -128,7 +130,7 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
         executors=executors,
         upkeep=upkeep,
         blobs=_blobs(settings, issuing.key),
-        token=keys["token"],
+        access=Access(store, secret=keys["token"], key=issuing.key),
         key=issuing.key,
         registration=await _registration(settings, store),
     )
@@ -136,7 +138,7 @@ async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
     server.on_stop = _end_soon
     doors.serve(server, asyncio.get_running_loop())
     engine.start()
-    address = _address(settings, doors, keys["token"])
+    address = _address(settings, doors, parts.access.token)
     watch = asyncio.create_task(_watch_directory(settings.state_dir, home, server))
     try:
         await server.run(lambda: _publish(settings, address, ready))
@@ -214,8 +216,8 @@ async def _watch_directory(state_dir: Path, home: places.Identity | None, server
     server.stop()
 
 
-def _keys(tx: Tx, home: places.Identity | None, port: int) -> dict[str, str]:
-    """Return the owner's token and the key that signs the tokens of tasks; both persist, like its port.
+def _keys(tx: Tx, home: places.Identity | None, port: int, project_id: str) -> dict[str, str]:
+    """Return the secret of the owner's token and the key that signs the tokens of tasks; both persist, like port and project.
 
     A copy or restored backup of a state directory gets a new key: it does not accept the original's tasks.
     """
@@ -228,6 +230,7 @@ def _keys(tx: Tx, home: places.Identity | None, port: int) -> dict[str, str]:
         found[name] = secrets.token_hex(32) if row is None or is_stale else row["value"]
     for name in found:
         tx.run("put_setting", key=name, value=found[name])
+    projects.ensure(tx, Project.new(project_id, created_by="local"))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -306,3 +307,49 @@ class SavedDefinition:
         values["body"] = json.loads(values["body"])
         values["images"] = json.loads(values["images"])
         return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Project:
+    """What skills, agents, activations and personal tokens belong to."""
+
+    project_id: str  # its name
+    title: str
+    description: str
+    created_by: str
+    created_at: float
+
+    @classmethod
+    def new(cls, name: str, *, created_by: str, title: str = "", description: str = "") -> Project:
+        """Return a project that is made now."""
+        return cls(
+            project_id=name,
+            title=title or name,
+            description=description,
+            created_by=created_by,
+            created_at=time.time(),
+        )
+
+    @classmethod
+    def from_row(cls, row: Row) -> Project:
+        """Build it from a row of `projects`."""
+        return cls(**_columns(row))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccessToken:
+    """The public half of a personal token, and what it allows."""
+
+    kid: str  # the thumbprint of the key
+    project_id: str
+    name: str  # also the username of its calls
+    role: str  # read | run | admin
+    public_key: str  # 32 bytes, base64url
+    created_by: str
+    created_at: float
+    expires_at: float | None  # None: never
+
+    @classmethod
+    def from_row(cls, row: Row) -> AccessToken:
+        """Build it from a row of `access_tokens`."""
+        return cls(**_columns(row))

@@ -65,6 +65,8 @@ def _row(operation: Operation) -> tuple[str, ...]:
     given += [f"header `{header}`: {meaning}" for header, meaning in operation.headers.items()]
     given += [f"{status}: {meaning}" for status, (meaning, *_) in operation.others.items()]
     token = " It takes no token." if operation.caller == "none" else ""
+    if operation.role and operation.caller == "user":
+        token = f" Role: `{operation.role}`."
     return name, does + token, "<br>".join(taken), "<br>".join(given)
 
 

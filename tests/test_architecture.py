@@ -30,6 +30,7 @@ FLOORS: dict[str, int] = {
     "blobs": 2,
     "state_dir": 1,
     "config_files": 2,
+    "personal_tokens": 2,
     "user_files": 2,
     "shell": 2,
     "documents": 2,
@@ -77,11 +78,13 @@ FOREIGN: dict[str, str | tuple[str, ...]] = {
     "requests": "docker/",
     "urllib3": "docker/",
     "click": "cli/",
+    "cryptography": ("personal_tokens.py",),
     "yaml": ("documents/", "cli/terminal/printing.py"),
 }
 DOCUMENTATION = "fabric_jobs.gateway.schemas"
 LATE = (
     "yaml",
+    "cryptography",
     "cookiecutter",
     "docker",
     "kubernetes",

@@ -224,7 +224,7 @@ OPERATIONS = (
         answer="Activations",
         errors=("501",),
     ),
-    Operation("POST", ONE + "/cancel", cancel_activation, answer="Cancelled"),
+    Operation("POST", ONE + "/cancel", cancel_activation, answer="Cancelled", role="run"),
     Operation("GET", ONE + "/follow", follow_activation, parameters=(AFTER, WAIT, PAUSE), answer="News"),
     Operation("GET", ONE + "/response", show_response, parameters=(SKIP, PAGE), answer="Records"),
     Operation("GET", ONE, show_activation, parameters=(VERBOSE, REPORT), answer=("Activation", "Report")),

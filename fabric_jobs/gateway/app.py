@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.gateway import (
+    access_tokens,
     activations,
     content,
     dead_letters,
@@ -23,6 +24,7 @@ from fabric_jobs.gateway import (
     invoke,
     metrics,
     not_yet,
+    projects,
     state,
     tasks,
     trace,
@@ -49,6 +51,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *dependencies.OPERATIONS,
     *dead_letters.OPERATIONS,
     *content.OPERATIONS,
+    *projects.OPERATIONS,
+    *access_tokens.OPERATIONS,
     *state.OPERATIONS,
     *metrics.OPERATIONS,
     *document.OPERATIONS,

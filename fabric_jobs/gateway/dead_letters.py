@@ -141,8 +141,8 @@ OPERATIONS = (
         parameters=(ACTIVATION_ID, SKILL_NAME, RETRIED, CONTAINS, LIMIT, SKIP),
         answer="DeadLetters",
     ),
-    Operation("POST", ALL + "/retry", retry_dead_letters, body="Retry", answer="Retrying", errors=("404",)),
+    Operation("POST", ALL + "/retry", retry_dead_letters, body="Retry", answer="Retrying", errors=("404",), role="run"),
     Operation("GET", ONE, show_dead_letter, answer="OneDeadLetter"),
-    Operation("PUT", ONE, edit_dead_letter, body="Edit", answer="Done"),
-    Operation("DELETE", ONE, drop_dead_letter, answer="Dropped"),
+    Operation("PUT", ONE, edit_dead_letter, body="Edit", answer="Done", role="run"),
+    Operation("DELETE", ONE, drop_dead_letter, answer="Dropped", role="run"),
 )

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from fabric_jobs.errors import (
     AlreadyExists,
     FabricJobsError,
+    Forbidden,
     InUse,
     InvalidDefinition,
     InvalidInput,
@@ -39,6 +40,7 @@ STATUS: tuple[tuple[type[FabricJobsError], int], ...] = (
     (StaleAttempt, 409),
     (ReplayDiffers, 409),
     (RunFailed, 422),
+    (Forbidden, 403),
     (NotAllowed, 401),
     (NotThereYet, 501),
     (PlaceUnavailable, 503),
@@ -56,12 +58,20 @@ async def answer_error(request: Request, error: Exception) -> Json:
     body: dict[str, Any] = {"success": False, "message": error.message, "error": type(error).__name__}
     if error.hint:
         body["hint"] = error.hint
+    if request.url.path.endswith("/graphql"):  # where a GraphQL client looks
+        body["errors"] = [{"message": error.message}]
     if isinstance(error, InvalidDefinition):
         body["details"] = [{"path": problem.path.split("."), "message": problem.message} for problem in error.problems]
     if isinstance(error, InUse):
         body["details"] = [{"name": name, "type": kind} for kind, name in error.users]
-    headers = {"x-auth-error": error.message} if isinstance(error, NotAllowed) else {}
+    # Fabric's command ends at this header, whatever the status, so nothing else has it.
+    headers = {"x-auth-error": _header_of(error.message)} if isinstance(error, NotAllowed) else {}
     return Json(body, status_code=status_of(error), headers=headers)
+
+
+def _header_of(message: str) -> str:
+    """Return a message as the value of a header, in which nothing of the request may begin another one."""
+    return "".join(character if " " <= character <= "~" else "?" for character in message)
 
 
 async def answer_http_error(request: Request, error: Exception) -> Json:

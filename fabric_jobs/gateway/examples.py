@@ -23,6 +23,12 @@ EXAMPLES: dict[str, Any] = {
         "skills": [{"skillName": "word-count"}],
         "mappings": [{"from": "input", "to": "word-count"}, {"from": "word-count", "to": "output"}],
     },
+    "NewToken": {
+        "name": "nightly",
+        "role": "run",
+        "jwk": {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+    },
+    "GraphQuery": {"query": "{ projects {name, title, description} }"},
     "Invocation": {"payload": {"text": "to be or not"}},
     "Retry": {"ids": [1, 2], "requestId": "made-anew-each-time"},
     "Prune": {"activations": ["0123456789abcdef01234567"]},

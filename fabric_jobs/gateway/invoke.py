@@ -128,6 +128,7 @@ def _invocation(call: Call, kind: str) -> Invocation:
         payload=payload,
         activation_id=_activation_id(body),
         properties=properties,
+        username=call.caller.username,
         session_id=_text(body, "sessionId"),
         correlation_id=_text(body, "correlationId"),
         headers=dict(call.headers),
@@ -175,6 +176,7 @@ OPERATIONS = tuple(
         answer=("Activation", "Started"),
         errors=("409",),
         not_yet=LATER,
+        role="run",
     )
     for path, handler in (
         ("/skillinvoke/{name:path}/inputs/{entry}", invoke_skill),

@@ -108,4 +108,4 @@ def _one(name: str, kind: str, meaning: str, value: float) -> Family:
     return Family(name, kind, meaning, {"": value})
 
 
-OPERATIONS = (Operation("GET", "/metrics", metrics, answer="Text"),)
+OPERATIONS = (Operation("GET", "/metrics", metrics, answer="Text", role="owner"),)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fabric_jobs.errors import NotThereYet
-from fabric_jobs.gateway.caller import user_of
+from fabric_jobs.gateway.caller import authorize
 from fabric_jobs.gateway.parameters import P
 
 SCHEDULES = "this version has no schedules yet, so nothing would run later"
@@ -57,17 +57,16 @@ def refuse(given: Mapping[str, Any], *names: str) -> None:
 
 async def refuse_resource(request: Request) -> Response:
     """Refuse a resource that this version does not have."""
-    user_of(request)
+    authorize(request, "read")
     path = request.url.path
     kind = next((meaning for name, meaning in RESOURCES.items() if f"/{name}" in path), "")
-    if not kind:
-        kind = "GraphQL" if path.endswith("/graphql") else "types of connections"
+    kind = kind or "types of connections"
     raise NotThereYet(f"{request.method} {path}: this version does not have {kind} yet.")
 
 
 async def refuse_pause(request: Request) -> Response:
     """Refuse to pause or resume a task."""
-    user_of(request)
+    authorize(request, "read")
     raise NotThereYet(
         f"{request.method} {request.url.path}: tasks cannot be paused yet.", hint="Cancel it, and invoke it again."
     )
@@ -75,7 +74,6 @@ async def refuse_pause(request: Request) -> Response:
 
 # Not part of the API, so these are no operations.
 ROUTES: tuple[Route, ...] = (
-    Route("/fabric/v4/graphql", refuse_resource, methods=["POST"]),
     Route("/fabric/v4/connectiontypes", refuse_resource, methods=["GET"]),
     Route(P + "/agents/{name:path}/snapshots", refuse_resource, methods=["GET", "POST"]),
     Route(P + "/tasks/{task:path}/pause", refuse_pause, methods=["POST"]),

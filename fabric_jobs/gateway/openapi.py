@@ -15,19 +15,22 @@ from fabric_jobs.gateway.schemas import SCHEMAS, TEXTS
 from fabric_jobs.gateway.shapes import ref
 
 JSON = "application/json"
-DESCRIPTION = """Runs skills and agents, and tells how they go. Every call needs the bearer token of the owner's user, which is in
-`owner.json` of the state directory; calls of running jobs need the token of their message."""
+DESCRIPTION = """Runs skills and agents, and tells how they go. Every call needs a bearer token: that of the owner's user, which
+is in `owner.json` of the state directory, a JWT that a personal token has signed, or the token of a running job's message."""
 TAGS = {
     "definitions": "Skills and agents, by version.",
     "activations": "Invocations, and what they answered.",
     "tasks": "The running instances of actions.",
     "dead letters": "Records that used up their attempts.",
     "content": "Bytes of any length, by key.",
+    "access": "Projects, and the personal tokens for each.",
     "operating": "Health, numbers, versions, and the state on the disk.",
     "jobs": "What running jobs call, with the token of their message.",
 }
 # The tag of a module's operations, if it is not the module's name.
 TAG_OF = {
+    "access_tokens": "access",
+    "projects": "access",
     "dead_letters": "dead letters",
     "dependencies": "definitions",
     "document": "operating",
@@ -53,12 +56,14 @@ IN_PATH = {
     "output": "The name of an output.",
     "project": "The project; `local` unless you know better.",
     "task": "The name of a task.",
+    "token": "The name of a personal token.",
 }
 PATTERNS = {"letter": "^[0-9]+$", "project": ""}
 REASONS = {
     "400": "What was sent is wrong.",
     "401": "The token is missing, wrong, expired, or good for something else; the header `x-auth-error` says so too.",
-    "403": "Something else needs it; `details` lists what, as `{name, type}`.",
+    "403": "The token's role or project does not allow it, as the header `x-auth-error` says. Or something else needs what is to "
+    "be deleted; `details` lists it, as `{name, type}`.",
     "404": "There is no such thing.",
     "405": "The path has no such method; `Allow` lists those that it has.",
     "408": "The request did not arrive in time; the connection is closed.",
@@ -94,12 +99,17 @@ def document(operations: Iterable[Operation], url: str = "/") -> dict[str, Any]:
         "components": {
             "schemas": SCHEMAS,
             "securitySchemes": {
-                "user": {"type": "http", "scheme": "bearer", "description": "The token of the owner's user."},
+                "user": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "The token of the owner's user, of a personal token, or of a task.",
+                },
                 "task": {
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "The token of a message: good for its own task.",
+                    "description": "The token of a message, for its own task.",
                 },
             },
         },
@@ -130,6 +140,8 @@ def schemas_of(operation: Operation) -> tuple[str, ...]:
 def _shown(operation: Operation) -> dict[str, Any]:
     module = module_of(operation)
     first, rest = map(_plain, summary_of(operation))
+    if operation.caller == "user":
+        rest = f"{rest} Least role: `{operation.needs}`.".strip()
     head, *others = operation.handler.__name__.split("_")
     found: dict[str, Any] = {
         "operationId": head + "".join(map(str.capitalize, others)),
@@ -185,6 +197,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     statuses = {*COMMON, *operation.errors}
     if operation.caller != "none":
         statuses.add("401")
+    if operation.caller == "user":
+        statuses.add("403")
     if operation.caller == "user" and "{" in operation.path.removeprefix(P):
         statuses.add("404")
     if operation.body:
@@ -196,7 +210,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 def _error(status: str) -> dict[str, Any]:
     found: dict[str, Any] = {"description": REASONS[status], "content": {JSON: {"schema": ref("Error")}}}
-    if status == "401":
+    if status in ("401", "403"):
         found["headers"] = {"x-auth-error": _header("The same in words.")}
     return found
 

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fabric_jobs.gateway.caller import user_of
+from fabric_jobs.gateway.access import Visitor
+from fabric_jobs.gateway.caller import authorize, caller_of
 from fabric_jobs.gateway.json_response import object_of
 from fabric_jobs.gateway.not_yet import refuse
 from fabric_jobs.gateway.parameters import Parameter
@@ -31,6 +32,11 @@ class Call(Request):
         return parts_of(self)
 
     @property
+    def caller(self) -> Visitor:
+        """Who calls: username, role and project."""
+        return caller_of(self)
+
+    @property
     def project(self) -> str:
         """The project of the path."""
         return str(self.path_params["project"])
@@ -41,9 +47,10 @@ class Call(Request):
         return value
 
     async def read(self, operation: Operation) -> None:
-        """Read the input of an operation; raise NotAllowed, NotThereYet, InvalidInput or RecordTooLarge."""
+        """Read the input of an operation; raise NotAllowed, Forbidden, NotFound, NotThereYet,
+        InvalidInput or RecordTooLarge."""
         if operation.caller == "user":
-            user_of(self)
+            authorize(self, operation.needs)
         refuse(self.query_params, *operation.not_yet)
         self._asked = {parameter.name: parameter.of(self) for parameter in operation.parameters}
         if operation.body and operation.is_read:
@@ -68,8 +75,15 @@ class Operation(NamedTuple):
     is_read: bool = True  # whether the body is read before the handler is called
     errors: tuple[str, ...] = ()  # beyond those that the other fields imply
     not_yet: tuple[str, ...] = ()  # keys of Fabric's query that this version refuses
-    caller: str = "user"  # user | task | none: whose token it takes
-    role: str = ""  # of a user in the project: read | run | admin; by default read to look, admin to change
+    caller: str = (
+        "user"  # whose token it takes: user (a personal token or that of a task too) | task (only for itself) | none
+    )
+    role: str = ""  # of a user in the project: read | run | admin | owner; by default read to look, admin to change
+
+    @property
+    def needs(self) -> str:
+        """The least role of a caller; see `gateway.access.ROLES`."""
+        return self.role or ("read" if self.method in ("GET", "HEAD") else "admin")
 
     def route(self) -> Route:
         """Return the route for the router."""

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from fabric_jobs.blobs import Blobs
 from fabric_jobs.engine import Engine
 from fabric_jobs.executors.base import Executor
+from fabric_jobs.gateway.access import Access
 from fabric_jobs.gateway.followers import Followers
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.traffic import Traffic
@@ -33,7 +34,7 @@ class Parts:
     executors: Mapping[str, Executor]
     upkeep: Upkeep
     blobs: Blobs  # the bytes of content
-    token: str  # of the owner's user
+    access: Access
     key: bytes  # signs the tokens of tasks
     registration: Registration | None = None  # of the workspace that `serve` serves
     traffic: Traffic = field(default_factory=Traffic)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from fabric_jobs import shipped
+from fabric_jobs.gateway.access_schemas import ACCESS
 from fabric_jobs.gateway.agent_schemas import AGENTS
 from fabric_jobs.gateway.content_schemas import CONTENT, CONTENT_TEXTS
 from fabric_jobs.gateway.shapes import (
@@ -352,6 +353,7 @@ SCHEMAS: dict[str, Any] = {
     ),
     **LISTS,
     **CONTENT,
+    **ACCESS,
     **STATE,
     **AGENTS,
     "Ready": record({"status": TEXT, "checks": {"type": "object", "additionalProperties": TEXT}}),

@@ -179,8 +179,8 @@ def _camel(values: dict[str, Any]) -> dict[str, Any]:
 
 STATE = P + "/state"
 OPERATIONS = (
-    Operation("GET", STATE + "/size", show_size, parameters=(TOP,), answer="Size"),
-    Operation("GET", STATE + "/check", check_state, answer="Check"),
+    Operation("GET", STATE + "/size", show_size, parameters=(TOP,), answer="Size", role="owner"),
+    Operation("GET", STATE + "/check", check_state, answer="Check", role="owner"),
     Operation(
         "GET",
         STATE + "/prune",
@@ -189,8 +189,12 @@ OPERATIONS = (
         answer="Prunables",
     ),
     Operation("POST", STATE + "/prune", prune_state, body="Prune", answer="Pruned"),
-    Operation("POST", STATE + "/retire", retire_owner, answer="Retired"),
-    Operation("POST", STATE + "/compact", compact_state, answer="Compacted"),
-    Operation("POST", STATE + "/backup", start_backup, body="BackupWanted", answer="Backup", errors=("409",)),
-    Operation("GET", STATE + "/backup", show_backup, parameters=(WAIT,), answer="Backup", errors=("404",)),
+    Operation("POST", STATE + "/retire", retire_owner, answer="Retired", role="owner"),
+    Operation("POST", STATE + "/compact", compact_state, answer="Compacted", role="owner"),
+    Operation(
+        "POST", STATE + "/backup", start_backup, body="BackupWanted", answer="Backup", errors=("409",), role="owner"
+    ),
+    Operation(
+        "GET", STATE + "/backup", show_backup, parameters=(WAIT,), answer="Backup", errors=("404",), role="owner"
+    ),
 )

@@ -117,8 +117,8 @@ OPERATIONS = (
         answer="Tasks",
         not_yet=("scheduled",),
     ),
-    Operation("POST", P + "/tasks/{task:path}/cancel", cancel_task, answer="Cancelled"),
-    Operation("DELETE", P + "/tasks/{task:path}", delete_task, answer="Cancelled"),
+    Operation("POST", P + "/tasks/{task:path}/cancel", cancel_task, answer="Cancelled", role="run"),
+    Operation("DELETE", P + "/tasks/{task:path}", delete_task, answer="Cancelled", role="run"),
     *logs.OPERATIONS,  # before the next, which matches greedily
     Operation("GET", P + "/tasks/{task:path}", show_task, parameters=(K8S,), answer=("OneTask", "TaskOnKubernetes")),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.live import PROJECT, Live
+from tests.gateway.access import make_project
 from tests.gateway.test_users import Caller
 
 FOREIGN = "/fabric/v4/projects/foreign"
@@ -31,6 +32,7 @@ def letter(live: Live) -> int:
 def test_what_names_no_dead_letter_is_said_to_name_none(live: Live) -> None:
     number = letter(live)
     caller = Caller(live)
+    make_project(caller, "foreign")
     for name in ("0", "1000", str(HUGE), "9" * 400, "-1", "1.0", "%D9%A1", "%ED%A0%80", "x", "true"):
         path = f"{PROJECT}/deadletters/{name}"
         assert "no dead letter" in caller.refused(404, "GET", path)
@@ -78,6 +80,7 @@ def test_ids_that_are_no_list_of_whole_numbers_are_refused(live: Live) -> None:
 def test_a_retry_that_is_wrong_in_part_starts_nothing(live: Live) -> None:
     number = letter(live)
     caller = Caller(live)
+    make_project(caller, "foreign")
     before = len(caller.get("/activations")["activations"])
 
     def refused(status: int, body: object, prefix: str = PROJECT) -> str:
@@ -168,6 +171,7 @@ def test_nothing_is_pruned_or_written_for_a_call_that_is_wrong(live: Live, tmp_p
     activation = live.invoke("echo", 1)["activationId"]
     live.invoke("echo", 2)
     caller, far = Caller(live), Caller(live, tcp=True)
+    make_project(caller, "foreign")
     for body in (
         *(
             {"activations": activation},

@@ -37,7 +37,6 @@ def test_what_cannot_be_carried_out_is_refused_and_does_nothing(live: Live) -> N
         data = b"" if body is None else json.dumps(body).encode()
         assert caller.refused(501, method, PROJECT + path, data).endswith("."), path
         caller.refused(401, method, PROJECT + path, data, token="wrong")
-    caller.refused(501, "POST", "/fabric/v4/graphql", b"{}")
     assert caller.get("/activations")["activations"] == []
     assert caller.get("/tasks")["tasks"] == []
 

@@ -81,7 +81,7 @@ def test_it_answers_on_both_addresses(live: Live, tcp: bool) -> None:
     caller = Caller(live, tcp=tcp)
     info = json.loads(caller.call("GET", "/fabric/v4/info", token="").body)
     assert isinstance(info["serverTs"], int)
-    assert json.loads(info["endpoints"])["registry"] == {"url": ""}
+    assert json.loads(info["endpoints"])["registry"] == {"url": "localhost"}
     assert json.loads(caller.call("GET", "/px/healthz", token="").body) == {"status": "ok"}
     assert caller.get("/skills") == {"success": True, "skills": []}
 
@@ -277,6 +277,9 @@ def test_projects_are_apart(live: Live) -> None:
     activation = live.invoke("echo")["activationId"]
     caller = Caller(live)
     other = "/fabric/v4/projects/other"
+    assert "no project 'other'" in caller.refused(404, "GET", f"{other}/skills")
+    project = {"query": 'mutation { createProject(input: {name: "other"}) {name} }'}
+    assert caller.call("POST", "/fabric/v4/graphql", json.dumps(project).encode()).status == 200
     assert json.loads(caller.call("GET", f"{other}/skills").body)["skills"] == []
     caller.refused(404, "GET", f"{other}/activations/{activation}")
     caller.refused(404, "POST", f"{other}/activations/{activation}/cancel")

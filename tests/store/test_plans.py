@@ -14,10 +14,12 @@ from typing import Any, cast
 import pytest
 
 from fabric_jobs.blobs import open_blobs
+from fabric_jobs.gateway.access import Access
 from fabric_jobs.gateway.app import make_app
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.parts import Parts
-from fabric_jobs.store import Store, sql
+from fabric_jobs.records import Project
+from fabric_jobs.store import Store, projects, sql
 from fabric_jobs.store.sql import QUERIES
 from tests.engine.bench import ISSUING, Bench
 from tests.factories import PROJECT, skill_document
@@ -88,6 +90,8 @@ def _run_all_kinds(bench: Bench) -> None:
 
 async def _ask_as_commands_do(bench: Bench) -> None:
     live = Live(bench.store, bench.settings)
+    access = Access(bench.store, secret=TOKEN, key=ISSUING.key)
+    bench.store.write(lambda tx: projects.ensure(tx, Project.new(PROJECT, created_by="x"))).result()
     parts = Parts(
         store=bench.store,
         engine=bench.engine,
@@ -96,7 +100,7 @@ async def _ask_as_commands_do(bench: Bench) -> None:
         executors={"fake": bench.place},
         upkeep=cast(Any, SimpleNamespace()),
         blobs=open_blobs(bench.store.path.parent / "content"),
-        token=TOKEN,
+        access=access,
         key=ISSUING.key,
     )
     app = make_app(parts)
