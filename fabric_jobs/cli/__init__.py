@@ -33,6 +33,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "environments": ("environments", "group", "List and remove the cached Python environments of skills."),
     "state": ("state", "group", "Manage the state: its size, pruning, backups, a check."),
     "doctor": ("doctor", "command", "Look for what is wrong with the installation and the state."),
+    "tokens": ("tokens", "group", "Make, list and revoke personal tokens for people and programs."),
+    "projects": ("projects", "group", "List, create and delete projects."),
     "profiles": ("profiles", "group", "Manage the addresses of remote gateways."),
     "serve": ("serve", "command", "Serve a workspace in the foreground."),
 }

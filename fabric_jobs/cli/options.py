@@ -81,7 +81,7 @@ remote = stack(
         "--profile",
         envvar="FABRIC_JOBS_PROFILE",
         metavar="NAME",
-        help="A remote gateway by its name in `profiles`.",
+        help="A remote gateway by its name in `profiles`, or the path of a token file.",
         **_KEPT,
     ),
 )
@@ -130,23 +130,23 @@ def state_dir_of(given: Path | None, root: Path) -> Path:
     return given.absolute() if given is not None else root / STATE_DIRECTORY
 
 
-def gateway() -> Gateway:
+def gateway(project_id: str | None = None) -> Gateway:
     """Return the gateway that the options of a command `at_gateway` name; see `gateway_at`."""
     check_workspace()
     ctx = click.get_current_context()
-    return gateway_at(_given(ctx, "workspace"), _given(ctx, "state_dir"))
+    return gateway_at(_given(ctx, "workspace"), _given(ctx, "state_dir"), project_id)
 
 
-def gateway_at(workspace_given: Path | None, state_given: Path | None) -> Gateway:
+def gateway_at(workspace_given: Path | None, state_given: Path | None, project_id: str | None = None) -> Gateway:
     """Return the named remote gateway, else that of a workspace, whose owner is started if there is none."""
     from fabric_jobs.client.gateway import Gateway
 
     place = remote_given()
     if place is not None:
-        return Gateway(place)
+        return Gateway(place, project_id=project_id)
     if state_given is not None:
-        return Gateway(state_given.absolute())
-    return Gateway(state_dir_of(None, root_of(workspace_given)))
+        return Gateway(state_given.absolute(), project_id=project_id)
+    return Gateway(state_dir_of(None, root_of(workspace_given)), project_id=project_id)
 
 
 def check_workspace() -> None:
@@ -191,7 +191,7 @@ def remote_given() -> Remote | None:
 
     if typed == ["profile"] or not _given(ctx, "url"):
         found = find_profile(str(_given(ctx, "profile")))
-        return found if token is None else replace(found, token=token)
+        return found if token is None else replace(found, token=token, key=None)
     return Remote(url=str(_given(ctx, "url")), token=_given(ctx, "token") or "")
 
 

@@ -35,6 +35,7 @@ class Gateway:
             place.check()
             self._place = RemotePlace(place.url, RemoteConnection(place))
             project = project_id or place.project_id
+        self.project_id = project
         self._prefix = f"/fabric/v4/projects/{quote(project, safe='')}"
         self._line: Line | None = None
         self._answered = False
@@ -49,6 +50,12 @@ class Gateway:
         """The default executor; empty if only the gateway knows it."""
         self._line = self._line or self._place.connect()
         return self._place.executor
+
+    @property
+    def url(self) -> str:
+        """Its URL for clients that use TCP."""
+        self._line = self._line or self._place.connect()
+        return self._place.url
 
     def check_engine(self) -> None:
         """Raise PlaceUnavailable if the gateway runs containers on another engine than this command's."""
@@ -67,6 +74,11 @@ class Gateway:
     def put(self, path: str, body: Any) -> Any:
         """Return the JSON of a PUT below the project."""
         return _json(self._repeat("PUT", self._prefix + path, json.dumps(body).encode(), {}))
+
+    def graph(self, query: str, **variables: Any) -> Any:
+        """Return the data of a GraphQL query. The request may be repeated, so it must be idempotent."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        return _json(self._repeat("POST", "/fabric/v4/graphql", body, {}))["data"]
 
     def raw(self, method: str, path: str, **query: Any) -> Answer:
         """Return the answer of a call below the project."""

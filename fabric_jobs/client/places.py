@@ -48,6 +48,11 @@ class OwnersPlace:
         """The default executor, known once it is connected."""
         return self._address.executor if self._address is not None else ""
 
+    @property
+    def url(self) -> str:
+        """http://HOST:PORT, known once it is connected."""
+        return self._address.url if self._address is not None else ""
+
     def check_engine(self) -> None:
         """Raise PlaceUnavailable if it uses another Docker engine than this command's."""
         theirs, ours = self._address.engine if self._address is not None else "", engine_named()
@@ -75,7 +80,7 @@ class RemotePlace:
         """Check nothing: a remote gateway chooses its own engine."""
 
     def __init__(self, url: str, line: Line) -> None:
-        self._url = url
+        self.url = url.rstrip("/").removesuffix("/px")
         self._line = line
 
     def connect(self) -> Line:
@@ -85,4 +90,4 @@ class RemotePlace:
     def lost(self, reason: str) -> PlaceUnavailable:
         """Return the error for a gateway that does not answer."""
         hint = "Check the address, and that `fabric-jobs serve` is running there."
-        return PlaceUnavailable(f"the gateway {self._url} cannot be reached: {reason}", hint=hint)
+        return PlaceUnavailable(f"the gateway {self.url} cannot be reached: {reason}", hint=hint)

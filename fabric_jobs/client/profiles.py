@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs.client.remote import Remote
+from fabric_jobs.client.token_files import TokenFile
 from fabric_jobs.config_files import config_dir, read_config, texts, write_config
 from fabric_jobs.errors import NotFound
 from fabric_jobs.names import nearest
@@ -25,7 +26,10 @@ def read_profiles() -> dict[str, Remote]:
 
 
 def find_profile(name: str) -> Remote:
-    """Return one profile; raise NotFound."""
+    """Return one profile, or that of a token file: a name with a slash or that ends in .json. Raises NotFound or InvalidInput."""
+    if "/" in name or name.endswith(".json"):
+        key = TokenFile.read(Path(name).expanduser())
+        return Remote(url=key.url, token="", project_id=key.project_id, key=key)
     found = read_profiles()
     if name not in found:
         hint = nearest(name, list(found)) or f"Make it: fabric-jobs profiles set {name} --url URL --token TOKEN"

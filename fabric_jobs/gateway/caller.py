@@ -37,7 +37,9 @@ def authorize(request: Request, role: str) -> Visitor:
             else "only the user whom this gateway runs as may do this, with the token in owner.json."
         )
     if project is not None and not access.has_project(project):
-        raise NotFound(f"there is no project '{project}'.", hint="Make it with `fabric-jobs projects create`.")
+        raise NotFound(
+            f"there is no project '{project}'.", hint="The owner's user can make it: fabric-jobs projects create NAME"
+        )
     request.scope["caller"] = caller
     return caller
 

@@ -20,9 +20,11 @@ def ensure(tx: Tx, new: Project) -> bool:
 
 
 def create(tx: Tx, new: Project) -> None:
-    """Create a project; raise AlreadyExists."""
-    if not ensure(tx, new):
+    """Create a project; raise AlreadyExists unless it is the same, since a request may be repeated."""
+    before = find(tx, new.project_id)
+    if before is not None and (before.title, before.description) != (new.title, new.description):
         raise AlreadyExists(f"there is a project '{new.project_id}' already.", hint="Choose another name.")
+    ensure(tx, new)
 
 
 def find(sql: Sql, project_id: str) -> Project | None:
@@ -55,8 +57,9 @@ def delete(tx: Tx, project_id: str) -> bool:
     others = {row["name"] for row in tx.all("tables_with_projects")} - COVERED
     users += tuple((table, project_id) for table in sorted(others) if _has_rows(tx, table, project_id))
     if users:
+        named = ", ".join(f"{kind} {name}" for kind, name in users[:5])
         raise InUse(
-            f"project '{project_id}' is not empty.",
+            f"project '{project_id}' is not empty: it has {named}{' and more' if users[5:] else ''}.",
             users=users,
             hint="Delete what is in it first; `fabric-jobs state prune` deletes ended activations.",
         )

@@ -13,7 +13,16 @@ import click
 
 from fabric_jobs import sizes
 
-TIMES = ("start", "end", "startTime", "endTime", "updatedAt", "usedAt", "at")  # columns of milliseconds since 1970
+TIMES = (
+    "start",
+    "end",
+    "startTime",
+    "endTime",
+    "updatedAt",
+    "usedAt",
+    "createdAt",
+    "at",
+)  # columns of milliseconds since 1970
 SIZES = ("size", "bytes")  # columns of bytes
 
 
