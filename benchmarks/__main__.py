@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "poison": ("<= 6", ("--pairs", "3")),
     "rejects": (">= 0.9", ()),
     "build": ("<= 1.1", ()),
+    "tokens": ("<= 1.1", ()),
     "fabric_http": (">= 0.7", ()),
 }
 # The same for those that need a Docker engine. By default they run only if FABRIC_JOBS_TEST_BASE_IMAGE is set.
