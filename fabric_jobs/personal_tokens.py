@@ -17,7 +17,8 @@ from fabric_jobs.errors import NotAllowed
 
 ISSUER, AUDIENCE = "cognitivescale.com", "cortex"
 ALGORITHM = "EdDSA"
-KEY_BYTES, SIGNATURE_BYTES = 32, 64
+KEY_BYTES = 32
+TOKENS = "The owner's user finds one in owner.json of the state directory; for others, see `fabric-jobs tokens create`."
 Jwk = dict[str, str]
 
 
@@ -39,7 +40,7 @@ class Presented:
             kid, algorithm = head.get("kid"), head.get("alg")
             found = _decoded(signature)
         except (ValueError, AttributeError):
-            raise NotAllowed("the token is not one of this gateway.") from None
+            raise NotAllowed("the token is not one of this gateway.", hint=TOKENS) from None
         if algorithm != ALGORITHM or not isinstance(kid, str) or not isinstance(claims, dict):
             raise NotAllowed(f"the token is not signed with {ALGORITHM} by a personal token.")
         return cls(kid=kid, claims=claims, signed=f"{header}.{body}".encode(), signature=found)
@@ -47,7 +48,8 @@ class Presented:
     def verify(self, public: str, username: str) -> float:
         """Return when it expires, in seconds since 1970; raise NotAllowed unless the key `public` of `username` signed it.
 
-        Whether it has expired is for the caller to see, at each use. `iat` and `nbf` are ignored: clients write them wrong.
+        Whether it has expired is for the caller to see, at each use. `iat` and `nbf` are ignored, for
+        docs/reference/compatibility.md#tokens.
         """
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -64,7 +64,7 @@ async def answer_error(request: Request, error: Exception) -> Json:
         body["details"] = [{"path": problem.path.split("."), "message": problem.message} for problem in error.problems]
     if isinstance(error, InUse):
         body["details"] = [{"name": name, "type": kind} for kind, name in error.users]
-    # Fabric's command ends at this header, whatever the status, so nothing else has it.
+    # Nothing else may have this header: docs/reference/compatibility.md#tokens
     headers = {"x-auth-error": _header_of(error.message)} if isinstance(error, NotAllowed) else {}
     return Json(body, status_code=status_of(error), headers=headers)
 

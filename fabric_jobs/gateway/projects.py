@@ -1,4 +1,4 @@
-"""Projects, by the four GraphQL operations that Fabric's clients use (docs/howto/tokens-and-projects.md)."""
+"""Projects, by the four GraphQL operations that Fabric's clients use (docs/reference/compatibility.md#projects)."""
 
 from __future__ import annotations
 
