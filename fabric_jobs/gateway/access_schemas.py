@@ -20,11 +20,26 @@ ROLE = {"enum": ["read", "run", "admin"]}
 ACCESS: dict[str, Any] = {
     "NewToken": record(
         {
-            "name": said("string", "Who calls with it: the username of its calls."),
-            "jwk": record({"kty": {"const": "OKP"}, "crv": {"const": "Ed25519"}, "x": TEXT}),
+            "name": {
+                **said("string", "Who calls with it: the username of its calls."),
+                "pattern": "^[A-Za-z0-9]([A-Za-z0-9@._+-]{0,126}[A-Za-z0-9])?$",
+                "not": {"const": "local"},
+            },
+            "jwk": record(
+                {
+                    "kty": {"const": "OKP"},
+                    "crv": {"const": "Ed25519"},
+                    "x": {"type": "string", "pattern": "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$"},  # 32 bytes
+                },
+            ),
         },
         role={**ROLE, "default": "run"},
-        expiresInSeconds={"type": ["number", "null"], "exclusiveMinimum": 0, "description": "Null: it never expires."},
+        expiresInSeconds={
+            "type": ["number", "null"],
+            "exclusiveMinimum": 0,
+            "maximum": 1e12,
+            "description": "Null: it never expires.",
+        },
     ),
     "Token": record(
         {"name": TEXT, "project": TEXT, "role": ROLE, "kid": TEXT, "createdBy": TEXT, "createdAt": MILLISECONDS},
