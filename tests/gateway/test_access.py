@@ -6,12 +6,16 @@ import base64
 import json
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fabric_jobs.client import remote
+from fabric_jobs.client.remote import Remote, RemoteConnection
+from fabric_jobs.client.token_files import TokenFile
 from fabric_jobs.engine import tokens
 from fabric_jobs.errors import NotAllowed
 from fabric_jobs.gateway.access import ROLES
@@ -255,6 +259,32 @@ def test_only_a_command_of_the_owner_names_files_and_variables_here(live: Live) 
         assert header in caller.refused(400, "POST", where, body, token=admin, **{header: "/etc"})
     assert "shell" in caller.refused(400, "POST", path, shell, token=admin)
     assert len(caller.get("/activations")["activations"]) == 1
+
+
+def test_our_own_client_signs_by_the_gateways_clock_and_again_in_time(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = Caller(live)
+    anna = make_token(caller, "anna", "read")
+    file = TokenFile(url=f"{caller.address.url}/px", username="anna", key=anna.key)
+    connection = RemoteConnection(Remote(url=file.url, token="", key=file))
+    passed = [0.0]
+    monkeypatch.setattr(
+        remote, "time", SimpleNamespace(time=lambda: 0.0, monotonic=lambda: time.monotonic() + passed[0])
+    )
+    signed: list[float] = []
+    sign_once = TokenFile.sign
+
+    def counted(file: TokenFile, until: float) -> str:
+        signed.append(until)
+        return sign_once(file, until)
+
+    monkeypatch.setattr(TokenFile, "sign", counted)
+    for seconds, count in ((0.0, 1), (50.0, 1), (70.0, 2), (100.0, 2), (1e6, 3)):
+        passed[0] = seconds
+        assert connection.request("GET", SKILLS).status == 200
+        assert len(signed) == count
+    connection.close()
 
 
 # Tokens of tasks.
