@@ -79,6 +79,7 @@ class Access:
 
     def forget(self) -> None:
         """Look everything up again, since tokens or projects have changed."""
+        self._claims.clear()  # a key may have come back under another name
         self._grants.clear()
         self._projects.clear()
 

@@ -16,7 +16,7 @@ from fabric_jobs.gateway.parameters import Parameter
 from fabric_jobs.gateway.parts import parts_of
 from fabric_jobs.shell import SHELL, Shell, shell_of
 
-NOBODY = Visitor("", "read")
+NOBODY = Visitor("", "read", "-")  # no project has this name
 
 
 def authorize(request: Request, role: str) -> Visitor:

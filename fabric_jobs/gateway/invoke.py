@@ -136,7 +136,7 @@ def _invocation(call: Call, kind: str) -> Invocation:
         shell=handed_over(call, body),
         executor=_executor(call),
         cold=call.of(COLD),
-        invoker=call.headers.get(INVOKER, ""),
+        invoker=call.caller.attempt or (call.headers.get(INVOKER, "") if call.caller.is_owner else ""),
         is_placed=bool(call.of(EXECUTOR)),
     )
 

@@ -46,6 +46,23 @@ def test_what_a_job_invokes_and_waits_for_does_not_wait_for_the_job(narrow: Live
     assert narrow.invoke("parent")["response"] == "of the child\n"
 
 
+CALLS = """
+import urllib.request
+said = message()
+url = f"{said['apiEndpoint']}/fabric/v4/projects/{said['projectId']}/skillinvoke/child/inputs/request?sync=true"
+headers = {"Authorization": f"Bearer {said['token']}", "Content-Type": "application/json"}
+print(json.load(urllib.request.urlopen(urllib.request.Request(url, b'{"payload": 1}', headers)))["response"], end="")
+"""
+
+
+def test_the_same_with_its_token_and_plain_http(narrow: Live) -> None:
+    narrow.skill("child", "print('of the child', end='')")
+    narrow.run("skills", "list")
+    narrow.invoke("child")
+    narrow.skill("parent", CALLS)
+    assert narrow.invoke("parent")["response"] == "of the child"
+
+
 def test_a_command_that_is_interrupted_while_it_invokes_cancels_what_it_has_begun(live: Live) -> None:
     """The answer to its call has not arrived yet, and may never arrive."""
     gate = live.gate("gate")

@@ -159,6 +159,17 @@ def test_a_token_is_good_until_it_is_revoked_or_expires(live: Live) -> None:
     assert json.loads(later.call("DELETE", f"{PROJECT}/tokens/none").body)["revoked"] is False
 
 
+def test_a_key_that_comes_back_under_another_name_signs_for_that_one_only(live: Live) -> None:
+    caller = Caller(live, tcp=True)
+    anna = make_token(caller, "anna")
+    jwt = anna.jwt()
+    assert caller.call("GET", SKILLS, token=jwt).status == 200
+    assert caller.call("DELETE", f"{PROJECT}/tokens/anna").status == 200
+    caller.post("/tokens", {"name": "bob", "role": "admin", "jwk": anna.public})
+    assert "'sub'" in caller.refused(401, "GET", SKILLS, token=jwt)
+    assert caller.call("GET", f"{PROJECT}/tokens", token=Personal("bob", anna.key).jwt()).status == 200
+
+
 def test_a_request_for_a_token_may_come_twice(live: Live) -> None:
     caller = Caller(live)
     anna = Personal("anna")
