@@ -23,6 +23,7 @@ from fabric_jobs import state_dir as places
 from fabric_jobs.blobs import Blobs, open_blobs
 from fabric_jobs.engine import Engine
 from fabric_jobs.engine.launch import Issuing
+from fabric_jobs.engine.secrets import Secrets
 from fabric_jobs.errors import AlreadyExists, PlaceUnavailable
 from fabric_jobs.executors import Executors, descriptors
 from fabric_jobs.executors.dispositions import unignore
@@ -32,6 +33,7 @@ from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.server import GatewayServer
 from fabric_jobs.records import Project
+from fabric_jobs.sealing import Keys
 from fabric_jobs.settings import Settings
 from fabric_jobs.state_dir import Address
 from fabric_jobs.store import Store, Tx, projects
@@ -91,9 +93,11 @@ def _run(settings: Settings, ready: Ready) -> None:
     unignore()  # before the first thread, which inherits this one's mask
     store = Store(places.database_file(directory), inline_bytes=settings.inline_bytes)
     try:
+        secret_store = Secrets(store, Keys(Path(settings.secrets_key_file or places.secrets_key(directory))))
+        secret_store.check()  # before anything is changed
         store.sweep()
         with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, during the graceful stop
-            asyncio.run(_serve(settings, store, ready))
+            asyncio.run(_serve(settings, store, secret_store, ready))
     finally:
         store.close()
         os.close(lock)
@@ -109,14 +113,14 @@ def _take(lock: int) -> bool:
     return False
 
 
-async def _serve(settings: Settings, store: Store, ready: Ready) -> None:
+async def _serve(settings: Settings, store: Store, secret_store: Secrets, ready: Ready) -> None:
     home = places.identity(settings.state_dir)
     path = places.make_socket_path(settings.state_dir)
     unix = _bind_unix(path)
     tcp = _bind_tcp(settings, store)
     keys = store.write(lambda tx: _keys(tx, home, tcp.getsockname()[1], settings.project_id)).result()
     doors = GatewayDoors(tcp, path, advertised=settings.advertise)
-    issuing = Issuing(key=bytes.fromhex(keys["key"]), argv_bytes=settings.argv_bytes)
+    issuing = Issuing(key=bytes.fromhex(keys["key"]), argv_bytes=settings.argv_bytes, secrets=secret_store)
     attempts = places.attempts_dir(settings.state_dir).absolute()
     executors = Executors(attempts, doors)
     engine = Engine(store, executors, settings, issuing)

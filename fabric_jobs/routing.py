@@ -17,7 +17,7 @@ from fabric_jobs.definitions import Mapping as AgentMapping
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.names import nearest
 
-SECRET = "#SECURE."
+SECRET = "#SECURE."  # begins the value of a property that is a secret; its name follows
 SOURCE = ""  # the caller as a sender; the response as a consumer
 JOIN = "!join"  # suffix of a join's key; names cannot contain `!`
 EXTERNAL = Action(name="external-api", type="external-api")
@@ -320,16 +320,11 @@ def _check_properties(skill: Skill, properties: Mapping[str, Any]) -> None:
                 hint=f'Set it in the agent, or in the invocation: {{"payload": …, "properties": {{"{item.name}": …}}}}.',
             )
         valid = [conditions.text_of(known) for known in item.valid_values]  # callers may write numbers as text
-        if valid and value is not None and conditions.text_of(value) not in valid:
+        is_secret = isinstance(value, str) and value.startswith(SECRET)
+        if valid and value is not None and not is_secret and conditions.text_of(value) not in valid:
             raise InvalidInput(
                 f"skill '{skill.name}': the property '{item.name}' cannot be '{conditions.text_of(value)}'.",
                 hint=f"Valid values: {', '.join(valid)}.",
-            )
-    for name, value in properties.items():
-        if isinstance(value, str) and value.startswith(SECRET):
-            raise InvalidInput(
-                f"skill '{skill.name}': the property '{name}' is the secret '{value}', but this version has no secrets.",
-                hint="Give the property an ordinary value for now.",
             )
 
 

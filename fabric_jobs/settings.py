@@ -57,6 +57,9 @@ class Settings:
     advertise: str = field(
         default_factory=lambda: os.environ.get("FABRIC_JOBS_ADVERTISE", "")
     )  # URL for other machines
+    secrets_key_file: str = field(
+        default_factory=lambda: os.environ.get("FABRIC_JOBS_SECRETS_KEY_FILE", "")
+    )  # with the key of the secrets; empty: a file in the state directory
     executor: str = "local"  # of invocations that name none
     until_idle: bool = False
     idle_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_IDLE_SECONDS", 5.0))

@@ -17,6 +17,7 @@ from fabric_jobs import whole_file
 ATTEMPT_VARIABLE = "FABRIC_JOBS_ATTEMPT_DIRECTORY"  # in the environment of everything that an attempt starts here
 SOCKET, SOCKETS = "owner.sock", "sockets"  # the second holds the directory of the first
 SOCKET_PATH_LIMIT = 100  # bytes; the kernel's limit is 108, or 104 on some systems
+SECRETS_KEY = "secrets.key"
 STATE_DIRECTORY = ".fabric-jobs"  # in the root of a workspace
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 MINE = 0o600
@@ -60,7 +61,7 @@ def make(state_dir: Path) -> None:
         entries = list(found_there)
         for entry in entries:
             status = entry.stat(follow_symlinks=False)
-            if stat.S_ISREG(status.st_mode) and status.st_mode & OTHERS:
+            if stat.S_ISREG(status.st_mode) and status.st_mode & OTHERS and entry.name != SECRETS_KEY:
                 os.chmod(entry.path, MINE)
     if _is_open(attempts_dir(state_dir)):
         attempts_dir(state_dir).chmod(0o700)
@@ -148,6 +149,11 @@ def lock_file(state_dir: Path) -> Path:
 def log_file(state_dir: Path) -> Path:
     """Return the path of the owner's log."""
     return state_dir / "owner.log"
+
+
+def secrets_key(state_dir: Path) -> Path:
+    """Return the path of the key of the secrets. Its mode is never corrected: if others could read it, its user must know."""
+    return state_dir / SECRETS_KEY
 
 
 def attempts_dir(state_dir: Path) -> Path:

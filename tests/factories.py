@@ -221,7 +221,9 @@ def invocation(kind: str, name: str, payload: object = None, **changes: Any) -> 
     return Invocation(**{**values, **changes})
 
 
-AT_ONCE = Beginning(allows=lambda tx: True, begin=lambda tx, activation_id, plan: None)
+AT_ONCE = Beginning(
+    allows=lambda tx: True, begin=lambda tx, activation_id, plan: None, check=lambda project_id, plan: None
+)
 
 
 def invoked(store: Store, kind: str, name: str, payload: object = None, **changes: Any) -> str:

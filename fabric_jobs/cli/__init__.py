@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "tasks": ("tasks", "group", "List and show the tasks of activations, and print their logs."),
     "trace": ("trace", "command", "Show where a record came from, or what it caused."),
     "deadletters": ("dead_letters", "group", "List, show, edit, retry and drop records that could not be handled."),
+    "secrets": ("secrets", "group", "Set, list and delete secrets of properties and programs."),
     "environments": ("environments", "group", "List and remove the cached Python environments of skills."),
     "state": ("state", "group", "Manage the state: its size, pruning, backups, a check."),
     "doctor": ("doctor", "command", "Look for what is wrong with the installation and the state."),

@@ -62,6 +62,7 @@ class Engine:
         self._settings = settings
         self._wakes = Wakes()
         self._shells = issuing.shells
+        self.secrets = issuing.secrets
         self._faults = Faults(settings.lost_limit)
         self._places = Places(executors, self._wakes, self._faults)
         self._calls: Calls | None = None
@@ -135,7 +136,7 @@ class Engine:
 
     def _beginning(self, shell: Shell | None, invoker: str) -> Beginning:
         allows = partial(self._admission.allows, invoker=invoker)
-        return Beginning(allows=allows, begin=partial(self._begin, shell))
+        return Beginning(allows=allows, begin=partial(self._begin, shell), check=self.secrets.check_plan)
 
     def _begin(self, shell: Shell | None, tx: Tx, activation_id: str, plan: Plan) -> None:
         self._shells.keep(activation_id, shell)

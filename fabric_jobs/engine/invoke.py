@@ -49,6 +49,7 @@ class Beginning:
 
     allows: Callable[[Tx], bool]  # whether it runs now or waits for its turn
     begin: Callable[[Tx, str, Plan], None]  # make its first tasks
+    check: Callable[[str, Plan], None]  # raise InvalidInput if a plan cannot run in a project; asked before
 
 
 def invoke(store: Store, plans: Plans, wanted: Invocation, beginning: Beginning) -> Future[str]:
@@ -58,6 +59,7 @@ def invoke(store: Store, plans: Plans, wanted: Invocation, beginning: Beginning)
     """
     pins = plans.pins(store.read, wanted.project_id, wanted.kind, wanted.name)
     plan = plans.compile(store.read, wanted.project_id, pins, wanted.entry, wanted.properties)
+    beginning.check(wanted.project_id, plan)
     executor = wanted.executor
     if not wanted.is_placed:
         executor = place_of(store.read, wanted.project_id, pins, plan, executor)

@@ -11,6 +11,7 @@ from pathlib import Path
 from fabric_jobs import sizes
 from fabric_jobs.definitions import Action, Resources
 from fabric_jobs.engine import tokens
+from fabric_jobs.engine.secrets import Secrets
 from fabric_jobs.executors.base import AttemptSpec, Inside, Limits, ProcessSpec
 from fabric_jobs.records import Activation, SavedDefinition, Task
 from fabric_jobs.routing import Node, sending_id
@@ -28,12 +29,21 @@ class Issuing:
 
     key: bytes  # signs tokens
     argv_bytes: int  # longest message that goes into argv
+    secrets: Secrets
     shells: Shells = field(default_factory=Shells, repr=False)
 
     def to(self, activation: Activation, task: Task, inside: Inside) -> Issued:
         """Return what the message to one attempt needs."""
         token = tokens.sign(claims(activation, task), self.key)
         return Issued(token=token, inside=inside, argv_bytes=self.argv_bytes)
+
+    def opened(self, node: Node, project_id: str) -> Node:
+        """Return a node with the secrets that its properties name; the same node if they name none.
+
+        It is for one message, and never stored. Raises what `Secrets.resolved` does.
+        """
+        found = self.secrets.resolved(project_id, node.properties)
+        return node if found is node.properties else replace(node, properties=found)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,9 @@ class Works:
         process = process_of(self._store.read, activation, task.skill_name, node.action)
         process = replace(process, shell=self._issuing.shells.of(activation.activation_id))
         issued = self._issuing.to(activation, task, inside)
-        spec = attempt_spec(activation, task, node, self._payload(task), process, issued)
+        opened = self._issuing.opened(node, activation.project_id)
+        process = replace(process, is_secret=opened is not node)
+        spec = attempt_spec(activation, task, opened, self._payload(task), process, issued)
         return replace(spec, records=self._records(activation, task, node)) if inside.shows else spec
 
     def _records(self, activation: Activation, task: Task, node: Node) -> tuple[tuple[str, bool], ...]:
@@ -92,7 +94,12 @@ class Works:
         if now is None:
             return NOTHING
         if ended_well(now, ended):
-            return output_of(executor, handle, now, node.action, limit=self._settings.record_bytes)
+            found = output_of(executor, handle, now, node.action, limit=self._settings.record_bytes)
+            return replace(found, lines=self._shown(task, found.lines))
         if ended.code == 0:
             executor.stop(handle, 0)  # executors leave processes running after exit 0, but this was no success
-        return Output(lines=last_lines(executor, handle))
+        return Output(lines=self._shown(task, last_lines(executor, handle)))
+
+    def _shown(self, task: Task, lines: tuple[str, ...]) -> tuple[str, ...]:
+        """Return lines without secrets: they become part of an error."""
+        return self._issuing.secrets.masks(task.project_id).lines(lines) if lines else lines

@@ -73,6 +73,7 @@ class ProcessSpec:
     gateway: str = ""  # the gateway's host, reached without a proxy
     limits: Limits = Limits()
     warm: tuple[str, ...] | None = None  # modules to preload in its template process, where possible; None: cold
+    is_secret: bool = False  # it holds secrets in clear, so it must never be on a disk
     port: int = 0  # where it should listen; an executor may choose another one, in the variable PORT; 0: nowhere
 
 

@@ -30,6 +30,7 @@ EXAMPLES: dict[str, Any] = {
     },
     "GraphQuery": {"query": "{ projects {name, title, description} }"},
     "Invocation": {"payload": {"text": "to be or not"}},
+    "NewSecret": {"value": "correct horse battery staple"},
     "Retry": {"ids": [1, 2], "requestId": "made-anew-each-time"},
     "Prune": {"activations": ["0123456789abcdef01234567"]},
     "BackupWanted": {"destination": "/backups/monday.tar.gz"},

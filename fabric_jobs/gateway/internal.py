@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,8 @@ async def commit(request: Request) -> Response:
     body = await body_of(request, parts.settings.body_bytes)
     files = SenderFiles(parts, task)
     head, wanted = _parse(body, parts.settings.record_bytes, partial(rejects.letters, parts, task), files)
+    if wanted.raised:
+        wanted = replace(wanted, raised=parts.secrets.masks(task.project_id).text(wanted.raised))
     outputs = {sent.output for sent in wanted.sent}
     found = [channel for output in outputs for channel in _targets(parts, task, output)]
     if not wanted.hold:
@@ -140,6 +143,13 @@ def _task(parts: Parts, claims: dict[str, Any]) -> Task:
         parts.live.tasks.put((task_id, attempt), task)
     if task.activation_id != claims["activation"]:
         raise StaleAttempt(OVER)  # the task was deleted, and another one has its number now
+    return task
+
+
+def current_task(parts: Parts, claims: dict[str, Any]) -> Task:
+    """Return the task of a token; raise StaleAttempt if its attempt is over."""
+    task = _task(parts, claims)
+    _check_current(parts, task)
     return task
 
 

@@ -68,11 +68,11 @@ async def object_of(request: Request, limit: int) -> dict[str, Any]:
     value = await json_of(request, limit)
     if not isinstance(value, dict):
         raise InvalidInput("the body is not a JSON object.")
-    _check_text({key: item for key, item in value.items() if key != "payload"})  # a payload is passed on unchanged
+    check_text({key: item for key, item in value.items() if key != "payload"})  # a payload is passed on unchanged
     return value
 
 
-def _check_text(value: Any) -> None:
+def check_text(value: Any) -> None:
     """Raise InvalidInput for half a surrogate pair: JSON can spell it, but no file, database or answer can hold it."""
     try:
         json.dumps(value, ensure_ascii=False).encode()

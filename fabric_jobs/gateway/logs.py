@@ -1,4 +1,7 @@
-"""Logs: as one text, as bytes by offset, in pages with times, or live as server-sent events (docs/reference/http.md)."""
+"""Logs: as one text, as bytes by offset, in pages with times, or live as server-sent events (docs/reference/http.md).
+
+Everything is read with `masked_logs`, which hides secrets.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ import json
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import orjson
 from starlette.responses import Response, StreamingResponse
 
 from fabric_jobs.errors import ExecutorUnavailable, NotFound
-from fabric_jobs.executors.base import STREAMS, Executor, LogPage, LogPart, LogQuery
+from fabric_jobs.executors.base import STREAMS, LogPage, LogPart, LogQuery
+from fabric_jobs.gateway import masked_logs
 from fabric_jobs.gateway.answers import milliseconds
 from fabric_jobs.gateway.followers import AGAIN_SECONDS, WAKING, AttemptLog, News
 from fabric_jobs.gateway.json_response import Json
@@ -112,8 +117,8 @@ async def show_logs(call: Call) -> Response:
         return await _text(parts, log)
     data = b""
     if log.handle:
-        read = parts.executors[log.executor].logs
-        data = await asyncio.to_thread(read, log.handle, call.of(STREAM), call.of(OFFSET), LOG_BYTES)
+        read = partial(masked_logs.part, parts, log)
+        data = await asyncio.to_thread(read, call.of(STREAM), call.of(OFFSET), LOG_BYTES)
     said = (task.state.value, str(log.attempt), str(task.attempt))
     headers = dict(zip(HEADERS, said, strict=True))
     return Response(data, media_type="text/plain; charset=utf-8", headers=headers)
@@ -179,8 +184,7 @@ def _log_of(parts: Parts, task: Task, number: int) -> AttemptLog:
 
 async def _text(parts: Parts, log: AttemptLog) -> Response:
     """Return a log as one text (docs/reference/compatibility.md#logs), its first LOG_BYTES."""
-    executor = parts.executors[log.executor] if log.handle else None
-    text, truncated = await asyncio.to_thread(_begin, executor, log.handle or "") if executor else (b"", False)
+    text, truncated = await asyncio.to_thread(masked_logs.merged, parts, log, LOG_BYTES) if log.handle else (b"", False)
     logs = text.decode(errors="replace")
     if truncated:
         end = "" if logs.endswith("\n") else "\n"
@@ -188,17 +192,12 @@ async def _text(parts: Parts, log: AttemptLog) -> Response:
     return Json({"success": True, "logs": logs, "truncated": truncated})
 
 
-def _begin(executor: Executor, handle: str) -> tuple[bytes, bool]:
-    text = executor.merged(handle, LOG_BYTES + 1)
-    return text[:LOG_BYTES], len(text) > LOG_BYTES
-
-
 async def _page(parts: Parts, log: AttemptLog, query: LogQuery) -> LogPage:
     """Return a page; once the attempt has ended, it includes an unfinished last line."""
     if not log.handle:
         return LogPage((), query.cursor, more=False)
     return await asyncio.to_thread(
-        parts.executors[log.executor].page, log.handle, replace(query, whole=query.whole and not log.ended)
+        masked_logs.page, parts, log, replace(query, whole=query.whole and not log.ended)
     )  # not in the loop's thread: a slow disk would block other callers
 
 

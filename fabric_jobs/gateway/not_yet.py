@@ -34,7 +34,6 @@ FLAGS = ("scheduled", "verbose")
 # Resources of Fabric, by the first part of their path below the project.
 RESOURCES: Mapping[str, str] = {
     "snapshots": "snapshots of agents",
-    "secrets": "secrets",
     "sessions": "sessions",
     "connections": "connections",
     "types": "types",

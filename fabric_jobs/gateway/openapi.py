@@ -24,6 +24,7 @@ TAGS = {
     "dead letters": "Records that used up their attempts.",
     "content": "Bytes of any length, by key.",
     "access": "Projects, and the personal tokens for each.",
+    "secrets": "Values that are stored sealed, for properties and programs.",
     "operating": "Health, numbers, versions, and the state on the disk.",
     "jobs": "What running jobs call, with the token of their message.",
 }
@@ -54,11 +55,12 @@ IN_PATH = {
     "letter": "The number of a dead letter.",
     "name": "The name; a slash in it may be escaped or not.",
     "output": "The name of an output.",
+    "secret": "The name of a secret; a slash in it may be escaped or not.",
     "project": "The project; `local` unless you know better.",
     "task": "The name of a task.",
     "token": "The name of a personal token.",
 }
-PATTERNS = {"letter": "^[0-9]+$", "project": ""}
+PATTERNS = {"letter": "^[0-9]+$", "secret": r"^[A-Za-z0-9_]+([./-][A-Za-z0-9_]+)*$", "project": ""}
 REASONS = {
     "400": "What was sent is wrong.",
     "401": "The token is missing, wrong, expired, or good for something else; the header `x-auth-error` says so too.",

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from fabric_jobs.blobs import Blobs
 from fabric_jobs.engine import Engine
+from fabric_jobs.engine.secrets import Secrets
 from fabric_jobs.executors.base import Executor
 from fabric_jobs.gateway.access import Access
 from fabric_jobs.gateway.followers import Followers
@@ -39,6 +40,11 @@ class Parts:
     registration: Registration | None = None  # of the workspace that `serve` serves
     traffic: Traffic = field(default_factory=Traffic)
     followers: Followers = field(default_factory=Followers)  # of logs
+
+    @property
+    def secrets(self) -> Secrets:
+        """The secrets of all projects."""
+        return self.engine.secrets
 
 
 def parts_of(request: Request) -> Parts:

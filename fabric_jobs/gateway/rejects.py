@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -27,7 +28,9 @@ def letters(parts: Parts, task: Task, given: Sequence[Any]) -> tuple[NewDeadLett
     plan = parts.engine.plans.of(parts.store.read, activation)
     found = channels.inbound(parts.store.read, activation.activation_id, task.node)
     mappings = {channel.channel_id: str(plan.wires[channel.wire]) for channel in found}
-    return tuple(_letter(task, plan.nodes[task.node].action.on_error, mappings, *entry) for entry in given)
+    new = [_letter(task, plan.nodes[task.node].action.on_error, mappings, *entry) for entry in given]
+    masks = parts.secrets.masks(task.project_id)
+    return tuple(replace(one, error={**one.error, "reason": masks.text(one.error["reason"])}) for one in new)
 
 
 def _letter(

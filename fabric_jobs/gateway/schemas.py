@@ -9,6 +9,7 @@ from fabric_jobs import shipped
 from fabric_jobs.gateway.access_schemas import ACCESS
 from fabric_jobs.gateway.agent_schemas import AGENTS
 from fabric_jobs.gateway.content_schemas import CONTENT, CONTENT_TEXTS
+from fabric_jobs.gateway.secret_schemas import SECRETS
 from fabric_jobs.gateway.shapes import (
     ACTIVATION_STATE,
     COUNT,
@@ -356,6 +357,7 @@ SCHEMAS: dict[str, Any] = {
     **ACCESS,
     **STATE,
     **AGENTS,
+    **SECRETS,
     "Ready": record({"status": TEXT, "checks": {"type": "object", "additionalProperties": TEXT}}),
     "Info": record(
         {

@@ -397,7 +397,7 @@ def test_a_workspace_with_a_very_long_path(tmp_path: Path) -> None:
         long.close()
 
 
-def test_what_this_version_does_not_do_is_said_before_anything_runs(live: Live) -> None:
+def test_an_invocation_without_its_secret_is_refused_before_anything_runs(live: Live) -> None:
     live.skill("echo", ECHO)
     path = live.root / "skills/echo/skill.yaml"
     secret = {"name": "key", "defaultValue": "#SECURE.key"}

@@ -9,10 +9,12 @@ from typing import Any
 
 from fabric_jobs.engine import Engine
 from fabric_jobs.engine.launch import Issuing
+from fabric_jobs.engine.secrets import Secrets
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.base import AttemptSpec, Executor
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import SOURCE
+from fabric_jobs.sealing import Keys
 from fabric_jobs.settings import Settings
 from fabric_jobs.store import Effects, Store, activations, channels, commits, tasks
 from fabric_jobs.store.activations import RunFilter
@@ -31,7 +33,6 @@ from tests.factories import (
 )
 
 SECONDS = 30.0
-ISSUING = Issuing(key=b"k" * 32, argv_bytes=100_000)
 
 
 class Place(FakeExecutor):
@@ -84,7 +85,9 @@ class Bench:
         self.store = Store(directory / "state.db")
         self.store.listen(self._committed)
         self.place = Place(self._tell)
-        self.engine = Engine(self.store, {"fake": self.place, **self._others}, self.settings, ISSUING)
+        self.secrets = Secrets(self.store, Keys(directory / "secrets.key"))
+        self.issuing = Issuing(key=b"k" * 32, argv_bytes=100_000, secrets=self.secrets)
+        self.engine = Engine(self.store, {"fake": self.place, **self._others}, self.settings, self.issuing)
         self.engine.start()
 
     def close(self) -> None:
@@ -95,7 +98,7 @@ class Bench:
         """Replace the engine with another one, on the same store and executor."""
         self.engine.close()
         self.place = self.place.anew()
-        self.engine = Engine(self.store, {"fake": self.place, **self._others}, self.settings, ISSUING)
+        self.engine = Engine(self.store, {"fake": self.place, **self._others}, self.settings, self.issuing)
         self.engine.start()
 
     def _committed(self, effects: Effects) -> None:

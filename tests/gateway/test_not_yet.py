@@ -59,7 +59,7 @@ RESOURCES = [
     ("GET", "/snapshots/x"),
     ("POST", "/tasks/x/pause"),
     ("POST", "/tasks/x/resume"),
-    *(("GET", f"/{kind}") for kind in ("secrets", "sessions", "connections", "types", "models", "experiments")),
+    *(("GET", f"/{kind}") for kind in ("sessions", "connections", "types", "models", "experiments")),
     ("PUT", "/experiments/e/runs/r/artifacts/a"),
     ("DELETE", "/models/m"),
 ]

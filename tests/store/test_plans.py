@@ -21,7 +21,7 @@ from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.records import Project
 from fabric_jobs.store import Store, projects, sql
 from fabric_jobs.store.sql import QUERIES
-from tests.engine.bench import ISSUING, Bench
+from tests.engine.bench import Bench
 from tests.factories import PROJECT, skill_document
 
 TOKEN = "t"
@@ -101,7 +101,7 @@ async def _ask_as_commands_do(bench: Bench) -> None:
         upkeep=cast(Any, SimpleNamespace()),
         blobs=open_blobs(bench.store.path.parent / "content"),
         access=access,
-        key=ISSUING.key,
+        key=bench.issuing.key,
     )
     app = make_app(parts)
 

@@ -19,7 +19,7 @@ from fabric_jobs.executors.docker import making
 from fabric_jobs.executors.docker.describe import Surroundings
 from fabric_jobs.executors.docker.making import PULL_PAUSES, Unwanted, make
 from fabric_jobs.executors.docker.reach import Reach
-from fabric_jobs.executors.docker.specs import read_spec, write_spec
+from fabric_jobs.executors.docker.specs import Forgotten, Secret, read_spec, write_spec
 
 AWAY = ExecutorUnavailable("dial tcp: connection refused.")
 IMAGE = Image(entrypoint=(), command=(), environment={}, user="", stop_signal="SIGTERM")
@@ -77,7 +77,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def made(engine: DockerEngine, directory: Path, is_unwanted: Callable[[], bool] = lambda: False) -> None:
     """Make a container. The image has no program, so this ends after the image is found."""
     write_spec(directory, AttemptSpec(name="one", processes=(ProcessSpec(directory=None, image="there/x:1"),)))
-    make("one", directory, engine, FoundReach(engine, directory, None), is_unwanted)
+    make("one", directory, engine, FoundReach(engine, directory, None), is_unwanted, Secret())
 
 
 def test_a_registry_that_does_not_answer_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +126,26 @@ def test_a_spec_is_read_as_it_was_written(tmp_path: Path) -> None:
     spec = AttemptSpec(name="one", processes=(process,), files={"payload": b"1"}, records=(("a/b", True), ("c", False)))
     bare = ProcessSpec(directory=None)
     same = [field.name for field in fields(ProcessSpec) if getattr(process, field.name) == getattr(bare, field.name)]
-    assert same == ["shell"], "a field that this test does not set"
+    assert same == ["shell", "is_secret"], "a field that this test does not set"
     write_spec(tmp_path, spec)
     assert read_spec(tmp_path) == replace(spec, files={"payload": b""})
+
+
+def test_a_spec_with_secrets_is_never_written_whole(tmp_path: Path) -> None:
+    directory = tmp_path / "one"
+    directory.mkdir()
+    process = ProcessSpec(
+        directory=None, image="x", arguments=("hunter2",), environment={"A": "hunter2"}, is_secret=True
+    )
+    spec = AttemptSpec(name="one", processes=(process,))
+    known = Secret()
+    known.keep(spec)
+    write_spec(directory, spec)
+    assert not any(b"hunter2" in file.read_bytes() for file in directory.iterdir())
+    assert read_spec(directory).processes[0].image == "x"
+    assert known.whole(directory) is spec
+    with pytest.raises(Forgotten):
+        Secret().whole(directory)
+    known.forget(directory)
+    with pytest.raises(Forgotten):
+        known.whole(directory)

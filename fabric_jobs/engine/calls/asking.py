@@ -38,7 +38,16 @@ class Asking:
 
     def call_of(self, work: CallWork) -> Call:
         """Return the function that makes the call for a record of a node."""
-        return self._call_daemon(work) if work.node.action.type == "daemon" else self._call_external(work)
+        plain = self._call_daemon(work) if work.node.action.type == "daemon" else self._call_external(work)
+
+        async def call(record: bytes) -> tuple[str, bytes]:
+            try:
+                return await plain(record)
+            except Unusable as error:
+                masks = await asyncio.to_thread(self._issuing.secrets.masks, work.activation.project_id)
+                raise Unusable(masks.text(error.cause), masks.lines(error.lines), again=error.again) from error
+
+        return call
 
     def _call_daemon(self, work: CallWork) -> Call:
         node = work.node
@@ -94,6 +103,7 @@ class Asking:
         activation, node = work.activation, work.node
         inside = self._means.executors[activation.executor].inside(work.task.attempt_name)
         issued = self._issuing.to(activation, work.task, inside)
+        node = self._issuing.opened(node, activation.project_id)
         envelope = message(activation, work.task, node, inside.api_endpoint, issued.token)
         target = DaemonTarget(node=node, envelope=envelope, headers=activation.headers)
         target.request("")  # report invalid properties before a daemon starts
@@ -122,7 +132,8 @@ class Asking:
         def target_() -> ExternalTarget:
             shell = self._issuing.shells.of(work.activation.activation_id)
             environment = os.environ if shell is None else shell.environment
-            target = ExternalTarget.of(work.node, work.activation.headers).through_proxy(environment)
+            node = self._issuing.opened(work.node, work.activation.project_id)
+            target = ExternalTarget.of(node, work.activation.headers).through_proxy(environment)
             assert target.request.method  # this reports invalid properties
             return target
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.proxies import proxy_of
 from fabric_jobs.routing import Node
 
+PORT = re.compile(r"[0-9]{1,5}")
 DAEMON_PORT = 5000  # of a daemon that declares none
 HEADERS = "headers."  # a property with this prefix adds a request header
 FRAMING = frozenset(
@@ -29,8 +31,14 @@ NOT_AGAIN = frozenset(range(300, 500)) - {408, 425, 429}  # a retry would get th
 
 
 def port_of(properties: Mapping[str, Any], action: Action) -> int:
-    """Return the declared port of a daemon; `properties` are those of its skill."""
-    return int(str(properties.get("daemon.port") or action.port or DAEMON_PORT))
+    """Return the declared port of a daemon; `properties` are those of its skill. Raises InvalidInput, without the value."""
+    text = str(properties.get("daemon.port") or action.port or DAEMON_PORT)
+    if not PORT.fullmatch(text) or not 0 < int(text) < 1 << 16:
+        raise InvalidInput(
+            f"action '{action.name}': the property 'daemon.port' is not the number of a port.",
+            hint="Set it to a number from 1 to 65535, or leave it out.",
+        )
+    return int(text)
 
 
 class Unusable(Exception):

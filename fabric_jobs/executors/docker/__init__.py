@@ -43,6 +43,7 @@ class DockerExecutor(Kept):
         self._patience = Patience()
         self._reach = Reach(self._engine, root, doors)
         self._index = LogIndex()
+        self._secret = specs.Secret()
         self._lives: dict[str, Life] = {}
         self._lock = threading.Lock()
         self._stops = Stops(self._engine)
@@ -61,6 +62,7 @@ class DockerExecutor(Kept):
             if not (directory / specs.FILE).exists():
                 descriptors.admit(self._live_count(), DESCRIPTORS)
                 directory.mkdir(parents=True, exist_ok=True)
+                self._secret.keep(spec)
                 specs.write_spec(directory, spec)
         self._life(directory)
         return str(directory)
@@ -155,7 +157,7 @@ class DockerExecutor(Kept):
                     threading.Thread(target=self._sweep, name="docker-sweep", daemon=True).start()
                     self._is_swept = True
                 if name not in self._lives:
-                    steps = Steps(directory, self._engine, self._reach, self._index)
+                    steps = Steps(directory, self._engine, self._reach, self._index, self._secret)
                     self._lives[name] = Life(directory, self._engine, steps, lambda: self._over(directory))
             except RuntimeError as error:  # too many threads
                 raise ExecutorUnavailable(f"attempt {name} cannot be followed: {error}.") from error

@@ -15,7 +15,7 @@ from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.attempt_files.texts import say
 from fabric_jobs.executors.docker import describe, mounts
 from fabric_jobs.executors.docker.reach import Reach
-from fabric_jobs.executors.docker.specs import Unreadable, read_spec
+from fabric_jobs.executors.docker.specs import Secret, Unreadable, read_spec
 
 PULL_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before each try
 LOOK_SECONDS = 0.05  # between two checks whether the container is still wanted
@@ -29,12 +29,14 @@ class Unwanted(Exception):
     """The container is no longer needed."""
 
 
-def make(name: str, directory: Path, engine: DockerEngine, reach: Reach, is_unwanted: Callable[[], bool]) -> None:
+def make(
+    name: str, directory: Path, engine: DockerEngine, reach: Reach, is_unwanted: Callable[[], bool], secret: Secret
+) -> None:
     """Make the container of the attempt in `directory`, unless one of that name exists.
 
-    Raises InvalidInput if a retry would not help, Unwanted, or ExecutorUnavailable.
+    Raises InvalidInput if a retry would not help, Unwanted, Forgotten, or ExecutorUnavailable.
     """
-    spec = read_spec(directory)
+    spec = secret.whole(directory)
     process, around = spec.processes[0], reach.around
     image = _image(process.image, directory, engine, is_unwanted)
     if not describe.program(process, image):

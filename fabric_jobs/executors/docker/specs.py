@@ -1,4 +1,7 @@
-"""Stores the spec of an attempt in a file, so that an accepted attempt outlives the process that accepted it."""
+"""Stores the spec of an attempt in a file, so that an accepted attempt outlives the process that accepted it.
+
+One that holds secrets is stored without its message: if its container is not made before that process ends, it is lost.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,38 @@ def write_spec(directory: Path, spec: AttemptSpec) -> None:
     del process["shell"]  # unused in a container, and must not be on disk
     process["directory"] = str(process["directory"] or "")
     process["environment"] = dict(process["environment"])
+    if process["is_secret"]:
+        process |= {"arguments": (), "environment": {}}
     text = json.dumps({"name": spec.name, "process": process, "files": list(spec.files), "records": spec.records})
     whole_file.write(directory / FILE, text, durable=True)
     whole_file.sync(directory.parent)
+
+
+class Forgotten(Exception):
+    """The file has no message, because it would hold secrets, and the process that knew it has ended."""
+
+
+class Secret:
+    """The specs of attempts that hold secrets, in memory, until their containers are made."""
+
+    def __init__(self) -> None:
+        self._specs: dict[str, AttemptSpec] = {}
+
+    def keep(self, spec: AttemptSpec) -> None:
+        """Keep a spec if it holds secrets."""
+        if spec.processes[0].is_secret:
+            self._specs[spec.name] = spec
+
+    def whole(self, directory: Path) -> AttemptSpec:
+        """Return the whole spec of an attempt; raise Unreadable or Forgotten."""
+        found = self._specs.get(directory.name) or read_spec(directory)
+        if found.processes[0].is_secret and directory.name not in self._specs:
+            raise Forgotten
+        return found
+
+    def forget(self, directory: Path) -> None:
+        """Drop a spec."""
+        self._specs.pop(directory.name, None)
 
 
 def read_spec(directory: Path) -> AttemptSpec:

@@ -31,7 +31,7 @@ from fabric_jobs.executors.docker.copying import copy, ends_with, sizes
 from fabric_jobs.executors.docker.frames import Unlogged, after, frames
 from fabric_jobs.executors.docker.making import Unwanted, furnish, make
 from fabric_jobs.executors.docker.reach import Reach
-from fabric_jobs.executors.docker.specs import Unreadable, read_spec
+from fabric_jobs.executors.docker.specs import Forgotten, Secret, Unreadable, read_spec
 
 CUT_SECONDS = 2.0  # after this time, a container whose output was cut off is attached to again
 REFUSED = 125  # exit code of `docker run` for a program that could not be started
@@ -41,7 +41,7 @@ ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
 class Steps:
     """Handles one attempt in one thread. Other threads end it with `closing` and `stream`."""
 
-    def __init__(self, directory: Path, engine: DockerEngine, reach: Reach, index: LogIndex) -> None:
+    def __init__(self, directory: Path, engine: DockerEngine, reach: Reach, index: LogIndex, secret: Secret) -> None:
         self.closing = threading.Event()
         self.stream: Stream | None = None  # what is being read
         self.started_at = 0.0  # by time.monotonic(); 0 before the program runs
@@ -49,6 +49,7 @@ class Steps:
         self._engine = engine
         self._reach = reach
         self._index = index
+        self._secret = secret
         self._has_begun_again = False
 
     @property
@@ -96,7 +97,7 @@ class Steps:
             return False
         try:
             if not is_made:
-                make(self.container, self._directory, self._engine, self._reach, self._is_unwanted)
+                make(self.container, self._directory, self._engine, self._reach, self._is_unwanted, self._secret)
             furnish(self.container, self._directory, self._engine, self._reach)
             attempt_files.mark(self._directory / "made")
             if self._has_stopped():
@@ -114,6 +115,9 @@ class Steps:
                 copy(frames(output), self._directory)
         except Unwanted:
             self._has_stopped()
+            return False
+        except Forgotten:
+            self._end(AttemptExit(None, LOST))
             return False
         except (Refused, InvalidInput) as error:
             self._refuse(str(error))
@@ -197,6 +201,7 @@ class Steps:
         self._end(AttemptExit(REFUSED, NOT_STARTED))
 
     def _end(self, ended: AttemptExit) -> None:
+        self._secret.forget(self._directory)
         reason = STOPPED if (self._directory / "stopped").exists() and ended.reason != LOST else ended.reason
         self._index.forget(self._directory)
         # Once the exit is recorded, the container is deleted with its log: sync the output first.
