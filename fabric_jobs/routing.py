@@ -18,6 +18,11 @@ from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.names import nearest
 
 SECRET = "#SECURE."  # begins the value of a property that is a secret; its name follows
+# Headers that are about the caller's connection to the gateway: its token, its host, its framing.
+NEVER_PASSED = frozenset(
+    {"authorization", "connection", "content-length", "host", "keep-alive", "proxy-authorization", "proxy-connection"}
+    | {"te", "trailer", "transfer-encoding", "upgrade"}
+)
 SOURCE = ""  # the caller as a sender; the response as a consumer
 JOIN = "!join"  # suffix of a join's key; names cannot contain `!`
 EXTERNAL = Action(name="external-api", type="external-api")
@@ -150,9 +155,16 @@ def compile_agent(agent: Agent, skills: Mapping[str, Skill], service: str, prope
 
 
 def _allowed_headers(properties: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the headers that a definition passes on; the gateway's token is never among them."""
-    names = [name.strip() for name in str(properties.get("allowedHeaders") or "").split(",")]
-    return tuple(name for name in names if name and name.lower() != "authorization")
+    """Return the headers that a definition passes on, once each; those of one connection are never among them."""
+    names = {name.lower(): name for name in header_names(properties)}
+    return tuple(name for lower, name in names.items() if lower not in NEVER_PASSED)
+
+
+def header_names(properties: Mapping[str, Any]) -> list[str]:
+    """Return the names in the property `allowedHeaders`: a comma-joined text, or a list."""
+    given = properties.get("allowedHeaders") or ""
+    words = given if isinstance(given, list) else str(given).split(",")
+    return [name for name in (str(word).strip() for word in words) if name]
 
 
 def _with_cycles(agent: Agent, plan: Plan) -> tuple[Wire, ...]:

@@ -107,7 +107,9 @@ def test_at_a_terminal_the_value_is_asked_for_twice_and_not_shown(live: Live) ->
 
 
 @pytest.mark.parametrize("receives", ["message", "stream"])
-def test_a_program_gets_the_value(sealed: Live, receives: str) -> None:
+@pytest.mark.parametrize("is_warm", [False, True])
+def test_a_program_gets_the_value(sealed: Live, receives: str, is_warm: bool) -> None:
+    sealed.warm = is_warm
     ends = {"message": LENGTH, "stream": f"for _ in messages(): {LENGTH.replace(', end=', ', flush=True, end=')}"}
     sealed.skill("long", ends[receives], receives=receives)
     with_key(sealed, "long")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
 from fabric_jobs.docker.engine import DockerEngine
-from fabric_jobs.executors.base import AttemptExit, AttemptSpec
+from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec
 from fabric_jobs.executors.docker import DockerExecutor
 from tests.acceptance.live import until
 from tests.docker_place import BASE_IMAGE, docker, needs_docker
@@ -79,6 +80,32 @@ def test_what_is_found_again_ends_as_if_nothing_were(driver: DockerDriver, spec:
         assert driver.executor.poll(str(driver.root / spec.name)) is None
         pass_gate(driver)
     ends_as_if_nothing_were(driver, spec)
+
+
+def with_secrets(spec: AttemptSpec) -> AttemptSpec:
+    """Return a spec whose message must not be on a disk."""
+    process = replace(spec.processes[0], arguments=("hunter2",), environment={"KEY": "hunter2"}, is_secret=True)
+    return replace(spec, processes=(process,))
+
+
+def test_one_with_secrets_is_lost_if_its_container_was_not_made(driver: DockerDriver, spec: AttemptSpec) -> None:
+    await_death(start_and_die(driver.root, with_secrets(spec), "before it is made"))
+    directory = driver.root / spec.name
+    assert not any(b"hunter2" in path.read_bytes() for path in directory.rglob("*") if path.is_file())
+    assert ended(driver.executor, str(directory)) == AttemptExit(None, LOST)
+    assert not driver.containers()
+
+
+@pytest.mark.parametrize("step", ["before it is made", "after it is made", "while it is copied"])
+def test_one_with_secrets_goes_on_with_its_container_or_when_it_is_started_again(
+    driver: DockerDriver, spec: AttemptSpec, step: str
+) -> None:
+    secret = with_secrets(spec)
+    await_death(start_and_die(driver.root, secret, step))
+    assert driver.executor.start(secret) == str(driver.root / spec.name)
+    pass_gate(driver)
+    ends_as_if_nothing_were(driver, secret)
+    assert not any(b"hunter2" in path.read_bytes() for path in driver.root.rglob("*") if path.is_file())
 
 
 def test_many_deaths_are_one_attempt(driver: DockerDriver, spec: AttemptSpec) -> None:

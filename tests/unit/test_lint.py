@@ -388,6 +388,33 @@ def test_values_that_do_not_fit_their_property_are_warnings(root: Path) -> None:
     ]
 
 
+def test_a_secure_value_in_clear_is_a_warning_that_does_not_show_it(root: Path) -> None:
+    more = "properties:\n"
+    more += "  - {name: key, secure: true, defaultValue: hunter2}\n"
+    more += '  - {name: other, secure: true, defaultValue: "#SECURE.key"}\n'
+    more += "  - {name: none, secure: true}\n"
+    add_skill("one", more=more)
+    add_agent("from: input, to: one", "from: one, to: output", skills="one")
+    agent = Path("agents/flow.yaml")
+    given = "\n    properties: [{name: other, value: hunter2}]"
+    agent.write_text(agent.read_text().replace("skillName: one", f"skillName: one{given}"))
+    said = found(root)
+    assert [problem.partition(": warning: ")[2].partition(",")[0] for problem in said] == [
+        "properties[0].defaultValue: the value of 'key'",
+        "skills[0].properties: the value of 'other'",
+    ]
+    assert "hunter2" not in "".join(said)
+
+
+def test_headers_that_are_never_passed_on_are_a_warning(root: Path) -> None:
+    add_skill("one")
+    add_agent("from: input, to: one", "from: one, to: output", skills="one")
+    agent = Path("agents/flow.yaml")
+    agent.write_text(agent.read_text() + 'properties: [{name: allowedHeaders, value: "X-A, host, Authorization"}]\n')
+    (said,) = found(root)
+    assert "properties: 'allowedHeaders' has no effect for authorization, host" in said
+
+
 def test_a_rule_that_no_valid_value_takes_is_a_warning(root: Path) -> None:
     add_skill("one", more="properties: [{name: mode, defaultValue: a, validValues: [a, b]}]\n")
     path = Path("skills/one/skill.yaml")

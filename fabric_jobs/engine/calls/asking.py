@@ -106,7 +106,7 @@ class Asking:
         node = self._issuing.opened(node, activation.project_id)
         envelope = message(activation, work.task, node, inside.api_endpoint, issued.token)
         target = DaemonTarget(node=node, envelope=envelope, headers=activation.headers)
-        target.request("")  # report invalid properties before a daemon starts
+        target.check()
         return target
 
     def _program_of(self, work: CallWork) -> tuple[DaemonKey, ProcessSpec]:

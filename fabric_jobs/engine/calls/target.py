@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
-from fabric_jobs import json_text
+from fabric_jobs import conditions, json_text
 from fabric_jobs.definitions import Action
 from fabric_jobs.engine.calls.connection import Reply, Request, Server
 from fabric_jobs.engine.calls.encoding import ACCEPTED, Undecodable, decoded, text_of
@@ -64,10 +64,15 @@ class DaemonTarget:
         """The declared port."""
         return port_of(self.node.properties, self.node.action)
 
+    def check(self) -> None:
+        """Raise InvalidInput for invalid properties, before a daemon starts."""
+        port_of(self.node.properties, self.node.action)
+        self.request("")
+
     def request(self, host: str) -> Request:
         """Return the request; it is the same for all records."""
         properties = self.node.properties
-        path = "/" + str(properties.get("daemon.path") or "invoke").lstrip("/")
+        path = "/" + _escaped(str(properties.get("daemon.path") or "invoke")).lstrip("/")
         return Request(
             method=str(properties.get("daemon.method") or "POST").upper(),
             path=path,
@@ -111,9 +116,6 @@ class ExternalTarget:
         """Read it from the properties `url`, `path` and `headers.*`; raise InvalidInput when they do not form a URL."""
         properties = node.properties
         url = str(properties.get("url") or "")
-        path = str(properties.get("path") or "")
-        if path:
-            url = urljoin(url.rstrip("/") + "/", path.lstrip("/"))
         try:
             parts = urlsplit(url)
             port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -127,7 +129,7 @@ class ExternalTarget:
         return cls(
             node=node,
             server=Server(host=parts.hostname, port=port, secure=parts.scheme == "https"),
-            base=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+            base=_escaped(_joined(parts.path, parts.query, str(properties.get("path") or ""))),
             headers=_headers(properties, headers),
             host=parts.netloc.rpartition("@")[2],
         )
@@ -177,9 +179,24 @@ class ExternalTarget:
         return self.node.output, _dump(payload)
 
 
+def _escaped(path: str) -> str:
+    """Return a path and query with what HTTP does not allow there escaped; what is escaped already stays."""
+    return quote(path, safe="%/?:@!$&'()*+,;=~[]")
+
+
+def _joined(path: str, query: str, more: str) -> str:
+    """Return the path and query of a URL, continued by the property `path`, which cannot lead to another server."""
+    more, _, more_query = more.partition("?")
+    if more:
+        path = f"{path.rstrip('/')}/{more.lstrip('/')}"
+    query = "&".join(filter(None, (query, more_query)))
+    return (path or "/") + (f"?{query}" if query else "")
+
+
 def _headers(properties: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers from the properties `headers.*` and the invocation; the invocation's win."""
-    own = {key.removeprefix(HEADERS): str(value) for key, value in properties.items() if key.startswith(HEADERS)}
+    """Return the headers from the properties `headers.*`, but for null ones, and the invocation; the invocation's win."""
+    named = {key.removeprefix(HEADERS): value for key, value in properties.items() if key.startswith(HEADERS)}
+    own = {name: conditions.text_of(value) for name, value in named.items() if value is not None}
     names = {name.lower() for name in given} | FRAMING
     return {
         **{name: value for name, value in own.items() if name.lower() not in names},

@@ -62,8 +62,9 @@ class DockerExecutor(Kept):
             if not (directory / specs.FILE).exists():
                 descriptors.admit(self._live_count(), DESCRIPTORS)
                 directory.mkdir(parents=True, exist_ok=True)
-                self._secret.keep(spec)
                 specs.write_spec(directory, spec)
+            if read_exit(directory) is None:
+                self._secret.keep(spec)
         self._life(directory)
         return str(directory)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from fabric_jobs.definitions import Agent, Property, Skill
 from fabric_jobs.names import nearest
+from fabric_jobs.routing import NEVER_PASSED, SECRET, header_names
 from fabric_jobs.workspace.lint.checked import Checked
 
 # A number may also be text: older definitions quote every value.
@@ -29,7 +30,13 @@ def lint_defaults(checked: Checked[Skill], skill: Skill) -> None:
 
 
 def lint_references(checked: Checked[Agent], agent: Agent, skills: Mapping[str, Skill | None]) -> None:
-    """Note values that an agent gives to properties of its skills, but that do not fit them."""
+    """Note values that an agent gives to properties of its skills, but that do not fit them, and headers that are not passed on."""
+    names = {name.lower() for name in header_names(agent.properties)} & NEVER_PASSED
+    if names:
+        reason = (
+            f"'allowedHeaders' has no effect for {', '.join(sorted(names))}: this is about the caller's own connection"
+        )
+        checked.warn(reason, "properties")
     for index, reference in enumerate(agent.skills):
         skill = skills.get(reference.skill_name)
         properties = {item.name: item for item in skill.properties} if skill else {}
@@ -39,9 +46,11 @@ def lint_references(checked: Checked[Agent], agent: Agent, skills: Mapping[str, 
 
 
 def _misfit(item: Property, value: Any) -> str:
-    """Return why a value does not fit a property; empty if it fits, is absent, or is a secret."""
-    if value is None or item.secure or (isinstance(value, str) and value.startswith("#SECURE.")):
+    """Return why a value does not fit a property; empty if it fits, is absent, or names a secret."""
+    if value is None or (isinstance(value, str) and value.startswith(SECRET)):
         return ""
+    if item.secure:  # its value is not shown
+        return f"the value of '{item.name}', which is secure, is here in clear; write '{SECRET}NAME', and set the secret NAME"
     return _not_of_type(item, value) or _not_valid(item, value)
 
 
