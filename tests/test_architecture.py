@@ -78,10 +78,9 @@ FOREIGN: dict[str, str | tuple[str, ...]] = {
     "obstore": "blobs/bucket.py",
     "python_multipart": "gateway/uploads.py",
     "requests": "docker/",
-    "cryptography": ("sealing.py",),
     "urllib3": "docker/",
     "click": "cli/",
-    "cryptography": ("personal_tokens.py",),
+    "cryptography": ("sealing.py", "personal_tokens.py"),
     "yaml": ("documents/", "cli/terminal/printing.py"),
 }
 DOCUMENTATION = "fabric_jobs.gateway.schemas"

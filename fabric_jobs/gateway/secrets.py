@@ -8,7 +8,7 @@ from typing import Any
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
 
-from fabric_jobs.errors import InvalidInput, NotAllowed, NotFound
+from fabric_jobs.errors import Forbidden, InvalidInput, NotFound
 from fabric_jobs.gateway.answers import milliseconds
 from fabric_jobs.gateway.caller import task_claims
 from fabric_jobs.gateway.internal import current_task
@@ -39,7 +39,7 @@ async def show_secret_to_program(call: Call) -> Response:
     """Show the value of a secret of its own project to a running program."""
     claims = task_claims(call)
     if claims["aud"] != call.project:
-        raise NotAllowed("the token is valid only for the secrets of its own project.")
+        raise Forbidden("the token is good only for the secrets of its own project.")
     current_task(call.parts, claims)
     return await _value(call)
 
@@ -93,13 +93,13 @@ OPERATIONS = (
     Operation("GET", ONE, show_secret, answer="Secret", role="run"),
     Operation("POST", ONE, set_secret, body="NewSecret", is_read=False, answer="Done"),
     Operation("DELETE", ONE, delete_secret, answer="Done"),
-    Operation("POST", P + "/state/rotate-key", rotate_key, answer="Rotated"),
+    Operation("POST", P + "/state/rotate-key", rotate_key, answer="Rotated", role="owner"),
     Operation(
         "GET",
         "/internal/projects/{project}/secrets/{secret:secret}",
         show_secret_to_program,
         answer="Secret",
-        errors=("404", "409"),
+        errors=("403", "404", "409"),
         caller="task",
     ),
 )

@@ -90,7 +90,7 @@ def _run_all_kinds(bench: Bench) -> None:
 
 async def _ask_as_commands_do(bench: Bench) -> None:
     live = Live(bench.store, bench.settings)
-    access = Access(bench.store, secret=TOKEN, key=ISSUING.key)
+    access = Access(bench.store, secret=TOKEN, key=bench.issuing.key)
     bench.store.write(lambda tx: projects.ensure(tx, Project.new(PROJECT, created_by="x"))).result()
     parts = Parts(
         store=bench.store,
