@@ -146,13 +146,6 @@ def _task(parts: Parts, claims: dict[str, Any]) -> Task:
     return task
 
 
-def current_task(parts: Parts, claims: dict[str, Any]) -> Task:
-    """Return the task of a token; raise StaleAttempt if its attempt is over."""
-    task = _task(parts, claims)
-    _check_current(parts, task)
-    return task
-
-
 def _check_current(parts: Parts, known: Task) -> None:
     task = tasks.find(parts.store.read, known.task_id)
     if task is None or task.attempt != known.attempt or task.ended or task.cancel_requested:

@@ -120,10 +120,20 @@ def test_tokens_are_good_while_their_attempt_lives(live: Live, caller: Caller) -
     path = "/px/internal/projects/local/secrets"
     assert json.loads(caller.call("GET", f"{path}/k", token=token).body) == {"success": True, "value": "v"}
     assert "no secret 'none'" in caller.refused(404, "GET", f"{path}/none", token=token)
-    for wrong in ("", "x", token[:-1], token + "0", caller.address.token, f"{token.partition('.')[0]}.e30."):
+    for wrong in ("", "x", token[:-1], token + "0", f"{token.partition('.')[0]}.e30."):
         caller.refused(401, "GET", f"{path}/k", token=wrong)
+    caller.refused(403, "GET", f"{path.replace('local', 'other')}/k", token=token)
     caller.refused(405, "POST", f"{path}/k", b'"w"', token=token)
+    assert json.loads(caller.call("GET", f"{SECRETS}/k", token=token).body)["value"] == "v"
+    for method, where in (
+        ("POST", f"{SECRETS}/k"),
+        ("DELETE", f"{SECRETS}/k"),
+        ("POST", f"{PROJECT}/state/rotate-key"),
+    ):
+        caller.refused(403, method, where, b'"w"', token=token)
     live.release(gate)
     live.wait(activation)
-    assert caller.call("GET", f"{path}/k", token=token).status in (401, 409)
+    for where in (path, SECRETS):
+        assert "x-auth-error" in caller.call("GET", f"{where}/k", token=token).headers
+        assert "is over" in caller.refused(401, "GET", f"{where}/k", token=token)
     assert caller.get("/secrets/k")["value"] == "v"
