@@ -13,6 +13,7 @@ from fabric_jobs.engine.invoke import Beginning, Invocation, invoke
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.records import Activation, Attempt, Channel, Task
 from fabric_jobs.routing import SOURCE, Node, Plan, Wire, sending_id
+from fabric_jobs.schedules.schedule import Schedule
 from fabric_jobs.states import ActivationState, TaskState
 from fabric_jobs.store import Store, Tx, activations, channels, definitions, tasks
 from fabric_jobs.store.activations import NewActivation
@@ -350,3 +351,33 @@ def records_of(store: Store, channel_id: int) -> list[Any]:
 def ndjson(records: Iterable[object]) -> bytes:
     """Return records as NDJSON."""
     return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def schedule(**changes: Any) -> Schedule:
+    """Return a schedule that is due at every full hour."""
+    values: dict[str, Any] = {
+        "schedule_id": 1,
+        "project_id": PROJECT,
+        "name": "nightly",
+        "kind": "skill",
+        "target": "a",
+        "entry": "in",
+        "cron": "0 * * * *",
+        "timezone": "UTC",
+        "overlap": "skip",
+        "catchup": "latest",
+        "catchup_seconds": 86_400.0,
+        "jitter_seconds": 0.0,
+        "properties": {},
+        "executor": "",
+        "username": "local",
+        "session_id": "",
+        "correlation_id": "",
+        "paused": False,
+        "note": "",
+        "last_at": 0.0,
+        "next_at": 3600.0,
+        "created_at": 0.0,
+        "updated_at": 0.0,
+    }
+    return Schedule(**{**values, **changes})

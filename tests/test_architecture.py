@@ -25,6 +25,7 @@ FLOORS: dict[str, int] = {
     "counts": 1,
     "durations": 1,
     "sizes": 1,
+    "schedules": 1,
     "records": 1,
     "masks": 1,
     "shipped": 2,
@@ -62,6 +63,8 @@ NEIGHBOURS = {
     ("__main__", "cli"),
     ("documents", "documents"),
     ("conditions", "names"),
+    ("schedules", "names"),
+    ("schedules", "durations"),
     ("config_files", "user_files"),
 }
 
@@ -81,6 +84,7 @@ FOREIGN: dict[str, str | tuple[str, ...]] = {
     "urllib3": "docker/",
     "click": "cli/",
     "cryptography": ("sealing.py", "personal_tokens.py"),
+    "cronsim": "schedules/cron.py",
     "yaml": ("documents/", "cli/terminal/printing.py"),
 }
 DOCUMENTATION = "fabric_jobs.gateway.schemas"
@@ -92,6 +96,8 @@ LATE = (
     "kubernetes",
     "obstore",
     "python_multipart",
+    "cronsim",
+    "zoneinfo",
     "uvicorn",
     DOCUMENTATION,
     "fabric_jobs.gateway.openapi",
@@ -112,6 +118,7 @@ BROAD_EXCEPTS = {
     "engine/calls/caller.py": 1,
     "engine/engine.py": 1,
     "engine/lanes.py": 3,
+    "engine/schedules.py": 1,
     "executors/docker/life.py": 1,
     "executors/docker/patience.py": 1,
     "executors/warm/template.py": 1,

@@ -18,7 +18,7 @@ from fabric_jobs.engine.decide import AwaitSlot, decide
 from fabric_jobs.engine.dispatcher import Dispatcher
 from fabric_jobs.engine.faults import Faults
 from fabric_jobs.engine.feeds import Feeds
-from fabric_jobs.engine.invoke import Beginning, Invocation, invoke
+from fabric_jobs.engine.invoke import Beginning, Invocation, invoke, prepared
 from fabric_jobs.engine.lanes import RETRY_SECONDS
 from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.engine.places import Places
@@ -104,6 +104,10 @@ class Engine:
     def invoke(self, wanted: Invocation) -> Future[str]:
         """Start an activation; see `fabric_jobs.engine.invoke.invoke`."""
         return invoke(self._store, self.plans, wanted, self._beginning(wanted.shell, wanted.invoker))
+
+    def prepared(self, wanted: Invocation) -> Callable[[Tx], str]:
+        """Return what starts an activation in a transaction; see `fabric_jobs.engine.invoke.prepared`."""
+        return prepared(self._store, self.plans, wanted, self._beginning(wanted.shell, wanted.invoker))
 
     def retry(self, letters: Sequence[DeadLetter], request_id: str, shell: Shell | None) -> dict[str, list[int]]:
         """Retry dead letters; return the new activations, each with the letters that it retries. See `engine.retry`."""

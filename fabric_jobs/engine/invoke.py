@@ -53,7 +53,12 @@ class Beginning:
 
 
 def invoke(store: Store, plans: Plans, wanted: Invocation, beginning: Beginning) -> Future[str]:
-    """Start an activation; the future holds its id once it is stored.
+    """Start an activation; the future holds its id once it is stored. Raises as `prepared` does."""
+    return store.write(prepared(store, plans, wanted, beginning))
+
+
+def prepared(store: Store, plans: Plans, wanted: Invocation, beginning: Beginning) -> Callable[[Tx], str]:
+    """Return what starts an activation in a transaction and returns its id; it raises as `start` does.
 
     Raises NotFound for an unknown skill, agent, service or input; InvalidInput for one that this version cannot run.
     """
@@ -84,7 +89,7 @@ def invoke(store: Store, plans: Plans, wanted: Invocation, beginning: Beginning)
         cold=wanted.cold,
     )
     first = Sent(output="", count=1, bytes=wanted.payload + b"\n")
-    return store.write(lambda tx: start(tx, new, plan, first, beginning))
+    return lambda tx: start(tx, new, plan, first, beginning)
 
 
 def start(tx: Tx, new: NewActivation, plan: Plan, records: Sent, beginning: Beginning) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from fabric_jobs.store.sql import Sql
 from fabric_jobs.user_files import program_directory, workspace_of
 
 PAYLOAD_FILE = "payload.json"
+SCHEDULED = r".*-[0-9]{8}T[0-9]{6}([0-9]{3})?Z-[0-9a-f]{8}"  # the id of a schedule's run; others may look like one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +34,10 @@ class Issuing:
     secrets: Secrets
     shells: Shells = field(default_factory=Shells, repr=False)
 
-    def to(self, activation: Activation, task: Task, inside: Inside) -> Issued:
+    def to(self, activation: Activation, task: Task, inside: Inside, *, scheduled_at: str = "") -> Issued:
         """Return what the message to one attempt needs."""
         token = tokens.sign(claims(activation, task), self.key)
-        return Issued(token=token, inside=inside, argv_bytes=self.argv_bytes)
+        return Issued(token=token, inside=inside, argv_bytes=self.argv_bytes, scheduled_at=scheduled_at)
 
     def opened(self, node: Node, project_id: str) -> Node:
         """Return a node with the secrets that its properties name; the same node if they name none.
@@ -53,6 +55,7 @@ class Issued:
     token: str
     inside: Inside
     argv_bytes: int
+    scheduled_at: str = ""  # the time that a schedule's run is for; empty: no schedule started it
 
 
 def attempt_spec(
@@ -63,7 +66,7 @@ def attempt_spec(
     `payload` is the record as JSON text (None for a stream, which reads its records), `process` the action's program.
     """
     inside = issued.inside
-    envelope = message(activation, task, node, inside.api_endpoint, issued.token)
+    envelope = message(activation, task, node, issued)
     body = with_payload(envelope, payload or b"null")
     files: Mapping[str, bytes] = {}
     if payload is not None and (node.action.message == "file" or len(body.encode()) > issued.argv_bytes):
@@ -78,18 +81,19 @@ def attempt_spec(
         "FABRIC_JOBS_RECORDS": inside.records,
         "FABRIC_JOBS_ATTEMPT": f"{task.task_id}-{task.attempt}",
         "FABRIC_JOBS_WORKSPACE": process.workspace,
+        **({"FABRIC_JOBS_SCHEDULED_AT": issued.scheduled_at} if issued.scheduled_at else {}),
     }
     wanted = replace(process, arguments=(body,), environment=environment, gateway=inside.gateway)
     return AttemptSpec(name=task.attempt_name, processes=(wanted,), files=files)
 
 
-def message(activation: Activation, task: Task, node: Node, api_endpoint: str, token: str) -> dict[str, object]:
+def message(activation: Activation, task: Task, node: Node, issued: Issued) -> dict[str, object]:
     """Return the message, except for its payload."""
     project = activation.project_id
     return {
         "activationId": activation.activation_id,
         "agentName": f"{project}-{activation.name}" if activation.kind == "agent" else "",
-        "apiEndpoint": api_endpoint,
+        "apiEndpoint": issued.inside.api_endpoint,
         "channelId": sending_id(activation.activation_id, node.key),
         "headers": activation.headers,
         "outputName": node.output,
@@ -98,7 +102,8 @@ def message(activation: Activation, task: Task, node: Node, api_endpoint: str, t
         "sessionId": activation.session_id,
         "skillName": f"{project}-{task.skill_name}",
         "timestamp": int(time.time() * 1000),
-        "token": token,
+        "token": issued.token,
+        **({"scheduledAt": issued.scheduled_at} if issued.scheduled_at else {}),
     }
 
 
@@ -113,6 +118,17 @@ def process_of(sql: Sql, activation: Activation, skill_name: str, action: Action
     if not workspace and saved is not None and saved.source:
         workspace = str(workspace_of(Path(saved.source, "skill.yaml")) or "")
     return program_of(saved, replace(action, warm=None) if activation.cold else action, workspace)
+
+
+def scheduled_at(sql: Sql, activation: Activation) -> str:
+    """Return the time that a schedule's run is for, also for one that retries its dead letters; empty if no schedule started it."""
+    if not re.fullmatch(SCHEDULED, activation.retry_of or activation.activation_id):
+        return ""
+    from fabric_jobs.schedules.schedule import iso  # late: most owners have no schedules
+    from fabric_jobs.store import schedules
+
+    found = schedules.of_activation(sql, activation.activation_id, activation.retry_of)
+    return "" if found is None else iso(found[1])
 
 
 def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "") -> ProcessSpec:

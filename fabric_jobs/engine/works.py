@@ -7,7 +7,7 @@ from functools import partial
 
 from fabric_jobs.clock import steady
 from fabric_jobs.engine.lanes import Work
-from fabric_jobs.engine.launch import Issuing, attempt_spec, process_of
+from fabric_jobs.engine.launch import Issuing, attempt_spec, process_of, scheduled_at
 from fabric_jobs.engine.output import NOTHING, Output, ended_well, last_lines, output_of
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.base import AttemptExit, AttemptSpec, Executor, Inside
@@ -55,7 +55,7 @@ class Works:
     def _make(self, activation: Activation, task: Task, node: Node, inside: Inside) -> AttemptSpec:
         process = process_of(self._store.read, activation, task.skill_name, node.action)
         process = replace(process, shell=self._issuing.shells.of(activation.activation_id))
-        issued = self._issuing.to(activation, task, inside)
+        issued = self._issuing.to(activation, task, inside, scheduled_at=scheduled_at(self._store.read, activation))
         opened = self._issuing.opened(node, activation.project_id)
         process = replace(process, is_secret=opened is not node)
         spec = attempt_spec(activation, task, opened, self._payload(task), process, issued)

@@ -16,7 +16,7 @@ from fabric_jobs.engine.calls.connection import CallFailed, Pool, Reply
 from fabric_jobs.engine.calls.daemons import LOCAL, Daemon, DaemonFailed, DaemonKey, Means, fingerprint
 from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
-from fabric_jobs.engine.launch import Issuing, message, process_of
+from fabric_jobs.engine.launch import Issuing, message, process_of, scheduled_at
 from fabric_jobs.engine.output import last_lines
 from fabric_jobs.errors import ExecutorUnavailable, FabricJobsError, InvalidInput
 from fabric_jobs.executors.base import ProcessSpec
@@ -102,9 +102,10 @@ class Asking:
     def _target_of(self, work: CallWork) -> DaemonTarget:
         activation, node = work.activation, work.node
         inside = self._means.executors[activation.executor].inside(work.task.attempt_name)
-        issued = self._issuing.to(activation, work.task, inside)
+        due = scheduled_at(self._means.store.read, activation)
+        issued = self._issuing.to(activation, work.task, inside, scheduled_at=due)
         node = self._issuing.opened(node, activation.project_id)
-        envelope = message(activation, work.task, node, inside.api_endpoint, issued.token)
+        envelope = message(activation, work.task, node, issued)
         target = DaemonTarget(node=node, envelope=envelope, headers=activation.headers)
         target.check()
         return target

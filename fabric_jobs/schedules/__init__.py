@@ -1,0 +1,1 @@
+"""Schedules: when something is invoked. Everything here is pure; `fabric_jobs.engine.schedules` carries it out."""
