@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from fabric_jobs.gateway.access import Access
 from fabric_jobs.gateway.doors import GatewayDoors
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.parts import Parts
+from fabric_jobs.gateway.scheduling import clock_of
 from fabric_jobs.gateway.server import GatewayServer
 from fabric_jobs.records import Project
 from fabric_jobs.sealing import Keys
@@ -138,10 +140,14 @@ async def _serve(settings: Settings, store: Store, secret_store: Secrets, ready:
         key=issuing.key,
         registration=await _registration(settings, store),
     )
+    if not settings.until_idle:  # an owner that ends when it is idle could not promise that it is there
+        parts = replace(parts, clock=clock_of(parts))
     server = GatewayServer(parts, [unix, tcp])
     server.on_stop = _end_soon
     doors.serve(server, asyncio.get_running_loop())
     engine.start()
+    if parts.clock is not None:
+        parts.clock.start()
     address = _address(settings, doors, parts.access.token)
     watch = asyncio.create_task(_watch_directory(settings.state_dir, home, server))
     try:
@@ -152,6 +158,8 @@ async def _serve(settings: Settings, store: Store, secret_store: Secrets, ready:
         if is_home:
             _leave(settings.state_dir, doors)
         await asyncio.to_thread(parts.upkeep.close)
+        if parts.clock is not None:
+            await asyncio.to_thread(parts.clock.close)
         await asyncio.to_thread(engine.close)
     if not is_home:
         what = f"{settings.state_dir} was moved, deleted or replaced, so its owner has ended; jobs keep running."

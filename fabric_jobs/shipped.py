@@ -11,7 +11,11 @@ from fabric_jobs.state_dir import STATE_DIRECTORY
 
 PACKAGE = Path(__file__).resolve().parent
 SCHEMAS = "schemas"  # in the state directory of a workspace
-UPWARDS = {"skill": "../../", "agent": "../"}  # from skills/NAME/skill.yaml and agents/NAME.yaml to their workspace
+UPWARDS = {
+    "skill": "../../",
+    "agent": "../",
+    "schedules": "",
+}  # from skills/NAME/skill.yaml and so on to their workspace
 
 
 def templates_dir() -> Path:
@@ -25,7 +29,7 @@ def examples_dir() -> Path:
 
 
 def schema_address(kind: str) -> str:
-    """Return the path by which a `kind` of definition (skill or agent) names its JSON Schema; it is the same on every machine.
+    """Return the path by which a `kind` of definition (skill, agent or schedules) names its JSON Schema, the same everywhere.
 
     The path is relative to the definition. `put_schemas` puts the schema there.
     """
@@ -44,7 +48,7 @@ def put_schemas(state_dir: Path) -> None:
 
 
 def schema_file(kind: str) -> Path:
-    """Return the file with the JSON Schema of a `kind` (skill or agent)."""
+    """Return the file with the JSON Schema of a `kind` (skill, agent or schedules)."""
     return PACKAGE / "schemas" / f"{kind}.schema.json"
 
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.documents import action, agent, mapping, ports, routing, skill
+from fabric_jobs.documents import action, agent, mapping, ports, routing, schedules, skill
 from fabric_jobs.documents.fields import NULL, Field, Shape
 from fabric_jobs.documents.reader import BOOKKEEPING
 from fabric_jobs.shipped import schema_file
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
-DEFINITIONS = {"skill": skill.SKILL, "agent": agent.AGENT}
+DEFINITIONS = {"skill": skill.SKILL, "agent": agent.AGENT, "schedules": schedules.SCHEDULES}
 TABLES: dict[str, dict[str, Shape]] = {
     "skill": {
         "skill": skill.SKILL,
@@ -41,6 +41,7 @@ TABLES: dict[str, dict[str, Shape]] = {
         "skills": agent.SKILL,
         "mappings": mapping.MAPPING,
     },
+    "schedules": {"schedules": schedules.SCHEDULE},
 }
 IGNORED = "|".join(re.escape(key) for key in sorted(BOOKKEEPING))
 TABLE = re.compile(r"(<!-- keys: (\w+)[^\n]*-->\n)(.*?)(<!-- end -->)", re.DOTALL)

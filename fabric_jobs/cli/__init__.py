@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "trace": ("trace", "command", "Show where a record came from, or what it caused."),
     "deadletters": ("dead_letters", "group", "List, show, edit, retry and drop records that could not be handled."),
     "secrets": ("secrets", "group", "Set, list and delete secrets of properties and programs."),
+    "schedules": ("schedules", "group", "Invoke skills and agents at fixed times."),
     "environments": ("environments", "group", "List and remove the cached Python environments of skills."),
     "state": ("state", "group", "Manage the state: its size, pruning, backups, a check."),
     "doctor": ("doctor", "command", "Look for what is wrong with the installation and the state."),

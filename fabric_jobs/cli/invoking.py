@@ -58,8 +58,8 @@ invocation_options = options.stack(
 
 def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
     """Invoke a skill or an agent of the workspace, and print the result; `given` contains the options."""
-    _check_save(given)
-    root = _root_of(given["workspace"])
+    check_save(given)
+    root = root_or_none(given["workspace"])
     gateway = options.gateway_at(root, given["state_dir"])  # an owner may start while we read the files
 
     from fabric_jobs.workspace import run as verbs
@@ -108,7 +108,7 @@ def warner() -> Callable[[str], None]:
     return warn
 
 
-def _check_save(given: dict[str, Any]) -> None:
+def check_save(given: Mapping[str, Any]) -> None:
     """Raise UsageError if --save would have no effect, or has nothing to save."""
     if not given["save"]:
         return
@@ -126,7 +126,7 @@ def _header(text: str) -> tuple[str, str]:
     return name, value.strip()
 
 
-def _root_of(given: Path | None) -> Path | None:
+def root_or_none(given: Path | None) -> Path | None:
     """Return the root of the workspace; None if there is none and a remote gateway, which needs none, is named."""
     try:
         return options.root_of(given)

@@ -6,7 +6,7 @@ stop the reading: they are returned, or listed with the errors in the exception.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fabric_jobs.definitions import Agent, Skill
 from fabric_jobs.documents.agent import read_agent
@@ -14,6 +14,9 @@ from fabric_jobs.documents.nodes import Document, from_json
 from fabric_jobs.documents.reader import Reader, is_name
 from fabric_jobs.documents.skill import read_skill
 from fabric_jobs.errors import Problem
+
+if TYPE_CHECKING:
+    from fabric_jobs.schedules.schedule import ScheduleDefinition
 
 __all__ = [
     "Document",
@@ -23,6 +26,9 @@ __all__ = [
     "parse_agent",
     "parse_skill",
     "read",
+    "schedule_from_json",
+    "schedules_from_json",
+    "schedules_of",
     "skill_from_json",
     "skill_of",
     "to_json",
@@ -67,6 +73,30 @@ def skill_from_json(value: Any) -> Skill:
 def agent_from_json(value: Any) -> Agent:
     """Return the agent of a JSON value, as it is posted and stored."""
     return agent_of(from_json(value))[0]
+
+
+def schedules_of(document: Document) -> tuple[tuple[ScheduleDefinition, ...], tuple[Problem, ...]]:
+    """Return the schedules of a parsed document, and warnings."""
+    from fabric_jobs.documents.schedules import read_schedules  # late: most owners have no schedules
+
+    reader = Reader.of(document)
+    return read_schedules(reader), reader.finish()
+
+
+def schedules_from_json(value: Any) -> tuple[ScheduleDefinition, ...]:
+    """Return the schedules of a JSON value, as it is posted."""
+    return schedules_of(from_json(value))[0]
+
+
+def schedule_from_json(value: Any) -> ScheduleDefinition:
+    """Return the schedule of a JSON value, as it is posted."""
+    from fabric_jobs.documents.schedules import read_schedule
+
+    reader = Reader.of(from_json(value))
+    found = read_schedule(reader)
+    reader.finish()
+    assert found is not None, "what is no mapping is a problem"
+    return found
 
 
 def to_json(text: str, file: str) -> Any:

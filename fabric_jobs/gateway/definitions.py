@@ -18,6 +18,7 @@ from fabric_jobs.gateway.json_response import Json, object_of
 from fabric_jobs.gateway.listing import by, page_of, where
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import SKIP, P, flag, header, whole
+from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.shown import summaries
 from fabric_jobs.names import nearest
 from fabric_jobs.records import SavedDefinition
@@ -142,6 +143,17 @@ async def registered(call: Call) -> None:
     """Return once the gateway has the current files of its workspace. Mostly this only looks at a few file times."""
     if call.parts.registration is not None:
         await asyncio.to_thread(call.parts.registration.look)
+
+
+def check_file(parts: Parts, kind: str, project_id: str, name: str) -> None:
+    """Raise InvalidDefinition if a needed file is invalid now: silently running its last valid version would surprise."""
+    registration = parts.registration
+    if registration is None or project_id != parts.settings.project_id:
+        return
+    registration.check(kind, [name])
+    saved = definitions.find(parts.store.read, project_id, kind, name)
+    if kind == "agent" and saved is not None:
+        registration.check("skill", [str(use.get("skillName")) for use in saved.body.get("skills") or ()])
 
 
 async def _save(call: Call, kind: str, programs: definitions.Programs) -> Response:

@@ -13,19 +13,19 @@ from fabric_jobs.engine.invoke import Invocation
 from fabric_jobs.errors import InvalidInput, RecordTooLarge
 from fabric_jobs.gateway.activations import wait_for_end, waiting_of
 from fabric_jobs.gateway.caller import handed_over, owners_own
-from fabric_jobs.gateway.definitions import registered
+from fabric_jobs.gateway.definitions import check_file, registered
 from fabric_jobs.gateway.json_response import Json, compact, dumps
 from fabric_jobs.gateway.not_yet import refuse
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import P, flag, header, text
-from fabric_jobs.gateway.parts import Parts
+from fabric_jobs.gateway.scheduling import check_body, save_invocation
 from fabric_jobs.names import nearest
 from fabric_jobs.shell import INVOKER
-from fabric_jobs.store import activations, definitions
+from fabric_jobs.store import activations
 
 ACTIVATION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 CALLBACK = "callbackUrl"  # also a property (docs/reference/compatibility.md#callbacks)
-LATER = ("scheduleName", "scheduleCron", CALLBACK)
+LATER = (CALLBACK,)
 HEARTBEAT_SECONDS = 0.4  # docs/reference/compatibility.md#silence
 
 
@@ -39,6 +39,14 @@ EXECUTOR = text(
     "Where it runs: `docker` in containers, `local` as processes; without it the owner's `serve --executor` decides.",
     enum=["local", "docker"],
 )
+SCHEDULE_CRON = text(
+    "scheduleCron",
+    "Do not invoke now, but save a [schedule](../howto/schedules.md) with this cron expression, in UTC. The same request again "
+    "changes nothing.",
+    type="string",
+    maxLength=200,
+)
+SCHEDULE_NAME = text("scheduleName", "The name of that schedule; that of the agent or skill by default.", type="string")
 COLD = flag("cold", "Start every program anew, without [warm starts](../howto/warm-starts.md).")
 WORKSPACE = header(
     "x-fabric-workspace",
@@ -67,8 +75,11 @@ async def invoke_agent(call: Call) -> Response:
 async def _invoke(call: Call, kind: str) -> Response:
     parts = call.parts
     refuse(call.object, *LATER)
+    check_body(call.object)
     await registered(call)
     check_file(parts, kind, call.project, call.path_params["name"])
+    if call.of(SCHEDULE_CRON) or call.of(SCHEDULE_NAME):
+        return await save_invocation(call, _invocation(call, kind), call.of(SCHEDULE_CRON), call.of(SCHEDULE_NAME))
     activation_id = await asyncio.wrap_future(parts.engine.invoke(_invocation(call, kind)))
     if call.of(SYNC):
         waiting = asyncio.create_task(wait_for_end(parts, activation_id))
@@ -79,17 +90,6 @@ async def _invoke(call: Call, kind: str) -> Response:
     answer: dict[str, Any] = {"success": True, "activationId": activation_id}
     started = activations.find(parts.store.read, activation_id) if activations.some_wait(parts.store.read) else None
     return Json(answer if started is None else {**answer, **waiting_of(parts, started)})
-
-
-def check_file(parts: Parts, kind: str, project_id: str, name: str) -> None:
-    """Raise InvalidDefinition if a needed file is invalid now: silently running its last valid version would surprise."""
-    registration = parts.registration
-    if registration is None or project_id != parts.settings.project_id:
-        return
-    registration.check(kind, [name])
-    saved = definitions.find(parts.store.read, project_id, kind, name)
-    if kind == "agent" and saved is not None:
-        registration.check("skill", [str(use.get("skillName")) for use in saved.body.get("skills") or ()])
 
 
 async def _record(waiting: asyncio.Task[dict[str, Any]]) -> AsyncIterator[bytes]:
@@ -164,7 +164,7 @@ def _activation_id(body: dict[str, Any]) -> str:
     return given
 
 
-ASKED = (SYNC, EXECUTOR, COLD, WORKSPACE)
+ASKED = (SYNC, EXECUTOR, COLD, SCHEDULE_CRON, SCHEDULE_NAME, WORKSPACE)
 # The paths match greedily (docs/reference/compatibility.md#slashes-in-names).
 OPERATIONS = tuple(
     Operation(
@@ -173,7 +173,7 @@ OPERATIONS = tuple(
         handler,
         parameters=ASKED,
         body="Invocation",
-        answer=("Activation", "Started"),
+        answer=("Activation", "Started", "Scheduling"),
         errors=("409",),
         not_yet=LATER,
         role="run",

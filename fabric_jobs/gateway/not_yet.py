@@ -13,24 +13,19 @@ from fabric_jobs.errors import NotThereYet
 from fabric_jobs.gateway.caller import authorize
 from fabric_jobs.gateway.parameters import P
 
-SCHEDULES = "this version has no schedules yet, so nothing would run later"
 CALLBACKS = "this version does not call back when an activation has ended"
 KUBERNETES = "this version does not run anything in Kubernetes yet"
 DETAILS = "it shows nothing more"
 # Keys of a query or a body, with the reason.
 REASONS: Mapping[str, str] = {
-    "scheduleName": SCHEDULES,
-    "scheduleCron": SCHEDULES,
-    "scheduled": SCHEDULES,
     "callbackUrl": CALLBACKS,
     "stereotypes": KUBERNETES,
     "verbose": DETAILS,
 }
 HINTS: Mapping[str, str] = {
-    SCHEDULES: "Leave it out, and let cron invoke it.",
     CALLBACKS: "Leave it out, and ask for the end with ?sync=true or GET /activations/{id}.",
 }
-FLAGS = ("scheduled", "verbose")
+FLAGS = ("verbose",)
 # Resources of Fabric, by the first part of their path below the project.
 RESOURCES: Mapping[str, str] = {
     "snapshots": "snapshots of agents",
@@ -63,20 +58,10 @@ async def refuse_resource(request: Request) -> Response:
     raise NotThereYet(f"{request.method} {path}: this version does not have {kind} yet.")
 
 
-async def refuse_pause(request: Request) -> Response:
-    """Refuse to pause or resume a task."""
-    authorize(request, "read")
-    raise NotThereYet(
-        f"{request.method} {request.url.path}: tasks cannot be paused yet.", hint="Cancel it, and invoke it again."
-    )
-
-
 # Not part of the API, so these are no operations.
 ROUTES: tuple[Route, ...] = (
     Route("/fabric/v4/connectiontypes", refuse_resource, methods=["GET"]),
     Route(P + "/agents/{name:path}/snapshots", refuse_resource, methods=["GET", "POST"]),
-    Route(P + "/tasks/{task:path}/pause", refuse_pause, methods=["POST"]),
-    Route(P + "/tasks/{task:path}/resume", refuse_pause, methods=["POST"]),
     *(Route(f"{P}/{kind}", refuse_resource, methods=METHODS) for kind in RESOURCES),
     *(Route(f"{P}/{kind}/{{rest:path}}", refuse_resource, methods=METHODS) for kind in RESOURCES),
 )

@@ -21,6 +21,7 @@ from fabric_jobs.store import Store
 from fabric_jobs.upkeep import Upkeep
 
 if TYPE_CHECKING:
+    from fabric_jobs.engine.schedules import Clock
     from fabric_jobs.workspace.registering import Registration
 
 
@@ -38,6 +39,7 @@ class Parts:
     access: Access
     key: bytes  # signs the tokens of tasks
     registration: Registration | None = None  # of the workspace that `serve` serves
+    clock: Clock | None = None  # fires schedules; None: only `serve` does
     traffic: Traffic = field(default_factory=Traffic)
     followers: Followers = field(default_factory=Followers)  # of logs
 

@@ -9,6 +9,7 @@ from fabric_jobs import shipped
 from fabric_jobs.gateway.access_schemas import ACCESS
 from fabric_jobs.gateway.agent_schemas import AGENTS
 from fabric_jobs.gateway.content_schemas import CONTENT, CONTENT_TEXTS
+from fabric_jobs.gateway.schedule_schemas import SCHEDULES
 from fabric_jobs.gateway.secret_schemas import SECRETS
 from fabric_jobs.gateway.shapes import (
     ACTIVATION_STATE,
@@ -353,6 +354,7 @@ SCHEMAS: dict[str, Any] = {
         payload={"description": "Of one record alone, when it is still kept."},
     ),
     **LISTS,
+    **SCHEDULES,
     **CONTENT,
     **ACCESS,
     **STATE,

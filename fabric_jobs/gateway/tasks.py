@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
@@ -16,12 +16,19 @@ from fabric_jobs.gateway.listing import OLDEST_FIRST, wanted_of, where
 from fabric_jobs.gateway.lookup import find_task
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import ACTIVATION_ID, LIMIT, SKILL_NAME, SKIP, P, flag, text
+from fabric_jobs.gateway.schedules import delete, pause, resume
+from fabric_jobs.gateway.scheduling import of_task, scheduled_tasks
+from fabric_jobs.gateway.scheduling import task_json as scheduled_json
 from fabric_jobs.records import Attempt
 from fabric_jobs.store import activations, tasks
 from fabric_jobs.store.activations import RunFilter
 
+if TYPE_CHECKING:
+    from fabric_jobs.schedules.schedule import Schedule
+
 STATE = text("state", "Only in this state, in any case.")
 AGENT_NAME = text("agentName", "Only of activations of this agent.")
+SCHEDULED = flag("scheduled", "List schedules instead, each as a task.")
 K8S = flag("k8s", "Instead: what would [run on Kubernetes](../howto/describe.md).")
 ACTION_NAME = text("actionName", "Only of this action.")
 WANTED = (ACTIVATION_ID, SKILL_NAME, ACTION_NAME, AGENT_NAME, STATE)
@@ -29,11 +36,14 @@ WHERE = where("The first five as a [JSON object](#filter-and-sort).", '{"state":
 
 
 async def list_tasks(call: Call) -> Response:
-    """List tasks, the newest first.
+    """List tasks, the newest first; with `scheduled`, [schedules](../howto/schedules.md) instead, by name.
 
     Those that run have a `note`.
     """
     said = wanted_of(call, WHERE, WANTED)
+    if call.of(SCHEDULED):
+        found = scheduled_tasks(call, said)
+        return Json({"success": True, "tasks": found[call.of(SKIP) :][: call.of(LIMIT)]})
     parts, sql = call.parts, call.parts.store.read
     wanted = RunFilter(
         project_id=call.project,
@@ -46,10 +56,10 @@ async def list_tasks(call: Call) -> Response:
         limit=call.of(LIMIT),
         skip=call.of(SKIP),
     )
-    found = tasks.listed(sql, wanted)
-    owners = {task.activation_id: activations.find(sql, task.activation_id) for task in found if task.activation_id}
-    listed = [task_json(task, owners.get(task.activation_id or "")) for task in found]
-    for shown, task in zip(listed, found, strict=True):
+    rows = tasks.listed(sql, wanted)
+    owners = {task.activation_id: activations.find(sql, task.activation_id) for task in rows if task.activation_id}
+    listed = [task_json(task, owners.get(task.activation_id or "")) for task in rows]
+    for shown, task in zip(listed, rows, strict=True):
         if task.state in notes.RUNNING:  # few tasks are in these states
             shown["note"] = notes.of_task(parts, task)["note"]
     return Json({"success": True, "tasks": listed})
@@ -58,8 +68,10 @@ async def list_tasks(call: Call) -> Response:
 async def show_task(call: Call) -> Response:
     """Show a task with its attempts.
 
-    It also has `note` and `remarks`, as in `progress`.
+    It also has `note` and `remarks`, as in `progress`. The name of a schedule shows the schedule.
     """
+    if (one := of_task(call)) is not None:
+        return Json({"success": True, "task": scheduled_json(call.parts.store.read, one)})
     task = find_task(call)
     sql = call.parts.store.read
     if call.of(K8S):
@@ -79,8 +91,30 @@ async def cancel_task(call: Call) -> Response:
 
 
 async def delete_task(call: Call) -> Response:
-    """The same as cancel: the task and its logs are kept."""
+    """The same as cancel: the task and its logs are kept. The name of a schedule deletes the schedule."""
+    if (one := of_task(call)) is not None:
+        return await delete(call, one)
     return await _cancel(call)
+
+
+async def pause_task(call: Call) -> Response:
+    """Pause a schedule, which Fabric calls a scheduled task."""
+    return await pause(call, _scheduled(call))
+
+
+async def resume_task(call: Call) -> Response:
+    """Resume a schedule, which Fabric calls a scheduled task; the times that passed meanwhile do not run."""
+    return await resume(call, _scheduled(call))
+
+
+def _scheduled(call: Call) -> Schedule:
+    one = of_task(call)
+    if one is not None:
+        return one
+    task = find_task(call)
+    raise InvalidInput(
+        f"task {task.name} is no schedule, and only schedules can be paused.", hint="Cancel it, and invoke it again."
+    )
 
 
 async def _cancel(call: Call) -> Response:
@@ -113,12 +147,19 @@ OPERATIONS = (
         "GET",
         P + "/tasks",
         list_tasks,
-        parameters=(*WANTED, WHERE, OLDEST_FIRST, LIMIT, SKIP),
-        answer="Tasks",
-        not_yet=("scheduled",),
+        parameters=(*WANTED, SCHEDULED, WHERE, OLDEST_FIRST, LIMIT, SKIP),
+        answer=("Tasks", "ScheduledTasks"),
     ),
     Operation("POST", P + "/tasks/{task:path}/cancel", cancel_task, answer="Cancelled", role="run"),
-    Operation("DELETE", P + "/tasks/{task:path}", delete_task, answer="Cancelled", role="run"),
+    Operation("DELETE", P + "/tasks/{task:path}", delete_task, answer=("Cancelled", "Done"), role="run"),
+    Operation("POST", P + "/tasks/{task:path}/pause", pause_task, answer="Done", role="run"),
+    Operation("POST", P + "/tasks/{task:path}/resume", resume_task, answer="Done", role="run"),
     *logs.OPERATIONS,  # before the next, which matches greedily
-    Operation("GET", P + "/tasks/{task:path}", show_task, parameters=(K8S,), answer=("OneTask", "TaskOnKubernetes")),
+    Operation(
+        "GET",
+        P + "/tasks/{task:path}",
+        show_task,
+        parameters=(K8S,),
+        answer=("OneTask", "OneScheduledTask", "TaskOnKubernetes"),
+    ),
 )

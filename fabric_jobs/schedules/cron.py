@@ -78,6 +78,10 @@ class Cron:
                 return found[-limit:]
             reach *= 4
 
+    def shown(self, at: float) -> str:
+        """Return a moment as the clocks of the zone show it."""
+        return datetime.fromtimestamp(at, UTC).astimezone(_zone(self.zone)).isoformat(timespec="seconds")
+
     def _walls(self, now: float) -> Iterator[tuple[float, tuple[float, ...]]]:
         """Yield, for each matching wall-clock time from some hours before `now` on, its first moment and all of them."""
         from cronsim import CronSim  # late: only owners with schedules need it

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fabric_jobs.errors import AlreadyExists
+from fabric_jobs.schedules.cron import Cron
 from fabric_jobs.schedules.schedule import Occurrence, Schedule
+from fabric_jobs.store import events
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
@@ -36,19 +40,64 @@ class NewSchedule:
     correlation_id: str = ""
 
 
+def save(tx: Tx, new: NewSchedule, now: float) -> str:
+    """Save a schedule; return `created`, `changed` or `unchanged`. No time up to now runs because of it.
+
+    Raises AlreadyExists when another schedule has the same name in another case.
+    """
+    before = find(tx, new.project_id, new.name)
+    if before is None:
+        create(tx, new, next_at=_times(new).after(now), now=now)
+        _event(tx, new.project_id, new.name, "created")
+        return "created"
+    if before.name != new.name:
+        raise AlreadyExists(
+            f"there is a schedule '{before.name}', and names must differ in more than case.",
+            hint=f"Use that name, or delete it with `fabric-jobs schedules delete {before.name}`.",
+        )
+    if _is_same(tx, before, new):
+        return "unchanged"
+    values = {key: value for key, value in _columns(new).items() if key != "project_id"}
+    next_at = _times(new).after(max(before.last_at, now))
+    tx.run("change_schedule", schedule_id=before.schedule_id, next_at=next_at, now=now, **values)
+    _event(tx, new.project_id, new.name, "changed")
+    return "changed"
+
+
+def apply(tx: Tx, project_id: str, wanted: Sequence[NewSchedule], now: float, *, prune: bool) -> dict[str, list[str]]:
+    """Save schedules, and with `prune` delete the others of the project; return the names by what was done."""
+    done: dict[str, list[str]] = {"created": [], "changed": [], "unchanged": [], "deleted": [], "others": []}
+    for new in wanted:
+        done[save(tx, new, now)].append(new.name)
+    names = {new.name for new in wanted}
+    for other in [one for one in listed(tx, project_id) if one.name not in names]:
+        if prune:
+            delete(tx, other)
+        done["deleted" if prune else "others"].append(other.name)
+    return done
+
+
 def create(tx: Tx, new: NewSchedule, *, next_at: float | None, now: float) -> None:
     """Insert a schedule that begins now."""
     tx.run("insert_schedule", **_columns(new), next_at=next_at, now=now)
 
 
-def change(tx: Tx, schedule: Schedule, new: NewSchedule, *, next_at: float | None, now: float) -> None:
-    """Replace what a schedule says; no time up to now runs any more."""
-    values = {key: value for key, value in _columns(new).items() if key != "project_id"}
-    tx.run("change_schedule", schedule_id=schedule.schedule_id, next_at=next_at, now=now, **values)
-
-
 def _columns(new: NewSchedule) -> dict[str, Any]:
-    return {**vars(new), "properties": json.dumps(new.properties, sort_keys=True)}
+    return {**vars(new), "properties": json.dumps(new.properties)}
+
+
+def _is_same(tx: Tx, before: Schedule, new: NewSchedule) -> bool:
+    ignored = ("payload", "username")  # another user who saves the same changes nothing
+    same = all(getattr(before, key) == value for key, value in vars(new).items() if key not in ignored)
+    return same and payload(tx, before.schedule_id) == new.payload
+
+
+def _times(new: NewSchedule) -> Cron:
+    return Cron(new.cron, new.timezone)
+
+
+def _event(tx: Tx, project_id: str, name: str, what: str, **body: Any) -> None:
+    events.record(tx, f"schedule.{what}", project_id=project_id, activation_id=None, name=name, **body)
 
 
 def find(sql: Sql, project_id: str, name: str) -> Schedule | None:
@@ -96,16 +145,22 @@ def move(tx: Tx, seen: Schedule, last_at: float, next_at: float | None) -> bool:
 def pause(tx: Tx, schedule: Schedule, note: str, now: float) -> None:
     """Stop a schedule from firing."""
     tx.run("pause_schedule", schedule_id=schedule.schedule_id, note=note, now=now)
+    _event(tx, schedule.project_id, schedule.name, "paused", note=note)
 
 
-def resume(tx: Tx, schedule: Schedule, *, next_at: float | None, now: float) -> None:
+def resume(tx: Tx, schedule: Schedule, now: float) -> None:
     """Let a schedule fire again; the times of its pause do not run."""
+    next_at = schedule.times.after(max(schedule.last_at, now))
     tx.run("resume_schedule", schedule_id=schedule.schedule_id, next_at=next_at, now=now)
+    _event(tx, schedule.project_id, schedule.name, "resumed")
 
 
 def delete(tx: Tx, schedule: Schedule) -> bool:
     """Delete a schedule with its occurrences; False when it is gone already. Its runs stay."""
-    return bool(tx.run("delete_schedule", schedule_id=schedule.schedule_id))
+    if not tx.run("delete_schedule", schedule_id=schedule.schedule_id):
+        return False
+    _event(tx, schedule.project_id, schedule.name, "deleted")
+    return True
 
 
 def put_occurrence(tx: Tx, occurrence: Occurrence) -> bool:

@@ -227,7 +227,7 @@ def test_a_paused_schedule_does_not_fire_and_what_passed_meanwhile_does_not_run(
     paused = now(bench, one)
     assert (paused.paused, paused.note, paused.due_at) == (True, "holidays", None)
     at = START + 5 * HOUR + 1
-    bench.store.write(lambda tx: schedules.resume(tx, one, next_at=one.times.after(at), now=at)).result(SECONDS)
+    bench.store.write(lambda tx: schedules.resume(tx, one, at)).result(SECONDS)
     assert fires.fire(one.schedule_id, START + 6 * HOUR - 1) == []
     fires.fire(one.schedule_id, START + 6 * HOUR)
     assert told(bench, one) == [(6, "started")]

@@ -20,16 +20,11 @@ def test_what_cannot_be_carried_out_is_refused_and_does_nothing(live: Live) -> N
     caller.post("/skills", skill())
     mappings = [{"from": "input", "to": "plain.request"}, {"from": "plain.out", "to": "output"}]
     caller.post("/agents", {"name": "user", "skills": [{"skillName": "plain"}], "mappings": mappings})
-    agent = "/agentinvoke/user/services/input"
     calls: list[tuple[str, str, Any]] = [
-        ("POST", f"{agent}?scheduleCron=0+0+*+*+*", {"payload": 1}),
-        ("POST", f"{agent}?scheduleName=nightly", {"payload": 1}),
         ("POST", f"{INVOKE}?callbackUrl=http://x", {"payload": 1}),
-        ("POST", INVOKE, {"payload": 1, "scheduleCron": "@daily"}),
         ("POST", INVOKE, {"payload": 1, "callbackUrl": "http://x"}),
         ("POST", INVOKE, {"payload": 1, "properties": {"callbackUrl": "http://x"}}),
         *(("GET", f"/{kind}{word}", None) for kind in ("skills/plain", "agents/user") for word in ASKED),
-        ("GET", "/tasks?scheduled=true", None),
         *(("GET", f"/{kind}?filter={quote(json.dumps(wanted))}", None) for kind, wanted in FILTERS),
         *((method, path, None) for method, path in RESOURCES),
     ]
@@ -57,8 +52,6 @@ RESOURCES = [
     ("GET", "/agents/user/snapshots"),
     ("POST", "/agents/user/snapshots"),
     ("GET", "/snapshots/x"),
-    ("POST", "/tasks/x/pause"),
-    ("POST", "/tasks/x/resume"),
     *(("GET", f"/{kind}") for kind in ("sessions", "connections", "types", "models", "experiments")),
     ("PUT", "/experiments/e/runs/r/artifacts/a"),
     ("DELETE", "/models/m"),
@@ -153,6 +146,6 @@ def test_a_dry_run_of_a_deploy_starts_nothing(live: Live) -> None:
 
 def test_a_command_that_asks_for_what_is_not_there_ends_with_2(live: Live) -> None:
     live.skill("echo", ECHO)
-    params = json.dumps({"payload": 1, "scheduleCron": "@daily"})
-    assert "schedules" in live.fails(2, "skills", "invoke", "echo", "--params", params)
+    params = json.dumps({"payload": 1, "callbackUrl": "http://x"})
+    assert "call back" in live.fails(2, "skills", "invoke", "echo", "--params", params)
     assert live.ok("activations", "list", "-o", "json").value == []

@@ -58,7 +58,11 @@ def test_schemas_of_another_version_are_replaced(tmp_path: Path) -> None:
     stale.write_text("{}")
     shipped.put_schemas(tmp_path)
     assert stale.read_bytes() == shipped.schema_file("skill").read_bytes()
-    assert sorted(path.name for path in stale.parent.iterdir()) == ["agent.schema.json", "skill.schema.json"]
+    assert sorted(path.name for path in stale.parent.iterdir()) == [
+        "agent.schema.json",
+        "schedules.schema.json",
+        "skill.schema.json",
+    ]
 
 
 def test_what_cannot_have_schemas_is_generated_all_the_same(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ TIMES = (
     "usedAt",
     "createdAt",
     "at",
+    "nextAt",
 )  # columns of milliseconds since 1970
 SIZES = ("size", "bytes")  # columns of bytes
 
