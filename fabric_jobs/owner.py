@@ -127,7 +127,8 @@ async def _serve(settings: Settings, store: Store, secret_store: Secrets, ready:
     executors = Executors(attempts, doors)
     engine = Engine(store, executors, settings, issuing)
     live = Live(store, settings)
-    upkeep = Upkeep(store, executors, attempts, settings.project_id, live.targets.clear)
+    blobs = _blobs(settings, issuing.key)
+    upkeep = Upkeep(store, executors, blobs, attempts, settings.project_id, live.targets.clear)
     parts = Parts(
         store=store,
         engine=engine,
@@ -135,7 +136,7 @@ async def _serve(settings: Settings, store: Store, secret_store: Secrets, ready:
         settings=settings,
         executors=executors,
         upkeep=upkeep,
-        blobs=_blobs(settings, issuing.key),
+        blobs=blobs,
         access=Access(store, secret=keys["token"], key=issuing.key),
         key=issuing.key,
         registration=await _registration(settings, store),

@@ -34,6 +34,9 @@ class Shelf(Protocol):
     def remove(self, sha256: str) -> None:  # pragma: no cover - a protocol
         """Remove a blob, if it is there."""
 
+    def path_of(self, sha256: str) -> Path:  # pragma: no cover - a protocol
+        """Return where a blob is: the path of a file, or relative to the bucket."""
+
     def claim(self) -> None:  # pragma: no cover - a protocol
         """Raise PlaceUnavailable unless this gateway alone stores there, and so may remove what it does not know."""
 

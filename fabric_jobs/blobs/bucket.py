@@ -77,6 +77,10 @@ class Bucket:
         with suppress(FileNotFoundError), self._translated():
             self._api.delete(self._store, _name(sha256))
 
+    def path_of(self, sha256: str) -> Path:
+        """Return the path of an object below the prefix."""
+        return Path(_name(sha256))
+
     def claim(self) -> None:
         """Raise PlaceUnavailable if another gateway has claimed the prefix; claim it if none has."""
         with self._translated():

@@ -50,6 +50,7 @@ def size(top: int, output: str) -> None:
         "database": f"{sizes.spelled(database['bytes'])}, of which {sizes.spelled(database['free'])} are free",
         "write-ahead log": sizes.spelled(database["wal"]),
         "record files": sizes.spelled(found.get("records", {}).get("bytes", 0)),
+        "content": _content_line(found["content"]),
         "attempts": f"{sizes.spelled(attempts['bytes'])} in {counts['attempts']:,} attempts",
         "in all": sizes.spelled(found["bytes"]),
         "activations": f"{counts['activations']:,}, of which {counts['pending']:,} run",
@@ -65,6 +66,15 @@ def size(top: int, output: str) -> None:
         show_rows(found["activations"], columns, "table", empty="")
 
 
+def _content_line(found: dict[str, int]) -> str:
+    text = f"{sizes.spelled(found['bytes'])} for {counted(found['keys'], 'key')}"
+    if found["used"] > found["bytes"]:
+        return f"{text}, and {sizes.spelled(found['used'])} in a bucket"
+    return (
+        f"{text}, of which no key refers to {sizes.spelled(found['bytes'] - found['used'])}" if found["keys"] else text
+    )
+
+
 @group.command()
 @click.option(
     "--older-than",
@@ -78,6 +88,7 @@ def size(top: int, output: str) -> None:
 )
 @click.option("--keep-last", type=click.IntRange(0), metavar="N", help="Always keep the newest N.")
 @click.option("--dead-letters", is_flag=True, help="Also those with dead letters that nobody has retried.")
+@click.option("--content", is_flag=True, help="Only content that no key refers to; in a bucket, too.")
 @click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.at_gateway
@@ -86,47 +97,56 @@ def prune(
     max_size: int | None,
     keep_last: int | None,
     dead_letters: bool,
+    content: bool,
     dry_run: bool,
     yes: bool,
 ) -> None:
     """Delete ended activations with their records, responses, tasks, events and logs, the oldest first.
 
-    --keep-last alone deletes all but the newest N. Running activations, those with dead letters that nobody has
-    retried, and the one with the newest task are never deleted.
+    Content that no key refers to any more is deleted, too; --content alone deletes only that. --keep-last alone
+    deletes all but the newest N. Running activations, those with dead letters that nobody has retried, and the one
+    with the newest task are never deleted.
 
     \b
     Examples:
       fabric-jobs state prune --older-than 30d --dry-run
       fabric-jobs state prune --max-size 10GB --keep-last 100 --yes
+      fabric-jobs state prune --content --yes
     """
-    if older_than is None and max_size is None and keep_last is None:
-        raise click.UsageError("Say what to delete: --older-than, --max-size or --keep-last.")
+    is_bare = older_than is None and max_size is None and keep_last is None
+    if is_bare and not content:
+        raise click.UsageError("Say what to delete: --older-than, --max-size, --keep-last or --content.")
     gateway = options.gateway()
-    chosen = gateway.get(
+    found = gateway.get(
         "/state/prune",
         olderThanSeconds=older_than,
         maxBytes=max_size,
         keepLast=keep_last,
         deadLetters="true" if dead_letters else None,
-    )["activations"]
-    if not chosen:
+        content="true" if content else None,
+    )
+    chosen, unused = [] if is_bare else found["activations"], found.get("content", {"blobs": 0, "bytes": 0})
+    if not chosen and not unused["blobs"]:
         click.echo("There is nothing to delete.", err=True)
         return
     if dry_run or not yes:
-        _list(chosen)
+        _list(chosen, unused)
     if dry_run:
         return
     if not yes:
         _ask()
-    _delete(gateway, chosen, dead_letters)
+    _delete(gateway, chosen, {"deadLetters": dead_letters, "content": content})
 
 
-def _list(chosen: list[dict[str, Any]]) -> None:
+def _list(chosen: list[dict[str, Any]], unused: dict[str, int]) -> None:
     show_rows(chosen[:SHOWN], ACTIVATIONS, "table", empty="")
     if len(chosen) > SHOWN:
         click.echo(f"… and {len(chosen) - SHOWN:,} more")
     total = sizes.spelled(sum(row["bytes"] for row in chosen))
-    click.echo(f"{len(chosen):,} to delete, about {total}.", err=True)
+    if chosen:
+        click.echo(f"{len(chosen):,} to delete, about {total}.", err=True)
+    if unused["blobs"]:
+        click.echo(f"{sizes.spelled(unused['bytes'])} of content to delete, since no key refers to it.", err=True)
 
 
 def _ask() -> None:
@@ -135,22 +155,25 @@ def _ask() -> None:
     click.confirm("Delete them for good?", abort=True, err=True)
 
 
-def _delete(gateway: Gateway, chosen: list[dict[str, Any]], dead_letters: bool) -> None:
+def _delete(gateway: Gateway, chosen: list[dict[str, Any]], options: dict[str, bool]) -> None:
     from fabric_jobs.cli.terminal.display import Display
 
     left = [row["activationId"] for row in chosen]
     before, deleted, finished = gateway.get("/state/size", top=0), 0, False
+    swept = 0
     with Display(stays=False) as display:
         while left or not finished:
-            body = {"activations": left[:CALL], "deadLetters": dead_letters}
-            done = gateway.post("/state/prune", body)
-            deleted, finished = deleted + done["count"], done["finished"]
+            done = gateway.post("/state/prune", {"activations": left[:CALL], **options})
+            deleted += done["count"]
+            swept += done.get("content", {"bytes": 0})["bytes"]
+            finished = done["finished"] and not done.get("content", {"blobs": 0})["blobs"]
             left = left[done["seen"] :]
             display.show_line(f"deleting: {deleted:,} of {len(chosen):,}")
     compacted = gateway.post("/state/compact")
     after = gateway.get("/state/size", top=0)
     freed = sizes.spelled(max(0, before["bytes"] - after["bytes"]))
-    click.echo(f"Deleted {counted(deleted, 'activation')}; {freed} are free on the disk again.", err=True)
+    unused = f" and {sizes.spelled(swept)} of content" if swept else ""
+    click.echo(f"Deleted {counted(deleted, 'activation')}{unused}; {freed} are free on the disk again.", err=True)
     free = after["database"]["free"]
     if not compacted["compacted"] and free > 1_000_000:
         click.echo(
@@ -234,6 +257,7 @@ def _print_counts(counts: dict[str, int]) -> None:
         "records read and counted": counts["lookedAt"],
         "records dropped after their readers had ended": counts["dropped"],
         "dead letters": counts["deadLetters"],
+        "keys of content": counts.get("content", 0),
     }
     for name, count in lines.items():
         click.echo(f"{name:47}{count:>14,}")

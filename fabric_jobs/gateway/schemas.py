@@ -54,11 +54,14 @@ WAITS_BEHIND = _count(
     "How many activations have their turn before it, while it [waits for its own](settings.md#limits)."
 )
 SAVED = record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS, "deployStatus": TEXT})
+OFF = {"type": "boolean", "default": False}
+SWEPT = record({"blobs": COUNT, "bytes": COUNT})
 STATE: dict[str, Any] = {
     "Size": _good(
         database=record({"bytes": COUNT, "free": COUNT, "wal": COUNT}),
         records=record({"bytes": COUNT}),
         attempts=record({"bytes": COUNT, "leftovers": COUNT}),
+        content=record({"bytes": COUNT, "keys": COUNT, "used": COUNT}),
         bytes=COUNT,
         used=COUNT,
         counts=COUNTS,
@@ -78,11 +81,14 @@ STATE: dict[str, Any] = {
     "Prunable": record(
         {"activationId": TEXT, "name": TEXT, "status": ACTIVATION_STATE, "end": MILLISECONDS, "bytes": COUNT}
     ),
-    "Prunables": _listed("activations", "Prunable"),
+    "Prunables": _listed("activations", "Prunable", content=SWEPT),
     "Prune": record(
-        {}, activations={"type": "array", "items": TEXT}, deadLetters={"type": "boolean", "default": False}
+        {},
+        activations={"type": "array", "items": TEXT},
+        deadLetters=OFF,
+        content={**OFF, "description": "Remove unused content from a bucket, too."},
     ),
-    "Pruned": _good(seen=COUNT, count=COUNT, finished=YES_OR_NO),
+    "Pruned": _good(seen=COUNT, count=COUNT, finished=YES_OR_NO, content=SWEPT),
     "Retired": _good(ending=YES_OR_NO),
     "Compacted": _good(compacted=YES_OR_NO, reason=TEXT),
     "BackupWanted": record(

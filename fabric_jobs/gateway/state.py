@@ -17,7 +17,7 @@ from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import WAIT, P, flag, number, whole
 from fabric_jobs.store import activations
-from fabric_jobs.upkeep import Backup, BackupWanted, Candidate, Criteria
+from fabric_jobs.upkeep import Backup, BackupWanted, Candidate, Criteria, Swept
 
 SLICE_SECONDS = 2.0  # how long one call deletes; to delete more, call again
 LOOK_SECONDS = 0.05  # polling interval for a waiting caller
@@ -25,6 +25,7 @@ TOP = whole("top", "How many activations at most, the largest first.", 10, high=
 OLDER_THAN_SECONDS = number("olderThanSeconds", "Only those that ended this long ago, or longer.", None)
 MAX_BYTES = whole("maxBytes", "Until the state is no larger than this.", None)
 KEEP_LAST = whole("keepLast", "How many of the newest stay.", 0)
+CONTENT = flag("content", "Look for unused content in a bucket, too.")
 DEAD_LETTERS = flag("deadLetters", "Also those with dead letters that nobody has retried.")
 
 
@@ -36,7 +37,8 @@ async def show_size(call: Call) -> Response:
         "database": {"bytes": sizes.database, "free": sizes.free, "wal": sizes.wal},
         "records": {"bytes": sizes.records},
         "attempts": {"bytes": sizes.attempts, "leftovers": sizes.leftovers},
-        "bytes": sizes.database + sizes.wal + sizes.records + sizes.attempts,
+        "content": {"bytes": sizes.content, "keys": sizes.content_keys, "used": sizes.content_used},
+        "bytes": sizes.database + sizes.wal + sizes.records + sizes.attempts + sizes.content,
         "used": sizes.used,
         "counts": _camel(asdict(sizes.counts)),
         "activations": [
@@ -78,7 +80,8 @@ async def check_state(call: Call) -> Response:
 async def choose_prunable(call: Call) -> Response:
     """List the activations of the project that can be deleted, the oldest first; nothing is deleted.
 
-    With neither `olderThanSeconds` nor `maxBytes` these are all but the newest `keepLast`.
+    With neither `olderThanSeconds` nor `maxBytes` these are all but the newest `keepLast`. The
+    `content` of the answer is what no key of any project refers to.
     """
     wanted = Criteria(
         older_than_seconds=call.of(OLDER_THAN_SECONDS),
@@ -87,23 +90,30 @@ async def choose_prunable(call: Call) -> Response:
         dead_letters=call.of(DEAD_LETTERS),
     )
     chosen = await asyncio.to_thread(call.parts.upkeep.choose, wanted, call.project)
-    return Json({"success": True, "activations": [_choice(choice) for choice in chosen]})
+    with_content = call.of(CONTENT) or call.parts.blobs.shelf.is_local
+    unused = await asyncio.to_thread(call.parts.upkeep.unused_content) if with_content else Swept(0, 0)
+    return Json({"success": True, "activations": [_choice(choice) for choice in chosen], "content": unused._asdict()})
 
 
 async def prune_state(call: Call) -> Response:
     """Delete activations of the project for some seconds; call again with those that are left.
 
     The first `seen` ids of the list are done, `count` of them were deleted, and `finished` says that no deletion is incomplete.
+    It also removes the content that no key of any project refers to; call again until the answer names none.
     """
     parts, body = call.parts, call.object
     activation_ids = body.get("activations", [])
     if not isinstance(activation_ids, list) or not all(isinstance(item, str) for item in activation_ids):
         raise InvalidInput("'activations' must be a list of ids.")
     dead_letters = _flag(body, "deadLetters", default=False)
+    content = _flag(body, "content", default=False)
     pruned = await asyncio.to_thread(
         parts.upkeep.prune, activation_ids, call.project, dead_letters=dead_letters, seconds=SLICE_SECONDS
     )
-    return Json({"success": True, **asdict(pruned)})
+    swept = Swept(0, 0)
+    if content or parts.blobs.shelf.is_local:
+        swept = await asyncio.to_thread(parts.upkeep.sweep_content, seconds=SLICE_SECONDS)
+    return Json({"success": True, **asdict(pruned), "content": swept._asdict()})
 
 
 async def compact_state(call: Call) -> Response:
@@ -185,7 +195,7 @@ OPERATIONS = (
         "GET",
         STATE + "/prune",
         choose_prunable,
-        parameters=(OLDER_THAN_SECONDS, MAX_BYTES, KEEP_LAST, DEAD_LETTERS),
+        parameters=(OLDER_THAN_SECONDS, MAX_BYTES, KEEP_LAST, DEAD_LETTERS, CONTENT),
         answer="Prunables",
     ),
     Operation("POST", STATE + "/prune", prune_state, body="Prune", answer="Pruned"),

@@ -35,6 +35,7 @@ class Audit:
     responses: int = 0  # of these: part of a response, which no skill reads
     dropped: int = 0  # arrived after their reader had ended; not among `records`
     dead_letters: int = 0
+    content: int = 0  # keys
     looked_at: int = 0  # records whose bytes were read and counted
     violations: list[str] = field(default_factory=list)
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from fabric_jobs.blobs import Blobs, Swept
 from fabric_jobs.executors.base import Executor
 from fabric_jobs.store import Store
 from fabric_jobs.store.audit import Audit, audit
+from fabric_jobs.upkeep import content
 from fabric_jobs.upkeep.backup import Backup, BackupWanted
 from fabric_jobs.upkeep.prune import Candidate, Criteria, Pruned, Pruner, choose
 from fabric_jobs.upkeep.sizes import Sizes, measure
 
-__all__ = ["Audit", "Backup", "BackupWanted", "Candidate", "Criteria", "Pruned", "Sizes", "Upkeep"]
+__all__ = ["Audit", "Backup", "BackupWanted", "Candidate", "Criteria", "Pruned", "Sizes", "Swept", "Upkeep"]
 
 
 class Upkeep:
@@ -24,12 +27,14 @@ class Upkeep:
         self,
         store: Store,
         executors: Mapping[str, Executor],
+        blobs: Blobs,
         attempts: Path,
         project_id: str,
         on_pruned: Callable[[], None] = lambda: None,
     ) -> None:
         """`attempts` is where the local executor keeps attempts; `on_pruned()` is called when activations are gone."""
         self._store = store
+        self._blobs = blobs
         self._attempts = attempts
         self._project_id = project_id
         self._closing = threading.Event()
@@ -59,9 +64,11 @@ class Upkeep:
             return measure(self._store.path, self._attempts, self._closing.is_set)
 
     def check(self) -> Audit:
-        """Audit the database: find inconsistencies, and count every record."""
+        """Audit the database and the content: find inconsistencies, and count every record."""
         with self._noted():
-            return audit(self._store.path, self._closing.is_set)
+            found = audit(self._store.path, self._closing.is_set)
+            content.check(self._store, self._blobs, found, self._closing.is_set)
+            return found
 
     def choose(self, wanted: Criteria, project_id: str) -> list[Candidate]:
         """Return the activations of a project that `prune` would delete, oldest first."""
@@ -73,14 +80,32 @@ class Upkeep:
         with self._noted():
             return self._pruner.prune(activation_ids, project_id, dead_letters=dead_letters, seconds=seconds)
 
+    def unused_content(self) -> Swept:
+        """Return how many bytes of content no key refers to."""
+        with self._noted():
+            return content.unused(self._store, self._blobs)
+
+    def sweep_content(self, *, seconds: float) -> Swept:
+        """Remove bytes of content that no key refers to, for at most about `seconds`."""
+        deadline = time.monotonic() + seconds
+        with self._noted():
+            return content.sweep(
+                self._store, self._blobs, lambda: self._closing.is_set() or time.monotonic() > deadline
+            )
+
     def compact(self) -> str:
         """Return the database's free pages to the disk; return why that was not done, or an empty text."""
         with self._noted():
             return self._pruner.compact()
 
     def retain(self, wanted: Criteria | None) -> int:
-        """Finish an earlier owner's deletions and delete by `wanted`; return the number of deleted activations."""
+        """Finish an earlier owner's deletions and delete by `wanted`; return the number of deleted activations.
+
+        With `wanted`, sweep content too, but not in a bucket, whose list costs money.
+        """
         with self._noted():
+            if wanted is not None and self._blobs.shelf.is_local:
+                content.sweep(self._store, self._blobs, self._closing.is_set)
             chosen = [choice.activation_id for choice in self.choose(wanted, self._project_id)] if wanted else []
             count = 0
             while not self._closing.is_set():
@@ -94,7 +119,9 @@ class Upkeep:
     def start_backup(self, wanted: BackupWanted) -> Backup:
         """Begin a backup in a thread; raise AlreadyExists when one is running, or its destination exists."""
         with self._lock:
-            self._backup = Backup.start(self._backup, wanted, self._store, self._attempts, self._closing.is_set)
+            self._backup = Backup.start(
+                self._backup, wanted, self._store, self._blobs, self._attempts, self._closing.is_set
+            )
             return self._backup
 
     @property

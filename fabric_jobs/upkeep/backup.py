@@ -1,4 +1,4 @@
-"""Backups while everything runs: first the database as it is at one moment, then the logs of attempts.
+"""Backups while everything runs: first the database as it is at one moment, then content and the logs of attempts.
 
 A backup is a state directory, or an archive of one. It leaves out the process ids and locks of attempts, so that an
 owner of the copy never touches a process of the original.
@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from fabric_jobs.blobs import Blobs
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, InvalidInput, PlaceUnavailable
-from fabric_jobs.state_dir import ignore_in_git, records_dir
+from fabric_jobs.state_dir import content_dir, ignore_in_git, records_dir
 from fabric_jobs.store import Store
 from fabric_jobs.store.audit import Stop, files_of
 from fabric_jobs.store.copy import copy
+from fabric_jobs.upkeep import content
 
 ARCHIVES = {".tar": "w|", ".tar.gz": "w|gz", ".tgz": "w|gz"}
 OTHER_ARCHIVES = (".zip", ".bz2", ".xz", ".zst", ".gz", ".7z")
@@ -39,7 +41,7 @@ class BackupWanted:
 class Backup:
     """One backup in its thread; its attributes show its progress."""
 
-    def __init__(self, wanted: BackupWanted, store: Store, attempts: Path, stop: Stop) -> None:
+    def __init__(self, wanted: BackupWanted, store: Store, blobs: Blobs, attempts: Path, stop: Stop) -> None:
         self.destination = wanted.destination
         self.pages = (0, 0)  # copied, all
         self.files = 0
@@ -48,13 +50,16 @@ class Backup:
         self._wanted = wanted
         self._store = store
         self._database = store.path
+        self._blobs = blobs
         self._attempts = attempts
         self._stop = stop
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="backup", daemon=True)
 
     @classmethod
-    def start(cls, before: Backup | None, wanted: BackupWanted, store: Store, attempts: Path, stop: Stop) -> Backup:
+    def start(
+        cls, before: Backup | None, wanted: BackupWanted, store: Store, blobs: Blobs, attempts: Path, stop: Stop
+    ) -> Backup:
         """Begin a backup; raise AlreadyExists or InvalidInput when it cannot begin."""
         if before is not None and not before.ended:
             raise AlreadyExists(
@@ -62,7 +67,7 @@ class Backup:
                 hint="Wait until it is finished, then run the command again.",
             )
         check_destination(wanted.destination, store.path.parent)
-        backup = cls(wanted, store, attempts, stop)
+        backup = cls(wanted, store, blobs, attempts, stop)
         backup._thread.start()
         return backup
 
@@ -98,7 +103,7 @@ class Backup:
         """Make a state directory, or an archive with only the database beside it, under a temporary name; then rename it."""
         shutil.rmtree(partial, ignore_errors=True)  # left by a killed backup
         partial.mkdir(mode=0o700)
-        with self._store.files.held():  # so that files stay until they are copied, too
+        with self._store.files.held(), self._blobs.held():  # so that files stay until they are copied, too
             copy(self._database, partial / self._database.name, self._copied, self._stop)
             (partial / self._database.name).chmod(0o600)
             mode = archive_mode(self.destination)
@@ -122,6 +127,10 @@ class Backup:
         for name, end in files_of(partial / self._database.name):
             self._go_on()
             yield root / name, Path(root.name) / name, end
+        root = content_dir(self._database.parent)
+        for path, size in content.files(partial / self._database.name, self._blobs):
+            self._go_on()
+            yield path, Path(root.name) / path.relative_to(root), size
         for place, directories, names in os.walk(self._attempts) if self._wanted.logs else ():
             directories.sort()
             depth = len(Path(place).relative_to(self._attempts).parts)
@@ -137,7 +146,7 @@ class Backup:
             raise PlaceUnavailable("the owner is ending.", hint="Type the command again.")
 
     def _copy_file(self, source: Path, target: Path, end: int | None) -> None:
-        """Copy a file at its current length, or link a file of records, which is only appended to (or copy it up to `end`)."""
+        """Copy a file at its current length; with `end`, whose bytes up to there never change, link it or copy those."""
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if end is not None:
             with suppress(OSError):  # another disk

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fabric_jobs.state_dir import records_dir
-from fabric_jobs.store import retention
+from fabric_jobs.state_dir import content_dir, records_dir
+from fabric_jobs.store import content, retention
 from fabric_jobs.store.audit import Stop, snapshot
 from fabric_jobs.store.retention import Counts
 
@@ -40,6 +40,9 @@ class Sizes:
     wal: int
     records: int  # files of larger records
     attempts: int
+    content: int  # files of content
+    content_keys: int
+    content_used: int  # bytes that keys refer to, here or in a bucket
     leftovers: int  # among the attempts: directories of unknown tasks
     counts: Counts
     shares: tuple[Share, ...]  # largest first
@@ -59,6 +62,7 @@ def measure(database: Path, attempts: Path, stop: Stop) -> Sizes:
         names = retention.names(sql)
         places = retention.places(sql)
         counts = retention.counts(sql)
+        keys, in_use = content.totals(sql)
     directories = directory_sizes(attempts, stop)
     of_attempts: dict[str, int] = {}
     unknown = dict(directories)
@@ -85,6 +89,9 @@ def measure(database: Path, attempts: Path, stop: Stop) -> Sizes:
         wal=_size(database.with_name(f"{database.name}-wal")),
         records=sum(directory_sizes(records_dir(database.parent), stop).values()),
         attempts=sum(directories.values()),
+        content=sum(directory_sizes(content_dir(database.parent), stop).values()),
+        content_keys=keys,
+        content_used=in_use,
         leftovers=sum(unknown.values()),
         counts=counts,
         shares=tuple(sorted(shares, key=lambda share: -share.size)),

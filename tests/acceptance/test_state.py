@@ -236,7 +236,7 @@ def test_the_routes_want_the_token_and_say_what_is_wrong(live: Live) -> None:
     assert call("POST", "/state/prune", {"activations": "all"})[0] == 400
     assert call("POST", "/state/prune", {"activations": ["unknown"]}) == (
         200,
-        {"success": True, "seen": 1, "count": 0, "finished": True},
+        {"success": True, "seen": 1, "count": 0, "finished": True, "content": {"blobs": 0, "bytes": 0}},
     )
     for destination in (None, "", "relative", "a\0b", str(live.state / "x")):
         assert call("POST", "/state/backup", {"destination": destination})[0] == 400
