@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "deadletters": ("dead_letters", "group", "List, show, edit, retry and drop records that could not be handled."),
     "secrets": ("secrets", "group", "Set, list and delete secrets of properties and programs."),
     "schedules": ("schedules", "group", "Invoke skills and agents at fixed times."),
+    "content": ("content", "group", "List, upload, download and delete content: bytes of any length by key."),
     "environments": ("environments", "group", "List and remove the cached Python environments of skills."),
     "state": ("state", "group", "Manage the state: its size, pruning, backups, a check."),
     "doctor": ("doctor", "command", "Look for what is wrong with the installation and the state."),

@@ -172,8 +172,9 @@ def _delete(gateway: Gateway, chosen: list[dict[str, Any]], options: dict[str, b
     compacted = gateway.post("/state/compact")
     after = gateway.get("/state/size", top=0)
     freed = sizes.spelled(max(0, before["bytes"] - after["bytes"]))
-    unused = f" and {sizes.spelled(swept)} of content" if swept else ""
-    click.echo(f"Deleted {counted(deleted, 'activation')}{unused}; {freed} are free on the disk again.", err=True)
+    gone = [counted(deleted, "activation")] if chosen or not swept else []
+    gone += [f"{sizes.spelled(swept)} of content"] if swept else []
+    click.echo(f"Deleted {' and '.join(gone)}; {freed} are free on the disk again.", err=True)
     free = after["database"]["free"]
     if not compacted["compacted"] and free > 1_000_000:
         click.echo(

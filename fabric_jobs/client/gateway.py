@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from fabric_jobs import errors
@@ -15,7 +15,9 @@ from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
 from fabric_jobs.runtime.fabric_skill.http import Answer, Disconnected
 
 if TYPE_CHECKING:
-    from fabric_jobs.client.remote import Remote
+    from fabric_jobs.client.remote import LongAnswer, Remote
+
+T = TypeVar("T")
 
 PATIENCE_SECONDS = 30.0
 RESPONSE_RECORDS = 10_000  # records of a response in one call
@@ -99,12 +101,37 @@ class Gateway:
             skip += count
             left = None if left is None else left - count
 
+    def stream(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> LongAnswer:
+        """Return the answer of a call below the project whose bodies may be of any length; raise Disconnected.
+
+        It is not repeated: see `patiently`.
+        """
+        self._line = self._line or self._place.connect()
+        try:
+            stream = self._place.streaming().stream(method, self._prefix + path, body, headers=headers or {})
+            if stream.status >= 300:
+                raise _error(stream.whole())
+        except Disconnected:
+            self._line = None
+            raise
+        self._answered = True
+        return stream
+
     def _repeat(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> Answer:
+        return self.patiently(lambda: self._call(method, target, body, headers))
+
+    def patiently(self, call: Callable[[], T]) -> T:
         """Call until there is an answer: a gateway that went away may come back, or is started again."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                return self._call(method, target, body, headers)
+                return call()
             except Disconnected as error:
                 lost = self._place.lost(str(error))
                 # A remote gateway that has never answered probably does not exist.

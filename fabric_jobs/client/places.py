@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fabric_jobs.client.owner import Starting, running
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.runtime.fabric_skill.http import Answer, Connection
 from fabric_jobs.state_dir import engine_named
+
+if TYPE_CHECKING:
+    from fabric_jobs.client.remote import RemoteConnection
 
 
 class Line(Protocol):
@@ -42,6 +45,14 @@ class OwnersPlace:
             self._address = (self._starting or Starting(self._state_dir)).wait()
             self._starting = None
         return Connection(self._address.socket, self._address.token)
+
+    def streaming(self) -> RemoteConnection:
+        """Return a connection for bodies of any length; call `connect` first."""
+        from fabric_jobs.client.remote import Remote, RemoteConnection  # late: http.client is slow to import
+
+        assert self._address is not None
+        remote = Remote(url=self._address.url, token=self._address.token)
+        return RemoteConnection(remote, socket_path=self._address.socket)
 
     @property
     def executor(self) -> str:
@@ -79,12 +90,16 @@ class RemotePlace:
     def check_engine(self) -> None:
         """Check nothing: a remote gateway chooses its own engine."""
 
-    def __init__(self, url: str, line: Line) -> None:
+    def __init__(self, url: str, line: RemoteConnection) -> None:
         self.url = url.rstrip("/").removesuffix("/px")
         self._line = line
 
     def connect(self) -> Line:
         """Return a connection, which opens at the first call."""
+        return self._line
+
+    def streaming(self) -> RemoteConnection:
+        """Return the same, for bodies of any length."""
         return self._line
 
     def lost(self, reason: str) -> PlaceUnavailable:
