@@ -28,6 +28,8 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "build": ("<= 1.1", ()),
     "tokens": ("<= 1.1", ()),
     "fabric_http": (">= 0.7", ()),
+    "content": (">= 0.5", ("--pairs", "3")),
+    "content:down": (">= 0.5", ("--pairs", "3", "--way", "down")),
 }
 # The same for those that need a Docker engine. By default they run only if FABRIC_JOBS_TEST_BASE_IMAGE is set.
 IN_CONTAINERS: dict[str, tuple[str, tuple[str, ...]]] = {

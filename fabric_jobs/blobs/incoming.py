@@ -15,6 +15,7 @@ from fabric_jobs.errors import PlaceUnavailable
 
 PIECE_BYTES = 1 << 20  # what is read and checked together
 CRC_BYTES = 4
+SYNC_BYTES = 8 << 20  # written between two hints to the disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Incoming:
         """Raise PlaceUnavailable if there can be no file in `directory`."""
         self.path = directory / secrets.token_hex(8)
         self.size = 0
+        self._advised = 0  # the disk has been asked to write up to here
         self._hash = hashlib.sha256()
         self._crcs = bytearray()
         self._crc = self._filled = 0  # of the piece that is not full yet
@@ -63,9 +65,10 @@ class Incoming:
                     view = view[os.write(self._descriptor, view) :]
             except OSError as error:
                 raise unwritable(self.path, error) from error
+            self.size += len(data)
+            self._begin_sync()
             self._hash.update(data)
             self._count(memoryview(data))
-            self.size += len(data)
 
     def finish(self) -> Blob:
         """Return what was written once it is on the disk; raise PlaceUnavailable when it cannot be."""
@@ -85,6 +88,12 @@ class Incoming:
                 self._descriptor = -1
             with suppress(OSError):  # the next start removes it
                 self.path.unlink()
+
+    def _begin_sync(self) -> None:
+        """Let the disk begin with what was written, so that the sync at the end is short; Linux takes this advice so."""
+        if self.size - self._advised >= SYNC_BYTES and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._descriptor, self._advised, self.size - self._advised, os.POSIX_FADV_DONTNEED)
+            self._advised = self.size
 
     def _count(self, data: memoryview) -> None:
         while data:
