@@ -86,7 +86,7 @@ class Bucket:
         with self._translated():
             try:
                 found = bytes(self._api.get(self._store, OWNER).bytes())
-            except self._missing:
+            except (self._missing, FileNotFoundError):
                 self._api.put(self._store, OWNER, self._owner)
                 return
         if found != self._owner:

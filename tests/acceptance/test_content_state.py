@@ -11,6 +11,7 @@ import pytest
 
 from fabric_jobs.blobs import PIECE_BYTES
 from tests.acceptance.live import Live, until
+from tests.buckets import bucket_server
 from tests.gateway.test_content import Contents
 
 
@@ -99,6 +100,42 @@ def test_a_backup_has_the_content_that_keys_refer_to(live: Live, archive: bool) 
     assert copied.ask("GET", "/a/b")[2] == copied.ask("GET", "/same")[2] == data
     assert copy.ok("state", "check", "--output", "json").value["healthy"] is True
     copy.close()
+
+
+def test_content_in_a_bucket_is_used_and_looked_after_alike(live: Live, tmp_path: Path) -> None:
+    with bucket_server("shop") as server:
+        live.environment |= {**server.variables, "FABRIC_JOBS_CONTENT_URL": "s3://shop/content"}
+        calls = Contents(live)
+        data = os.urandom(3 * PIECE_BYTES + 1)
+        digest = calls.put("x/y", data)["sha256"]
+        calls.put("gone", b"gone")
+        calls.ask("DELETE", "/gone")
+        assert calls.ask("GET", "/x/y")[2] == data
+        assert calls.ask("GET", "/x/y", range="bytes=-5")[2] == data[-5:]
+        assert calls.is_empty()
+        assert f"0B for 1 key, and {len(data) / 1e6:.1f}MB in a bucket" in live.ok("state", "size").out
+        assert live.ok("state", "check", "--output", "json").value["healthy"] is True
+        live.skill("echo", "print(message()['payload'], end='')")
+        for _ in range(2):
+            live.invoke("echo")
+        live.ok("state", "prune", "--keep-last", "1", "--yes")
+        assert len(server.keys()) == 2  # a list costs money
+        assert "4B of content" in live.ok("state", "prune", "--content", "--yes").err
+        assert server.keys() == [f"content/{digest[:2]}/{digest}", "content/fabric-jobs-owner"]
+        copy = Live(live.root.parent / "other")
+        copy.environment |= live.environment
+        live.ok("state", "backup", copy.state)
+        assert Contents(copy).ask("GET", "/x/y")[2] == data
+        Contents(copy).ask("DELETE", "/x/y")
+        assert "another gateway" in copy.fails(5, "state", "prune", "--content", "--yes")
+        copy.close()
+        server.delete(f"content/{digest[:2]}/{digest}")
+        assert calls.ask("GET", "/x/y")[0] == 500
+        assert "its object is missing" in live.run("state", "check").out
+        live.close()
+    live.environment["FABRIC_JOBS_CONTENT_URL"] = "gs://x/y"
+    assert "s3://BUCKET/PREFIX" in live.fails(5, "content", "list")
+    assert "s3://BUCKET/PREFIX" in live.fails(2, "serve")
 
 
 def test_a_full_disk_refuses_an_upload_and_keeps_the_rest(live: Live, small_disk: Path) -> None:
