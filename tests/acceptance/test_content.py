@@ -177,3 +177,20 @@ def test_a_remote_gateway_too(live: Live) -> None:
     assert tree(live.root / "copy") == tree(source)
     assert "2 files downloaded" in said.err
     assert "token" in live.fails(5, "content", "list", "--url", calls.address.url, "--token", "x.y.z")
+
+
+PROGRAM = """
+from urllib.request import Request, urlopen
+given = message()
+url = f"{given['apiEndpoint']}/fabric/v4/projects/{given['projectId']}/content/jobs/out"
+head = {"Authorization": f"Bearer {given['token']}"}
+urlopen(Request(url, data=b"made by a job", headers=head, method="POST")).read()
+print(urlopen(Request(url.replace("jobs/out", "in"), headers=head)).read().decode(), end="")
+"""
+
+
+def test_a_program_finds_the_content_of_its_project(live: Live) -> None:
+    live.skill("uses", PROGRAM)
+    live.ok("content", "upload", "in", "-", stdin="for a job")
+    assert live.invoke("uses")["response"] == "for a job"
+    assert live.ok("content", "download", "jobs/out", "-").out == "made by a job"
