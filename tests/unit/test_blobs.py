@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import threading
 from pathlib import Path
 
@@ -121,6 +122,30 @@ def test_a_sweep_leaves_what_arrives_meanwhile(tmp_path: Path) -> None:
     uploading.join()
     again.discard()
     assert [size for _, size in blobs.shelf.sizes()] == [4]
+
+
+def test_the_bytes_are_on_the_disk_before_their_name_and_the_name_before_the_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs, happened = open_blobs(tmp_path / "content"), list[str]()
+    incoming = blobs.begin()
+    incoming.write(b"a")
+    sync, rename = os.fsync, os.rename
+
+    def noted_sync(descriptor: int) -> None:
+        kind = "directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        happened.append(f"sync {kind}")
+        sync(descriptor)
+
+    def noted_rename(source: Path, target: Path) -> None:
+        happened.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(os, "rename", noted_rename)
+    with blobs.keeping(incoming):
+        happened.append("row")
+    assert happened == ["sync file", "sync directory", "sync directory", "rename", "sync directory", "row"]
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
