@@ -29,6 +29,7 @@ from fabric_jobs.gateway.shapes import count as _count
 from fabric_jobs.gateway.shapes import good as _good
 from fabric_jobs.gateway.shapes import listed as _listed
 from fabric_jobs.gateway.shapes import said as _said
+from fabric_jobs.gateway.state_schemas import STATE
 
 
 def _embedded(kind: str) -> dict[str, Any]:
@@ -54,62 +55,6 @@ WAITS_BEHIND = _count(
     "How many activations have their turn before it, while it [waits for its own](settings.md#limits)."
 )
 SAVED = record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS, "deployStatus": TEXT})
-OFF = {"type": "boolean", "default": False}
-SWEPT = record({"blobs": COUNT, "bytes": COUNT})
-STATE: dict[str, Any] = {
-    "Size": _good(
-        database=record({"bytes": COUNT, "free": COUNT, "wal": COUNT}),
-        records=record({"bytes": COUNT}),
-        attempts=record({"bytes": COUNT, "leftovers": COUNT}),
-        content=record({"bytes": COUNT, "keys": COUNT, "used": COUNT}),
-        bytes=COUNT,
-        used=COUNT,
-        counts=COUNTS,
-        activations={"type": "array", "items": ref("Share")},
-    ),
-    "Share": record(
-        {
-            "activationId": TEXT,
-            "name": TEXT,
-            "status": ACTIVATION_STATE,
-            "bytes": COUNT,
-            "database": COUNT,
-            "attempts": COUNT,
-        }
-    ),
-    "Check": _good(healthy=YES_OR_NO, violations={"type": "array", "items": TEXT}, counts=COUNTS),
-    "Prunable": record(
-        {"activationId": TEXT, "name": TEXT, "status": ACTIVATION_STATE, "end": MILLISECONDS, "bytes": COUNT}
-    ),
-    "Prunables": _listed("activations", "Prunable", content=SWEPT),
-    "Prune": record(
-        {},
-        activations={"type": "array", "items": TEXT},
-        deadLetters=OFF,
-        content={**OFF, "description": "Remove unused content from a bucket, too."},
-    ),
-    "Pruned": _good(seen=COUNT, count=COUNT, finished=YES_OR_NO, content=SWEPT),
-    "Retired": _good(ending=YES_OR_NO),
-    "Compacted": _good(compacted=YES_OR_NO, reason=TEXT),
-    "BackupWanted": record(
-        {
-            "destination": {
-                "type": "string",
-                "minLength": 1,
-                "description": "An absolute path; a name with .tar, .tar.gz or .tgz is an archive.",
-            }
-        },
-        logs={"type": "boolean", "default": True},
-    ),
-    "Backup": _good(
-        destination=TEXT,
-        ended=YES_OR_NO,
-        pages=record({"copied": COUNT, "all": COUNT}),
-        files=COUNT,
-        bytes=COUNT,
-        error={"type": ["object", "null"]},
-    ),
-}
 LISTS: dict[str, Any] = {
     "Skills": _listed("skills", "Summary"),
     "SkillVersions": _listed("skill", "Summary"),
