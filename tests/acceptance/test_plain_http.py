@@ -90,7 +90,7 @@ print(json.dumps([
 """
     )
     live.skill("plain", program, prelude="", response="json")
-    assert live.invoke("plain")["response"] == [401, 401, 401, 401, 400, 400, 400, 400, 413, 401]
+    assert live.invoke("plain")["response"] == [401, 401, 401, 401, 400, 400, 400, 400, 413, 403]
 
 
 def test_a_sender_waits_at_the_end_of_the_credit_of_its_consumer(live: Live) -> None:
