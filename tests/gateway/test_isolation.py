@@ -15,8 +15,9 @@ from fabric_jobs.gateway.app import OPERATIONS
 from fabric_jobs.gateway.examples import EXAMPLES
 from fabric_jobs.gateway.openapi import document
 from fabric_jobs.gateway.operation import Operation
+from fabric_jobs.gateway.schemas import SCHEMAS, TEXTS
 from fabric_jobs.runtime.fabric_skill.http import Answer
-from tests.acceptance.live import PROJECT, Live
+from tests.acceptance.live import PROJECT, Live, until
 from tests.gateway.access import make_project, make_token
 from tests.gateway.test_jobs import Job, held
 from tests.gateway.test_users import Caller, skill
@@ -38,13 +39,12 @@ def caller(held: Live) -> Caller:
     mappings = [{"from": "input", "to": f"{MARK}.request"}, {"from": f"{MARK}.out", "to": "output"}]
     made.post("/agents", {"name": f"agent-{MARK}", "skills": [{"skillName": MARK}], "mappings": mappings})
     make_token(made, MARK, "read")
-    for operation in OPERATIONS:  # what others have to store, as far as its body has an example
-        example = EXAMPLES.get(operation.body)
-        if operation.method in ("POST", "PUT") and example is not None and "/state/" not in operation.path:
-            marked = json.loads(re.sub(r'(?<=: )"[^"{}]*"', f'"{MARK}"', json.dumps(example)))
-            for body in (example, marked):
+    for operation in OPERATIONS:  # whatever can be stored, so far as a made-up body is accepted
+        if operation.method in ("POST", "PUT") and "/state/" not in operation.path:
+            for body in (made_up(operation), EXAMPLES.get(operation.body)):
                 ask(made, operation, "local", made.address.token, body=body)
     make_project(made, "other")
+    until(lambda: not made.get("/activations?status=pending")["activations"], "the end of what was invoked")
     return made
 
 
@@ -69,13 +69,42 @@ def ask(caller: Caller, operation: Operation, project: str, token: str, **given:
         return str(known.get(found[1], MARK))
 
     path = re.sub(r"\{(\w+)(?::\w+)?\}", value, operation.path)
-    body = given.get("body", EXAMPLES.get(operation.body, {"payload": MARK}))
-    data = json.dumps(body).encode() if operation.body else b""
+    body = given.get("body", made_up(operation))
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
     connection = RemoteConnection(Remote(url=caller.address.url, token=token))
     try:
-        return connection.request(operation.method, path, data)
+        return connection.request(operation.method, path, data if operation.body else b"")
     finally:
         connection.close()
+
+
+def made_up(operation: Operation) -> Any:
+    """Return a body with the mark in it, by its schema; bytes if it is not JSON."""
+    return MARK.encode() if operation.body in TEXTS else sample(SCHEMAS.get(operation.body, {}))
+
+
+def sample(schema: Any) -> Any:
+    """Return a value that fits a schema, as far as its words tell."""
+    if "$ref" in schema:
+        return sample(SCHEMAS[schema["$ref"].rpartition("/")[2]])
+    for word in ("const", "default"):
+        if word in schema:
+            return schema[word]
+    if "enum" in schema:
+        return schema["enum"][0]
+    for word in ("anyOf", "oneOf"):
+        if word in schema:
+            return sample(schema[word][0])
+    kinds = schema.get("type", "string")
+    kind = kinds if isinstance(kinds, str) else next(kind for kind in kinds if kind != "null")
+    if kind == "object":
+        required, members = schema.get("required", ()), schema.get("properties", {})
+        return {
+            name: sample(inner) for name, inner in members.items() if name in required or inner.get("type") == "string"
+        }
+    if kind == "array":
+        return [sample(schema.get("items", {}))]
+    return {"integer": 1, "number": 1, "boolean": False, "null": None}.get(kind, MARK)
 
 
 def rows(live: Live, project: str) -> dict[str, list[Any]]:
