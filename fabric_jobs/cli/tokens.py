@@ -37,7 +37,7 @@ def group() -> None:
     type=click.Choice(["read", "run", "admin"]),
     default="run",
     show_default=True,
-    help="read looks; run also invokes and cancels; admin also changes definitions and tokens.",
+    help="read looks; run also invokes, and uses content and secrets; admin also changes definitions, secrets and tokens.",
 )
 @click.option(
     "--expires",

@@ -39,6 +39,7 @@ def caller(held: Live) -> Caller:
     mappings = [{"from": "input", "to": f"{MARK}.request"}, {"from": f"{MARK}.out", "to": "output"}]
     made.post("/agents", {"name": f"agent-{MARK}", "skills": [{"skillName": MARK}], "mappings": mappings})
     make_token(made, MARK, "read")
+    made.post("/schedules", {"name": MARK, "cron": "@yearly", "skill": MARK, "payload": MARK})
     for operation in OPERATIONS:  # whatever can be stored, so far as a made-up body is accepted
         if operation.method in ("POST", "PUT") and "/state/" not in operation.path:
             for body in (made_up(operation), EXAMPLES.get(operation.body)):
