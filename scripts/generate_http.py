@@ -95,7 +95,7 @@ def _default(value: Any) -> str:
 
 def _words(schema: Mapping[str, Any]) -> str:
     """Return the accepted words."""
-    found = [f"`{word}`" for word in schema.get("enum", ()) if word.isalpha()]
+    found = [f"`{word}`" for word in schema.get("enum", ()) if word.isalnum()]
     return " or ".join(filter(None, (", ".join(found[:-1]), *found[-1:])))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fabric_jobs.cli import dev, options
+from fabric_jobs.cli import dev, options, snapshots
 from fabric_jobs.cli.describing import describe, describe_options
 from fabric_jobs.cli.groups import Group
 from fabric_jobs.cli.invoking import invocation_options, run, show_saved, workspace_names
@@ -127,6 +127,7 @@ def describe_agent(agent: str, **given: Any) -> None:
 @agents.command("invoke")
 @click.argument("agent")
 @click.argument("service", required=False)
+@click.option("--snapshot", is_flag=True, help="AGENT is the id of a snapshot, as `create-snapshot` printed it.")
 @invocation_options
 def invoke_agent(agent: str, service: str | None, **given: Any) -> None:
     """Run AGENT with a message to SERVICE (default: its only one), and print the response.
@@ -141,6 +142,10 @@ def invoke_agent(agent: str, service: str | None, **given: Any) -> None:
       fabric-jobs agents invoke flights --params-file message.json --detach
     """
     run("agent", agent, service, given)
+
+
+for command in snapshots.commands:
+    agents.add_command(command)
 
 
 @agents.command("test")

@@ -79,7 +79,7 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
         save=given["save"],
         warn=warner(),
     )
-    target = choice.target(kind, name, entry)
+    target = choice.snapshot(name, entry) if given.get("snapshot") else choice.target(kind, name, entry)
     activation_id = str(params.setdefault("activationId", os.urandom(12).hex()))
     try:
         answer = verbs.begin(gateway, target, params, root, headers=headers, cold=given["cold"])

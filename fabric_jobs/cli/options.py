@@ -101,6 +101,14 @@ output = click.option(
     show_default=True,
     help="How to print the result.",
 )
+description = click.option(
+    "--output",
+    "-o",
+    type=click.Choice(["yaml", "json", "k8s", "openapi"]),
+    default="yaml",
+    show_default=True,
+    help="The document as YAML or JSON, what would run on Kubernetes, or how it is invoked.",
+)
 executor = click.option(
     "--executor",
     type=click.Choice(["local", "docker"]),

@@ -40,6 +40,7 @@ class Invocation:
     shell: Shell | None = field(default=None, repr=False)  # of the invoking command; kept in memory only
     cold: bool = False  # no warm starts, whatever the actions say
     invoker: str = ""  # the invoking attempt, `<task_id>-<attempt>`; empty: none
+    pins: Mapping[str, Any] | None = None  # versions, as those of an activation; None: the newest
     is_placed: bool = True  # the caller named the place; else published skills run from images
 
 
@@ -62,7 +63,7 @@ def prepared(store: Store, plans: Plans, wanted: Invocation, beginning: Beginnin
 
     Raises NotFound for an unknown skill, agent, service or input; InvalidInput for one that this version cannot run.
     """
-    pins = plans.pins(store.read, wanted.project_id, wanted.kind, wanted.name)
+    pins = dict(wanted.pins or plans.pins(store.read, wanted.project_id, wanted.kind, wanted.name))
     plan = plans.compile(store.read, wanted.project_id, pins, wanted.entry, wanted.properties)
     beginning.check(wanted.project_id, plan)
     executor = wanted.executor

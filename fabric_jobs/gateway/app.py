@@ -27,6 +27,7 @@ from fabric_jobs.gateway import (
     projects,
     schedules,
     secrets,
+    snapshots,
     state,
     tasks,
     trace,
@@ -49,6 +50,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *activations.OPERATIONS,
     *events.OPERATIONS,
     *tasks.OPERATIONS,  # before the definitions, which match greedily, even the path of a skill's log
+    *snapshots.OPERATIONS,  # before the definitions, too
     *definitions.OPERATIONS,
     *dependencies.OPERATIONS,
     *dead_letters.OPERATIONS,

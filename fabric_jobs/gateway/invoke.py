@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response, StreamingResponse
@@ -19,6 +20,7 @@ from fabric_jobs.gateway.not_yet import refuse
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import P, flag, header, text
 from fabric_jobs.gateway.scheduling import check_body, save_invocation
+from fabric_jobs.gateway.snapshots import frozen
 from fabric_jobs.names import nearest
 from fabric_jobs.shell import INVOKER
 from fabric_jobs.store import activations
@@ -65,7 +67,7 @@ async def invoke_skill(call: Call) -> Response:
 
 
 async def invoke_agent(call: Call) -> Response:
-    """Start an activation of an agent; with `sync` the answer is its record, once it has ended.
+    """Start an activation of an agent, or of a snapshot by its id; with `sync` the answer is its record, once it has ended.
 
     `executor` and `cold` apply to all its skills: if one has to run in containers, all do.
     """
@@ -77,10 +79,15 @@ async def _invoke(call: Call, kind: str) -> Response:
     refuse(call.object, *LATER)
     check_body(call.object)
     await registered(call)
-    check_file(parts, kind, call.project, call.path_params["name"])
+    wanted = _invocation(call, kind)
+    snapshot = frozen(parts.store.read, call.project, wanted.name) if kind == "agent" else None
+    if snapshot is None:
+        check_file(parts, kind, call.project, wanted.name)
     if call.of(SCHEDULE_CRON) or call.of(SCHEDULE_NAME):
-        return await save_invocation(call, _invocation(call, kind), call.of(SCHEDULE_CRON), call.of(SCHEDULE_NAME))
-    activation_id = await asyncio.wrap_future(parts.engine.invoke(_invocation(call, kind)))
+        return await save_invocation(call, wanted, call.of(SCHEDULE_CRON), call.of(SCHEDULE_NAME))
+    if snapshot is not None:
+        wanted = replace(wanted, name=snapshot.agent_name, pins=snapshot.pins)
+    activation_id = await asyncio.wrap_future(parts.engine.invoke(wanted))
     if call.of(SYNC):
         waiting = asyncio.create_task(wait_for_end(parts, activation_id))
         done, _ = await asyncio.wait([waiting], timeout=HEARTBEAT_SECONDS)

@@ -28,7 +28,6 @@ HINTS: Mapping[str, str] = {
 FLAGS = ("verbose",)
 # Resources of Fabric, by the first part of their path below the project.
 RESOURCES: Mapping[str, str] = {
-    "snapshots": "snapshots of agents",
     "sessions": "sessions",
     "connections": "connections",
     "types": "types",
@@ -61,7 +60,6 @@ async def refuse_resource(request: Request) -> Response:
 # Not part of the API, so these are no operations.
 ROUTES: tuple[Route, ...] = (
     Route("/fabric/v4/connectiontypes", refuse_resource, methods=["GET"]),
-    Route(P + "/agents/{name:path}/snapshots", refuse_resource, methods=["GET", "POST"]),
     *(Route(f"{P}/{kind}", refuse_resource, methods=METHODS) for kind in RESOURCES),
     *(Route(f"{P}/{kind}/{{rest:path}}", refuse_resource, methods=METHODS) for kind in RESOURCES),
 )

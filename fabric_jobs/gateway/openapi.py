@@ -41,6 +41,7 @@ TAG_OF = {
     "invoke": "activations",
     "logs": "tasks",
     "metrics": "operating",
+    "snapshots": "definitions",
     "state": "operating",
     "trace": "activations",
 }
@@ -57,6 +58,7 @@ IN_PATH = {
     "output": "The name of an output.",
     "secret": "The name of a secret; a slash in it may be escaped or not.",
     "project": "The project; `local` unless you know better.",
+    "snapshot": "The id of a snapshot.",
     "task": "The name of a task.",
     "token": "The name of a personal token.",
 }

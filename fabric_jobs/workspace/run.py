@@ -11,11 +11,13 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from fabric_jobs.client.gateway import Gateway, segment
+from fabric_jobs.client.snapshots import snapshot_path
 from fabric_jobs.errors import NotFound
 from fabric_jobs.names import nearest
 from fabric_jobs.shell import INVOKER, SHELL, own_shell
 from fabric_jobs.workspace.tree import AgentFile, SkillFile, Workspace
 
+SERVICES = [{"name": "input"}]  # of an agent that names none
 LOCAL = "local"  # the executor that needs no images
 
 
@@ -85,10 +87,18 @@ def saved_there(
         document = gateway.get(f"/{kind}s/{segment(name)}")
     except NotFound as error:
         raise NotFound(f"the gateway has no {kind} '{name}'.", hint=f"{hint} {error.hint}".strip()) from error
-    word, default = ("input", []) if kind == "skill" else ("service", [{"name": "input"}])
+    word, default = ("input", []) if kind == "skill" else ("service", SERVICES)
     names = [port["name"] for port in document.get("inputs") or default]
     chosen = _entry(entry, names, f"{kind} '{name}'", word)
     return EntryPoint(kind=kind, name=document["name"], entry=chosen, executor=executor)
+
+
+def snapshot_there(gateway: Gateway, snapshot_id: str, entry: str | None, *, executor: str = "") -> EntryPoint:
+    """Return the service of a snapshot that a gateway has; raise NotFound if it has none of that id."""
+    document = gateway.get(snapshot_path(snapshot_id))["agent"]
+    names = [port["name"] for port in document.get("inputs") or SERVICES]
+    chosen = _entry(entry, names, f"snapshot '{snapshot_id}'", "service")
+    return EntryPoint(kind="agent", name=snapshot_id, entry=chosen, executor=executor)
 
 
 def start(gateway: Gateway, target: EntryPoint, params: Mapping[str, Any], root: Path | None) -> str:

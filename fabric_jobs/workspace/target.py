@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fabric_jobs.client.gateway import Gateway
-from fabric_jobs.workspace.run import EntryPoint, save_agent, save_skill, saved_there
+from fabric_jobs.workspace.run import EntryPoint, save_agent, save_skill, saved_there, snapshot_there
 from fabric_jobs.workspace.tree import Workspace
 
 
@@ -19,6 +19,10 @@ class Choice:
     executor: str = ""  # where they run; empty: the gateway's default
     save: bool = False  # also at a remote gateway, where else only a publish changes definitions
     warn: Callable[[str], None]  # takes a sentence for each local file that differs from what runs
+
+    def snapshot(self, snapshot_id: str, entry: str | None) -> EntryPoint:
+        """Return the service of a snapshot to invoke. Raise NotFound."""
+        return snapshot_there(self.gateway, snapshot_id, entry, executor=self.executor)
 
     def target(self, kind: str, name: str, entry: str | None) -> EntryPoint:
         """Return what to invoke; an owner on this machine gets the current files. Raise NotFound."""

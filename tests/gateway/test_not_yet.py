@@ -49,9 +49,6 @@ FILTERS: list[tuple[str, dict[str, Any]]] = [
     ("agents", {"$or": []}),
 ]
 RESOURCES = [
-    ("GET", "/agents/user/snapshots"),
-    ("POST", "/agents/user/snapshots"),
-    ("GET", "/snapshots/x"),
     *(("GET", f"/{kind}") for kind in ("sessions", "connections", "types", "models", "experiments")),
     ("PUT", "/experiments/e/runs/r/artifacts/a"),
     ("DELETE", "/models/m"),
