@@ -46,6 +46,16 @@ def definition_bytes() -> int:
     return _bytes("FABRIC_JOBS_DEFINITION_BYTES", 1 << 20)
 
 
+def _callbacks() -> str:
+    """Return what may be called back; raise InvalidInput for a wrong list."""
+    text = os.environ.get("FABRIC_JOBS_CALLBACKS", "")
+    if text:
+        from fabric_jobs.callback_targets import rules_of  # late: its imports take time, and few set it
+
+        rules_of(text)
+    return text or "public"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of an owner process."""
@@ -60,6 +70,7 @@ class Settings:
     secrets_key_file: str = field(
         default_factory=lambda: os.environ.get("FABRIC_JOBS_SECRETS_KEY_FILE", "")
     )  # with the key of the secrets; empty: a file in the state directory
+    callbacks: str = field(default_factory=_callbacks)  # addresses that may be called back
     executor: str = "local"  # of invocations that name none
     until_idle: bool = False
     idle_seconds: float = field(default_factory=lambda: _seconds("FABRIC_JOBS_IDLE_SECONDS", 5.0))

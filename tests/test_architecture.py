@@ -26,6 +26,7 @@ FLOORS: dict[str, int] = {
     "durations": 1,
     "sizes": 1,
     "schedules": 1,
+    "callback_targets": 1,
     "records": 1,
     "masks": 1,
     "shipped": 2,

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "secrets": ("secrets", "group", "Set, list and delete secrets of properties and programs."),
     "schedules": ("schedules", "group", "Invoke skills and agents at fixed times."),
     "content": ("content", "group", "List, upload, download and delete content: bytes of any length by key."),
+    "callbacks": ("callbacks", "group", "List and retry callbacks that were not delivered."),
     "environments": ("environments", "group", "List and remove the cached Python environments of skills."),
     "state": ("state", "group", "Manage the state: its size, pruning, backups, a check."),
     "doctor": ("doctor", "command", "Look for what is wrong with the installation and the state."),

@@ -40,6 +40,7 @@ class Invocation:
     shell: Shell | None = field(default=None, repr=False)  # of the invoking command; kept in memory only
     cold: bool = False  # no warm starts, whatever the actions say
     invoker: str = ""  # the invoking attempt, `<task_id>-<attempt>`; empty: none
+    callback_url: str = ""  # where its record is posted at its end
     pins: Mapping[str, Any] | None = None  # versions, as those of an activation; None: the newest
     is_placed: bool = True  # the caller named the place; else published skills run from images
 
@@ -88,6 +89,7 @@ def prepared(store: Store, plans: Plans, wanted: Invocation, beginning: Beginnin
         workspace=wanted.workspace,
         executor=executor,
         cold=wanted.cold,
+        callback_url=wanted.callback_url,
     )
     first = Sent(output="", count=1, bytes=wanted.payload + b"\n")
     return lambda tx: start(tx, new, plan, first, beginning)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from fabric_jobs.gateway.shapes import COUNT, MILLISECONDS, SUCCESS, TEXT, good, listed, record, said
+from fabric_jobs.gateway.shapes import (
+    COUNT,
+    MAYBE_MILLISECONDS,
+    MILLISECONDS,
+    SUCCESS,
+    TEXT,
+    good,
+    listed,
+    record,
+    said,
+)
 
 OBJECTS = {"type": "array", "items": {"type": "object"}}
 LIST_OF = {"apiVersion": TEXT, "kind": {"const": "List"}, "items": OBJECTS}
@@ -24,6 +34,18 @@ AGENTS: dict[str, Any] = {
     "TaskOnKubernetes": record(
         {"success": SUCCESS, "task": record({"apiVersion": TEXT, "kind": {"enum": ["Job", "List"]}})}
     ),
+    "Callbacks": listed("callbacks", "Callback"),
+    "Callback": record(
+        {
+            "activationId": TEXT,
+            "url": said("string", "Without its query, which may have a secret."),
+            "state": {"enum": ["waiting", "trying", "given up"]},
+            "tries": COUNT,
+            "next": MAYBE_MILLISECONDS,
+            "error": TEXT,
+        }
+    ),
+    "CallbackKey": good(key=TEXT),
     "SnapshotWanted": record(
         {},
         title={"type": ["string", "null"], "maxLength": 1000},

@@ -13,6 +13,7 @@ from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.gateway import (
     access_tokens,
     activations,
+    callbacks,
     content,
     dead_letters,
     definitions,
@@ -49,6 +50,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *trace.OPERATIONS,  # before the activations, whose paths match greedily
     *activations.OPERATIONS,
     *events.OPERATIONS,
+    *callbacks.OPERATIONS,
     *tasks.OPERATIONS,  # before the definitions, which match greedily, even the path of a skill's log
     *snapshots.OPERATIONS,  # before the definitions, too
     *definitions.OPERATIONS,

@@ -12,11 +12,11 @@ from starlette.responses import Response, StreamingResponse
 
 from fabric_jobs.engine.invoke import Invocation
 from fabric_jobs.errors import InvalidInput, RecordTooLarge
+from fabric_jobs.gateway import callbacks
 from fabric_jobs.gateway.activations import wait_for_end, waiting_of
 from fabric_jobs.gateway.caller import handed_over, owners_own
 from fabric_jobs.gateway.definitions import check_file, registered
 from fabric_jobs.gateway.json_response import Json, compact, dumps
-from fabric_jobs.gateway.not_yet import refuse
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import P, flag, header, text
 from fabric_jobs.gateway.scheduling import check_body, save_invocation
@@ -26,8 +26,6 @@ from fabric_jobs.shell import INVOKER
 from fabric_jobs.store import activations
 
 ACTIVATION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-CALLBACK = "callbackUrl"  # also a property (docs/reference/compatibility.md#callbacks)
-LATER = (CALLBACK,)
 HEARTBEAT_SECONDS = 0.4  # docs/reference/compatibility.md#silence
 
 
@@ -49,6 +47,12 @@ SCHEDULE_CRON = text(
     maxLength=200,
 )
 SCHEDULE_NAME = text("scheduleName", "The name of that schedule; that of the agent or skill by default.", type="string")
+CALLBACK = text(
+    "callbackUrl",
+    "Where to [post the record](../howto/callbacks.md) at the end; may also be a key of the body, or of `properties`.",
+    format="uri",
+    type="string",
+)
 COLD = flag("cold", "Start every program anew, without [warm starts](../howto/warm-starts.md).")
 WORKSPACE = header(
     "x-fabric-workspace",
@@ -76,18 +80,21 @@ async def invoke_agent(call: Call) -> Response:
 
 async def _invoke(call: Call, kind: str) -> Response:
     parts = call.parts
-    refuse(call.object, *LATER)
     check_body(call.object)
     await registered(call)
-    wanted = _invocation(call, kind)
+    wanted = replace(_invocation(call, kind), callback_url=await _callback_url(call))
     snapshot = frozen(parts.store.read, call.project, wanted.name) if kind == "agent" else None
     if snapshot is None:
         check_file(parts, kind, call.project, wanted.name)
     if call.of(SCHEDULE_CRON) or call.of(SCHEDULE_NAME):
+        if wanted.callback_url:
+            raise InvalidInput("a schedule has no callback.", hint="Leave 'callbackUrl' out.")
         return await save_invocation(call, wanted, call.of(SCHEDULE_CRON), call.of(SCHEDULE_NAME))
     if snapshot is not None:
         wanted = replace(wanted, name=snapshot.agent_name, pins=snapshot.pins)
     activation_id = await asyncio.wrap_future(parts.engine.invoke(wanted))
+    if wanted.callback_url:
+        parts.live.callbacks.set()
     if call.of(SYNC):
         waiting = asyncio.create_task(wait_for_end(parts, activation_id))
         done, _ = await asyncio.wait([waiting], timeout=HEARTBEAT_SECONDS)
@@ -97,6 +104,23 @@ async def _invoke(call: Call, kind: str) -> Response:
     answer: dict[str, Any] = {"success": True, "activationId": activation_id}
     started = activations.find(parts.store.read, activation_id) if activations.some_wait(parts.store.read) else None
     return Json(answer if started is None else {**answer, **waiting_of(parts, started)})
+
+
+async def _callback_url(call: Call) -> str:
+    """Return where to post the record at the end; raise InvalidInput for an address that may not be called."""
+    properties = call.object.get("properties") or {}  # one of its names (docs/reference/compatibility.md#callbacks)
+    found = {
+        str(url) for url in (call.of(CALLBACK), call.object.get(CALLBACK.name), properties.get(CALLBACK.name)) if url
+    }
+    if not found:
+        return ""
+    if len(found) > 1:
+        raise InvalidInput("'callbackUrl' is given with different values.", hint="Give it once.")
+    from fabric_jobs.engine.callbacks import checked  # late: most invocations have none
+
+    (url,) = found
+    await checked(url, callbacks.rules(call.parts))
+    return url
 
 
 async def _record(waiting: asyncio.Task[dict[str, Any]]) -> AsyncIterator[bytes]:
@@ -126,7 +150,6 @@ def _invocation(call: Call, kind: str) -> Invocation:
     properties = {} if body.get("properties") is None else body["properties"]
     if not isinstance(properties, dict):
         raise InvalidInput("'properties' is not an object.")
-    refuse(properties, CALLBACK)
     return Invocation(
         project_id=call.project,
         kind=kind,
@@ -171,7 +194,7 @@ def _activation_id(body: dict[str, Any]) -> str:
     return given
 
 
-ASKED = (SYNC, EXECUTOR, COLD, SCHEDULE_CRON, SCHEDULE_NAME, WORKSPACE)
+ASKED = (SYNC, EXECUTOR, COLD, CALLBACK, SCHEDULE_CRON, SCHEDULE_NAME, WORKSPACE)
 # The paths match greedily (docs/reference/compatibility.md#slashes-in-names).
 OPERATIONS = tuple(
     Operation(
@@ -182,7 +205,6 @@ OPERATIONS = tuple(
         body="Invocation",
         answer=("Activation", "Started", "Scheduling"),
         errors=("409",),
-        not_yet=LATER,
         role="run",
     )
     for path, handler in (

@@ -77,6 +77,8 @@ class Live:
         self.claims: Known[str, dict[str, Any]] = Known()  # by token
         self.closing = False
         self.retiring = asyncio.Event()  # another owner wants to take over
+        self.callbacks = asyncio.Event()  # there may be one to deliver
+        self.has_callbacks = False  # whether the end of an activation may be a reason
         store.listen(self._committed)
 
     async def wait(self, keys: list[Key], seconds: float) -> bool:
@@ -108,6 +110,7 @@ class Live:
     def close(self) -> None:
         """Wake all waiters, for good."""
         self.closing = True
+        self.callbacks.set()
         for key in list(self._waiters):
             self._touch(key)
 
@@ -165,6 +168,8 @@ class Live:
             self._touch(("activation", activation_id))
         for activation_id in effects.over:
             self._touch(("over", activation_id))
+        if effects.over and self.has_callbacks:
+            self.callbacks.set()
         if effects.events:
             self._touch(("events", ""))
 

@@ -13,17 +13,12 @@ from fabric_jobs.errors import NotThereYet
 from fabric_jobs.gateway.caller import authorize
 from fabric_jobs.gateway.parameters import P
 
-CALLBACKS = "this version does not call back when an activation has ended"
 KUBERNETES = "this version does not run anything in Kubernetes yet"
 DETAILS = "it shows nothing more"
 # Keys of a query or a body, with the reason.
 REASONS: Mapping[str, str] = {
-    "callbackUrl": CALLBACKS,
     "stereotypes": KUBERNETES,
     "verbose": DETAILS,
-}
-HINTS: Mapping[str, str] = {
-    CALLBACKS: "Leave it out, and ask for the end with ?sync=true or GET /activations/{id}.",
 }
 FLAGS = ("verbose",)
 # Resources of Fabric, by the first part of their path below the project.
@@ -45,7 +40,7 @@ def refuse(given: Mapping[str, Any], *names: str) -> None:
         nothing = ("false",) if name in FLAGS else ("false", "")  # `?verbose` alone is a yes
         if any(value not in (None, False) and str(value).lower() not in nothing for value in values):
             reason = REASONS[name]
-            raise NotThereYet(f"'{name}' has no effect: {reason}.", hint=HINTS.get(reason, "Leave it out."))
+            raise NotThereYet(f"'{name}' has no effect: {reason}.", hint="Leave it out.")
 
 
 async def refuse_resource(request: Request) -> Response:

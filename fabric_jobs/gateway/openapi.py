@@ -32,6 +32,7 @@ TAGS = {
 TAG_OF = {
     "access_tokens": "access",
     "projects": "access",
+    "callbacks": "activations",
     "dead_letters": "dead letters",
     "dependencies": "definitions",
     "document": "operating",

@@ -126,6 +126,7 @@ SCHEMAS: dict[str, Any] = {
             "pattern": "^([A-Za-z0-9_-]{8,64})?$",
             "description": "8 to 64 letters, digits, `-` and `_`. Two invocations with one id start one activation.",
         },
+        callbackUrl=_said(["string", "null"], "Where to [post the record](../howto/callbacks.md) at the end."),
         correlationId=_said(["string", "null"], "Kept and shown; the activation's id by default."),
         sessionId=_said(["string", "null"], "Kept and shown; the activation's id by default."),
     ),

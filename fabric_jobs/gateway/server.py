@@ -15,9 +15,10 @@ from starlette.types import Receive, Scope, Send
 from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.executors.dispositions import is_ignored
 from fabric_jobs.gateway.app import make_app
+from fabric_jobs.gateway.callbacks import Deliveries
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.protocol import ConnectionLimits, GuardedProtocol, guard, guarded
-from fabric_jobs.store import activations, tasks
+from fabric_jobs.store import activations, callbacks, tasks
 from fabric_jobs.upkeep import Criteria
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class GatewayServer:
         self._started.set()
         started()
         watches = [asyncio.create_task(self._watch_connections()), asyncio.create_task(self._retain())]
+        watches.append(asyncio.create_task(Deliveries(self._parts).run()))
         if self._parts.settings.until_idle:
             watches.append(asyncio.create_task(self._watch_idle()))
             watches.append(asyncio.create_task(self._watch_retiring()))
@@ -157,4 +159,6 @@ class GatewayServer:
         if self._parts.upkeep.busy:
             return True
         sql = self._parts.store.read
-        return self._parts.traffic.in_flight > 0 or bool(activations.unsettled(sql)) or tasks.live_count(sql) > 0
+        if self._parts.traffic.in_flight > 0 or callbacks.some_open(sql):
+            return True
+        return bool(activations.unsettled(sql)) or tasks.live_count(sql) > 0

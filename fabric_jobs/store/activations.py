@@ -9,7 +9,7 @@ from typing import Any
 
 from fabric_jobs.records import Activation
 from fabric_jobs.states import ActivationState
-from fabric_jobs.store import events
+from fabric_jobs.store import callbacks, events
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
@@ -36,6 +36,7 @@ class NewActivation:
     executor: str = "local"
     admitted: bool = True
     cold: bool = False
+    callback_url: str = ""  # where its record is posted at its end
 
 
 def create(tx: Tx, new: NewActivation) -> None:
@@ -44,6 +45,8 @@ def create(tx: Tx, new: NewActivation) -> None:
     for key in ("pins", "properties", "headers"):
         values[key] = json.dumps(values[key])
     tx.run("insert_activation", started_at=time.time(), **values)
+    if new.callback_url:
+        callbacks.expect(tx, new.activation_id, new.project_id, new.callback_url)
     events.record(
         tx,
         "activation.PENDING",

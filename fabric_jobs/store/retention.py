@@ -30,6 +30,7 @@ PARTS = (
     "prune_tasks",
     "prune_task_totals",
     "prune_channels",
+    "prune_callbacks",
     "prune_activations",
 )
 

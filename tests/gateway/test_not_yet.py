@@ -21,9 +21,6 @@ def test_what_cannot_be_carried_out_is_refused_and_does_nothing(live: Live) -> N
     mappings = [{"from": "input", "to": "plain.request"}, {"from": "plain.out", "to": "output"}]
     caller.post("/agents", {"name": "user", "skills": [{"skillName": "plain"}], "mappings": mappings})
     calls: list[tuple[str, str, Any]] = [
-        ("POST", f"{INVOKE}?callbackUrl=http://x", {"payload": 1}),
-        ("POST", INVOKE, {"payload": 1, "callbackUrl": "http://x"}),
-        ("POST", INVOKE, {"payload": 1, "properties": {"callbackUrl": "http://x"}}),
         *(("GET", f"/{kind}{word}", None) for kind in ("skills/plain", "agents/user") for word in ASKED),
         *(("GET", f"/{kind}?filter={quote(json.dumps(wanted))}", None) for kind, wanted in FILTERS),
         *((method, path, None) for method, path in RESOURCES),

@@ -9,7 +9,7 @@ from zlib import crc32
 import pytest
 
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Store, activations, channels, retention, tasks
+from fabric_jobs.store import Store, activations, callbacks, channels, retention, tasks
 from fabric_jobs.store.sent import Written
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.tasks import Ending
@@ -62,6 +62,10 @@ def fill(store: Store, activation_id: str, *, segments: int = 3) -> int:
         )
         tasks.end(tx, found(store, task.task_id), TaskState.COMPLETE, Ending(exit_code=0))
         channels.end(tx, channel_id)
+        callbacks.expect(tx, activation_id, PROJECT, "http://x/")
+        callback = callbacks.find(tx, PROJECT, activation_id)
+        assert callback is not None
+        callbacks.failed(tx, callback, "refused", 0.0, given_up=True)
 
     store.write(more).result()
     end(store, activation_id)
@@ -143,9 +147,11 @@ def test_what_may_not_go_stays(store: Store) -> None:
     end(store, "alive", ActivationState.ERROR)
     fill(store, "dead")
     store.write(lambda tx: tx.connection.execute("update dead_letters set retried_as = null")).result()
+    fill(store, "undelivered")
+    store.write(lambda tx: tx.run("retry_callback", activation_id="undelivered")).result()
     fill(store, "newest")
     assert [item.activation_id for item in retention.prunable(store.read, PROJECT, dead_letters=False)] == []
-    assert prune(store, "pending", "alive", "dead", "newest", "unknown") == []
+    assert prune(store, "pending", "alive", "dead", "undelivered", "newest", "unknown") == []
     assert prune(store, "dead", dead_letters=True) == ["dead"]
 
 

@@ -7,7 +7,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import httptools
 
@@ -78,8 +78,10 @@ class Reply:
 class Connection(asyncio.Protocol):
     """One request at a time; closed for good after a failure, a timeout, or when the server says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = BODY_BYTES) -> None:
+        """`most` is the limit of an answer's body, in bytes."""
         self.closed = False
+        self._most = most
         self._transport: asyncio.WriteTransport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._waiting: asyncio.Future[Reply] | None = None
@@ -159,8 +161,8 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
         self._size += len(data)
-        if self._size > BODY_BYTES:
-            self._fail(f"the answer is longer than {BODY_BYTES:,} bytes")
+        if self._size > self._most:
+            self._fail(f"the answer is longer than {self._most:,} bytes")
         else:
             self._parts.append(data)
 
@@ -207,6 +209,8 @@ class Server:
     port: int
     secure: bool = False
     proxy: Proxy | None = None
+    address: str = ""  # of the host, resolved and checked before; empty: any that its name has
+    most: int = BODY_BYTES  # of an answer
 
     async def connect(self, seconds: float = 10.0) -> Connection:
         """Open a connection; raise CallFailed when that fails."""
@@ -215,8 +219,14 @@ class Server:
             async with asyncio.timeout(seconds):
                 if self.proxy is not None and self.secure:
                     return await self._tunnel(self.proxy)
-                way = self.proxy or self
-                _, connection = await loop.create_connection(Connection, way.host, way.port, ssl=self.secure or None)
+                where, port = (
+                    (self.proxy.host, self.proxy.port) if self.proxy else (self.address or self.host, self.port)
+                )
+                name = self.host if self.secure and self.address else None  # that the certificate is for
+                made = partial(Connection, self.most)
+                _, connection = await loop.create_connection(
+                    made, where, port, ssl=self.secure or None, server_hostname=name
+                )
         except (OSError, TimeoutError) as error:
             reason = "the connection timed out" if isinstance(error, TimeoutError) else str(error)
             by = f" through the proxy {self.proxy.host}:{self.proxy.port}" if self.proxy is not None else ""

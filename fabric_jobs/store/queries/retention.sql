@@ -1,9 +1,10 @@
 -- name: prunable_activations
--- Ended activations with nothing alive, oldest first; `dead_letters` 0 leaves out those with dead letters that nobody retried.
+-- Ended activations with nothing alive and no callback to deliver, oldest first; `dead_letters` 0 leaves out those with dead letters that nobody retried.
 select activation_id, kind, name, state, ended_at from activations
 where project_id = :project_id and state <> 'PENDING'
   and not exists (select 1 from tasks t
     where t.activation_id = activations.activation_id and t.state in ('QUEUED', 'STARTING', 'ACTIVE'))
+  and not exists (select 1 from callbacks b where b.activation_id = activations.activation_id and b.given_up = 0)
   and (:dead_letters or not exists (select 1 from channels c join dead_letters d on d.channel_id = c.channel_id
     where c.activation_id = activations.activation_id and d.retried_as is null))
   and activation_id not in (
@@ -23,6 +24,7 @@ update activations set project_id = ''
 where activation_id = :activation_id and project_id = :project_id and state <> 'PENDING'
   and not exists (select 1 from tasks t
     where t.activation_id = activations.activation_id and t.state in ('QUEUED', 'STARTING', 'ACTIVE'))
+  and not exists (select 1 from callbacks b where b.activation_id = activations.activation_id and b.given_up = 0)
   and (:dead_letters or not exists (select 1 from channels c join dead_letters d on d.channel_id = c.channel_id
     where c.activation_id = activations.activation_id and d.retried_as is null))
   and activation_id not in (
@@ -93,6 +95,10 @@ delete from task_totals where activation_id = :activation_id;
 -- Delete some channels.
 delete from channels where channel_id in (
   select channel_id from channels where activation_id = :activation_id limit :limit);
+
+-- name: prune_callbacks
+-- Delete its callback, which was given up.
+delete from callbacks where activation_id = :activation_id;
 
 -- name: prune_activations
 -- Delete the activation itself, once nothing refers to it.
