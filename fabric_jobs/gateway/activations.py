@@ -174,7 +174,8 @@ def _summary(activation: Activation) -> dict[str, Any]:
     }
 
 
-def _response_channels(parts: Parts, activation: Activation) -> list[Channel]:
+def response_channels(parts: Parts, activation: Activation) -> list[Channel]:
+    """Return the channels whose records are the response."""
     plan = parts.engine.plans.of(parts.store.read, activation)
     found = channels.of_activation(parts.store.read, activation.activation_id)
     return [channel for channel in found if _is_response(plan, channel)]
@@ -186,7 +187,7 @@ def _is_response(plan: Plan, channel: Channel) -> bool:
 
 
 def _response(parts: Parts, activation: Activation) -> Any:
-    found = _response_channels(parts, activation)
+    found = response_channels(parts, activation)
     count = sum(channel.next_offset for channel in found)
     size = sum(channel.size for channel in found)
     if count == 0:
@@ -200,7 +201,7 @@ def _response(parts: Parts, activation: Activation) -> Any:
 
 
 def _lines(parts: Parts, activation: Activation, skip: int, limit: int) -> Iterator[bytes]:
-    for channel in _response_channels(parts, activation):
+    for channel in response_channels(parts, activation):
         offset = min(skip, channel.next_offset)
         skip -= offset
         while limit > 0 and offset < channel.next_offset:

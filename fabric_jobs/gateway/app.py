@@ -13,6 +13,7 @@ from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.gateway import (
     access_tokens,
     activations,
+    agent_events,
     callbacks,
     content,
     dead_letters,
@@ -69,15 +70,18 @@ OPERATIONS: tuple[Operation, ...] = (
 
 def make_app(parts: Parts) -> ASGIApp:
     """Return the ASGI application of an owner."""
-    routes = [*not_yet.ROUTES, *(operation.route() for operation in OPERATIONS)]
+    routes = [*not_yet.ROUTES, *(operation.route() for operation in OPERATIONS), *agent_events.ROUTES]
     app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)
     app.router.redirect_slashes = False  # docs/reference/compatibility.md#redirects
     app.state.parts, app.state.operations = parts, OPERATIONS
 
     async def without_prefix(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             scope["path"] = TWICE.sub("/", JOBS_PREFIX.sub("", scope["path"]))
-            if (found := ATTEMPT_CALL.fullmatch(scope["path"])) and (scope["method"], found["verb"]) in internal.HOT:
+            if (found := ATTEMPT_CALL.fullmatch(scope["path"])) and (
+                scope.get("method"),
+                found["verb"],
+            ) in internal.HOT:
                 await _call_hot(app, scope, receive, send, found)
                 return
         await app(scope, receive, send)

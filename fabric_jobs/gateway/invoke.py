@@ -78,7 +78,8 @@ async def invoke_agent(call: Call) -> Response:
     return await _invoke(call, "agent")
 
 
-async def _invoke(call: Call, kind: str) -> Response:
+async def begin(call: Call, kind: str) -> str:
+    """Start the activation that a call asks for; return its id."""
     parts = call.parts
     check_body(call.object)
     await registered(call)
@@ -95,6 +96,11 @@ async def _invoke(call: Call, kind: str) -> Response:
     activation_id = await asyncio.wrap_future(parts.engine.invoke(wanted))
     if wanted.callback_url:
         parts.live.callbacks.set()
+    return activation_id
+
+
+async def _invoke(call: Call, kind: str) -> Response:
+    parts, activation_id = call.parts, await begin(call, kind)
     if call.of(SYNC):
         waiting = asyncio.create_task(wait_for_end(parts, activation_id))
         done, _ = await asyncio.wait([waiting], timeout=HEARTBEAT_SECONDS)

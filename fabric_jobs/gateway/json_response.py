@@ -65,7 +65,19 @@ async def json_of(request: Request, limit: int) -> Any:
 
 async def object_of(request: Request, limit: int) -> dict[str, Any]:
     """Return the JSON object of a request's body."""
-    value = await json_of(request, limit)
+    return checked(await json_of(request, limit))
+
+
+def object_in(text: str | bytes) -> dict[str, Any]:
+    """Return the JSON object in a text; raise InvalidInput."""
+    try:
+        return checked(json_text.loads(text, levels=json_text.DEPTH + 1))
+    except ValueError as error:
+        raise InvalidInput(f"this is not JSON: {error}.") from error
+
+
+def checked(value: Any) -> dict[str, Any]:
+    """Return a value that is an object of text that can be stored; raise InvalidInput for any other."""
     if not isinstance(value, dict):
         raise InvalidInput("the body is not a JSON object.")
     check_text({key: item for key, item in value.items() if key != "payload"})  # a payload is passed on unchanged

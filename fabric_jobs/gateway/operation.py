@@ -46,6 +46,10 @@ class Call(Request):
         value: T = self._asked[parameter.name]
         return value
 
+    def take_defaults(self, *parameters: Parameter[Any]) -> None:
+        """Take the default of each parameter, for a call that has no query."""
+        self._asked = {parameter.name: parameter.default for parameter in parameters}
+
     async def read(self, operation: Operation) -> None:
         """Read the input of an operation; raise NotAllowed, Forbidden, NotFound, NotThereYet,
         InvalidInput or RecordTooLarge."""

@@ -89,6 +89,12 @@ class GuardedProtocol(HttpToolsProtocol):
             if self._wire_bytes > self.limits.header_bytes + CHUNK_OVERHEAD * self._body_bytes:
                 self._refuse_head()
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over to the protocol of web sockets, with the user at its other end."""
+        self.app_state = {**self.app_state, "peer": self._peer}
+        self._in_head = self._in_body = False  # what follows has no head and no body
+        super().handle_websocket_upgrade()
+
     def on_message_begin(self) -> None:
         """Reset the counts for a new request."""
         super().on_message_begin()
@@ -195,6 +201,13 @@ class _HeadTooLarge(Exception):
 def guarded(limits: ConnectionLimits, traffic: Traffic) -> type[GuardedProtocol]:
     """Return a protocol class with these limits, since uvicorn makes one per connection and passes it no arguments."""
     return type("Connection", (GuardedProtocol,), {"limits": limits, "traffic": traffic})
+
+
+def web_socket(**given: Any) -> asyncio.Protocol:
+    """Return the protocol of one web socket."""
+    from uvicorn.protocols.websockets.wsproto_impl import WSProtocol  # late: most owners have no web socket
+
+    return WSProtocol(**given)
 
 
 def guard(bound: socket.socket) -> None:

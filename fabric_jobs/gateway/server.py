@@ -17,7 +17,7 @@ from fabric_jobs.executors.dispositions import is_ignored
 from fabric_jobs.gateway.app import make_app
 from fabric_jobs.gateway.callbacks import Deliveries
 from fabric_jobs.gateway.parts import Parts
-from fabric_jobs.gateway.protocol import ConnectionLimits, GuardedProtocol, guard, guarded
+from fabric_jobs.gateway.protocol import ConnectionLimits, GuardedProtocol, guard, guarded, web_socket
 from fabric_jobs.store import activations, callbacks, tasks
 from fabric_jobs.upkeep import Criteria
 
@@ -48,7 +48,9 @@ class GatewayServer:
             interface="asgi3",
             loop="asyncio",
             http=guarded(ConnectionLimits.of(parts.settings), parts.traffic),
-            ws="none",
+            ws=web_socket,  # type: ignore[arg-type]  # it calls this as it would call a class
+            ws_max_size=parts.settings.body_bytes,
+            ws_per_message_deflate=False,  # a small message could become a huge one
             lifespan="off",
             log_config=None,
             access_log=False,
