@@ -17,7 +17,7 @@ from fabric_jobs.documents import agent_from_json
 from fabric_jobs.errors import FabricJobsError, InvalidInput, NotFound
 from fabric_jobs.gateway import invoke
 from fabric_jobs.gateway.activations import CHUNK_BYTES, response_channels
-from fabric_jobs.gateway.caller import user_of
+from fabric_jobs.gateway.caller import authorize
 from fabric_jobs.gateway.errors import answer_error
 from fabric_jobs.gateway.json_response import dumps, object_in
 from fabric_jobs.gateway.operation import Call
@@ -29,6 +29,7 @@ from fabric_jobs.routing import SOURCE, sending_id
 from fabric_jobs.store import activations, definitions
 
 INVOKE = "invokeAgent"
+ROLE = "run"
 TOGETHER = 100  # activations that one connection follows at a time
 KEYS = ("payload", "properties", "sessionId", "correlationId", "activationId", "callbackUrl")  # of an invocation
 
@@ -37,7 +38,7 @@ async def serve(websocket: WebSocket) -> None:
     """Serve one connection, until its other side or the gateway ends."""
     request = cast(Request, websocket)  # what is read of it is the same
     try:
-        user_of(request)
+        authorize(request, ROLE)
         conversation = Conversation(websocket, parts_of(request))
         conversation.check_agent()
     except FabricJobsError as error:
@@ -117,7 +118,7 @@ class Conversation:
             what = f"this connection already follows {TOGETHER} activations."
             raise InvalidInput(what, hint="Wait for the end of one, or open another connection.")
         call = Call(self._scope(said), self._websocket.receive)
-        user_of(call)  # again: a token may expire or be revoked while a connection is open
+        authorize(call, ROLE)  # again: a token may expire or be revoked while a connection is open
         call.object = {key: said[key] for key in KEYS if key in said}
         call.take_defaults(*invoke.ASKED)
         activation_id = await invoke.begin(call, "agent")

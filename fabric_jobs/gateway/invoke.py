@@ -87,10 +87,6 @@ async def begin(call: Call, kind: str) -> str:
     snapshot = frozen(parts.store.read, call.project, wanted.name) if kind == "agent" else None
     if snapshot is None:
         check_file(parts, kind, call.project, wanted.name)
-    if call.of(SCHEDULE_CRON) or call.of(SCHEDULE_NAME):
-        if wanted.callback_url:
-            raise InvalidInput("a schedule has no callback.", hint="Leave 'callbackUrl' out.")
-        return await save_invocation(call, wanted, call.of(SCHEDULE_CRON), call.of(SCHEDULE_NAME))
     if snapshot is not None:
         wanted = replace(wanted, name=snapshot.agent_name, pins=snapshot.pins)
     activation_id = await asyncio.wrap_future(parts.engine.invoke(wanted))
@@ -99,7 +95,19 @@ async def begin(call: Call, kind: str) -> str:
     return activation_id
 
 
+async def _schedule(call: Call, kind: str) -> Response:
+    check_body(call.object)
+    await registered(call)
+    wanted = _invocation(call, kind)
+    if await _callback_url(call):
+        raise InvalidInput("a schedule has no callback.", hint="Leave 'callbackUrl' out.")
+    check_file(call.parts, kind, call.project, wanted.name)
+    return await save_invocation(call, wanted, call.of(SCHEDULE_CRON), call.of(SCHEDULE_NAME))
+
+
 async def _invoke(call: Call, kind: str) -> Response:
+    if call.of(SCHEDULE_CRON) or call.of(SCHEDULE_NAME):
+        return await _schedule(call, kind)
     parts, activation_id = call.parts, await begin(call, kind)
     if call.of(SYNC):
         waiting = asyncio.create_task(wait_for_end(parts, activation_id))

@@ -49,7 +49,7 @@ async def create_snapshot(call: Call) -> Response:
         agent_name=name,
         title=_text(body, "title", TITLE_LENGTH),
         pins=pins,
-        created_by="local",
+        created_by=call.caller.username,
     )
     made = await asyncio.wrap_future(parts.store.write(lambda tx: snapshots.create(tx, new)))
     return Json(

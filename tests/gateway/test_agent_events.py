@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from tests.acceptance.live import PROJECT, Live, until
+from tests.gateway.access import make_project, make_token
 from tests.gateway.test_users import Caller, skill
 
 ECHO = "print(message()['payload'], end='')"
@@ -282,3 +283,30 @@ def test_an_agent_with_several_services_wants_one_named(live: Live) -> None:
         assert (await socket.hear("agent.output"))["payload"] == 1
 
     talk(live, "two", talking)
+
+
+def test_a_personal_token_needs_the_role_run_in_the_project_and_is_asked_for_each_message(live: Live) -> None:
+    caller = saved(live)
+    make_project(caller, "other")
+    path = f"{PROJECT}/agentevents/both"
+    runs, reads, others = (
+        make_token(caller, "runs"),
+        make_token(caller, "reads", "read"),
+        make_token(caller, "others", "admin", "other"),
+    )
+    assert refused(live, path, reads.jwt()) == 403
+    assert refused(live, path, others.jwt()) == 403
+    assert refused(live, path, runs.jwt(seconds=-5)) == 401
+
+    async def talking(socket: Socket) -> None:
+        await socket.say(action="invokeAgent", payload=1)
+        assert (await socket.hear("agent.input"))["username"] == "runs"
+        await socket.hear("agent.output")
+        await socket.hear("agent.end")
+        await socket.say(action="invokeAgent", payload=1, token=reads.jwt())
+        assert "'run'" in (await socket.hear("agent.error"))["message"]
+        await asyncio.to_thread(caller.call, "DELETE", f"{PROJECT}/tokens/runs")
+        await socket.say(action="invokeAgent", payload=1)
+        assert "revoked" in (await socket.hear("agent.error"))["message"]
+
+    asyncio.run(_talk(url_of(live, "both"), runs.jwt(), talking))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.live import PROJECT, Live, until
+from tests.gateway.access import make_project, make_token
 from tests.gateway.test_users import Caller
 from tests.receiver import Received, Receiver, receiving
 
@@ -187,6 +188,8 @@ def test_addresses_that_are_not_allowed_are_refused_and_nothing_runs(live: Live,
         for body in ({"callbackUrl": url}, {"properties": {"callbackUrl": url}}):
             said = caller.refused(400, "POST", PROJECT + INVOKE, json.dumps({"payload": 1, **body}).encode())
             assert "secret" not in said
+    scheduled = json.dumps({"payload": 1, "callbackUrl": receiver.url}).encode()
+    assert "schedule" in caller.refused(400, "POST", f"{PROJECT}{INVOKE}?scheduleCron=@daily", scheduled)
     both = {"payload": 1, "callbackUrl": receiver.url, "properties": {"callbackUrl": receiver.url + "2"}}
     assert "different values" in caller.refused(400, "POST", PROJECT + INVOKE, json.dumps(both).encode())
     caller.refused(400, "POST", PROJECT + INVOKE, json.dumps({"payload": 1, "callbackUrl": 5}).encode())
@@ -223,4 +226,9 @@ def test_each_project_has_a_key_of_its_own_that_stays(live: Live) -> None:
     key = live.ok("callbacks", "key").out
     live.kill_owner()
     assert live.ok("callbacks", "key").out == key
+    caller = Caller(live)
+    other = json.loads(caller.call("GET", f"{make_project(caller, 'other')}/callbacks/key").body)["key"]
+    assert (len(other), other == key.strip()) == (64, False)
+    reader = make_token(caller, "runs", "run").jwt()
+    caller.refused(403, "GET", f"{PROJECT}/callbacks/key", token=reader)
     Caller(live).refused(401, "GET", f"{PROJECT}/callbacks/key", token="wrong")

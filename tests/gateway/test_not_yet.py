@@ -136,10 +136,3 @@ def test_a_dry_run_of_a_deploy_starts_nothing(live: Live) -> None:
     assert [item["kind"] for item in caller.get("/skills/echo/deploy?dryrun")["items"]] == ["Deployment", "Service"]
     assert caller.get("/tasks")["tasks"] == []
     caller.refused(400, "GET", f"{PROJECT}/skills/echo/deploy?dryrun=perhaps")
-
-
-def test_a_command_that_asks_for_what_is_not_there_ends_with_2(live: Live) -> None:
-    live.skill("echo", ECHO)
-    params = json.dumps({"payload": 1, "callbackUrl": "http://x"})
-    assert "call back" in live.fails(2, "skills", "invoke", "echo", "--params", params)
-    assert live.ok("activations", "list", "-o", "json").value == []
