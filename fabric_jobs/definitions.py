@@ -29,12 +29,33 @@ class Parameters:
     ref: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Retries:
+    """How often a failed attempt is tried again."""
+
+    limit: int = 0
+    backoff_seconds: float = 1.0
+    max_backoff_seconds: float = 60.0
+
+
+class Batch(NamedTuple):
+    """How records are put together for one attempt, or for one call."""
+
+    size: int = 100  # records, at most
+    seconds: float = 1.0  # how long an incomplete batch waits for more
+    split: bool = True  # a batch that fails for good is halved until the record at fault is alone
+
+
 class Target(NamedTuple):
     """Where a routing leads: an action in a runtime, and the default output of its response."""
 
     action: str  # empty for an external API
     runtime: str  # cortex/jobs | cortex/daemons | cortex/external-api
     output: str
+    retries: Retries = Retries()  # these four: of an external API, which has no action
+    on_error: str = "fail"  # fail | continue | complete
+    concurrency: int = 1
+    batch: Batch | None = None
 
 
 class Rule(NamedTuple):
@@ -93,15 +114,6 @@ class Property:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retries:
-    """How often a failed attempt is tried again."""
-
-    limit: int = 0
-    backoff_seconds: float = 1.0
-    max_backoff_seconds: float = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
 class Resources:
     """What one attempt may use, in the spelling of Kubernetes (`500m`, `512Mi`); empty is no limit."""
 
@@ -126,10 +138,11 @@ class Action:
     environment: dict[str, str] = field(default_factory=dict)
     pod_spec: tuple[dict[str, Any], ...] = ()  # RFC 6902 adds: {path, value}
     k8s_resources: tuple[str, ...] = ()  # JSON strings
-    receives: str = "message"  # message | stream
+    receives: str = "message"  # message | batch | stream
+    batch: Batch | None = None  # of `receives: batch`, or of the calls of a daemon; None: single records
     message: str = "argv"  # argv | file: where a job gets its payload
-    response: str = "combined"  # combined | stdout | json
-    workers: int | None = None  # message tasks at a time; None: the number of CPUs
+    response: str = "combined"  # combined | stdout | json | jsonl
+    workers: int | None = None  # tasks at a time; None: the number of CPUs, or one for a stream
     retries: Retries = Retries()
     on_error: str = "fail"  # fail | continue | complete
     resources: Resources = Resources()

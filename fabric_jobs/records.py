@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fabric_jobs.states import FINAL_TASK_STATES, ActivationState, TaskState
 
@@ -92,6 +92,7 @@ class Channel:
     ended: bool
     closed: bool
     dead: int = 0  # records that its consumer could not handle
+    ahead: int = 0  # records finished although an earlier one is not
 
     @classmethod
     def from_row(cls, row: Row) -> Channel:
@@ -100,6 +101,31 @@ class Channel:
         for key in ("exempt", "ended", "closed"):
             values[key] = bool(values[key])
         return cls(**values)
+
+    @property
+    def unfinished(self) -> int:
+        """How many records its consumer has not finished."""
+        return self.next_offset - self.acked - self.ahead
+
+
+class Lease(NamedTuple):
+    """Records of a channel that a task holds, or that one has given back."""
+
+    channel_id: int
+    first: int
+    below: int | None  # None: open, it takes in whatever comes
+    turn: int = 0  # a task works on its leases in this order
+    at_end: bool = False  # finished with the task's exit
+
+    @classmethod
+    def from_row(cls, row: Row) -> Lease:
+        """Build it from a row of `leases`."""
+        return cls(row["channel_id"], row["first_offset"], row["next_offset"], row["turn"], bool(row["at_end"]))
+
+    @property
+    def size(self) -> int:
+        """The number of records; 0 for an open one."""
+        return 0 if self.below is None else self.below - self.first
 
 
 class Stored(Protocol):
@@ -173,7 +199,7 @@ class Task:
     skill_name: str
     action_name: str
     kind: str
-    receives: str  # message | stream
+    receives: str  # message | batch | stream
     channel_id: int | None
     record_offset: int | None
     state: TaskState
@@ -201,6 +227,9 @@ class Task:
     raised: str = ""  # the exception that ends the current attempt
     place: str = ""  # where its current attempt runs
     rejected: str = ""  # details, JSON, when the program rejected its record, or one that fails the task
+    records: int = 1  # that it handles, from `record_offset` on
+    worker: int = 0  # its number among the workers of a stream
+    tried: int = 0  # attempts that its records had in a larger batch
 
     @classmethod
     def from_row(cls, row: Row) -> Task:

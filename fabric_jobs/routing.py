@@ -12,7 +12,7 @@ from typing import Any
 
 from fabric_jobs import conditions
 from fabric_jobs.conditions import Condition
-from fabric_jobs.definitions import Action, Agent, Port, Routing, Skill, SkillReference, Target
+from fabric_jobs.definitions import Action, Agent, Batch, Port, Routing, Skill, SkillReference, Target
 from fabric_jobs.definitions import Mapping as AgentMapping
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.names import nearest
@@ -45,6 +45,16 @@ class Node:
     def is_stream(self) -> bool:
         """Whether one task reads the whole input."""
         return self.action.type == "job" and self.action.receives == "stream"
+
+    @property
+    def workers(self) -> int:
+        """How many tasks read a stream."""
+        return self.action.workers or 1
+
+    @property
+    def batch(self) -> Batch | None:
+        """How records are put together for a task; None: each task gets one."""
+        return self.action.batch if self.action.receives == "batch" else None
 
     @property
     def is_called(self) -> bool:
@@ -313,7 +323,13 @@ def _entries(
 
 def _action_of(skill: Skill, input_name: str, target: Target) -> Action:
     if target.runtime == "cortex/external-api":
-        return EXTERNAL
+        return replace(
+            EXTERNAL,
+            retries=target.retries,
+            on_error=target.on_error,
+            concurrency=target.concurrency,
+            batch=target.batch,
+        )
     action = skill.action(target.action)
     if action is None:
         raise InvalidInput(

@@ -112,6 +112,9 @@ class Settings:
     retain_bytes: int | None = None  # when the state is larger, the oldest are deleted; None: never
     lost_limit: int = 3  # retries after lost attempts
     slots: Mapping[str, int] = field(default_factory=lambda: slots_of(os.environ.get("FABRIC_JOBS_SLOTS", "")))
+    kept_tasks: int = field(
+        default_factory=lambda: int(_number("FABRIC_JOBS_KEPT_TASKS", 1000, "a number from 1 on", low=1))
+    )  # of each skill in an activation: older ones that went well are deleted, except for their totals
     activations: int = field(
         default_factory=lambda: int(_number("FABRIC_JOBS_ACTIVATIONS", 64, "a number from 1 on", low=1))
     )  # that run at a time; the others wait their turn

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.documents import action, agent, mapping, ports, routing, schedules, skill
+from fabric_jobs.documents import action, agent, calls, mapping, ports, routing, schedules, skill
 from fabric_jobs.documents.fields import NULL, Field, Shape
 from fabric_jobs.documents.reader import BOOKKEEPING
 from fabric_jobs.shipped import schema_file
@@ -30,7 +30,8 @@ TABLES: dict[str, dict[str, Shape]] = {
         "outputs": skill.OUTPUT,
         "properties": skill.PROPERTY,
         "actions": action.ACTION,
-        "retries": action.RETRIES,
+        "retries": calls.RETRIES,
+        "batch": calls.BATCH,
         "resources": action.RESOURCES,
     },
     "agent": {
@@ -118,7 +119,7 @@ def table(shape: Shape) -> str:
     """Return the table of a mapping's keys: first those for all actions, then those for one type."""
     is_split = any(field.of for field in shape.fields)
     names = ["key", *(["for"] if is_split else []), "type, default", "meaning"]
-    order = ("", action.JOB, action.DAEMON)
+    order = ("", action.JOB, action.DAEMON, routing.EXTERNAL_API)
     rows = [_cells(field, is_split) for field in sorted(shape.fields, key=lambda field: order.index(field.of))]
     lines = [f"| {' | '.join(cells)} |" for cells in (names, *rows)]
     return "\n".join(["", lines[0], "|---" * len(names) + "|", *lines[1:], "", ""])

@@ -15,7 +15,7 @@ from fabric_jobs.records import Activation, Attempt, Channel, Task
 from fabric_jobs.routing import SOURCE, Node, Plan, Wire, sending_id
 from fabric_jobs.schedules.schedule import Schedule
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Store, Tx, activations, channels, definitions, tasks
+from fabric_jobs.store import Store, Tx, activations, channels, definitions, leases, tasks
 from fabric_jobs.store.activations import NewActivation
 from fabric_jobs.store.channels import NewChannel, Sender
 from fabric_jobs.store.definitions import NewDefinition
@@ -121,7 +121,7 @@ def task(**changes: Any) -> Task:
 def node(key: str, *, stream: bool = False, output: str = "out", **action: Any) -> Node:
     """Return the node `<refId>.<input>`; other keywords go to its action."""
     ref_id, _, port = key.partition(".")
-    receives = "stream" if stream else "message"
+    receives = action.pop("receives", "stream" if stream else "message")
     made = Action(name=ref_id, receives=receives, response="stdout", **action)
     return Node(key=key, ref_id=ref_id, skill_name=ref_id, input=port or "in", action=made, output=output)
 
@@ -299,11 +299,14 @@ def new_task(node: str = "b.in", name: str = "t", **changes: Any) -> NewTask:
 
 
 def add_task(store: Store, node: str = "b.in", name: str = "t", **changes: Any) -> Task:
-    """Store a task, QUEUED."""
+    """Store a task, QUEUED; a stream takes all that comes to its node."""
 
     def operation(tx: Tx) -> Task:
         made = tasks.find(tx, tasks.create(tx, new_task(node, name, **changes)))
         assert made is not None
+        if made.receives == "stream" and not made.worker and made.activation_id is not None:
+            for channel in channels.inbound(tx, made.activation_id, node):
+                leases.take_all(tx, made.task_id, channel.channel_id)
         return made
 
     return store.write(operation).result()

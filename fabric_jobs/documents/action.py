@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
-from fabric_jobs.definitions import Action, Resources, Retries
+from fabric_jobs.definitions import Action, Batch, Resources
+from fabric_jobs.documents.calls import BATCH_FIELD, CONCURRENCY, ON_ERROR, RETRIES_FIELD
 from fabric_jobs.documents.environment import ENVIRONMENT
 from fabric_jobs.documents.fields import (
     ANYTHING,
@@ -34,7 +36,6 @@ MODULE = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 PYTHON = r"[0-9]+(\.[0-9]+)?|[^\s0-9][^\u0000\n]*"
 PORT = r"[0-9]{1,5}"
 SECONDS = (0.001, 366 * 86_400)  # up to a year; more is surely a typo
-PAUSE = (0, 86_400)
 
 
 def _texts(reader: Reader, field: Field) -> tuple[str, ...]:
@@ -78,12 +79,6 @@ def _timeout(reader: Reader, _field: Field) -> float | None:
     if len(set(both)) > 1:
         reader.at_key("'timeout' and 'jobTimeout' mean the same and differ here; remove one", "jobTimeout")
     return both[0] if both else None
-
-
-def _longest_pause(reader: Reader, field: Field) -> float:
-    low, high = PAUSE
-    first = reader.number("backoff_seconds", Retries.backoff_seconds, low=low, high=high)
-    return reader.number(field.key, max(Retries.max_backoff_seconds, first), low=first, high=high)
 
 
 def _pod_spec(reader: Reader, field: Field) -> tuple[dict[str, Any], ...]:
@@ -134,24 +129,6 @@ def _warm(reader: Reader, field: Field) -> tuple[str, ...] | None:
 
 TEXTS = Kind({"type": "array", "items": {"type": "string"}}, "list of text", _texts)
 MODULES = Kind({"type": "array", "items": {"type": "string", "pattern": anchored(MODULE)}}, "list of text", _modules)
-RETRIES = Shape(
-    "",
-    "How often a failed attempt is tried again.",
-    Field("limit", whole(0, 1000), "How many attempts follow the first.", default=Retries.limit),
-    Field(
-        "backoff_seconds",
-        seconds(*PAUSE),
-        "The pause before the second attempt; it doubles each time.",
-        default=Retries.backoff_seconds,
-    ),
-    Field(
-        "max_backoff_seconds",
-        seconds(*PAUSE)._replace(read=_longest_pause),
-        "The longest pause.",
-        default=Retries.max_backoff_seconds,
-    ),
-    make=Retries,
-)
 RESOURCES = Shape(
     "",
     "What one attempt may use.",
@@ -235,12 +212,13 @@ FIELDS = (
     Field("k8sResources", TEXTS._replace(read=_k8s_resources), "More objects for Kubernetes, each as JSON text."),
     Field(
         "receives",
-        choice("message", "stream"),
-        "One task per message, or one task that reads the whole stream of messages.",
+        choice("message", "batch", "stream"),
+        "One task per message, one per batch of messages as a JSON array, or one that reads the whole stream of messages.",
         default=Action.receives,
         of=JOB,
         since="0.1.0",
     ),
+    BATCH_FIELD,
     Field(
         "message",
         choice("argv", "file"),
@@ -251,8 +229,9 @@ FIELDS = (
     ),
     Field(
         "response",
-        choice("combined", "stdout", "json"),
-        "What becomes the payload of the response: stdout and stderr, stdout alone, or the JSON value on stdout.",
+        choice("combined", "stdout", "json", "jsonl"),
+        "What becomes the payload of the response: stdout and stderr, stdout alone, the JSON value on stdout, or a record "
+        "for each of its lines.",
         default=Action.response,
         of=JOB,
         since="0.1.0",
@@ -260,23 +239,17 @@ FIELDS = (
     Field(
         "workers",
         whole(1, 1000),
-        "How many messages are worked on at a time. 1 keeps them in strict order.",
-        absent="the number of CPUs",
+        "How many messages, batches, or readers of one stream are at work at a time. 1 keeps messages in strict order.",
+        absent="the number of CPUs; 1 for a stream",
         of=JOB,
         since="0.1.0",
     ),
-    Field("retries", one(RETRIES, Retries()), RETRIES.sentence, since="0.1.0"),
-    Field(
-        "onError",
-        choice("fail", "continue", "complete"),
-        "What a failure does: end the activation, keep the record as a dead letter, or count as done.",
-        default=Action.on_error,
-        since="0.1.0",
-    ),
+    RETRIES_FIELD,
+    ON_ERROR,
     Field("resources", one(RESOURCES, Resources()), "What one attempt may use, in containers.", since="0.1.0"),
     Field(
         "concurrency",
-        whole(1, 10_000),
+        CONCURRENCY,
         "How many calls a daemon gets at a time, from all activations together.",
         default=Action.concurrency,
         of=DAEMON,
@@ -306,8 +279,10 @@ ACTION = Shape(
                 "else": nulls(*(key for key in DAEMON_KEYS if key != HARMLESS)),
             },
             {
-                "if": {"properties": {"receives": {"const": "stream"}}, "required": ["receives"]},
-                "then": nulls("workers"),
+                "if": {
+                    "properties": {"type": {"const": JOB}, "receives": {"enum": ["message", "stream", None]}},
+                },
+                "then": nulls("batch"),
             },
         ]
     },
@@ -321,7 +296,7 @@ def read_action(reader: Reader) -> Action | None:
         return None
     action = Action(**values)
     _check_keys_fit(reader, action)
-    return action
+    return replace(action, batch=Batch()) if action.receives == "batch" and action.batch is None else action
 
 
 def _check_keys_fit(reader: Reader, action: Action) -> None:
@@ -333,10 +308,8 @@ def _check_keys_fit(reader: Reader, action: Action) -> None:
             reader.at_key(
                 f"'{key}' is only for an action of type {other}, and this one is a {action.type}; remove it", key
             )
-    if action.receives == "stream" and reader.has("workers"):
-        reader.at_key(
-            "a stream is read by one task, so it has no workers; remove this key or 'receives: stream'", "workers"
-        )
+    if action.type == JOB and action.receives != "batch" and reader.has("batch"):
+        reader.at_key("'batch' is only for a job that receives batches; write 'receives: batch', or remove it", "batch")
     if action.receives == "stream" and reader.has("message"):
         reader.at_key(
             "'message' has no effect here: a stream has no payload in its message", "message", level="warning"

@@ -115,7 +115,7 @@ LOOSE_TEXT = Kind(
 FLAG = Kind(
     {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])$"}]},
     "boolean",
-    lambda reader, field: reader.flag(field.key),
+    lambda reader, field: reader.flag(field.key) if reader.has(field.key) else bool(field.default),
 )
 ANYTHING = Kind({}, "any", _plain)
 VALUES = Kind(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fabric_jobs.definitions import Routing, Rule, Target
+from fabric_jobs.documents.calls import BATCH_FIELD, CONCURRENCY, ON_ERROR, RETRIES_FIELD
 from fabric_jobs.documents.fields import NULL, TEXT, Field, Kind, Shape, choice, listed, only
 from fabric_jobs.documents.reader import Reader
 
@@ -11,8 +12,24 @@ JOBS, DAEMONS, EXTERNAL_API = RUNTIMES = ("cortex/jobs", "cortex/daemons", "cort
 SELECTORS = ("property", "field")
 NOWHERE = Target(action="", runtime=JOBS, output="")
 
+CALLS = (
+    RETRIES_FIELD._replace(of=EXTERNAL_API, since="0.5.0"),
+    ON_ERROR._replace(of=EXTERNAL_API, since="0.5.0"),
+    Field(
+        "concurrency",
+        CONCURRENCY,
+        "How many calls an external API gets at a time from one activation.",
+        default=Target("", "", "").concurrency,
+        of=EXTERNAL_API,
+        since="0.5.0",
+    ),
+    BATCH_FIELD._replace(of=EXTERNAL_API),
+)
 NO_ACTION = {"properties": {"action": {"anyOf": [NULL, {"const": ""}]}}}
-AN_ACTION = {"required": ["action"], "properties": {"action": {"type": "string", "minLength": 1}}}
+AN_ACTION = {
+    "required": ["action"],
+    "properties": {"action": {"type": "string", "minLength": 1}, **{field.key: NULL for field in CALLS}},
+}
 TARGET_RULES = {
     "allOf": [{"if": {"properties": {"runtime": {"const": EXTERNAL_API}}}, "then": NO_ACTION, "else": AN_ACTION}]
 }
@@ -35,6 +52,7 @@ TARGET = Shape(
         required=True,
         missing="name the output that the response goes to",
     ),
+    *CALLS,
     rules=TARGET_RULES,
 )
 RULE = Shape(
@@ -105,6 +123,11 @@ def _target(reader: Reader | None, shape: Shape) -> Target:
     target = Target(**values)
     if target.runtime == EXTERNAL_API and target.action:
         reader.at_key(f"{EXTERNAL_API} calls the property 'url' and runs no action; remove this key", "action")
+    for field in CALLS if target.runtime != EXTERNAL_API else ():
+        if reader.has(field.key):
+            reader.at_key(
+                f"'{field.key}' is only for {EXTERNAL_API} here; write it under the action, below 'actions'", field.key
+            )
     if target.runtime != EXTERNAL_API and not target.action:
         reader.error(f"the key 'action' is missing: {target.runtime} runs an action of this skill")
     return target

@@ -9,27 +9,48 @@ from fabric_jobs.engine.decide import AwaitSlot, CreateTasks, StartTask, decide
 from fabric_jobs.engine.slots import free_slots
 from fabric_jobs.engine.snapshot import Snapshot, take
 from fabric_jobs.names import task_name
-from fabric_jobs.records import Activation, Task
+from fabric_jobs.records import Activation, Lease, Task
 from fabric_jobs.routing import Node, Plan
 from fabric_jobs.settings import Settings, cpu_count
-from fabric_jobs.store import Tx, activations, channels, tasks
+from fabric_jobs.store import Tx, activations, channels, leases, tasks
 
 
 def create_tasks(tx: Tx, snapshot: Snapshot, wanted: CreateTasks) -> list[Task]:
     """Make the tasks of a decision; return the started ones, for the executor to take after the commit."""
-    if not activations.is_pending(tx, snapshot.activation.activation_id):
-        return []  # it has ended since the snapshot
-    if wanted.channel_id is not None and not channels.dispatch(
-        tx, wanted.channel_id, wanted.first, wanted.first + wanted.count
-    ):
-        return []
+    if not activations.is_pending(tx, snapshot.activation.activation_id) or _is_stale(tx, snapshot, wanted):
+        return []  # it has ended, or another look has made them, since the snapshot
     started = []
-    for index in range(wanted.count):
-        offset = None if wanted.channel_id is None else wanted.first + index
-        task = tasks.find(tx, tasks.create(tx, _with_record(tx, snapshot, wanted, offset)))
+    for index, lease in enumerate(wanted.takes):
+        task = _created(tx, snapshot, wanted.node, lease)
         if task is not None and index < wanted.start:
             started.append(tasks.start(tx, task, snapshot.activation.executor))
     return [task for task in started if task is not None]
+
+
+def _is_stale(tx: Tx, snapshot: Snapshot, wanted: CreateTasks) -> bool:
+    first = wanted.takes[0]
+    if first is None:
+        counts = tasks.stream_counts(tx, snapshot.activation.activation_id)
+        return counts.get(wanted.node.key, 0) != snapshot.streams.get(wanted.node.key, 0)
+    channel = channels.find(tx, first.channel_id)
+    return channel is None or channel.dispatched != first.first
+
+
+def _created(tx: Tx, snapshot: Snapshot, node: Node, lease: Lease | None) -> Task | None:
+    new = new_task(snapshot.activation, node)
+    if lease is not None:
+        hops = 1 + channels.hops_of(tx, lease.channel_id, lease.first, lease.below)
+        new = replace(new, channel_id=lease.channel_id, record_offset=lease.first, records=lease.size, hops=hops)
+    elif node.workers > 1:
+        counts = tasks.stream_counts(tx, snapshot.activation.activation_id)
+        new = replace(new, worker=1 + counts.get(node.key, 0))
+    task_id = tasks.create(tx, new)
+    if lease is not None:
+        leases.take(tx, task_id, lease)
+    elif node.is_stream and node.workers == 1:
+        for channel in snapshot.inbound(node):
+            leases.take_all(tx, task_id, channel.channel_id)
+    return tasks.find(tx, task_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,14 +87,6 @@ def advance(tx: Tx, activation_id: str, plan: Plan, settings: Settings, *, seen:
         else:
             is_all = False
     return Advanced(started=tuple(started), is_all=is_all, waits=waits)
-
-
-def _with_record(tx: Tx, snapshot: Snapshot, wanted: CreateTasks, offset: int | None) -> tasks.NewTask:
-    new = new_task(snapshot.activation, wanted.node)
-    if wanted.channel_id is None or offset is None:
-        return new
-    hops = 1 + channels.hops_of(tx, wanted.channel_id, offset)
-    return replace(new, channel_id=wanted.channel_id, record_offset=offset, hops=hops)
 
 
 def new_task(activation: Activation, node: Node) -> tasks.NewTask:

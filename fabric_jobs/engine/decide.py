@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 from fabric_jobs.engine.outcome import deadline_of
 from fabric_jobs.engine.snapshot import Snapshot
 from fabric_jobs.executors.base import STOPPED, AttemptExit
-from fabric_jobs.records import Channel, Task
+from fabric_jobs.records import Channel, Lease, Task
 from fabric_jobs.routing import Node
 from fabric_jobs.states import TaskState
 
@@ -17,13 +17,14 @@ ENOUGH = 1 << 30  # worker slots
 
 @dataclass(frozen=True, kw_only=True)
 class CreateTasks:
-    """Make the task of a stream node, or one task per record of a channel, and start the first of them at once."""
+    """Make the tasks of a node, and start the first of them at once.
+
+    Each takes a lease: the next record of a channel, or a batch of them. A stream's worker takes none ahead, or everything.
+    """
 
     node: Node
-    channel_id: int | None = None
-    first: int = 0
-    count: int = 1
-    start: int = 1
+    takes: tuple[Lease | None, ...] = (None,)
+    start: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,26 +201,37 @@ def _room(snapshot: Snapshot, node: Node, free: int) -> int:
 
 
 def _create_stream(snapshot: Snapshot, node: Node) -> list[CreateTasks]:
-    return [] if node.key in snapshot.streams else [CreateTasks(node=node)]
+    missing = node.workers - snapshot.streams.get(node.key, 0)
+    return [CreateTasks(node=node, takes=(None,) * missing, start=missing)] if missing > 0 else []
 
 
-def _create_messages(snapshot: Snapshot, node: Node, free: int) -> list[CreateTasks]:
+def _create_messages(snapshot: Snapshot, node: Node, free: int) -> list[Decision]:
     waiting = snapshot.running(node.key)
     window = 2 * _workers(snapshot, node) - len(waiting)
     room = _room(snapshot, node, free) - sum(task.state is TaskState.QUEUED for task in waiting)
-    created = []
+    created: list[Decision] = []
     for channel in snapshot.inbound(node):
-        count = min(window, _undispatched(channel))
-        if count <= 0:
-            continue
-        start = max(0, min(room, count))
-        created.append(
-            CreateTasks(node=node, channel_id=channel.channel_id, first=channel.dispatched, count=count, start=start)
-        )
-        window -= count
-        room -= start
+        takes, left = _takes(node, channel, window)
+        if left is not None and window > len(takes):
+            since = snapshot.waiting.get(channel.channel_id, snapshot.now)
+            due_at = since + (node.batch.seconds if node.batch is not None else 0.0)
+            if channel.ended or snapshot.now >= due_at:
+                takes.append(left)
+            else:
+                created.append(LookAgain(at=due_at))
+        if takes:
+            start = max(0, min(room, len(takes)))
+            created.append(CreateTasks(node=node, takes=tuple(takes), start=start))
+            window -= len(takes)
+            room -= start
     return created
 
 
-def _undispatched(channel: Channel) -> int:
-    return channel.next_offset - channel.dispatched
+def _takes(node: Node, channel: Channel, window: int) -> tuple[list[Lease], Lease | None]:
+    """Return the next leases of a channel, at most `window`, and the incomplete batch that is left, if there is one."""
+    size = 1 if node.batch is None else node.batch.size
+    whole = min(max(0, window), (channel.next_offset - channel.dispatched) // size)
+    ends = range(channel.dispatched, channel.dispatched + whole * size + 1, size)
+    takes = [Lease(channel.channel_id, first, below) for first, below in pairwise(ends)]
+    is_left = ends[-1] < channel.next_offset < ends[-1] + size
+    return takes, Lease(channel.channel_id, ends[-1], channel.next_offset) if is_left else None

@@ -30,13 +30,14 @@ from fabric_jobs.engine.output import NOTHING, Output
 from fabric_jobs.engine.places import Places
 from fabric_jobs.engine.slots import Slots
 from fabric_jobs.engine.snapshot import Snapshot
+from fabric_jobs.engine.trims import Trims
 from fabric_jobs.engine.works import Works
 from fabric_jobs.errors import InvalidInput, ReplayDiffers
 from fabric_jobs.executors.base import STOPPED, AttemptExit
 from fabric_jobs.records import Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Store, Tx, activations, tasks
+from fabric_jobs.store import Store, Tx, activations, leases, tasks
 
 if TYPE_CHECKING:
     from fabric_jobs.engine.calls import Calls
@@ -54,6 +55,7 @@ class Dispatcher:
         self._works = works
         self._calls = calls
         self.slots = Slots()
+        self.trims = Trims(store, places.executors, settings.kept_tasks)
 
     def carry_out(self, snapshot: Snapshot, decision: Decision) -> float | None:
         """Do it; return when to look at the activation again, by the monotonic clock; None when something else wakes the engine."""
@@ -120,14 +122,23 @@ class Dispatcher:
     def _finish(self, snapshot: Snapshot, task: Task, ended: AttemptExit, output: Output) -> list[Task]:
         """End a task; return the tasks that started as a result."""
         action = snapshot.plan.nodes[task.node].action
-        inbound = snapshot.inbound(snapshot.plan.nodes[task.node])
-        there = {channel.channel_id: (channel.acked, channel.next_offset) for channel in inbound}
-        progress = self._store.handed_out.progress(task.task_id, task.attempt, there)
+        progress = self._store.handed_out.progress(task.task_id, task.attempt, self._there(snapshot, task))
         facts = Ended(exit=ended, now=snapshot.now, lost_limit=self._settings.lost_limit, progress=progress)
         decided = outcome(task, action, facts)
         if decided.state is TaskState.COMPLETE and output.refusal and not (task.sent or task.rejected):
             decided = refused(task, action, output.refusal)
         return self._end(snapshot, task, decided, ended, output)
+
+    def _there(self, snapshot: Snapshot, task: Task) -> dict[int, tuple[int, int]]:
+        """Return where the unfinished records that a task reads begin and end, by channel."""
+        inbound = snapshot.inbound(snapshot.plan.nodes[task.node])
+        if not task.worker:
+            return {channel.channel_id: (channel.acked, channel.next_offset) for channel in inbound}
+        found: dict[int, tuple[int, int]] = {}
+        for lease in leases.held(self._store.read, task.task_id):
+            first, below = found.get(lease.channel_id, (lease.first, 0))
+            found[lease.channel_id] = (min(first, lease.first), max(below, lease.below or 0))
+        return found
 
     def _end(self, snapshot: Snapshot, task: Task, decided: Outcome, ended: AttemptExit, output: Output) -> list[Task]:
         node = snapshot.plan.nodes[task.node]
@@ -169,6 +180,8 @@ class Dispatcher:
 
         advanced = self._store.write(operation).result()
         self._places.forget(wanted.task)
+        if wanted.outcome.state is TaskState.COMPLETE:
+            self.trims.note(wanted.task)
         self.slots.freed = True
         self.slots.note(activation_id, wanted.activation.executor, waits=advanced.waits)
         return list(advanced.started)

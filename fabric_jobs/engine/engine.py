@@ -27,6 +27,7 @@ from fabric_jobs.engine.retry import retries_of, retry
 from fabric_jobs.engine.settle import abandon
 from fabric_jobs.engine.slots import free_slots
 from fabric_jobs.engine.snapshot import Snapshot, take
+from fabric_jobs.engine.waits import Waits
 from fabric_jobs.engine.wakes import Wakes
 from fabric_jobs.engine.works import Works, given_up
 from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
@@ -71,6 +72,7 @@ class Engine:
         works = Works(store, settings, issuing)
         self._dispatcher = Dispatcher(store, self._places, settings, works, self._the_calls)
         self._feeds = Feeds()
+        self._waits = Waits()
         self._admission = Admission(store, settings.activations)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         store.listen(self._committed)
@@ -93,6 +95,7 @@ class Engine:
         """End the loop. Attempts keep running, and the next engine finds them."""
         self._wakes.end()
         self._thread.join()
+        self._dispatcher.trims.close()
         if self._calls is not None:
             self._calls.close()
         self._places.close()
@@ -233,13 +236,17 @@ class Engine:
         if taken is None:
             return None
         self._feeds.note(taken)
+        if taken.activation.ended:
+            self._dispatcher.trims.forget(activation_id)
         now = steady()
+        waiting = self._waits.note(taken, now)
         return replace(
             taken,
             exits={task.task_id: exits[key] for task in taken.live if (key := (task.task_id, task.attempt)) in exits},
             accepted=self._places.in_hand(taken.live, now),
             running_late=self._places.running(taken.live),
             now=now,
+            waiting=waiting,
             free_slots=free_slots(sql, self._settings, taken.activation.executor),
             cpus=cpu_count(),
         )

@@ -12,10 +12,11 @@ from fabric_jobs.engine.outcome import Outcome
 from fabric_jobs.engine.settle import settle
 from fabric_jobs.engine.snapshot import Snapshot
 from fabric_jobs.executors.base import AttemptExit
+from fabric_jobs.names import task_name
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import Node, Plan
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Tx, activations, channels, commits, dead_letters, tasks
+from fabric_jobs.store import Tx, activations, channels, commits, dead_letters, leases, tasks
 from fabric_jobs.store.dead_letters import NewDeadLetter
 from fabric_jobs.store.sent import ALL, Sent
 from fabric_jobs.store.tasks import Ending
@@ -34,7 +35,7 @@ class Finish:
     plan: Plan
     ending: Ending
     outcome: Outcome
-    payload: bytes | None = None  # JSON text: goes to the node's output when the task sent nothing itself
+    payload: bytes | None = None  # NDJSON: goes to the node's output when the task sent nothing itself
     last_lines: tuple[str, ...] = ()
     hint: str = ""  # what to do about it
 
@@ -58,10 +59,9 @@ def complete(tx: Tx, finish: Finish) -> Snapshot | None:
     commits.release_held(tx, task)
     now = tasks.find(tx, task.task_id)
     if finish.payload is not None and now is not None and now.sent == 0:
-        parents = ALL if task.receives == "stream" else ""
-        commits.publish(
-            tx, task, Sent(output=finish.node.output, count=1, bytes=finish.payload + b"\n", parents=parents)
-        )
+        parents, count = ALL if task.receives == "stream" else "", finish.payload.count(b"\n")
+        sent = Sent(output=finish.node.output, count=count, bytes=finish.payload, parents=parents)
+        commits.publish(tx, task, sent)
     _acknowledge(tx, finish)
     return settle(tx, activation_id, finish.plan)
 
@@ -72,7 +72,7 @@ def fail(tx: Tx, finish: Finish) -> None:
     if not tasks.end(tx, task, outcome.state, finish.ending, cause=outcome.cause):
         return
     if activations.is_pending(tx, finish.activation.activation_id):
-        if outcome.dead is None or not channels.is_there(tx, *outcome.dead):
+        if outcome.dead is None or not channels.is_there(tx, outcome.dead.channel_id, outcome.dead.first):
             what = "was cancelled" if outcome.state is TaskState.CANCELLED else "failed"
             cause = f"skill '{task.skill_name}' {what}: {outcome.cause}"
             activations.end(tx, finish.activation, ActivationState.ERROR, cause=cause, error=_error(tx, finish))
@@ -83,32 +83,40 @@ def fail(tx: Tx, finish: Finish) -> None:
 
 
 def again(tx: Tx, finish: Finish) -> None:
-    """Requeue a task; a record that it could not handle becomes a dead letter, and the task continues after it."""
+    """Requeue a task: after a record that became a dead letter, with half of its batch, or as it was."""
     outcome = finish.outcome
     if not tasks.requeue(tx, finish.task, finish.ending, outcome.again, cause=outcome.cause):
         return
+    if outcome.halves:
+        task = finish.task
+        name = task_name(task.project_id, task.skill_name, task.action_name)
+        tasks.halve(tx, task, name, outcome.attempts)
     if outcome.dead is not None:
         keep_dead(tx, finish)
-        commits.pass_record(tx, finish.task, *outcome.dead)
+        commits.pass_record(tx, finish.task, outcome.dead.channel_id, outcome.dead.first)
 
 
 def keep_dead(tx: Tx, finish: Finish) -> None:
-    """Keep the record that used up its attempts; for a cancelled task as with `onError: continue`."""
+    """Keep the records that used up their attempts; for a cancelled task as with `onError: continue`."""
     task, dead = finish.task, finish.outcome.dead
     assert dead is not None
-    on_error = finish.node.action.on_error
-    new = NewDeadLetter(
-        project_id=task.project_id,
-        activation_id=finish.activation.activation_id,
-        channel_id=dead[0],
-        record_offset=dead[1],
-        task_id=task.task_id,
-        skill_name=task.skill_name,
-        error={**_error(tx, finish), "reason": _said(finish)},
-        on_error="complete" if on_error == "complete" else "continue",
-        attempts=finish.outcome.attempts,
-    )
-    dead_letters.keep(tx, new)
+    error = {**_error(tx, finish), "reason": _said(finish)}
+    record = {key: value for key, value in (error["record"] or {}).items() if key != "count"}
+    letters = [
+        NewDeadLetter(
+            project_id=task.project_id,
+            activation_id=finish.activation.activation_id,
+            channel_id=dead.channel_id,
+            record_offset=offset,
+            task_id=task.task_id,
+            skill_name=task.skill_name,
+            error={**error, "record": {**record, "offset": offset}},
+            on_error="complete" if finish.node.action.on_error == "complete" else "continue",
+            attempts=finish.outcome.attempts,
+        )
+        for offset in range(dead.first, dead.first + dead.size)
+    ]
+    dead_letters.keep(tx, *letters)
 
 
 def _said(finish: Finish) -> str:
@@ -127,10 +135,26 @@ def exception_in(lines: Sequence[str]) -> str:
 
 
 def _acknowledge(tx: Tx, finish: Finish) -> None:
-    if finish.task.channel_id is not None:
-        channels.ack_message_tasks(tx, finish.task.channel_id)
+    task = finish.task
+    if task.receives != "stream":
+        leases.finish_all(tx, task.task_id)
     elif finish.outcome.state is TaskState.COMPLETE:
-        channels.close_inbound(tx, finish.activation.activation_id, finish.task.node)
+        _leave_stream(tx, task)
+
+
+def _leave_stream(tx: Tx, task: Task) -> None:
+    """Give back what a worker of a stream has not finished; the input closes with the last of its workers.
+
+    The record in hand is finished, since its outputs are stored.
+    """
+    now = tasks.find(tx, task.task_id)
+    if now is not None and now.hand is not None:
+        channel_id, offset = json.loads(now.hand)
+        leases.finish(tx, task.task_id, channel_id, offset, offset + 1)
+    leases.give_back(tx, task.task_id)
+    if not any(other.node == task.node for other in tasks.live(tx, str(task.activation_id))):
+        for channel in channels.inbound(tx, str(task.activation_id), task.node):
+            leases.close(tx, channel.channel_id)
 
 
 def _error(tx: Tx, finish: Finish) -> dict[str, Any]:
@@ -160,13 +184,14 @@ def _record(tx: Tx, finish: Finish) -> dict[str, Any] | None:
     """Return the record that a task was handling: exact for a message task, the first unfinished one for a stream."""
     task, plan = finish.task, finish.plan
     inbound = {channel.channel_id: channel for channel in channels.inbound(tx, str(task.activation_id), task.node)}
-    exact = finish.outcome.dead or json.loads(task.left_at or task.hand or "null")
+    dead = finish.outcome.dead
+    exact = json.loads(task.left_at or task.hand or "null") if dead is None else (dead.channel_id, dead.first)
     if task.channel_id is not None:
         exact = (task.channel_id, task.record_offset)
     if exact is not None:
         channel_id, offset, *step = exact
-        later = {"orLater": True} if step else {}
-        return {"channel": channel_id, "offset": offset, **later, "mapping": str(plan.wires[inbound[channel_id].wire])}
+        more = {"orLater": True} if step else {"count": task.records} if task.receives == "batch" else {}
+        return {"channel": channel_id, "offset": offset, **more, "mapping": str(plan.wires[inbound[channel_id].wire])}
     unfinished = [channel for channel in inbound.values() if channel.acked < channel.next_offset]
     if len(unfinished) != 1:
         return None

@@ -19,7 +19,7 @@ from fabric_jobs.executors.base import (
     UNPREPARED,
     AttemptExit,
 )
-from fabric_jobs.records import Task
+from fabric_jobs.records import Lease, Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store.tasks import Again
 
@@ -48,8 +48,9 @@ class Outcome:
     state: TaskState  # QUEUED: it is retried, or continues after a record that it could not handle
     cause: str = ""
     again: Again = field(default_factory=Again)  # when QUEUED
-    dead: tuple[int, int] | None = None  # channel and offset of the record that used up its attempts
-    attempts: int = 1  # of that record
+    dead: Lease | None = None  # the records that used up their attempts
+    attempts: int = 1  # of these records
+    halves: bool = False  # when QUEUED: with one half of its records, and another task with the other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ def deadline_of(task: Task, action: Action) -> float | None:
 def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
     """Return what becomes of a task whose attempt ended."""
     if task.cancel_requested:
-        return Outcome(state=TaskState.CANCELLED, cause=task.cause, dead=_own_record(task))
+        return Outcome(state=TaskState.CANCELLED, cause=task.cause, dead=_own_records(task))
     if task.rejected and ended.exit.code != 0:
         return refused(task, action, task.cause or describe_exit(ended.exit))  # a retry would not help
     deadline = deadline_of(task, action)
@@ -108,10 +109,18 @@ def _failed(task: Task, action: Action, ended: Ended, state: TaskState, cause: s
     if task.receives == "stream":
         return _failed_stream(task, action, ended, state, cause)
     failures = task.failures + 1
-    if _may_retry(action.retries, failures, ended.exit):
+    if not task.tried and _may_retry(action.retries, failures, ended.exit):
         again = Again(failures=failures, not_before_at=ended.now + backoff(action.retries, failures))
         return Outcome(state=TaskState.QUEUED, cause=cause, again=again)
-    return Outcome(state=state, cause=cause, dead=_dead(task, action), attempts=failures)
+    return _given_up(task, action, state, cause)
+
+
+def _given_up(task: Task, action: Action, state: TaskState, cause: str) -> Outcome:
+    """Return what becomes of a task that is not retried: the batch is halved, its records are dead, or the activation fails."""
+    attempts = task.tried + task.failures + 1
+    if task.records > 1 and action.on_error != "fail" and action.batch is not None and action.batch.split:
+        return Outcome(state=TaskState.QUEUED, cause=cause, halves=True, attempts=attempts)
+    return Outcome(state=state, cause=cause, dead=_dead(task, action), attempts=attempts)
 
 
 def _failed_stream(task: Task, action: Action, ended: Ended, state: TaskState, cause: str) -> Outcome:
@@ -135,7 +144,9 @@ def _failed_stream(task: Task, action: Action, ended: Ended, state: TaskState, c
     if found.record is not None:
         # After the record, start afresh: a second bad one is found in the same way.
         again = Again(not_before_at=ended.now)
-        return Outcome(state=TaskState.QUEUED, cause=cause, again=again, dead=found.record, attempts=failures)
+        channel_id, offset = found.record
+        dead = Lease(channel_id, offset, offset + 1)
+        return Outcome(state=TaskState.QUEUED, cause=cause, again=again, dead=dead, attempts=failures)
     return Outcome(state=state, cause=f"{cause}, and no record is at fault")
 
 
@@ -148,19 +159,19 @@ def backoff(retries: Retries, failures: int) -> float:
     return min(retries.backoff_seconds * 2.0 ** min(failures - 1, 60), retries.max_backoff_seconds)
 
 
-def _dead(task: Task, action: Action) -> tuple[int, int] | None:
-    return None if action.on_error == "fail" else _own_record(task)
+def _dead(task: Task, action: Action) -> Lease | None:
+    return None if action.on_error == "fail" else _own_records(task)
 
 
 def refused(task: Task, action: Action, cause: str) -> Outcome:
     """Return the outcome of a task that no retry can help: it cannot start, or its output is unusable."""
-    return Outcome(state=TaskState.FAILED, cause=cause, dead=_dead(task, action), attempts=task.failures + 1)
+    return _given_up(task, action, TaskState.FAILED, cause)
 
 
-def _own_record(task: Task) -> tuple[int, int] | None:
+def _own_records(task: Task) -> Lease | None:
     if task.channel_id is None or task.record_offset is None:
         return None
-    return task.channel_id, task.record_offset
+    return Lease(task.channel_id, task.record_offset, task.record_offset + task.records)
 
 
 def describe_exit(ended: AttemptExit) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fabric_jobs import json_text
@@ -20,7 +21,7 @@ LAST_LINES = 20
 class Output:
     """What the end of an attempt needs of its output."""
 
-    payload: bytes | None = None  # JSON text; None when nothing is sent
+    payload: bytes | None = None  # records as NDJSON; None when nothing is sent
     refusal: str = ""  # why the output cannot be a payload
     lines: tuple[str, ...] = ()  # the last ones, when it failed
 
@@ -45,9 +46,9 @@ def ended_well(task: Task, ended: AttemptExit) -> bool:
 
 
 def response_of(executor: Executor, handle: str, action: Action, *, is_stream: bool, limit: int) -> bytes | None:
-    """Return the program's output as JSON text; None when a stream skill printed nothing.
+    """Return the program's output as records, NDJSON; None when it has none: a stream skill that printed nothing.
 
-    Raises RecordTooLarge above `limit` bytes, InvalidInput when the output for `response: json` is not JSON.
+    Raises RecordTooLarge above `limit` bytes, InvalidInput when the output for `response: json` or `jsonl` is not JSON.
     """
     text = (
         executor.merged(handle, limit + 1)
@@ -60,12 +61,29 @@ def response_of(executor: Executor, handle: str, action: Action, *, is_stream: b
         raise RecordTooLarge(
             f"its output is over the limit of a record ({limit} bytes); send records with send_message."
         )
+    if action.response == "jsonl":
+        return b"".join(_lines(text)) or None
     if action.response != "json":
-        return json.dumps(text.decode(errors="replace")).encode()
+        return json.dumps(text.decode(errors="replace")).encode() + b"\n"
     try:
-        return json.dumps(json_text.loads(text), separators=(",", ":"), allow_nan=False).encode()
+        return _compact(text)
     except ValueError as error:
         raise InvalidInput(f"'response: json' needs one JSON value on stdout: {error}.") from error
+
+
+def _lines(text: bytes) -> Iterator[bytes]:
+    for number, line in enumerate(text.split(b"\n"), start=1):
+        if line.strip():
+            try:
+                yield _compact(line)
+            except ValueError as error:
+                raise InvalidInput(
+                    f"'response: jsonl' needs one JSON value on each line of stdout; line {number}: {error}."
+                ) from error
+
+
+def _compact(text: bytes) -> bytes:
+    return json.dumps(json_text.loads(text), separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def last_lines(executor: Executor, handle: str) -> tuple[str, ...]:

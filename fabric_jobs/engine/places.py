@@ -49,7 +49,7 @@ class Places:
         wakes: Wakes,
         faults: Faults,
     ) -> None:
-        self._executors = executors
+        self.executors = executors
         self._wakes = wakes
         self._faults = faults
         self._lanes: dict[str, Lane] = {}
@@ -201,5 +201,5 @@ class Places:
 
     def _lane(self, place: str) -> Lane:
         if place not in self._lanes:
-            self._lanes[place] = Lane(place, self._executors, self, self._faults)
+            self._lanes[place] = Lane(place, self.executors, self, self._faults)
         return self._lanes[place]

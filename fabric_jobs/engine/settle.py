@@ -10,7 +10,7 @@ from fabric_jobs.errors import RecordsDamaged, RecordTooLarge
 from fabric_jobs.records import Channel
 from fabric_jobs.routing import Plan, sending_id
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Tx, activations, channels, dead_letters, tasks
+from fabric_jobs.store import Tx, activations, channels, dead_letters, leases, tasks
 from fabric_jobs.store.channels import JOIN_BYTES, Sender
 from fabric_jobs.store.sent import Sent
 from fabric_jobs.store.tasks import Ending
@@ -70,7 +70,7 @@ def _deliver(tx: Tx, snapshot: Snapshot, join: str) -> None:
     sender = Sender(activation_id=activation_id, sending_id=sending_id(activation_id, join), hops=hops)
     channels.append(tx, sender, Sent(output="", count=1, bytes=b"[" + b",".join(lines) + b"]\n"))
     for channel in inbound:
-        channels.close_joined(tx, channel.channel_id)
+        leases.close(tx, channel.channel_id)
 
 
 def _bytes_of(tx: Tx, channel: Channel) -> list[bytes]:

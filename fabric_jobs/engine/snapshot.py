@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fabric_jobs.executors.base import AttemptExit
@@ -20,10 +20,11 @@ class Snapshot:
     plan: Plan
     channels: tuple[Channel, ...]
     live: tuple[Task, ...]  # tasks that have not ended, oldest first; includes tasks of calls
-    streams: Mapping[str, Task]  # node -> its stream task, ended or not
+    streams: Mapping[str, int]  # node -> how many tasks read its stream, or have read it
     exits: Mapping[int, AttemptExit] = field(default_factory=dict)  # task_id -> how its attempt ended
     accepted: frozenset[int] = frozenset()  # tasks whose attempt this process has handed to an executor
     running_late: frozenset[int] = frozenset()  # tasks whose program was found running at its timeout
+    waiting: Mapping[int, float] = field(default_factory=dict)  # channel -> since when its incomplete batch waits
     now: float = 0.0  # by the monotonic clock
     free_slots: int = 0  # message tasks that may start besides the one that each node always has
     cpus: int = 1
@@ -41,7 +42,7 @@ class Snapshot:
         found = {task.node for task in self.live if task.kind == "job"}
         for node in self.plan.nodes.values():
             if node.is_stream:
-                if node.key not in self.streams:
+                if self.streams.get(node.key, 0) < node.workers:
                     found.add(node.key)
             elif node.is_called:
                 if any(channel.acked < channel.next_offset for channel in self.inbound(node)):
@@ -80,9 +81,5 @@ def take(sql: Sql, activation_id: str, plan: Plan) -> Snapshot | None:
         plan=plan,
         channels=tuple(channels.of_activation(sql, activation_id)),
         live=tuple(tasks.live(sql, activation_id)),
-        streams=_by_node(tasks.streams(sql, activation_id)),
+        streams=tasks.stream_counts(sql, activation_id),
     )
-
-
-def _by_node(found: Iterable[Task]) -> dict[str, Task]:
-    return {task.node: task for task in found}

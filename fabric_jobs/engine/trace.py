@@ -14,7 +14,7 @@ from fabric_jobs.errors import NotFound
 from fabric_jobs.records import Activation, Channel, Segment, Task
 from fabric_jobs.routing import JOIN, SOURCE, Plan
 from fabric_jobs.store import channels, tasks, trace
-from fabric_jobs.store.sent import ALL, parents_of
+from fabric_jobs.store.sent import ALL, parents_of, range_of
 from fabric_jobs.store.sql import Sql
 
 TASKS_SHOWN = 10
@@ -123,13 +123,15 @@ class Tracer:
         if row.parents == ALL:
             for channel in self._into(source):
                 yield from ((channel.channel_id, offset) for offset in range(channel.next_offset))
+        elif (own := range_of(row.parents)) is not None:
+            yield from ((own[0], offset) for offset in range(own[1], own[2]))
         elif row.parents:
             origins = parents_of(row.parents)
             yield from (
                 origins[offset - row.first_offset] for offset in wanted if origins[offset - row.first_offset][0]
             )
         elif task is not None and task.channel_id is not None and task.record_offset is not None:
-            yield task.channel_id, task.record_offset
+            yield task.channel_id, task.record_offset  # stored before version 0.5
 
     def _children(self, stop: Stretch, offsets: Offsets) -> dict[int, Offsets]:
         target = stop.channel.node
@@ -149,6 +151,9 @@ class Tracer:
     def _made(self, row: trace.TraceRow, channel_id: int, offsets: Offsets) -> Iterable[int]:
         if row.parents == ALL:
             return range(row.first_offset, row.end)
+        if (own := range_of(row.parents)) is not None:
+            is_its = own[0] == channel_id and any(offset in offsets for offset in range(own[1], own[2]))
+            return range(row.first_offset, row.end) if is_its else ()
         if row.parents:
             origins = enumerate(parents_of(row.parents), start=row.first_offset)
             return [place for place, (channel, offset) in origins if channel == channel_id and offset in offsets]

@@ -16,6 +16,7 @@ from fabric_jobs.routing import SOURCE, Node, sending_id
 from fabric_jobs.settings import Settings
 from fabric_jobs.store import Store, channels, tasks
 
+READ_BYTES = 1 << 20  # of records at a time
 ASK_SECONDS = 1.0  # at least, between two checks whether a place still waits
 
 
@@ -76,10 +77,29 @@ class Works:
     def _payload(self, task: Task) -> bytes | None:
         if task.channel_id is None or task.record_offset is None:
             return None
-        segment = self._store.records(task.channel_id, task.record_offset, max_bytes=1)
-        if segment is None:  # older versions let a program acknowledge records of other tasks
-            raise InvalidInput("its record is gone: another task has acknowledged it")
-        return segment.part(task.record_offset, 1).bytes.rstrip(b"\n")
+        if task.receives != "batch":
+            return b"".join(self._lines(task, 1))
+        lines = self._lines(task, task.records)
+        size = sum(map(len, lines))
+        if size > self._settings.record_bytes:
+            raise InvalidInput(
+                f"its batch of {task.records} records has {size:,} bytes; the limit is {self._settings.record_bytes:,}, as "
+                "for one record. Make the batch's 'size' smaller"
+            )
+        return b"[" + b",".join(lines) + b"]"
+
+    def _lines(self, task: Task, count: int) -> list[bytes]:
+        """Return the first `count` records of a task; raise InvalidInput when they are gone."""
+        assert task.channel_id is not None
+        assert task.record_offset is not None
+        lines: list[bytes] = []
+        while len(lines) < count:
+            offset = task.record_offset + len(lines)
+            segment = self._store.records(task.channel_id, offset, max_bytes=1 if count == 1 else READ_BYTES)
+            if segment is None:  # older versions let a program acknowledge records of other tasks
+                raise InvalidInput("its record is gone: another task has acknowledged it")
+            lines += segment.part(offset, count - len(lines)).bytes.split(b"\n")[:-1]
+        return lines
 
     def _note(self, task: Task, handle: str) -> None:
         self._store.write_soon(lambda tx: tasks.activate(tx, task, handle))

@@ -65,6 +65,14 @@ def task_json(task: Task, activation: Activation | None) -> dict[str, Any]:
         "exitCode": task.exit_code,
         "cause": task.cause,
         "sent": task.sent,
-        "record": None if task.channel_id is None else {"channel": task.channel_id, "offset": task.record_offset},
+        "record": _record(task),
         "username": activation.username if activation is not None else "",
     }
+
+
+def _record(task: Task) -> dict[str, Any] | None:
+    """Return which record a task handles, or where its batch begins and how many records that has."""
+    if task.channel_id is None:
+        return None
+    count = {"count": task.records} if task.receives == "batch" else {}
+    return {"channel": task.channel_id, "offset": task.record_offset, **count}

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fabric_jobs.errors import InvalidInput, NotAllowed, PlaceUnavailable, RecordTooLarge, ReplayDiffers, StaleAttempt
-from fabric_jobs.gateway import record_text, rejects, replay
+from fabric_jobs.gateway import record_text, rejects, replay, shares
 from fabric_jobs.gateway.caller import task_claims
 from fabric_jobs.gateway.json_response import Json, body_of
 from fabric_jobs.gateway.operation import Operation
@@ -81,19 +81,23 @@ async def pull(request: Request) -> Response:
             raise StaleAttempt(OVER)
         if at_end:
             for channel in found:
-                parts.live.delivered(channel.channel_id, positions.get(channel.channel_id, channel.acked))
-        if task.attempt > 1:
+                at = channel.dispatched if task.worker else positions.get(channel.channel_id, channel.acked)
+                parts.live.delivered(channel.channel_id, at)
+        if task.worker:
+            answer = await shares.records(parts, task, found, positions, at_end=at_end)
+        elif task.attempt > 1:
             answer = await replay.records(parts, task, found, positions)
         else:
             answer = _records(parts, task, found, positions, sees)
         if answer is not None:
             return answer
-        if all(_is_drained(channel, positions) for channel in found):
+        if shares.is_drained(parts, found) if task.worker else all(_is_drained(each, positions) for each in found):
             return Response(status_code=204, headers={"x-fabric-end": "1"})
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0 or not await parts.live.wait([("channel", channel.channel_id) for channel in found], left):
             return Response(status_code=503 if parts.live.closing else 204)
-        answer = _newest(parts, task, found, positions, sees) if task.attempt == 1 else None
+        is_plain = task.attempt == 1 and not task.worker
+        answer = _newest(parts, task, found, positions, sees) if is_plain else None
         if answer is not None:
             return answer
 

@@ -154,7 +154,8 @@ class Live:
             end = appended.segment.end
             if credit is not None and end > credit.next_offset:
                 credit.append(end - credit.next_offset, appended.segment.size)
-            self._touch(("channel", appended.channel_id))
+        for channel_id in effects.news:
+            self._touch(("channel", channel_id))
         for channel_id, acked in effects.acked.items():
             credit = self._credits.get(channel_id)
             if credit is not None:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from fabric_jobs.engine.suspects import Suspects, read
+from fabric_jobs.engine.suspects import read
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.sender_files import seen
 from fabric_jobs.records import Channel, Segment, Task
@@ -74,20 +74,19 @@ async def records(parts: Parts, task: Task, found: list[Channel], positions: dic
             continue
         if dead:
             segment = segment.part(offset, dead[0] - offset)
-        return (
-            await _hand_out(parts, task, key, segment.part(offset), suspects.get(key))
-            if suspects
-            else answer_with(parts, task, key, segment)
-        )
+        return await hand_out(parts, task, key, segment.part(offset))
     if suspects:
         await _note(parts, task, None)
     return None
 
 
-async def _hand_out(parts: Parts, task: Task, channel_id: int, segment: Segment, suspects: Suspects | None) -> Response:
-    """Answer with records of a task that has suspects: one step of suspects, noted first, or the records around them."""
-    offset = segment.first_offset
-    if suspects is None or offset >= suspects.end:
+async def hand_out(parts: Parts, task: Task, channel_id: int, segment: Segment) -> Response:
+    """Answer a retry with records; if it has suspects, with one step of them, noted first, or with the records around them."""
+    offset, all_suspects = segment.first_offset, read(task.careful)
+    if not any(each.step for each in all_suspects.values()):
+        return answer_with(parts, task, channel_id, segment)
+    suspects = all_suspects.get(channel_id)
+    if suspects is None or not suspects.step or offset >= suspects.end:
         await _note(parts, task, None)
         return answer_with(parts, task, channel_id, segment)
     if offset < suspects.first:

@@ -65,7 +65,7 @@ def progress(parts: Parts, activation: Activation) -> list[dict[str, Any]]:
             "skill": node.ref_id,
             "node": node.key,
             "in": sum(channel.next_offset for channel in inbound.get(node.key, [])),
-            "waiting": sum(channel.next_offset - channel.acked for channel in inbound.get(node.key, [])),
+            "waiting": sum(channel.unfinished for channel in inbound.get(node.key, [])),
             "out": totals[node.key].sent if node.key in totals else 0,
             "failed": sum(channel.dead for channel in inbound.get(node.key, [])),
             "tasks": totals[node.key].states if node.key in totals else {},

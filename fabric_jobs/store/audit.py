@@ -160,29 +160,33 @@ def _rows(sql: Sql, found: Audit) -> None:
 
 
 def _channels(sql: Sql, found: Audit) -> None:
-    tasks = {row["channel_id"]: row for row in sql.all("tasks_by_channel")}
+    ranges = {row["channel_id"]: row for row in sql.all("ranges_by_channel")}
     for channel in sql.all("audited_channels"):
         found.channels += 1
         found.records += channel["next_offset"]
         found.dropped += channel["dropped"]
         if channel["node"]:
-            found.finished += channel["acked"]
-            found.waiting += channel["next_offset"] - channel["acked"]
+            found.finished += channel["acked"] + channel["ahead"]
+            found.waiting += channel["next_offset"] - channel["acked"] - channel["ahead"]
         else:
             found.responses += channel["next_offset"]
         name = f"channel {channel['channel_id']} of activation {channel['activation_id']}"
-        _cursors(channel, tasks.get(channel["channel_id"]), name, found)
+        _cursors(channel, ranges.get(channel["channel_id"]), name, found)
         _segments(sql, channel, name, found)
 
 
-def _cursors(channel: Row, tasks: Row | None, name: str, found: Audit) -> None:
-    end = channel["next_offset"]
-    for cursor, words in (("acked", "finished"), ("dispatched", "given to tasks")):
-        if not 0 <= channel[cursor] <= end:
-            found.wrong(f"{name}: {channel[cursor]} records are {words}, but {end} were stored")
-    count, last = (tasks["count"], tasks["last"]) if tasks is not None else (0, -1)
-    if count != channel["dispatched"] or last >= max(channel["dispatched"], 0):
-        found.wrong(f"{name}: {channel['dispatched']} records are given to tasks, but there are tasks for {count}")
+def _cursors(channel: Row, ranges: Row | None, name: str, found: Audit) -> None:
+    end, acked, taken = channel["next_offset"], channel["acked"], channel["dispatched"]
+    for count, words in ((acked, "finished"), (taken, "taken by tasks")):
+        if not 0 <= count <= end:
+            found.wrong(f"{name}: {count} records are {words}, but {end} were stored")
+    count, low, high = (ranges["count"], ranges["low"], ranges["high"]) if ranges is not None else (0, acked, acked)
+    if low < acked or high > end:
+        found.wrong(f"{name}: {acked} records are finished of {end}, but ranges of it go from {low} to {high}")
+    if channel["opens"]:
+        return  # one task takes whatever comes
+    if not channel["closed"] and count != max(0, taken - acked):
+        found.wrong(f"{name}: {taken - acked} records are taken and not acknowledged, but {count} are held or finished")
 
 
 def _segments(sql: Sql, channel: Row, name: str, found: Audit) -> None:

@@ -1,4 +1,4 @@
-"""Channels: append-only logs of segments, with the cursors of their consumer."""
+"""Channels: append-only logs of segments; `store.leases` moves the cursors of their consumer."""
 
 from __future__ import annotations
 
@@ -143,56 +143,17 @@ def _conditions(text: str) -> tuple[Condition, ...]:
     return tuple(json.loads(text))
 
 
-def hops_of(sql: Sql, channel_id: int, offset: int) -> int:
-    """Return how many mappings a record has passed; it must still be stored."""
-    row = sql.one("hops_of_record", channel_id=channel_id, offset=offset)
-    return 0 if row is None else int(row["hops"])
-
-
-def close_joined(tx: Tx, channel_id: int) -> None:
-    """Mark the input of a delivered join as finished."""
-    tx.run("close_join", channel_id=channel_id)
-    found = find(tx, channel_id)
-    assert found is not None
-    tx.run("delete_consumed", channel_id=channel_id, acked=found.acked)
-    tx.effects.acked[channel_id] = found.acked
-
-
-def ack(tx: Tx, channel_id: int, acked: int) -> bool:
-    """Mark every record below `acked` as finished, and delete segments that no replay can need; False when nothing changed."""
-    if not tx.run("ack_channel", channel_id=channel_id, acked=acked):
-        return False
-    tx.run("delete_consumed", channel_id=channel_id, acked=acked)
-    tx.effects.acked[channel_id] = acked
-    return True
-
-
-def ack_message_tasks(tx: Tx, channel_id: int) -> None:
-    """Move the ack of a channel that feeds message tasks up to the lowest unfinished record."""
-    tx.run("ack_message_tasks", channel_id=channel_id)
-    acked = int(tx.one("channel", channel_id=channel_id)["acked"])  # type: ignore[index]
-    tx.run("delete_consumed", channel_id=channel_id, acked=acked)
-    tx.effects.acked[channel_id] = acked
-
-
-def dispatch(tx: Tx, channel_id: int, first: int, dispatched: int) -> bool:
-    """Note that the records from `first` to below `dispatched` get tasks; False when some of them already have one."""
-    return bool(tx.run("dispatch_channel", channel_id=channel_id, first=first, dispatched=dispatched))
+def hops_of(sql: Sql, channel_id: int, first: int, below: int | None = None) -> int:
+    """Return the most mappings that a record has passed, or any of several; they must still be stored."""
+    below = first + 1 if below is None else below
+    row = sql.one("hops_of_records", channel_id=channel_id, first_offset=first, next_offset=below)
+    return 0 if row is None or row["hops"] is None else int(row["hops"])
 
 
 def end(tx: Tx, channel_id: int) -> None:
     """Mark a channel as complete: no record can be appended any more."""
     if tx.run("end_channel", channel_id=channel_id):
         tx.effects.ended.add(channel_id)
-
-
-def close_inbound(tx: Tx, activation_id: str, node: str) -> None:
-    """Close the channels of a consumer that is done: its unread records count as finished, and new ones are dropped."""
-    tx.run("close_inbound", activation_id=activation_id, node=node)
-    for channel in inbound(tx, activation_id, node):
-        tx.run("delete_consumed", channel_id=channel.channel_id, acked=channel.acked)
-        tx.effects.acked[channel.channel_id] = channel.acked
-        tx.effects.ended.add(channel.channel_id)
 
 
 def read(sql: Sql, channel_id: int, offset: int, *, max_bytes: int) -> Segment | None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 from fabric_jobs.errors import InvalidInput, ReplayDiffers, StaleAttempt
 from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import sending_id
-from fabric_jobs.store import channels, dead_letters, tasks
+from fabric_jobs.store import channels, dead_letters, leases, tasks
 from fabric_jobs.store.channels import Sender
 from fabric_jobs.store.dead_letters import NewDeadLetter
 from fabric_jobs.store.files import Ref
-from fabric_jobs.store.sent import ALL, Sent, Written
+from fabric_jobs.store.sent import ALL, Sent, Written, each_of
 from fabric_jobs.store.sql import Row
 from fabric_jobs.store.writer import Tx
 
@@ -63,7 +63,8 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
         if current["hand"] == json.dumps([letter.channel_id, letter.record_offset]):
             sends, repeated = sends.prologue(), repeated.prologue()  # its outputs need not be repeated
     # Before any acknowledgement, which may delete the record.
-    dead_letters.keep(tx, *(letter for letter in commit.rejected if letter.on_error != "fail"))
+    if current["records"] == 1:  # a batch is halved until the record at fault is alone
+        dead_letters.keep(tx, *(letter for letter in commit.rejected if letter.on_error != "fail"))
     if commit.hold:
         _hold(tx, task_id, commit.sent)
     else:
@@ -76,7 +77,7 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
         tasks.note_left(tx, task_id, attempt, json.dumps(commit.left), raised=commit.raised)
     advanced = [_ack(tx, current, acked) for acked in commit.acks]
     for letter in () if commit.hold else commit.rejected:
-        _pass(tx, letter.channel_id, letter.record_offset)
+        leases.finish(tx, task_id, letter.channel_id, letter.record_offset, letter.record_offset + 1)
     if any(advanced):
         _check_repeated(sends, repeated)
         sends, repeated = sends.prologue(), repeated.prologue()
@@ -103,7 +104,7 @@ def pass_record(tx: Tx, task: Task, channel_id: int, offset: int) -> None:
     """Mark as finished a record that its task could not handle: the next attempt continues after it."""
     if task.hand == json.dumps([channel_id, offset]):
         tx.run("record_passed", task_id=task.task_id, sends=_Tally.read(task.sends).prologue().text())
-    _pass(tx, channel_id, offset)
+    leases.finish(tx, task.task_id, channel_id, offset, offset + 1)
 
 
 def message(tx: Tx, task_id: int, attempt: int, sent: Sent, *, key: str | None = None) -> None:
@@ -133,8 +134,15 @@ def publish(tx: Tx, task: Task, sent: Sent) -> None:
         task_id=task.task_id,
         hops=task.hops,
     )
-    channels.append(tx, sender, sent)
+    channels.append(tx, sender, _with_origin(sent, task.channel_id, task.record_offset, task.records))
     tx.run("count_sent", task_id=task.task_id, count=sent.count)
+
+
+def _with_origin(sent: Sent, channel_id: int | None, first: int | None, count: int) -> Sent:
+    """Return what a task sent with the record or batch that it handles as its origin; a stream says the origins itself."""
+    if channel_id is None or first is None:
+        return sent
+    return replace(sent, parents=each_of(channel_id, first, first + count))
 
 
 def check_repeated(task: Task) -> None:
@@ -232,7 +240,7 @@ def _reject(tx: Tx, current: Row, letter: NewDeadLetter) -> None:
     is_own = (letter.channel_id, letter.record_offset) == (current["channel_id"], current["record_offset"])
     if not is_own:
         _input(tx, current, letter.channel_id)
-    fails = letter.on_error == "fail"
+    fails = letter.on_error == "fail" or current["records"] > 1
     if not (fails or is_own):
         return
     details = json.dumps(letter.error.get("details", {}))
@@ -240,12 +248,6 @@ def _reject(tx: Tx, current: Row, letter: NewDeadLetter) -> None:
         attempt, place = current["attempt"], json.dumps([letter.channel_id, letter.record_offset])
         tasks.note_left(tx, letter.task_id, attempt, place)
         tasks.condemn(tx, letter.task_id, attempt, letter.error["reason"])
-
-
-def _pass(tx: Tx, channel_id: int, offset: int) -> None:
-    channel = channels.find(tx, channel_id)
-    if channel is not None and channel.acked == offset:
-        channels.ack(tx, channel_id, offset + 1)
 
 
 def _append(tx: Tx, current: Row, sent: Sent) -> int:
@@ -258,18 +260,19 @@ def _append(tx: Tx, current: Row, sent: Sent) -> int:
         task_id=current["task_id"],
         hops=current["hops"],
     )
-    channels.append(tx, sender, sent)
+    own = current["channel_id"], current["record_offset"], current["records"]
+    channels.append(tx, sender, _with_origin(sent, *own))
     return sent.count
 
 
 def _ack(tx: Tx, current: Row, acked: Acked) -> bool:
     channel = _input(tx, current, acked.channel_id)
-    if not acked.first <= channel.acked <= channel.next_offset or acked.next > channel.next_offset:
+    if (acked.first > channel.acked and not current["worker"]) or acked.next > channel.next_offset:
         raise InvalidInput(
             f"channel {acked.channel_id} is acknowledged up to {channel.acked} of {channel.next_offset}; "
             f"{acked.first} to {acked.next} does not follow."
         )
-    return channels.ack(tx, acked.channel_id, acked.next)
+    return leases.finish(tx, current["task_id"], acked.channel_id, acked.first, acked.next)
 
 
 def _input(tx: Tx, current: Row, channel_id: int) -> Channel:

@@ -22,6 +22,8 @@ SEGMENT_BYTES = 8 << 20  # of records deleted per transaction, about
 PARTS = (
     "prune_segments",
     "prune_lineage",
+    "prune_leases",
+    "prune_finished",
     "prune_held",
     "prune_message_keys",
     "prune_attempts",

@@ -2,8 +2,9 @@
 
 The origin of records is a JSON list of runs. A run `[channel, first, count]` stands for `count` records, made from `first`,
 `first + 1`, …. A run `[channel, first, [steps…]]` stands for one record per step; each step is added to the offset before it,
-the first one to `first`. Channel 0 means no record. Empty text means the record of the task, if it has one. ALL means every
-record that the task has read.
+the first one to `first`. Channel 0 means no record. Text that begins with EACH, `=[channel, first, below]`, means that every record
+was made from all of that range. Empty text means the record of the task, if it has one. ALL means every record that the task
+has read.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 ALL = "*"
+EACH = "="
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +74,7 @@ class Sent:
         )
 
     def _origins(self, places: Iterable[int]) -> str:
-        if self.parents in ("", ALL):
+        if self.parents in ("", ALL) or self.parents.startswith(EACH):
             return self.parents
         origins = parents_of(self.parents)
         return runs_of(origins[place] for place in places)
@@ -81,7 +83,8 @@ class Sent:
 def parents_of(text: str) -> list[tuple[int, int]]:
     """Return the channel and offset that each record was made from, in order; empty when the text has no runs."""
     found: list[tuple[int, int]] = []
-    for channel, first, rest in json.loads(text) if text not in ("", ALL) else ():
+    is_list = text not in ("", ALL) and not text.startswith(EACH)
+    for channel, first, rest in json.loads(text) if is_list else ():
         if isinstance(rest, int):
             found += [(channel, offset) for offset in range(first, first + rest)]
         else:
@@ -113,3 +116,16 @@ def count_of(runs: Any) -> int:
             raise ValueError("an origin is a channel, an offset, and a count or steps")
         count += length
     return count
+
+
+def each_of(channel: int, first: int, below: int) -> str:
+    """Return the origin of records that were all made from the same range of records."""
+    return f"{EACH}[{channel},{first},{below}]"
+
+
+def range_of(text: str) -> tuple[int, int, int] | None:
+    """Return the channel, first offset and end of an origin that `each_of` made; None for any other."""
+    if not text.startswith(EACH):
+        return None
+    channel, first, below = json.loads(text[len(EACH) :])
+    return channel, first, below

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fabric_jobs.clock import steady
 from fabric_jobs.records import Attempt, Task
 from fabric_jobs.states import TaskState
-from fabric_jobs.store import events
+from fabric_jobs.store import events, leases
 from fabric_jobs.store.activations import RunFilter
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
@@ -24,11 +24,14 @@ class NewTask:
     node: str
     skill_name: str
     action_name: str
-    receives: str  # message | stream
+    receives: str  # message | batch | stream
     channel_id: int | None = None
     record_offset: int | None = None
     kind: str = "job"  # job | calls | daemon
     hops: int = 1  # mappings that the task's record has passed
+    records: int = 1  # that it handles, from `record_offset` on
+    worker: int = 0  # its number among the workers of a stream, from 1; 0: the only one
+    tried: int = 0  # attempts that its records had in a larger batch
 
 
 def create(tx: Tx, new: NewTask) -> int:
@@ -76,9 +79,9 @@ def live(sql: Sql, activation_id: str) -> list[Task]:
     return [Task.from_row(row) for row in sql.all("live_tasks", activation_id=activation_id)]
 
 
-def streams(sql: Sql, activation_id: str) -> list[Task]:
-    """Return the stream tasks of an activation, including ended ones."""
-    return [Task.from_row(row) for row in sql.all("stream_tasks", activation_id=activation_id)]
+def stream_counts(sql: Sql, activation_id: str) -> dict[str, int]:
+    """Return how many stream tasks each node of an activation has, including ended ones."""
+    return {row["node"]: row["count"] for row in sql.all("stream_counts", activation_id=activation_id)}
 
 
 def live_count(sql: Sql) -> int:
@@ -154,6 +157,29 @@ def requeue(tx: Tx, task: Task, ending: Ending, again: Again, *, cause: str = ""
     _end_attempt(tx, task, ending)
     _moved(tx, task, TaskState.QUEUED, attempt=task.attempt, reason=cause)
     return True
+
+
+def halve(tx: Tx, task: Task, name: str, tried: int) -> None:
+    """Let a new task, QUEUED, have the second half of the records of a task; these have had `tried` attempts."""
+    assert task.record_offset is not None
+    half = task.records // 2
+    (lease,) = leases.held(tx, task.task_id)
+    tx.run("shrink_task", task_id=task.task_id, records=half, tried=tried)
+    other = NewTask(
+        project_id=task.project_id,
+        name=name,
+        activation_id=task.activation_id,
+        node=task.node,
+        skill_name=task.skill_name,
+        action_name=task.action_name,
+        receives=task.receives,
+        channel_id=task.channel_id,
+        record_offset=task.record_offset + half,
+        records=task.records - half,
+        tried=tried,
+        hops=task.hops,
+    )
+    leases.split(tx, lease, lease.first + half, create(tx, other))
 
 
 def note_left(tx: Tx, task_id: int, number: int, left_at: str | None, *, raised: str = "") -> None:

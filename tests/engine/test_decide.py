@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fabric_jobs.definitions import Batch
 from fabric_jobs.engine.decide import (
     AskWhetherItRuns,
     AwaitSlot,
@@ -61,10 +62,20 @@ def running(
 def created(decisions: list[Decision]) -> list[tuple[str, int | None, int, int, int]]:
     """Return node, channel, first offset, count, and number to start at once, of the tasks to be made."""
     return [
-        (decision.node.key, decision.channel_id, decision.first, decision.count, decision.start)
+        (decision.node.key, *_span(decision), decision.start)
         for decision in decisions
         if isinstance(decision, CreateTasks)
     ]
+
+
+def _span(decision: CreateTasks) -> tuple[int | None, int, int]:
+    first = decision.takes[0]
+    if first is None:
+        return None, 0, len(decision.takes)
+    assert [lease and lease.first for lease in decision.takes] == list(
+        range(first.first, first.first + len(decision.takes))
+    )
+    return first.channel_id, first.first, len(decision.takes)
 
 
 def others(decisions: list[Decision]) -> list[Decision]:
@@ -80,9 +91,7 @@ def test_nothing_to_do_is_no_decision() -> None:
 
 def test_the_task_of_a_stream_is_made_once() -> None:
     assert created(decide(snapshot(STREAM))) == [("s.in", None, 0, 1, 1)]
-    for state in TaskState:
-        made = {"s.in": task(node="s.in", state=state, receives="stream")}
-        assert created(decide(snapshot(STREAM, streams=made))) == []
+    assert created(decide(snapshot(STREAM, streams={"s.in": 1}))) == []
 
 
 def test_a_stream_needs_no_record_and_no_slot() -> None:
@@ -108,6 +117,39 @@ def test_one_task_per_record_within_a_window_of_twice_the_workers(
 ) -> None:
     found = created(decide(snapshot(A, channels=(waiting(records),), live=live, free_slots=free)))
     assert [item[2:] for item in found] == expected
+
+
+BATCHED = node("c.in", workers=2, receives="batch", batch=Batch(size=10, seconds=5.0))
+
+
+@pytest.mark.parametrize(("records", "changes", "takes", "again_at"), [
+    (10, {}, [(0, 10)], None),
+    (9, {}, [], 1005.0),
+    (9, {"since": 997.0}, [], 1002.0),
+    (9, {"since": 995.0}, [(0, 9)], None),
+    (9, {"ended": True}, [(0, 9)], None),
+    (25, {}, [(0, 10), (10, 20)], 1005.0),
+    (25, {"ended": True}, [(0, 10), (10, 20), (20, 25)], None),
+    (99, {"ended": True}, [(0, 10), (10, 20), (20, 30), (30, 40)], None),  # a window of four
+    (0, {"ended": True}, [], None),
+])  # fmt: skip
+def test_a_batch_is_full_or_has_waited_or_is_the_last(
+    records: int, changes: dict[str, Any], takes: list[tuple[int, int]], again_at: float | None
+) -> None:
+    item = channel(node="c.in", next_offset=records, ended=changes.get("ended", False))
+    since = {item.channel_id: changes["since"]} if "since" in changes else {}
+    found = decide(snapshot(BATCHED, channels=(item,), waiting=since))
+    made = [lease and lease[1:3] for each in found if isinstance(each, CreateTasks) for lease in each.takes]
+    assert made == takes
+    assert [each.at for each in found if isinstance(each, LookAgain)] == ([again_at] if again_at else [])
+
+
+def test_every_worker_of_a_stream_is_made_at_once_and_once() -> None:
+    several = node("s.in", stream=True, workers=3)
+    (made,) = decide(snapshot(several))
+    assert isinstance(made, CreateTasks)
+    assert (made.takes, made.start) == ((None, None, None), 3)
+    assert decide(snapshot(several, streams={"s.in": 3})) == []
 
 
 def test_the_number_of_processors_stands_in_for_workers() -> None:
@@ -154,7 +196,7 @@ def test_queued_tasks_start_in_their_order_as_far_as_there_is_room() -> None:
 
 def test_a_queued_stream_starts_whatever_the_slots() -> None:
     queued = task(node="s.in", state=TaskState.QUEUED, receives="stream")
-    found = decide(snapshot(STREAM, live=(queued,), streams={"s.in": queued}, free_slots=0))
+    found = decide(snapshot(STREAM, live=(queued,), streams={"s.in": 1}, free_slots=0))
     assert found == [StartTask(task=queued)]
 
 
@@ -253,11 +295,7 @@ def snap(
         for index, wire in enumerate(made.wires)
     )
     tasks = tuple(task(task_id=index + 1, node=key, state=TaskState.ACTIVE) for index, key in enumerate(live))
-    streams = {
-        key: task(node=key, state=TaskState.COMPLETE if key in done else TaskState.ACTIVE, receives="stream")
-        for key, item in made.nodes.items()
-        if item.is_stream and (key in live or key in done)
-    }
+    streams = {key: 1 for key in (*live, *done) if key in made.nodes and made.nodes[key].is_stream}
     return snapshot(activation=activation(), plan=made, channels=channels, live=tasks, streams=streams)
 
 

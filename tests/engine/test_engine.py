@@ -17,7 +17,7 @@ from fabric_jobs.executors.base import AttemptExit, AttemptSpec
 from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import Plan
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Tx, activations, channels, events, tasks
+from fabric_jobs.store import Tx, activations, channels, events, leases, tasks
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.tasks import NewTask
 from tests.engine.bench import Bench
@@ -631,7 +631,7 @@ def hole(bench: Bench, on_error: str, *, cancel: bool = False) -> str:
     bench.until(lambda: bench.tasks("a.in"))
     bench.engine.close()
     (channel,) = channels.inbound(bench.store.read, activation_id, "a.in")
-    bench.store.write(lambda tx: channels.ack(tx, channel.channel_id, 1)).result()
+    bench.store.write(lambda tx: leases.mark(tx, channel.channel_id, 0, 1)).result()
     if cancel:
         bench.store.write(lambda tx: activations.ask_cancel(tx, activation_id, PROJECT, "enough")).result()
     bench.restart()

@@ -96,7 +96,7 @@ def test_a_silent_place_delays_nothing_but_its_own_tasks(tmp_path: Path, silent:
 
 
 def test_a_place_that_cannot_be_used_at_all_holds_up_its_own_tasks_only(bench: Bench) -> None:
-    bench.engine._places._executors = Broken(fake=bench.place)
+    bench.engine._places.executors = Broken(fake=bench.place)
     save_skill(bench.store, skill_document("a"))
     stuck = bench.invoke("skill", "a", executor="broken")
     other = bench.invoke("skill", "a")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabric_jobs.definitions import Action, Retries
+from fabric_jobs.definitions import Action, Batch, Retries
 from fabric_jobs.engine.outcome import Ended, Outcome, backoff, describe_exit, outcome
 from fabric_jobs.engine.suspects import after_death, read
 from fabric_jobs.executors.base import LOST, STOPPED, UNPREPARED, AttemptExit
-from fabric_jobs.records import Task
+from fabric_jobs.records import Lease, Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store.tasks import Again
 from tests.factories import node, task
@@ -124,7 +126,7 @@ def test_an_exit_in_words(code: int | None, words: str) -> None:
 
 def test_a_message_that_used_up_its_tries_is_a_dead_letter_unless_the_activation_is_to_fail() -> None:
     (live,) = running(1, channel_id=5, record_offset=4, failures=2)
-    for on_error, dead in (("fail", None), ("continue", (5, 4)), ("complete", (5, 4))):
+    for on_error, dead in (("fail", None), ("continue", Lease(5, 4, 5)), ("complete", Lease(5, 4, 5))):
         action = node("a.in", retries=Retries(limit=2), on_error=on_error).action
         found = ended_at(live, AttemptExit(1), action, 1000.0)
         assert (found.state, found.dead, found.attempts) == (TaskState.FAILED, dead, 3)
@@ -144,7 +146,34 @@ def test_a_timeout_is_tried_again_as_any_failure() -> None:
 
 def test_the_record_of_a_cancelled_message_task_is_kept() -> None:
     (live,) = running(1, channel_id=5, record_offset=4, cancel_requested=True, cause="enough")
-    assert ended_at(live, AttemptExit(143, STOPPED), A.action, 1000.0).dead == (5, 4)
+    assert ended_at(live, AttemptExit(143, STOPPED), A.action, 1000.0).dead == Lease(5, 4, 5)
+
+
+# Batches
+
+
+def batched(*, split: bool = True, **changes: Any) -> Action:
+    return replace(A.action, receives="batch", batch=Batch(split=split), on_error="continue", **changes)
+
+
+def test_a_batch_is_halved_once_its_retries_are_used_up_and_its_halves_are_not_retried() -> None:
+    action = batched(retries=Retries(limit=1))
+    (first,) = running(1, receives="batch", channel_id=5, record_offset=4, records=4)
+    assert not ended_at(first, AttemptExit(1), action, 1000.0).halves
+    found = ended_at(replace(first, failures=1), AttemptExit(1), action, 1000.0)
+    assert (found.state, found.halves, found.attempts, found.dead) == (TaskState.QUEUED, True, 2, None)
+    half = ended_at(replace(first, records=2, tried=2), AttemptExit(1), action, 1000.0)
+    assert (half.state, half.halves, half.attempts) == (TaskState.QUEUED, True, 3)
+    alone = ended_at(replace(first, records=1, tried=3), AttemptExit(1), action, 1000.0)
+    assert (alone.state, alone.dead, alone.attempts) == (TaskState.FAILED, Lease(5, 4, 5), 4)
+
+
+def test_a_batch_that_is_not_split_is_dead_as_a_whole_and_one_that_fails_the_activation_is_not_halved() -> None:
+    (live,) = running(1, receives="batch", channel_id=5, record_offset=4, records=4)
+    whole = ended_at(live, AttemptExit(1), batched(split=False), 1000.0)
+    assert (whole.state, whole.dead) == (TaskState.FAILED, Lease(5, 4, 8))
+    strict = ended_at(live, AttemptExit(1), replace(batched(), on_error="fail"), 1000.0)
+    assert (strict.state, strict.dead, strict.halves) == (TaskState.FAILED, None, False)
 
 
 # Streams
@@ -167,7 +196,7 @@ def test_a_second_death_narrows_the_suspects_whatever_tries_are_left(action: Act
     assert third.state is TaskState.QUEUED
     assert json.loads(third.again.careful) == {"5": [5, 7, 1]}
     last = stream(careful=third.again.careful, left_at="[5, 6]", failures=3)
-    assert ended_at(last, AttemptExit(137), at_record(on_error="continue"), 1000.0).dead == (5, 6)
+    assert ended_at(last, AttemptExit(137), at_record(on_error="continue"), 1000.0).dead == Lease(5, 6, 7)
 
 
 def test_a_stream_that_has_got_further_is_not_suspected_of_what_it_has_passed() -> None:
@@ -205,7 +234,7 @@ def test_a_named_record_is_tried_as_often_as_retries_say_and_then_passed_over() 
     first = ended_at(stream(left_at="[5, 4]"), AttemptExit(1), action, 1000.0)
     assert (first.state, first.dead, first.again.failures) == (TaskState.QUEUED, None, 1)
     second = ended_at(stream(left_at="[5, 4]", failures=1, failed_at="[5, 4]"), AttemptExit(1), action, 1000.0)
-    assert (second.state, second.dead, second.attempts) == (TaskState.QUEUED, (5, 4), 2)
+    assert (second.state, second.dead, second.attempts) == (TaskState.QUEUED, Lease(5, 4, 5), 2)
     assert second.again == Again(not_before_at=1000.0)
 
 

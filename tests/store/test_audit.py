@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.errors import PlaceUnavailable
-from fabric_jobs.store import Store, Tx, activations, channels
+from fabric_jobs.store import Store, Tx, activations, channels, leases
 from fabric_jobs.store.audit import Audit, attempt_names, audit, quick_check, setting, try_wal
 from fabric_jobs.store.channels import Sender
 from fabric_jobs.store.connection import schema_steps
@@ -55,7 +55,7 @@ def test_every_record_is_counted(tmp_path: Path) -> None:
                 channels.append(tx, caller, Sent(output="out", count=count, bytes=ndjson(range(count))))
 
     store.write(append).result()
-    store.write(lambda tx: channels.ack(tx, queue, 4)).result()
+    store.write(lambda tx: leases.mark(tx, queue, 0, 4)).result()
     found = audit(store.path)
     assert found.violations == []
     assert (found.channels, found.records, found.finished, found.waiting, found.responses) == (2, 10, 4, 1, 5)
@@ -67,8 +67,8 @@ def test_every_record_is_counted(tmp_path: Path) -> None:
     ("statement", "words"),
     [
         ("update channels set acked = 99 where wire = 0", "99 records are finished, but 0 were stored"),
-        ("update channels set dispatched = -1 where wire = 0", "-1 records are given to tasks"),
-        ("update tasks set channel_id = 1, record_offset = 7 where task_id = 1", "but there are tasks for 1"),
+        ("update channels set dispatched = -1 where wire = 0", "-1 records are taken by tasks"),
+        ("insert into finished values (1, 2, 3)", "0 records are finished of 0, but ranges of it go from 2 to 3"),
         ("delete from segments where first_offset = 0", "records 0 to 0 are missing"),
         ("delete from segments where first_offset = 1", "the segment after offset 1 begins at 2"),
         ("delete from segments where first_offset = 2", "end at 2, but 3 were stored"),
@@ -82,6 +82,7 @@ def test_every_record_is_counted(tmp_path: Path) -> None:
             "update task_totals set count = 2 where activation_id = 'a1'",
             "activation a1: its totals differ from the sum of its rows",
         ),
+        ("update channels set ahead = 3 where channel_id = 1", "channel 1: its totals differ from the sum of its rows"),
         ("update channels set dead = 3 where channel_id = 1", "channel 1: its totals differ from the sum of its rows"),
         ("delete from attempts", "is at attempt 1, which is missing"),
         ("delete from activations where activation_id = 'a1'", "refers to a missing row of activations"),

@@ -10,11 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fabric_jobs.records import Channel, Segment
-from fabric_jobs.states import TaskState
-from fabric_jobs.store import Effects, Store, channels, tasks
-from fabric_jobs.store.tasks import Ending
+from fabric_jobs.store import Effects, Store, channels, leases
 from fabric_jobs.store.writer import Appended
-from tests.factories import add_activation, add_channel, add_task, append, found, ndjson, records_of, started
+from tests.factories import add_activation, add_channel, append, ndjson, records_of
 
 EACH_IN_ITS_OWN = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -108,7 +106,7 @@ def test_reading_on_and_on_returns_every_record_once(
         append(store, part, activation_id=activation_id)
     everything = [record for part in parts for record in part]
     acked = min(acked, start, len(everything))
-    store.write(lambda tx: channels.ack(tx, channel_id, acked)).result()
+    store.write(lambda tx: leases.mark(tx, channel_id, 0, acked)).result()
     for read in (
         lambda offset: channels.read(store.read, channel_id, offset, max_bytes=max_bytes),
         lambda offset: store.records(channel_id, offset, max_bytes=max_bytes),
@@ -137,15 +135,6 @@ def test_a_part_of_a_segment(first: int, limit: int | None, expected: str) -> No
     assert (part.first_offset, part.count) == (int(expected.split()[0]), len(expected.split()))
 
 
-def test_an_ack_never_goes_back_and_never_past_the_end(store: Store) -> None:
-    add_activation(store)
-    channel_id = add_channel(store, "a.in", "b.in", wire=0)
-    append(store, [1, 2, 3])
-    for acked, expected in ((2, 2), (1, 2), (2, 2), (4, 2), (3, 3), (0, 3)):
-        store.write(lambda tx, acked=acked: channels.ack(tx, channel_id, acked)).result()  # type: ignore[misc]
-        assert now(store, channel_id).acked == expected
-
-
 def test_segments_that_are_wholly_consumed_are_deleted_and_no_others(store: Store) -> None:
     add_activation(store)
     channel_id = add_channel(store, "a.in", "b.in", wire=0)
@@ -154,29 +143,12 @@ def test_segments_that_are_wholly_consumed_are_deleted_and_no_others(store: Stor
     append(store, [4, 5])
     left = {0: [2, 4, 6], 1: [2, 4, 6], 2: [4, 6], 3: [4, 6], 4: [6], 6: []}
     for acked, ends in left.items():
-        store.write(lambda tx, acked=acked: channels.ack(tx, channel_id, acked)).result()  # type: ignore[misc]
+        store.write(lambda tx, acked=acked: leases.mark(tx, channel_id, 0, acked)).result()  # type: ignore[misc]
         assert [end for end, _ in channels.sizes(store.read, channel_id, 0)] == ends
     append(store, [6])
     segment = store.records(channel_id, 6, max_bytes=100)
     assert segment is not None
     assert (segment.first_offset, segment.bytes) == (6, b"6\n")
-
-
-def test_the_consumer_that_is_through_counts_as_having_read_all_and_what_still_comes_is_dropped(store: Store) -> None:
-    add_activation(store)
-    channel_id = add_channel(store, "a.in", "b.in", wire=0)
-    other = add_channel(store, "a.in", "c.in", wire=1)
-    append(store, [1, 2])
-    seen: list[Effects] = []
-    store.listen(seen.append)
-    store.write(lambda tx: channels.close_inbound(tx, "a1", "b.in")).result()
-    assert seen[-1].acked == {channel_id: 2}
-    assert seen[-1].ended == {channel_id}
-    append(store, [3, 4, 5])
-    closed = now(store, channel_id)
-    assert (closed.closed, closed.next_offset, closed.acked, closed.dropped) == (True, 2, 2, 3)
-    assert channels.sizes(store.read, channel_id, 0) == []
-    assert records_of(store, other) == [1, 2, 3, 4, 5]
 
 
 def test_a_channel_ends_once(store: Store) -> None:
@@ -188,37 +160,6 @@ def test_a_channel_ends_once(store: Store) -> None:
         store.write(lambda tx: channels.end(tx, channel_id)).result()
     assert [effects.ended for effects in seen] == [{channel_id}, set()]
     assert now(store, channel_id).ended
-
-
-def test_a_record_is_dispatched_once(store: Store) -> None:
-    add_activation(store)
-    channel_id = add_channel(store, "a.in", "b.in", wire=0)
-    append(store, [1, 2, 3])
-
-    def dispatch(first: int, below: int) -> bool:
-        return store.write(lambda tx: channels.dispatch(tx, channel_id, first, below)).result()
-
-    assert [dispatch(*span) for span in ((0, 2), (0, 2), (1, 3), (2, 3))] == [True, False, False, True]
-
-
-def test_the_ack_of_message_tasks_is_the_lowest_record_in_work(store: Store) -> None:
-    add_activation(store)
-    channel_id = add_channel(store, "a.in", "b.in", wire=0)
-    for number in range(4):
-        append(store, [number])
-    store.write(lambda tx: channels.dispatch(tx, channel_id, 0, 3)).result()
-    made = [
-        started(
-            store, add_task(store, name=f"t{offset}", receives="message", channel_id=channel_id, record_offset=offset)
-        )
-        for offset in range(3)
-    ]
-    for offset, expected in ((1, 0), (0, 2), (2, 3)):
-        task = found(store, made[offset].task_id)
-        store.write(lambda tx, task=task: tasks.end(tx, task, TaskState.COMPLETE, Ending(exit_code=0))).result()  # type: ignore[misc]
-        store.write(lambda tx: channels.ack_message_tasks(tx, channel_id)).result()
-        assert now(store, channel_id).acked == expected
-    assert [end for end, _ in channels.sizes(store.read, channel_id, 0)] == [4]
 
 
 def test_sizes_tell_what_is_not_wholly_consumed(store: Store) -> None:

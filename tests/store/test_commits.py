@@ -242,7 +242,7 @@ def test_an_attempt_whose_task_is_over_may_not_speak(bench: Bench, how: str) -> 
     elif how == "cancel":
         bench.store.write(lambda tx: tasks.ask_cancel(tx, task, "enough")).result()
     elif how == "unknown":
-        task = started_as(add_task(bench.store, name="other", activation_id=bench.activation_id), 1)
+        task = started_as(add_task(bench.store, name="other", worker=2, activation_id=bench.activation_id), 1)
     else:
         state = TaskState.COMPLETE if how == "complete" else TaskState.FAILED
         bench.store.write(lambda tx: tasks.end(tx, task, state, Ending(exit_code=0))).result()
@@ -252,7 +252,7 @@ def test_an_attempt_whose_task_is_over_may_not_speak(bench: Bench, how: str) -> 
 
 
 def test_an_attempt_may_speak_before_the_executor_has_answered(bench: Bench) -> None:
-    queued = add_task(bench.store, name="early", activation_id=bench.activation_id)
+    queued = add_task(bench.store, name="early", worker=2, activation_id=bench.activation_id)
     starting = bench.store.write(lambda tx: tasks.start(tx, queued, "fake")).result()
     assert starting is not None
     apply(bench.store, starting, Commit(sequence=1, sent=(sent("x", 1),)))

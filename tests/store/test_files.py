@@ -18,7 +18,7 @@ from fabric_jobs.doctor.record_files import present
 from fabric_jobs.errors import InvalidInput, PlaceUnavailable, RecordsDamaged
 from fabric_jobs.routing import sending_id
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Store, activations, channels, commits, files, retention, tasks
+from fabric_jobs.store import Store, activations, channels, commits, files, leases, retention, tasks
 from fabric_jobs.store.audit import audit
 from fabric_jobs.store.channels import Sender
 from fabric_jobs.store.commits import Commit
@@ -77,12 +77,12 @@ def test_a_file_goes_with_the_last_reference_to_it(store: Store, queue: int) -> 
     store.files.close()  # the owner begins a new file
     append(store, large("y"), 3)
     first, second = on_disk(store)
-    store.write(lambda tx: channels.ack(tx, queue, 6)).result()
+    store.write(lambda tx: leases.mark(tx, queue, 0, 6)).result()
     assert on_disk(store) == [first, second]
-    store.write(lambda tx: channels.ack(tx, other, 3)).result()
+    store.write(lambda tx: leases.mark(tx, other, 0, 3)).result()
     assert len(on_disk(store)) == 1
     assert bytes_of(store, other, 3) == large("y")
-    store.write(lambda tx: channels.ack(tx, other, 6)).result()
+    store.write(lambda tx: leases.mark(tx, other, 0, 6)).result()
     assert on_disk(store) != []  # still being appended to
     store.close()
     again = Store(store.path)
@@ -96,7 +96,7 @@ def test_nothing_is_unlinked_while_a_backup_wants_it(store: Store, queue: int) -
     append(store, large(), 3)
     store.files.close()
     with store.files.held():
-        store.write(lambda tx: channels.ack(tx, queue, 3)).result()
+        store.write(lambda tx: leases.mark(tx, queue, 0, 3)).result()
         assert len(on_disk(store)) == 1
     assert on_disk(store) == []
 
@@ -234,7 +234,7 @@ def test_what_a_sender_wrote_is_referred_to_where_it_is(store: Store) -> None:
     store.write(lambda tx: commits.apply(tx, task.task_id, task.attempt, Commit(sequence=1, sent=(sent,)))).result()
     assert on_disk(store) == [name]
     assert bytes_of(store, channel, 1) == data[len(data) // 3 :]
-    store.write(lambda tx: channels.ack(tx, channel, 3)).result()
+    store.write(lambda tx: leases.mark(tx, channel, 0, 3)).result()
     assert on_disk(store) == [name]  # the attempt still appends to it
     store.write(lambda tx: tasks.end(tx, found(store, task.task_id), TaskState.COMPLETE, Ending(exit_code=0))).result()
     assert on_disk(store) == []

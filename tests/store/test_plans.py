@@ -28,7 +28,8 @@ TOKEN = "t"
 P = f"/fabric/v4/projects/{PROJECT}"
 # Statements that must be among the traced ones; otherwise tracing failed.
 EXPECTED = {
-    "activation", "ack_message_tasks", "attempt", "channels_of_activation", "current_attempt", "end_activation", "end_task",
+    "activation", "leases_of_task", "finished_around", "attempt", "channels_of_activation", "current_attempt", "end_activation",
+    "end_task",
     "events_of_activation", "insert_dead_letter", "latest_definition", "live_tasks", "recent_attempts", "requeue_task",
     "segments_from", "start_task", "tasks_of_activation", "tasks_of_activation_oldest", "dead_letters_of_activation",
     "dead_letters_of_activation_count", "totals_by_node", "unsettled_activations", "activations_to_admit", "admit_activation",

@@ -9,7 +9,7 @@ from zlib import crc32
 import pytest
 
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Store, activations, callbacks, channels, retention, tasks
+from fabric_jobs.store import Store, Tx, activations, callbacks, channels, leases, retention, tasks
 from fabric_jobs.store.sent import Written
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.tasks import Ending
@@ -72,6 +72,17 @@ def fill(store: Store, activation_id: str, *, segments: int = 3) -> int:
     return task.task_id
 
 
+def finish_second(store: Store, activation_id: str) -> None:
+    """Append two records to the input, and finish the second."""
+    (channel,) = channels.inbound(store.read, activation_id, "b.in")
+
+    def operation(tx: Tx) -> None:
+        tx.run("advance_channel", channel_id=channel.channel_id, count=2, size=4)
+        leases.mark(tx, channel.channel_id, 1, 2)
+
+    store.write(operation).result()
+
+
 def rows_of(sql: Sql, activation_id: str) -> dict[str, int]:
     """Return the number of an activation's rows in each table that exists."""
     names = [row[0] for row in sql.connection.execute("select name from sqlite_master where type = 'table'")]
@@ -101,6 +112,7 @@ def prune(store: Store, *activation_ids: str, dead_letters: bool = False) -> lis
 def test_nothing_of_an_activation_is_left_in_any_table(store: Store) -> None:
     task_id = fill(store, "a1")
     fill(store, "a2")
+    finish_second(store, "a1")
     before = rows_of(store.read, "a1")
     assert all(before.values()), f"a table that this test has no row for: {before}"
     kept = rows_of(store.read, "a2")

@@ -50,6 +50,9 @@ GOOD_ACTIONS: tuple[dict[str, Any], ...] = (
     {"environmentVariables": {"A": "1", "B": None, "C.d": "true"}},
     {"podSpec": [{"path": "/a", "value": None}], "k8sResources": ["{}"]},
     {"receives": "stream", "message": "file", "response": "stdout", "onError": "complete", "workers": None},
+    {"receives": "stream", "workers": 2},
+    {"receives": "batch"},
+    {"receives": "batch", "batch": {"size": 2, "seconds": 0.5, "split": False}, "response": "jsonl"},
     {"workers": 1, "retries": {"limit": 2, "backoff_seconds": 0.5, "max_backoff_seconds": 9}},
     {"resources": {"cpu": "500m", "memory": "1.5Gi", "gpu": 0}},
     {"resources": {"cpu": 2, "memory": 1000000}},
@@ -87,7 +90,10 @@ BAD_ACTIONS: tuple[dict[str, Any], ...] = (
     {"timeout": True},
     {"workers": 0},
     {"workers": 1.5},
-    {"receives": "stream", "workers": 2},
+    {"batch": {"size": 2}},
+    {"receives": "stream", "batch": {"size": 2}},
+    {"receives": "batch", "batch": {"size": 0}},
+    {"receives": "batch", "batch": {"length": 2}},
     {"receives": "streams"},
     {"message": "stdin"},
     {"response": "stderr"},
@@ -127,6 +133,23 @@ GOOD_SKILLS: tuple[dict[str, Any], ...] = (
     {"inputs": [{"name": "i", "routing": {"property": "p", "default": TARGET, "rules": [{"match": 5, **TARGET}]}}]},
     {"inputs": [{"name": "i", "routing": {"field": "f", "default": TARGET}}]},
     {"inputs": [{"name": "i", "routing": {"all": {"runtime": "cortex/external-api", "output": "response"}}}]},
+    {
+        "inputs": [
+            {
+                "name": "i",
+                "routing": {
+                    "all": {
+                        "runtime": "cortex/external-api",
+                        "output": "response",
+                        "concurrency": 4,
+                        "retries": {"limit": 2},
+                        "onError": "continue",
+                        "batch": {"size": 9},
+                    }
+                },
+            }
+        ]
+    },
 )
 BAD_SKILLS: tuple[dict[str, Any], ...] = (
     {"name": None},
@@ -148,6 +171,7 @@ BAD_SKILLS: tuple[dict[str, Any], ...] = (
     {"inputs": [{"name": "i", "routing": {"all": {"action": "work", "runtime": "cortex/jobs"}}}]},
     {"inputs": [{"name": "i", "routing": {"all": {**TARGET, "runtime": "jobs"}}}]},
     {"inputs": [{"name": "i", "routing": {"all": {**TARGET, "action": None}}}]},
+    {"inputs": [{"name": "i", "routing": {"all": {**TARGET, "concurrency": 2}}}]},
     {"inputs": [{"name": "i", "routing": {"all": {**TARGET, "runtime": "cortex/external-api"}}}]},
     {"inputs": [{"name": "i", "parameters": [{"type": "x"}], "routing": {"all": TARGET}}]},
     {"inputs": [{"name": "i", "parameters": {"ref": "x"}, "routing": {"all": TARGET}}]},

@@ -227,9 +227,10 @@ def test_two_timeouts_that_differ() -> None:
     ]
 
 
-def test_a_stream_has_no_workers() -> None:
-    (problem,) = problems_of(action("receives: stream\n    workers: 2"))
-    assert problem.startswith("5:5: error: actions[0].workers: a stream is read by one task, so it has no workers")
+def test_only_a_job_that_receives_batches_says_how_long_they_are() -> None:
+    (problem,) = problems_of(action("receives: stream\n    batch: {size: 2}"))
+    assert problem.startswith("5:5: error: actions[0].batch: 'batch' is only for a job that receives batches")
+    assert problems_of(action("receives: batch")) == []
 
 
 def test_a_daemon_has_no_timeout() -> None:

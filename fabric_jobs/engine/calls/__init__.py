@@ -24,7 +24,7 @@ from fabric_jobs.executors.base import Executor
 from fabric_jobs.records import Activation, SavedDefinition, Task
 from fabric_jobs.routing import Node, Plan
 from fabric_jobs.settings import Settings
-from fabric_jobs.store import Store, Tx, activations, tasks
+from fabric_jobs.store import Store, Tx, activations, channels, leases, tasks
 
 log = logging.getLogger(__name__)
 
@@ -175,5 +175,7 @@ def _make_task(tx: Tx, activation: Activation, node: Node) -> Task | None:
     started = tasks.start(tx, created, "calls") if created is not None else None
     if started is None:
         return None
+    for channel in channels.inbound(tx, activation.activation_id, node.key):
+        leases.take_all(tx, started.task_id, channel.channel_id)
     tasks.activate(tx, started, "")
     return tasks.find(tx, started.task_id)

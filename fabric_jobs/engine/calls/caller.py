@@ -9,27 +9,29 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from json import dumps
 
+from fabric_jobs import json_text
 from fabric_jobs.engine import finish as ends
+from fabric_jobs.engine.calls.intake import Intake, Unit
 from fabric_jobs.engine.calls.target import Unusable
 from fabric_jobs.engine.finish import Finish
 from fabric_jobs.engine.outcome import Outcome, backoff
 from fabric_jobs.engine.settle import settle
 from fabric_jobs.errors import FabricJobsError, StaleAttempt
-from fabric_jobs.records import Activation, Segment, Task
+from fabric_jobs.records import Activation, Lease, Task
 from fabric_jobs.routing import Node, Plan, sending_id
 from fabric_jobs.states import TaskState
-from fabric_jobs.store import Store, Tx, channels, tasks
+from fabric_jobs.store import Store, Tx, channels, leases, tasks
 from fabric_jobs.store.channels import Sender
 from fabric_jobs.store.sent import Sent, runs_of
 from fabric_jobs.store.tasks import Ending
 
 log = logging.getLogger(__name__)
 
-PULL_BYTES = 256 << 10
 AHEAD = 64  # at least this many answers may wait for an earlier one; times `concurrency` if that is more
 
 Call = Callable[[bytes], Awaitable[tuple[str, bytes]]]  # record -> output and payload; raises Unusable
@@ -65,6 +67,21 @@ class Dead:
 Result = Outgoing | Dead
 
 
+def elements(payload: bytes, count: int) -> list[bytes]:
+    """Return the answers to a batch of `count` records, each as JSON text; raise Unusable unless it is an array of as many."""
+    value = json_text.loads(payload, levels=json_text.DEPTH + 1)
+    if not isinstance(value, list) or len(value) != count:
+        found = (
+            f"an array of {len(value):,}"
+            if isinstance(value, list)
+            else f"no array: {payload[:60].decode(errors='replace')}"
+        )
+        raise Unusable(
+            f"the answer to a batch of {count:,} records must be an array of {count:,} answers, and is {found}"
+        )
+    return [dumps(each, separators=(",", ":"), allow_nan=False).encode() for each in value]
+
+
 class Caller:
     """The calls of one node of one activation. All of it runs in the loop of the calls."""
 
@@ -74,12 +91,14 @@ class Caller:
         self._call = call
         self._record_bytes = record_bytes
         self._wake = asyncio.Event()
-        self._results: OrderedDict[tuple[int, int], Result | None] = OrderedDict()  # in record order
+        self._results: OrderedDict[tuple[int, int], list[Result] | None] = (
+            OrderedDict()
+        )  # of each unit, in record order
         self._committing = False
         self._cyclic = any(wire.cyclic and wire.target == work.node.key for wire in work.plan.wires)
         ahead = max(AHEAD, 4 * work.node.action.concurrency)
         self._room = asyncio.Semaphore(ahead)
-        self._positions: dict[int, int] = {}
+        self._intake = Intake(store, work.activation.activation_id, work.node.key, work.node.action.batch)
 
     @property
     def activation_id(self) -> str:
@@ -99,34 +118,18 @@ class Caller:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()
-                found = await asyncio.to_thread(self._next) if not self._positions else self._next()
-                if found is None:
-                    await self._wake.wait()
-                    continue
-                channel_id, segment = found
-                await self._hand_out(group, channel_id, segment)
+                intake = self._intake
+                found = await asyncio.to_thread(intake.next) if intake.is_fresh else intake.next()
+                for unit in found:
+                    await self._room.acquire()
+                    self._results[unit.channel_id, unit.first] = None
+                    group.create_task(self._handle(unit))
+                if not found:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), intake.due_in)
 
-    async def _hand_out(self, group: asyncio.TaskGroup, channel_id: int, segment: Segment) -> None:
-        lines = segment.bytes.split(b"\n")[: segment.count]
-        for offset, line in enumerate(lines, start=segment.first_offset):
-            await self._room.acquire()
-            self._results[channel_id, offset] = None
-            self._positions[channel_id] = offset + 1
-            group.create_task(self._handle(channel_id, offset, line))
-
-    def _next(self) -> tuple[int, Segment] | None:
-        work = self._work
-        for channel in channels.inbound(self._store.read, work.activation.activation_id, work.node.key):
-            offset = max(channel.acked, self._positions.get(channel.channel_id, 0))
-            self._positions[channel.channel_id] = offset
-            if offset < channel.next_offset:
-                segment = self._store.records(channel.channel_id, offset, max_bytes=PULL_BYTES)
-                if segment is not None:
-                    return channel.channel_id, segment
-        return None
-
-    async def _handle(self, channel_id: int, offset: int, record: bytes) -> None:
-        self._results[channel_id, offset] = await self._result(record)
+    async def _handle(self, unit: Unit) -> None:
+        self._results[unit.channel_id, unit.first] = await self._results_of(unit.records)
         if not self._committing and next(iter(self._results.values())) is not None:
             self._committing = True
             try:
@@ -134,23 +137,36 @@ class Caller:
             finally:
                 self._committing = False
 
-    async def _result(self, record: bytes) -> Result:
-        retries = self._work.node.action.retries
-        failures = 0
+    async def _results_of(self, records: tuple[bytes, ...], tried: int = 0) -> list[Result]:
+        """Return what becomes of each record; `tried` calls with more records have failed."""
+        action, failures = self._work.node.action, 0
         while True:
             try:
-                output, payload = await self._ask(record)
-                if len(payload) > self._record_bytes:
-                    raise Unusable(
-                        f"the answer is over the limit of a record ({self._record_bytes:,} bytes)", again=False
-                    )
+                return [*await self._answers(records)]
             except Unusable as error:
                 failures += 1
-                if failures > retries.limit or not error.again:
-                    return Dead(error.cause, error.lines, failures)
-                await asyncio.sleep(backoff(retries, failures))
-            else:
-                return Outgoing(output, payload + b"\n")
+                if failures <= action.retries.limit and error.again and not tried:
+                    await asyncio.sleep(backoff(action.retries, failures))
+                    continue
+                if len(records) == 1 or action.on_error == "fail" or action.batch is None or not action.batch.split:
+                    return [Dead(error.cause, error.lines, tried + failures)] * len(records)
+            half = len(records) // 2
+            return [
+                *await self._results_of(records[:half], tried + failures),
+                *await self._results_of(records[half:], tried + failures),
+            ]
+
+    async def _answers(self, records: tuple[bytes, ...]) -> list[Outgoing]:
+        """Call with records; raise Unusable unless there is an answer for each."""
+        if self._work.node.action.batch is None:
+            output, payload = await self._ask(records[0])
+            payloads = [payload]
+        else:
+            output, payload = await self._ask(b"[" + b",".join(records) + b"]")
+            payloads = elements(payload, len(records))
+        if max(map(len, payloads)) > self._record_bytes:
+            raise Unusable(f"the answer is over the limit of a record ({self._record_bytes:,} bytes)", again=False)
+        return [Outgoing(output, payload + b"\n") for payload in payloads]
 
     async def _ask(self, record: bytes) -> tuple[str, bytes]:
         """Make the call for a record; an unexpected error fails this record and not the others."""
@@ -171,17 +187,18 @@ class Caller:
                 await asyncio.wrap_future(write)
             except StaleAttempt:
                 raise asyncio.CancelledError from None  # the activation is over, so stop
-            for _ in ready:
-                self._room.release()
 
     def _take_ready(self) -> list[tuple[int, int, Result]]:
         ready: list[tuple[int, int, Result]] = []
-        for (channel_id, offset), result in self._results.items():
-            if result is None:
+        done: list[tuple[int, int]] = []
+        for (channel_id, first), results in self._results.items():
+            if results is None:
                 break
-            ready.append((channel_id, offset, result))
-        for channel_id, offset, _ in ready:
-            del self._results[channel_id, offset]
+            done.append((channel_id, first))
+            ready += [(channel_id, offset, result) for offset, result in enumerate(results, start=first)]
+        for place in done:
+            del self._results[place]
+            self._room.release()
         return ready
 
     def _commit(self, tx: Tx, ready: list[tuple[int, int, Result]]) -> None:
@@ -194,11 +211,11 @@ class Caller:
             for index, (_, offset, result) in enumerate(items := list(group)):
                 if isinstance(result, Dead) and not self._keep(tx, task, channel_id, offset, result):
                     self._publish(tx, task, channel_id, items[:index])
-                    channels.ack(tx, channel_id, offset)
+                    leases.finish(tx, task.task_id, channel_id, items[0][1], offset)
                     self._fail(tx, task, channel_id, offset, result)
                     return
             self._publish(tx, task, channel_id, items)
-            channels.ack(tx, channel_id, items[-1][1] + 1)
+            leases.finish(tx, task.task_id, channel_id, items[0][1], items[-1][1] + 1)
         if self._results:
             return  # more answers are under way: this was not the last
         found = channels.inbound(tx, work.activation.activation_id, work.node.key)
@@ -261,4 +278,5 @@ class Caller:
 
 
 def _failed(dead: Dead, place: tuple[int, int] | None = None) -> Outcome:
-    return Outcome(state=TaskState.FAILED, cause=dead.cause, dead=place, attempts=dead.attempts)
+    records = None if place is None else Lease(place[0], place[1], place[1] + 1)
+    return Outcome(state=TaskState.FAILED, cause=dead.cause, dead=records, attempts=dead.attempts)

@@ -20,7 +20,8 @@ select journal_mode as mode from pragma_journal_mode;
 
 -- name: audited_channels
 -- All channels except those being pruned.
-select c.channel_id, c.activation_id, c.node, c.next_offset, c.size, c.acked, c.dispatched, c.dropped, a.state
+select c.channel_id, c.activation_id, c.node, c.next_offset, c.size, c.acked, c.ahead, c.dispatched, c.dropped, c.closed, a.state,
+  exists (select 1 from leases l where l.channel_id = c.channel_id and l.next_offset is null) as opens
 from channels c join activations a on a.activation_id = c.activation_id where a.project_id <> '' order by c.channel_id;
 
 -- name: audited_segments
@@ -41,10 +42,11 @@ select f.name, f.refs, coalesce(r.found, 0) as found from files f left join (
   group by file_id) r on r.file_id = f.file_id
 where f.refs <> coalesce(r.found, 0) order by f.name;
 
--- name: tasks_by_channel
--- How many records of each channel have a task.
-select channel_id, count(distinct record_offset) as count, max(record_offset) as last from tasks
-where channel_id is not null and record_offset is not null group by channel_id;
+-- name: ranges_by_channel
+-- The records of each channel that a task holds, or that are finished although an earlier one is not.
+select channel_id, sum(next_offset - first_offset) as count, min(first_offset) as low, max(next_offset) as high from (
+  select channel_id, first_offset, next_offset from leases where next_offset is not null
+  union all select channel_id, first_offset, next_offset from finished) group by channel_id;
 
 -- name: complete_without_exit
 -- COMPLETE tasks whose exit code is not 0.
@@ -71,12 +73,15 @@ where a.project_id <> '' and t.attempt > 0
 -- name: wrong_totals
 -- Stored totals of ended tasks, or of dead records, that differ from the rows.
 select what, name from (
-  select 'activation' as what, activation_id as name, node, state, count, sent from task_totals
+  select 'activation' as what, activation_id as name, node, state, count - trimmed as count, sent - trimmed_sent as sent from task_totals
   union all
   select 'activation', activation_id, node, state, -count(*), -sum(sent) from tasks
   where activation_id is not null and state not in ('QUEUED', 'STARTING', 'ACTIVE') group by activation_id, node, state
 ) where name in (select activation_id from activations where project_id <> '')
 group by what, name, node, state having sum(count) <> 0 or sum(sent) <> 0
+union all
+select 'channel', c.channel_id from channels c join activations a on a.activation_id = c.activation_id
+where a.project_id <> '' and c.ahead <> (select coalesce(sum(next_offset - first_offset), 0) from finished f where f.channel_id = c.channel_id)
 union all
 select 'channel', c.channel_id from channels c join activations a on a.activation_id = c.activation_id
 where a.project_id <> '' and c.dead <> (select count(*) from dead_letters d where d.channel_id = c.channel_id);

@@ -33,28 +33,9 @@ update channels set next_offset = next_offset + :count, size = size + :size wher
 -- Count records that came after the consumer had closed.
 update channels set dropped = dropped + :count where channel_id = :channel_id;
 
--- name: ack_channel
--- Every record below is finished; an ack never goes back, nor beyond the end.
-update channels set acked = :acked where channel_id = :channel_id and acked < :acked and :acked <= next_offset;
-
--- name: ack_message_tasks
--- Ack a channel of message tasks up to its lowest unfinished record, else up to all that have a task.
-update channels set acked = coalesce(
-  (select min(record_offset) from tasks where tasks.channel_id = channels.channel_id and state in ('QUEUED', 'STARTING', 'ACTIVE')),
-  dispatched)
-where channel_id = :channel_id;
-
--- name: dispatch_channel
--- Every record below has a task.
-update channels set dispatched = :dispatched where channel_id = :channel_id and dispatched = :first;
-
 -- name: end_channel
 -- No record can be appended any more.
 update channels set ended = 1 where channel_id = :channel_id and ended = 0;
-
--- name: close_inbound
--- The consumer is done: unread records count as finished, and new ones are dropped.
-update channels set closed = 1, acked = next_offset where activation_id = :activation_id and node = :node;
 
 -- name: insert_segment
 -- Store records as they came.
@@ -68,9 +49,10 @@ where channel_id = :channel_id
   and first_offset >= coalesce((select max(first_offset) from segments where channel_id = :channel_id and first_offset <= :offset), 0)
 order by first_offset limit :limit;
 
--- name: hops_of_record
--- How many mappings a record has passed.
-select hops from segments where channel_id = :channel_id and first_offset <= :offset order by first_offset desc limit 1;
+-- name: hops_of_records
+-- The most mappings that any of some records has passed.
+select max(hops) as hops from segments where channel_id = :channel_id and first_offset < :next_offset
+  and first_offset >= coalesce((select max(first_offset) from segments where channel_id = :channel_id and first_offset <= :first_offset), 0);
 
 -- name: insert_lineage
 -- The origins of the records of one commit.
@@ -84,15 +66,7 @@ select * from lineage where channel_id = :channel_id and first_offset <= :offset
 -- All known origins of a channel's records, one page at a time.
 select * from lineage where channel_id = :channel_id and first_offset >= :offset order by first_offset limit :limit;
 
--- name: close_join
--- A join was delivered: its input is finished.
-update channels set closed = 1, acked = next_offset where channel_id = :channel_id;
-
 -- name: segment_sizes
 -- Ends and sizes of the segments that are not fully consumed, for a sender's credit.
 select first_offset + count as end_offset, coalesce(size, length(bytes)) as size from segments
 where channel_id = :channel_id and first_offset + count > :offset order by first_offset;
-
--- name: delete_consumed
--- Delete segments that no replay can need.
-delete from segments where channel_id = :channel_id and first_offset < :acked and first_offset + count <= :acked;

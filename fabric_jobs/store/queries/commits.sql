@@ -1,6 +1,7 @@
 -- name: current_attempt
 -- The current attempt of a task, with what a commit needs to know.
-select task_id, activation_id, node, receives, channel_id, record_offset, attempt, hops, sequence, sender, sender_open, hand, sends, repeated, rejected
+select task_id, activation_id, node, receives, channel_id, record_offset, attempt, hops, sequence, sender, sender_open, hand, sends, repeated, rejected,
+  worker, records
 from tasks
 where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE') and cancel_requested = 0;
 

@@ -56,6 +56,18 @@ delete from lineage where (channel_id, first_offset) in (
   select l.channel_id, l.first_offset from channels c join lineage l on l.channel_id = c.channel_id
   where c.activation_id = :activation_id limit :limit);
 
+-- name: prune_leases
+-- Delete some leases.
+delete from leases where (channel_id, first_offset) in (
+  select l.channel_id, l.first_offset from channels c join leases l on l.channel_id = c.channel_id
+  where c.activation_id = :activation_id limit :limit);
+
+-- name: prune_finished
+-- Delete some finished ranges.
+delete from finished where (channel_id, first_offset) in (
+  select f.channel_id, f.first_offset from channels c join finished f on f.channel_id = c.channel_id
+  where c.activation_id = :activation_id limit :limit);
+
 -- name: prune_held
 -- Delete some held outputs.
 delete from held where held_id in (

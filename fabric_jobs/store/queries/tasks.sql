@@ -1,9 +1,9 @@
 -- name: insert_task
 -- Insert a task, QUEUED.
 insert into tasks (project_id, name, activation_id, node, skill_name, action_name, kind, receives, channel_id, record_offset, hops,
-  state, created_at)
+  records, worker, tried, state, created_at)
 values (:project_id, :name, :activation_id, :node, :skill_name, :action_name, :kind, :receives, :channel_id, :record_offset, :hops,
-  'QUEUED', :created_at);
+  :records, :worker, :tried, 'QUEUED', :created_at);
 
 -- name: task
 -- One task.
@@ -61,9 +61,9 @@ order by task_id limit :limit offset :skip;
 -- The tasks of an activation that have not ended.
 select * from tasks where activation_id = :activation_id and state in ('QUEUED', 'STARTING', 'ACTIVE') order by task_id;
 
--- name: stream_tasks
--- The stream tasks of an activation, including ended ones.
-select * from tasks where activation_id = :activation_id and receives = 'stream' order by task_id;
+-- name: stream_counts
+-- How many stream tasks the nodes of an activation have, including ended ones.
+select node, count(*) as count from tasks where activation_id = :activation_id and receives = 'stream' group by node;
 
 -- name: totals_by_node
 -- How many tasks of each node are in each state, what they sent and when they ran.
@@ -89,7 +89,7 @@ select count(*) as count from tasks where state in ('QUEUED', 'STARTING', 'ACTIV
 -- name: busy_slots
 -- How many message tasks hold a worker slot of a place.
 select count(*) as count from tasks
-where place = :place and state in ('STARTING', 'ACTIVE') and receives = 'message' and kind = 'job';
+where place = :place and state in ('STARTING', 'ACTIVE') and receives <> 'stream' and kind = 'job';
 
 -- name: start_task
 -- QUEUED to STARTING, with a new attempt; refused when asked to end. `moment` is of the monotonic clock.
@@ -109,6 +109,10 @@ update tasks set not_before_at = :begun_at where task_id = :task_id and attempt 
 update tasks set state = 'QUEUED', lost = lost + :lost, failures = :failures, failed_at = :failed_at, careful = :careful,
   not_before_at = :not_before_at, cause = :cause
 where task_id = :task_id and attempt = :attempt and state in ('STARTING', 'ACTIVE');
+
+-- name: shrink_task
+-- Another task has taken the second half of its records.
+update tasks set records = :records, tried = :tried, rejected = '' where task_id = :task_id;
 
 -- name: end_task
 -- To an end: COMPLETE, FAILED, CANCELLED or TIMEOUT; a task that never ran can only fail or be cancelled.
