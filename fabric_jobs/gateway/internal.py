@@ -284,7 +284,8 @@ def _is_drained(channel: Channel, positions: dict[int, int]) -> bool:
     return channel.ended and max(positions.get(channel.channel_id, 0), channel.acked) >= channel.next_offset
 
 
-HOT = {("POST", "commit"): commit, ("GET", "pull"): pull}  # called for every few records; see gateway.app
+# Called for every record or every few; see gateway.app.
+HOT = {("POST", "commit"): commit, ("GET", "pull"): pull, ("POST", "messages"): send_message}
 AT = text(
     "at", "`channel:offset,…`: where to read on in each.", type="string", pattern="^([0-9]+:[0-9]+(,[0-9]+:[0-9]+)*)?$"
 )

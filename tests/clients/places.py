@@ -19,6 +19,9 @@ SECONDS = 240
 # By version of cortex-python: what else pip has to know to build its dependencies.
 CONSTRAINTS = {"6.3.3": "", "6.1.0": "cython<3\n"}
 VERSIONS = tuple(CONSTRAINTS)
+COMMAND = ("cortex-cli@2.4.0",)
+# The libraries that the command sends its requests and signs its tokens with, in the versions that it names.
+LIBRARIES = ("got@11.8.5", "jose-node-cjs-runtime@4.8.1", "graphql-request@3.7.0", "graphql@15.6.1")
 
 
 def root() -> Path:
@@ -41,6 +44,26 @@ def missing(version: str) -> str:
         )
 
     return _made(place, make)
+
+
+@cache
+def missing_node(packages: tuple[str, ...]) -> str:
+    """Install packages for node, if they are not there; return why they cannot be had, or nothing."""
+    absent = [name for name in ("node", "npm") if shutil.which(name) is None]
+    if absent:
+        return f"there is no {' and no '.join(absent)}"
+    place = node_modules(packages).parent
+
+    def make() -> str:
+        place.mkdir()
+        return _ran(["npm", "install", "--prefix", place, "--no-audit", "--no-fund", "--omit=dev", *packages], {})
+
+    return _made(place, make)
+
+
+def node_modules(packages: tuple[str, ...]) -> Path:
+    """Return the directory that node finds these packages in, made or not."""
+    return root() / packages[0].replace("@", "-") / "node_modules"
 
 
 def python_of(version: str) -> Path:
@@ -81,4 +104,6 @@ def _ran(command: list[object], variables: dict[str, str]) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it failed without a word"])[-1]
+    said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it failed without a word"]
+    telling = [line for line in said if "Not Found" in line or line.startswith("ERROR")]
+    return "" if done.returncode == 0 else (telling or said)[-1]

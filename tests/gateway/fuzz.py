@@ -1,4 +1,4 @@
-"""Schemathesis against a running gateway: `python -m tests.gateway.fuzz --requests 20000`.
+"""Schemathesis against a running gateway: `python -m tests.gateway.fuzz --requests 20000 --role run`.
 
 It makes good and bad requests from `/openapi.json`, and checks that no answer is a 5xx and that each agrees with the
 document. It is told existing ids and names, since otherwise nearly all calls would end in a 404.
@@ -17,6 +17,8 @@ from typing import Any
 
 from fabric_jobs.runtime.fabric_skill.http import Connection
 from tests.acceptance.live import PROJECT, Live
+from tests.gateway.access import make_token
+from tests.gateway.test_users import Caller
 
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
@@ -27,20 +29,32 @@ CHECKS = (
 CONFIG = """
 [[operations]]
 include-operation-id = ["saveSkill", "saveAgent"]
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403"]
 
 # No schema tells which texts are one of the four GraphQL operations.
 [[operations]]
 include-operation-id = ["askProjects"]
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409"]
+
+# An invocation takes either the keys of a schedule or those of one run.
+[[operations]]
+include-operation-id = ["invokeSkill", "invokeAgent"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409"]
+
+# A key of content must be UTF-8 without control characters, which no schema of a path says well.
+[[operations]]
+include-operation-id = ["examineContent", "downloadContent", "uploadContent", "deleteContent"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", "400", "403", "404", "416"]
 
 # A dead letter that is tried again already is a 400.
 [[operations]]
 include-operation-id = ["retryDeadLetters"]
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
 """
 # A backup goes to any path that the request names. Over TCP it is refused, but if that ever failed, nothing must be written.
 LEFT_OUT = "^startBackup$"
+ROLES = ("owner", "admin", "run", "read")
+TOKEN_SECONDS = 7_200
 METHODS = {"get", "post", "put", "delete", "patch"}
 
 
@@ -53,8 +67,8 @@ class Found:
     said: str
 
 
-def run(live: Live, requests: int, *, seed: int, quick: bool = False) -> Found:
-    """Send about `requests` requests to the gateway of a workspace."""
+def run(live: Live, requests: int, *, seed: int, role: str = "owner", quick: bool = False) -> Found:
+    """Send about `requests` requests to the gateway of a workspace, with a token of this role."""
     live.skill("echo", "print(message()['payload'], end='')")
     live.agent("echoes", ("input", "echo"), ("echo", "output"))
     live.skill("refuses", "sys.exit(3)", onError="continue")
@@ -76,7 +90,8 @@ def run(live: Live, requests: int, *, seed: int, quick: bool = False) -> Found:
     config.write_text(CONFIG)
     command: list[object] = [Path(sys.executable).parent / "schemathesis", "--config-file", config]
     command += ["run", place, "--url", address.url, "--checks", CHECKS, "--no-color"]
-    command += ["--header", f"Authorization: Bearer {address.token}", "--seed", seed]
+    token = address.token if role == "owner" else make_token(Caller(live), "fuzz", role).jwt(seconds=TOKEN_SECONDS)
+    command += ["--header", f"Authorization: Bearer {token}", "--seed", seed]
     command += ["--max-examples", max(1, requests // operations), "--phases"]
     # Making whole definitions takes most of schemathesis's time.
     command += ["fuzzing"] if quick else ["examples,coverage,fuzzing"]
@@ -125,11 +140,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Schemathesis against a running gateway.")
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--role", choices=ROLES, default=ROLES[0])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         live = Live(Path(directory) / "w", idle_seconds=60.0)
         try:
-            found = run(live, given.requests, seed=given.seed)
+            found = run(live, given.requests, seed=given.seed, role=given.role)
             log = (live.state / "owner.log").read_text()
         finally:
             live.close()

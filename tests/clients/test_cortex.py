@@ -1,0 +1,88 @@
+"""The requests of Fabric's command `cortex`, with the libraries that it is made of; and the command itself where it can be had."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.live import Live, names
+from tests.clients.personal import configured, run, token_file, value
+from tests.clients.places import COMMAND, LIBRARIES, missing_node, node_modules
+
+REQUESTS = Path(__file__).parent / "cortex_requests.js"
+SLOW = "import time; time.sleep(3); print(json.dumps(message()['payload']), end='')"
+
+
+class Cortex:
+    """Sends what the command sends."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self.token = token_file(live, "anna", role="admin")
+        self._directory = configured(live, self.token)
+
+    def run(self, *words: object) -> subprocess.CompletedProcess[str]:
+        """Run a verb to its end."""
+        variables = {"CORTEX_CONFIG_DIR": str(self._directory), "NODE_PATH": str(node_modules(LIBRARIES))}
+        return run(self._live, ["node", REQUESTS, *words], **variables)
+
+    def __call__(self, *words: object) -> Any:
+        """Return what a verb has printed."""
+        return value(self.run(*words))
+
+    def call(self, method: str, route: str, given: object = None) -> Any:
+        """Return the answer to one call."""
+        return self("call", method, route, json.dumps(given or {}))
+
+
+@pytest.fixture
+def cortex(live: Live) -> Cortex:
+    """The requests of the command, as a user with the role `admin`."""
+    if reason := missing_node(LIBRARIES):
+        pytest.skip(f"the libraries of cortex-cli cannot be installed: {reason}")
+    return Cortex(live)
+
+
+def test_what_it_asks_before_every_command(cortex: Cortex) -> None:
+    assert cortex.call("get", "/skills") == {"success": True, "skills": []}
+    said = cortex("graphql", "{ projects { name, title, description} }")
+    assert names(said["projects"]) == ["local"]
+
+
+def test_a_run_longer_than_its_patience(live: Live, cortex: Cortex) -> None:
+    live.skill("slow", SLOW)
+    live.detach("slow", 0)
+    record = cortex.call("post", "/skillinvoke/slow/inputs/request?sync=true", {"payload": 7})
+    assert (record["status"], json.loads(record["response"])) == ("COMPLETE", 7)
+
+
+def test_a_log_that_grows(live: Live, cortex: Cortex) -> None:
+    live.skill("slow", "print('one', flush=True)\nopen(ROOT / 'gate').read()\nprint('two')")
+    gate = live.gate("gate")
+    activation = live.detach("slow")
+    task = live.get(f"/tasks?activationId={activation}")["tasks"][0]["name"]
+    live.release(gate)
+    live.wait(activation)
+    assert cortex("follow", f"/tasks/{task}/logs") == ["one", "two"]
+
+
+def test_a_refusal_is_read_where_it_looks(live: Live, cortex: Cortex) -> None:
+    live.ok("tokens", "revoke", "anna")
+    failed = cortex.run("call", "get", "/skills")
+    assert failed.returncode == 1
+    assert "Auth Error: " in failed.stderr
+
+
+def test_the_command_itself(live: Live) -> None:
+    if reason := missing_node(COMMAND):
+        pytest.skip(f"cortex-cli cannot be installed: {reason}")
+    live.skill("echo", "print(message()['payload'], end='')")
+    live.invoke("echo", 1)
+    directory = configured(live, token_file(live, "anna", role="admin"))
+    command = node_modules(COMMAND) / ".bin" / "cortex"
+    done = run(live, [command, "skills", "list", "--json"], CORTEX_CONFIG_DIR=str(directory), CORTEX_NO_COMPAT="true")
+    assert names(value(done)) == ["echo"]
