@@ -22,7 +22,7 @@ NAMES = {"type": "array", "items": TEXT}
 MOMENT = {
     "anyOf": [
         {"type": "integer", "minimum": 0, "maximum": 253_402_300_799_000},
-        {"type": "string", "format": "date-time"},
+        {"type": "string", "format": "date-time", "pattern": "^(19[7-9][0-9]|[2-9][0-9]{3})-"},
     ]
 }
 FIRES = said("boolean", "Whether this gateway fires schedules: only `serve` does.")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 COUNT = whole("count", "How many.", 10, low=1, high=1000)
 TOGETHER = 100  # runs that one backfill starts
 LONGEST_NOTE = 1000
+DAY_SECONDS = 86_400
 LAST_MOMENT = 253_402_300_799.0  # the end of the year 9999
 
 
@@ -214,12 +215,13 @@ def _moment(call: Call, key: str) -> float | None:
     value = call.object.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**60
+    if not is_number and not isinstance(value, str):
         raise InvalidInput(f"'{key}' is a time in milliseconds since 1970, or as ISO 8601.")
-    found = value / 1000 if isinstance(value, int) and abs(value) < 2**60 else time_of(key, "").parse(str(value))
-    if found is None or not 0 <= found <= LAST_MOMENT:
+    found = value / 1000 if is_number else time_of(key, "").parse(value)
+    if found is None or not -DAY_SECONDS < found < LAST_MOMENT + 1:
         raise InvalidInput(f"'{key}' is a time between 1970 and {datetime.fromtimestamp(LAST_MOMENT, UTC).year}.")
-    return round(found, 3)
+    return round(max(0.0, found), 3)  # the first day of 1970 may begin earlier in UTC
 
 
 ALL, ONE = P + "/schedules", P + "/schedules/{name:path}"

@@ -46,6 +46,11 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404",
 include-operation-id = ["examineContent", "downloadContent", "uploadContent", "deleteContent"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", "400", "403", "404", "416"]
 
+# No schema tells that scheduleName needs scheduleCron, that both exclude a key, and which texts are cron expressions.
+[[operations]]
+include-operation-id = ["invokeSkill", "invokeAgent", "saveSchedule", "applySchedules"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
+
 # A dead letter that is tried again already is a 400.
 [[operations]]
 include-operation-id = ["retryDeadLetters"]
@@ -74,13 +79,14 @@ def run(live: Live, requests: int, *, seed: int, role: str = "owner", quick: boo
     live.skill("refuses", "sys.exit(3)", onError="continue")
     activation = live.invoke("echoes", 1, kind="agents")["activationId"]
     failed = live.fail("refuses")[0]["activationId"]
+    live.ok("schedules", "create", "echo", "--cron", "@daily", "--skill", "echo")
     address = live.published()
     host, _, port = address.url.removeprefix("http://").partition(":")
     connection = Connection((host, int(port)), address.token)
     document = json.loads(connection.request("GET", "/openapi.json").body)
     tasks = json.loads(connection.request("GET", f"{PROJECT}/tasks").body)["tasks"]
     known = {"project": ["local"], "name": ["echo", "echoes"], "action": ["echo"], "activation": [activation, failed]}
-    known |= {"task": [task["name"] for task in tasks], "letter": ["1"]}
+    known |= {"task": [*(task["name"] for task in tasks), "echo"], "letter": ["1"]}
     make_known(document, {**known, "entry": ["request", "input"]})
     place = live.root.parent / "openapi.json"
     place.write_text(json.dumps(document))
