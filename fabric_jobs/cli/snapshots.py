@@ -1,4 +1,4 @@
-"""`fabric-jobs agents create-snapshot`, `list-snapshots` and `describe-snapshot`."""
+"""`fabric-jobs agents create-snapshot`, `list-snapshots`, `describe-snapshot` and `delete-snapshot`."""
 
 from __future__ import annotations
 
@@ -86,9 +86,24 @@ def describe(snapshot: str, output: str, deps: bool) -> None:
     show_description(options.gateway(), snapshot_path(snapshot), output, deps="true" if deps else None)
 
 
+@click.command("delete-snapshot")
+@click.argument("snapshot")
+@options.at_gateway
+def delete(snapshot: str) -> None:
+    """Delete SNAPSHOT. Activations that it started go on.
+
+    \b
+    Examples:
+      fabric-jobs agents delete-snapshot 0123456789abcdef01234567
+    """
+    from fabric_jobs.client.snapshots import delete_snapshot
+
+    click.echo(delete_snapshot(options.gateway(), snapshot))
+
+
 def _gateway(workspace: Path | None, state_dir: Path | None) -> Gateway:
     options.check_workspace()
     return options.gateway_at(workspace, state_dir)
 
 
-commands = (create, list_them, describe)
+commands = (create, list_them, describe, delete)

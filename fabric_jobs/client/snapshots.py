@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import Any
 
@@ -19,6 +20,11 @@ def list_snapshots(gateway: Gateway, agent: str) -> list[dict[str, Any]]:
     """Return the snapshots of an agent, the newest first."""
     found: list[dict[str, Any]] = gateway.get(f"/agents/{segment(agent)}/snapshots")["snapshots"]
     return found
+
+
+def delete_snapshot(gateway: Gateway, snapshot_id: str) -> str:
+    """Delete a snapshot; return what the gateway says."""
+    return str(json.loads(gateway.raw("DELETE", snapshot_path(snapshot_id)).body)["message"])
 
 
 def snapshot_path(snapshot_id: str) -> str:

@@ -71,8 +71,7 @@ async def show_snapshot(call: Call) -> Response:
     sql, snapshot_id = call.parts.store.read, call.path_params["snapshot"]
     snapshot = snapshots.find(sql, call.project, snapshot_id)
     if snapshot is None:
-        hint = "List them with `fabric-jobs agents list-snapshots AGENT`."
-        raise NotFound(f"there is no snapshot '{snapshot_id}'.", hint=hint)
+        raise _no_such(snapshot_id)
     agent = _pinned(sql, snapshot, "agent", snapshot.agent_name)
     versions = snapshot.pins["skills"]
     shown: dict[str, Any] = {**_summary(snapshot), "agent": agent.body}
@@ -83,6 +82,20 @@ async def show_snapshot(call: Call) -> Response:
         "openapi": lambda: openapi(agent, snapshot_id),
     }
     return await shown_as(call.of(OUTPUT), {"success": True, **shown}, ways)
+
+
+async def delete_snapshot(call: Call) -> Response:
+    """Delete a snapshot; activations that it started go on."""
+    project_id, snapshot_id = call.project, call.path_params["snapshot"]
+    store = call.parts.store
+    if not await asyncio.wrap_future(store.write(lambda tx: snapshots.delete(tx, project_id, snapshot_id))):
+        raise _no_such(snapshot_id)
+    return Json({"success": True, "message": f"snapshot {snapshot_id} is deleted."})
+
+
+def _no_such(snapshot_id: str) -> NotFound:
+    hint = "List them with `fabric-jobs agents list-snapshots AGENT`."
+    return NotFound(f"there is no snapshot '{snapshot_id}'.", hint=hint)
 
 
 def frozen(sql: Sql, project_id: str, name: str) -> AgentSnapshot | None:
@@ -118,7 +131,7 @@ def _text(body: dict[str, Any], key: str, longest: int) -> str:
     return value or ""
 
 
-ALL = AGENT + "/snapshots"
+ALL, ONE = AGENT + "/snapshots", P + "/snapshots/{snapshot}"
 OPERATIONS = (
     Operation(
         "POST",
@@ -133,10 +146,11 @@ OPERATIONS = (
     Operation("GET", ALL, list_snapshots, answer="Snapshots", role="read"),
     Operation(
         "GET",
-        P + "/snapshots/{snapshot}",
+        ONE,
         show_snapshot,
         parameters=(DEPS, OUTPUT),
         answer=("Snapshot", "Yaml", "Kubernetes", "Interface"),
         role="read",
     ),
+    Operation("DELETE", ONE, delete_snapshot, answer="Done", role="admin"),
 )

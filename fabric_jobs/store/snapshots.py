@@ -46,6 +46,11 @@ def find(sql: Sql, project_id: str, snapshot_id: str) -> AgentSnapshot | None:
     return None if row is None else AgentSnapshot.from_row(row)
 
 
+def delete(tx: Tx, project_id: str, snapshot_id: str) -> bool:
+    """Delete a snapshot; return whether it existed. Its activations have their own pins."""
+    return bool(tx.run("delete_snapshot", project_id=project_id, snapshot_id=snapshot_id))
+
+
 def of_agent(sql: Sql, project_id: str, agent_name: str) -> list[AgentSnapshot]:
     """Return the snapshots of an agent, newest first."""
     rows = sql.all("snapshots_of_agent", project_id=project_id, agent_name=agent_name)

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from tests.acceptance.live import PROJECT, Live, names
+from tests.gateway.access import make_project, make_token
 from tests.gateway.test_describing import PAIR, operations_of
 from tests.gateway.test_users import Caller, skill
 
@@ -75,6 +76,28 @@ def test_what_is_wrong_makes_no_snapshot(live: Live) -> None:
     caller.refused(404, "POST", f"{PROJECT}/agentinvoke/0123456789abcdef/services/input", b'{"payload": 1}')
     live.fails(3, "agents", "list-snapshots", "none")
     live.fails(3, "agents", "invoke", "0123456789abcdef", "--snapshot", "--payload", "1")
+
+
+def test_a_deleted_snapshot_is_gone_and_its_project_can_go(live: Live) -> None:
+    caller = Caller(live)
+    path = make_project(caller, "other")
+    agent = {"name": "plain", "skills": [], "mappings": [{"from": "input", "to": "output"}]}
+    caller.call("POST", f"{path}/agents", json.dumps(agent).encode())
+    key = json.loads(caller.call("POST", f"{path}/agents/plain/snapshots").body)["snapshotId"]
+    caller.refused(404, "GET", f"{PROJECT}/snapshots/{key}")  # in another project
+    caller.refused(404, "DELETE", f"{PROJECT}/snapshots/{key}")
+    caller.refused(403, "DELETE", f"{path}/snapshots/{key}", token=make_token(caller, "runs", "run", "other").jwt())
+    caller.call("DELETE", f"{path}/agents/plain")
+    assert "snapshots" in live.run("projects", "delete", "other").err
+    assert caller.call("DELETE", f"{path}/snapshots/{key}").status == 200
+    caller.refused(404, "GET", f"{path}/snapshots/{key}")
+    caller.refused(404, "POST", f"{path}/agentinvoke/{key}/services/input", b'{"payload": 1}')
+    assert live.fails(3, "agents", "delete-snapshot", key)
+    live.ok("projects", "delete", "other")
+    caller.post("/agents", agent)
+    caller.post("/agents/plain/snapshots", {"snapshotId": "release-1"})
+    assert live.ok("agents", "delete-snapshot", "release-1").out == "snapshot release-1 is deleted.\n"
+    assert caller.get("/agents/plain/snapshots")["snapshots"] == []
 
 
 def test_a_repeated_request_makes_one_snapshot_and_another_one_is_refused(live: Live) -> None:

@@ -8,6 +8,10 @@ on conflict (snapshot_id) do nothing;
 -- One snapshot.
 select * from snapshots where snapshot_id = :snapshot_id and project_id = :project_id;
 
+-- name: delete_snapshot
+-- Delete a snapshot; what it froze stays.
+delete from snapshots where snapshot_id = :snapshot_id and project_id = :project_id;
+
 -- name: snapshots_of_agent
 -- The snapshots of an agent, newest first.
 select * from snapshots where project_id = :project_id and agent_name = :agent_name order by created_at desc, snapshot_id;
