@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -142,25 +145,45 @@ def test_a_new_key_replaces_the_old_one_everywhere(shelf: Shelf) -> None:
         shelf.secrets.check()
 
 
-@pytest.mark.parametrize("step", ["_reseal", "drop_old"])
-def test_an_interrupted_rotation_loses_nothing(shelf: Shelf, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    shelf.put("k", "v")
+def _rotate_and_die(directory: Path, step: str) -> None:
+    """Replace the key in a process that is killed with -9 before or after a step."""
+    when, _, name = step.partition(" ")
+    owner: Any = Secrets if name == "_reseal" else Keys
+    real = getattr(owner, name)
 
-    def killed(*_: object) -> None:
-        raise RuntimeError("killed")
+    def dying(*words: Any) -> None:
+        if when == "after":
+            real(*words)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Secrets if step == "_reseal" else Keys, step, killed)
-        with pytest.raises(RuntimeError):
-            shelf.secrets.rotate()
-    assert len(shelf.key.read_bytes().split()) == 2
-    shelf.reopen()
+    setattr(owner, name, dying)
+    store = Store(directory / "state.db")
+    Secrets(store, Keys(directory / "secrets.key")).rotate()
+
+
+@pytest.mark.parametrize(
+    ("step", "keys"),
+    [("before add", 1), ("after add", 2), ("after _reseal", 2), ("before drop_old", 2), ("after drop_old", 1)],
+)
+def test_a_rotation_that_is_killed_loses_nothing(shelf: Shelf, step: str, keys: int) -> None:
+    for number in range(10):
+        shelf.put(f"k{number}", f"v{number}")
+    shelf.store.close()
+    words = (shelf.key.parent, step)
+    dying = multiprocessing.get_context("spawn").Process(target=_rotate_and_die, args=words)
+    dying.start()
+    dying.join(60)
+    assert dying.exitcode == -signal.SIGKILL
+    shelf.open()
+    assert len(shelf.key.read_bytes().split()) == keys
     shelf.secrets.check()
-    assert shelf.secrets.value(PROJECT, "k") == "v"
+    assert [shelf.secrets.value(PROJECT, f"k{number}") for number in range(10)] == [
+        f"v{number}" for number in range(10)
+    ]
     shelf.put("later", "w")
-    shelf.secrets.rotate()
+    assert shelf.secrets.rotate() == 11
     assert (len(shelf.key.read_bytes().split()), len(shelf.key_ids())) == (1, 1)
-    assert (shelf.secrets.value(PROJECT, "k"), shelf.secrets.value(PROJECT, "later")) == ("v", "w")
+    assert (shelf.secrets.value(PROJECT, "k0"), shelf.secrets.value(PROJECT, "later")) == ("v0", "w")
 
 
 def test_what_is_set_while_keys_are_replaced_stays_readable(shelf: Shelf) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from fabric_jobs.errors import PlaceUnavailable
 from fabric_jobs.sealing import Keys, Unsealable
+from tests.store.test_writer import small_disk
 
 VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3))
 
@@ -126,3 +128,18 @@ def test_both_alphabets_of_base64_are_read(path: Path) -> None:
 def test_a_directory_that_takes_no_file_is_told(path: Path) -> None:
     with pytest.raises(PlaceUnavailable, match="cannot be written"):
         Keys(path.parent / "none" / "secrets.key").seal("a")
+
+
+def test_a_full_disk_keeps_the_key_that_is_there(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with small_disk(disk):
+        keys = Keys(disk / "secrets.key")
+        before = keys.seal("a")
+        with suppress(OSError):
+            (disk / "ballast").write_bytes(b"x" * (4 << 20))
+        with pytest.raises(PlaceUnavailable, match="cannot be written"):
+            keys.add()
+        after = keys.seal("b")
+        assert [path.name for path in disk.iterdir() if path.name != "ballast"] == ["secrets.key"]
+        found = Keys(disk / "secrets.key")
+        assert (found.open(*before), found.open(*after)) == ("a", "b")
