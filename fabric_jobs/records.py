@@ -328,6 +328,7 @@ class SavedDefinition:
     source: str  # directory of the skill's files; empty when not given
     saved_at: float
     images: dict[str, str]  # by action: the image built from these files
+    saved_by: str = "local"
 
     @classmethod
     def from_row(cls, row: Row) -> SavedDefinition:

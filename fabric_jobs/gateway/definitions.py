@@ -162,7 +162,9 @@ async def _save(call: Call, kind: str, programs: definitions.Programs) -> Respon
     # Not in the loop's thread: a long one takes a second to read, and would block all other callers.
     name = await asyncio.to_thread(_name_of, kind, body)
     body = as_stored(body)
-    new = definitions.NewDefinition(project_id=call.project, kind=kind, name=name, body=body, programs=programs)
+    new = definitions.NewDefinition(
+        project_id=call.project, kind=kind, name=name, body=body, programs=programs, saved_by=call.caller.username
+    )
     version = definitions.kept(parts.store.read, new)  # usually it is there, and needs no transaction
     if version is None:
         version = await asyncio.wrap_future(parts.store.write(lambda tx: definitions.save(tx, new)))

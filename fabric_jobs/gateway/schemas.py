@@ -54,7 +54,7 @@ REMARKS = {
 WAITS_BEHIND = _count(
     "How many activations have their turn before it, while it [waits for its own](settings.md#limits)."
 )
-SAVED = record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS, "deployStatus": TEXT})
+SAVED = record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS, "createdBy": TEXT, "deployStatus": TEXT})
 LISTS: dict[str, Any] = {
     "Skills": _listed("skills", "Summary"),
     "SkillVersions": _listed("skill", "Summary"),
@@ -100,6 +100,7 @@ SCHEMAS: dict[str, Any] = {
             "title": TEXT,
             "description": TEXT,
             "updatedAt": MILLISECONDS,
+            "createdBy": _said("string", "Who saved this version; `local` is the user of the gateway."),
             "_version": COUNT,
             "deployStatus": _said("string", "`DEPLOYED`: saving did that."),
         },

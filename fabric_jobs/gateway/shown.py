@@ -36,7 +36,11 @@ def summaries(sql: Sql, found: Sequence[SavedDefinition]) -> list[dict[str, Any]
 
 def _bookkeeping(saved: SavedDefinition, states: States) -> dict[str, Any]:
     """Return the keys that a gateway adds to a definition (docs/reference/compatibility.md#states-of-deployments)."""
-    found: dict[str, Any] = {"updatedAt": milliseconds(saved.saved_at), "_version": saved.version}
+    found: dict[str, Any] = {
+        "updatedAt": milliseconds(saved.saved_at),
+        "createdBy": saved.saved_by,
+        "_version": saved.version,
+    }
     if saved.kind == "skill":
         names = [action["name"] for action in saved.body.get("actions") or ()]
         found["actionStatuses"] = [

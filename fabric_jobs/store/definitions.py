@@ -37,6 +37,7 @@ class NewDefinition:
     name: str
     body: Any
     programs: Programs = field(default_factory=Programs)
+    saved_by: str = "local"  # a username; it makes no other version
 
     @cached_property
     def text(self) -> str:
@@ -86,6 +87,7 @@ def save(tx: Tx, new: NewDefinition) -> int:
         source=new.programs.source,
         images=new.images,
         saved_at=time.time(),
+        saved_by=new.saved_by,
     )
     return version
 

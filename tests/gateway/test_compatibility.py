@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.live import PROJECT, Live, names, until
+from tests.gateway.access import make_token
 from tests.gateway.test_users import Caller, skill
 
 TREE = f"/fabric/v4/dependencies/tree/{PROJECT.rpartition('/')[2]}"
@@ -58,6 +59,10 @@ def test_definitions_say_how_they_are_deployed(live: Live) -> None:
     shown = caller.get("/skills/both")
     assert (shown["deployStatus"], shown["actionStatuses"]) == ("DEPLOYED", states)
     assert caller.post("/skills", shown)["version"] == version  # it is the same skill
+    assert (row["createdBy"], shown["createdBy"]) == ("local", "local")
+    anna = make_token(caller, "anna", "admin").jwt()
+    caller.call("POST", f"{PROJECT}/skills", json.dumps({**shown, "title": "hers"}).encode(), token=anna)
+    assert caller.get("/skills/both")["createdBy"] == "anna"
 
 
 def test_a_daemon_that_runs_says_its_state(live: Live) -> None:

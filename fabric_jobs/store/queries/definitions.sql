@@ -19,5 +19,5 @@ select * from definitions where project_id = :project_id and kind = :kind and na
 
 -- name: insert_definition
 -- Save a new version.
-insert into definitions (project_id, kind, name, version, hash, body, source, images, saved_at)
-values (:project_id, :kind, :name, :version, :hash, :body, :source, :images, :saved_at);
+insert into definitions (project_id, kind, name, version, hash, body, source, images, saved_at, saved_by)
+values (:project_id, :kind, :name, :version, :hash, :body, :source, :images, :saved_at, :saved_by);
