@@ -6,6 +6,9 @@ from typing import Any
 
 from fabric_jobs.gateway.shapes import COUNT, TEXT, good, record, ref
 
+_NONE = r"\x00-\x1f\x7f-\x9f\ufffd\ufffe\uffff" + "\U0010ffff"  # the characters of no key
+_PART = rf"([^/.{_NONE}][^/{_NONE}]*|\.[^/.{_NONE}][^/{_NONE}]*|\.\.[^/{_NONE}]+)"  # neither empty, nor `.`, nor `..`
+KEY_PATTERN = f"^/*{_PART}(/{_PART})*$"
 CONTENT: dict[str, Any] = {
     "Contents": {"type": "array", "items": ref("Content")},
     "Content": record(
@@ -24,6 +27,11 @@ CONTENT_TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "Bytes": ("*/*", {"description": "The bytes."}),
     "ContentForm": (
         "multipart/form-data",
-        record({"key": {"type": "string", "minLength": 1}, "content": {"type": "string", "contentMediaType": "*/*"}}),
+        record(
+            {
+                "key": {"type": "string", "pattern": KEY_PATTERN},
+                "content": {"type": "string", "contentMediaType": "*/*"},
+            }
+        ),
     ),
 }

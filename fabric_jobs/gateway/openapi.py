@@ -8,6 +8,7 @@ from inspect import cleandoc
 from typing import Any
 
 import fabric_jobs
+from fabric_jobs.gateway.content_schemas import KEY_PATTERN
 from fabric_jobs.gateway.examples import EXAMPLES
 from fabric_jobs.gateway.operation import Operation
 from fabric_jobs.gateway.parameters import P, Parameter
@@ -53,7 +54,7 @@ IN_PATH = {
     "channel": "`channelId` of the message.",
     "entry": "The name of an input of a skill, or of a service of an agent.",
     "kind": "`Skill` or `Agent`.",
-    "key": "The key; slashes in it may be escaped or not.",
+    "key": "The key, of at most 1,024 bytes; slashes in it may be escaped or not.",
     "letter": "The number of a dead letter.",
     "name": "The name; a slash in it may be escaped or not.",
     "output": "The name of an output.",
@@ -63,7 +64,7 @@ IN_PATH = {
     "task": "The name of a task.",
     "token": "The name of a personal token.",
 }
-PATTERNS = {"letter": "^[0-9]+$", "secret": r"^[A-Za-z0-9_]+([./-][A-Za-z0-9_]+)*$", "project": ""}
+PATTERNS = {"key": KEY_PATTERN, "letter": "^[0-9]+$", "secret": r"^[A-Za-z0-9_]+([./-][A-Za-z0-9_]+)*$", "project": ""}
 REASONS = {
     "400": "What was sent is wrong.",
     "401": "The token is missing, wrong, expired, or good for something else; the header `x-auth-error` says so too.",
@@ -158,7 +159,7 @@ def _shown(operation: Operation) -> dict[str, Any]:
     if parameters:
         found["parameters"] = parameters
     if operation.body:
-        found["requestBody"] = {"required": True, "content": _content(operation.body)}
+        found["requestBody"] = {"required": operation.body != "Bytes", "content": _content(operation.body)}
         if operation.body in EXAMPLES:
             found["requestBody"]["content"][JSON]["example"] = EXAMPLES[operation.body]
     if operation.caller != "user":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -90,6 +91,7 @@ class _Form:
     def __init__(self, upload: Upload, content_type: str) -> None:
         from python_multipart.multipart import MultipartParser, parse_options_header  # late: only forms need it
 
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a broken form is answered, and not logged
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary", b"")
         if kind != b"multipart/form-data" or not 0 < len(boundary) <= 200:

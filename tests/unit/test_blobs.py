@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from fabric_jobs.blobs import PIECE_BYTES, Blob, Blobs, Incoming, Swept, open_blobs
 from fabric_jobs.errors import InvalidInput, PlaceUnavailable, RecordsDamaged
+from fabric_jobs.gateway.content_schemas import KEY_PATTERN
 from fabric_jobs.names import content_key
 
 
@@ -199,7 +201,9 @@ def test_a_key_is_safe_or_refused(text: str) -> None:
     try:
         key = content_key(text)
     except InvalidInput:
+        assert re.fullmatch(KEY_PATTERN, text) is None or len(text.encode(errors="replace")) > 1024
         return
+    assert re.fullmatch(KEY_PATTERN, text)
     assert key == text.lstrip("/")
     assert content_key(key) == key
     assert 1 <= len(key.encode()) <= 1024
