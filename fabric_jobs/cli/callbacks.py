@@ -12,7 +12,7 @@ COLUMNS = {
     "ACTIVATION": "activationId",
     "STATE": "state",
     "TRIES": "tries",
-    "NEXT": "next",
+    "NEXT": "nextAt",
     "URL": "url",
     "ERROR": "error",
 }

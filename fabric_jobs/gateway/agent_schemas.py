@@ -41,7 +41,7 @@ AGENTS: dict[str, Any] = {
             "url": said("string", "Without its query, which may have a secret."),
             "state": {"enum": ["waiting", "trying", "given up"]},
             "tries": COUNT,
-            "next": MAYBE_MILLISECONDS,
+            "nextAt": MAYBE_MILLISECONDS,
             "error": TEXT,
         }
     ),

@@ -14,6 +14,7 @@ from fabric_jobs.errors import FabricJobsError, NotFound, PlaceUnavailable
 from fabric_jobs.gateway.activations import record_of
 from fabric_jobs.gateway.answers import milliseconds
 from fabric_jobs.gateway.json_response import Json, dumps
+from fabric_jobs.gateway.lookup import find_activation
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import P, whole
 from fabric_jobs.gateway.parts import Parts
@@ -132,7 +133,7 @@ async def show_callback_key(call: Call) -> Response:
 
 async def retry_callback(call: Call) -> Response:
     """Try a callback again at once, with all tries."""
-    parts, activation_id = call.parts, call.path_params["activation"]
+    parts, activation_id = call.parts, find_activation(call).activation_id
     callback = callbacks.find(parts.store.read, call.project, activation_id)
     if callback is None:
         hint = "List them with `fabric-jobs callbacks list`."
@@ -149,7 +150,7 @@ def _shown(parts: Parts, callback: Callback) -> dict[str, Any]:
         "url": f"{url}?…" if question else url,  # a query may have a secret
         "state": "given up" if callback.given_up else _state(parts, callback),
         "tries": callback.tries,
-        "next": milliseconds(callback.next_at) if callback.tries and not callback.given_up else None,
+        "nextAt": milliseconds(callback.next_at) if callback.tries and not callback.given_up else None,
         "error": callback.error,
     }
 
