@@ -207,17 +207,19 @@ class Clock:
         try:
             active = schedules.active(self._store.read)
             now = self._clock()
-            self._queued = any(schedules.queued_at(self._store.read, one.schedule_id) is not None for one in active)
-            broken = set()
+            queued, broken = schedules.with_queued(self._store.read), set()
             for schedule in active:
                 if self._closing:
                     return None
                 due_at = schedule.due_at
-                if schedule.schedule_id not in restarted or self._queued or (due_at is not None and due_at <= now):
+                waits = schedule.schedule_id in queued or schedule.schedule_id not in restarted
+                if waits or (due_at is not None and due_at <= now):
                     broken |= set() if self._fire(schedule, now) else {schedule.schedule_id}
                     restarted.add(schedule.schedule_id)
             left = [one for one in schedules.active(self._store.read) if one.schedule_id not in broken]
             upcoming = [one.due_at for one in left if one.due_at is not None]
+            if self._may_start({one.schedule_id for one in left}):
+                return 0.0
         except PlaceUnavailable as error:
             log.warning("schedules are looked at again: %s", error.message)
             return AGAIN_SECONDS
@@ -225,15 +227,19 @@ class Clock:
             return None
         return max(0.0, min(LOOK_SECONDS, min(upcoming, default=now + LOOK_SECONDS) - now - (steady() - began)))
 
+    def _may_start(self, schedule_ids: set[int]) -> bool:
+        """Tell whether the run that a queued time waits for has ended already; from now on, its end wakes the thread."""
+        queued = schedules.with_queued(self._store.read)
+        self._queued = bool(queued)  # before the look at the runs, so that no end is missed
+        return any(not schedules.running(self._store.read, schedule_id) for schedule_id in queued & schedule_ids)
+
     def _fire(self, schedule: Schedule, now: float) -> bool:
         """Fire one schedule; return False if that failed. An error must not stop the others."""
         try:
             done = self._firing.fire(schedule.schedule_id, now)
         except PlaceUnavailable:
             raise
-        except (
-            Exception
-        ):  # a time zone that this machine does not have any more, or a definition that breaks the compiler
+        except Exception:  # such as a time zone that this machine does not have any more
             log.exception("schedule %s of project %s cannot fire", schedule.name, schedule.project_id)
             return False
         for occurrence in done:

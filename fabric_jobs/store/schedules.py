@@ -194,6 +194,11 @@ def queued_at(sql: Sql, schedule_id: int) -> float | None:
     return None if row is None else float(row["at"])
 
 
+def with_queued(sql: Sql) -> frozenset[int]:
+    """Return the numbers of the schedules of which a time waits for the end of a run."""
+    return frozenset(row["schedule_id"] for row in sql.all("schedules_with_queued"))
+
+
 def of_activation(sql: Sql, activation_id: str, retry_of: str | None = None) -> tuple[str, float] | None:
     """Return the schedule and the time of a run, also of one that retries its dead letters; None for any other activation."""
     row = sql.one("occurrence_of_activation", activation_id=activation_id, retry_of=retry_of)

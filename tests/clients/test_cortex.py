@@ -86,3 +86,21 @@ def test_the_command_itself(live: Live) -> None:
     command = node_modules(COMMAND) / ".bin" / "cortex"
     done = run(live, [command, "skills", "list", "--json"], CORTEX_CONFIG_DIR=str(directory), CORTEX_NO_COMPAT="true")
     assert names(value(done)) == ["echo"]
+
+
+def test_schedules(live: Live, cortex: Cortex) -> None:
+    """The calls of `agents invoke --scheduleCron`, `tasks list --scheduled`, `pauseSchedule`, `resumeSchedule` and `delete`."""
+    live.skill("echo", "print(message()['payload'], end='')")
+    live.agent("echoes", ("input", "echo"), ("echo", "output"))
+    live.invoke("echoes", 1, kind="agents")
+    invoke = "/agentinvoke/echoes/services/input?scheduleCron=0+0+*+*+*&scheduleName=nightly"
+    assert cortex.call("post", invoke, {"payload": {"n": 1}})["success"] is True
+    listed = "/tasks?scheduled=true&limit=20&skip=0&compat=true&color=on"
+    (row,) = cortex.call("get", listed)["tasks"]
+    shown = [row[key] for key in ("name", "agentName", "state", "schedule", "username", "startTime")]
+    assert shown == ["nightly", "echoes", "SCHEDULED", "0 0 * * *", "anna", None]
+    for verb, state in (("pause", "PAUSED"), ("resume", "SCHEDULED")):
+        assert cortex.call("post", f"/tasks/nightly/{verb}")["success"] is True
+        assert cortex.call("get", "/tasks/nightly")["task"]["state"] == state
+    assert cortex.call("delete", "/tasks/nightly")["success"] is True
+    assert cortex.call("get", listed)["tasks"] == []

@@ -305,6 +305,29 @@ def test_the_end_of_a_run_wakes_the_clock_for_a_queued_time(bench: Bench, wall: 
     clock.close()
 
 
+def test_a_run_that_ends_while_the_next_time_is_queued_is_not_missed(
+    bench: Bench, wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end comes after the clock has queued a time, and before it waits."""
+    one = save(bench, overlap="queue")
+    fires = firing(bench)
+    fires.fire(one.schedule_id, START + HOUR)
+    wall.at = START + 2 * HOUR
+    look = schedules.with_queued
+
+    def end_then_look(sql: Any) -> frozenset[int]:
+        if told(bench, one)[-1] == (2, "queued") and not bench.activation(one.run_id(START + HOUR)).ended:
+            bench.finish("a.in")
+            bench.ended(one.run_id(START + HOUR))
+        return look(sql)
+
+    monkeypatch.setattr(schedules, "with_queued", end_then_look)
+    clock = Clock(bench.store, fires, wall)
+    clock.start()
+    bench.until(lambda: told(bench, one) == [(1, "started"), (2, "started")])
+    clock.close()
+
+
 def test_a_schedule_that_cannot_fire_does_not_stop_the_others(bench: Bench, wall: Wall) -> None:
     broken = save(bench, name="broken", timezone="Mars/Olympus")
     one = save(bench)

@@ -84,6 +84,10 @@ where a.state = 'PENDING' and o.schedule_id = :schedule_id order by o.at;
 -- The time that waits for the end of a run.
 select at from occurrences where schedule_id = :schedule_id and outcome = 'queued' order by at limit 1;
 
+-- name: schedules_with_queued
+-- The schedules of which a time waits.
+select distinct schedule_id from occurrences where outcome = 'queued';
+
 -- name: occurrence_of_activation
 -- The time and the schedule of a run, or of the run whose dead letters it retries.
 select o.at, s.name from occurrences o join schedules s on s.schedule_id = o.schedule_id
