@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,9 @@ class Received:
 class Receiver:
     """The server; `answers` are the status of the next calls, and 200 after them."""
 
-    def __init__(self, *answers: int, address: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, *answers: int, address: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.calls: list[Received] = []
         self.answers = list(answers)
         self.location = ""  # where a redirect leads
@@ -49,6 +52,8 @@ class Receiver:
 
         self._server = ThreadingHTTPServer((address, port), Handler)
         self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self._server.server_address[1]
         self.url = f"http://{address}:{self.port}/hook"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from fabric_jobs.callback_targets import rules_of
 from fabric_jobs.engine.callbacks import headers_of, post
@@ -59,3 +67,47 @@ def test_a_redirect_and_an_endless_answer_are_failures() -> None:
 
         with pytest.raises(CallFailed, match="longer than 1,048,576 bytes"):
             asyncio.run(endless())
+
+
+def certificate(directory: Path, name: str) -> ssl.SSLContext:
+    """Make a certificate for a name in `directory`, and return the context of a server that has it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (directory / "cert.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (directory / "key.pem").write_bytes(key.private_bytes(*form))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
+    return context
+
+
+def test_a_certificate_has_to_be_that_of_the_name_although_the_address_is_fixed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    context = certificate(tmp_path, "hooks.example")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    real = socket.getaddrinfo
+
+    def local(host: Any, *more: Any, **options: Any) -> Any:
+        return real("127.0.0.1" if str(host).endswith(".example") else host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", local)
+    rules = rules_of("127.0.0.1")
+    with receiving(tls=context) as receiver:
+        asyncio.run(post(f"https://hooks.example:{receiver.port}/", b"{}", {}, rules))
+        assert len(receiver.calls) == 1
+        with pytest.raises(CallFailed, match="certificate"):
+            asyncio.run(post(f"https://other.example:{receiver.port}/", b"{}", {}, rules))
+        monkeypatch.delenv("SSL_CERT_FILE")
+        with pytest.raises(CallFailed, match="certificate"):
+            asyncio.run(post(f"https://hooks.example:{receiver.port}/", b"{}", {}, rules))
+        assert len(receiver.calls) == 1
