@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -163,7 +164,7 @@ async def save_invocation(call: Call, wanted: Invocation, expression: str, name:
     message = f"schedule '{name}' is saved." if fires(call.parts) else f"schedule '{name}' is saved, but {IDLE}."
     answer = {
         "scheduleName": name,
-        "nextAt": milliseconds(saved.due_at),
+        "nextAt": milliseconds(upcoming(saved, time.time())),
         "fires": fires(call.parts),
         "message": message,
     }
@@ -209,13 +210,23 @@ def schedule_json(sql: Sql, one: Schedule) -> dict[str, Any]:
         **({"executor": one.executor} if one.executor else {}),
         "paused": one.paused,
         "note": one.note,
-        "nextAt": milliseconds(one.due_at),
+        "nextAt": milliseconds(upcoming(one, time.time())),
         "last": occurrence_json(last[0]) if last else None,
         "running": list(schedules.running(sql, one.schedule_id)),
         "username": one.username,
         "createdAt": milliseconds(one.created_at),
         "updatedAt": milliseconds(one.updated_at),
     }
+
+
+def upcoming(one: Schedule, now: float) -> float | None:
+    """Return when the next run of a schedule starts: also where nothing has fired its past times; None if there is none."""
+    if one.due_at is None or one.due_at > now:
+        return one.due_at
+    with suppress(InvalidInput):  # its time zone is not known any more
+        at = one.times.after(now - one.delay)
+        return None if at is None else at + one.delay
+    return None
 
 
 def occurrence_json(item: Occurrence) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
 from typing import Any
 
 import pytest
@@ -231,3 +233,15 @@ def test_only_serve_fires_and_a_schedule_does_not_keep_an_idle_owner(live: Live)
     ran = live.ok("schedules", "list", "-o", "json")
     assert "Nothing fires" not in ran.err
     assert ran.value[0]["nextAt"] is not None
+
+
+def test_the_next_time_is_never_a_past_one(live: Live) -> None:
+    """Where nothing fires, the stored next time passes."""
+    live.skill("echo", ECHO)
+    live.ok("schedules", "create", "one", "--cron", "0 0 1 1 *", "--skill", "echo")
+    live.stop_owner()
+    with sqlite3.connect(live.state / "state.db") as database:
+        database.execute("update schedules set last_at = 0, next_at = 31536000")
+    database.close()
+    (one,) = live.ok("schedules", "list", "-o", "json").value
+    assert one["nextAt"] > time.time() * 1000
