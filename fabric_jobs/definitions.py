@@ -188,6 +188,11 @@ class Skill:
         """Return the action of that name, or None."""
         return next((action for action in self.actions if action.name == name), None)
 
+    def actions_elsewhere(self) -> tuple[str, ...]:
+        """Return the actions that its routings name, and that are not its own: they were deployed without a skill."""
+        named = [target.action for port in self.inputs for target in port.routing.targets() if target.action]
+        return tuple(dict.fromkeys(name for name in named if self.action(name) is None))
+
     def defaults(self) -> dict[str, Any]:
         """Return the default values of the properties that have one."""
         return {item.name: item.default_value for item in self.properties if item.default_value is not None}

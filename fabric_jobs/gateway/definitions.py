@@ -158,7 +158,7 @@ def check_file(parts: Parts, kind: str, project_id: str, name: str) -> None:
 
 async def _save(call: Call, kind: str, programs: definitions.Programs) -> Response:
     parts = call.parts
-    body = await _definition(call, kind, parts.settings.definition_bytes)
+    body = await definition_of(call, kind, parts.settings.definition_bytes)
     # Not in the loop's thread: a long one takes a second to read, and would block all other callers.
     name = await asyncio.to_thread(_name_of, kind, body)
     body = as_stored(body)
@@ -171,7 +171,8 @@ async def _save(call: Call, kind: str, programs: definitions.Programs) -> Respon
     return Json({"success": True, "version": version, "message": f"{kind} '{name}' is saved as version {version}."})
 
 
-async def _definition(call: Call, kind: str, limit: int) -> dict[str, Any]:
+async def definition_of(call: Call, kind: str, limit: int) -> dict[str, Any]:
+    """Return the body of a call; raise RecordTooLarge above `limit` bytes, InvalidInput if it is not an object."""
     try:
         return await object_of(call, limit)
     except RecordTooLarge as error:

@@ -98,8 +98,10 @@ def _condition(wanted: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _sortable(value: Any) -> tuple[bool, int, str]:
-    return (False, value, "") if isinstance(value, int) else (True, 0, str(value))
+def _sortable(value: Any) -> tuple[bool, float, str]:
+    if isinstance(value, (int, float)):
+        return False, value, ""
+    return True, 0, "" if value is None else str(value)
 
 
 def _is_plain(operand: Any) -> bool:

@@ -22,14 +22,7 @@ REASONS: Mapping[str, str] = {
 }
 FLAGS = ("verbose",)
 # Resources of Fabric, by the first part of their path below the project.
-RESOURCES: Mapping[str, str] = {
-    "sessions": "sessions",
-    "connections": "connections",
-    "types": "types",
-    "models": "models",
-    "experiments": "experiments",
-    "actions": "actions without a skill",
-}
+RESOURCES: Mapping[str, str] = {}
 METHODS = ["GET", "POST", "PUT", "DELETE"]
 
 

@@ -11,6 +11,7 @@ from fabric_jobs.gateway.agent_schemas import AGENTS
 from fabric_jobs.gateway.content_schemas import CONTENT, CONTENT_TEXTS
 from fabric_jobs.gateway.schedule_schemas import SCHEDULES
 from fabric_jobs.gateway.secret_schemas import SECRETS
+from fabric_jobs.gateway.document_schemas import DOCUMENTS
 from fabric_jobs.gateway.shapes import (
     ACTIVATION_STATE,
     COUNT,
@@ -313,6 +314,7 @@ SCHEMAS: dict[str, Any] = {
     **STATE,
     **AGENTS,
     **SECRETS,
+    **DOCUMENTS,
     "Ready": record({"status": TEXT, "checks": {"type": "object", "additionalProperties": TEXT}}),
     "Info": record(
         {

@@ -8,9 +8,13 @@ from fabric_jobs.gateway.app import OPERATIONS
 from fabric_jobs.gateway.operation import Operation
 
 
+VALUES = {"group": "params", "status": "publish"}  # for parameters that take only some words
+
+
 def filled(operation: Operation) -> str:
     """Return the path of an operation with a value for each parameter."""
-    return re.sub(r"\{\w+(:\w+)?\}", "x", operation.path.replace("{project}", "local"))
+    path = operation.path.replace("{project}", "local")
+    return re.sub(r"\{(\w+)(:\w+)?\}", lambda name: VALUES.get(name[1], "x"), path)
 
 
 def routes_of_a_user() -> list[tuple[str, str]]:
