@@ -34,7 +34,7 @@ class Activation:
     kind: str  # agent | skill
     name: str
     entry: str  # the service or the input
-    pins: dict[str, Any]  # {"agent": version | None, "skills": {name: version}}
+    pins: dict[str, Any]  # {"agent": version | None, "skills": {name: version}, "actions"?: {skill: {name: version}}}
     state: ActivationState
     cancel_requested: bool
     cause: str

@@ -7,6 +7,8 @@ stop the reading: they are returned, or listed with the errors in the exception.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 
 from fabric_jobs.definitions import Agent, Skill
 from fabric_jobs.documents.agent import read_agent
@@ -65,9 +67,15 @@ def agent_of(document: Document) -> tuple[Agent, tuple[Problem, ...]]:
     return read_agent(reader), reader.finish()
 
 
-def skill_from_json(value: Any) -> Skill:
-    """Return the skill of a JSON value, as it is posted and stored."""
-    return skill_of(from_json(value))[0]
+def skill_from_json(value: Any, *, elsewhere: Collection[str] | None = None) -> Skill:
+    """Return the skill of a JSON value, as it is posted and stored.
+
+    `elsewhere` are the actions that were deployed without a skill, to which its routings may lead; None: any may be.
+    """
+    reader = Reader.of(from_json(value))
+    skill = read_skill(reader, elsewhere)
+    reader.finish()
+    return skill
 
 
 def agent_from_json(value: Any) -> Agent:

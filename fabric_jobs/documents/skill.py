@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from fabric_jobs.definitions import Property, Routing, Skill, SkillInput, SkillOutput
@@ -115,8 +115,11 @@ SKILL = Shape(
 )
 
 
-def read_skill(reader: Reader) -> Skill:
-    """Return the skill that `reader` is at. If a problem was noted, the skill must not be used."""
+def read_skill(reader: Reader, elsewhere: Collection[str] | None = ()) -> Skill:
+    """Return the skill that `reader` is at. If a problem was noted, the skill must not be used.
+
+    `elsewhere` are the actions that were deployed without a skill; None: any may be.
+    """
     values = SKILL.values(reader)
     if values is None:
         return Skill(name="")
@@ -124,7 +127,7 @@ def read_skill(reader: Reader) -> Skill:
     for key, what in (("inputs", "input"), ("outputs", "output"), ("properties", "property"), ("actions", "action")):
         _check_distinct(reader, key, what)
     for port in reader.items("inputs"):
-        _check_routing(port, skill, has_actions=reader.has("actions"))
+        _check_routing(port, skill, elsewhere if reader.has("actions") else None)
     return skill
 
 
@@ -133,7 +136,7 @@ def _check_distinct(reader: Reader, key: str, what: str) -> None:
     distinct(items, [item.text("name") for item in items], what, last_wins=key == "properties")
 
 
-def _check_routing(port: Reader, skill: Skill, *, has_actions: bool) -> None:
+def _check_routing(port: Reader, skill: Skill, elsewhere: Collection[str] | None) -> None:
     reader = port.inner("routing")
     if reader is None or not isinstance(reader.node.value, dict):
         return
@@ -141,7 +144,7 @@ def _check_routing(port: Reader, skill: Skill, *, has_actions: bool) -> None:
         _check_known(reader, "property", (item.name for item in skill.properties), "is not a property of this skill")
     for target in target_readers(reader):
         _check_known(target, "output", (item.name for item in skill.outputs), "is not an output of this skill")
-        _check_action(target, skill, has_actions=has_actions)
+        _check_action(target, skill, elsewhere)
 
 
 def _check_known(reader: Reader, key: str, known: Iterable[str], what: str, *, level: str = "error") -> None:
@@ -151,17 +154,17 @@ def _check_known(reader: Reader, key: str, known: Iterable[str], what: str, *, l
         reader.error(f"'{name}' {what}. {nearest(name, names)}".rstrip(), key, level=level)
 
 
-def _check_action(reader: Reader, skill: Skill, *, has_actions: bool) -> None:
+def _check_action(reader: Reader, skill: Skill, elsewhere: Collection[str] | None) -> None:
     runtime = reader.text("runtime")
     name = reader.text("action")
     action = skill.action(name)
     if runtime == EXTERNAL_API or not name:
         return
-    if action is None:
-        level = "error" if has_actions else "warning"  # older skills name actions that were deployed separately
+    if action is None and name not in (elsewhere or ()):
+        level = "warning" if elsewhere is None else "error"  # older skills name actions that were deployed separately
         _check_known(
             reader, "action", (item.name for item in skill.actions), "is not an action of this skill", level=level
         )
-    elif runtime in TYPE_OF_RUNTIME and action.type != TYPE_OF_RUNTIME[runtime]:
+    elif action is not None and runtime in TYPE_OF_RUNTIME and action.type != TYPE_OF_RUNTIME[runtime]:
         message = f"{runtime} runs a {TYPE_OF_RUNTIME[runtime]}, but the action '{name}' is a {action.type}"
         reader.warn(f"{message}; it runs as a {action.type}", "runtime")

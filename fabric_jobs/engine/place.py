@@ -12,9 +12,12 @@ from fabric_jobs.store.sql import Sql
 
 
 def place_of(sql: Sql, project_id: str, pins: Mapping[str, Any], plan: Plan, default: str) -> str:
-    """Return `default`; or docker, when `default` is local but a published skill has only an image here."""
+    """Return `default`; or docker, when `default` is local but a published skill or a single action has only an image here."""
     if default != "local":
         return default
+    apart = pins.get("actions", {})
+    if any(node.action.image and node.action.name in apart.get(node.skill_name, ()) for node in plan.nodes.values()):
+        return "docker"
     skills = {node.skill_name for node in plan.nodes.values() if has_image(node.action)}
     for name in skills:
         saved = definitions.find(sql, project_id, "skill", name, pins["skills"][name])

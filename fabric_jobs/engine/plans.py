@@ -9,6 +9,7 @@ from typing import Any
 
 from fabric_jobs.definitions import Agent, Skill
 from fabric_jobs.documents import agent_from_json, skill_from_json
+from fabric_jobs.engine import apart
 from fabric_jobs.errors import NotFound
 from fabric_jobs.names import nearest
 from fabric_jobs.records import Activation, SavedDefinition
@@ -51,18 +52,22 @@ class Plans:
     def pins(self, sql: Sql, project_id: str, kind: str, name: str) -> dict[str, Any]:
         """Return the newest versions of a skill, or of an agent and its skills; raise NotFound when one is missing."""
         if kind == "skill":
-            return {"agent": None, "skills": {name: self._newest(sql, project_id, "skill", name).version}}
+            skills = {name: self._newest(sql, project_id, "skill", name).version}
+            return {"agent": None, "skills": skills, **self._actions(sql, project_id, skills)}
         saved = self._newest(sql, project_id, "agent", name)
         agent: Agent = self._definition(saved)
         names = {reference.skill_name for reference in agent.skills}
         skills = {skill: self._newest(sql, project_id, "skill", skill).version for skill in sorted(names)}
-        return {"agent": {"name": name, "version": saved.version}, "skills": skills}
+        pinned = {"name": name, "version": saved.version}
+        return {"agent": pinned, "skills": skills, **self._actions(sql, project_id, skills)}
 
     def compile(
         self, sql: Sql, project_id: str, pins: Mapping[str, Any], entry: str, properties: Mapping[str, Any]
     ) -> Plan:
         """Compile the plan of one service or input from pinned versions."""
         skills = {name: self.skill(sql, project_id, name, version) for name, version in pins["skills"].items()}
+        for name, actions in pins.get("actions", {}).items():
+            skills[name] = apart.with_actions(sql, project_id, skills[name], actions)
         if pins["agent"] is None:
             (skill,) = skills.values()
             return compile_skill(skill, entry, properties)
@@ -76,6 +81,13 @@ class Plans:
         assert saved is not None, "a pinned version is never deleted"
         skill: Skill = self._definition(saved)
         return skill
+
+    def _actions(self, sql: Sql, project_id: str, skills: Mapping[str, int]) -> dict[str, dict[str, dict[str, int]]]:
+        """Return the pins of actions that skills find elsewhere: {"actions": {skill: {action: version}}}, or nothing."""
+        parsed = {name: self.skill(sql, project_id, name, version) for name, version in skills.items()}
+        found = {name: apart.versions_of(sql, project_id, skill) for name, skill in parsed.items()}
+        actions = {name: versions for name, versions in found.items() if versions}
+        return {"actions": actions} if actions else {}
 
     def _newest(self, sql: Sql, project_id: str, kind: str, name: str) -> SavedDefinition:
         saved = definitions.find(sql, project_id, kind, name)

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.gateway import (
     access_tokens,
+    actions,
     activations,
     agent_events,
     callbacks,
@@ -71,6 +72,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *access_tokens.OPERATIONS,
     *secrets.OPERATIONS,
     *experiments.OPERATIONS,  # before the other documents, which match greedily
+    *actions.OPERATIONS,
     *documents.OPERATIONS,
     *sessions.OPERATIONS,
     *state.OPERATIONS,

@@ -22,7 +22,7 @@ from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.shown import summaries
 from fabric_jobs.names import nearest
 from fabric_jobs.records import SavedDefinition
-from fabric_jobs.store import Tx, definitions
+from fabric_jobs.store import Tx, definitions, documents
 from fabric_jobs.store.sql import Sql
 
 DEPLOYED = "is deployed: saving it did that"
@@ -160,7 +160,8 @@ async def _save(call: Call, kind: str, programs: definitions.Programs) -> Respon
     parts = call.parts
     body = await definition_of(call, kind, parts.settings.definition_bytes)
     # Not in the loop's thread: a long one takes a second to read, and would block all other callers.
-    name = await asyncio.to_thread(_name_of, kind, body)
+    elsewhere = {action.name for action in documents.newest(parts.store.read, call.project, "action")}
+    name = await asyncio.to_thread(_name_of, kind, body, elsewhere)
     body = as_stored(body)
     new = definitions.NewDefinition(
         project_id=call.project, kind=kind, name=name, body=body, programs=programs, saved_by=call.caller.username
@@ -182,8 +183,8 @@ async def definition_of(call: Call, kind: str, limit: int) -> dict[str, Any]:
         ) from error
 
 
-def _name_of(kind: str, body: dict[str, Any]) -> str:
-    return (skill_from_json(body) if kind == "skill" else agent_from_json(body)).name
+def _name_of(kind: str, body: dict[str, Any], elsewhere: set[str]) -> str:
+    return (skill_from_json(body, elsewhere=elsewhere) if kind == "skill" else agent_from_json(body)).name
 
 
 def _images(call: Call) -> dict[str, str]:

@@ -60,6 +60,7 @@ DOCUMENTS: dict[str, Any] = {
         "description": "The document with its version and times.",
         **record({"name": TEXT, "_projectId": TEXT, **MADE}),
     },
+    "ActionConfig": good(dockerPrivateRegistryUrl=TEXT),
     "OneAction": good(action=ref("SavedDocument")),
     "DocumentRow": ROW,
     "Connections": listed("connections", "DocumentRow"),

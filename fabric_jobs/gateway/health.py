@@ -28,12 +28,12 @@ async def info(call: Call) -> Response:
             "version": fabric_jobs.__version__,
             "healths": [],
             "deployType": "fabric_jobs",
-            "endpoints": json.dumps({"registry": {"url": await asyncio.to_thread(_registry)}}),
+            "endpoints": json.dumps({"registry": {"url": await asyncio.to_thread(current_registry)}}),
         }
     )
 
 
-def _registry() -> str:
+def current_registry() -> str:
     """Return where images are pushed to (docs/reference/compatibility.md#registries)."""
     from fabric_jobs.images.registries import active
 

@@ -160,10 +160,15 @@ async def show_skill_logs(call: Call) -> Response:
             f"no task of skill '{name}', action '{action}' has run.",
             hint="List the tasks with `fabric-jobs tasks list`.",
         )
-    log = _log_of(parts, found[0], found[0].attempt)
     if call.of(RAW):
+        log = _log_of(parts, found[0], found[0].attempt)
         return StreamingResponse(_bytes(parts, log), media_type="text/plain; charset=utf-8")
-    return await _text(parts, log)
+    return await newest_log(parts, found[0])
+
+
+async def newest_log(parts: Parts, task: Task) -> Response:
+    """Answer with the log of a task's last attempt as one text."""
+    return await _text(parts, _log_of(parts, task, task.attempt))
 
 
 def _log_of(parts: Parts, task: Task, number: int) -> AttemptLog:

@@ -35,6 +35,7 @@ TAG_OF = {
     "access_tokens": "access",
     "projects": "access",
     "callbacks": "activations",
+    "actions": "documents",
     "dead_letters": "dead letters",
     "dependencies": "definitions",
     "document": "operating",

@@ -42,13 +42,13 @@ REMEMBERED_SECONDS = 10.0  # pause before a daemon that could not start is start
 def fingerprint(process: ProcessSpec, executor: str) -> str:
     """Return a text that changes with a daemon's program.
 
-    It covers the image; or, for a program that runs from files, its Python files, what it is built from, and the files that
-    its command names. Other files in its directory are data, which it may write itself.
+    It covers the image and the command; or, for a program that runs from files, its Python files, what it is built from, and
+    the files that its command names. Other files in its directory are data, which it may write itself.
     """
     found = blake2b(digest_size=8)
     directory = process.directory
     if executor != LOCAL or directory is None:
-        found.update(process.image.encode())
+        found.update("\0".join((process.image, *process.command)).encode())
         return found.hexdigest()
     named = {Path(word).name for word in process.command} | {"requirements.txt", "Dockerfile"}
     for path in islice(_files(directory), FILES_LIMIT):

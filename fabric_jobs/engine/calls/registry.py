@@ -11,6 +11,7 @@ from typing import Any
 
 from fabric_jobs.definitions import Action
 from fabric_jobs.documents import skill_from_json
+from fabric_jobs.engine.apart import action_of
 from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Means, fingerprint, spec_of
 from fabric_jobs.engine.calls.ending import end
 from fabric_jobs.engine.calls.target import port_of
@@ -118,7 +119,8 @@ class Daemons:
         version, files, executor = task.node.split(":")
         saved = definitions.find(self._means.store.read, task.project_id, "skill", task.skill_name, int(version))
         skill = skill_from_json(saved.body) if saved is not None else None
-        action = skill.action(task.action_name) if skill is not None else None
+        read = self._means.store.read
+        action = action_of(read, task.project_id, skill, task.action_name) if skill is not None else None
         if skill is None or action is None:
             return None
         key = DaemonKey(
