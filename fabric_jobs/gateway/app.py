@@ -18,6 +18,7 @@ from fabric_jobs.gateway import (
     activations,
     agent_events,
     callbacks,
+    artifacts,
     content,
     dead_letters,
     definitions,
@@ -71,6 +72,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *projects.OPERATIONS,
     *access_tokens.OPERATIONS,
     *secrets.OPERATIONS,
+    *artifacts.OPERATIONS,
     *experiments.OPERATIONS,  # before the other documents, which match greedily
     *actions.OPERATIONS,
     *documents.OPERATIONS,

@@ -88,7 +88,8 @@ async def _delete(call: Call, kind: DocumentKind) -> Response:
     def delete(tx: Tx) -> bool:
         check_unused(tx, kind, key)
         if kind is EXPERIMENT:
-            documents.delete_all(tx, key.project_id, "run", key.name)
+            for run in documents.newest(tx, key.project_id, "run", key.name):
+                documents.delete_run(tx, documents.key_of(run))
         return documents.delete(tx, key)
 
     if not await asyncio.wrap_future(call.parts.store.write(delete)):

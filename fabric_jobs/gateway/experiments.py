@@ -83,9 +83,9 @@ async def update_run_value(call: Call) -> Response:
 
 async def delete_run(call: Call) -> Response:
     """Delete a run with its artifacts."""
-    key = _key(call, call.path_params["run"])
-    if not await asyncio.wrap_future(call.parts.store.write(lambda tx: documents.delete(tx, key, has_history=False))):
-        raise _no_run(call, key)
+    key = run_key(call)
+    if not await asyncio.wrap_future(call.parts.store.write(lambda tx: documents.delete_run(tx, key))):
+        raise no_run(call)
     return Json({"success": True, "message": f"run '{key.name}' is deleted."})
 
 
@@ -95,8 +95,8 @@ async def delete_runs(call: Call) -> Response:
 
     def delete(tx: Tx) -> int:
         found = [_shown(run) for run in documents.newest(tx, call.project, RUN, experiment)]
-        keys = [_key(call, run["runId"]) for run in page_of(found, wanted, [])]
-        return sum(documents.delete(tx, key, has_history=False) for key in keys)
+        keys = [DocumentKey(call.project, RUN, run["runId"], experiment) for run in page_of(found, wanted, [])]
+        return sum(documents.delete_run(tx, key) for key in keys)
 
     count = await asyncio.wrap_future(call.parts.store.write(delete))
     return Json({"success": True, "message": "Runs deleted", "deleted": count})
@@ -104,10 +104,9 @@ async def delete_runs(call: Call) -> Response:
 
 def find_run(call: Call) -> SavedDocument:
     """Return the run of a path; raise NotFound."""
-    key = _key(call, call.path_params["run"])
-    found = documents.find(call.parts.store.read, key)
+    found = documents.find(call.parts.store.read, run_key(call))
     if found is None:
-        raise _no_run(call, key)
+        raise no_run(call)
     return found
 
 
@@ -121,7 +120,7 @@ async def _change(
     call: Call, run_id: str, change: Callable[[dict[str, Any]], dict[str, Any]], *, creates: bool = False
 ) -> SavedDocument:
     """Change a run in one transaction; raise NotFound if there is none or, with `creates`, no experiment."""
-    key, limit = _key(call, run_id), call.parts.settings.definition_bytes
+    key, limit = DocumentKey(call.project, RUN, run_id, call.path_params["name"]), call.parts.settings.definition_bytes
 
     def write(tx: Tx) -> SavedDocument | None:
         before = documents.find(tx, key)
@@ -137,7 +136,7 @@ async def _change(
 
     changed = await asyncio.wrap_future(call.parts.store.write(write))
     if changed is None:
-        raise _no_run(call, key)
+        raise no_run(call)
     return changed
 
 
@@ -179,14 +178,15 @@ def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _key(call: Call, run_id: str) -> DocumentKey:
-    return DocumentKey(call.project, RUN, run_id, call.path_params["name"])
+def run_key(call: Call) -> DocumentKey:
+    """Return what names the run of a path."""
+    return DocumentKey(call.project, RUN, call.path_params.get("run", ""), call.path_params["name"])
 
 
-def _no_run(call: Call, key: DocumentKey) -> NotFound:
+def no_run(call: Call) -> NotFound:
     """Return the error for a run that does not exist, or whose experiment does not."""
     find(call, EXPERIMENT)
-    return no_such(call.parts.store.read, key)
+    return no_such(call.parts.store.read, run_key(call))
 
 
 class _Group(StringConvertor):

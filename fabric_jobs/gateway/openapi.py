@@ -36,6 +36,7 @@ TAG_OF = {
     "projects": "access",
     "callbacks": "activations",
     "actions": "documents",
+    "artifacts": "documents",
     "dead_letters": "dead letters",
     "dependencies": "definitions",
     "document": "operating",
@@ -54,6 +55,7 @@ TAG_OF = {
 IN_PATH = {
     "action": "The name of an action.",
     "activation": "The id of an activation.",
+    "artifact": "The name of an artifact.",
     "attempt": "Task and attempt, as in the variable FABRIC_JOBS_ATTEMPT.",
     "channel": "`channelId` of the message.",
     "entry": "The name of an input of a skill, or of a service of an agent.",

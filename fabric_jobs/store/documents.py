@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fabric_jobs.records import SavedDocument
+from fabric_jobs.store import content
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
@@ -100,9 +101,12 @@ def delete(tx: Tx, key: DocumentKey, *, has_history: bool = True) -> bool:
     return True
 
 
-def delete_all(tx: Tx, project_id: str, kind: str, parent: str) -> int:
-    """Delete all documents of a kind below a parent, with their versions; return how many rows."""
-    return tx.run("delete_documents_of", project_id=project_id, kind=kind, parent=parent)
+def delete_run(tx: Tx, key: DocumentKey) -> bool:
+    """Delete a run, and the content that its artifacts are; return False when there is none."""
+    run = find(tx, key)
+    for artifact in run.body.get("artifacts", {}).values() if run is not None else ():
+        content.drop(tx, key.project_id, artifact)
+    return delete(tx, key, has_history=False)
 
 
 def expire(tx: Tx) -> int:

@@ -32,10 +32,6 @@ values (:project_id, :kind, :parent, :name, :version, :body, :created_by, :creat
 delete from documents
 where project_id = :project_id and kind = :kind and parent = :parent and name = :name and version < :version;
 
--- name: delete_documents_of
--- Delete all documents of a parent.
-delete from documents where project_id = :project_id and kind = :kind and parent = :parent;
-
 -- name: delete_expired_documents
 -- Delete the documents whose time is over.
 delete from documents where expires_at is not null and expires_at <= :now;
