@@ -8,7 +8,7 @@ from typing import Any
 
 from fabric_jobs.definitions import Action
 from fabric_jobs.documents.action import JOB, read_action
-from fabric_jobs.documents.nodes import from_json
+from fabric_jobs.documents.nodes import Document, from_json
 from fabric_jobs.documents.reader import Reader
 
 # What Fabric's command adds to an action for itself.
@@ -20,6 +20,26 @@ TAKEN = ("versions", "runs", "experiments", "publish", "unpublish", "logs")
 def check_saved(kind: str, value: Any) -> str:
     """Return the name in a document of a kind; raise InvalidDefinition with all that is wrong."""
     reader = Reader.of(from_json(value))
+    name = _check(reader, kind)
+    reader.finish()
+    return name
+
+
+def check_file(kind: str, document: Document) -> list[dict[str, Any]]:
+    """Return the documents of a kind in a parsed file: one, or several types below `types`; raise InvalidDefinition."""
+    reader = Reader.of(document)
+    several = kind == "type" and reader.has("types")
+    for inner in reader.items("types") if several else (reader,):
+        _check(inner, kind)
+    reader.finish()
+    found = document.plain()
+    return list(found["types"]) if several else [found]
+
+
+def _check(reader: Reader, kind: str) -> str:
+    """Return the name in the document that `reader` is at, and note what is wrong with it."""
+    if not reader.is_mapping({key for key, _ in reader.entries()}):
+        return ""
     name = reader.name(kind)
     taken = next((word for word in name.split("/") if word in TAKEN), "")
     if taken:
@@ -27,7 +47,6 @@ def check_saved(kind: str, value: Any) -> str:
     for key in ("title", "description"):
         reader.text(key)
     CHECKS[kind](reader)
-    reader.finish()
     return name
 
 
