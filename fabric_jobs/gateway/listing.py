@@ -98,10 +98,11 @@ def _condition(wanted: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _sortable(value: Any) -> tuple[bool, float, str]:
-    if isinstance(value, (int, float)):
-        return False, value, ""
-    return True, 0, "" if value is None else str(value)
+def _sortable(value: Any) -> tuple[int, float, str]:
+    """Return what a value sorts by: nothing comes before numbers, and these before texts."""
+    if value is None:
+        return 0, 0, ""
+    return (1, value, "") if isinstance(value, (int, float)) else (2, 0, str(value))
 
 
 def _is_plain(operand: Any) -> bool:

@@ -171,7 +171,8 @@ def test_runs_are_made_changed_found_and_deleted(live: Live) -> None:
     assert found(filter={"runId": "run_01"}) == ["run_01"]
     assert found(filter={"metrics.accuracy": {"$gt": 0.5}}) == [made]
     assert found(sort={"_createdAt": 1}, limit="1", skip="1") == ["run_01"]
-    assert found(sort={"took": -1}, limit="1") == ["run_01"]  # without a time: after all others, here first
+    assert found(sort={"took": -1}) == found(sort={"endTime": 1, "took": -1}) == [made, "run_01"]
+    assert found(sort={"took": 1}, limit="1") == ["run_01"]  # it has none, which comes before all others
     caller.refused(400, "GET", f"{runs}?sort=name")
     deleted = json.loads(caller.call("DELETE", f"{runs}?{asked(filter={'runId': made})}").body)
     assert (deleted["message"], deleted["deleted"]) == ("Runs deleted", 1)
