@@ -19,6 +19,7 @@ from fabric_jobs.gateway import (
     agent_events,
     callbacks,
     artifacts,
+    connections,
     content,
     dead_letters,
     definitions,
@@ -75,6 +76,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *artifacts.OPERATIONS,
     *experiments.OPERATIONS,  # before the other documents, which match greedily
     *actions.OPERATIONS,
+    *connections.OPERATIONS,
     *documents.OPERATIONS,
     *sessions.OPERATIONS,
     *state.OPERATIONS,

@@ -61,6 +61,7 @@ DOCUMENTS: dict[str, Any] = {
         **record({"name": TEXT, "_projectId": TEXT, **MADE}),
     },
     "ActionConfig": good(dockerPrivateRegistryUrl=TEXT),
+    "ConnectionTypes": good(connectionTypes={"type": "array", "items": record({"name": TEXT, "title": TEXT})}),
     "OneAction": good(action=ref("SavedDocument")),
     "DocumentRow": ROW,
     "Connections": listed("connections", "DocumentRow"),

@@ -43,11 +43,14 @@ async def refuse_resource(request: Request) -> Response:
     kind = next((meaning for name, meaning in RESOURCES.items() if f"/{name}" in path), "")
     kind = kind or "types of connections"
     raise NotThereYet(f"{request.method} {path}: this version does not have {kind} yet.")
+    raise NotThereYet(f"{request.method} {path}: this version does not have {kind or 'GraphQL'} yet.")
 
 
 # Not part of the API, so these are no operations.
 ROUTES: tuple[Route, ...] = (
     Route("/fabric/v4/connectiontypes", refuse_resource, methods=["GET"]),
+    Route("/fabric/v4/graphql", refuse_resource, methods=["POST"]),
+    Route(P + "/agents/{name:path}/snapshots", refuse_resource, methods=["GET", "POST"]),
     *(Route(f"{P}/{kind}", refuse_resource, methods=METHODS) for kind in RESOURCES),
     *(Route(f"{P}/{kind}/{{rest:path}}", refuse_resource, methods=METHODS) for kind in RESOURCES),
 )

@@ -37,6 +37,7 @@ TAG_OF = {
     "callbacks": "activations",
     "actions": "documents",
     "artifacts": "documents",
+    "connections": "documents",
     "dead_letters": "dead letters",
     "dependencies": "definitions",
     "document": "operating",

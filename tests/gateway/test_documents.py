@@ -266,6 +266,13 @@ def test_an_action_is_deployed_in_the_deprecated_form(live: Live) -> None:
     caller.refused(400, "POST", f"{PROJECT}/actions?actionType=pod", b'{"name": "p"}')
 
 
+def test_types_of_connections_are_listed(live: Live) -> None:
+    found = json.loads(Caller(live).call("GET", "/fabric/v4/connectiontypes").body)
+    assert found["success"] is True
+    assert {"name", "title"} <= found["connectionTypes"][0].keys()
+    assert "mongo" in names(found["connectionTypes"])
+
+
 def test_documents_outlive_a_killed_owner(live: Live) -> None:
     caller = Caller(live)
     caller.post("/experiments", {"name": "e"})
