@@ -62,19 +62,21 @@ def action_from_json(value: Any) -> Action:
 def as_action(given: dict[str, Any]) -> dict[str, Any]:
     """Return an action in the form of skill.yaml, from one in the deprecated form, in which it is deployed without a skill."""
     kept = {key: value for key, value in given.items() if key not in OF_ITS_COMMAND}
-    image = given.get("image") or given.get("docker") or given.get("dockerImage")
-    type_ = given.get("actionType") or given.get("type") or JOB
-    command = given.get("command")
+    image, type_ = _first(given, "image", "docker", "dockerImage"), _first(given, "actionType", "type") or JOB
+    command, resources = given.get("command"), given.get("k8sResources")
     if isinstance(command, str):
         command = _listed(command)
-    resources = given.get("k8sResources")
     if isinstance(resources, list):
         resources = [json.dumps(item) if isinstance(item, dict) else item for item in resources]
-    changed = {"image": image, "type": type_, "command": command or None, "k8sResources": resources or None}
-    changed |= {"environmentVariables": given.get("environmentVariables") or None}
+    changed = {**kept, "image": image, "type": type_, "command": command, "k8sResources": resources}
     if type_ == JOB:
         changed |= {"port": None, "scaleCount": None}
-    return {key: value for key, value in {**kept, **changed}.items() if value is not None}
+    return {key: value for key, value in changed.items() if value not in (None, "")}
+
+
+def _first(given: dict[str, Any], *keys: str) -> Any:
+    """Return the value of the first of these keys that has one; None if none has."""
+    return next((given[key] for key in keys if given.get(key) not in (None, "")), None)
 
 
 def an(kind: str) -> str:

@@ -26,8 +26,8 @@ async def upload_artifact(call: Call) -> Response:
     Its content key, `experiments/{name}/{run}/artifacts/{artifact}`, is among the `artifacts` of the run. The answer closes the
     connection.
     """
-    key, run = _content_key(call), run_key(call)
     find_run(call)  # before the body is read
+    key, run = _content_key(call), run_key(call)
     parts, name = call.parts, call.path_params["artifact"]
     async with received(call) as upload:
 

@@ -9,6 +9,7 @@ from fabric_jobs.names import DEFINED_NAME
 
 KINDS = ("connection", "type", "model", "experiment", "action")
 NAME = {"type": "string", "pattern": f"^({DEFINED_NAME.pattern})$"}
+RUN_ID = "[A-Za-z0-9]([A-Za-z0-9_.-]{0,126}[A-Za-z0-9])?"
 MAYBE_TEXT = {"type": ["string", "null"]}
 MAYBE_LIST = {"type": ["array", "null"]}
 MAYBE_OBJECT = {"type": ["object", "null"]}
@@ -52,6 +53,7 @@ DOCUMENTS: dict[str, Any] = {
         command={
             "description": "A list, or the JSON text of one.",
             "anyOf": [{"type": "array", "items": TEXT}, {"type": "null"}, {"enum": ['["python", "main.py"]', ""]}],
+            "minItems": 1,
         },
         port={"description": "Of a daemon; ignored on a job."},
     ),
@@ -72,10 +74,10 @@ DOCUMENTS: dict[str, Any] = {
     **{f"{kind.capitalize()}Versions": listed(kind, "DocumentRow") for kind in KINDS},
     "Run": record(
         {},
-        runId=said("string", "Made if it is not given."),
-        startTime={"type": ["number", "null"]},
-        endTime={"type": ["number", "null"]},
-        took={"type": ["number", "null"], "description": "Seconds."},
+        runId={"type": "string", "pattern": f"^({RUN_ID})$", "description": "Made if it is not given."},
+        startTime={"description": "Seconds since 1970."},
+        endTime={"description": "The same."},
+        took={"description": "Seconds."},
         **GROUPS,
     ),
     "SavedRun": record(

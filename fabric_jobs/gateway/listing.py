@@ -51,7 +51,7 @@ def where(meaning: str, example: str) -> Parameter[dict[str, Any]]:
 
 def by(*keys: str) -> Parameter[list[tuple[str, int]]]:
     """Return the parameter `sort` of rows that are sorted by these keys."""
-    examples = {"enum": ['{"updatedAt":-1}', '{"name":1}']}
+    examples = {"enum": [f'{{"{keys[0]}":-1}}', f'{{"{keys[0]}":1}}']}
     return Parameter(
         "sort", "A [JSON object](#filter-and-sort) of a key and 1 or -1.", partial(_sort, keys), [], examples
     )

@@ -45,6 +45,13 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", "400", "403",
 [[operations]]
 include-operation-id = ["invokeSkill", "invokeAgent", "saveSchedule", "applySchedules"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "416"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
+# The same for an action; and a part of a name may be a word that paths need.
+[[operations]]
+include-operation-id = ["saveConnection", "saveType", "saveModel", "saveExperiment", "saveAction"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400"]
 
 # A dead letter that is tried again already is a 400.
 [[operations]]
@@ -80,8 +87,11 @@ def run(live: Live, requests: int, *, seed: int, role: str = "owner", quick: boo
     connection = Connection((host, int(port)), address.token)
     document = json.loads(connection.request("GET", "/openapi.json").body)
     tasks = json.loads(connection.request("GET", f"{PROJECT}/tasks").body)["tasks"]
+    session = make_documents(connection)
     known = {"project": ["local"], "name": ["echo", "echoes"], "action": ["echo"], "activation": [activation, failed]}
     known |= {"task": [*(task["name"] for task in tasks), "echo"], "letter": ["1"]}
+    known |= {"task": [task["name"] for task in tasks], "letter": ["1"]}
+    known |= {"run": ["echo"], "session": [session]}
     make_known(document, {**known, "entry": ["request", "input"]})
     place = live.root.parent / "openapi.json"
     place.write_text(json.dumps(document))
@@ -110,6 +120,19 @@ def run(live: Live, requests: int, *, seed: int, role: str = "owner", quick: boo
     count = counted(connection) - before
     connection.close()
     return Found(count, done.returncode, done.stdout + done.stderr)
+
+
+def make_documents(connection: Connection) -> str:
+    """Save a document of each kind; return the id of a session."""
+
+    def post(path: str, **body: object) -> Any:
+        return json.loads(connection.request("POST", PROJECT + path, json.dumps(body).encode()).body)
+
+    post("/connections", name="echo", connectionType="mongo")
+    for kind in ("types", "models", "experiments", "actions"):
+        post(f"/{kind}", name="echo")
+    post("/experiments/echo/runs", runId="echo")
+    return str(post("/sessions", ttl=100_000)["sessionId"])
 
 
 def make_known(document: dict[str, Any], values: dict[str, list[str]]) -> None:
