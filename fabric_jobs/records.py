@@ -383,24 +383,3 @@ class AccessToken:
     def from_row(cls, row: Row) -> AccessToken:
         """Build it from a row of `access_tokens`."""
         return cls(**_columns(row))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SavedDocument:
-    """One version of a named document of a project, such as a connection or a type."""
-
-    project_id: str
-    kind: str  # connection | type | model | session | experiment | run | action
-    parent: str  # the experiment of a run; otherwise empty
-    name: str
-    version: int
-    body: Any  # the JSON document
-    created_by: str
-    created_at: float
-    saved_at: float
-    expires_at: float | None  # None: never
-
-    @classmethod
-    def from_row(cls, row: Row) -> SavedDocument:
-        """Build it from a row of `documents`."""
-        return cls(**{**_columns(row), "body": json.loads(row["body"])})

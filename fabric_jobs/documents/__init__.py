@@ -6,9 +6,8 @@ stop the reading: they are returned, or listed with the errors in the exception.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fabric_jobs.definitions import Agent, Skill
 from fabric_jobs.documents.agent import read_agent

@@ -17,8 +17,8 @@ from fabric_jobs.gateway import (
     actions,
     activations,
     agent_events,
-    callbacks,
     artifacts,
+    callbacks,
     connections,
     content,
     dead_letters,
@@ -32,12 +32,11 @@ from fabric_jobs.gateway import (
     internal,
     invoke,
     metrics,
-    not_yet,
     projects,
     schedules,
     secrets,
-    snapshots,
     sessions,
+    snapshots,
     state,
     tasks,
     trace,
@@ -87,7 +86,7 @@ OPERATIONS: tuple[Operation, ...] = (
 
 def make_app(parts: Parts) -> ASGIApp:
     """Return the ASGI application of an owner."""
-    routes = [*not_yet.ROUTES, *(operation.route() for operation in OPERATIONS), *agent_events.ROUTES]
+    routes = [*(operation.route() for operation in OPERATIONS), *agent_events.ROUTES]
     app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)
     app.router.redirect_slashes = False  # docs/reference/compatibility.md#redirects
     app.state.parts, app.state.operations = parts, OPERATIONS

@@ -31,16 +31,14 @@ from fabric_jobs.gateway.listing import by, page_of, where
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import SKIP, P, whole
 from fabric_jobs.names import nearest
-from fabric_jobs.records import SavedDocument
 from fabric_jobs.store import Tx, documents
-from fabric_jobs.store.documents import DocumentKey, NewDocument
+from fabric_jobs.store.documents import DocumentKey, NewDocument, SavedDocument
 from fabric_jobs.store.sql import Sql
 
 WHERE = where('A [JSON object](#filter-and-sort) such as `{"name": "orders"}`.', '{"name":"orders"}')
 SORT = by("name", "title", "createdAt", "updatedAt", "_version")
 MANY = whole("limit", "How many at most; all by default.", None, low=1)
 OF_ANSWERS = ("createdAt", "createdBy", "success", "updatedAt", "updatedBy", "version")  # never stored
-BY = "local"
 TOGETHER = 1_000  # types in one request
 Verb = Callable[[Call, DocumentKind], Awaitable[Response]]
 
@@ -173,7 +171,9 @@ def _checked(call: Call, kind: DocumentKind, given: list[dict[str, Any]]) -> lis
     """Return the documents to save; raise InvalidDefinition for the first that is wrong."""
     bodies = [kind.prepared(storable(one)) for one in given]
     keys = [DocumentKey(call.project, kind.name, check_saved(kind.name, body)) for body in bodies]
-    return [NewDocument(key=key, body=body, created_by=BY) for key, body in zip(keys, bodies, strict=True)]
+    return [
+        NewDocument(key=key, body=body, created_by=call.caller.username) for key, body in zip(keys, bodies, strict=True)
+    ]
 
 
 def _saved(tx: Tx, kind: DocumentKind, new: NewDocument) -> SavedDocument:

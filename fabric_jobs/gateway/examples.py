@@ -34,4 +34,17 @@ EXAMPLES: dict[str, Any] = {
     "Retry": {"ids": [1, 2], "requestId": "made-anew-each-time"},
     "Prune": {"activations": ["0123456789abcdef01234567"]},
     "BackupWanted": {"destination": "/backups/monday.tar.gz"},
+    "Connection": {
+        "name": "orders",
+        "connectionType": "mongo",
+        "params": [{"name": "uri", "value": "#SECURE.orders/uri"}],
+    },
+    "NewTypes": {"types": [{"name": "text", "parameters": [{"name": "text", "type": "string"}]}]},
+    "Model": {"name": "churn", "type": "sklearn"},
+    "Experiment": {"name": "churn-trees", "modelId": "churn"},
+    "Run": {"runId": "run_01", "params": {"depth": 3}},
+    "RunValue": {"value": 0.93},
+    "NewSession": {"ttl": 900, "description": "one conversation"},
+    "SessionState": {"state": {"step": 2}},
+    "StandaloneAction": {"name": "train", "type": "job", "image": "registry.example.org/train:1"},
 }

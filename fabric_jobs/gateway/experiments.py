@@ -13,15 +13,14 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
 
 from fabric_jobs.errors import InvalidInput, NotFound, RecordTooLarge
-from fabric_jobs.gateway.documents import BY, MANY, find, no_such
+from fabric_jobs.gateway.documents import MANY, find, no_such
 from fabric_jobs.gateway.json_response import Json, compact
 from fabric_jobs.gateway.kinds import EXPERIMENT, MODEL
 from fabric_jobs.gateway.listing import by, page_of, where
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import SKIP, P
-from fabric_jobs.records import SavedDocument
 from fabric_jobs.store import Tx, documents
-from fabric_jobs.store.documents import DocumentKey, NewDocument
+from fabric_jobs.store.documents import DocumentKey, NewDocument, SavedDocument
 
 RUN = "run"
 RUN_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,126}[A-Za-z0-9])?")
@@ -131,7 +130,7 @@ async def _change(
         body = change({} if before is None else before.body)
         if len(compact(body)) > limit:
             raise RecordTooLarge(f"the run would be over the limit of {limit:,} bytes; keep large values as artifacts.")
-        documents.save(tx, NewDocument(key=key, body=body, has_history=False, created_by=BY))
+        documents.save(tx, NewDocument(key=key, body=body, has_history=False, created_by=call.caller.username))
         return documents.find(tx, key)
 
     changed = await asyncio.wrap_future(call.parts.store.write(write))

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
 from fabric_jobs.errors import NotThereYet
-from fabric_jobs.gateway.caller import authorize
-from fabric_jobs.gateway.parameters import P
 
 KUBERNETES = "this version does not run anything in Kubernetes yet"
 DETAILS = "it shows nothing more"
@@ -21,9 +15,6 @@ REASONS: Mapping[str, str] = {
     "verbose": DETAILS,
 }
 FLAGS = ("verbose",)
-# Resources of Fabric, by the first part of their path below the project.
-RESOURCES: Mapping[str, str] = {}
-METHODS = ["GET", "POST", "PUT", "DELETE"]
 
 
 def refuse(given: Mapping[str, Any], *names: str) -> None:
@@ -34,23 +25,3 @@ def refuse(given: Mapping[str, Any], *names: str) -> None:
         if any(value not in (None, False) and str(value).lower() not in nothing for value in values):
             reason = REASONS[name]
             raise NotThereYet(f"'{name}' has no effect: {reason}.", hint="Leave it out.")
-
-
-async def refuse_resource(request: Request) -> Response:
-    """Refuse a resource that this version does not have."""
-    authorize(request, "read")
-    path = request.url.path
-    kind = next((meaning for name, meaning in RESOURCES.items() if f"/{name}" in path), "")
-    kind = kind or "types of connections"
-    raise NotThereYet(f"{request.method} {path}: this version does not have {kind} yet.")
-    raise NotThereYet(f"{request.method} {path}: this version does not have {kind or 'GraphQL'} yet.")
-
-
-# Not part of the API, so these are no operations.
-ROUTES: tuple[Route, ...] = (
-    Route("/fabric/v4/connectiontypes", refuse_resource, methods=["GET"]),
-    Route("/fabric/v4/graphql", refuse_resource, methods=["POST"]),
-    Route(P + "/agents/{name:path}/snapshots", refuse_resource, methods=["GET", "POST"]),
-    *(Route(f"{P}/{kind}", refuse_resource, methods=METHODS) for kind in RESOURCES),
-    *(Route(f"{P}/{kind}/{{rest:path}}", refuse_resource, methods=METHODS) for kind in RESOURCES),
-)

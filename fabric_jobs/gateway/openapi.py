@@ -77,6 +77,7 @@ IN_PATH = {
     "value": "The name of a value of a run.",
 }
 PATTERNS = {
+    "artifact": KEY_PATTERN,
     "group": "^(params|metrics|meta)$",
     "key": KEY_PATTERN,
     "letter": "^[0-9]+$",

@@ -9,9 +9,9 @@ from fabric_jobs import shipped
 from fabric_jobs.gateway.access_schemas import ACCESS
 from fabric_jobs.gateway.agent_schemas import AGENTS
 from fabric_jobs.gateway.content_schemas import CONTENT, CONTENT_TEXTS
+from fabric_jobs.gateway.document_schemas import DOCUMENTS
 from fabric_jobs.gateway.schedule_schemas import SCHEDULES
 from fabric_jobs.gateway.secret_schemas import SECRETS
-from fabric_jobs.gateway.document_schemas import DOCUMENTS
 from fabric_jobs.gateway.shapes import (
     ACTIVATION_STATE,
     COUNT,

@@ -11,13 +11,11 @@ from starlette.responses import Response
 
 from fabric_jobs.errors import InvalidInput, NotFound, RecordTooLarge
 from fabric_jobs.gateway.answers import milliseconds
-from fabric_jobs.gateway.documents import BY
 from fabric_jobs.gateway.json_response import Json, compact
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import LIMIT, SKIP, P, flag, text
-from fabric_jobs.records import SavedDocument
 from fabric_jobs.store import Tx, documents
-from fabric_jobs.store.documents import DocumentKey, NewDocument
+from fabric_jobs.store.documents import DocumentKey, NewDocument, SavedDocument
 
 SESSION = "session"
 TTL_SECONDS = 900  # of a session that names none
@@ -95,7 +93,9 @@ def _save(tx: Tx, call: Call, key: DocumentKey, body: dict[str, Any]) -> None:
     if len(compact(body)) > limit:
         raise RecordTooLarge(f"the session would be over the limit of {limit:,} bytes; keep large values as content.")
     expires_at = time.time() + body["ttl"]
-    documents.save(tx, NewDocument(key=key, body=body, has_history=False, created_by=BY, expires_at=expires_at))
+    documents.save(
+        tx, NewDocument(key=key, body=body, has_history=False, created_by=call.caller.username, expires_at=expires_at)
+    )
 
 
 def _state(value: Any) -> dict[str, Any]:

@@ -11,9 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from fabric_jobs.records import SavedDocument
 from fabric_jobs.store import content
-from fabric_jobs.store.sql import Sql
+from fabric_jobs.store.sql import Row, Sql
 from fabric_jobs.store.writer import Tx
 
 DELETED = "null"  # the document of a version that marks deletion
@@ -27,6 +26,27 @@ class DocumentKey(NamedTuple):
     kind: str
     name: str
     parent: str = ""  # the experiment of a run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedDocument:
+    """One version of a named document of a project, such as a connection or a type."""
+
+    project_id: str
+    kind: str  # connection | type | model | session | experiment | run | action
+    parent: str  # the experiment of a run; otherwise empty
+    name: str
+    version: int
+    body: Any  # the JSON document
+    created_by: str
+    created_at: float
+    saved_at: float
+    expires_at: float | None  # None: never
+
+    @classmethod
+    def from_row(cls, row: Row) -> SavedDocument:
+        """Build it from a row of `documents`."""
+        return cls(**{**dict(zip(row.keys(), row, strict=True)), "body": json.loads(row["body"])})
 
 
 @dataclass(frozen=True, kw_only=True)

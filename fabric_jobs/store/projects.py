@@ -9,8 +9,19 @@ from fabric_jobs.store.writer import Tx
 
 # What keeps a project from being deleted: a word for it, and the query that names it.
 USES = {"skill": "skills_of_project", "agent": "agents_of_project", "activation": "activations_of_project"}
+DOCUMENTS = "documents_of_project"  # the same, with a word for each
 # Tables whose rows are named by one of these, or go with the project. A row in any other table keeps the project.
-COVERED = {"projects", "access_tokens", "definitions", "activations", "channels", "tasks", "dead_letters", "events"}
+COVERED = {
+    "projects",
+    "access_tokens",
+    "definitions",
+    "activations",
+    "channels",
+    "tasks",
+    "dead_letters",
+    "events",
+    "documents",
+}
 NAMED = 20  # of one kind, in the error
 
 
@@ -54,6 +65,7 @@ def delete(tx: Tx, project_id: str) -> bool:
     users = tuple(
         (kind, row["name"]) for kind, query in USES.items() for row in tx.all(query, project_id=project_id, limit=NAMED)
     )
+    users += tuple((row["kind"], row["name"]) for row in tx.all(DOCUMENTS, project_id=project_id, limit=NAMED))
     others = {row["name"] for row in tx.all("tables_with_projects")} - COVERED
     users += tuple((table, project_id) for table in sorted(others) if _has_rows(tx, table, project_id))
     if users:
@@ -66,6 +78,7 @@ def delete(tx: Tx, project_id: str) -> bool:
     for query in (
         "delete_tokens_of_project",
         "delete_versions_of_project",
+        "delete_documents_of_project",
         "delete_events_of_project",
     ):
         tx.run(query, project_id=project_id)

@@ -7,7 +7,6 @@ import re
 from fabric_jobs.gateway.app import OPERATIONS
 from fabric_jobs.gateway.operation import Operation
 
-
 VALUES = {"group": "params", "status": "publish"}  # for parameters that take only some words
 
 

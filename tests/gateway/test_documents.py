@@ -266,13 +266,6 @@ def test_an_action_is_deployed_in_the_deprecated_form(live: Live) -> None:
     caller.refused(400, "POST", f"{PROJECT}/actions?actionType=pod", b'{"name": "p"}')
 
 
-def test_types_of_connections_are_listed(live: Live) -> None:
-    found = json.loads(Caller(live).call("GET", "/fabric/v4/connectiontypes").body)
-    assert found["success"] is True
-    assert {"name", "title"} <= found["connectionTypes"][0].keys()
-    assert "mongo" in names(found["connectionTypes"])
-
-
 def test_documents_outlive_a_killed_owner(live: Live) -> None:
     caller = Caller(live)
     caller.post("/experiments", {"name": "e"})
@@ -280,3 +273,15 @@ def test_documents_outlive_a_killed_owner(live: Live) -> None:
     live.kill_owner()
     caller = Caller(live)
     assert caller.get("/experiments/e/runs/r")["metrics"] == {"a": 1}
+
+
+def test_a_project_with_documents_is_not_deleted_and_one_with_deleted_ones_is(live: Live) -> None:
+    caller = Caller(live)
+    live.ok("projects", "create", "other")
+    other = f"{PROJECT.removesuffix('local')}other"
+    caller.call("POST", f"{other}/types", b'{"name": "text"}')
+    caller.call("POST", f"{other}/sessions", b"{}")
+    assert "type text" in live.fails(2, "projects", "delete", "other")
+    caller.call("DELETE", f"{other}/types/text")
+    live.ok("projects", "delete", "other")
+    caller.refused(404, "GET", f"{other}/types")

@@ -26,7 +26,12 @@ __all__ = ["held"]
 
 MARK = "not-for-you"  # in everything that the project `local` has
 OTHER = "/fabric/v4/projects/other"
-OF_ALL = ("/fabric/v4/graphql", "/fabric/v4/compatibility/applications/cortex-cli")  # without a project in the path
+WORDS = {"group": "params", "status": "publish"}  # parameters that take only some words
+OF_ALL = (  # without a project in the path
+    "/fabric/v4/graphql",
+    "/fabric/v4/compatibility/applications/cortex-cli",
+    "/fabric/v4/connectiontypes",
+)
 
 
 @pytest.fixture
@@ -43,7 +48,7 @@ def caller(held: Live) -> Caller:
     for operation in OPERATIONS:  # whatever can be stored, so far as a made-up body is accepted
         if operation.method in ("POST", "PUT") and "/state/" not in operation.path:
             for body in (made_up(operation), EXAMPLES.get(operation.body)):
-                ask(made, operation, "local", made.address.token, body=body)
+                ask(made, operation, "local", made.address.token, body=body, known=WORDS)
     make_project(made, "other")
     until(lambda: not made.get("/activations?status=pending")["activations"], "the end of what was invoked")
     return made
@@ -59,6 +64,7 @@ def values(caller: Caller) -> dict[str, str]:
         "action": "refuses",
         "entry": "request",
         "version": "1",
+        **WORDS,
     }
 
 

@@ -23,7 +23,6 @@ def test_what_cannot_be_carried_out_is_refused_and_does_nothing(live: Live) -> N
     calls: list[tuple[str, str, Any]] = [
         *(("GET", f"/{kind}{word}", None) for kind in ("skills/plain", "agents/user") for word in ASKED),
         *(("GET", f"/{kind}?filter={quote(json.dumps(wanted))}", None) for kind, wanted in FILTERS),
-        *((method, path, None) for method, path in RESOURCES),
     ]
     for method, path, body in calls:
         data = b"" if body is None else json.dumps(body).encode()
@@ -45,7 +44,6 @@ FILTERS: list[tuple[str, dict[str, Any]]] = [
     ("skills", {"name": {"$regex": ".*"}}),
     ("agents", {"$or": []}),
 ]
-RESOURCES = []
 
 
 def test_what_asks_for_nothing_is_taken(live: Live) -> None:

@@ -35,3 +35,15 @@ where project_id = :project_id and kind = :kind and parent = :parent and name = 
 -- name: delete_expired_documents
 -- Delete the documents whose time is over.
 delete from documents where expires_at is not null and expires_at <= :now;
+
+-- name: documents_of_project
+-- What a project keeps by name; sessions and what was deleted do not count.
+select kind, name from documents d
+where project_id = :project_id and kind <> 'session' and body <> 'null'
+  and version = (select max(version) from documents x
+    where x.project_id = d.project_id and x.kind = d.kind and x.parent = d.parent and x.name = d.name)
+order by kind, name limit :limit;
+
+-- name: delete_documents_of_project
+-- Delete all documents of a project, with their versions.
+delete from documents where project_id = :project_id;
