@@ -1,4 +1,4 @@
-"""Features of Fabric that this version lacks (docs/reference/http.md): refused with 501 and a reason, never ignored."""
+"""Keys of Fabric's queries that this version lacks (docs/reference/http.md): refused with 501 and a reason, never ignored."""
 
 from __future__ import annotations
 

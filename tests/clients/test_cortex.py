@@ -12,6 +12,7 @@ import pytest
 from tests.acceptance.live import Live, names
 from tests.clients.personal import configured, run, token_file, value
 from tests.clients.places import COMMAND, LIBRARIES, missing_node, node_modules
+from tests.gateway.test_users import skill
 
 REQUESTS = Path(__file__).parent / "cortex_requests.js"
 SLOW = "import time; time.sleep(3); print(json.dumps(message()['payload']), end='')"
@@ -68,6 +69,38 @@ def test_a_log_that_grows(live: Live, cortex: Cortex) -> None:
     live.release(gate)
     live.wait(activation)
     assert cortex("follow", f"/tasks/{task}/logs") == ["one", "two"]
+
+
+def test_publish_without_pushing(live: Live, cortex: Cortex, tmp_path: Path) -> None:
+    name = "scores"
+    files = {
+        f"types/{name}/type.json": {"name": "Flight", "parameters": [{"name": "delay", "type": "number"}]},
+        f"models/{name}/model.json": {"name": "delays", "title": "Delays"},
+        f"experiments/{name}/experiment.json": {"name": "e1", "title": "First"},
+        f"experiments/{name}/run.json": {"runId": "run_01", "params": {"depth": 3}, "metrics": {"rmse": 0.5}},
+        f"skills/{name}/skill.json": skill(name),
+    }
+    for path, document in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(json.dumps(document))
+    (tmp_path / f"experiments/{name}/model.pickle").write_bytes(b"model" * 50_000)
+    (tmp_path / f"content/{name}").mkdir(parents=True)
+    (tmp_path / f"content/{name}/words.txt").write_text("some words")
+    for version in (1, 2):  # once more changes nothing but the tag of the image
+        said = cortex("publish", tmp_path, name)
+        assert said["success"] is True
+        assert said["version"] == 1, version
+    assert cortex.call("get", f"/skills/{name}")["actions"][0]["image"] == "x:a1b2c3"
+    assert cortex.call("get", "/types/Flight")["parameters"][0]["name"] == "delay"
+    assert names(cortex.call("get", "/models")["models"]) == ["delays"]
+    run_shown = cortex.call("get", "/experiments/e1/runs/run_01")
+    assert (run_shown["params"], run_shown["metrics"]) == ({"depth": 3}, {"rmse": 0.5})
+    for route, bytes_ in (
+        ("/content/experiments/e1/run_01/artifacts/model", b"model" * 50_000),
+        (f"/content/content/{name}/words", b"some words"),
+    ):
+        cortex("download", route, tmp_path / "came")
+        assert (tmp_path / "came").read_bytes() == bytes_
 
 
 def test_a_refusal_is_read_where_it_looks(live: Live, cortex: Cortex) -> None:
