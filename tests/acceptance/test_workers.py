@@ -9,7 +9,8 @@ import pytest
 from tests.acceptance.live import Live, until
 
 COUNT = "for n in range(message()['payload']): send_message(n)"
-PASS = "for n in messages(): send_message([n, os.getpid()])"
+WORKER = "os.environ['FABRIC_JOBS_ATTEMPT']"  # programs in containers may have the same pid
+PASS = f"for n in messages(): send_message([n, {WORKER}])"
 
 
 @pytest.fixture(autouse=True)
@@ -23,22 +24,22 @@ def shared(live: Live, program: str = PASS, source: str = COUNT, **action: Any) 
     live.agent("line", ("input", "source"), ("source", "each"), ("each", "output"))
 
 
-def by_worker(response: list[list[int]]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for n, pid in response:
-        found.setdefault(pid, []).append(n)
+def by_worker(response: list[tuple[int, str]]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for n, worker in response:
+        found.setdefault(worker, []).append(n)
     return found
 
 
 def test_workers_share_a_stream_and_each_gets_its_records_in_order(live: Live) -> None:
     """Each waits at its first record until all three have one: so all of them work at the same time."""
-    program = """
+    program = f"""
         for index, n in enumerate(messages()):
             if index == 0:
-                Path(ROOT, f"at-{os.getpid()}").touch()
+                Path(ROOT, "at-" + {WORKER}).touch()
                 while len(list(ROOT.glob("at-*"))) < 3:
                     pass
-            send_message([n, os.getpid()])
+            send_message([n, {WORKER}])
     """
     shared(live, program)
     response = live.invoke("line", 300, kind="agents")["response"]
