@@ -91,6 +91,8 @@ def new_schedule(
         raise InvalidInput(
             f"there is no executor '{definition.executor}'.", hint=nearest(definition.executor, parts.executors)
         )
+    if definition.properties.get("callbackUrl"):
+        raise InvalidInput("a schedule has no callback.", hint="Leave 'callbackUrl' out.")
     plans, kind, target = parts.engine.plans, definition.kind, definition.target
     pins = plans.pins(sql, call.project, kind, target)
     entry = definition.entry or _only_entry(sql, call.project, kind, target)
@@ -137,8 +139,9 @@ async def save_invocation(call: Call, wanted: Invocation, expression: str, name:
         raise InvalidInput(
             "'scheduleName' has no effect without 'scheduleCron'.", hint="Add scheduleCron=@daily, or leave both out."
         )
-    if call.query_params.get("sync", "false").lower() != "false" or wanted.activation_id:
-        raise InvalidInput("'sync' and 'activationId' have no effect with 'scheduleCron'.", hint="Leave them out.")
+    if call.query_params.get("sync", "false").lower() != "false" or wanted.activation_id or wanted.cold:
+        given = "'sync', 'cold' and 'activationId'"
+        raise InvalidInput(f"{given} have no effect with 'scheduleCron'.", hint="Leave them out.")
     name = name or wanted.name
     if not is_name(name):
         raise InvalidInput(
