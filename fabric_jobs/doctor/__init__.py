@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fabric_jobs.doctor import attempts, database, directory, installation, outside, owner, record_files, remote
+from fabric_jobs.doctor import (
+    attempts,
+    database,
+    directory,
+    installation,
+    outside,
+    owner,
+    record_files,
+    remote,
+    secrets_key,
+)
 from fabric_jobs.doctor.finding import PROBLEM, Check, Finding, Scope
 from fabric_jobs.errors import FabricJobsError
 
@@ -30,6 +40,7 @@ CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
     ("port", owner.port, (STATE, DATABASE)),
     ("attempts", attempts.leftovers, (STATE, DATABASE)),
     ("records", record_files.present, (STATE, DATABASE)),
+    ("secrets", secrets_key.fits, (STATE, DATABASE)),
     ("remote gateway", remote.gateway, ()),
     ("git", outside.git, ()),
     ("docker", outside.docker, ()),

@@ -17,6 +17,7 @@ from fabric_jobs.store.sql import Row, Sql
 
 STEPS = 10_000  # of SQLite's virtual machine between two checks whether to stop
 FILES_SINCE = 5  # the schema version that added files of records
+SECRETS_SINCE = 9  # the schema that has secrets
 SHOWN = 1000  # violations that are described
 
 Stop = Callable[[], bool]
@@ -122,6 +123,14 @@ def files_of(path: Path) -> list[tuple[str, int]]:
         version = sql.one("schema_version")
         found = sql.all("files") if version is not None and version["version"] >= FILES_SINCE else []
     return [(row["name"], row["size"]) for row in found if row["refs"]]
+
+
+def secret_key_ids(path: Path) -> list[str]:
+    """Return which key seals each secret of a database; raise PlaceUnavailable as `setting` does."""
+    with snapshot(path, lambda: False) as sql:
+        version = sql.one("schema_version")
+        found = sql.all("secrets_of_all") if version is not None and version["version"] >= SECRETS_SINCE else []
+    return [row["key_id"] for row in found]
 
 
 def attempt_names(path: Path) -> frozenset[str]:

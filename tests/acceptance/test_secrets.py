@@ -263,6 +263,8 @@ def test_a_wrong_key_ends_the_start_and_changes_nothing(live: Live) -> None:
     ):
         spoil()
         before = database.read_bytes()
+        examined = live.run("doctor")
+        assert (examined.code, "problem  secrets" in examined.out) == (5, True), examined
         for command in (("skills", "list"), ("serve",)):
             said = live.fails(5, *command) if command[0] == "serve" else live.fails(5, "activations", "list")
             assert reason in said, (command, said)
