@@ -73,12 +73,13 @@ def mark(tx: Tx, channel_id: int, first: int, below: int) -> bool:
     if first >= below or below > row["next_offset"]:
         return False
     change = 0
-    for other in tx.all("finished_around", channel_id=channel_id, first_offset=first, next_offset=below):
-        if other["first_offset"] <= first and below <= other["next_offset"]:
-            return False
-        first, below = min(first, other["first_offset"]), max(below, other["next_offset"])
-        change -= other["next_offset"] - other["first_offset"]
-        tx.run("delete_finished", channel_id=channel_id, first_offset=other["first_offset"])
+    while around := tx.all("finished_around", channel_id=channel_id, first_offset=first, next_offset=below):
+        for other in around:  # and then what touches these: an earlier version's tasks are a row each
+            if other["first_offset"] <= first and below <= other["next_offset"]:
+                return False
+            first, below = min(first, other["first_offset"]), max(below, other["next_offset"])
+            change -= other["next_offset"] - other["first_offset"]
+            tx.run("delete_finished", channel_id=channel_id, first_offset=other["first_offset"])
     if first > acked:
         tx.run("insert_finished", channel_id=channel_id, first_offset=first, next_offset=below)
         change += below - first

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from fabric_jobs.records import Channel, Lease
-from fabric_jobs.store import Effects, Store, channels, leases
+from fabric_jobs.store import Effects, Store, Tx, channels, leases
 from tests.factories import add_activation, add_channel, add_task, append, records_of
 
 
@@ -62,6 +62,21 @@ def test_what_is_finished_out_of_order_is_acknowledged_once_it_follows(store: St
     store.write(lambda tx: leases.finish_all(tx, one)).result()
     assert (now(store, channel_id).acked, _ranges(store, channel_id)) == (6, [])
     assert leases.held(store.read, other) == []
+
+
+def test_ranges_that_touch_each_other_are_passed_together(store: Store) -> None:
+    channel_id, (one, _) = _ready(store, 6)
+    _take(store, one, Lease(channel_id, 0, 6))
+
+    def operation(tx: Tx) -> None:
+        for offset in (1, 2, 3):  # as the tasks of an earlier version were taken over
+            tx.run("insert_finished", channel_id=channel_id, first_offset=offset, next_offset=offset + 1)
+        tx.run("count_ahead", channel_id=channel_id, change=3)
+        leases.finish(tx, one, channel_id, 0, 1)
+
+    store.write(operation).result()
+    channel = now(store, channel_id)
+    assert (channel.acked, channel.ahead, _ranges(store, channel_id)) == (4, 0, [])
 
 
 def test_an_open_lease_takes_in_whatever_comes(store: Store) -> None:
