@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks.common import arguments, environment, measure, owner, report, workspace, write_agent, write_skill
 from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
+from fabric_jobs.client.response import ResponseReader
 from fabric_jobs.workspace import run as verbs
 from fabric_jobs.workspace.tree import Workspace
 
@@ -39,7 +40,7 @@ def ours(root: Path, gateway: Gateway, records: int) -> float:
     record = activations.follow(gateway, activation_id, lambda nodes: 30.0)
     took = time.perf_counter() - started
     activations.check_ended_well(record)
-    parts = b"".join(gateway.response(activation_id, skip=0, limit=None))
+    parts = b"".join(ResponseReader(gateway, activation_id).parts())
     if sorted(map(json.loads, parts.splitlines())) != list(range(records)):
         raise RuntimeError("the response is not one answer for each record")
     return took / records * 1000

@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks.common import arguments, measure, owner, report, workspace, write_agent, write_skill
 from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
+from fabric_jobs.client.response import ResponseReader
 from fabric_jobs.workspace import run as verbs
 from fabric_jobs.workspace.tree import Workspace
 
@@ -48,7 +49,7 @@ def run(root: Path, gateway: Gateway, records: int, poison: str) -> float:
     activation_id = verbs.start(gateway, target, {"payload": records}, root)
     activations.follow(gateway, activation_id, lambda nodes: 30.0)
     took = time.perf_counter() - started
-    response = b"".join(gateway.response(activation_id, skip=0, limit=None))
+    response = b"".join(ResponseReader(gateway, activation_id).parts())
     left_out = int(poison) if poison.isdecimal() else 0
     if json.loads(response) != sum(range(records)) - left_out:
         raise RuntimeError(f"the response is {response!r}")

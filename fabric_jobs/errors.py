@@ -100,7 +100,17 @@ class NotFound(FabricJobsError):
 
 
 class AlreadyExists(FabricJobsError):
-    """It exists, and nothing is ever overwritten."""
+    """It exists, and nothing is ever overwritten.
+
+    `activation_id` names an existing activation; `differences` holds (key, message) of what is not as there.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", activation_id: str = "", differences: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.activation_id = activation_id
+        self.differences = differences
 
 
 class InUse(FabricJobsError):

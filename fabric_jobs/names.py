@@ -13,6 +13,7 @@ LONGEST_KEY = 1024  # bytes of a key of content, as in S3
 NO_KEY = re.compile(
     "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd\ufffe\uffff\U0010ffff]"
 )  # U+FFFD: bytes that were not UTF-8
+LONGEST_ID = 250  # bytes of an activation's id
 DEFINED_NAME = re.compile(r"(?!.*/\.{0,2}(/|$))[A-Za-z]([A-Za-z0-9_/.-]{0,252}[A-Za-z0-9])?")  # `a/../b` climbs out
 
 
@@ -45,6 +46,16 @@ def content_key(text: str) -> str:
             hint="Choose another key, for example 'reports/2026/january.csv'.",
         )
     return key
+
+
+def check_activation_id(text: str) -> str:
+    """Return an id that a caller may give to an activation; raise InvalidInput otherwise. It never becomes a file's name."""
+    if text.isprintable() and "/" not in text and text not in (".", "..") and 0 < len(text.encode()) <= LONGEST_ID:
+        return text
+    raise InvalidInput(
+        f"'activationId' must be 1 to {LONGEST_ID} bytes of printable text without '/'.",
+        hint="Leave it out to get a new one, or give a 'key' of any text instead.",
+    )
 
 
 def task_name(project_id: str, skill: str, action: str) -> str:

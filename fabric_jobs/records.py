@@ -52,6 +52,7 @@ class Activation:
     executor: str  # the kind of place its attempts run in
     admitted: bool = True  # False: it waits for its turn, and has no tasks yet
     cold: bool = False  # no attempt is forked from a template process
+    key: str = ""  # the caller's name for the invocation; empty: none
 
     @classmethod
     def from_row(cls, row: Row) -> Activation:
@@ -230,6 +231,7 @@ class Task:
     records: int = 1  # that it handles, from `record_offset` on
     worker: int = 0  # its number among the workers of a stream
     tried: int = 0  # attempts that its records had in a larger batch
+    agent: str = ""  # of its activation; empty: it is of a skill, or there is none
 
     @classmethod
     def from_row(cls, row: Row) -> Task:

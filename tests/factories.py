@@ -229,7 +229,7 @@ AT_ONCE = Beginning(
 
 def invoked(store: Store, kind: str, name: str, payload: object = None, **changes: Any) -> str:
     """Store an invocation without an engine; return the activation's id."""
-    return invoke(store, Plans(), invocation(kind, name, payload, **changes), AT_ONCE).result()
+    return invoke(store, Plans(), invocation(kind, name, payload, **changes), AT_ONCE).result().activation_id
 
 
 def new_activation(activation_id: str = "a1", **changes: Any) -> NewActivation:

@@ -56,11 +56,10 @@ def show_activation(activation: str, output: str) -> None:
     Examples:
       fabric-jobs activations show 4f1d2c…
     """
-    from fabric_jobs.client.activations import progress_of
-    from fabric_jobs.client.gateway import segment
+    from fabric_jobs.client.activations import find_activation, progress_of
 
     gateway = options.gateway()
-    record = gateway.get(f"/activations/{segment(activation)}")
+    record = find_activation(gateway, activation)
     if output != "table":
         show(record, output)
         return
@@ -91,11 +90,12 @@ def wait(activation: str, quiet: bool, output: str) -> None:
     from fabric_jobs.cli.invoking import print_result
     from fabric_jobs.cli.terminal.activation import Skills
     from fabric_jobs.cli.terminal.display import Display
-    from fabric_jobs.client.activations import follow
+    from fabric_jobs.client.activations import follow, whole_id
 
     gateway = options.gateway()
+    activation_id = whole_id(gateway, activation)  # another one may begin so meanwhile
     with Display(quiet=quiet) as display:
-        record = follow(gateway, activation, Skills(display).update)
+        record = follow(gateway, activation_id, Skills(display).update)
     print_result(record, output)
 
 
@@ -118,19 +118,35 @@ def cancel(activation: str) -> None:
 
 @group.command()
 @click.argument("activation")
+@click.option("--follow", "-f", is_flag=True, help="Continue until the activation has ended.")
 @click.option("--skip", type=click.IntRange(0), default=0, help="Skip this many records.")
 @click.option("--limit", type=click.IntRange(1), default=None, help="At most this many records.")
 @options.at_gateway
-def response(activation: str, skip: int, limit: int | None) -> None:
+def response(activation: str, follow: bool, skip: int, limit: int | None) -> None:
     """Print the records of the response of ACTIVATION, one JSON value per line, however many there are.
+
+    With --follow, each record is printed as soon as it is there, and the command exits with 1 unless the activation ends
+    COMPLETE. Ctrl-C stops following; the activation keeps running.
 
     \b
     Examples:
       fabric-jobs activations response 4f1d2c… > records.ndjson
+      fabric-jobs activations response 4f1d2c… --follow | jq .total
     """
+    from fabric_jobs.cli.invoking import check_result
+    from fabric_jobs.client.activations import find_activation, whole_id
+    from fabric_jobs.client.response import ResponseReader
+
     gateway = options.gateway()
-    for part in gateway.response(activation, skip=skip, limit=limit):
+    activation_id = whole_id(gateway, activation)  # another one may begin so meanwhile
+    reader = ResponseReader(gateway, activation_id, skip=skip, limit=limit)
+    for part in reader.parts(follow=follow):
         click.echo(part, nl=False)
+    if reader.ended and follow:
+        check_result(find_activation(gateway, activation_id))
+    elif not reader.ended and limit is None:
+        click.echo("The activation still runs, so there may be more.", err=True)
+        click.echo(f"Next: {options.next_command('activations', 'response', activation_id, '--follow')}", err=True)
 
 
 group.add_command(activation_logs)

@@ -116,7 +116,7 @@ def edit(letter: int, payload: str | None, payload_file: Any) -> None:
         value = json_text.loads(text)
     except ValueError as error:
         raise InvalidInput(f"the payload is not JSON: {error}.", hint="Nothing was changed; try again.") from error
-    click.echo(gateway.put(f"/deadletters/{letter}", {"payload": value})["message"])
+    click.echo(gateway.put(f"/deadletters/{found['id']}", {"payload": value})["message"])
     click.echo(f"Next: {options.next_command('deadletters', 'retry', str(letter))}", err=True)
 
 

@@ -15,7 +15,7 @@ import click
 from fabric_jobs.cli import options
 from fabric_jobs.cli.terminal.printing import show, show_rows
 from fabric_jobs.counts import counted
-from fabric_jobs.errors import InvalidInput, NotFound, RunFailed
+from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound, RunFailed
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
@@ -33,6 +33,16 @@ invocation_options = options.stack(
     ),
     click.option("--params", metavar="JSON", help="The parameters on the command line."),
     click.option("--payload", metavar="JSON", help="The payload alone."),
+    click.option(
+        "--key",
+        metavar="TEXT",
+        help="A name for this invocation: invoking again with the same key attaches to the same activation.",
+    ),
+    click.option(
+        "--if-exists",
+        type=click.Choice(["retry", "attach", "fail"]),
+        help="With --key, if there is an activation: attach to it unless it failed, attach always, or fail.  [default: retry]",
+    ),
     click.option("--session", metavar="ID", help="The sessionId of the invocation."),
     click.option(
         "--header",
@@ -62,14 +72,12 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
     root = root_or_none(given["workspace"])
     gateway = options.gateway_at(root, given["state_dir"])  # an owner may start while we read the files
 
+    from fabric_jobs.client.activations import find_activation
     from fabric_jobs.workspace import run as verbs
-    from fabric_jobs.workspace.payload import read_params
     from fabric_jobs.workspace.target import Choice
     from fabric_jobs.workspace.tree import Workspace
 
-    params = read_params(given["params_file"], given["params"], given["payload"])
-    if given["session"]:
-        params["sessionId"] = given["session"]
+    params = _params(given)
     headers = dict(map(_header, given["headers"]))
     workspace = Workspace(root) if root is not None else None
     choice = Choice(
@@ -80,17 +88,39 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
         warn=warner(),
     )
     target = choice.snapshot(name, entry) if given.get("snapshot") else choice.target(kind, name, entry)
-    activation_id = str(params.setdefault("activationId", os.urandom(12).hex()))
+    is_chosen = bool(params.get("activationId"))
+    wanted_id = params["activationId"] = str(params.get("activationId") or os.urandom(12).hex())
     try:
         answer = verbs.begin(gateway, target, params, root, headers=headers, cold=given["cold"])
+    except AlreadyExists as error:
+        if is_chosen or error.activation_id != wanted_id:
+            raise
+        answer = {"activationId": wanted_id}  # this call has started it, but the first answer was lost
     except KeyboardInterrupt:  # the activation may have begun, although no answer came
         with suppress(NotFound):
-            _cancel(gateway, activation_id)
+            if find_activation(gateway, wanted_id)["activationId"] == wanted_id:  # not another one that begins so
+                _cancel(gateway, wanted_id)
         raise
+    activation_id = str(answer["activationId"])
+    if activation_id != wanted_id:
+        click.echo(f"Attached to activation {activation_id}, which has the same key.", err=True)
     if given["detach"]:
         _print_detached(answer, given["output"])
         return
     print_result(attend(gateway, activation_id, quiet=given["quiet"]), given["output"])
+
+
+def _params(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of the invocation; options win over what the file or --params has."""
+    from fabric_jobs.workspace.payload import read_params
+
+    params = read_params(given["params_file"], given["params"], given["payload"])
+    for option, name in (("session", "sessionId"), ("key", "key"), ("if_exists", "ifExists")):
+        if given[option] is not None:
+            params[name] = given[option]
+    if given["if_exists"] and not (params.get("key") or params.get("activationId")):
+        raise click.UsageError("--if-exists needs a --key: only an invocation with a key can exist already.")
+    return params
 
 
 def warner() -> Callable[[str], None]:
@@ -181,11 +211,12 @@ def check_result(record: dict[str, Any]) -> None:
 
 def _cancel(gateway: Gateway, activation_id: str) -> None:
     from fabric_jobs.client.activations import follow
+    from fabric_jobs.client.gateway import segment
 
     try:
         _tell("\nCancelling; press Ctrl-C again now to leave it running.")
         time.sleep(SECOND_THOUGHT_SECONDS)
-        gateway.post(f"/activations/{activation_id}/cancel")
+        gateway.post(f"/activations/{segment(activation_id)}/cancel")
         status = follow(gateway, activation_id, lambda nodes: PATIENCE_SECONDS)["status"]
     except KeyboardInterrupt:
         _tell(f"Left as it is. Next: {options.next_command('activations', 'wait', activation_id)}")

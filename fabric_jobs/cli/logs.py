@@ -76,9 +76,10 @@ def print_task(gateway: Gateway, name: str, given: dict[str, Any]) -> None:
 
 def print_activation(gateway: Gateway, activation_id: str, given: dict[str, Any]) -> None:
     """Print the logs of all tasks of an activation, each line after the name of its skill."""
-    from fabric_jobs.client.activations import progress_of
+    from fabric_jobs.client.activations import progress_of, whole_id
     from fabric_jobs.client.logs import of_activation
 
+    activation_id = whole_id(gateway, activation_id)  # another one may begin so meanwhile
     width = max([len(node["skill"]) for node in progress_of(gateway, activation_id)], default=0)
     parts = of_activation(gateway, activation_id, _wanted(given, whole=True), follow=given["follow"])
     _Printer(given, prefix_width=width).print(parts)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fabric_jobs.client.gateway import Gateway, segment
+from fabric_jobs.client.response import ResponseReader
 from fabric_jobs.errors import RunFailed
 from fabric_jobs.states import FINAL_TASK_STATES
 
@@ -15,6 +17,17 @@ GATHER_SECONDS = 0.2  # events of a running activation are gathered for this lon
 ALL_EVENTS = 2**53  # no event has such a number: asks only for the progress
 
 Watch = Callable[[Sequence[Mapping[str, Any]]], float]  # takes the progress, returns the seconds until the next
+
+
+def find_activation(gateway: Gateway, activation_id: str) -> dict[str, Any]:
+    """Return the record of an activation, by its id or the beginning of it; raise NotFound or InvalidInput."""
+    record: dict[str, Any] = gateway.get(f"/activations/{segment(activation_id)}")
+    return record
+
+
+def whole_id(gateway: Gateway, activation_id: str) -> str:
+    """Return the id of an activation, given the beginning of it; raise NotFound or InvalidInput."""
+    return str(gateway.get(f"/activations/{segment(activation_id)}", report="true")["activationId"])
 
 
 def progress_of(gateway: Gateway, activation_id: str) -> list[dict[str, Any]]:
@@ -56,7 +69,7 @@ def response_of(gateway: Gateway, record: Mapping[str, Any], *, limit: int) -> A
     response = record["response"]
     if not is_long(record):
         return response
-    parts = gateway.response(str(record["activationId"]), skip=0, limit=limit)
+    parts = ResponseReader(gateway, str(record["activationId"]), limit=limit).parts()
     return [json.loads(line) for part in parts for line in part.splitlines()]
 
 
@@ -66,7 +79,7 @@ def is_long(record: Mapping[str, Any]) -> bool:
     return (
         isinstance(response, dict)
         and set(response) == {"count", "href"}
-        and str(response["href"]).endswith(f"/activations/{record['activationId']}/response")
+        and str(response["href"]).endswith(f"/activations/{segment(str(record['activationId']))}/response")
     )
 
 
@@ -100,4 +113,4 @@ def failure(record: Mapping[str, Any], *, last_lines: bool = True) -> RunFailed:
 
 def next_for_dead_letters(record: Mapping[str, Any]) -> str:
     """Return the command to type after an activation that has left dead letters."""
-    return f"Next: fabric-jobs deadletters list --activation {record['activationId']}"
+    return f"Next: fabric-jobs deadletters list --activation {shlex.quote(str(record['activationId']))}"

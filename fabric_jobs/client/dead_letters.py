@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fabric_jobs.errors import InvalidInput
+from fabric_jobs.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
 
+SHORTEST = 4  # digits that may be the beginning of a number
 TOGETHER = 10_000  # at most this many are listed
 
 
@@ -41,13 +42,23 @@ def list_letters(gateway: Gateway, filtered: Filter, *, limit: int = TOGETHER) -
 
 def chosen(gateway: Gateway, numbers: Iterable[int], filtered: Filter, *, every: bool) -> list[int]:
     """Return the given numbers, else those of the filter; raise InvalidInput unless exactly one way of choosing is used."""
-    given = list(dict.fromkeys(numbers))
+    given = list(dict.fromkeys(_whole(gateway, number) for number in numbers))
     if (bool(given), every, filtered.is_given).count(True) != 1:
         raise InvalidInput(
             "name dead letters by their numbers, or choose them by a filter, or take --all.",
             hint="List them with `fabric-jobs deadletters list`.",
         )
     return given or [letter["id"] for letter in list_letters(gateway, filtered)[0]]
+
+
+def _whole(gateway: Gateway, number: int) -> int:
+    """Return the number that begins with these digits; the same if none does, or they are too few."""
+    if len(str(number)) < SHORTEST:
+        return number
+    try:
+        return int(find_letter(gateway, number)["id"])
+    except NotFound:
+        return number
 
 
 def find_letter(gateway: Gateway, number: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 30.0
-RESPONSE_RECORDS = 10_000  # records of a response in one call
 
 
 class Gateway:
@@ -87,19 +86,6 @@ class Gateway:
         wanted = {key: value for key, value in query.items() if value is not None}
         target = self._prefix + path + (f"?{urlencode(wanted)}" if wanted else "")
         return self._repeat(method, target, b"", {})
-
-    def response(self, activation_id: str, *, skip: int, limit: int | None) -> Iterator[bytes]:
-        """Yield the records of a response as NDJSON, in parts."""
-        left = limit
-        while left is None or left > 0:
-            size = RESPONSE_RECORDS if left is None else min(left, RESPONSE_RECORDS)
-            part = self.raw("GET", f"/activations/{segment(activation_id)}/response", skip=skip, limit=size).body
-            if not part:
-                return
-            yield part
-            count = part.count(b"\n")
-            skip += count
-            left = None if left is None else left - count
 
     def stream(
         self,
@@ -176,6 +162,8 @@ def _error(answer: Answer) -> FabricJobsError:
         if kind is errors.InvalidDefinition:
             kind = errors.InvalidInput
         found: FabricJobsError = kind(body["message"], hint=body.get("hint", ""))
+        if isinstance(found, errors.AlreadyExists):
+            found.activation_id = str(body.get("activationId", ""))
         return found
     except (ValueError, KeyError, TypeError, AttributeError):
         said = f"the gateway answered {answer.status}"

@@ -12,14 +12,23 @@ SHOWN = 10  # at most this many of several matching tasks
 
 
 def find_task(gateway: Gateway, name: str, activation: str | None, *, newest: bool = False) -> dict[str, Any]:
-    """Return a task by its name, or by the name of a skill that has one task; raise NotFound or InvalidInput.
+    """Return a task by its name, by the name of a skill that has one task, or by the beginning of its name.
+
+    Raises NotFound or InvalidInput.
 
     `newest`: of several tasks, choose the newest running one, else the newest.
     """
     try:
-        return _task(gateway, name)
-    except NotFound:
-        tasks = gateway.get("/tasks", skillName=name, activationId=activation, limit=SHOWN)["tasks"]
+        found, error = _task(gateway, name), None
+        if found["name"] == name:
+            return found
+    except (NotFound, InvalidInput) as failure:  # InvalidInput: several begin so
+        found, error = {}, failure
+    tasks = gateway.get("/tasks", skillName=name, activationId=activation, limit=SHOWN)["tasks"]
+    if not tasks and found:
+        return found
+    if not tasks and isinstance(error, InvalidInput):
+        raise error
     if not tasks:
         hint = "List the tasks with `fabric-jobs tasks list`."
         raise NotFound(f"there is no task '{name}', and no skill of that name has run here.", hint=hint)

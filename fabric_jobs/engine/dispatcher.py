@@ -28,6 +28,7 @@ from fabric_jobs.engine.misplaced import hint as misplaced
 from fabric_jobs.engine.outcome import Ended, Outcome, deadline_of, outcome, refused
 from fabric_jobs.engine.output import NOTHING, Output
 from fabric_jobs.engine.places import Places
+from fabric_jobs.engine.printed import NOTHING_PRINTED
 from fabric_jobs.engine.slots import Slots
 from fabric_jobs.engine.snapshot import Snapshot
 from fabric_jobs.engine.trims import Trims
@@ -143,7 +144,7 @@ class Dispatcher:
     def _end(self, snapshot: Snapshot, task: Task, decided: Outcome, ended: AttemptExit, output: Output) -> list[Task]:
         node = snapshot.plan.nodes[task.node]
         failed = decided.state is not TaskState.COMPLETE
-        lines = output.lines if failed else ()
+        printed = output.printed if failed else NOTHING_PRINTED
         wanted = Finish(
             activation=snapshot.activation,
             task=task,
@@ -152,8 +153,8 @@ class Dispatcher:
             ending=ends.ending_of(ended),
             outcome=decided,
             payload=None if failed else output.payload,
-            last_lines=lines,
-            hint=misplaced(lines, lambda: self._works.workspace_of(snapshot.activation, task, node)),
+            printed=printed,
+            hint=misplaced(printed.lines, lambda: self._works.workspace_of(snapshot.activation, task, node)),
         )
         try:
             return self._write_end(wanted)

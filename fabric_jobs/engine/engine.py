@@ -18,7 +18,7 @@ from fabric_jobs.engine.decide import AwaitSlot, decide
 from fabric_jobs.engine.dispatcher import Dispatcher
 from fabric_jobs.engine.faults import Faults
 from fabric_jobs.engine.feeds import Feeds
-from fabric_jobs.engine.invoke import Beginning, Invocation, invoke, prepared
+from fabric_jobs.engine.invoke import Beginning, Invocation, Invoked, invoke, prepared
 from fabric_jobs.engine.lanes import RETRY_SECONDS
 from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.engine.places import Places
@@ -104,13 +104,14 @@ class Engine:
                 lambda tx: None
             ).result()  # the writer keeps the order, so the loop's own writes are stored now
 
-    def invoke(self, wanted: Invocation) -> Future[str]:
+    def invoke(self, wanted: Invocation) -> Future[Invoked]:
         """Start an activation; see `fabric_jobs.engine.invoke.invoke`."""
         return invoke(self._store, self.plans, wanted, self._beginning(wanted.shell, wanted.invoker))
 
     def prepared(self, wanted: Invocation) -> Callable[[Tx], str]:
-        """Return what starts an activation in a transaction; see `fabric_jobs.engine.invoke.prepared`."""
-        return prepared(self._store, self.plans, wanted, self._beginning(wanted.shell, wanted.invoker))
+        """Return what starts an activation in a transaction and returns its id; see `fabric_jobs.engine.invoke.prepared`."""
+        ready = prepared(self._store, self.plans, wanted, self._beginning(wanted.shell, wanted.invoker))
+        return lambda tx: ready(tx).activation_id
 
     def retry(self, letters: Sequence[DeadLetter], request_id: str, shell: Shell | None) -> dict[str, list[int]]:
         """Retry dead letters; return the new activations, each with the letters that it retries. See `engine.retry`."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fabric_jobs.engine.outcome import Outcome
+from fabric_jobs.engine.printed import NOTHING_PRINTED, Printed, exception_in
 from fabric_jobs.engine.settle import settle
 from fabric_jobs.engine.snapshot import Snapshot
 from fabric_jobs.executors.base import AttemptExit
@@ -20,9 +19,6 @@ from fabric_jobs.store import Tx, activations, channels, commits, dead_letters, 
 from fabric_jobs.store.dead_letters import NewDeadLetter
 from fabric_jobs.store.sent import ALL, Sent
 from fabric_jobs.store.tasks import Ending
-
-RAISED_LENGTH = 8192  # characters of an exception's text
-FRAME = re.compile(r'  File "[^"]*", line \d+')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +32,7 @@ class Finish:
     ending: Ending
     outcome: Outcome
     payload: bytes | None = None  # NDJSON: goes to the node's output when the task sent nothing itself
-    last_lines: tuple[str, ...] = ()
+    printed: Printed = NOTHING_PRINTED
     hint: str = ""  # what to do about it
 
 
@@ -124,14 +120,7 @@ def _said(finish: Finish) -> str:
     cause = finish.outcome.cause
     if cause != f"exit code {finish.ending.exit_code}":
         return cause
-    return finish.task.raised or exception_in(finish.last_lines) or cause
-
-
-def exception_in(lines: Sequence[str]) -> str:
-    """Return the exception of the last Python traceback in some lines, which may begin in the middle of it."""
-    frames = [number for number, line in enumerate(lines) if FRAME.match(line)]
-    after = lines[frames[-1] + 1 :] if frames else ()
-    return next((line.strip()[:RAISED_LENGTH] for line in after if line[:1].strip()), "")
+    return finish.task.raised or exception_in(finish.printed.lines) or cause
 
 
 def _acknowledge(tx: Tx, finish: Finish) -> None:
@@ -158,26 +147,26 @@ def _leave_stream(tx: Tx, task: Task) -> None:
 
 
 def _error(tx: Tx, finish: Finish) -> dict[str, Any]:
-    task = finish.task
+    task, printed = finish.task, finish.printed
+    logged = _whose_log(tx, task)
     return {
         "skill": task.skill_name,
         "action": task.action_name,
-        "task": _whose_log(tx, task),
+        "task": logged and logged.name,
+        "attempt": logged and logged.attempt,
         "record": _record(tx, finish),
         "exitCode": finish.ending.exit_code,
         "reason": finish.outcome.cause,
-        "lastLines": list(finish.last_lines),
+        "lastLines": list(printed.lines),
+        **({"stream": printed.stream, "logOffset": printed.offset} if printed.stream else {}),
         **({"hint": finish.hint} if finish.hint else {}),
         **({"details": json.loads(task.rejected)} if task.rejected not in ("", "{}") else {}),
     }
 
 
-def _whose_log(tx: Tx, task: Task) -> str | None:
+def _whose_log(tx: Tx, task: Task) -> Task | None:
     """Return the task whose log tells more: for calls that of the daemon, or None for an external API."""
-    if task.kind != "calls":
-        return task.name
-    daemon = tasks.newest_daemon(tx, task)
-    return None if daemon is None else daemon.name
+    return task if task.kind != "calls" else tasks.newest_daemon(tx, task)
 
 
 def _record(tx: Tx, finish: Finish) -> dict[str, Any] | None:

@@ -8,10 +8,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fabric_jobs.engine.existing import ATTACH, RETRY, existing
 from fabric_jobs.engine.place import place_of
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.engine.settle import settle
-from fabric_jobs.errors import AlreadyExists
 from fabric_jobs.routing import JOIN, SOURCE, Plan, sending_id
 from fabric_jobs.shell import Shell
 from fabric_jobs.store import Store, Tx, activations, channels
@@ -30,6 +30,8 @@ class Invocation:
     entry: str  # the service, or the input
     payload: bytes  # JSON text without newlines
     activation_id: str = ""  # the caller's own id: invoking twice starts one activation
+    key: str = ""  # the caller's name for this invocation, for `if_exists`
+    if_exists: str = RETRY  # see `engine.existing`
     properties: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)  # of the request; those in `allowedHeaders` are kept
     session_id: str = ""  # empty: the activation's id
@@ -46,6 +48,14 @@ class Invocation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Invoked:
+    """What an invocation has led to."""
+
+    activation_id: str
+    attached: bool = False  # the activation was there before
+
+
+@dataclass(frozen=True, kw_only=True)
 class Beginning:
     """What the transaction that starts an activation asks and does."""
 
@@ -54,15 +64,20 @@ class Beginning:
     check: Callable[[str, Plan], None]  # raise InvalidInput if a plan cannot run in a project; asked before
 
 
-def invoke(store: Store, plans: Plans, wanted: Invocation, beginning: Beginning) -> Future[str]:
-    """Start an activation; the future holds its id once it is stored. Raises as `prepared` does."""
+def invoke(store: Store, plans: Plans, wanted: Invocation, beginning: Beginning) -> Future[Invoked]:
+    """Start an activation, or attach to the one with this key or id; the future holds which, once that is stored.
+
+    Raises as `prepared` does.
+    """
     return store.write(prepared(store, plans, wanted, beginning))
 
 
-def prepared(store: Store, plans: Plans, wanted: Invocation, beginning: Beginning) -> Callable[[Tx], str]:
-    """Return what starts an activation in a transaction and returns its id; it raises as `start` does.
+def prepared(store: Store, plans: Plans, wanted: Invocation, beginning: Beginning) -> Callable[[Tx], Invoked]:
+    """Return what starts an activation in a transaction; it raises AlreadyExists as `engine.existing` does.
 
-    Raises NotFound for an unknown skill, agent, service or input; InvalidInput for one that this version cannot run.
+
+    Raises NotFound for an unknown skill, agent, service or input; InvalidInput for one that this version cannot run. The future
+    raises AlreadyExists as `engine.existing` does.
     """
     pins = dict(wanted.pins or plans.pins(store.read, wanted.project_id, wanted.kind, wanted.name))
     plan = plans.compile(store.read, wanted.project_id, pins, wanted.entry, wanted.properties)
@@ -71,7 +86,6 @@ def prepared(store: Store, plans: Plans, wanted: Invocation, beginning: Beginnin
     if not wanted.is_placed:
         executor = place_of(store.read, wanted.project_id, pins, plan, executor)
     activation_id = wanted.activation_id or secrets.token_hex(12)
-    plans.keep(activation_id, plan)
     given = {name.lower(): value for name, value in wanted.headers.items()}
     new = NewActivation(
         activation_id=activation_id,
@@ -90,21 +104,32 @@ def prepared(store: Store, plans: Plans, wanted: Invocation, beginning: Beginnin
         executor=executor,
         cold=wanted.cold,
         callback_url=wanted.callback_url,
+        key=wanted.key,
     )
     first = Sent(output="", count=1, bytes=wanted.payload + b"\n")
-    return lambda tx: start(tx, new, plan, first, beginning)
+
+    def operation(tx: Tx) -> Invoked:
+        found = existing(tx, new, wanted.if_exists)
+        if found is not None:
+            return Invoked(activation_id=found.activation_id, attached=True)
+        plans.keep(activation_id, plan)  # not before: an existing activation has the plan that it started with
+        _start(tx, new, plan, first, beginning)
+        return Invoked(activation_id=activation_id)
+
+    return operation
 
 
 def start(tx: Tx, new: NewActivation, plan: Plan, records: Sent, beginning: Beginning) -> str:
-    """Insert an activation with its channels and first records, and make its first tasks; return its id.
+    """Insert an activation with its channels and first records, unless it exists, and make its first tasks; return its id.
 
     Raises AlreadyExists when the id belongs to a different invocation.
     """
-    before = activations.find(tx, new.activation_id)
-    if before is not None:
-        if (before.project_id, before.kind, before.name) != (new.project_id, new.kind, new.name):
-            raise AlreadyExists(f"there is another activation '{new.activation_id}'.")
-        return new.activation_id
+    if existing(tx, new, ATTACH) is None:
+        _start(tx, new, plan, records, beginning)
+    return new.activation_id
+
+
+def _start(tx: Tx, new: NewActivation, plan: Plan, records: Sent, beginning: Beginning) -> None:
     admitted = not plan.nodes or beginning.allows(tx)
     activations.create(tx, replace(new, admitted=admitted))
     for index, wire in enumerate(plan.wires):
@@ -127,4 +152,3 @@ def start(tx: Tx, new: NewActivation, plan: Plan, records: Sent, beginning: Begi
         settle(tx, new.activation_id, plan)  # the input may lead straight to the output, or nowhere
     if plan.nodes:
         beginning.begin(tx, new.activation_id, plan)
-    return new.activation_id

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 
 from fabric_jobs import json_text
 from fabric_jobs.definitions import Action
+from fabric_jobs.engine.printed import NOTHING_PRINTED, Printed, last_printed
 from fabric_jobs.errors import InvalidInput, RecordTooLarge
 from fabric_jobs.executors.base import AttemptExit, Executor
-from fabric_jobs.executors.masking import masked
 from fabric_jobs.records import Task
-
-LAST_BYTES = 8192
-LAST_LINES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +20,7 @@ class Output:
 
     payload: bytes | None = None  # records as NDJSON; None when nothing is sent
     refusal: str = ""  # why the output cannot be a payload
-    lines: tuple[str, ...] = ()  # the last ones, when it failed
+    printed: Printed = NOTHING_PRINTED  # the end of it, when it failed
 
 
 NOTHING = Output()
@@ -37,7 +34,7 @@ def output_of(executor: Executor, handle: str, task: Task, action: Action, *, li
         is_stream = action.receives == "stream"
         return Output(payload=response_of(executor, handle, action, is_stream=is_stream, limit=limit))
     except InvalidInput as error:
-        return Output(refusal=error.message, lines=last_lines(executor, handle))
+        return Output(refusal=error.message, printed=last_printed(executor, handle))
 
 
 def ended_well(task: Task, ended: AttemptExit) -> bool:
@@ -84,13 +81,3 @@ def _lines(text: bytes) -> Iterator[bytes]:
 
 def _compact(text: bytes) -> bytes:
     return json.dumps(json_text.loads(text), separators=(",", ":"), allow_nan=False).encode() + b"\n"
-
-
-def last_lines(executor: Executor, handle: str) -> tuple[str, ...]:
-    """Return the last lines of stderr, or of stdout when stderr is empty, with tokens masked."""
-    for stream in ("stderr", "stdout"):
-        end = executor.logs(handle, stream, -LAST_BYTES, LAST_BYTES)
-        text = masked(end.decode(errors="replace"), is_cut=len(end) == LAST_BYTES).strip()
-        if text:
-            return tuple(text.splitlines()[-LAST_LINES:])
-    return ()

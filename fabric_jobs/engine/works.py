@@ -8,7 +8,8 @@ from functools import partial
 from fabric_jobs.clock import steady
 from fabric_jobs.engine.lanes import Work
 from fabric_jobs.engine.launch import Issuing, attempt_spec, process_of, scheduled_at
-from fabric_jobs.engine.output import NOTHING, Output, ended_well, last_lines, output_of
+from fabric_jobs.engine.output import NOTHING, Output, ended_well, output_of
+from fabric_jobs.engine.printed import Printed, last_printed
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.base import AttemptExit, AttemptSpec, Executor, Inside
 from fabric_jobs.records import Activation, Task
@@ -115,11 +116,13 @@ class Works:
             return NOTHING
         if ended_well(now, ended):
             found = output_of(executor, handle, now, node.action, limit=self._settings.record_bytes)
-            return replace(found, lines=self._shown(task, found.lines))
+            return replace(found, printed=self._shown(task, found.printed))
         if ended.code == 0:
             executor.stop(handle, 0)  # executors leave processes running after exit 0, but this was no success
-        return Output(lines=self._shown(task, last_lines(executor, handle)))
+        return Output(printed=self._shown(task, last_printed(executor, handle)))
 
-    def _shown(self, task: Task, lines: tuple[str, ...]) -> tuple[str, ...]:
+    def _shown(self, task: Task, printed: Printed) -> Printed:
         """Return lines without secrets: they become part of an error."""
-        return self._issuing.secrets.masks(task.project_id).lines(lines) if lines else lines
+        if not printed.lines:
+            return printed
+        return replace(printed, lines=self._issuing.secrets.masks(task.project_id).lines(printed.lines))

@@ -186,6 +186,9 @@ class Executor(Protocol):
         A negative offset counts from the end.
         """
 
+    def size(self, handle: str, stream: str) -> int:
+        """Return how many bytes of `stdout` or `stderr` there are by now."""
+
     def merged(self, handle: str, limit: int) -> bytes:
         """Return stdout and stderr of an ended attempt, merged line by line by the time at which they were seen.
 

@@ -1,32 +1,29 @@
-"""Activations: list, show, follow, cancel, and the records of a response (docs/reference/http.md)."""
+"""Activations: list, show, follow, cancel (docs/reference/http.md)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from time import monotonic
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 
+from fabric_jobs.gateway import response
 from fabric_jobs.gateway.answers import activation_json, milliseconds, task_json
 from fabric_jobs.gateway.events import AFTER, event_json
 from fabric_jobs.gateway.json_response import Json
-from fabric_jobs.gateway.listing import OLDEST_FIRST, wanted_of, where
+from fabric_jobs.gateway.listing import BY_START, OLDEST_FIRST, wanted_of, where
 from fabric_jobs.gateway.lookup import find_activation
 from fabric_jobs.gateway.operation import Call, Operation
-from fabric_jobs.gateway.parameters import LIMIT, SKIP, WAIT, WAIT_SECONDS, P, flag, number, text, time, whole
+from fabric_jobs.gateway.parameters import LIMIT, SKIP, WAIT, WAIT_SECONDS, P, flag, number, text, time
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.report import progress, report
-from fabric_jobs.records import Activation, Channel, Event
-from fabric_jobs.routing import SOURCE, Plan
+from fabric_jobs.gateway.response import response_of
+from fabric_jobs.records import Activation, Event
 from fabric_jobs.states import ActivationState
-from fabric_jobs.store import activations, channels, dead_letters, events, tasks
-from fabric_jobs.store.activations import RunFilter
+from fabric_jobs.store import activations, dead_letters, events, tasks
+from fabric_jobs.store.activations import ActivationSummary, RunFilter
 
-CHUNK_BYTES = 1 << 20
-PAGE_RECORDS = 10_000
 ENDS = frozenset(f"activation.{state.value}" for state in ActivationState if state is not ActivationState.PENDING)
 VERBOSE_TASKS = 1000  # at most this many are in a verbose record
 
@@ -45,7 +42,6 @@ TIMES = START_BEFORE, START_AFTER, END_BEFORE, END_AFTER = tuple(
 VERBOSE = flag("verbose", "With `progress` and `tasks`.")
 REPORT = flag("report", "Instead: when each skill ran, in milliseconds.")
 PAUSE = number("pause", "How many seconds to gather news, unless the activation has ended.", 0, high=WAIT_SECONDS)
-PAGE = whole("limit", "How many at most.", PAGE_RECORDS, low=1, high=PAGE_RECORDS)
 
 
 async def list_activations(call: Call) -> Response:
@@ -67,10 +63,13 @@ async def list_activations(call: Call) -> Response:
         oldest_first=call.of(OLDEST_FIRST),
         limit=call.of(LIMIT),
         skip=call.of(SKIP),
+        after=call.of(BY_START),
     )
     found = activations.listed(call.parts.store.read, wanted)
     listed = [{**_summary(activation), **waiting_of(call.parts, activation)} for activation in found]
-    return Json({"success": True, "activations": listed})
+    last = found[-1] if len(found) == wanted.limit else None
+    following = None if last is None else f"{last.started_at!r}_{last.activation_id}"
+    return Json({"success": True, "activations": listed, "next": following})
 
 
 async def show_activation(call: Call) -> Response:
@@ -121,21 +120,11 @@ async def follow_activation(call: Call) -> Response:
             break
         key = "over" if found else "activation"  # once there are events, only the end is worth waking for
         await parts.live.wait([(key, activation.activation_id)], left)
-    activation = find_activation(call)
+    activation = find_activation(call, activation.activation_id)
     body: dict[str, Any] = {"events": [event_json(event) for event in found], "progress": progress(parts, activation)}
     if activation.ended:
         body["activation"] = record_of(parts, activation)
     return Json(body)
-
-
-async def show_response(call: Call) -> Response:
-    """Answer with a page of the records of the response; an empty one is the end."""
-    page: list[bytes] = []
-    for part in _lines(call.parts, find_activation(call), call.of(SKIP), call.of(PAGE)):
-        page.append(part)
-        if sum(map(len, page)) >= CHUNK_BYTES:
-            break
-    return Response(b"".join(page), media_type="application/x-ndjson")
 
 
 async def wait_for_end(parts: Parts, activation_id: str) -> dict[str, Any]:
@@ -152,18 +141,18 @@ def record_of(parts: Parts, activation: Activation) -> dict[str, Any]:
     """Return the activation record; a response over the limits is {count, href}."""
     dead = sum(dead_letters.counts(parts.store.read, activation.activation_id).values())
     payload = activations.payload(parts.store.read, activation.activation_id)
-    response = _response(parts, activation) if activation.ended else None
-    return activation_json(activation, payload, response, dead) | waiting_of(parts, activation)
+    answer = response_of(parts, activation) if activation.ended else None
+    return activation_json(activation, payload, answer, dead) | waiting_of(parts, activation)
 
 
-def waiting_of(parts: Parts, activation: Activation) -> dict[str, int]:
+def waiting_of(parts: Parts, activation: Activation | ActivationSummary) -> dict[str, int]:
     """Return how many others come before an activation that waits for its turn; nothing if it does not wait."""
     if activation.admitted or activation.ended:
         return {}
     return {"waitsBehind": activations.waiting_before(parts.store.read, activation.activation_id)}
 
 
-def _summary(activation: Activation) -> dict[str, Any]:
+def _summary(activation: ActivationSummary) -> dict[str, Any]:
     return {
         "activationId": activation.activation_id,
         ("agentName" if activation.kind == "agent" else "skillName"): activation.name,
@@ -174,46 +163,6 @@ def _summary(activation: Activation) -> dict[str, Any]:
     }
 
 
-def response_channels(parts: Parts, activation: Activation) -> list[Channel]:
-    """Return the channels whose records are the response."""
-    plan = parts.engine.plans.of(parts.store.read, activation)
-    found = channels.of_activation(parts.store.read, activation.activation_id)
-    return [channel for channel in found if _is_response(plan, channel)]
-
-
-def _is_response(plan: Plan, channel: Channel) -> bool:
-    wire = plan.wires[channel.wire]
-    return wire.target == SOURCE and wire.response == plan.response
-
-
-def _response(parts: Parts, activation: Activation) -> Any:
-    found = response_channels(parts, activation)
-    count = sum(channel.next_offset for channel in found)
-    size = sum(channel.size for channel in found)
-    if count == 0:
-        return None
-    if count > parts.settings.response_records or size > parts.settings.response_bytes:
-        href = f"/fabric/v4/projects/{activation.project_id}/activations/{activation.activation_id}/response"
-        return {"count": count, "href": href}
-    lines = b"".join(_lines(parts, activation, 0, count)).rstrip(b"\n").split(b"\n")
-    records = [orjson.Fragment(line) for line in lines]  # unchanged, so that numbers keep their spelling
-    return records[0] if count == 1 else records
-
-
-def _lines(parts: Parts, activation: Activation, skip: int, limit: int) -> Iterator[bytes]:
-    for channel in response_channels(parts, activation):
-        offset = min(skip, channel.next_offset)
-        skip -= offset
-        while limit > 0 and offset < channel.next_offset:
-            segment = parts.store.records(channel.channel_id, offset, max_bytes=CHUNK_BYTES)
-            if segment is None:
-                break
-            segment = segment.part(offset, limit)
-            yield segment.bytes
-            offset = segment.end
-            limit -= segment.count
-
-
 # An id has no slash. If a caller sends one anyway, the error says that there is no such activation.
 ONE = P + "/activations/{activation:path}"
 OPERATIONS = (
@@ -221,12 +170,12 @@ OPERATIONS = (
         "GET",
         P + "/activations",
         list_activations,
-        parameters=(*WANTED, *TIMES, WHERE, OLDEST_FIRST, LIMIT, SKIP),
+        parameters=(*WANTED, *TIMES, WHERE, OLDEST_FIRST, LIMIT, BY_START, SKIP),
         answer="Activations",
         errors=("501",),
     ),
     Operation("POST", ONE + "/cancel", cancel_activation, answer="Cancelled", role="run"),
     Operation("GET", ONE + "/follow", follow_activation, parameters=(AFTER, WAIT, PAUSE), answer="News"),
-    Operation("GET", ONE + "/response", show_response, parameters=(SKIP, PAGE), answer="Records"),
+    *response.OPERATIONS,
     Operation("GET", ONE, show_activation, parameters=(VERBOSE, REPORT), answer=("Activation", "Report")),
 )

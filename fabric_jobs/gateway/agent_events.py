@@ -16,13 +16,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from fabric_jobs.documents import agent_from_json
 from fabric_jobs.errors import FabricJobsError, InvalidInput, NotFound
 from fabric_jobs.gateway import invoke
-from fabric_jobs.gateway.activations import CHUNK_BYTES, response_channels
 from fabric_jobs.gateway.caller import authorize
 from fabric_jobs.gateway.errors import answer_error
 from fabric_jobs.gateway.json_response import dumps, object_in
 from fabric_jobs.gateway.operation import Call
 from fabric_jobs.gateway.parameters import WAIT_SECONDS, P
 from fabric_jobs.gateway.parts import Parts, parts_of
+from fabric_jobs.gateway.response import CHUNK_BYTES, response_channels
 from fabric_jobs.gateway.snapshots import frozen
 from fabric_jobs.records import Activation, Channel, SavedDefinition
 from fabric_jobs.routing import SOURCE, sending_id
@@ -121,8 +121,8 @@ class Conversation:
         authorize(call, ROLE)  # again: a token may expire or be revoked while a connection is open
         call.object = {key: said[key] for key in KEYS if key in said}
         call.take_defaults(*invoke.ASKED)
-        activation_id = await invoke.begin(call, "agent")
-        found = activations.find(self._parts.store.read, activation_id)
+        begun = await invoke.begin(call, "agent")
+        found = activations.find(self._parts.store.read, begun.activation_id)
         assert found is not None
         return found
 

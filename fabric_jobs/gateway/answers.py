@@ -35,6 +35,8 @@ def activation_json(activation: Activation, payload: bytes, response: Any, dead_
         "status": activation.state.value,
         "response": response,
     }
+    if activation.key:
+        record["key"] = activation.key
     if activation.executor != "local":
         record["executor"] = activation.executor
     if activation.cause:

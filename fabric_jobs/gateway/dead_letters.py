@@ -13,6 +13,8 @@ from fabric_jobs.errors import InvalidInput, NotFound, RecordTooLarge
 from fabric_jobs.gateway.answers import milliseconds
 from fabric_jobs.gateway.caller import handed_over
 from fabric_jobs.gateway.json_response import Json, compact
+from fabric_jobs.gateway.listing import BY_NUMBER
+from fabric_jobs.gateway.lookup import find_letter, letter_number, wanted_activation
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import ACTIVATION_ID, SKILL_NAME, SKIP, P, maybe, text, whole
 from fabric_jobs.records import DeadLetter
@@ -31,21 +33,24 @@ async def list_dead_letters(call: Call) -> Response:
     """List dead letters, the oldest first; `count` is how many there are."""
     wanted = LetterFilter(
         project_id=call.project,
-        activation_id=call.of(ACTIVATION_ID) or None,
+        activation_id=wanted_activation(call, call.of(ACTIVATION_ID)),
         skill_name=call.of(SKILL_NAME) or None,
         retried=call.of(RETRIED),
         contains=call.of(CONTAINS) or None,
         limit=call.of(LIMIT),
         skip=call.of(SKIP),
+        after=call.of(BY_NUMBER) or 0,
     )
     sql = call.parts.store.read
-    found = [letter_json(letter) for letter in dead_letters.listed(sql, wanted)]
-    return Json({"success": True, "deadLetters": found, "count": dead_letters.count(sql, wanted)})
+    found = dead_letters.listed(sql, wanted)
+    listed = [letter_json(letter) for letter in found]
+    following = str(found[-1].dead_letter_id) if len(found) == wanted.limit else None
+    return Json({"success": True, "deadLetters": listed, "count": dead_letters.count(sql, wanted), "next": following})
 
 
 async def show_dead_letter(call: Call) -> Response:
     """Show a dead letter with its payload."""
-    letter = _find(call, call.path_params["letter"])
+    letter = find_letter(call, call.path_params["letter"])
     payload = dead_letters.payload(call.parts.store.read, letter.dead_letter_id)
     return Json({"success": True, "deadLetter": {**letter_json(letter), "payload": orjson.Fragment(payload)}})
 
@@ -53,7 +58,7 @@ async def show_dead_letter(call: Call) -> Response:
 async def edit_dead_letter(call: Call) -> Response:
     """Change the payload of a dead letter before a retry."""
     parts, body = call.parts, call.object
-    letter = _find(call, call.path_params["letter"])
+    letter = _exactly(call, letter_number(call.path_params["letter"]))
     if "payload" not in body:
         raise InvalidInput("there is no 'payload' in the body.", hint='Give an object such as {"payload": {…}}.')
     payload = compact(body["payload"])
@@ -78,7 +83,7 @@ async def retry_dead_letters(call: Call) -> Response:
         raise InvalidInput(
             "'ids' has something in it that is no whole number.", hint='Give a list such as "ids": [1, 2].'
         )
-    letters = [_find(call, str(item)) for item in dict.fromkeys(ids)]
+    letters = [_exactly(call, letter_number(str(item))) for item in dict.fromkeys(ids)]
     started = await asyncio.to_thread(parts.engine.retry, letters, request_id, handed_over(call, body))
     answers = [{"activationId": key, "deadLetters": numbers} for key, numbers in started.items()]
     return Json({"success": True, "activations": answers})
@@ -90,7 +95,7 @@ async def drop_dead_letter(call: Call) -> Response:
     `dropped` is false when it was gone already.
     """
     parts = call.parts
-    letter = dead_letters.find(parts.store.read, call.project, _number(call.path_params["letter"]))
+    letter = dead_letters.find(parts.store.read, call.project, letter_number(call.path_params["letter"]))
     dropped = letter is not None and await asyncio.wrap_future(
         parts.store.write(lambda tx: dead_letters.drop(tx, letter))
     )
@@ -114,17 +119,12 @@ def letter_json(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _find(call: Call, text: str) -> DeadLetter:
-    letter = dead_letters.find(call.parts.store.read, call.project, _number(text))
+def _exactly(call: Call, number: int) -> DeadLetter:
+    """Return the dead letter of a number: a change that is asked for again must not meet another one that begins so."""
+    letter = dead_letters.find(call.parts.store.read, call.project, number)
     if letter is None:
-        raise NotFound(f"there is no dead letter {text}.", hint="List them with `fabric-jobs deadletters list`.")
+        raise NotFound(f"there is no dead letter {number}.", hint="List them with `fabric-jobs deadletters list`.")
     return letter
-
-
-def _number(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > 18:
-        raise NotFound(f"there is no dead letter '{text}'.", hint="A dead letter is named by its number.")
-    return int(text)
 
 
 class _Letter(StringConvertor):
@@ -138,7 +138,7 @@ OPERATIONS = (
         "GET",
         ALL,
         list_dead_letters,
-        parameters=(ACTIVATION_ID, SKILL_NAME, RETRIED, CONTAINS, LIMIT, SKIP),
+        parameters=(ACTIVATION_ID, SKILL_NAME, RETRIED, CONTAINS, LIMIT, BY_NUMBER, SKIP),
         answer="DeadLetters",
     ),
     Operation("POST", ALL + "/retry", retry_dead_letters, body="Retry", answer="Retrying", errors=("404",), role="run"),

@@ -62,6 +62,9 @@ async def answer_error(request: Request, error: Exception) -> Json:
         body["errors"] = [{"message": error.message}]
     if isinstance(error, InvalidDefinition):
         body["details"] = [{"path": problem.path.split("."), "message": problem.message} for problem in error.problems]
+    if isinstance(error, AlreadyExists) and error.activation_id:
+        body["activationId"] = error.activation_id
+        body["details"] = [{"path": [key], "message": message} for key, message in error.differences]
     if isinstance(error, InUse):
         body["details"] = [{"name": name, "type": kind} for kind, name in error.users]
     # Nothing else may have this header: docs/reference/compatibility.md#tokens

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
-from fabric_jobs.engine.invoke import Invocation
+from fabric_jobs.engine.existing import IF_EXISTS, RETRY
+from fabric_jobs.engine.invoke import Invocation, Invoked
 from fabric_jobs.errors import InvalidInput, RecordTooLarge
 from fabric_jobs.gateway import callbacks
 from fabric_jobs.gateway.activations import wait_for_end, waiting_of
@@ -21,11 +21,11 @@ from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import P, flag, header, text
 from fabric_jobs.gateway.scheduling import check_body, save_invocation
 from fabric_jobs.gateway.snapshots import frozen
-from fabric_jobs.names import nearest
+from fabric_jobs.names import check_activation_id, nearest
 from fabric_jobs.shell import INVOKER
 from fabric_jobs.store import activations
 
-ACTIVATION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+KEY_BYTES = 1024
 HEARTBEAT_SECONDS = 0.4  # docs/reference/compatibility.md#silence
 
 
@@ -61,6 +61,11 @@ WORKSPACE = header(
 )
 
 
+KEY = header("idempotency-key", "The `key` of the invocation, where it has none.")
+ATTACHED = "x-fabric-attached"
+HEADERS = {ATTACHED: "`true` when the activation was there before; otherwise absent."}
+
+
 async def invoke_skill(call: Call) -> Response:
     """Start an activation of a skill; with `sync` the answer is its record, once it has ended.
 
@@ -78,8 +83,8 @@ async def invoke_agent(call: Call) -> Response:
     return await _invoke(call, "agent")
 
 
-async def begin(call: Call, kind: str) -> str:
-    """Start the activation that a call asks for; return its id."""
+async def begin(call: Call, kind: str) -> Invoked:
+    """Start the activation that a call asks for, or attach to it; return which."""
     parts = call.parts
     check_body(call.object)
     await registered(call)
@@ -89,10 +94,10 @@ async def begin(call: Call, kind: str) -> str:
         check_file(parts, kind, call.project, wanted.name)
     if snapshot is not None:
         wanted = replace(wanted, name=snapshot.agent_name, pins=snapshot.pins)
-    activation_id = await asyncio.wrap_future(parts.engine.invoke(wanted))
+    begun = await asyncio.wrap_future(parts.engine.invoke(wanted))
     if wanted.callback_url:
         parts.live.callbacks.set()
-    return activation_id
+    return begun
 
 
 async def _schedule(call: Call, kind: str) -> Response:
@@ -108,15 +113,26 @@ async def _schedule(call: Call, kind: str) -> Response:
 async def _invoke(call: Call, kind: str) -> Response:
     if call.of(SCHEDULE_CRON) or call.of(SCHEDULE_NAME):
         return await _schedule(call, kind)
-    parts, activation_id = call.parts, await begin(call, kind)
+    begun = await begin(call, kind)
+    response = await _answer(call, begun)
+    if begun.attached:
+        response.headers[ATTACHED] = "true"
+    return response
+
+
+async def _answer(call: Call, begun: Invoked) -> Response:
+    parts = call.parts
     if call.of(SYNC):
-        waiting = asyncio.create_task(wait_for_end(parts, activation_id))
+        waiting = asyncio.create_task(wait_for_end(parts, begun.activation_id))
         done, _ = await asyncio.wait([waiting], timeout=HEARTBEAT_SECONDS)
         if done:
             return Json(waiting.result())
         return StreamingResponse(_record(waiting), media_type="application/json")
-    answer: dict[str, Any] = {"success": True, "activationId": activation_id}
-    started = activations.find(parts.store.read, activation_id) if activations.some_wait(parts.store.read) else None
+    answer: dict[str, Any] = {"success": True, "activationId": begun.activation_id}
+    if begun.attached:
+        answer["attached"] = True
+    waits = activations.some_wait(parts.store.read)
+    started = activations.find(parts.store.read, begun.activation_id) if waits else None
     return Json(answer if started is None else {**answer, **waiting_of(parts, started)})
 
 
@@ -171,6 +187,8 @@ def _invocation(call: Call, kind: str) -> Invocation:
         entry=call.path_params["entry"],
         payload=payload,
         activation_id=_activation_id(body),
+        key=_key(call),
+        if_exists=_if_exists(body),
         properties=properties,
         username=call.caller.username,
         session_id=_text(body, "sessionId"),
@@ -201,14 +219,38 @@ def _text(body: dict[str, Any], key: str) -> str:
 
 def _activation_id(body: dict[str, Any]) -> str:
     given = _text(body, "activationId")
-    if given and not ACTIVATION_ID.fullmatch(given):
-        raise InvalidInput(
-            "'activationId' is 8 to 64 letters, digits, '-' and '_'.", hint="Leave it out to get a new one."
-        )
+    return check_activation_id(given) if given else ""
+
+
+def _key(call: Call) -> str:
+    """Return the key of the body, else that of the header; empty for none."""
+    given = [_text(call.object, "key")] if call.object.get("key") is not None else []
+    if KEY.name in call.headers:
+        given.append(_utf8(call.headers[KEY.name]))
+    if not given:
+        return ""
+    if given[0] != given[-1]:
+        raise InvalidInput("'key' and the header 'Idempotency-Key' are not the same.", hint="Leave one of them out.")
+    if not 0 < len(given[0].encode()) <= KEY_BYTES:
+        raise InvalidInput(f"'key' must be 1 to {KEY_BYTES:,} bytes long.", hint="Leave it out, or shorten it.")
+    return given[0]
+
+
+def _utf8(header: str) -> str:
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput("the header 'Idempotency-Key' is not UTF-8.") from error
+
+
+def _if_exists(body: dict[str, Any]) -> str:
+    given = _text(body, "ifExists") or RETRY
+    if given not in IF_EXISTS:
+        raise InvalidInput(f"'ifExists' must be {', '.join(IF_EXISTS)}, not '{given}'.", hint=nearest(given, IF_EXISTS))
     return given
 
 
-ASKED = (SYNC, EXECUTOR, COLD, CALLBACK, SCHEDULE_CRON, SCHEDULE_NAME, WORKSPACE)
+ASKED = (SYNC, EXECUTOR, COLD, CALLBACK, SCHEDULE_CRON, SCHEDULE_NAME, WORKSPACE, KEY)
 # The paths match greedily (docs/reference/compatibility.md#slashes-in-names).
 OPERATIONS = tuple(
     Operation(
@@ -218,6 +260,7 @@ OPERATIONS = tuple(
         parameters=ASKED,
         body="Invocation",
         answer=("Activation", "Started", "Scheduling"),
+        headers=HEADERS,
         errors=("409",),
         role="run",
     )

@@ -11,7 +11,7 @@ import orjson
 from fabric_jobs import conditions
 from fabric_jobs.errors import InvalidInput, NotThereYet
 from fabric_jobs.gateway.operation import Call
-from fabric_jobs.gateway.parameters import Parameter
+from fabric_jobs.gateway.parameters import NUMBER, Parameter, whole
 
 EXAMPLE = 'It is a JSON object such as {"name": "word-count"}, percent-encoded.'
 OPERATORS = {"$eq": "eq", "$ne": "ne", "$in": "in", "$nin": "not_in", "$exists": "exists"} | {
@@ -120,6 +120,16 @@ def _sort(keys: Sequence[str], text: str) -> list[tuple[str, int]]:
     return found
 
 
+def _start_key(text: str) -> tuple[float, str]:
+    at, separator, activation_id = text.partition("_")
+    if not (separator and activation_id and NUMBER.fullmatch(at)):
+        raise InvalidInput(f"'cursor' must be the 'next' of the page before, not '{text[:100]}'.")
+    return float(at), activation_id
+
+
+AFTER = "The `next` of the page before: go on after it. Unlike `skip`, it misses and repeats nothing, and is fast on every page."
+BY_START = Parameter("cursor", AFTER, _start_key, None, {"type": "string"})
+BY_NUMBER = whole("cursor", AFTER, None)
 OLDEST_FIRST = Parameter(
     "sort",
     "The [order](#filter-and-sort) of their start.",

@@ -10,10 +10,10 @@ from fabric_jobs.gateway.access_schemas import ACCESS
 from fabric_jobs.gateway.agent_schemas import AGENTS
 from fabric_jobs.gateway.content_schemas import CONTENT, CONTENT_TEXTS
 from fabric_jobs.gateway.document_schemas import DOCUMENTS
+from fabric_jobs.gateway.invocation_schemas import INVOCATIONS
 from fabric_jobs.gateway.schedule_schemas import SCHEDULES
 from fabric_jobs.gateway.secret_schemas import SECRETS
 from fabric_jobs.gateway.shapes import (
-    ACTIVATION_STATE,
     COUNT,
     COUNTS,
     MAYBE_MILLISECONDS,
@@ -52,25 +52,25 @@ REMARKS = {
     "description": "What of its Dockerfile is not carried out here, and what a program that ended well has left running.",
     "items": TEXT,
 }
-WAITS_BEHIND = _count(
-    "How many activations have their turn before it, while it [waits for its own](settings.md#limits)."
-)
 SAVED = record({"name": TEXT, "_version": COUNT, "updatedAt": MILLISECONDS, "createdBy": TEXT, "deployStatus": TEXT})
+NEXT = _said(["string", "null"], "The `cursor` of the next page; null when this is the last one.")
 LISTS: dict[str, Any] = {
     "Skills": _listed("skills", "Summary"),
     "SkillVersions": _listed("skill", "Summary"),
     "Agents": _listed("agents", "Summary"),
     "AgentVersions": _listed("agent", "Summary"),
-    "Activations": _listed("activations", "ActivationSummary"),
+    "Activations": _listed("activations", "ActivationSummary", next=NEXT),
     "Events": _listed("events", "Event"),
-    "Tasks": _listed("tasks", "Task"),
-    "DeadLetters": _listed("deadLetters", "DeadLetter", count=COUNT),
+    "Tasks": _listed("tasks", "Task", next=NEXT),
+    "DeadLetters": _listed("deadLetters", "DeadLetter", count=COUNT, next=NEXT),
     "Retrying": _listed("activations", "Retried"),
 }
 SCHEMAS: dict[str, Any] = {
+    **INVOCATIONS,
     "Error": record(
         {"success": {"const": False}, "message": TEXT},
         error={"type": "string", "description": "The class of the error."},
+        activationId=_said("string", "The activation that an invocation was compared with."),
         hint={"type": "string", "description": "What to do next."},
         details={
             "type": "array",
@@ -81,7 +81,6 @@ SCHEMAS: dict[str, Any] = {
     "Success": _good(),
     "Done": _good(message=TEXT),
     "Saved": _good(version={"type": "integer", "minimum": 1}, message=TEXT),
-    "Started": record({"success": SUCCESS, "activationId": TEXT}, waitsBehind=WAITS_BEHIND),
     "Cancelled": _good(cancelled=YES_OR_NO, message=TEXT),
     "OneTask": _good(task=ref("Task")),
     "OneDeadLetter": _good(deadLetter=ref("DeadLetter")),
@@ -119,87 +118,6 @@ SCHEMAS: dict[str, Any] = {
     "Dependency": record(
         {"type": TEXT, "name": TEXT, "exists": YES_OR_NO},
         dependencies={"type": "array", "description": "The same of what it needs.", "items": {"type": "object"}},
-    ),
-    "Invocation": record(
-        {"payload": PAYLOAD},
-        properties={"type": ["object", "null"], "description": "Values of properties, which win over all others."},
-        activationId={
-            "type": ["string", "null"],
-            "pattern": "^([A-Za-z0-9_-]{8,64})?$",
-            "description": "8 to 64 letters, digits, `-` and `_`. Two invocations with one id start one activation.",
-        },
-        callbackUrl=_said(["string", "null"], "Where to [post the record](../howto/callbacks.md) at the end."),
-        correlationId=_said(["string", "null"], "Kept and shown; the activation's id by default."),
-        sessionId=_said(["string", "null"], "Kept and shown; the activation's id by default."),
-    ),
-    "ActivationSummary": record(
-        {
-            "activationId": TEXT,
-            "status": ACTIVATION_STATE,
-            "start": MILLISECONDS,
-            "end": MAYBE_MILLISECONDS,
-            "cause": TEXT,
-        },
-        agentName=TEXT,
-        skillName=TEXT,
-        waitsBehind=WAITS_BEHIND,
-    ),
-    "Activation": record(
-        {
-            "success": {"const": True, "description": "The call was good. `status` says whether the activation was."},
-            "activationId": _said("string", "Its id."),
-            "requestId": _said("string", "The same as `activationId`."),
-            "correlationId": _said("string", "That of the invocation; `activationId` by default."),
-            "sessionId": _said("string", "That of the invocation; `activationId` by default."),
-            "projectId": _said("string", "The project of the path."),
-            "username": TEXT,
-            "payload": {"description": "That of the invocation."},
-            "properties": _said("object", "Those of the invocation."),
-            "headers": _said("object", "Those of the invocation that are passed on to programs."),
-            "start": MILLISECONDS,
-            "end": _said(["integer", "null"], "Milliseconds since 1970; null while it runs."),
-            "status": ACTIVATION_STATE,
-            "response": {
-                "description": "The record on the output that answers; a list when there are several; null when there is none; "
-                "`{count, href}` above 1,000 records or 1 MiB. After a failure: what had arrived before."
-            },
-        },
-        agentName=_said("string", "What was invoked, if it is an agent."),
-        serviceName=_said("string", "The service of the agent."),
-        skillName=_said("string", "What was invoked, if it is a skill."),
-        inputName=_said("string", "The input of the skill."),
-        waitsBehind=WAITS_BEHIND,
-        executor=_said("string", "Where it runs; absent where that is `local`."),
-        cause=_said("string", "Why it did not end COMPLETE."),
-        deadLetters={"type": "integer", "minimum": 1, "description": "How many of its records are dead letters."},
-        retryOf=_said("string", "The activation whose dead letters this one tries again."),
-        error=_said(
-            "object",
-            "After a failure: `{skill, action, task, record, exitCode, reason, lastLines}`, and `hint` if there is something to do "
-            "about it. `record` is `{channel, offset, mapping}`; with `orLater` it is that record or one of the next. With dead "
-            "letters under `onError: continue` it is the error of the first.",
-        ),
-        progress={"type": "array", "description": "Only with `verbose`: see below.", "items": ref("Progress")},
-        tasks={"type": "array", "description": "Only with `verbose`.", "items": ref("Task")},
-    ),
-    "Report": _good(
-        activationId=TEXT,
-        status=ACTIVATION_STATE,
-        elapsed=COUNT,
-        start=MILLISECONDS,
-        end=MAYBE_MILLISECONDS,
-        transits={"type": "array", "items": ref("Transit")},
-    ),
-    "Transit": record(
-        {
-            "name": TEXT,
-            "title": TEXT,
-            "type": {"enum": ["skill", "output"]},
-            "status": ACTIVATION_STATE,
-            "elapsed": {"type": ["integer", "null"]},
-            "start": MAYBE_MILLISECONDS,
-            "end": MAYBE_MILLISECONDS,
-        }
     ),
     "Progress": record(
         {

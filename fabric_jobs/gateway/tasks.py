@@ -12,8 +12,8 @@ from fabric_jobs.gateway import logs, notes
 from fabric_jobs.gateway.answers import milliseconds, task_json
 from fabric_jobs.gateway.describing import kubernetes_of_task
 from fabric_jobs.gateway.json_response import Json
-from fabric_jobs.gateway.listing import OLDEST_FIRST, wanted_of, where
-from fabric_jobs.gateway.lookup import find_task
+from fabric_jobs.gateway.listing import BY_NUMBER, OLDEST_FIRST, wanted_of, where
+from fabric_jobs.gateway.lookup import find_task, wanted_activation
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import ACTIVATION_ID, LIMIT, SKILL_NAME, SKIP, P, flag, text
 from fabric_jobs.gateway.schedules import delete, pause, resume
@@ -51,10 +51,11 @@ async def list_tasks(call: Call) -> Response:
         agent=said["agentName"],
         skill=said["skillName"],
         action=said["actionName"],
-        activation_id=said["activationId"],
+        activation_id=wanted_activation(call, said["activationId"]),
         oldest_first=call.of(OLDEST_FIRST),
         limit=call.of(LIMIT),
         skip=call.of(SKIP),
+        after_task=call.of(BY_NUMBER),
     )
     rows = tasks.listed(sql, wanted)
     owners = {task.activation_id: activations.find(sql, task.activation_id) for task in rows if task.activation_id}
@@ -62,7 +63,8 @@ async def list_tasks(call: Call) -> Response:
     for shown, task in zip(listed, rows, strict=True):
         if task.state in notes.RUNNING:  # few tasks are in these states
             shown["note"] = notes.of_task(parts, task)["note"]
-    return Json({"success": True, "tasks": listed})
+    following = str(rows[-1].task_id) if len(rows) == wanted.limit else None
+    return Json({"success": True, "tasks": listed, "next": following})
 
 
 async def show_task(call: Call) -> Response:
@@ -147,7 +149,7 @@ OPERATIONS = (
         "GET",
         P + "/tasks",
         list_tasks,
-        parameters=(*WANTED, SCHEDULED, WHERE, OLDEST_FIRST, LIMIT, SKIP),
+        parameters=(*WANTED, SCHEDULED, WHERE, OLDEST_FIRST, LIMIT, BY_NUMBER, SKIP),
         answer=("Tasks", "ScheduledTasks"),
     ),
     Operation("POST", P + "/tasks/{task:path}/cancel", cancel_task, answer="Cancelled", role="run"),

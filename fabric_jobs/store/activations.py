@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fabric_jobs.records import Activation
 from fabric_jobs.states import ActivationState
-from fabric_jobs.store import callbacks, events
-from fabric_jobs.store.sql import Sql
+from fabric_jobs.store import callbacks, events, lists
+from fabric_jobs.store.sql import Row, Sql
 from fabric_jobs.store.writer import Tx
+
+LAST_ID = "\U0010ffff"  # sorts after every id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,7 @@ class NewActivation:
     admitted: bool = True
     cold: bool = False
     callback_url: str = ""  # where its record is posted at its end
+    key: str = ""  # the caller's name for the invocation; empty: none
 
 
 def create(tx: Tx, new: NewActivation) -> None:
@@ -44,7 +49,9 @@ def create(tx: Tx, new: NewActivation) -> None:
     values = dict(vars(new))
     for key in ("pins", "properties", "headers"):
         values[key] = json.dumps(values[key])
+    payload = values.pop("payload")
     tx.run("insert_activation", started_at=time.time(), **values)
+    tx.run("insert_payload", activation_id=new.activation_id, payload=payload)
     if new.callback_url:
         callbacks.expect(tx, new.activation_id, new.project_id, new.callback_url)
     events.record(
@@ -60,6 +67,19 @@ def create(tx: Tx, new: NewActivation) -> None:
 def find(sql: Sql, activation_id: str) -> Activation | None:
     """Return an activation; None when there is none of that id."""
     row = sql.one("activation", activation_id=activation_id)
+    return None if row is None else Activation.from_row(row)
+
+
+def beginning(sql: Sql, project_id: str, begin: str, *, limit: int) -> list[ActivationSummary]:
+    """Return the activations of a project whose id begins with a text, by their ids."""
+    beyond = begin + LAST_ID
+    rows = sql.all("activations_beginning", project_id=project_id, begin=begin, beyond=beyond, limit=limit)
+    return [ActivationSummary.from_row(row) for row in rows]
+
+
+def of_key(sql: Sql, project_id: str, key: str) -> Activation | None:
+    """Return the newest activation of a project that was invoked with a key, or None."""
+    row = sql.one("activation_of_key", project_id=project_id, key=key)
     return None if row is None else Activation.from_row(row)
 
 
@@ -126,25 +146,78 @@ class RunFilter:
     oldest_first: bool = False
     limit: int = 20
     skip: int = 0
+    after: tuple[float, str] | None = None  # of activations: the key of the last one of the page before
+    after_task: int | None = None  # the same of tasks
 
 
-def listed(sql: Sql, wanted: RunFilter) -> list[Activation]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActivationSummary:
+    """What lists show of an activation."""
+
+    activation_id: str
+    kind: str  # agent | skill
+    name: str
+    state: ActivationState
+    cause: str
+    started_at: float
+    ended_at: float | None
+    admitted: bool
+
+    @classmethod
+    def from_row(cls, row: Row) -> ActivationSummary:
+        """Build it from some columns of `activations`."""
+        values: dict[str, Any] = dict(zip(row.keys(), row, strict=True))  # it iterates over its values
+        return cls(**{**values, "state": ActivationState(values["state"]), "admitted": bool(values["admitted"])})
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self.state is not ActivationState.PENDING
+
+
+def listed(sql: Sql, wanted: RunFilter) -> list[ActivationSummary]:
     """Return the newest activations first, or the oldest."""
-    rows = sql.all(
-        "activations_oldest" if wanted.oldest_first else "activations",
-        project_id=wanted.project_id,
-        state=wanted.state,
-        agent=wanted.agent,
-        skill=wanted.skill,
-        correlation_id=wanted.correlation_id,
-        start_before=wanted.start_before,
-        start_after=wanted.start_after,
-        end_before=wanted.end_before,
-        end_after=wanted.end_after,
-        limit=wanted.limit,
-        skip=wanted.skip,
-    )
-    return [Activation.from_row(row) for row in rows]
+    if wanted.agent and wanted.skill:
+        return []  # none is of both
+    low, high = _page(wanted)
+    values: dict[str, Any] = {
+        "project_id": wanted.project_id,
+        "state": wanted.state,
+        "kind": "agent" if wanted.agent else "skill" if wanted.skill else None,
+        "name": wanted.agent or wanted.skill,
+        "correlation_id": wanted.correlation_id,
+        "end_before": wanted.end_before,
+        "end_after": wanted.end_after,
+        "low_at": low[0],
+        "low_id": low[1],
+        "high_at": high[0],
+        "high_id": high[1],
+    }
+    way = _way(sql, values)
+    order = "_oldest" if wanted.oldest_first else ""
+    rows = sql.all(f"{way}{order}", limit=wanted.limit, skip=wanted.skip, **values)
+    return [ActivationSummary.from_row(row) for row in rows]
+
+
+def _way(sql: Sql, values: Mapping[str, Any]) -> str:
+    ways = {
+        "activations_of_correlation": values["correlation_id"] is not None,
+        "activations_of_name": values["name"] is not None,
+        "activations_in_state": values["state"] is not None,
+        "activations_that_ended": values["end_before"] is not None or values["end_after"] is not None,
+    }
+    if ways["activations_that_ended"] and lists.count(sql, "activations_that_ended", values) >= lists.MANY:
+        ways["activations_that_ended"] = False  # so many are not sorted; most are found in their order
+    return lists.narrowest(sql, ways, values, "activations")
+
+
+def _page(wanted: RunFilter) -> tuple[tuple[float, str], tuple[float, str]]:
+    """Return the keys between which a page is, without them."""
+    low = (-math.inf, "") if wanted.start_after is None else (wanted.start_after, LAST_ID)
+    high = (math.inf, "") if wanted.start_before is None else (wanted.start_before, "")
+    if wanted.after is None:
+        return low, high
+    return (max(low, wanted.after), high) if wanted.oldest_first else (low, min(high, wanted.after))
 
 
 def unsettled(sql: Sql) -> list[str]:

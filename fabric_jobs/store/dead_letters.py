@@ -13,6 +13,7 @@ from fabric_jobs.store import channels, events
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
+HIGHEST = 2**62  # no dead letter has such a number
 TOGETHER_BYTES = 256 << 10  # bytes of records read at once
 
 
@@ -68,6 +69,18 @@ def find(sql: Sql, project_id: str, dead_letter_id: int) -> DeadLetter | None:
     return None if row is None else DeadLetter.from_row(row)
 
 
+def beginning(sql: Sql, project_id: str, begin: int, *, limit: int) -> list[DeadLetter]:
+    """Return the dead letters of a project whose number begins with these digits, the lowest first."""
+    found: list[DeadLetter] = []
+    tens = 10
+    while begin * tens < HIGHEST and len(found) < limit:
+        bounds = {"begin": begin * tens, "beyond": (begin + 1) * tens, "limit": limit - len(found)}
+        rows = sql.all("dead_letters_between", project_id=project_id, **bounds)
+        found += [DeadLetter.from_row(row) for row in rows]
+        tens *= 10
+    return found
+
+
 def payload(sql: Sql, dead_letter_id: int) -> bytes:
     """Return the record of a dead letter, as JSON text of up to 16 MiB; empty when there is no such letter."""
     row = sql.one("dead_letter_payload", dead_letter_id=dead_letter_id)
@@ -85,19 +98,26 @@ class LetterFilter:
     contains: str | None = None  # text to find in the error's reason
     limit: int = 100
     skip: int = 0
+    after: int = 0  # the number of the last one of the page before
+
+    @property
+    def way(self) -> str:
+        """The statement with the index that leaves the fewest rows to look through."""
+        if self.activation_id is not None:
+            return "dead_letters_of_activation"
+        if self.skill_name is not None:
+            return "dead_letters_of_skill"
+        return {None: "dead_letters", False: "dead_letters_left", True: "dead_letters_retried"}[self.retried]
 
 
 def listed(sql: Sql, wanted: LetterFilter) -> list[DeadLetter]:
     """Return the dead letters that match a filter, oldest first."""
-    query = "dead_letters" if wanted.activation_id is None else "dead_letters_of_activation"
-    return [DeadLetter.from_row(row) for row in sql.all(query, **vars(wanted))]
+    return [DeadLetter.from_row(row) for row in sql.all(wanted.way, **vars(wanted))]
 
 
 def count(sql: Sql, wanted: LetterFilter) -> int:
-    """Return how many dead letters match a filter, ignoring its limit."""
-    values = {key: value for key, value in vars(wanted).items() if key not in ("limit", "skip")}
-    query = "dead_letters_count" if wanted.activation_id is None else "dead_letters_of_activation_count"
-    row = sql.one(query, **values)
+    """Return how many dead letters match a filter, ignoring its page."""
+    row = sql.one(f"{wanted.way}_count", **vars(wanted))
     return 0 if row is None else int(row["count"])
 
 

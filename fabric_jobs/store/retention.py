@@ -33,6 +33,7 @@ PARTS = (
     "prune_task_totals",
     "prune_channels",
     "prune_callbacks",
+    "prune_payloads",
     "prune_activations",
 )
 

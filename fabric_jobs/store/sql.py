@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,26 @@ from fabric_jobs.store.files import RecordFiles
 
 HERE = Path(__file__).parent
 Row = Mapping[str, Any]
+EITHER = re.compile(r"\{([^{}|]*)\|([^{}|]*)\}")
+PART = re.compile(r"\{(\w+)\}")
 
 
 def load_queries(text: str) -> dict[str, str]:
-    """Return the statements of a file by name; each begins with `-- name: x`."""
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    """Return the statements of a file by name; each begins with `-- name: x`.
+
+    `-- name: x, y` begins two statements, which differ where the text has `{of x|of y}`. `-- part: z` begins a text that `{z}`
+    stands for.
+    """
+    pieces = re.split(r"^-- (name|part): (\w+(?:, \w+)?)\n", text, flags=re.MULTILINE)[1:]
+    found, parts = dict[str, str](), dict[str, str]()
+    for kind, names, body in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True):
+        for index, name in enumerate(names.split(", ")):
+            (parts if kind == "part" else found)[name] = EITHER.sub(partial(_chosen, index), body.strip())
+    return {name: PART.sub(lambda part: parts[part[1]], body) for name, body in found.items()}
+
+
+def _chosen(index: int, either: re.Match[str]) -> str:
+    return str(either[1 + index])
 
 
 QUERIES = {

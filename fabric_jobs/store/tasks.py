@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from fabric_jobs.clock import steady
 from fabric_jobs.records import Attempt, Task
-from fabric_jobs.states import TaskState
-from fabric_jobs.store import events, leases
-from fabric_jobs.store.activations import RunFilter
+from fabric_jobs.states import FINAL_TASK_STATES, TaskState
+from fabric_jobs.store import events, leases, lists
+from fabric_jobs.store.activations import LAST_ID, RunFilter
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
+
+ENDED = frozenset(state.value for state in FINAL_TASK_STATES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,24 +55,37 @@ def by_name(sql: Sql, project_id: str, name: str) -> Task | None:
     return None if row is None else Task.from_row(row)
 
 
+def beginning(sql: Sql, project_id: str, begin: str, *, limit: int) -> list[Task]:
+    """Return the tasks of a project whose name begins with a text, by their names."""
+    beyond = begin + LAST_ID
+    rows = sql.all("tasks_beginning", project_id=project_id, begin=begin, beyond=beyond, limit=limit)
+    return [Task.from_row(row) for row in rows]
+
+
 def listed(sql: Sql, wanted: RunFilter) -> list[Task]:
     """Return the newest tasks first, or the oldest."""
-    newest, oldest = (
-        ("tasks", "tasks_oldest")
-        if wanted.activation_id is None
-        else ("tasks_of_activation", "tasks_of_activation_oldest")
-    )
-    rows = sql.all(
-        oldest if wanted.oldest_first else newest,
-        project_id=wanted.project_id,
-        agent=wanted.agent,
-        activation_id=wanted.activation_id,
-        skill_name=wanted.skill,
-        action_name=wanted.action,
-        state=wanted.state,
-        limit=wanted.limit,
-        skip=wanted.skip,
-    )
+    after = wanted.after_task
+    values = {
+        "project_id": wanted.project_id,
+        "agent": wanted.agent,
+        "activation_id": wanted.activation_id,
+        "skill_name": wanted.skill,
+        "action_name": wanted.action,
+        "state": wanted.state,
+        "above": after if after is not None and wanted.oldest_first else -1,
+        "below": after if after is not None and not wanted.oldest_first else 2**62,
+    }
+    ways = {
+        "tasks_of_activation": wanted.activation_id is not None,
+        "tasks_of_skill": wanted.skill is not None,
+        "tasks_of_action": wanted.action is not None,
+        "tasks_of_agent": wanted.agent is not None,
+        "tasks_that_ended": wanted.state in ENDED,
+        "tasks_that_live": wanted.state is not None and wanted.state not in ENDED,
+    }
+    way = lists.narrowest(sql, ways, values, "tasks")
+    order = "_oldest" if wanted.oldest_first else ""
+    rows = sql.all(f"{way}{order}", limit=wanted.limit, skip=wanted.skip, **values)
     return [Task.from_row(row) for row in rows]
 
 

@@ -30,6 +30,9 @@ def read_params(params_file: str | None, params: str | None, payload: str | None
     return _checked(_json(_read(str(params_file), _named), str(params_file)), str(params_file))
 
 
+OF_ONE_RUN = ("activationId", "key", "ifExists")
+
+
 def _typed(text: str) -> str:
     """Return a text of the command line, as UTF-8: JSON would take other bytes for halves of surrogate pairs."""
     try:
@@ -43,9 +46,9 @@ def _typed(text: str) -> str:
 
 
 def read_message(path: Path) -> dict[str, Any]:
-    """Return the parameters in a message.json without an `activationId`, which would name an earlier run."""
+    """Return the parameters in a message.json without those that would name an earlier run."""
     params = _checked(_json(_read(shown(path), read_bytes), shown(path)), shown(path))
-    return {key: value for key, value in params.items() if key != "activationId"}
+    return {key: value for key, value in params.items() if key not in OF_ONE_RUN}
 
 
 def sample_of(root: Path, kind: str, name: str) -> list[str]:

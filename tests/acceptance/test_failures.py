@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.live import COMMAND, PROJECT, Live, Ran, until
+from tests.gateway.test_users import Caller
 
 COUNT = "for n in range(message()['payload']): send_message(n)"
 ENDLESS = "(ROOT / 'began').touch()\nopen(ROOT / 'gate').read()"
@@ -40,6 +41,30 @@ def test_a_failing_job_says_which_where_and_why(live: Live) -> None:
     assert (task["state"], task["exitCode"]) == ("FAILED", 3)
     assert "exit code 3" in live.ok("activations", "list").out
     assert live.run("activations", "wait", record["activationId"]).code == 1
+
+
+def test_the_error_names_the_line_of_the_log_that_says_why(live: Live) -> None:
+    live.skill(
+        "raises",
+        """
+if message()["payload"] == "quiet": print("only this"); sys.exit(3)
+print("x" * 20_000, file=sys.stderr)
+try:
+    raise KeyError("é")
+except KeyError as error:
+    raise ValueError("bad\\nand worse") from error
+finally:
+    print("the last line", file=sys.stderr)
+""",
+        retries={"limit": 1, "backoff_seconds": 0},
+    )
+    for payload, stream, line in (("loud", "stderr", b"ValueError: bad\n"), ("quiet", "stdout", b"only this\n")):
+        error = live.fail("raises", payload)[0]["error"]
+        assert (error["attempt"], error["stream"]) == (2, stream)
+        query = f"stream={stream}&attempt={error['attempt']}&offset={error['logOffset']}"
+        caller = Caller(live)
+        text = caller.call("GET", f"{PROJECT}/tasks/{error['task']}/logs?{query}").body
+        assert text.startswith(line)
 
 
 def test_a_file_of_the_workspace_is_not_found_by_its_relative_path_and_that_is_said(live: Live) -> None:

@@ -133,7 +133,7 @@ class Bench:
         return self.invoke("skill", name)
 
     def invoke(self, kind: str, name: str, payload: object = None, **changes: Any) -> str:
-        return self.engine.invoke(invocation(kind, name, payload, **changes)).result(SECONDS)
+        return self.engine.invoke(invocation(kind, name, payload, **changes)).result(SECONDS).activation_id
 
     # What programs do
 

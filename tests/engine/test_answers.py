@@ -219,7 +219,7 @@ def test_the_words_of_an_error_are_decoded_too(status: str) -> None:
     (found,) = asked(whole("Content-Encoding: gzip", body=gzip.compress(b"why"), status=status))
     with pytest.raises(Unusable) as caught:
         daemon().response(found, LIMIT)
-    assert caught.value.lines == ("why",)
+    assert caught.value.printed.lines == ("why",)
 
 
 @pytest.mark.parametrize(

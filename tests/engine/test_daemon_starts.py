@@ -53,7 +53,7 @@ def test_a_start_that_was_interrupted_is_begun_again(tmp_path: Path) -> None:
 
     failed = asyncio.run(starts())
     assert "before it listened" in failed.cause
-    assert failed.lines == ("no model here",)
+    assert failed.printed.lines == ("no model here",)
     (first, *_) = sorted(executor.specs)
     attempt = tasks.attempt(store.read, 1, 1)
     assert attempt is not None

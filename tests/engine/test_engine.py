@@ -162,10 +162,13 @@ def test_a_failure_ends_the_activation_and_says_everything(bench: Bench) -> None
         "skill": "b",
         "action": "b",
         "task": task.name,
+        "attempt": 1,
         "record": {"channel": task.channel_id, "offset": 0, "mapping": "a.out → b"},
         "exitCode": 3,
         "reason": "exit code 3",
         "lastLines": [f"line {n}" for n in range(10, 30)],
+        "stream": "stderr",
+        "logOffset": len(b"line 0\n") * 10 + len(b"line 10\n") * 19,
     }
 
 
@@ -460,7 +463,8 @@ def test_an_invocation_that_comes_twice_starts_one_activation(bench: Bench) -> N
     save_skill(bench.store, skill_document("a"))
     save_skill(bench.store, skill_document("b"))
     wanted = invocation("skill", "a", activation_id="mine")
-    assert [bench.engine.invoke(wanted).result(30) for _ in range(3)] == ["mine"] * 3
+    begun = [bench.engine.invoke(wanted).result(30) for _ in range(3)]
+    assert [(one.activation_id, one.attached) for one in begun] == [("mine", False), ("mine", True), ("mine", True)]
     bench.finish("a.in")
     bench.ended("mine")
     assert len(bench.tasks()) == 1
@@ -543,7 +547,7 @@ def test_an_engine_that_is_restarted_at_any_step_comes_to_the_same_end(
 def test_an_engine_that_starts_finds_an_attempt_that_was_never_handed_over(bench: Bench) -> None:
     bench.engine.close()
     save_skill(bench.store, skill_document("a"))
-    activation_id = bench.engine.invoke(invocation("skill", "a")).result(30)  # stored, but not looked at
+    activation_id = bench.engine.invoke(invocation("skill", "a")).result(30).activation_id  # stored, but not looked at
     assert [task.state for task in bench.tasks()] == [TaskState.STARTING]
     assert bench.place.started == []
     bench.restart()
@@ -557,7 +561,7 @@ def test_an_attempt_that_becomes_active_between_two_reads_of_a_new_engine_is_loo
 ) -> None:
     bench.engine.close()
     save_skill(bench.store, skill_document("a", receives=receives))
-    activation_id = bench.engine.invoke(invocation("skill", "a")).result(30)
+    activation_id = bench.engine.invoke(invocation("skill", "a")).result(30).activation_id
     (begun,) = bench.tasks()
     handle = bench.place.start(AttemptSpec(name=begun.attempt_name, processes=()))
     bench.place.finish(handle, 0)

@@ -215,6 +215,7 @@ class Contract:
         for offset in range(len(whole) + 2):
             assert executor.logs(handle, "stdout", offset, 100) == whole[offset:]
             assert executor.logs(handle, "stdout", offset, 2) == whole[offset : offset + 2]
+        assert executor.size(handle, "stdout") == len(whole)
         assert executor.logs(handle, "stdout", -4, 100) == b"more"
         assert executor.logs(handle, "stdout", -100, 100) == whole
 

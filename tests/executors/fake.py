@@ -77,6 +77,11 @@ class FakeExecutor:
         text = self.output.get((handle, stream), b"")
         return text[offset:][:limit]
 
+    def size(self, handle: str, stream: str) -> int:
+        """Return the size of what the test said."""
+        self._reach()
+        return len(self.output.get((handle, stream), b""))
+
     def merged(self, handle: str, limit: int) -> bytes:
         """Return stdout, then stderr."""
         return self.logs(handle, "stdout", 0, limit) + self.logs(handle, "stderr", 0, limit)

@@ -129,7 +129,7 @@ def test_nothing_of_an_activation_is_left_in_any_table(store: Store) -> None:
 def test_an_activation_that_is_being_deleted_is_seen_by_nobody(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(store, "a1", segments=7)
     fill(store, "a2")
-    monkeypatch.setattr(retention, "ROWS", 5)
+    monkeypatch.setattr(retention, "ROWS", 6)
     hidden = store.write(lambda tx: retention.hide(tx, ["a1"], PROJECT, dead_letters=False)).result()
     steps = 0
     while not store.write(lambda tx: retention.delete_some(tx, hidden)).result():

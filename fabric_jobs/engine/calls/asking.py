@@ -17,7 +17,7 @@ from fabric_jobs.engine.calls.daemons import LOCAL, Daemon, DaemonFailed, Daemon
 from fabric_jobs.engine.calls.registry import Daemons
 from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
 from fabric_jobs.engine.launch import Issuing, message, process_of, scheduled_at
-from fabric_jobs.engine.output import last_lines
+from fabric_jobs.engine.printed import NOTHING_PRINTED, Printed, last_printed
 from fabric_jobs.errors import ExecutorUnavailable, FabricJobsError, InvalidInput
 from fabric_jobs.executors.base import ProcessSpec
 
@@ -45,7 +45,8 @@ class Asking:
                 return await plain(record)
             except Unusable as error:
                 masks = await asyncio.to_thread(self._issuing.secrets.masks, work.activation.project_id)
-                raise Unusable(masks.text(error.cause), masks.lines(error.lines), again=error.again) from error
+                said = replace(error.printed, lines=masks.lines(error.printed.lines))
+                raise Unusable(masks.text(error.cause), said, again=error.again) from error
 
         return call
 
@@ -75,8 +76,9 @@ class Asking:
                 except Unusable as error:
                     if not error.again:
                         raise  # it refused the record; its output may be about others
-                    lines = (*error.lines, *await _printed(daemon))
-                    raise Unusable(error.cause, lines) from error
+                    printed = await _printed(daemon)
+                    said = replace(printed, lines=(*error.printed.lines, *printed.lines))
+                    raise Unusable(error.cause, said) from error
             finally:
                 daemon.calls -= 1
                 daemon.last_used = time.monotonic()
@@ -95,7 +97,7 @@ class Asking:
                     failure = error
                     await daemon.lost(pool)
             except DaemonFailed as error:
-                raise Unusable(error.cause, error.lines) from error
+                raise Unusable(error.cause, error.printed) from error
         times = 1 + self._means.settings.lost_limit
         raise Unusable(f"the daemon gave no answer {times} times: {failure}", await _printed(daemon)) from failure
 
@@ -157,17 +159,17 @@ class Asking:
 LOOKS, LOOK_SECONDS = 10, 0.1  # checks for more output of a container
 
 
-async def _printed(daemon: Daemon) -> tuple[str, ...]:
-    """Return the last lines that a daemon printed; none when its place does not answer.
+async def _printed(daemon: Daemon) -> Printed:
+    """Return the end of what a daemon printed; none when its place does not answer.
 
     The output of a container may arrive later than its answer: wait until no more comes.
     """
-    found: tuple[str, ...] = ()
+    found = NOTHING_PRINTED
     with suppress(ExecutorUnavailable):
-        found = await asyncio.to_thread(last_lines, daemon.executor, daemon.handle)
+        found = await asyncio.to_thread(last_printed, daemon.executor, daemon.handle)
         for _ in range(0 if daemon.key.executor == LOCAL else LOOKS):
             await asyncio.sleep(LOOK_SECONDS)
-            before, found = found, await asyncio.to_thread(last_lines, daemon.executor, daemon.handle)
+            before, found = found, await asyncio.to_thread(last_printed, daemon.executor, daemon.handle)
             if found == before:
                 break
     return found

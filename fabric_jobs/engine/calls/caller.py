@@ -20,6 +20,7 @@ from fabric_jobs.engine.calls.intake import Intake, Unit
 from fabric_jobs.engine.calls.target import Unusable
 from fabric_jobs.engine.finish import Finish
 from fabric_jobs.engine.outcome import Outcome, backoff
+from fabric_jobs.engine.printed import NOTHING_PRINTED, Printed
 from fabric_jobs.engine.settle import settle
 from fabric_jobs.errors import FabricJobsError, StaleAttempt
 from fabric_jobs.records import Activation, Lease, Task
@@ -60,7 +61,7 @@ class Dead:
     """A record for which every call failed."""
 
     cause: str
-    lines: tuple[str, ...]
+    printed: Printed
     attempts: int
 
 
@@ -149,7 +150,7 @@ class Caller:
                     await asyncio.sleep(backoff(action.retries, failures))
                     continue
                 if len(records) == 1 or action.on_error == "fail" or action.batch is None or not action.batch.split:
-                    return [Dead(error.cause, error.lines, tried + failures)] * len(records)
+                    return [Dead(error.cause, error.printed, tried + failures)] * len(records)
             half = len(records) // 2
             return [
                 *await self._results_of(records[:half], tried + failures),
@@ -251,11 +252,11 @@ class Caller:
         if self._work.node.action.on_error == "fail":
             return False
         outcome = _failed(dead, (channel_id, offset))
-        ends.keep_dead(tx, self._finish(task, outcome, (channel_id, offset), dead.lines))
+        ends.keep_dead(tx, self._finish(task, outcome, (channel_id, offset), dead.printed))
         return True
 
     def _fail(self, tx: Tx, task: Task, channel_id: int, offset: int, dead: Dead) -> None:
-        ends.fail(tx, self._finish(task, _failed(dead), (channel_id, offset), dead.lines))
+        ends.fail(tx, self._finish(task, _failed(dead), (channel_id, offset), dead.printed))
 
     def _abandon(self, tx: Tx, cause: str) -> None:
         task = tasks.find(tx, self._work.task.task_id)
@@ -264,7 +265,7 @@ class Caller:
         ends.fail(tx, self._finish(task, Outcome(state=TaskState.FAILED, cause=cause)))
 
     def _finish(
-        self, task: Task, outcome: Outcome, place: tuple[int, int] | None = None, lines: tuple[str, ...] = ()
+        self, task: Task, outcome: Outcome, place: tuple[int, int] | None = None, printed: Printed = NOTHING_PRINTED
     ) -> Finish:
         return Finish(
             activation=self._work.activation,
@@ -273,7 +274,7 @@ class Caller:
             plan=self._work.plan,
             ending=Ending(exit_code=None),
             outcome=outcome,
-            last_lines=lines,
+            printed=printed,
         )
 
 

@@ -20,7 +20,7 @@ from fabric_jobs.durations import spelled
 from fabric_jobs.engine.calls.connection import CallFailed, Pool, Server
 from fabric_jobs.engine.calls.ending import end
 from fabric_jobs.engine.outcome import describe_exit
-from fabric_jobs.engine.output import last_lines
+from fabric_jobs.engine.printed import NOTHING_PRINTED, Printed, last_printed
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit, AttemptSpec, Executor, ProcessSpec
 from fabric_jobs.names import task_name
@@ -70,10 +70,10 @@ def _files(directory: Path) -> Iterator[Path]:
 class DaemonFailed(Exception):
     """A daemon is not available. Holds the cause and the last lines that it printed."""
 
-    def __init__(self, cause: str, lines: tuple[str, ...] = ()) -> None:
+    def __init__(self, cause: str, printed: Printed = NOTHING_PRINTED) -> None:
         super().__init__(cause)
         self.cause = cause
-        self.lines = lines
+        self.printed = printed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,10 +215,10 @@ class Daemon:
                 self._failed = None
                 return Pool(found)
             ended = found
-            lines = last_lines(self.executor, self.handle)
+            printed = last_printed(self.executor, self.handle)
             given = told.port if isinstance(told, Server) else port
             failure = DaemonFailed(
-                f"the daemon ended before it listened on port {given} (PORT): {describe_exit(ended)}", lines
+                f"the daemon ended before it listened on port {given} (PORT): {describe_exit(ended)}", printed
             )
             if start < DEATHS:
                 await self._ended(ended)
@@ -268,9 +268,9 @@ class Daemon:
                 if time.monotonic() > deadline:
                     await asyncio.to_thread(end, self.executor, self.handle, 0.0)
                     cause = _silent(server, self._means.settings.daemon_start_seconds, self.key.executor)
-                    lines = last_lines(self.executor, self.handle)
+                    printed = last_printed(self.executor, self.handle)
                     await self._end(TaskState.FAILED, AttemptExit(None), cause)
-                    raise DaemonFailed(cause, lines) from None
+                    raise DaemonFailed(cause, printed) from None
                 await asyncio.sleep(LOOK_SECONDS)
             else:
                 return server

@@ -15,6 +15,7 @@ from fabric_jobs.definitions import Action
 from fabric_jobs.engine.calls.connection import Reply, Request, Server
 from fabric_jobs.engine.calls.encoding import ACCEPTED, Undecodable, decoded, text_of
 from fabric_jobs.engine.launch import with_payload
+from fabric_jobs.engine.printed import LAST_BYTES, LAST_LINES, NOTHING_PRINTED, Printed
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.proxies import proxy_of
 from fabric_jobs.routing import Node
@@ -44,10 +45,10 @@ def port_of(properties: Mapping[str, Any], action: Action) -> int:
 class Unusable(Exception):
     """An answer is not a success, or is malformed."""
 
-    def __init__(self, cause: str, lines: tuple[str, ...] = (), *, again: bool = True) -> None:
+    def __init__(self, cause: str, printed: Printed = NOTHING_PRINTED, *, again: bool = True) -> None:
         super().__init__(cause)
         self.cause = cause
-        self.lines = lines
+        self.printed = printed
         self.again = again  # a retry may help
 
 
@@ -94,10 +95,10 @@ class DaemonTarget:
         answer = _usable("the daemon", answer, limit)
         found = _json_of("the daemon", answer) if answer.status != 204 else {}
         if not isinstance(found, dict):
-            raise Unusable("the daemon answered JSON that is not an object", _lines(answer))
+            raise Unusable("the daemon answered JSON that is not an object", _said(answer))
         output = str(found.get("outputName") or self.node.output)
         if output != self.node.output and output not in self.node.outputs:
-            raise Unusable(f"the daemon named the output '{output}', which the skill does not have", _lines(answer))
+            raise Unusable(f"the daemon named the output '{output}', which the skill does not have", _said(answer))
         return output, _dump(found.get("payload", {}))  # a body without a payload gives {}
 
 
@@ -221,7 +222,7 @@ def _usable(who: str, answer: Reply, limit: int, url: str = "") -> Reply:
     if answer.location:
         where = "".join(char if char.isprintable() else "?" for char in urljoin(url, answer.location)[:SHOWN_LENGTH])
         cause += f" and points to {where}; redirects are not followed"
-    raise Unusable(cause, _lines(answer), again=again)
+    raise Unusable(cause, _said(answer), again=again)
 
 
 def _text_or_json(answer: Reply) -> Any:
@@ -243,14 +244,14 @@ def _record_of(text: str | bytes, answer: Reply) -> Any:
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise
     except ValueError as error:
-        raise Unusable(f"the external API answered JSON that cannot be a record: {error}", _lines(answer)) from error
+        raise Unusable(f"the external API answered JSON that cannot be a record: {error}", _said(answer)) from error
 
 
 def _json_of(who: str, answer: Reply) -> Any:
     try:
         return json_text.loads(answer.body, levels=json_text.DEPTH + 1)
     except ValueError as error:
-        raise Unusable(f"the answer of {who} is not JSON: {error}", _lines(answer)) from error
+        raise Unusable(f"the answer of {who} is not JSON: {error}", _said(answer)) from error
 
 
 def _dump(value: Any) -> bytes:
@@ -260,5 +261,6 @@ def _dump(value: Any) -> bytes:
         raise Unusable(f"the answer is not JSON: {error}") from error
 
 
-def _lines(answer: Reply) -> tuple[str, ...]:
-    return tuple(answer.body[:8192].decode(errors="replace").splitlines()[:20])
+def _said(answer: Reply) -> Printed:
+    lines = answer.body[:LAST_BYTES].decode(errors="replace").splitlines()
+    return Printed(lines=tuple(lines[:LAST_LINES]))

@@ -20,6 +20,12 @@ class Kept:
         with used(self._directory(handle)):
             return pages.part(self._directory(handle) / stream, offset, limit)
 
+    def size(self, handle: str, stream: str) -> int:
+        """Look at the file of that stream."""
+        assert stream in STREAMS
+        with used(self._directory(handle)):
+            return pages.size(self._directory(handle) / stream)
+
     def merged(self, handle: str, limit: int) -> bytes:
         """Merge both files by the index of sizes over time."""
         with used(self._directory(handle)):

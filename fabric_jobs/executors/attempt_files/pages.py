@@ -79,6 +79,14 @@ def part(path: Path, offset: int, limit: int) -> bytes:
         return b""
 
 
+def size(path: Path) -> int:
+    """Return the size of a file in bytes; 0 if it is missing."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def looks(file: BinaryIO | None, position: int = 0) -> Iterator[Sighting]:
     """Yield the sightings in an index from a byte on; skip damaged lines."""
     if file is None:

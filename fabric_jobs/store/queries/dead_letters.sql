@@ -14,39 +14,71 @@ select * from dead_letter_rows where dead_letter_id = :dead_letter_id and projec
 -- The payload of a dead letter.
 select body from dead_letters where dead_letter_id = :dead_letter_id;
 
--- name: dead_letters
--- Dead letters, oldest first, filtered; null matches all.
-select * from dead_letter_rows
-where project_id = :project_id
+-- part: listed_letter
+-- What lists show, without the payload.
+dead_letter_id, project_id, activation_id, channel_id, record_offset, task_id, skill_name, error, on_error, attempts, dead_at, retried_as
+
+-- part: wanted_letters
+-- A filter; null matches all.
+(:activation_id is null or activation_id = :activation_id)
   and (:skill_name is null or skill_name = :skill_name)
   and (:retried is null or (retried_as is not null) = :retried)
   and (:contains is null or instr(error ->> 'reason', :contains) > 0)
+
+-- name: dead_letters
+-- Dead letters, oldest first.
+select {listed_letter} from dead_letters indexed by dead_letters_by_project
+where project_id = :project_id and dead_letter_id > :after and {wanted_letters}
 order by dead_letter_id limit :limit offset :skip;
 
 -- name: dead_letters_count
--- How many match the same filter.
-select count(*) as count from dead_letter_rows
-where project_id = :project_id
-  and (:skill_name is null or skill_name = :skill_name)
-  and (:retried is null or (retried_as is not null) = :retried)
-  and (:contains is null or instr(error ->> 'reason', :contains) > 0);
+-- How many there are.
+select count(*) as count from dead_letters indexed by dead_letters_by_project where project_id = :project_id and {wanted_letters};
 
 -- name: dead_letters_of_activation
--- The same for one activation: a combined statement would read the letters of all.
-select * from dead_letter_rows
-where project_id = :project_id and activation_id = :activation_id
-  and (:skill_name is null or skill_name = :skill_name)
-  and (:retried is null or (retried_as is not null) = :retried)
-  and (:contains is null or instr(error ->> 'reason', :contains) > 0)
+-- The same of one activation.
+select {listed_letter} from dead_letters indexed by dead_letters_by_activation
+where project_id = :project_id and activation_id = :activation_id and dead_letter_id > :after and {wanted_letters}
 order by dead_letter_id limit :limit offset :skip;
 
 -- name: dead_letters_of_activation_count
--- How many of one activation match.
-select count(*) as count from dead_letter_rows
-where project_id = :project_id and activation_id = :activation_id
-  and (:skill_name is null or skill_name = :skill_name)
-  and (:retried is null or (retried_as is not null) = :retried)
-  and (:contains is null or instr(error ->> 'reason', :contains) > 0);
+-- How many there are.
+select count(*) as count from dead_letters indexed by dead_letters_by_activation where project_id = :project_id and activation_id = :activation_id and {wanted_letters};
+
+-- name: dead_letters_of_skill
+-- The same of one skill.
+select {listed_letter} from dead_letters indexed by dead_letters_by_skill
+where project_id = :project_id and skill_name = :skill_name and dead_letter_id > :after and {wanted_letters}
+order by dead_letter_id limit :limit offset :skip;
+
+-- name: dead_letters_of_skill_count
+-- How many there are.
+select count(*) as count from dead_letters indexed by dead_letters_by_skill where project_id = :project_id and skill_name = :skill_name and {wanted_letters};
+
+-- name: dead_letters_left
+-- The same of those that nobody retries.
+select {listed_letter} from dead_letters indexed by dead_letters_left
+where project_id = :project_id and retried_as is null and dead_letter_id > :after and {wanted_letters}
+order by dead_letter_id limit :limit offset :skip;
+
+-- name: dead_letters_left_count
+-- How many there are.
+select count(*) as count from dead_letters indexed by dead_letters_left where project_id = :project_id and retried_as is null and {wanted_letters};
+
+-- name: dead_letters_retried
+-- The same of the others.
+select {listed_letter} from dead_letters indexed by dead_letters_retried
+where project_id = :project_id and retried_as is not null and dead_letter_id > :after and {wanted_letters}
+order by dead_letter_id limit :limit offset :skip;
+
+-- name: dead_letters_retried_count
+-- How many there are.
+select count(*) as count from dead_letters indexed by dead_letters_retried where project_id = :project_id and retried_as is not null and {wanted_letters};
+
+-- name: dead_letters_between
+-- Those with these numbers.
+select {listed_letter} from dead_letters
+where dead_letter_id >= :begin and dead_letter_id < :beyond and project_id = :project_id order by dead_letter_id limit :limit;
 
 -- name: dead_letter_counts
 -- How many records of an activation are dead, by `onError`.

@@ -112,6 +112,10 @@ delete from channels where channel_id in (
 -- Delete its callback, which was given up.
 delete from callbacks where activation_id = :activation_id;
 
+-- name: prune_payloads
+-- Delete the payload.
+delete from payloads where activation_id = :activation_id;
+
 -- name: prune_activations
 -- Delete the activation itself, once nothing refers to it.
 delete from activations where activation_id = :activation_id and project_id = '';
@@ -125,7 +129,7 @@ select (select page_count from pragma_page_count) as pages, (select freelist_cou
 -- The counts that people ask for.
 select
   (select count(*) from activations) as activations,
-  (select count(*) from activations where state = 'PENDING') as pending,
+  (select count(*) from activations indexed by activations_admitted where state = 'PENDING') as pending,
   (select count(*) from tasks) as tasks,
   (select count(*) from attempts) as attempts,
   (select count(*) from channels) as channels,
@@ -136,7 +140,7 @@ select
 -- name: activation_bytes
 -- Approximate bytes of each activation in the database: records, payload, events, held outputs and dead letters.
 select activation_id, sum(size) as size from (
-  select activation_id, length(body) as size from activations
+  select activation_id, length(body) as size from payloads
   union all select c.activation_id, length(s.bytes) from segments s join channels c on c.channel_id = s.channel_id
   union all select t.activation_id, length(h.bytes) from held h join tasks t on t.task_id = h.task_id
   union all select activation_id, length(body) from dead_letters

@@ -1,9 +1,10 @@
 -- name: insert_task
 -- Insert a task, QUEUED.
 insert into tasks (project_id, name, activation_id, node, skill_name, action_name, kind, receives, channel_id, record_offset, hops,
-  records, worker, tried, state, created_at)
+  records, worker, tried, state, created_at, agent)
 values (:project_id, :name, :activation_id, :node, :skill_name, :action_name, :kind, :receives, :channel_id, :record_offset, :hops,
-  :records, :worker, :tried, 'QUEUED', :created_at);
+  :records, :worker, :tried, 'QUEUED', :created_at,
+  coalesce((select name from activations where activation_id = :activation_id and kind = 'agent'), ''));
 
 -- name: task
 -- One task.
@@ -13,49 +14,84 @@ select * from tasks where task_id = :task_id;
 -- One task by its name.
 select * from tasks where project_id = :project_id and name = :name;
 
--- name: tasks
--- The newest tasks, filtered; null matches all.
-select * from tasks
-where project_id = :project_id
-  and (:skill_name is null or skill_name = :skill_name)
-  and (:action_name is null or action_name = :action_name)
-  and (:state is null or state = :state)
-  and (:agent is null or exists (select 1 from activations
-    where activations.activation_id = tasks.activation_id and kind = 'agent' and name = :agent))
-order by task_id desc limit :limit offset :skip;
+-- part: listed_task
+-- What lists read.
+task_id, project_id, name, activation_id, node, skill_name, action_name, kind, receives, channel_id, record_offset, state, attempt,
+  failures, lost, cancel_requested, cause, sequence, sent, hops, hand, left_at, failed_at, careful, sends, repeated, not_before_at,
+  created_at, started_at, ended_at, exit_code, sender, sender_open, raised, place, rejected, records, worker, tried, agent
 
--- name: tasks_oldest
--- The same, oldest first.
-select * from tasks
-where project_id = :project_id
+-- part: wanted_tasks
+-- A page of a filter; null matches all.
+task_id > :above and task_id < :below
+  and (:activation_id is null or activation_id = :activation_id)
   and (:skill_name is null or skill_name = :skill_name)
   and (:action_name is null or action_name = :action_name)
   and (:state is null or state = :state)
-  and (:agent is null or exists (select 1 from activations
-    where activations.activation_id = tasks.activation_id and kind = 'agent' and name = :agent))
-order by task_id limit :limit offset :skip;
+  and (:agent is null or agent = :agent)
 
--- name: tasks_of_activation
--- The same for one activation, newest first: a combined statement would read the tasks of all.
-select * from tasks
-where project_id = :project_id and activation_id = :activation_id
-  and (:skill_name is null or skill_name = :skill_name)
-  and (:action_name is null or action_name = :action_name)
-  and (:state is null or state = :state)
-  and (:agent is null or exists (select 1 from activations
-    where activations.activation_id = tasks.activation_id and kind = 'agent' and name = :agent))
-order by task_id desc limit :limit offset :skip;
+-- name: tasks, tasks_oldest
+-- The newest tasks, or the oldest.
+select {listed_task} from tasks indexed by tasks_by_project where project_id = :project_id and {wanted_tasks}
+order by task_id {desc|asc} limit :limit offset :skip;
 
--- name: tasks_of_activation_oldest
--- The same, oldest first.
-select * from tasks
-where project_id = :project_id and activation_id = :activation_id
-  and (:skill_name is null or skill_name = :skill_name)
-  and (:action_name is null or action_name = :action_name)
-  and (:state is null or state = :state)
-  and (:agent is null or exists (select 1 from activations
-    where activations.activation_id = tasks.activation_id and kind = 'agent' and name = :agent))
-order by task_id limit :limit offset :skip;
+-- name: tasks_of_activation, tasks_of_activation_oldest
+-- The same of one activation.
+select {listed_task} from tasks indexed by tasks_by_activation where project_id = :project_id and activation_id = :activation_id and {wanted_tasks}
+order by task_id {desc|asc} limit :limit offset :skip;
+
+-- name: tasks_of_activation_count
+-- How many there are, if fewer than `most`.
+select count(*) as count from (select 1 from tasks indexed by tasks_by_activation where project_id = :project_id and activation_id = :activation_id limit :most);
+
+-- name: tasks_of_skill, tasks_of_skill_oldest
+-- The same of one skill.
+select {listed_task} from tasks indexed by tasks_by_skill where project_id = :project_id and skill_name = :skill_name and {wanted_tasks}
+order by task_id {desc|asc} limit :limit offset :skip;
+
+-- name: tasks_of_skill_count
+-- How many there are, if fewer than `most`.
+select count(*) as count from (select 1 from tasks indexed by tasks_by_skill where project_id = :project_id and skill_name = :skill_name limit :most);
+
+-- name: tasks_of_action, tasks_of_action_oldest
+-- The same of one action.
+select {listed_task} from tasks indexed by tasks_by_action where project_id = :project_id and action_name = :action_name and {wanted_tasks}
+order by task_id {desc|asc} limit :limit offset :skip;
+
+-- name: tasks_of_action_count
+-- How many there are, if fewer than `most`.
+select count(*) as count from (select 1 from tasks indexed by tasks_by_action where project_id = :project_id and action_name = :action_name limit :most);
+
+-- name: tasks_of_agent, tasks_of_agent_oldest
+-- The same of the activations of one agent.
+select {listed_task} from tasks indexed by tasks_by_agent where project_id = :project_id and agent = :agent and agent <> '' and {wanted_tasks}
+order by task_id {desc|asc} limit :limit offset :skip;
+
+-- name: tasks_of_agent_count
+-- How many there are, if fewer than `most`.
+select count(*) as count from (select 1 from tasks indexed by tasks_by_agent where project_id = :project_id and agent = :agent and agent <> '' limit :most);
+
+-- name: tasks_that_ended, tasks_that_ended_oldest
+-- The same of those that ended in one state.
+select {listed_task} from tasks indexed by tasks_by_end where project_id = :project_id and state = :state and state in ('COMPLETE', 'FAILED', 'CANCELLED', 'TIMEOUT') and {wanted_tasks}
+order by task_id {desc|asc} limit :limit offset :skip;
+
+-- name: tasks_that_ended_count
+-- How many there are, if fewer than `most`.
+select count(*) as count from (select 1 from tasks indexed by tasks_by_end where project_id = :project_id and state = :state and state in ('COMPLETE', 'FAILED', 'CANCELLED', 'TIMEOUT') limit :most);
+
+-- name: tasks_that_live, tasks_that_live_oldest
+-- The same of those that have not ended, and are in one state.
+select {listed_task} from tasks indexed by tasks_live where project_id = :project_id and state = :state and state in ('QUEUED', 'STARTING', 'ACTIVE') and {wanted_tasks}
+order by task_id {desc|asc} limit :limit offset :skip;
+
+-- name: tasks_that_live_count
+-- How many there are, if fewer than `most`.
+select count(*) as count from (select 1 from tasks indexed by tasks_live where project_id = :project_id and state = :state and state in ('QUEUED', 'STARTING', 'ACTIVE') limit :most);
+
+-- name: tasks_beginning
+-- Those whose name begins with a text.
+select {listed_task} from tasks indexed by sqlite_autoindex_tasks_1
+where name >= :begin and name < :beyond and project_id = :project_id order by name limit :limit;
 
 -- name: live_tasks
 -- The tasks of an activation that have not ended.
@@ -78,7 +114,7 @@ select * from tasks where kind = 'daemon' and state in ('QUEUED', 'STARTING', 'A
 
 -- name: newest_daemon
 -- The newest daemon of an action.
-select * from tasks where activation_id is null and kind = 'daemon' and project_id = :project_id and skill_name = :skill_name
+select * from tasks indexed by tasks_by_activation where activation_id is null and kind = 'daemon' and project_id = :project_id and skill_name = :skill_name
   and action_name = :action_name
 order by task_id desc limit 1;
 
@@ -171,7 +207,7 @@ select * from attempts where task_id = :task_id order by attempt;
 -- Accepted current attempts of an activation: of live tasks and of the newest; for calls, that of the daemon.
 select node, handle from (
   select t.task_id, t.node, case t.kind when 'calls' then (
-      select da.handle from tasks d join attempts da on da.task_id = d.task_id and da.attempt = d.attempt
+      select da.handle from tasks d indexed by tasks_by_activation join attempts da on da.task_id = d.task_id and da.attempt = d.attempt
       where d.activation_id is null and d.state in ('STARTING', 'ACTIVE') and d.skill_name = t.skill_name
         and d.action_name = t.action_name and d.project_id = t.project_id
       order by d.task_id desc limit 1
