@@ -45,7 +45,7 @@ def task_manifest(action: Action, owner: Owner, attempt: str) -> dict[str, Any]:
 
 
 def listed(items: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Return objects as one, which `kubectl apply` takes."""
+    """Return objects as one, which `kubectl create` takes."""
     return {"apiVersion": "v1", "kind": "List", "items": list(items)}
 
 
