@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from fabric_jobs.records import Channel, Lease
 from fabric_jobs.store import Effects, Store, Tx, channels, leases
+from fabric_jobs.store.connection import schema_steps
 from tests.factories import add_activation, add_channel, add_task, append, records_of
 
 
@@ -102,6 +105,36 @@ def test_what_is_given_back_is_taken_again_and_what_ends_with_the_task_is_finish
     assert store.write(lambda tx: leases.take_back(tx, other, second)).result()
     assert not store.write(lambda tx: leases.take_back(tx, one, second)).result(), "somebody was faster"
     assert leases.held(store.read, other) == [second]
+
+
+def test_what_an_earlier_version_had_taken_is_leased(tmp_path: Path) -> None:
+    """Two message tasks have ended, the second out of order, two have not; a stream reads the other channel."""
+    path = tmp_path / "state.db"
+    with closing(sqlite3.connect(path)) as older:
+        for step in schema_steps()[:12]:
+            older.executescript(step.read_text())
+        older.executescript("""
+            pragma user_version = 12;
+            insert into activations (activation_id, project_id, kind, name, entry, pins, state, session_id, correlation_id,
+              username, workspace, payload, properties, headers, started_at)
+            values ('a1', 'p', 'agent', 's', 'in', '{}', 'PENDING', 'a1', 'a1', 'me', '', x'', '{}', '{}', 1.0);
+            insert into channels (project_id, activation_id, wire, sending_id, output, node, next_offset, dispatched, acked)
+            values ('p', 'a1', 0, 'x', 'out', 'b.in', 9, 4, 1), ('p', 'a1', 1, 'x', 'out', 'c.in', 5, 0, 2);
+            insert into tasks (project_id, name, activation_id, node, skill_name, action_name, receives, state, channel_id,
+              record_offset, created_at)
+            values ('p', 't0', 'a1', 'b.in', 'b', 'b', 'message', 'COMPLETE', 1, 0, 1.0),
+              ('p', 't1', 'a1', 'b.in', 'b', 'b', 'message', 'ACTIVE', 1, 1, 1.0),
+              ('p', 't2', 'a1', 'b.in', 'b', 'b', 'message', 'FAILED', 1, 2, 1.0),
+              ('p', 't3', 'a1', 'b.in', 'b', 'b', 'message', 'QUEUED', 1, 3, 1.0),
+              ('p', 't4', 'a1', 'c.in', 'c', 'c', 'stream', 'ACTIVE', null, null, 1.0);
+        """)
+    store = Store(path)
+    held = [leases.held(store.read, task_id) for task_id in range(1, 6)]
+    assert held == [[], [Lease(1, 1, 2)], [], [Lease(1, 3, 4)], [Lease(2, 0, None)]]
+    assert (_ranges(store, 1), now(store, 1).unfinished) == ([(2, 3)], 7)
+    store.write(lambda tx: leases.finish_all(tx, 2)).result()
+    assert now(store, 1).acked == 3
+    store.close()
 
 
 class Leases(RuleBasedStateMachine):
