@@ -42,7 +42,7 @@ def caller(held: Live) -> Caller:
     made = Caller(held, tcp=True)
     made.post("/skills", skill(MARK, title=MARK))
     mappings = [{"from": "input", "to": f"{MARK}.request"}, {"from": f"{MARK}.out", "to": "output"}]
-    made.post("/agents", {"name": f"agent-{MARK}", "skills": [{"skillName": MARK}], "mappings": mappings})
+    made.post("/agents", {"name": MARK, "skills": [{"skillName": MARK}], "mappings": mappings})
     make_token(made, MARK, "read")
     made.post("/schedules", {"name": MARK, "cron": "@yearly", "skill": MARK, "payload": MARK})
     for operation in OPERATIONS:  # whatever can be stored, so far as a made-up body is accepted
