@@ -95,15 +95,21 @@ def test_info_names_the_registry_that_is_in_use(live: Live) -> None:
 
 def test_what_a_definition_needs_is_a_tree(live: Live) -> None:
     caller = Caller(live)
-    caller.post("/skills", skill("a/b"))
+    caller.post("/types", {"name": "Flight", "parameters": []})
+    needs = skill("a/b")
+    needs["inputs"][0]["parameters"], needs["outputs"][0]["parameters"] = {"$ref": "Flight"}, {"$ref": "Lost"}
+    caller.post("/skills", needs)
     caller.post("/agents", agent("uses", "a/b", "gone"))
+    types: list[dict[str, Any]] = [
+        {"type": "Type", "name": name, "exists": name == "Flight", "dependencies": []} for name in ("Flight", "Lost")
+    ]
     tree = json.loads(caller.call("POST", f"{TREE}/Agent/uses").body)
     assert (tree["success"], tree["type"], tree["name"], tree["exists"]) == (True, "Agent", "uses", True)
     assert tree["dependencies"] == [
-        {"type": "Skill", "name": "a/b", "exists": True, "dependencies": []},
+        {"type": "Skill", "name": "a/b", "exists": True, "dependencies": types},
         {"type": "Skill", "name": "gone", "exists": False, "dependencies": []},
     ]
-    assert json.loads(caller.call("POST", f"{TREE}/skill/a/b", b'{"any": 1}').body)["dependencies"] == []
+    assert json.loads(caller.call("POST", f"{TREE}/skill/a/b", b'{"any": 1}').body)["dependencies"] == types
     assert "no agent 'usess'" in caller.refused(404, "POST", f"{TREE}/Agent/usess")
     assert "Campaign" in caller.refused(404, "POST", f"{TREE}/Campaign/x")
     caller.refused(401, "POST", f"{TREE}/Agent/uses", token="wrong")
