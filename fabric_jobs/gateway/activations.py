@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from fabric_jobs.engine.launch import scheduled_at
 from fabric_jobs.gateway import response
 from fabric_jobs.gateway.answers import activation_json, milliseconds, task_json
 from fabric_jobs.gateway.events import AFTER, event_json
@@ -142,7 +143,9 @@ def record_of(parts: Parts, activation: Activation) -> dict[str, Any]:
     dead = sum(dead_letters.counts(parts.store.read, activation.activation_id).values())
     payload = activations.payload(parts.store.read, activation.activation_id)
     answer = response_of(parts, activation) if activation.ended else None
-    return activation_json(activation, payload, answer, dead) | waiting_of(parts, activation)
+    at = scheduled_at(parts.store.read, activation)
+    scheduled = {"scheduledAt": at} if at else {}
+    return activation_json(activation, payload, answer, dead) | scheduled | waiting_of(parts, activation)
 
 
 def waiting_of(parts: Parts, activation: Activation | ActivationSummary) -> dict[str, int]:

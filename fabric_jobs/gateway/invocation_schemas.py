@@ -96,6 +96,9 @@ INVOCATIONS: dict[str, Any] = {
         executor=said("string", "Where it runs; absent where that is `local`."),
         cause=said("string", "Why it did not end COMPLETE."),
         deadLetters={"type": "integer", "minimum": 1, "description": "How many of its records are dead letters."},
+        scheduledAt=said(
+            "string", "The time that it is for, such as `2026-01-31T02:00:00Z`, if a schedule started it."
+        ),
         retryOf=said("string", "The activation whose dead letters this one tries again."),
         error=said(
             "object",

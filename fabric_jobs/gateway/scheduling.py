@@ -139,8 +139,9 @@ async def save_invocation(call: Call, wanted: Invocation, expression: str, name:
         raise InvalidInput(
             "'scheduleName' has no effect without 'scheduleCron'.", hint="Add scheduleCron=@daily, or leave both out."
         )
-    if call.query_params.get("sync", "false").lower() != "false" or wanted.activation_id or wanted.cold:
-        given = "'sync', 'cold' and 'activationId'"
+    keyed = wanted.activation_id or wanted.key or call.object.get("ifExists")
+    if call.query_params.get("sync", "false").lower() != "false" or wanted.cold or keyed:
+        given = "'sync', 'cold', 'activationId', 'key' and 'ifExists'"
         raise InvalidInput(f"{given} have no effect with 'scheduleCron'.", hint="Leave them out.")
     name = name or wanted.name
     if not is_name(name):

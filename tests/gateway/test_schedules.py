@@ -104,6 +104,8 @@ def test_the_name_of_a_fabric_schedule_is_that_of_the_agent_by_default_and_again
         ("scheduleCron=@daily&sync=true", {"payload": 1}),
         ("scheduleCron=@daily&cold=true", {"payload": 1}),
         ("scheduleCron=@daily", {"payload": 1, "activationId": "a" * 10}),
+        ("scheduleCron=@daily", {"payload": 1, "key": "a"}),
+        ("scheduleCron=@daily", {"payload": 1, "ifExists": "fail"}),
         ("scheduleCron=@daily", {}),
         ("", {"payload": 1, "scheduleCron": "@daily"}),
         ("", {"payload": 1, "scheduleName": "x"}),
@@ -174,7 +176,9 @@ def test_a_trigger_and_a_backfill_start_runs_that_know_their_times(caller: Calle
     again = caller.post("/schedules/when/trigger", {"at": "2026-01-31T02:00:00Z"})["occurrence"]
     assert first == again
     assert first["activationId"].startswith("when-20260131T020000Z-")
-    assert live.wait(first["activationId"])["response"] == "2026-01-31T02:00:00Z 2026-01-31T02:00:00Z"
+    record = live.wait(first["activationId"])
+    assert record["response"] == "2026-01-31T02:00:00Z 2026-01-31T02:00:00Z"
+    assert record["scheduledAt"] == "2026-01-31T02:00:00Z"
     body = {"from": "2026-01-29T00:00:00Z", "to": "2026-02-02T00:00:00Z"}
     dry = caller.post("/schedules/when/backfill", {**body, "dryRun": True})
     assert (len(dry["times"]), dry["occurrences"], dry["nextFrom"]) == (4, [], None)
