@@ -31,7 +31,16 @@ from fabric_jobs.store import activations, definitions
 INVOKE = "invokeAgent"
 ROLE = "run"
 TOGETHER = 100  # activations that one connection follows at a time
-KEYS = ("payload", "properties", "sessionId", "correlationId", "activationId", "callbackUrl")  # of an invocation
+KEYS = (
+    "payload",
+    "properties",
+    "sessionId",
+    "correlationId",
+    "activationId",
+    "key",
+    "ifExists",
+    "callbackUrl",
+)  # passed on
 
 
 async def serve(websocket: WebSocket) -> None:

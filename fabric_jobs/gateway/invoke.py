@@ -92,7 +92,7 @@ async def begin(call: Call, kind: str) -> Invoked:
     snapshot = frozen(parts.store.read, call.project, wanted.name) if kind == "agent" else None
     if snapshot is None:
         check_file(parts, kind, call.project, wanted.name)
-    if snapshot is not None:
+    else:
         wanted = replace(wanted, name=snapshot.agent_name, pins=snapshot.pins)
     begun = await asyncio.wrap_future(parts.engine.invoke(wanted))
     if wanted.callback_url:

@@ -217,6 +217,25 @@ def test_an_activation_goes_on_when_its_caller_has_gone(live: Live) -> None:
     assert live.wait(ids[0])["response"] == "through"
 
 
+def test_a_message_that_is_sent_again_attaches_and_hears_everything_again(live: Live) -> None:
+    caller = saved(live)
+    before = len(caller.get("/activations")["activations"])
+
+    async def talking(socket: Socket) -> None:
+        for _ in range(2):
+            await socket.say(action="invokeAgent", payload="x", key="once")
+            heard = [await socket.hear(kind) for kind in ("agent.input", "agent.output", "agent.end")]
+            assert [event.get("payload") for event in heard] == ["x", "x", None]
+        await socket.say(action="invokeAgent", payload="y", key="once")
+        assert "payload" in (await socket.hear("agent.error"))["message"]
+        await socket.say(action="invokeAgent", payload="x", key="once", ifExists="fail")
+        assert "exists" in (await socket.hear("agent.error"))["message"]
+
+    for _ in range(2):
+        talk(live, "both", talking)
+    assert len(caller.get("/activations")["activations"]) == before + 1
+
+
 def test_a_snapshot_has_a_web_socket_too(live: Live) -> None:
     saved(live)
     key = live.ok("agents", "create-snapshot", "both").out.strip()
