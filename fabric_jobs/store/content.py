@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fabric_jobs.blobs import Blob
+from fabric_jobs.errors import NotFound
+from fabric_jobs.store import projects
 from fabric_jobs.store.sql import Row, Sql
 from fabric_jobs.store.writer import Tx
 
@@ -35,7 +37,9 @@ def listed(sql: Sql, project_id: str, prefix: str, *, after: str = "", limit: in
 
 
 def put(tx: Tx, project_id: str, key: str, blob: Blob, content_type: str) -> Content:
-    """Store content under its key; it replaces what was there."""
+    """Store content under its key; it replaces what was there. Raises NotFound when the project was deleted meanwhile."""
+    if projects.find(tx, project_id) is None:
+        raise NotFound(f"project '{project_id}' was deleted, so nothing was stored.")
     content = Content(key=key, sha256=blob.sha256, size=blob.size, content_type=content_type, updated_at=time.time())
     tx.run(
         "put_content",

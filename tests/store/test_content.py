@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fabric_jobs.blobs import Blob
-from fabric_jobs.store import Store, content
+from fabric_jobs.errors import InUse, NotFound
+from fabric_jobs.records import Project
+from fabric_jobs.store import Store, content, projects
 from fabric_jobs.store.sql import QUERIES
 
 KEYS = st.text(
@@ -24,6 +26,7 @@ def blob(data: bytes = b"") -> Blob:
 
 
 def put(store: Store, *keys: str, project: str = "p", data: bytes = b"x") -> None:
+    store.write(partial(projects.ensure, new=Project.new(project, created_by="x"))).result()
     for key in keys:
         store.write(
             partial(content.put, project_id=project, key=key, blob=blob(data), content_type="text/plain")
@@ -47,6 +50,17 @@ def test_a_key_is_of_its_project(store: Store) -> None:
     assert store.write(lambda tx: content.drop(tx, "one", "k")).result()
     assert not store.write(lambda tx: content.drop(tx, "one", "k")).result()
     assert content.totals(store.read) == (1, 3)
+
+
+def test_a_project_that_was_deleted_meanwhile_gets_nothing(store: Store) -> None:
+    put(store, "k", project="one")
+    with pytest.raises(InUse, match="content"):
+        store.write(partial(projects.delete, project_id="one")).result()
+    assert store.write(partial(content.drop, project_id="one", key="k")).result()
+    assert store.write(partial(projects.delete, project_id="one")).result()
+    with pytest.raises(NotFound, match="deleted"):
+        store.write(partial(content.put, project_id="one", key="k", blob=blob(), content_type="text/plain")).result()
+    assert content.totals(store.read) == (0, 0)
 
 
 def test_bytes_are_used_as_long_as_a_key_has_them(store: Store) -> None:
