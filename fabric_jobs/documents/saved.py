@@ -62,7 +62,8 @@ def action_from_json(value: Any) -> Action:
 def as_action(given: dict[str, Any]) -> dict[str, Any]:
     """Return an action in the form of skill.yaml, from one in the deprecated form, in which it is deployed without a skill."""
     kept = {key: value for key, value in given.items() if key not in OF_ITS_COMMAND}
-    image, type_ = _first(given, "image", "docker", "dockerImage"), _first(given, "actionType", "type") or JOB
+    image, type_ = _first(given, "image", "docker", "dockerImage"), _first(given, "actionType", "type")
+    type_ = JOB if type_ is None else type_
     command, resources = given.get("command"), given.get("k8sResources")
     if isinstance(command, str):
         command = _listed(command)

@@ -53,8 +53,8 @@ async def _list(call: Call, kind: DocumentKind) -> Response:
 async def _save(call: Call, kind: DocumentKind) -> Response:
     body = await definition_of(call, kind.name, call.parts.settings.definition_bytes)
     given = body["types"] if kind is TYPE and "types" in body else [body]
-    if kind is ACTION and call.of(ACTION_TYPE):
-        given = [{"type": call.of(ACTION_TYPE), **body}]
+    if kind is ACTION and call.of(ACTION_TYPE) and body.get("type") in (None, ""):
+        given = [{**body, "type": call.of(ACTION_TYPE)}]
     if not isinstance(given, list) or not 0 < len(given) <= TOGETHER or not all(isinstance(one, dict) for one in given):
         raise InvalidInput(f"'types' must be a list of 1 to {TOGETHER:,} types.")
     wanted = await asyncio.to_thread(_checked, call, kind, given)

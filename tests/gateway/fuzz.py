@@ -51,6 +51,11 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404",
 include-operation-id = ["uploadArtifact", "downloadArtifact"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "416"]
 
+# A connection may name a secret that is not there.
+[[operations]]
+include-operation-id = ["showResolvedConnection"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
+
 # Neither says a schema all that an action may have, nor that some words cannot be a part of a name.
 [[operations]]
 include-operation-id = ["saveConnection", "saveType", "saveModel", "saveExperiment", "saveAction"]

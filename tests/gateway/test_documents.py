@@ -263,7 +263,10 @@ def test_an_action_is_deployed_in_the_deprecated_form(live: Live) -> None:
     caller.post("/actions?actionType=daemon", {"name": "d", "image": "r/y:1", "port": "8080"})
     assert [(row["name"], row["type"]) for row in caller.get("/actions")["actions"]] == [("a", "job"), ("d", "daemon")]
     assert caller.get("/actions/d")["action"]["port"] == "8080"
+    caller.post("/actions?actionType=daemon", {"name": "d", "image": "r/y:1", "port": "8080", "type": None})
+    assert caller.get("/actions/d")["action"]["type"] == "daemon"
     caller.refused(400, "POST", f"{PROJECT}/actions?actionType=pod", b'{"name": "p"}')
+    caller.refused(400, "POST", f"{PROJECT}/actions?actionType=job", b'{"name": "p", "type": {}}')
 
 
 def test_documents_outlive_a_killed_owner(live: Live) -> None:
