@@ -191,6 +191,8 @@ def test_the_token_of_a_task_gets_nothing_of_another_project(held: Live, caller:
     invoked = near.call("POST", f"{OTHER}/skillinvoke/held/inputs/request", body, **source)
     job = Job(held, activation=json.loads(invoked.body)["activationId"])
     ours = Job(held)
+    active = f"/tasks?state=active&activationId={ours.message['activationId']}"
+    until(lambda: caller.get(active)["tasks"], "the owner knows that it runs")
     known = {**values(caller), "activation": ours.message["activationId"], "channel": ours.message["channelId"]}
     known |= {"attempt": ours.attempt, "output": "response"}
     before = rows(held, "local")
