@@ -240,12 +240,17 @@ def test_a_state_of_a_newer_version(live: Live) -> None:
     assert "newer fabric-jobs" in live.fails(5, "skills", "invoke", "echo", "--payload", "1")
 
 
+SMALL = 3 << 20  # bytes of a small disk
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
+    """A small file system, with room for a few copies of an empty database."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "none", place], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip(f"mounting is not permitted here: {mounted.stderr.decode().strip()}")
     try:
@@ -256,7 +261,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_is_told_and_does_not_hang(live: Live, small_disk: Path) -> None:
     live.skill("echo", ECHO)
-    (small_disk / "filler").write_bytes(b"x" * ((1 << 20) - 8192))
+    (small_disk / "filler").write_bytes(b"x" * (SMALL - 8192))
     state = small_disk / "state"
     said = live.fails(5, "skills", "invoke", "echo", "--payload", "1", "--state-dir", state)
     said_once(said)
@@ -267,10 +272,10 @@ def test_a_full_disk_is_told_and_does_not_hang(live: Live, small_disk: Path) -> 
 
 
 def test_the_log_of_the_database_never_fills_a_disk_for_good(live: Live, small_disk: Path) -> None:
-    """Eight activations write more than fits on the disk, but leave only a small part of it there."""
+    """All these activations write more than fits on the disk, but leave only a small part of it there."""
     live.skill("echo", ECHO)
     state = small_disk / "state"
-    for number in range(8):
+    for number in range(20):
         assert live.ok("skills", "invoke", "echo", "--payload", number, "--state-dir", state).out == f"{number}\n"
     _end(state)
 
@@ -283,7 +288,7 @@ def test_a_disk_that_fills_up_is_waited_for(live: Live, small_disk: Path) -> Non
     filler = small_disk / "filler"
     _fill(filler)
     params = live.root / "params.json"
-    params.write_text(json.dumps({"payload": "x" * 600_000}))  # more than the database's log gives back
+    params.write_text(json.dumps({"payload": "x" * (SMALL // 2)}))  # more than the database's log gives back
     said = live.fails(5, "skills", "invoke", "echo", "--params-file", params, "--state-dir", state)
     said_once(said)
     assert "cannot be used" in said

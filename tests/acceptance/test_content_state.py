@@ -121,7 +121,7 @@ def test_content_in_a_bucket_is_used_and_looked_after_alike(live: Live, tmp_path
         live.ok("state", "prune", "--keep-last", "1", "--yes")
         assert len(server.keys()) == 2  # a list costs money
         assert "4B of content" in live.ok("state", "prune", "--content", "--yes").err
-        assert server.keys() == [f"content/{digest[:2]}/{digest}", "content/fabric-jobs-owner"]
+        assert {*server.keys()} == {f"content/{digest[:2]}/{digest}", "content/fabric-jobs-owner"}
         copy = Live(live.root.parent / "other")
         copy.environment |= live.environment
         live.ok("state", "backup", copy.state)

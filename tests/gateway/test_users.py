@@ -219,7 +219,8 @@ NO_INVOCATIONS: list[tuple[object, int]] = [
     ({"payload": 1, "properties": 3}, 400),
     ({"payload": 1, "properties": False}, 400),
     ({"payload": 1, "sessionId": 0}, 400),
-    ({"payload": 1, "activationId": "short"}, 400),
+    ({"payload": 1, "activationId": "x" * 251}, 400),
+    ({"payload": 1, "activationId": "line\nbreak"}, 400),
     ({"payload": 1, "activationId": "../../../../etc"}, 400),
     ({"payload": 1, "activationId": ["a"]}, 400),
     ({"payload": "x" * (16 << 20)}, 413),
@@ -269,7 +270,7 @@ def test_an_invocation_that_comes_twice_starts_one_activation(live: Live) -> Non
         assert caller.post("/skillinvoke/echo/inputs/request", body)["activationId"] == "my-own-id"
     assert names(caller.get("/activations")["activations"], "activationId").count("my-own-id") == 1
     path = f"{PROJECT}/skillinvoke/other/inputs/request"
-    assert "another activation" in caller.refused(409, "POST", path, json.dumps(body).encode())
+    assert "was invoked with another target" in caller.refused(409, "POST", path, json.dumps(body).encode())
 
 
 def test_projects_are_apart(live: Live) -> None:
