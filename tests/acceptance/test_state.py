@@ -155,7 +155,8 @@ def test_an_archive_of_a_working_state_is_a_state_directory(live: Live) -> None:
     gate = live.gate("gate")
     done = live.invoke("echo", "one")
     running = live.detach("slow")
-    until(lambda: any((path / "stdout").stat().st_size for path in live.attempts("slow")), "the program's first line")
+    logs = "attempts/local-slow-*/stdout"  # the directory is there before the file
+    until(lambda: any(path.stat().st_size for path in live.state.glob(logs)), "the program's first line")
 
     copy = copy_of(live, "other")
     target = copy.root / "copy.tar.gz"
