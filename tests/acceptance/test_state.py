@@ -157,6 +157,7 @@ def test_an_archive_of_a_working_state_is_a_state_directory(live: Live) -> None:
     running = live.detach("slow")
     logs = "attempts/local-slow-*/stdout"  # the directory is there before the file
     until(lambda: any(path.stat().st_size for path in live.state.glob(logs)), "the program's first line")
+    until(lambda: live.progress(running)["slow"]["tasks"] == {"ACTIVE": 1}, "its attempt is known to run")
 
     copy = copy_of(live, "other")
     target = copy.root / "copy.tar.gz"
