@@ -424,3 +424,16 @@ def _is_held(lock: Path) -> bool:
     except FileNotFoundError:
         return False
     return False
+
+
+@contextmanager
+def laptop_of(live: Live, place: Path) -> Iterator[Live]:
+    """Invoke the skill `echo` of a served workspace; yield another workspace, whose user has a configuration of their own."""
+    live.skill("echo", "print(message()['payload'], end='')")
+    live.invoke("echo", 0)
+    made = Live(place / "laptop" / "w")
+    made.environment["FABRIC_JOBS_CONFIG_DIR"] = str(place / "config")
+    try:
+        yield made
+    finally:
+        made.close()

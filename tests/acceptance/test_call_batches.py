@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
 from tests.acceptance.live import Live
-from tests.acceptance.test_calls import chain, daemon
+from tests.acceptance.test_calls import chain, daemon, served
 
 BATCH = {"size": 8, "seconds": 0.2}
 DOUBLE = """
@@ -85,13 +85,8 @@ class Numbers(BaseHTTPRequestHandler):
 def numbers() -> Iterator[str]:
     Numbers.busy.clear()
     Numbers.sizes = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Numbers)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(Numbers) as url:
+        yield url
 
 
 def external(live: Live, url: str, **keys: Any) -> None:

@@ -13,23 +13,15 @@ import pytest
 from fabric_jobs.client.token_files import TokenFile
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.personal_tokens import new_key, thumbprint
-from tests.acceptance.live import Live, names
-
-ECHO = "print(message()['payload'], end='')"
+from tests.acceptance.live import Live, laptop_of, names
 
 
 @pytest.fixture
 def laptop(live: Live, tmp_path: Path) -> Iterator[Live]:
     """Yield another workspace than the served one, whose user has a token file at most."""
     live.environment["FABRIC_JOBS_IDLE_SECONDS"] = "60"
-    live.skill("echo", ECHO)
-    live.invoke("echo", 0)
-    made = Live(tmp_path / "laptop" / "w")
-    made.environment["FABRIC_JOBS_CONFIG_DIR"] = str(tmp_path / "config")
-    try:
+    with laptop_of(live, tmp_path) as made:
         yield made
-    finally:
-        made.close()
 
 
 def test_a_token_file_is_in_fabrics_form_and_a_profile(live: Live, laptop: Live, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from fabric_jobs.client.remote import Remote
 from fabric_jobs.errors import InvalidInput
-from tests.acceptance.live import Live, names
+from tests.acceptance.live import Live, laptop_of, names
 
 ECHO = "print(message()['payload'], end='')"
 
@@ -24,14 +24,8 @@ ECHO = "print(message()['payload'], end='')"
 @pytest.fixture
 def laptop(live: Live, tmp_path: Path) -> Iterator[Live]:
     """Yield another workspace than the served one."""
-    live.skill("echo", ECHO)
-    live.invoke("echo", 0)
-    made = Live(tmp_path / "laptop" / "w")
-    made.environment["FABRIC_JOBS_CONFIG_DIR"] = str(tmp_path / "config")
-    try:
+    with laptop_of(live, tmp_path) as made:
         yield made
-    finally:
-        made.close()
 
 
 def test_commands_reach_it_by_address_and_by_profile(live: Live, laptop: Live, tmp_path: Path) -> None:
