@@ -295,9 +295,11 @@ class Writer:
             self._connection.execute("rollback")
 
     def _checkpoint(self) -> None:
-        # A passive checkpoint never waits for a reader; the next one moves what this one cannot.
-        is_short = _room(self._path) < ROOM_BYTES
-        if self._unchecked < CHECKPOINT_BYTES and not is_short:
+        # A passive checkpoint never waits for a reader; the next one moves what this one cannot. On a disk that is
+        # nearly full every commit is checkpointed: the WAL cannot be emptied where the database has no room to grow.
+        room = _room(self._path)
+        is_short = room < ROOM_BYTES
+        if self._unchecked < CHECKPOINT_BYTES <= room:
             return
         self._unchecked = 0
         with suppress(sqlite3.DatabaseError):  # the next commit reports a bad disk
@@ -319,7 +321,7 @@ def _room(path: Path) -> int:
     try:
         found = os.statvfs(path)
     except OSError:
-        return ROOM_BYTES
+        return CHECKPOINT_BYTES
     return found.f_bavail * found.f_frsize
 
 

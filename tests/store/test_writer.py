@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -257,6 +258,20 @@ def test_a_full_disk_is_said_in_words_and_the_store_recovers_when_there_is_room(
         assert value_of(again, "after") == "z" * 20_000
         assert value_of(again, f"fill{count - 1}") is not None
         again.close()
+
+
+def test_the_log_is_emptied_although_the_database_must_grow_and_nothing_is_free(tmp_path: Path) -> None:
+    """What is in the log, but not yet in the database, must not need room when there is none."""
+    disk = tmp_path / "disk"
+    with small_disk(disk):
+        store = Store(disk / "state.db")
+        for number in range(20):
+            store.write(put("a", str(number) * 20_000)).result(30)
+        status = os.statvfs(disk)
+        (disk / "ballast").write_bytes(b"x" * (status.f_bavail * status.f_frsize - (144 << 10)))
+        store.write(put("b", "x" * 160_000)).result(30)
+        assert value_of(store, "b") == "x" * 160_000
+        store.close()
 
 
 def test_a_full_disk_does_not_hinder_the_closing(tmp_path: Path) -> None:
