@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from fabric_jobs.apis import Api
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
@@ -148,6 +150,7 @@ class Action:
     resources: Resources = Resources()
     concurrency: int = 1  # daemons
     warm: tuple[str, ...] | None = None  # fork attempts from a process that has imported these modules; None: cold
+    api: Api | None = None  # its tasks are the workers of this Batch or Task API
 
 
 @dataclass(frozen=True, kw_only=True)

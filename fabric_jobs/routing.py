@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 from fabric_jobs import conditions
+from fabric_jobs.api_actions import for_api
 from fabric_jobs.conditions import Condition
 from fabric_jobs.definitions import Action, Agent, Batch, Port, Routing, Skill, SkillReference, Target
 from fabric_jobs.definitions import Mapping as AgentMapping
@@ -50,6 +51,11 @@ class Node:
     def workers(self) -> int:
         """How many tasks read a stream."""
         return self.action.workers or 1
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the readers of a stream take shares of it, rather than one reader all of it."""
+        return self.workers > 1 or self.action.api is not None
 
     @property
     def batch(self) -> Batch | None:
@@ -312,7 +318,7 @@ def _entries(
             ref_id=reference.ref_id,
             skill_name=skill.name,
             input=input_name,
-            action=_action_of(skill, input_name, target),
+            action=for_api(_action_of(skill, input_name, target), merged),
             output=target.output,
             outputs=tuple(output.name for output in skill.outputs),
             properties=merged,

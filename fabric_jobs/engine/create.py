@@ -41,13 +41,13 @@ def _created(tx: Tx, snapshot: Snapshot, node: Node, lease: Lease | None) -> Tas
     if lease is not None:
         hops = 1 + channels.hops_of(tx, lease.channel_id, lease.first, lease.below)
         new = replace(new, channel_id=lease.channel_id, record_offset=lease.first, records=lease.size, hops=hops)
-    elif node.workers > 1:
+    elif node.is_stream and node.is_shared:
         counts = tasks.stream_counts(tx, snapshot.activation.activation_id)
         new = replace(new, worker=1 + counts.get(node.key, 0))
     task_id = tasks.create(tx, new)
     if lease is not None:
         leases.take(tx, task_id, lease)
-    elif node.is_stream and node.workers == 1:
+    elif node.is_stream and not node.is_shared:
         for channel in snapshot.inbound(node):
             leases.take_all(tx, task_id, channel.channel_id)
     return tasks.find(tx, task_id)

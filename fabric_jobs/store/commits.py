@@ -54,7 +54,7 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
     Raises StaleAttempt when the attempt is not the current one, ReplayDiffers when it repeats something other than the
     attempt before it sent, InvalidInput when it acknowledges records that it does not read.
     """
-    current = _current(tx, task_id, attempt)
+    current = current_attempt(tx, task_id, attempt)
     if commit.sequence <= _sequence(current, commit.sender):
         return
     sends, repeated, count = _Tally.read(current["sends"]), _Tally.read(current["repeated"]), 0
@@ -96,7 +96,7 @@ def apply(tx: Tx, task_id: int, attempt: int, commit: Commit) -> None:
 
 def open_sender(tx: Tx, task_id: int, attempt: int, sender: str) -> None:
     """Note that a process of an attempt reads: it must close its sender before it exits 0. Raises what `apply` does."""
-    current = _current(tx, task_id, attempt)
+    current = current_attempt(tx, task_id, attempt)
     tx.run("open_sender", task_id=task_id, sender=sender, sequence=_sequence(current, sender))
 
 
@@ -109,7 +109,7 @@ def pass_record(tx: Tx, task: Task, channel_id: int, offset: int) -> None:
 
 def message(tx: Tx, task_id: int, attempt: int, sent: Sent, *, key: str | None = None) -> None:
     """Append one record of a plain HTTP sender: at-least-once, or exactly once per `key`."""
-    current = _current(tx, task_id, attempt)
+    current = current_attempt(tx, task_id, attempt)
     if key is not None and not tx.run("insert_message_key", task_id=task_id, key=key):
         return
     tx.run("count_sent", task_id=task_id, count=_append(tx, current, sent))
@@ -182,7 +182,8 @@ class _Tally:
         self.outputs[key] = [count + sent.count, size + len(sent.bytes), crc32(sent.bytes, crc)]
 
 
-def _current(tx: Tx, task_id: int, attempt: int) -> Row:
+def current_attempt(tx: Tx, task_id: int, attempt: int) -> Row:
+    """Return the row of a task; raise StaleAttempt unless this is its current attempt."""
     current = tx.one("current_attempt", task_id=task_id, attempt=attempt)
     if current is None:
         raise StaleAttempt(f"attempt {attempt} of task {task_id} is over: the task has a newer attempt, or has ended.")

@@ -109,6 +109,12 @@ def give_back(tx: Tx, task_id: int) -> None:
     tx.run("free_task_leases", task_id=task_id)
 
 
+def release(tx: Tx, task_id: int, channel_id: int, first: int) -> None:
+    """Give back one range that a task holds."""
+    tx.run("free_lease", task_id=task_id, channel_id=channel_id, first_offset=first)
+    tx.effects.news.add(channel_id)
+
+
 def close(tx: Tx, channel_id: int) -> None:
     """Finish a channel whose consumer is done: its unread records count as finished, and new ones are dropped."""
     tx.run("delete_channel_leases", channel_id=channel_id)

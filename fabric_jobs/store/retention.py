@@ -24,6 +24,9 @@ PARTS = (
     "prune_lineage",
     "prune_leases",
     "prune_finished",
+    "prune_batches",
+    "prune_batch_counts",
+    "prune_workers",
     "prune_held",
     "prune_message_keys",
     "prune_attempts",
@@ -34,6 +37,7 @@ PARTS = (
     "prune_channels",
     "prune_callbacks",
     "prune_payloads",
+    "prune_jobs",
     "prune_activations",
 )
 

@@ -25,6 +25,11 @@ where channel_id = :channel_id and first_offset = :first_offset and task_id is n
 -- A task gives back what it has not finished.
 update leases set task_id = null, turn = 0, at_end = 0 where task_id = :task_id and next_offset is not null;
 
+-- name: free_lease
+-- A task gives back one range.
+update leases set task_id = null, turn = 0, at_end = 0
+where task_id = :task_id and channel_id = :channel_id and first_offset = :first_offset and next_offset is not null;
+
 -- name: cut_lease
 -- A task holds less than before.
 update leases set next_offset = :next_offset where channel_id = :channel_id and first_offset = :first_offset;

@@ -68,6 +68,20 @@ delete from finished where (channel_id, first_offset) in (
   select f.channel_id, f.first_offset from channels c join finished f on f.channel_id = c.channel_id
   where c.activation_id = :activation_id limit :limit);
 
+-- name: prune_batches
+-- Delete some batches that deviated.
+delete from batches where (channel_id, first_offset) in (
+  select b.channel_id, b.first_offset from channels c join batches b on b.channel_id = c.channel_id
+  where c.activation_id = :activation_id limit :limit);
+
+-- name: prune_batch_counts
+-- Delete the counts of batches.
+delete from batch_counts where activation_id = :activation_id;
+
+-- name: prune_workers
+-- Delete what is known of workers.
+delete from workers where task_id in (select task_id from tasks where activation_id = :activation_id);
+
 -- name: prune_held
 -- Delete some held outputs.
 delete from held where held_id in (
@@ -115,6 +129,10 @@ delete from callbacks where activation_id = :activation_id;
 -- name: prune_payloads
 -- Delete the payload.
 delete from payloads where activation_id = :activation_id;
+
+-- name: prune_jobs
+-- Delete the job that it is.
+delete from jobs where activation_id = :activation_id;
 
 -- name: prune_activations
 -- Delete the activation itself, once nothing refers to it.

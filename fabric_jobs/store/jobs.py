@@ -1,0 +1,58 @@
+"""Jobs of Batch and Task APIs: the part of an activation that only they have (docs/howto/batch-and-task-apis.md)."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from fabric_jobs.jobs import Job
+from fabric_jobs.store.channels import Sender, append, end, inbound
+from fabric_jobs.store.sent import Sent
+from fabric_jobs.store.sql import Sql
+from fabric_jobs.store.writer import Tx
+
+NEWEST = (1 << 63) - 1  # minus the nanoseconds since 1970: ids of later jobs sort first
+
+
+def new_id(now: int | None = None) -> str:
+    """Return a job's id: 16 hexadecimal digits. `now` is in nanoseconds since 1970."""
+    return f"{NEWEST - (time.time_ns() if now is None else now):016x}"
+
+
+def create(tx: Tx, job: Job) -> None:
+    """Insert the job of an activation that the same transaction creates."""
+    values: dict[str, Any] = {key: getattr(job, key) for key in Job._fields if key != "verdict"}
+    tx.run("insert_job", **{**values, "config": json.dumps(dict(job.config)), "source": json.dumps(dict(job.source))})
+
+
+def find(sql: Sql, activation_id: str) -> Job | None:
+    """Return a job; None when there is none of that id, or the activation is no job."""
+    row = sql.one("job", activation_id=activation_id)
+    return None if row is None else Job.from_row(row)
+
+
+def enumerating(sql: Sql) -> list[Job]:
+    """Return the jobs that still get items."""
+    return [Job.from_row(row) for row in sql.all("enumerating_jobs")]
+
+
+def add_items(tx: Tx, job: Job, node: str, sender: Sender, items: Sent | None, position: str | None) -> bool:
+    """Append items and note where the enumerator goes on, or, with None, end the input of `node`.
+
+    Returns False, and does nothing, when the job is not where `job` says.
+    """
+    if not tx.run("move_enumerator", activation_id=job.activation_id, position=position, seen=job.position):
+        return False
+    if items is not None:
+        append(tx, sender, items)
+    if position is None:
+        for channel in inbound(tx, job.activation_id, node):
+            end(tx, channel.channel_id)
+    tx.effects.look.add(job.activation_id)
+    return True
+
+
+def note_verdict(tx: Tx, activation_id: str, verdict: str) -> None:
+    """Note why a job ends early: timed_out, stopped, enqueue_failed, worker_error or worker_oom. The first reason stays."""
+    tx.run("note_verdict", activation_id=activation_id, verdict=verdict)
