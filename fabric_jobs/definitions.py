@@ -6,9 +6,10 @@ Parts that never change are NamedTuples: each dataclass would add half a millise
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fabric_jobs.apis import Api
+if TYPE_CHECKING:
+    from fabric_jobs.apis import Api
 
 
 @dataclass(frozen=True, kw_only=True)

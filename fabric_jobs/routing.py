@@ -102,6 +102,11 @@ class Plan:
         """Return the keys of the joins: each waits until its input is complete, and then sends one array."""
         return tuple(dict.fromkeys(wire.target for wire in self.wires if wire.target.endswith(JOIN)))
 
+    @property
+    def is_of_api(self) -> bool:
+        """Whether a node is a Batch or Task API."""
+        return any(node.action.api is not None for node in self.nodes.values())
+
     def first(self) -> list[str]:
         """Return the keys of the nodes that receive the caller's record."""
         return [wire.target for wire in self.wires if wire.source == SOURCE and wire.target in self.nodes]

@@ -26,6 +26,16 @@ class ActivationState(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class Verdict(StrEnum):
+    """Why a job ended early."""
+
+    TIMED_OUT = "timed_out"
+    STOPPED = "stopped"
+    ENQUEUE_FAILED = "enqueue_failed"
+    WORKER_ERROR = "worker_error"
+    WORKER_OOM = "worker_oom"
+
+
 TASK_MOVES: dict[TaskState, frozenset[TaskState]] = {
     TaskState.QUEUED: frozenset({TaskState.STARTING, TaskState.CANCELLED, TaskState.FAILED}),
     TaskState.STARTING: frozenset(

@@ -10,7 +10,7 @@ from fabric_jobs.engine.snapshot import Snapshot
 from fabric_jobs.executors.base import STOPPED, AttemptExit
 from fabric_jobs.records import Channel, Lease, Task
 from fabric_jobs.routing import Node
-from fabric_jobs.states import TaskState
+from fabric_jobs.states import TaskState, Verdict
 
 ENOUGH = 1 << 30  # worker slots
 
@@ -80,7 +80,10 @@ class EndCalls:
 
 @dataclass(frozen=True, kw_only=True)
 class CancelActivation:
-    """Cancel the activation, as requested."""
+    """Cancel the activation: somebody asked for it, or its time is up."""
+
+    verdict: Verdict = Verdict.STOPPED  # of the job that it is
+    cause: str = ""  # empty: that of the request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +117,14 @@ def decide(snapshot: Snapshot) -> list[Decision]:
     """Return what to do now. Every decision is idempotent."""
     if snapshot.activation.cancel_requested and not snapshot.activation.ended:
         return [CancelActivation()]
+    decisions: list[Decision] = []
+    if snapshot.due is not None and not snapshot.activation.ended:
+        if snapshot.now >= snapshot.due:
+            return [CancelActivation(verdict=Verdict.TIMED_OUT, cause="it ran longer than its timeout")]
+        decisions.append(LookAgain(at=snapshot.due))
     if not snapshot.activation.admitted:
-        return []  # it waits for its turn
-    decisions = list(chain.from_iterable(_for_task(snapshot, task) for task in snapshot.live))
+        return decisions  # it waits for its turn
+    decisions += chain.from_iterable(_for_task(snapshot, task) for task in snapshot.live)
     if snapshot.activation.ended:
         return [decision for decision in decisions if not isinstance(decision, StartTask | LaunchAttempt)]
     free = snapshot.free_slots

@@ -35,10 +35,10 @@ from fabric_jobs.engine.trims import Trims
 from fabric_jobs.engine.works import Works
 from fabric_jobs.errors import InvalidInput, ReplayDiffers
 from fabric_jobs.executors.base import STOPPED, AttemptExit
-from fabric_jobs.records import Task
+from fabric_jobs.records import Activation, Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Store, Tx, activations, leases, tasks
+from fabric_jobs.store import Store, Tx, activations, channels, leases, tasks
 
 if TYPE_CHECKING:
     from fabric_jobs.engine.calls import Calls
@@ -85,10 +85,7 @@ class Dispatcher:
                 cancelled = Outcome(state=TaskState.CANCELLED, cause=task.cause)
                 self._end(snapshot, task, cancelled, AttemptExit(None, STOPPED), NOTHING)
             case CancelActivation():
-                activation = snapshot.activation
-                self._store.write(
-                    lambda tx: activations.end(tx, activation, ActivationState.CANCELLED, cause=activation.cause)
-                ).result()
+                self._store.write(lambda tx: _cancel(tx, snapshot.activation, decision)).result()
             case LookAgain(at=at):
                 return at
             case AwaitSlot():
@@ -125,10 +122,27 @@ class Dispatcher:
         action = snapshot.plan.nodes[task.node].action
         progress = self._store.handed_out.progress(task.task_id, task.attempt, self._there(snapshot, task))
         facts = Ended(exit=ended, now=snapshot.now, lost_limit=self._settings.lost_limit, progress=progress)
+        if action.api is not None and action.api.is_batch:
+            facts = self._of_worker(snapshot, task, facts)
         decided = outcome(task, action, facts)
         if decided.state is TaskState.COMPLETE and output.refusal and not (task.sent or task.rejected):
             decided = refused(task, action, output.refusal)
         return self._end(snapshot, task, decided, ended, output)
+
+    def _of_worker(self, snapshot: Snapshot, task: Task, facts: Ended) -> Ended:
+        """Return the facts of an API's worker; of its progress, that of the whole node."""
+        from fabric_jobs.engine import workers  # late: most owners have no APIs
+        from fabric_jobs.store import batches
+
+        sql = self._store.read
+        inbound = channels.inbound(sql, snapshot.activation.activation_id, task.node)
+        counts = batches.counts_of(sql, snapshot.activation.activation_id, task.node)
+        return replace(
+            facts,
+            progress={0: (counts.succeeded, counts.dead)},
+            is_over=workers.is_over(sql, task, inbound),
+            was_ready=batches.was_ready(sql, task),
+        )
 
     def _there(self, snapshot: Snapshot, task: Task) -> dict[int, tuple[int, int]]:
         """Return where the unfinished records that a task reads begin and end, by channel."""
@@ -186,3 +200,8 @@ class Dispatcher:
         self.slots.freed = True
         self.slots.note(activation_id, wanted.activation.executor, waits=advanced.waits)
         return list(advanced.started)
+
+
+def _cancel(tx: Tx, activation: Activation, decision: CancelActivation) -> None:
+    if activations.end(tx, activation, ActivationState.CANCELLED, cause=decision.cause or activation.cause):
+        activations.note_verdict(tx, activation.activation_id, decision.verdict)

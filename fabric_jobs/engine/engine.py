@@ -40,6 +40,8 @@ from fabric_jobs.store import Effects, Store, Tx, activations, tasks
 
 if TYPE_CHECKING:
     from fabric_jobs.engine.calls import Calls
+    from fabric_jobs.jobs import Job
+    from fabric_jobs.submissions import Submission
 
 TURN = ""  # wakes the engine when a waiting activation may have its turn
 
@@ -100,9 +102,7 @@ class Engine:
             self._calls.close()
         self._places.close()
         with suppress(FabricJobsError):  # a full disk: what is not stored is repeated
-            self._store.write(
-                lambda tx: None
-            ).result()  # the writer keeps the order, so the loop's own writes are stored now
+            self._store.write(lambda tx: None).result()  # after the loop's own writes
 
     def invoke(self, wanted: Invocation) -> Future[Invoked]:
         """Start an activation; see `fabric_jobs.engine.invoke.invoke`."""
@@ -112,6 +112,12 @@ class Engine:
         """Return what starts an activation in a transaction and returns its id; see `fabric_jobs.engine.invoke.prepared`."""
         ready = prepared(self._store, self.plans, wanted, self._beginning(wanted.shell, wanted.invoker))
         return lambda tx: ready(tx).activation_id
+
+    def submit(self, wanted: Submission, shell: Shell | None = None, invoker: str = "") -> Future[Job]:
+        """Start a job; see `fabric_jobs.engine.submit.submit`."""
+        from fabric_jobs.engine.submit import submit  # late: most owners have no APIs
+
+        return submit(self._store, self.plans, wanted, self._beginning(shell, invoker))
 
     def retry(self, letters: Sequence[DeadLetter], request_id: str, shell: Shell | None) -> dict[str, list[int]]:
         """Retry dead letters; return the new activations, each with the letters that it retries. See `engine.retry`."""

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from fabric_jobs.engine.outcome import Outcome
+from fabric_jobs.engine.outcome import Outcome, verdict_of
 from fabric_jobs.engine.printed import NOTHING_PRINTED, Printed, exception_in
 from fabric_jobs.engine.settle import settle
 from fabric_jobs.engine.snapshot import Snapshot
@@ -67,6 +67,9 @@ def fail(tx: Tx, finish: Finish) -> None:
     task, outcome = finish.task, finish.outcome
     if not tasks.end(tx, task, outcome.state, finish.ending, cause=outcome.cause):
         return
+    if finish.node.action.api is not None:
+        verdict = verdict_of(outcome.state, finish.ending.reason)
+        activations.note_verdict(tx, finish.activation.activation_id, verdict)
     if activations.is_pending(tx, finish.activation.activation_id):
         if outcome.dead is None or not channels.is_there(tx, outcome.dead.channel_id, outcome.dead.first):
             what = "was cancelled" if outcome.state is TaskState.CANCELLED else "failed"
@@ -83,6 +86,8 @@ def again(tx: Tx, finish: Finish) -> None:
     outcome = finish.outcome
     if not tasks.requeue(tx, finish.task, finish.ending, outcome.again, cause=outcome.cause):
         return
+    if finish.node.action.api is not None and finish.node.is_stream:
+        _lose_batches(tx, finish)
     if outcome.halves:
         task = finish.task
         name = task_name(task.project_id, task.skill_name, task.action_name)
@@ -90,6 +95,15 @@ def again(tx: Tx, finish: Finish) -> None:
     if outcome.dead is not None:
         keep_dead(tx, finish)
         commits.pass_record(tx, finish.task, outcome.dead.channel_id, outcome.dead.first)
+
+
+def _lose_batches(tx: Tx, finish: Finish) -> None:
+    """Give back the batches of a worker of an API."""
+    from fabric_jobs.engine.workers import rules_of  # late: most owners have no APIs
+    from fabric_jobs.store import batches
+
+    rules = rules_of(tx, finish.node, finish.activation.activation_id)
+    batches.lose(tx, finish.task, finish.outcome.cause, rules)
 
 
 def keep_dead(tx: Tx, finish: Finish) -> None:

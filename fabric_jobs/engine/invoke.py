@@ -130,6 +130,17 @@ def start(tx: Tx, new: NewActivation, plan: Plan, records: Sent, beginning: Begi
 
 
 def _start(tx: Tx, new: NewActivation, plan: Plan, records: Sent, beginning: Beginning) -> None:
+    lay_out(tx, new, plan, beginning, is_whole=True)
+    sender = Sender(activation_id=new.activation_id, sending_id=sending_id(new.activation_id, SOURCE))
+    channels.append(tx, sender, records)
+    if not plan.nodes or any(wire.conditions for wire in plan.wires if wire.source == SOURCE):
+        settle(tx, new.activation_id, plan)  # the input may lead straight to the output, or nowhere
+    if plan.nodes:
+        beginning.begin(tx, new.activation_id, plan)
+
+
+def lay_out(tx: Tx, new: NewActivation, plan: Plan, beginning: Beginning, *, is_whole: bool) -> None:
+    """Insert an activation with its channels. `is_whole`: the input will have no records but those of this transaction."""
     admitted = not plan.nodes or beginning.allows(tx)
     activations.create(tx, replace(new, admitted=admitted))
     for index, wire in enumerate(plan.wires):
@@ -144,11 +155,5 @@ def _start(tx: Tx, new: NewActivation, plan: Plan, records: Sent, beginning: Beg
             exempt=wire.cyclic or wire.target.endswith(JOIN),
         )
         channel_id = channels.create(tx, created)
-        if wire.source == SOURCE:
+        if wire.source == SOURCE and is_whole:
             channels.end(tx, channel_id)
-    sender = Sender(activation_id=new.activation_id, sending_id=sending_id(new.activation_id, SOURCE))
-    channels.append(tx, sender, records)
-    if not plan.nodes or any(wire.conditions for wire in plan.wires if wire.source == SOURCE):
-        settle(tx, new.activation_id, plan)  # the input may lead straight to the output, or nowhere
-    if plan.nodes:
-        beginning.begin(tx, new.activation_id, plan)

@@ -20,7 +20,7 @@ from fabric_jobs.executors.base import (
     AttemptExit,
 )
 from fabric_jobs.records import Lease, Task
-from fabric_jobs.states import TaskState
+from fabric_jobs.states import TaskState, Verdict
 from fabric_jobs.store.tasks import Again
 
 GAVE_UP = 75  # the runtime layer's exit code when its gateway is away, or the attempt is over
@@ -29,6 +29,7 @@ NO_GOODBYE = (
     "exit code 0, but records may have been lost, because it ended before all were stored: it called os._exit or exec "
     "without flush(), or ended before another process that sends for it"
 )
+LEFT_EARLY = "exit code 0, although batches are left"
 SIGNALS = {
     1: "SIGHUP",
     2: "SIGINT",
@@ -61,6 +62,8 @@ class Ended:
     now: float  # by the monotonic clock
     lost_limit: int  # retries for lost attempts
     progress: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # input channel -> acked, next_offset
+    is_over: bool = True  # of an API's worker: nothing is left for it
+    was_ready: bool = True  # of an API's worker: it has handled batches
 
 
 def deadline_of(task: Task, action: Action) -> float | None:
@@ -87,6 +90,8 @@ def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
         return refused(task, action, task.cause)
     if ended.exit.reason in (REFUSED, FAULT):
         return refused(task, action, ended.exit.cause)
+    if ended.exit.code == 0 and not ended.is_over:
+        return _failed(task, action, ended, TaskState.FAILED, LEFT_EARLY)
     if ended.exit.code == 0 and task.sender_open:
         return _failed(task, action, ended, TaskState.FAILED, NO_GOODBYE)
     if ended.exit.code == 0:
@@ -106,6 +111,8 @@ def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
 
 
 def _failed(task: Task, action: Action, ended: Ended, state: TaskState, cause: str) -> Outcome:
+    if action.api is not None and action.api.is_batch:
+        return _failed_worker(task, action, ended, state, cause)
     if task.receives == "stream":
         return _failed_stream(task, action, ended, state, cause)
     failures = task.failures + 1
@@ -150,6 +157,18 @@ def _failed_stream(task: Task, action: Action, ended: Ended, state: TaskState, c
     return Outcome(state=state, cause=f"{cause}, and no record is at fault")
 
 
+def _failed_worker(task: Task, action: Action, ended: Ended, state: TaskState, cause: str) -> Outcome:
+    """Return what becomes of a failed worker of an API: it is replaced, unless it never got ready or there is no progress."""
+    by_itself = ended.exit.code is not None and ended.exit.code < 128
+    place = json.dumps(ended.progress)
+    failures = task.failures + 1 if place == task.failed_at else 1
+    if (by_itself and not ended.was_ready) or not _may_retry(action.retries, failures, ended.exit):
+        return Outcome(state=state, cause=cause)
+    not_before_at = ended.now + backoff(action.retries, failures)
+    again = Again(failures=failures, failed_at=place, not_before_at=not_before_at)
+    return Outcome(state=TaskState.QUEUED, cause=cause, again=again)
+
+
 def _may_retry(retries: Retries, failures: int, ended: AttemptExit) -> bool:
     return failures <= retries.limit and ended.code != DO_NOT_RETRY
 
@@ -186,3 +205,12 @@ def describe_exit(ended: AttemptExit) -> str:
         return f"it ran out of memory (exit code {ended.code}); the limit is 'resources: memory' of its action"
     name = SIGNALS.get(ended.code - 128, "")
     return f"exit code {ended.code}" + (f" (killed by {name})" if name else "")
+
+
+def verdict_of(state: TaskState, reason: str) -> Verdict:
+    """Return why a job ends with a task that ended in `state`; `reason` is that of its attempt."""
+    if state is TaskState.TIMEOUT:
+        return Verdict.TIMED_OUT
+    if state is TaskState.CANCELLED:
+        return Verdict.STOPPED
+    return Verdict.WORKER_OOM if reason == OUT_OF_MEMORY else Verdict.WORKER_ERROR

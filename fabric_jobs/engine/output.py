@@ -28,7 +28,7 @@ NOTHING = Output()
 
 def output_of(executor: Executor, handle: str, task: Task, action: Action, *, limit: int) -> Output:
     """Return the payload of an attempt that exited 0; `task` as it is now, `limit` in bytes."""
-    if task.sent or task.rejected:
+    if task.sent or task.rejected or action.api is not None:
         return NOTHING
     try:
         is_stream = action.receives == "stream"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fabric_jobs.clock import steady
 from fabric_jobs.executors.base import AttemptExit
 from fabric_jobs.records import Activation, Channel, Task
 from fabric_jobs.routing import SOURCE, Node, Plan
@@ -28,6 +30,7 @@ class Snapshot:
     now: float = 0.0  # by the monotonic clock
     free_slots: int = 0  # message tasks that may start besides the one that each node always has
     cpus: int = 1
+    due: float | None = None  # when the job that it is times out, by the monotonic clock
 
     def inbound(self, node: Node) -> list[Channel]:
         """Return the channels that a node consumes."""
@@ -77,9 +80,17 @@ def take(sql: Sql, activation_id: str, plan: Plan) -> Snapshot | None:
     if activation is None:
         return None
     return Snapshot(
+        due=_due(sql, activation_id) if plan.is_of_api else None,
         activation=activation,
         plan=plan,
         channels=tuple(channels.of_activation(sql, activation_id)),
         live=tuple(tasks.live(sql, activation_id)),
         streams=tasks.stream_counts(sql, activation_id),
     )
+
+
+def _due(sql: Sql, activation_id: str) -> float | None:
+    from fabric_jobs.store import jobs  # late: most owners have no jobs
+
+    job = jobs.find(sql, activation_id)
+    return None if job is None or job.due_at is None else steady() + job.due_at - time.time()

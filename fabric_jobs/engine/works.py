@@ -15,7 +15,7 @@ from fabric_jobs.executors.base import AttemptExit, AttemptSpec, Executor, Insid
 from fabric_jobs.records import Activation, Task
 from fabric_jobs.routing import SOURCE, Node, sending_id
 from fabric_jobs.settings import Settings
-from fabric_jobs.store import Store, channels, tasks
+from fabric_jobs.store import Store, channels, definitions, tasks
 
 READ_BYTES = 1 << 20  # of records at a time
 ASK_SECONDS = 1.0  # at least, between two checks whether a place still waits
@@ -61,7 +61,21 @@ class Works:
         opened = self._issuing.opened(node, activation.project_id)
         process = replace(process, is_secret=opened is not node)
         spec = attempt_spec(activation, task, opened, self._payload(task), process, issued)
+        if node.action.api is not None:
+            spec = self._of_worker(spec, activation, opened, inside)
         return replace(spec, records=self._records(activation, task, node)) if inside.shows else spec
+
+    def _of_worker(self, spec: AttemptSpec, activation: Activation, node: Node, inside: Inside) -> AttemptSpec:
+        """Return the attempt of an API's worker, with what it reads about itself."""
+        from fabric_jobs.engine.worker_file import with_worker, worker_content  # late: most owners have no APIs
+        from fabric_jobs.store import jobs
+
+        sql, version = self._store.read, activation.pins["skills"][node.skill_name]
+        saved = definitions.find(sql, activation.project_id, "skill", node.skill_name, version)
+        if saved is None or node.action.api is None:
+            raise InvalidInput("its API has been deleted")
+        content = worker_content(activation, node, saved, jobs.find(sql, activation.activation_id))
+        return with_worker(spec, content, node.action.api, inside.files)
 
     def _records(self, activation: Activation, task: Task, node: Node) -> tuple[tuple[str, bool], ...]:
         """Make the directories of records that a program sees: its own, and those of the senders to a stream."""

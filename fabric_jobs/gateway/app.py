@@ -18,6 +18,7 @@ from fabric_jobs.gateway import (
     activations,
     agent_events,
     artifacts,
+    batches,
     callbacks,
     connections,
     content,
@@ -46,16 +47,19 @@ from fabric_jobs.gateway.operation import Operation
 from fabric_jobs.gateway.parts import Parts
 
 ATTEMPT_CALL = re.compile(
-    r"/internal/(attempts/(?P<attempt>[^/]+)/(?P<verb>commit|pull)"
+    r"/internal/(attempts/(?P<attempt>[^/]+)/(?P<verb>commit|pull|batches)"
     r"|(?P<message>messages)/(?P<activation>[^/]+)/(?P<channel>[^/]+)/(?P<output>[^/]+))"
 )
 JOBS_PREFIX = re.compile(r"^/px(:\d+)?(?=/)")  # docs/reference/compatibility.md#ports-behind-the-address
 TWICE = re.compile(r"^/fabric/v4//(?=fabric/v4/)")  # docs/reference/compatibility.md#doubled-prefixes
 
 
+HOT = {**internal.HOT, **batches.HOT}
+
 # The router tries them in this order, so the most frequent calls come first.
 OPERATIONS: tuple[Operation, ...] = (
     *internal.OPERATIONS,
+    *batches.OPERATIONS,
     *health.OPERATIONS,
     *invoke.OPERATIONS,
     *trace.OPERATIONS,  # before the activations, whose paths match greedily
@@ -95,7 +99,7 @@ def make_app(parts: Parts) -> ASGIApp:
         if scope["type"] in ("http", "websocket"):
             scope["path"] = TWICE.sub("/", JOBS_PREFIX.sub("", scope["path"]))
             if found := ATTEMPT_CALL.fullmatch(scope["path"]):
-                handler = internal.HOT.get((scope.get("method", ""), found["verb"] or found["message"]))
+                handler = HOT.get((scope.get("method", ""), found["verb"] or found["message"]))
                 if handler is not None:
                     scope["app"], scope["path_params"] = app, found.groupdict()
                     answer = await _answer_hot(handler, Request(scope, receive, send))

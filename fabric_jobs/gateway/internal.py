@@ -38,16 +38,16 @@ OVER = "this attempt is over: another is the current one, or the task has ended 
 
 async def commit(request: Request) -> Response:
     """Take what an attempt sent and acknowledges; answered after one transaction holds all of it."""
-    parts, task = _attempt(request)
+    parts, task = attempt_of(request)
     body = await body_of(request, parts.settings.body_bytes)
     files = SenderFiles(parts, task)
     head, wanted = _parse(body, parts.settings.record_bytes, partial(rejects.letters, parts, task), files)
     if wanted.raised:
         wanted = replace(wanted, raised=parts.secrets.masks(task.project_id).text(wanted.raised))
     outputs = {sent.output for sent in wanted.sent}
-    found = [channel for output in outputs for channel in _targets(parts, task, output)]
+    found = [channel for output in outputs for channel in targets_of(parts, task, output)]
     if not wanted.hold:
-        await _await_credit(parts, task, found)
+        await await_credit(parts, task, found)
     try:
         await asyncio.wrap_future(parts.store.write(lambda tx: commits.apply(tx, task.task_id, task.attempt, wanted)))
     except ReplayDiffers as error:
@@ -60,7 +60,7 @@ async def commit(request: Request) -> Response:
 
 async def pull(request: Request) -> Response:
     """Answer with records of whichever input has some; wait for them when there are none."""
-    parts, task = _attempt(request)
+    parts, task = attempt_of(request)
     if task.receives != "stream":
         raise InvalidInput(
             f"the program of action '{task.action_name}' calls messages(), but the action is not a stream.",
@@ -120,7 +120,7 @@ async def send_message(request: Request) -> Response:
     # One line, otherwise unchanged: a line break in JSON text is white space.
     record = body.replace(b"\n", b" ").replace(b"\r", b" ").strip() + b"\n"
     output = request.path_params["output"]
-    await _await_credit(parts, task, _targets(parts, task, output))
+    await await_credit(parts, task, targets_of(parts, task, output))
     sent = Sent(output=output, count=1, bytes=record)
     key = request.headers.get("idempotency-key")
     await asyncio.wrap_future(
@@ -129,7 +129,7 @@ async def send_message(request: Request) -> Response:
     return Json({"success": True})
 
 
-def _attempt(request: Request) -> tuple[Parts, Task]:
+def attempt_of(request: Request) -> tuple[Parts, Task]:
     """Return the task of a route as of its attempt's first call, if the token belongs to that attempt."""
     parts = parts_of(request)
     claims = task_claims(request)
@@ -158,7 +158,7 @@ def _check_current(parts: Parts, known: Task) -> None:
         raise StaleAttempt(OVER)
 
 
-def _targets(parts: Parts, task: Task, output: str) -> list[Channel]:
+def targets_of(parts: Parts, task: Task, output: str) -> list[Channel]:
     """Return the channels that an output leads to. These never change; only their positions do."""
     key = (str(task.activation_id), task.node, output)
     found = parts.live.targets.get(key)
@@ -177,7 +177,7 @@ def _check_output(parts: Parts, task: Task, output: str) -> None:
         raise InvalidInput(f"skill '{task.skill_name}' has no output '{output}'.", hint=nearest(output, node.outputs))
 
 
-async def _await_credit(parts: Parts, task: Task, found: list[Channel]) -> None:
+async def await_credit(parts: Parts, task: Task, found: list[Channel]) -> None:
     """Wait until the consumers of these channels have caught up enough; raise StaleAttempt if the attempt ends meanwhile."""
     while keys := parts.live.without_credit(found):
         await parts.live.wait([*keys, ("activation", str(task.activation_id))], PULL_SECONDS)
@@ -195,11 +195,14 @@ def _parse(
         sent = _cut(body, end + 1, head, files)
         _check_lengths(sent, record_bytes)
         return head, Commit(
-            sequence=_whole(head["sequence"]),
+            sequence=whole_number(head["sequence"]),
             sender=str(head.get("sender", "")),
             open=bool(head.get("open")),
             sent=sent,
-            acks=tuple(Acked(channel_id=_whole(c), first=_whole(f), next=_whole(n)) for c, f, n in head["acks"]),
+            acks=tuple(
+                Acked(channel_id=whole_number(c), first=whole_number(f), next=whole_number(n))
+                for c, f, n in head["acks"]
+            ),
             hand=_record(head["hand"]),
             left=_record(head.get("left")),
             raised=str(head.get("raised", ""))[:RAISED_CHARACTERS],
@@ -211,14 +214,15 @@ def _parse(
         raise InvalidInput(f"this is not a commit: {error!r}.") from error
 
 
-def _whole(value: Any) -> int:
+def whole_number(value: Any) -> int:
+    """Return a value of a commit that must be a whole number; raise ValueError."""
     if not isinstance(value, int) or not 0 <= value < 1 << 63:
         raise ValueError(f"{value!r} is not a whole number that can be")
     return value
 
 
 def _record(value: Any) -> tuple[int, int] | None:
-    return (_whole(value[0]), _whole(value[1])) if value else None
+    return (whole_number(value[0]), whole_number(value[1])) if value else None
 
 
 def _cut(body: bytes, start: int, head: dict[str, Any], files: SenderFiles) -> tuple[Sent, ...]:

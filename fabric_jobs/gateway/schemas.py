@@ -262,6 +262,14 @@ TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
             "the NDJSON of every output.",
         ),
     ),
+    "BatchReport": (
+        "application/x-ndjson",
+        _said(
+            "string",
+            "A line of JSON (`ready`, `want`, `held`, `done`, `failed`, `completed`), then the NDJSON that came of the batches "
+            "in `done`.",
+        ),
+    ),
     "LogPage": ("application/octet-stream", _said("string", "A line of JSON, then bytes.")),
     "LogStream": ("text/event-stream", {"description": 'Server-sent events; `data` of each is `{"log": …}`.'}),
     "EventStream": ("text/event-stream", {"description": "Server-sent events; `data` of each is an event."}),

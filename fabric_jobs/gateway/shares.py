@@ -15,6 +15,7 @@ from fabric_jobs.errors import StaleAttempt
 from fabric_jobs.gateway import replay
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.records import Channel, Lease, Task
+from fabric_jobs.routing import Node
 from fabric_jobs.store import Tx, activations, channels, leases
 
 SHARE_BYTES = 256 << 10  # at most about this many bytes of records in one share
@@ -27,7 +28,7 @@ async def records(
     """Answer with the rest of the share at hand, the next one that the worker holds, or a new one; None if there is none."""
     share = _held(leases.held(parts.store.read, task.task_id), positions)
     if share is None:
-        share = await _take(parts, task, found, _workers(parts, task), at_end=at_end)
+        share = await _take(parts, task, found, node_of(parts, task).workers, at_end=at_end)
     if share is None or share.below is None:
         return None
     segment = parts.store.records(share.channel_id, share.first, max_bytes=SHARE_BYTES)
@@ -49,14 +50,15 @@ def is_drained(parts: Parts, found: list[Channel]) -> bool:
     )
 
 
-def _workers(parts: Parts, task: Task) -> int:
+def node_of(parts: Parts, task: Task) -> Node:
+    """Return the node of a task."""
     plans, activation_id = parts.engine.plans, str(task.activation_id)
     plan = plans.known(activation_id)
     if plan is None:
         activation = activations.find(parts.store.read, activation_id)
         assert activation is not None
         plan = plans.of(parts.store.read, activation)
-    return plan.nodes[task.node].workers
+    return plan.nodes[task.node]
 
 
 def _held(held: list[Lease], positions: Mapping[int, int]) -> Lease | None:

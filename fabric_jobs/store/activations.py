@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fabric_jobs.records import Activation
-from fabric_jobs.states import ActivationState
+from fabric_jobs.states import ActivationState, Verdict
 from fabric_jobs.store import callbacks, events, lists
 from fabric_jobs.store.sql import Row, Sql
 from fabric_jobs.store.writer import Tx
@@ -269,3 +269,8 @@ def ask_cancel(tx: Tx, activation_id: str, project_id: str, cause: str) -> bool:
     if asked:
         events.record(tx, "activation.cancel", project_id=project_id, activation_id=activation_id, cause=cause)
     return asked
+
+
+def note_verdict(tx: Tx, activation_id: str, verdict: Verdict) -> None:
+    """Note why a job ends early. The first reason stays; an activation that is no job has none."""
+    tx.run("note_verdict", activation_id=activation_id, verdict=verdict.value)

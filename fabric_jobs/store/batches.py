@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from fabric_jobs.jobs import BatchCounts, BatchRow
 from fabric_jobs.records import Channel, Lease, Task
 from fabric_jobs.store import commits, dead_letters, leases, tasks
 from fabric_jobs.store.dead_letters import NewDeadLetter
-from fabric_jobs.store.sent import Sent
+from fabric_jobs.store.sent import Sent, each_of
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
@@ -30,6 +31,7 @@ class Rules(NamedTuple):
     size: int  # records
     receive_count: int  # attempts that may fail
     on_error: str  # of a dead batch's letters: continue | complete
+    whole: bool = False  # an incomplete batch waits for the end of the input, however long that takes
 
 
 class Done(NamedTuple):
@@ -200,7 +202,8 @@ def _held(tx: Tx, task_id: int) -> dict[tuple[int, int], Lease]:
 def _finish(tx: Tx, task: Task, lease: Lease, done: Done) -> None:
     assert lease.below is not None
     if done.sent is not None and done.sent.count:
-        commits.publish(tx, task, done.sent)
+        origin = each_of(lease.channel_id, lease.first, lease.below)
+        commits.publish(tx, task, replace(done.sent, parents=origin))
     row = find(tx, lease.channel_id, lease.first)
     if row is not None:
         _put(tx, row, attempts=row.attempts + 1, state="succeeded", task_id=task.task_id, seconds=done.seconds)

@@ -51,8 +51,3 @@ def add_items(tx: Tx, job: Job, node: str, sender: Sender, items: Sent | None, p
             end(tx, channel.channel_id)
     tx.effects.look.add(job.activation_id)
     return True
-
-
-def note_verdict(tx: Tx, activation_id: str, verdict: str) -> None:
-    """Note why a job ends early: timed_out, stopped, enqueue_failed, worker_error or worker_oom. The first reason stays."""
-    tx.run("note_verdict", activation_id=activation_id, verdict=verdict)
