@@ -31,7 +31,7 @@ from fabric_jobs.engine.waits import Waits
 from fabric_jobs.engine.wakes import Wakes
 from fabric_jobs.engine.works import Works, given_up
 from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
-from fabric_jobs.executors.base import Executor
+from fabric_jobs.executors.base import AttemptExit, Executor
 from fabric_jobs.records import DeadLetter, SavedDefinition
 from fabric_jobs.routing import Plan
 from fabric_jobs.settings import Settings, cpu_count
@@ -246,14 +246,16 @@ class Engine:
         if taken.activation.ended:
             self._dispatcher.trims.forget(activation_id)
         now = steady()
-        waiting = self._waits.note(taken, now)
-        return replace(
-            taken,
-            exits={task.task_id: exits[key] for task in taken.live if (key := (task.task_id, task.attempt)) in exits},
-            accepted=self._places.in_hand(taken.live, now),
-            running_late=self._places.running(taken.live),
-            now=now,
-            waiting=waiting,
-            free_slots=free_slots(sql, self._settings, taken.activation.executor),
-            cpus=cpu_count(),
-        )
+        slots = free_slots(sql, self._settings, taken.activation.executor)
+        seen = replace(taken, now=now, waiting=self._waits.note(taken, now), free_slots=slots, cpus=cpu_count())
+        return _with_places(seen, self._places, exits)
+
+
+def _with_places(taken: Snapshot, places: Places, exits: Mapping[tuple[int, int], AttemptExit]) -> Snapshot:
+    """Return a snapshot with what the places report."""
+    return replace(
+        taken,
+        exits={task.task_id: exits[key] for task in taken.live if (key := (task.task_id, task.attempt)) in exits},
+        accepted=places.in_hand(taken.live, taken.now),
+        running_late=places.running(taken.live),
+    )
