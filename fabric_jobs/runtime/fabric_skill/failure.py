@@ -14,7 +14,7 @@ def words(error: BaseException) -> str:
     """Return an exception as in the last line of its traceback, such as `ValueError: no such country`."""
     import traceback  # late: most programs never need it
 
-    lines = traceback.format_exception_only(error)
+    lines = traceback.format_exception_only(type(error), error)
     return one_line(next((line for line in lines if not line.startswith(" ")), "").split("\n", 1)[0])
 
 

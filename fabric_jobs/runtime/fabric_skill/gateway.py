@@ -7,10 +7,13 @@ import os
 import sys
 import threading
 import time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .envelope import message
-from .http import Address, Answer, Connection, Disconnected
+from .http import Answer, Connection, Disconnected
+
+if TYPE_CHECKING:
+    from .http import Address
 
 PATIENCE_SECONDS = 300.0  # how long the gateway may be away
 GAVE_UP = 75  # exit code: try again elsewhere or later
@@ -25,7 +28,21 @@ def attempt_id() -> str:
 
 def connect() -> Connection:
     """Return a connection to the gateway."""
-    return Connection(_address(), os.environ.get("CORTEX_TOKEN") or str(message().get("token", "")))
+    return Connection(address(), token())
+
+
+def token() -> str:
+    """Return the token of this attempt."""
+    return os.environ.get("CORTEX_TOKEN") or str(message().get("token", ""))
+
+
+def address() -> Address:
+    """Return where the gateway listens: the path of a socket, or host and port."""
+    socket = os.environ.get("FABRIC_JOBS_SOCKET", "")
+    if socket:
+        return socket
+    host, _, port = str(message()["apiEndpoint"]).split("://", 1)[1].split("/", 1)[0].partition(":")
+    return (host, int(port or 80))
 
 
 def path(verb: str) -> str:
@@ -66,14 +83,6 @@ def give_up(reason: str, code: int = GAVE_UP) -> NoReturn:
     sys.stdout.flush()
     print(f"fabric_skill: {reason.rstrip('.')}; this attempt ends.", file=sys.stderr, flush=True)
     os._exit(code)
-
-
-def _address() -> Address:
-    path = os.environ.get("FABRIC_JOBS_SOCKET", "")
-    if path:
-        return path
-    host, _, port = str(message()["apiEndpoint"]).split("://", 1)[1].split("/", 1)[0].partition(":")
-    return (host, int(port or 80))
 
 
 def _reason(answer: Answer) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-Address = str | tuple[str, int]  # path of a Unix socket, or host and port
+if TYPE_CHECKING:  # Python 3.9 cannot evaluate it
+    Address = str | tuple[str, int]  # path of a Unix socket, or host and port
 
 
 class Disconnected(OSError):

@@ -109,7 +109,7 @@ def place_of(record: Any, is_wanted: Callable[[Any], bool]) -> tuple[str, Any]:
     while waiting:
         path, value = waiting.pop()
         if is_wanted(value):
-            return path.removeprefix("."), value
+            return path[path[:1] == "." :], value
         inner: list[tuple[str, Any]] = []
         if isinstance(value, dict):
             inner = [(f"{path}.{key}", item) for key, item in value.items()]

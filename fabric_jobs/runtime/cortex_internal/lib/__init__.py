@@ -1,0 +1,1 @@
+"""The part of `cortex_internal` that code of users imports."""
