@@ -111,6 +111,11 @@ class Settings:
     retain_days: float | None = None  # activations that ended earlier are deleted; None: never
     retain_bytes: int | None = None  # when the state is larger, the oldest are deleted; None: never
     lost_limit: int = 3  # retries after lost attempts
+    lease_seconds: float = (
+        field(  # for which a worker has its batches, unless it is heard of; 0: as long as its attempt runs
+            default_factory=lambda: _number("FABRIC_JOBS_LEASE_SECONDS", 0, "a number of seconds, or 0", low=0)
+        )
+    )
     slots: Mapping[str, int] = field(default_factory=lambda: slots_of(os.environ.get("FABRIC_JOBS_SLOTS", "")))
     kept_tasks: int = field(
         default_factory=lambda: int(_number("FABRIC_JOBS_KEPT_TASKS", 1000, "a number from 1 on", low=1))

@@ -23,7 +23,7 @@ from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.shares import node_of
 from fabric_jobs.records import Channel, Task
 from fabric_jobs.routing import Node
-from fabric_jobs.store import Tx, batches, channels
+from fabric_jobs.store import Tx, batches, channels, leases
 from fabric_jobs.store.batches import Done, Failed, Handed, Report, Rules
 from fabric_jobs.store.sent import Sent
 
@@ -59,7 +59,10 @@ async def exchange(request: Request) -> Response:
         now = asyncio.get_running_loop().time()
         since = (since or now) if any(_is_partial(channel, rules) for channel in found) else None
         flush = since is not None and now - since >= _patience(node, rules)
-        step = partial(_step, task=task, rules=rules, asked=asked._replace(said=said), flush=flush)
+        asked = asked._replace(said=said)
+        step = partial(
+            _step, task=task, rules=rules, asked=asked, flush=flush, lease_seconds=parts.settings.lease_seconds
+        )
         handed = await asyncio.wrap_future(parts.store.write(step))
         said = Report(ready=False)  # the rest is stored
         new = [batch for batch in handed if batch[:2] not in asked.held]
@@ -75,17 +78,22 @@ async def exchange(request: Request) -> Response:
             return Response(status_code=503 if parts.live.closing else 204)
 
 
-def _step(tx: Tx, *, task: Task, rules: Rules, asked: WorkerCall, flush: bool) -> list[Handed]:
+def _step(tx: Tx, *, task: Task, rules: Rules, asked: WorkerCall, flush: bool, lease_seconds: float) -> list[Handed]:
     """Note the report and hand out batches; return all that the worker holds. Raises StaleAttempt."""
     batches.report(tx, task.task_id, task.attempt, asked.said, rules)
     inbound = channels.of_attempt(tx, task.task_id, task.attempt)
     if not inbound:
         raise StaleAttempt(OVER)
+    if lease_seconds:
+        leases.extend(tx, task.task_id, time.time() + lease_seconds)  # before the expired ones go back
     want = asked.want
     for channel in inbound:
+        batches.expire(tx, channel.channel_id, rules)
         if want > 0:
             is_whole = channel.ended or (flush and not rules.whole)
             want -= len(batches.take(tx, task, channel, rules, want, flush=is_whole))
+    if lease_seconds:
+        leases.extend(tx, task.task_id, time.time() + lease_seconds)
     return batches.held(tx, task.task_id)
 
 
@@ -98,13 +106,13 @@ async def _at_the_end(parts: Parts, task: Task, found: list[Channel], rules: Rul
 
 
 def _answer(parts: Parts, task: Task, handed: Iterable[Handed]) -> Response:
-    heads, bodies = [], []
+    heads, bodies, lease = [], [], parts.settings.lease_seconds or None
     for batch in handed:
         body = _body(parts, batch)
         name = batches.batch_id(str(task.activation_id), batch.channel_id, batch.first)
         heads.append([batch.channel_id, batch.first, batch.below - batch.first, batch.attempt, name, len(body)])
         bodies.append(body)
-    return _ndjson({"batches": heads, "complete": None, "end": False}, *bodies)
+    return _ndjson({"batches": heads, "complete": None, "end": False, "lease": lease}, *bodies)
 
 
 def _ndjson(head: dict[str, Any], *bodies: bytes) -> Response:

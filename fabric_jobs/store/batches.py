@@ -148,6 +148,16 @@ def lose(tx: Tx, task: Task, cause: str, rules: Rules) -> None:
     _count(tx, task, counts)
 
 
+def expire(tx: Tx, channel_id: int, rules: Rules) -> None:
+    """Give back the batches of a channel that their workers hold for too long."""
+    for task_id, lease in leases.expired(tx, channel_id, time.time()):
+        task = tasks.find(tx, task_id)
+        if task is not None:
+            late = Failed(channel_id, lease.first, "its worker was not heard of in time", 0.0)
+            is_dead = _fail(tx, task, lease, late, rules, is_lost=True)
+            _count(tx, task, BatchCounts(failed=1, dead=is_dead))
+
+
 def claim_completion(tx: Tx, task: Task) -> BatchCounts | None:
     """Let a worker call on-job-complete; return the counts, or None when another one does, or it has been called."""
     place = {"activation_id": task.activation_id, "node": task.node}

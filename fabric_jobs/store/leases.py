@@ -109,6 +109,17 @@ def give_back(tx: Tx, task_id: int) -> None:
     tx.run("free_task_leases", task_id=task_id)
 
 
+def extend(tx: Tx, task_id: int, until: float) -> None:
+    """Let a task hold what it holds until a time, in seconds since 1970, rather than for as long as its attempt runs."""
+    tx.run("extend_leases", task_id=task_id, expires_at=until)
+
+
+def expired(sql: Sql, channel_id: int, now: float) -> list[tuple[int, Lease]]:
+    """Return what was to be finished by now, with the task that holds it. `now` is in seconds since 1970."""
+    rows = sql.all("expired_leases", channel_id=channel_id, now=now)
+    return [(row["task_id"], Lease.from_row(row)) for row in rows]
+
+
 def release(tx: Tx, task_id: int, channel_id: int, first: int) -> None:
     """Give back one range that a task holds."""
     tx.run("free_lease", task_id=task_id, channel_id=channel_id, first_offset=first)

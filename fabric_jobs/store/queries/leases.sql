@@ -1,3 +1,12 @@
+-- name: extend_leases
+-- A task is at work on what it holds.
+update leases set expires_at = :expires_at where task_id = :task_id and next_offset is not null;
+
+-- name: expired_leases
+-- What a task was to finish by now, of one channel.
+select channel_id, first_offset, next_offset, turn, at_end, task_id from leases
+where channel_id = :channel_id and expires_at <= :now and task_id is not null order by first_offset;
+
 -- name: take_records
 -- Every record below is taken, or finished.
 update channels set dispatched = :next_offset where channel_id = :channel_id and dispatched = :first_offset and :next_offset <= next_offset;
@@ -23,11 +32,11 @@ where channel_id = :channel_id and first_offset = :first_offset and task_id is n
 
 -- name: free_task_leases
 -- A task gives back what it has not finished.
-update leases set task_id = null, turn = 0, at_end = 0 where task_id = :task_id and next_offset is not null;
+update leases set task_id = null, turn = 0, at_end = 0, expires_at = null where task_id = :task_id and next_offset is not null;
 
 -- name: free_lease
 -- A task gives back one range.
-update leases set task_id = null, turn = 0, at_end = 0
+update leases set task_id = null, turn = 0, at_end = 0, expires_at = null
 where task_id = :task_id and channel_id = :channel_id and first_offset = :first_offset and next_offset is not null;
 
 -- name: cut_lease

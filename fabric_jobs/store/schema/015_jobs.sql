@@ -49,6 +49,10 @@ create table batches (
   primary key (channel_id, first_offset)
 ) strict, without rowid;
 
+-- When a lease runs out unless its task asks for more time; null: it ends with its attempt.
+alter table leases add column expires_at real;  -- seconds since 1970
+create index leases_expiring on leases (channel_id, expires_at) where expires_at is not null;
+
 -- Since when the current attempt of a worker handles batches.
 create table workers (
   task_id  integer primary key references tasks,

@@ -33,7 +33,9 @@ class JsonFormatter(logging.Formatter):
         _add(entry, getattr(record, "cortex_extra", {}))
         try:
             return json.dumps(entry, default=_other, allow_nan=False)
-        except Exception:  # a key that is not text, a number that is not JSON, what contains itself, or code of the user
+        except (
+            Exception
+        ):  # a key that is not text, a number that is not JSON, what contains itself, or code of the user
             return json.dumps(_plain(entry, ()))
 
 
