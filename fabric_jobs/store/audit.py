@@ -140,6 +140,12 @@ def attempt_names(path: Path) -> frozenset[str]:
     return frozenset(Path(row["handle"] or row["name"]).name for row in found)
 
 
+def unaccepted(path: Path) -> frozenset[str]:
+    """Return the directory names of attempts that no place is known to have accepted: their owner hands them over again."""
+    with snapshot(path, lambda: False) as sql:
+        return frozenset(row["name"] for row in sql.all("attempt_names") if row["handle"] is None)
+
+
 def _problems(rows: list[Row]) -> list[str]:
     """Return the problems that SQLite reports, one per line; SQLite may put several into one row."""
     lines = [line.strip() for row in rows for line in row["problem"].splitlines()]

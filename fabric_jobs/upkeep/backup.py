@@ -19,7 +19,7 @@ from fabric_jobs.blobs import Blobs
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, InvalidInput, PlaceUnavailable
 from fabric_jobs.state_dir import content_dir, ignore_in_git, records_dir
 from fabric_jobs.store import Store
-from fabric_jobs.store.audit import Stop, files_of
+from fabric_jobs.store.audit import Stop, files_of, unaccepted
 from fabric_jobs.store.copy import copy
 from fabric_jobs.upkeep import content
 
@@ -131,9 +131,11 @@ class Backup:
         for path, size in content.files(partial / self._database.name, self._blobs):
             self._go_on()
             yield path, Path(root.name) / path.relative_to(root), size
+        begun = unaccepted(partial / self._database.name)
         for place, directories, names in os.walk(self._attempts) if self._wanted.logs else ():
-            directories.sort()
             depth = len(Path(place).relative_to(self._attempts).parts)
+            # In the copy these attempts start anew, and must not find what was printed here.
+            directories[:] = sorted(name for name in directories if depth or name not in begun)
             for name in sorted(names):
                 self._go_on()
                 source = Path(place) / name
