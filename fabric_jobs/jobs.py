@@ -35,11 +35,6 @@ class Job(NamedTuple):
         values = {key: row[key] for key in cls._fields}
         return cls(**{**values, "config": json.loads(values["config"]), "source": json.loads(values["source"])})
 
-    @property
-    def due_at(self) -> float | None:
-        """When it times out, in seconds since 1970; None: never."""
-        return None if self.timeout is None else self.submitted_at + self.timeout
-
 
 class BatchRow(NamedTuple):
     """A batch that deviates: it failed, or its worker died."""

@@ -92,5 +92,5 @@ def take(sql: Sql, activation_id: str, plan: Plan) -> Snapshot | None:
 def _due(sql: Sql, activation_id: str) -> float | None:
     from fabric_jobs.store import jobs  # late: most owners have no jobs
 
-    job = jobs.find(sql, activation_id)
-    return None if job is None or job.due_at is None else steady() + job.due_at - time.time()
+    due_at = jobs.due_at(sql, activation_id)
+    return None if due_at is None else steady() + due_at - time.time()

@@ -15,7 +15,7 @@ from fabric_jobs.store.sql import Sql
 def rules_of(sql: Sql, node: Node, activation_id: str) -> Rules:
     """Return how the batches of a node are handled. In a job a dead batch is a count; in an agent, an error."""
     assert node.action.batch is not None, "an API's workers handle batches"
-    is_job = jobs.find(sql, activation_id) is not None
+    is_job = jobs.is_job(sql, activation_id)
     return Rules(
         size=node.action.batch.size,
         receive_count=int(node.properties.get("max_receive_count") or 1),

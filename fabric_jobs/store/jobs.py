@@ -32,6 +32,17 @@ def find(sql: Sql, activation_id: str) -> Job | None:
     return None if row is None else Job.from_row(row)
 
 
+def is_job(sql: Sql, activation_id: str) -> bool:
+    """Return whether an activation is a job."""
+    return sql.one("job_timing", activation_id=activation_id) is not None
+
+
+def due_at(sql: Sql, activation_id: str) -> float | None:
+    """Return when a job times out, in seconds since 1970; None: never, or it is no job. Its configuration is not read."""
+    row = sql.one("job_timing", activation_id=activation_id)
+    return None if row is None or row["timeout"] is None else row["submitted_at"] + row["timeout"]
+
+
 def enumerating(sql: Sql) -> list[Job]:
     """Return the jobs that still get items."""
     return [Job.from_row(row) for row in sql.all("enumerating_jobs")]

@@ -9,6 +9,10 @@ values (:activation_id, :project_id, :api_name, :kind, :api_version, :workers, :
 -- One job.
 select * from jobs where activation_id = :activation_id;
 
+-- name: job_timing
+-- When a job was submitted, and how long it may take; no row: the activation is no job.
+select submitted_at, timeout from jobs where activation_id = :activation_id;
+
 -- name: enumerating_jobs
 -- Jobs whose enumerator is not done, oldest first.
 select j.* from jobs j indexed by jobs_enumerating join activations a using (activation_id)
