@@ -96,7 +96,10 @@ def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
         return _failed(task, action, ended, TaskState.FAILED, NO_GOODBYE)
     if ended.exit.code == 0:
         return Outcome(state=TaskState.COMPLETE)
-    if ended.exit.reason == LOST or ended.exit.code in (None, GAVE_UP):
+    is_lost = ended.exit.reason == LOST or ended.exit.code in (None, GAVE_UP)
+    if is_lost and _is_worker(action):
+        return _failed_worker(task, action, ended, TaskState.FAILED, "the attempt was lost")
+    if is_lost:
         if task.lost < ended.lost_limit:
             again = Again(
                 lost=True,
@@ -111,7 +114,7 @@ def outcome(task: Task, action: Action, ended: Ended) -> Outcome:
 
 
 def _failed(task: Task, action: Action, ended: Ended, state: TaskState, cause: str) -> Outcome:
-    if action.api is not None and action.api.is_batch:
+    if _is_worker(action):
         return _failed_worker(task, action, ended, state, cause)
     if task.receives == "stream":
         return _failed_stream(task, action, ended, state, cause)
@@ -159,14 +162,19 @@ def _failed_stream(task: Task, action: Action, ended: Ended, state: TaskState, c
 
 def _failed_worker(task: Task, action: Action, ended: Ended, state: TaskState, cause: str) -> Outcome:
     """Return what becomes of a failed worker of an API: it is replaced, unless it never got ready or there is no progress."""
-    by_itself = ended.exit.code is not None and ended.exit.code < 128
+    by_itself = ended.exit.reason != LOST and ended.exit.code not in (None, GAVE_UP) and (ended.exit.code or 0) < 128
     place = json.dumps(ended.progress)
     failures = task.failures + 1 if place == task.failed_at else 1
     if (by_itself and not ended.was_ready) or not _may_retry(action.retries, failures, ended.exit):
         return Outcome(state=state, cause=cause)
     not_before_at = ended.now + backoff(action.retries, failures)
-    again = Again(failures=failures, failed_at=place, not_before_at=not_before_at)
+    again = Again(lost=not by_itself, failures=failures, failed_at=place, not_before_at=not_before_at)
     return Outcome(state=TaskState.QUEUED, cause=cause, again=again)
+
+
+def _is_worker(action: Action) -> bool:
+    """Return whether an action is a Batch API, whose workers are replaced as long as batches succeed."""
+    return action.api is not None and action.api.is_batch
 
 
 def _may_retry(retries: Retries, failures: int, ended: AttemptExit) -> bool:
