@@ -3,6 +3,7 @@
     FabricJobsError
     ├── InvalidInput          the input is wrong, typed or posted
     │   ├── RecordTooLarge    a record or a body is over its limit
+    │   ├── WrongRequest      a request to a Batch or Task API is wrong; holds Cortex Labs' word for it
     │   └── InvalidDefinition a YAML file is wrong; holds all its problems
     ├── NotFound              no such skill, agent, activation, task, …
     ├── AlreadyExists         it exists, and is never overwritten
@@ -52,6 +53,14 @@ class RecordsDamaged(InvalidInput):
 
 class RecordTooLarge(InvalidInput):
     """A record or a request body is over its limit (docs/reference/settings.md)."""
+
+
+class WrongRequest(InvalidInput):
+    """A request to a Batch or Task API is wrong. `kind` is Cortex Labs' word for what is wrong, such as `job.not_found`."""
+
+    def __init__(self, message: str, *, kind: str = "error", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,6 +83,18 @@ class Settings:
         default_factory=lambda: bool(_number("FABRIC_JOBS_SENDER_FILES", 1, "0 or 1", high=1))
     )  # programs that see the state directory write their records into files directly
     body_bytes: int = 64 << 20
+    submission_bytes: int = field(
+        default_factory=lambda: _bytes("FABRIC_JOBS_SUBMISSION_BYTES", 10 << 20)
+    )  # of a request that submits a job
+    batch_bytes: int = field(
+        default_factory=lambda: _bytes("FABRIC_JOBS_BATCH_BYTES", 256 << 10)
+    )  # of a batch of a job, as JSON
+    job_workers: int = field(
+        default_factory=lambda: int(_number("FABRIC_JOBS_JOB_WORKERS", 1000, "a number from 1 on", low=1))
+    )  # that a job may ask for
+    open_apis: bool = field(
+        default_factory=lambda: bool(_number("FABRIC_JOBS_OPEN_APIS", 0, "0 or 1", high=1))
+    )  # jobs are submitted, looked at and stopped without a token
     content_bytes: int = field(
         default_factory=lambda: _bytes("FABRIC_JOBS_CONTENT_BYTES", 10 << 30, high=sizes.LARGEST)
     )  # of one upload

@@ -69,6 +69,12 @@ def _slots(context: click.Context, parameter: click.Parameter, value: str | None
     metavar="N",
     help="How many activations run at a time; the others wait in their order.  [default: 64]",
 )
+@click.option(
+    "--open-apis",
+    is_flag=True,
+    envvar="FABRIC_JOBS_OPEN_APIS",
+    help="Let everybody who reaches the gateway submit, see and stop jobs of Batch and Task APIs, without a token.",
+)
 @click.option("--until-idle", is_flag=True, help="End some seconds after the last client and the last activation.")
 @options.workspace
 @options.own_state_dir
@@ -81,6 +87,7 @@ def command(
     retain_size: int | None,
     slots: dict[str, int] | None,
     activations: int | None,
+    open_apis: bool,
     until_idle: bool,
     workspace: Path | None,
     state_dir: Path | None,
@@ -97,7 +104,7 @@ def command(
       fabric-jobs serve --port 8420 --state-dir /var/lib/fabric-jobs
       fabric-jobs serve --executor docker
       fabric-jobs serve --retain-days 30 --retain-size 10GB
-      fabric-jobs serve --slots local=8 --activations 200
+      fabric-jobs serve --slots local=8 --activations 200 --open-apis
       fabric-jobs serve --until-idle
     """
     from fabric_jobs.settings import Settings
@@ -105,9 +112,8 @@ def command(
     root = _root_of(workspace, is_needed=state_dir is None)
     directory = options.state_dir_of(state_dir, root or Path())
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-
-    given: dict[str, Any] = {"slots": slots, "activations": activations}
-    given = {name: value for name, value in given.items() if value is not None}  # else the variables, or the defaults
+    named = {"slots": slots, "activations": activations}  # if not given: the variables, or the defaults
+    given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     settings = Settings(
         state_dir=directory,
         workspace=root,
@@ -115,6 +121,7 @@ def command(
         port=port,
         executor=executor,
         advertise=advertise or "",
+        open_apis=open_apis,
         until_idle=until_idle,
         retain_days=retain_days,
         retain_bytes=retain_size,

@@ -17,6 +17,7 @@ from fabric_jobs.gateway.parts import parts_of
 from fabric_jobs.shell import SHELL, Shell, shell_of
 
 NOBODY = Visitor("", "read", "-")  # no project has this name
+ANYBODY = "anybody"  # the username of callers without a token
 
 
 def authorize(request: Request, role: str) -> Visitor:
@@ -42,6 +43,15 @@ def authorize(request: Request, role: str) -> Visitor:
         )
     request.scope["caller"] = caller
     return caller
+
+
+def is_welcome(request: Request) -> bool:
+    """Let a caller without a token use a route that may be open, and note it; return False if it needs a token."""
+    settings = parts_of(request).settings
+    if not settings.open_apis or "authorization" in request.headers:
+        return False
+    request.scope["caller"] = Visitor(ANYBODY, "run", settings.project_id)
+    return True
 
 
 def caller_of(request: Request) -> Visitor:

@@ -55,9 +55,7 @@ def status_of(error: FabricJobsError) -> int:
 async def answer_error(request: Request, error: Exception) -> Json:
     """Answer one of our errors."""
     assert isinstance(error, FabricJobsError)
-    body: dict[str, Any] = {"success": False, "message": error.message, "error": type(error).__name__}
-    if error.hint:
-        body["hint"] = error.hint
+    body = error_json(error)
     if request.url.path.endswith("/graphql"):  # where a GraphQL client looks
         body["errors"] = [{"message": error.message}]
     if isinstance(error, InvalidDefinition):
@@ -67,9 +65,18 @@ async def answer_error(request: Request, error: Exception) -> Json:
         body["details"] = [{"path": [key], "message": message} for key, message in error.differences]
     if isinstance(error, InUse):
         body["details"] = [{"name": name, "type": kind} for kind, name in error.users]
-    # Nothing else may have this header: docs/reference/compatibility.md#tokens
-    headers = {"x-auth-error": _header_of(error.message)} if isinstance(error, NotAllowed) else {}
-    return Json(body, status_code=status_of(error), headers=headers)
+    return Json(body, status_code=status_of(error), headers=headers_of(error))
+
+
+def error_json(error: FabricJobsError) -> dict[str, Any]:
+    """Return what the answers to all errors have."""
+    body: dict[str, Any] = {"success": False, "message": error.message, "error": type(error).__name__}
+    return {**body, "hint": error.hint} if error.hint else body
+
+
+def headers_of(error: FabricJobsError) -> dict[str, str]:
+    """Return the header that only refused tokens have: docs/reference/compatibility.md#tokens."""
+    return {"x-auth-error": _header_of(error.message)} if isinstance(error, NotAllowed) else {}
 
 
 def _header_of(message: str) -> str:

@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.gateway.access import Visitor
-from fabric_jobs.gateway.caller import authorize, caller_of
+from fabric_jobs.gateway.caller import authorize, caller_of, is_welcome
+from fabric_jobs.gateway.cortex_errors import answer_cortex_error
 from fabric_jobs.gateway.json_response import object_of
 from fabric_jobs.gateway.not_yet import refuse
 from fabric_jobs.gateway.parameters import Parameter
@@ -53,7 +55,7 @@ class Call(Request):
     async def read(self, operation: Operation) -> None:
         """Read the input of an operation; raise NotAllowed, Forbidden, NotFound, NotThereYet,
         InvalidInput or RecordTooLarge."""
-        if operation.caller == "user":
+        if operation.caller == "user" and not (operation.is_open and is_welcome(self)):
             authorize(self, operation.needs)
         refuse(self.query_params, *operation.not_yet)
         self._asked = {parameter.name: parameter.of(self) for parameter in operation.parameters}
@@ -83,6 +85,8 @@ class Operation(NamedTuple):
         "user"  # whose token it takes: user (a personal token or that of a task too) | task (only for itself) | none
     )
     role: str = ""  # of a user in the project: read | run | admin | owner; by default read to look, admin to change
+    is_open: bool = False  # whether `serve --open-apis` lets everybody call it
+    is_of_cortex: bool = False  # whether its errors have the form of Cortex Labs
 
     @property
     def needs(self) -> str:
@@ -95,5 +99,10 @@ class Operation(NamedTuple):
 
     async def _answer(self, request: Request) -> Response:
         call = Call(request.scope, request.receive)
-        await call.read(self)
-        return await self.handler(call)
+        try:
+            await call.read(self)
+            return await self.handler(call)
+        except FabricJobsError as error:
+            if not self.is_of_cortex:
+                raise
+            return answer_cortex_error(error)
