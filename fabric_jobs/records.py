@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from fabric_jobs.states import FINAL_TASK_STATES, ActivationState, TaskState
 
 Row = Mapping[str, Any]
+DAEMON = "daemon\0"  # begins the subject of a daemon's task; an activation's id has no such character
 
 
 @lru_cache(maxsize=256)
@@ -246,6 +247,13 @@ class Task:
     def ended(self) -> bool:
         """Whether it has ended."""
         return self.state in FINAL_TASK_STATES
+
+    @property
+    def subject(self) -> str:
+        """What the engine looks at when it changes: its activation, or, of a daemon, its program."""
+        if self.activation_id is not None:
+            return self.activation_id
+        return f"{DAEMON}{self.project_id}/{self.skill_name}/{self.action_name}/{self.node}"
 
     @property
     def attempt_name(self) -> str:

@@ -21,6 +21,7 @@ from fabric_jobs.engine.feeds import Feeds
 from fabric_jobs.engine.invoke import Beginning, Invocation, Invoked, invoke, prepared
 from fabric_jobs.engine.lanes import RETRY_SECONDS
 from fabric_jobs.engine.launch import Issuing
+from fabric_jobs.engine.lazy_calls import LazyCalls
 from fabric_jobs.engine.places import Places
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.engine.retry import retries_of, retry
@@ -32,28 +33,19 @@ from fabric_jobs.engine.wakes import Wakes
 from fabric_jobs.engine.works import Works, given_up
 from fabric_jobs.errors import FabricJobsError, PlaceUnavailable
 from fabric_jobs.executors.base import AttemptExit, Executor
-from fabric_jobs.records import DeadLetter, SavedDefinition
+from fabric_jobs.records import DAEMON, DeadLetter, SavedDefinition
 from fabric_jobs.routing import Plan
 from fabric_jobs.settings import Settings, cpu_count
 from fabric_jobs.shell import Shell
 from fabric_jobs.store import Effects, Store, Tx, activations, tasks
 
 if TYPE_CHECKING:
-    from fabric_jobs.engine.calls import Calls
     from fabric_jobs.jobs import Job
     from fabric_jobs.submissions import Submission
 
 TURN = ""  # wakes the engine when a waiting activation may have its turn
 
 log = logging.getLogger(__name__)
-
-
-def _make_calls(store: Store, executors: Mapping[str, Executor], settings: Settings, issuing: Issuing) -> Calls:
-    from fabric_jobs.engine.calls import (
-        Calls,  # late: most workspaces call nothing, and a command waits for the start
-    )
-
-    return Calls(store, executors, settings, issuing)
 
 
 class Engine:
@@ -68,11 +60,9 @@ class Engine:
         self.secrets = issuing.secrets
         self._faults = Faults(settings.lost_limit)
         self._places = Places(executors, self._wakes, self._faults)
-        self._calls: Calls | None = None
-        self._making_calls = threading.Lock()
-        self._make_calls: Callable[[], Calls] = partial(_make_calls, store, executors, settings, issuing)
+        self._calls = LazyCalls(store, self._places, settings, issuing, self._wakes)
         works = Works(store, settings, issuing)
-        self._dispatcher = Dispatcher(store, self._places, settings, works, self._the_calls)
+        self._dispatcher = Dispatcher(store, self._places, settings, works, self._calls.calls)
         self._feeds = Feeds()
         self._waits = Waits()
         self._admission = Admission(store, settings.activations)
@@ -84,8 +74,7 @@ class Engine:
         for activation_id in activations.unsettled(self._store.read):
             self._wakes.put(activation_id)
         self._wakes.put(TURN)  # an earlier engine may have left waiting ones
-        if tasks.daemons(self._store.read):
-            self._the_calls().adopt()
+        self._calls.adopt()
         self._thread.start()
 
     @property
@@ -95,11 +84,10 @@ class Engine:
 
     def close(self) -> None:
         """End the loop. Attempts keep running, and the next engine finds them."""
+        self._calls.close()
         self._wakes.end()
         self._thread.join()
         self._dispatcher.trims.close()
-        if self._calls is not None:
-            self._calls.close()
         self._places.close()
         with suppress(FabricJobsError):  # a full disk: what is not stored is repeated
             self._store.write(lambda tx: None).result()  # after the loop's own writes
@@ -136,17 +124,11 @@ class Engine:
     def deploy(self, saved: SavedDefinition) -> int:
         """Begin to start the daemons of a skill; return how many it has. A skill saved without files runs from its images."""
         named = self._settings.executor
-        return self._the_calls().deploy(saved, named if saved.source or named != "local" else "docker")
+        return self._calls.calls().deploy(saved, named if saved.source or named != "local" else "docker")
 
     def troubles(self, activation_id: str) -> dict[str, str]:
         """Return why tasks of an activation are stuck, by node: their places do not answer."""
         return self._places.troubles(activation_id)
-
-    def _the_calls(self) -> Calls:
-        with self._making_calls:
-            if self._calls is None:
-                self._calls = self._make_calls()
-            return self._calls
 
     def _beginning(self, shell: Shell | None, invoker: str) -> Beginning:
         allows = partial(self._admission.allows, invoker=invoker)
@@ -166,14 +148,15 @@ class Engine:
             self._wakes.put(TURN)
         for activation_id in effects.completed:
             self._feeds.forget(activation_id)
-            if self._calls is not None:
-                self._calls.forget(activation_id)
+            self._calls.forget(activation_id)
 
     def _run(self) -> None:
         while (pending := self._wakes.wait()) is not None:
             for activation_id in pending:
                 if activation_id == TURN:
                     self._let_in()
+                elif activation_id.startswith(DAEMON):
+                    self._calls.daemons().look(activation_id)
                 else:
                     self._look(activation_id)
             if self._dispatcher.slots.freed:

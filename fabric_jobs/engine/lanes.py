@@ -182,12 +182,13 @@ class Lane:
 
     def _look(self, executor: Executor, work: Work, handle: str) -> None:
         self._held[handle] = work
-        self._hearing.accepted(work.task, handle)
         ended = executor.poll(handle)
-        if ended is not None:
-            output = work.read(executor, handle, ended)
-            self._held.pop(handle, None)
-            self._tell(work, ended, output)
+        if ended is None:
+            self._hearing.accepted(work.task, handle)
+            return
+        output = work.read(executor, handle, ended)
+        self._held.pop(handle, None)
+        self._tell(work, ended, output)
 
     def _stop(self, executor: Executor, work: Work, handle: str, grace: float) -> None:
         handle = handle or self._start(executor, work)

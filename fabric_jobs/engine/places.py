@@ -54,7 +54,7 @@ class Places:
         self._faults = faults
         self._lanes: dict[str, Lane] = {}
         self._known: dict[int, _Known] = {}  # by task
-        self._ended: dict[str, dict[int, _Known]] = {}  # the ended ones, by activation and task
+        self._ended: dict[str, dict[int, _Known]] = {}  # the ended ones, by subject and task
         self._lock = threading.Lock()
 
     # What the engine wishes
@@ -65,8 +65,8 @@ class Places:
         self._lane(place).post(Start(work=work))
 
     def look(self, work: Work, place: str, handle: str) -> None:
-        """Ask how an attempt is that has a handle."""
-        self._keep(work, place, handle)
+        """Ask how an attempt is that has a handle; it counts as accepted once its place says that it runs."""
+        self._keep(work, place, "")
         self._lane(place).post(Look(work=work, handle=handle))
 
     def stop(self, work: Work, place: str, handle: str, grace: float) -> None:
@@ -88,13 +88,13 @@ class Places:
     def forget(self, task: Task) -> None:
         """Forget an attempt that is finished."""
         self._faults.forget(task.task_id)
-        activation_id = str(task.activation_id)
+        subject = task.subject
         with self._lock:
             self._known.pop(task.task_id, None)
-            ended = self._ended.get(activation_id, {})
+            ended = self._ended.get(subject, {})
             ended.pop(task.task_id, None)
             if not ended:
-                self._ended.pop(activation_id, None)
+                self._ended.pop(subject, None)
 
     def close(self) -> None:
         """Close the places; attempts keep running."""
@@ -123,10 +123,10 @@ class Places:
             known = self._current(task)
             return known.handle if known is not None else ""
 
-    def exits(self, activation_id: str) -> dict[tuple[int, int], AttemptExit]:
-        """Return the exits of an activation's attempts that are not dealt with yet: {(task_id, attempt): exit}."""
+    def exits(self, subject: str) -> dict[tuple[int, int], AttemptExit]:
+        """Return the exits of a subject's attempts that are not dealt with yet: {(task_id, attempt): exit}."""
         with self._lock:
-            found = list(self._ended.get(activation_id, {}).values())
+            found = list(self._ended.get(subject, {}).values())
         return {(known.task.task_id, known.task.attempt): known.ended.exit for known in found if known.ended}
 
     def output(self, task: Task) -> Output:
@@ -140,6 +140,12 @@ class Places:
         with self._lock:
             found = [known for known in self._known.values() if known.trouble]
         return {known.task.node: known.trouble for known in found if known.task.activation_id == activation_id}
+
+    def trouble(self, task: Task) -> str:
+        """Return why the place of a task does not answer; empty when it does."""
+        with self._lock:
+            known = self._current(task)
+            return known.trouble if known is not None else ""
 
     # What lanes say
 
@@ -161,8 +167,8 @@ class Places:
             if known is None or known.ended is not None:
                 return
             known.ended, known.trouble, known.again_at = AttemptEnd(exit=ended, output=output), "", None
-            self._ended.setdefault(str(task.activation_id), {})[task.task_id] = known
-        self._wakes.put(str(task.activation_id))
+            self._ended.setdefault(task.subject, {})[task.task_id] = known
+        self._wakes.put(task.subject)
 
     def answered(self, task: Task, *, waits: bool) -> None:
         """See `lanes.Hearing`."""
@@ -174,7 +180,7 @@ class Places:
             known.asked, known.waited, known.runs = False, known.waited or waits, not waits
         if is_late:
             known.work.postpone(waits)
-        self._wakes.put(str(task.activation_id))
+        self._wakes.put(task.subject)
 
     def in_trouble(self, task: Task, reason: str) -> None:
         """See `lanes.Hearing`."""
@@ -184,7 +190,7 @@ class Places:
             if known is None:
                 return
             known.trouble, known.again_at, known.stopping, known.asked = reason, moment, None, False
-        self._wakes.put_at(str(task.activation_id), moment)
+        self._wakes.put_at(task.subject, moment)
 
     def _current(self, task: Task) -> _Known | None:
         known = self._known.get(task.task_id)

@@ -243,6 +243,7 @@ def ask_cancel(tx: Tx, task: Task, cause: str) -> bool:
     """Set the flag that asks for cancellation; return False when the task has ended or the flag was set before."""
     asked = bool(tx.run("ask_task_cancel", task_id=task.task_id, cause=cause))
     if asked:
+        tx.effects.look.add(task.subject)
         body = {"name": task.name, "node": task.node, "cause": cause}
         events.record(
             tx,

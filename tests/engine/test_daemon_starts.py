@@ -1,19 +1,83 @@
-"""Starts of a daemon that go wrong half-way: the next call starts it anew."""
+"""The tasks of daemons: what is decided, and starts that go wrong half-way."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fabric_jobs.definitions import Action
-from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed, DaemonKey, Means
+from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed
+from fabric_jobs.engine.decide import FinishTask, LaunchAttempt, LookAgain, StartTask, StopAttempt
+from fabric_jobs.engine.decide_daemon import DEATHS, CreateDaemon, DaemonSnapshot, daemon_outcome, decide_daemon
+from fabric_jobs.engine.wants import DaemonKey, Want
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
-from fabric_jobs.settings import Settings
-from fabric_jobs.store import Store, tasks
+from fabric_jobs.executors.base import REFUSED, STOPPED, AttemptExit, AttemptSpec, ProcessSpec
+from fabric_jobs.records import Task
+from fabric_jobs.states import TaskState
+from fabric_jobs.store import tasks
+from fabric_jobs.store.tasks import NewTask
+from tests.engine.bench import Bench
 from tests.executors.fake import FakeExecutor
+
+KEY = DaemonKey(executor="dying", project_id="local", skill_name="each", version=1, action="each")
+ENDED = AttemptExit(1)
+
+
+@pytest.fixture
+def task(bench: Bench) -> Task:
+    """A daemon's task, QUEUED."""
+    new = NewTask(
+        project_id="local",
+        name="local-each",
+        activation_id=None,
+        node=KEY.node,
+        skill_name="each",
+        action_name="each",
+        kind="daemon",
+        receives="message",
+    )
+    found = tasks.find(bench.store.read, bench.store.write(lambda tx: tasks.create(tx, new)).result())
+    assert found is not None
+    return found
+
+
+def test_a_program_is_started_for_whoever_waits_for_it(task: Task) -> None:
+    assert decide_daemon(DaemonSnapshot(task=None)) == []
+    assert decide_daemon(DaemonSnapshot(task=None, is_awaited=True)) == [CreateDaemon()]
+    assert decide_daemon(DaemonSnapshot(task=None, is_awaited=True, end_cause="the owner ends")) == []
+    assert decide_daemon(DaemonSnapshot(task=task, idle_at=5.0)) == [LookAgain(at=5.0)]
+    assert decide_daemon(DaemonSnapshot(task=task, is_awaited=True)) == [StartTask(task=task)]
+
+
+def test_whatever_runs_is_followed_until_it_ends_or_is_to_end(task: Task) -> None:
+    live = replace(task, state=TaskState.ACTIVE, attempt=1)
+    assert decide_daemon(DaemonSnapshot(task=live, idle_at=5.0)) == [LookAgain(at=5.0), LaunchAttempt(task=live)]
+    assert decide_daemon(DaemonSnapshot(task=live, idle_at=5.0, is_followed=True)) == [LookAgain(at=5.0)]
+    assert decide_daemon(DaemonSnapshot(task=live, end_cause="idle")) == [StopAttempt(task=live)]
+    cancelled = replace(live, cancel_requested=True)
+    assert decide_daemon(DaemonSnapshot(task=cancelled, is_awaited=True)) == [StopAttempt(task=cancelled)]
+    assert decide_daemon(DaemonSnapshot(task=live, exit=ENDED)) == [FinishTask(task=live, exit=ENDED)]
+
+
+def test_what_is_to_end_before_it_ran_ends_at_once(task: Task) -> None:
+    (decision,) = decide_daemon(DaemonSnapshot(task=task, end_cause="idle"))
+    assert decision == FinishTask(task=task, exit=AttemptExit(None, STOPPED))
+
+
+def test_the_end_of_a_program_has_its_reason(task: Task) -> None:
+    live = DaemonSnapshot(task=replace(task, state=TaskState.ACTIVE, attempt=1), port=81)
+    assert daemon_outcome(replace(live, end_cause="nobody called"), ENDED).state is TaskState.COMPLETE
+    silent = daemon_outcome(replace(live, end_cause="it does not listen", is_silent=True), ENDED)
+    assert (silent.state, silent.cause) == (TaskState.FAILED, "it does not listen")
+    refused = daemon_outcome(live, AttemptExit(None, REFUSED, "there is no program"))
+    assert (refused.state, refused.cause) == (TaskState.FAILED, "there is no program")
+    assert daemon_outcome(live, ENDED).state is TaskState.QUEUED
+    assert daemon_outcome(replace(live, was_ready=True, deaths=DEATHS), ENDED).state is TaskState.QUEUED
+    given_up = daemon_outcome(replace(live, deaths=DEATHS - 1), ENDED)
+    assert (given_up.state, "before it listened on port 81" in given_up.cause) == (TaskState.FAILED, True)
 
 
 class Dying(FakeExecutor):
@@ -38,24 +102,27 @@ class Dying(FakeExecutor):
         return super().logs(handle, stream, offset, limit)
 
 
-def test_a_start_that_was_interrupted_is_begun_again(tmp_path: Path) -> None:
-    store, executor = Store(tmp_path / "state.db"), Dying()
-    key = DaemonKey(executor="fake", project_id="local", skill_name="each", version=1, action="each")
-    means = Means(store=store, executors={"fake": executor}, settings=Settings(state_dir=tmp_path))
+def test_a_program_that_dies_is_started_some_times_and_then_its_callers_are_told(tmp_path: Path) -> None:
+    executor = Dying()
+    bench = Bench(tmp_path, others={"dying": executor})
+    wants = bench.engine._calls.daemons().wants
 
     async def starts() -> DaemonFailed:
-        daemon = Daemon(key, Action(name="each", type="daemon"), ProcessSpec(directory=None), means)
-        with pytest.raises(ExecutorUnavailable):
-            await daemon.pool(5000)
+        want = Want(KEY, Action(name="each", type="daemon"), ProcessSpec(directory=None), 0)
+        daemon = Daemon(want, wants, executor, 20.0)
+        wants.put(want)
         with pytest.raises(DaemonFailed) as failed:
             await daemon.pool(5000)
+        with pytest.raises(DaemonFailed) as again:  # remembered for a while
+            await daemon.pool(5000)
+        assert again.value.cause == failed.value.cause
         return failed.value
 
     failed = asyncio.run(starts())
-    assert "before it listened" in failed.cause
+    assert "before it listened on port 1 " in failed.cause
     assert failed.printed.lines == ("no model here",)
-    (first, *_) = sorted(executor.specs)
-    attempt = tasks.attempt(store.read, 1, 1)
+    assert [name[-2:] for name in executor.specs] == ["-1", "-2", "-3"]
+    attempt = tasks.attempt(bench.store.read, 1, 3)
     assert attempt is not None
-    assert (first[-2:], attempt.reason) == ("-1", "lost")
-    store.close()
+    assert attempt.exit_code == 1
+    bench.close()

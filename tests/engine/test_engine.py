@@ -603,7 +603,7 @@ def test_a_daemon_whose_handle_was_never_stored_is_taken_over(bench: Bench) -> N
     assert begun is not None
     bench.place.start(AttemptSpec(name=begun.attempt_name, processes=()))  # then its owner was killed
     bench.restart()
-    assert bench.task(begun).state is TaskState.ACTIVE
+    bench.until(lambda: bench.task(begun).state is TaskState.ACTIVE)
     assert list(bench.place.specs) == [begun.attempt_name]
     bench.engine.close()
     assert bench.place.stopped == [begun.attempt_name]

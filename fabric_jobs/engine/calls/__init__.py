@@ -5,50 +5,42 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
 from fabric_jobs.documents import skill_from_json
 from fabric_jobs.engine.calls.asking import Asking
 from fabric_jobs.engine.calls.caller import Caller, CallWork
-from fabric_jobs.engine.calls.daemons import Means
-from fabric_jobs.engine.calls.registry import Daemons
+from fabric_jobs.engine.calls.registry import Daemons, Means
 from fabric_jobs.engine.calls.target import port_of
 from fabric_jobs.engine.create import new_task
 from fabric_jobs.engine.faults import Faults
 from fabric_jobs.engine.lanes import RETRY_SECONDS
 from fabric_jobs.engine.launch import Issuing
 from fabric_jobs.errors import FabricJobsError
-from fabric_jobs.executors.base import Executor
 from fabric_jobs.records import Activation, SavedDefinition, Task
 from fabric_jobs.routing import Node, Plan
-from fabric_jobs.settings import Settings
-from fabric_jobs.store import Store, Tx, activations, channels, leases, tasks
+from fabric_jobs.store import Tx, activations, channels, leases, tasks
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Calls"]
+__all__ = ["Calls", "Means"]
 
 
 class Calls:
-    """The callers, one per node, and the running daemons."""
+    """The callers, one per node."""
 
-    def __init__(self, store: Store, executors: Mapping[str, Executor], settings: Settings, issuing: Issuing) -> None:
-        self._means = Means(store=store, executors=executors, settings=settings)
+    def __init__(self, means: Means, issuing: Issuing) -> None:
+        self._means = means
         self._callers: dict[int, tuple[Caller, asyncio.Task[None]]] = {}  # by task
         self._by_activation: dict[str, set[int]] = {}  # the task ids among these
         self._daemons = Daemons(self._means)
         self._asking = Asking(self._means, issuing, self._daemons)
-        self._faults = Faults(settings.lost_limit)
+        self._faults = Faults(means.settings.lost_limit)
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-
-    def adopt(self) -> None:
-        """Take over the daemons that an earlier owner started."""
-        if self._daemons.adopt():
-            self._run(self._watch())
 
     def see_to(self, activation: Activation, plan: Plan, node: Node, task: Task | None) -> None:
         """Make sure that a caller handles the records of a node."""
@@ -77,7 +69,7 @@ class Calls:
             self._run(self._forget(activation_id))
 
     def close(self) -> None:
-        """End the calls and the daemons."""
+        """End the calls."""
         with self._starting:
             loop, self._loop = self._loop, None
         if loop is None or self._thread is None:
@@ -152,15 +144,12 @@ class Calls:
         for task_id in list(self._by_activation.get(activation_id, ())):
             await self._stop(task_id)
 
-    async def _watch(self) -> None:
-        self._daemons.watch()
-
     async def _close(self) -> None:
         under_way = [running for _, running in self._callers.values()]
         for running in under_way:
             running.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-        await self._daemons.close()
+        self._daemons.close()
         self._asking.close()
 
 

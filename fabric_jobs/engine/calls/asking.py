@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -13,11 +12,12 @@ from typing import Any
 
 from fabric_jobs.engine.calls.caller import Call, CallWork
 from fabric_jobs.engine.calls.connection import CallFailed, Pool, Reply
-from fabric_jobs.engine.calls.daemons import LOCAL, Daemon, DaemonFailed, DaemonKey, Means, fingerprint
-from fabric_jobs.engine.calls.registry import Daemons
+from fabric_jobs.engine.calls.daemons import LOCAL, Daemon, DaemonFailed, fingerprint
+from fabric_jobs.engine.calls.registry import Daemons, Means
 from fabric_jobs.engine.calls.target import DaemonTarget, ExternalTarget, Unusable
 from fabric_jobs.engine.launch import Issuing, message, process_of, scheduled_at
 from fabric_jobs.engine.printed import NOTHING_PRINTED, Printed, last_printed
+from fabric_jobs.engine.wants import DaemonKey
 from fabric_jobs.errors import ExecutorUnavailable, FabricJobsError, InvalidInput
 from fabric_jobs.executors.base import ProcessSpec
 
@@ -67,7 +67,7 @@ class Asking:
                 program.cache_clear()
                 key, process = program()
                 daemon = self._daemons.find(key) or self._daemons.make(key, node.action, process)
-            daemon.calls += 1
+            daemon.begin_call()
             try:
                 async with daemon.slots:
                     answer = await self._ask(daemon, target.port, lambda host: request_to(host).encode(body))
@@ -80,8 +80,7 @@ class Asking:
                     said = replace(printed, lines=(*error.printed.lines, *printed.lines))
                     raise Unusable(error.cause, said) from error
             finally:
-                daemon.calls -= 1
-                daemon.last_used = time.monotonic()
+                daemon.end_call()
 
         return call
 
@@ -167,7 +166,7 @@ async def _printed(daemon: Daemon) -> Printed:
     found = NOTHING_PRINTED
     with suppress(ExecutorUnavailable):
         found = await asyncio.to_thread(last_printed, daemon.executor, daemon.handle)
-        for _ in range(0 if daemon.key.executor == LOCAL else LOOKS):
+        for _ in range(0 if daemon.want.key.executor == LOCAL else LOOKS):
             await asyncio.sleep(LOOK_SECONDS)
             before, found = found, await asyncio.to_thread(last_printed, daemon.executor, daemon.handle)
             if found == before:
