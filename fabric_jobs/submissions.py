@@ -33,3 +33,4 @@ class Submission(NamedTuple):
     is_placed: bool = True  # the caller named the place
     workspace: str = ""
     retry_of: str | None = None  # the job whose dead batches these items are
+    letters: tuple[int, ...] = ()  # the numbers of their dead letters, which this job retries

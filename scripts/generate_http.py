@@ -1,4 +1,4 @@
-"""Writes the generated parts of docs/reference/http.md from the gateway's operations; with --check, only compares them."""
+"""Writes the generated parts of the pages about HTTP from the gateway's operations; with --check, only compares them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from fabric_jobs.gateway.operation import Operation
 from fabric_jobs.gateway.parameters import MOST, P, Parameter
 from fabric_jobs.gateway.schemas import SCHEMAS, TEXTS
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "http.md"
+REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+PAGES = (REFERENCE / "http.md", REFERENCE / "jobs.md")
 # <!-- made: routes MODULE… -->, <!-- made: keys SCHEMA --> or <!-- made: statuses -->, then a table up to the end mark.
 MADE = re.compile(r"(<!-- made: (\w+)([\w ]*) -->\n).*?(?=<!-- end -->)", re.DOTALL)
-# The page describes these in more detail than fits into a row.
+# The pages describe these in more detail than fits into a row.
 TOLD = {
     "Activation": "[the record](#the-record-of-an-activation)",
+    "ApiSubmission": "[a submission](jobs.md#a-submission)",
+    "BatchSubmission": "[a submission](jobs.md#a-submission)",
+    "Job": "[a job](jobs.md#a-job)",
+    "TaskSubmission": "`{config?, timeout?}`",
     "Agent": "an agent as JSON, with the keys of [agent.yaml](agent-yaml.md)",
     "Invocation": "[an invocation](#an-invocation)",
     "Skill": "a skill as JSON, with the keys of [skill.yaml](skill-yaml.md)",
@@ -129,15 +134,15 @@ TABLES: dict[str, Callable[..., str]] = {"routes": _routes, "keys": _key_table, 
 
 
 def main() -> None:
-    """Write the page, or check it."""
-    text = PAGE.read_text(encoding="utf-8")
-    wanted = page(text)
-    if sys.argv[1:] == ["--check"]:
-        if text != wanted:
-            sys.exit(f"{PAGE} is not up to date. Run: python scripts/generate_http.py")
-        return
-    PAGE.write_text(wanted, encoding="utf-8")
-    print(f"wrote {PAGE}")
+    """Write the pages, or check them."""
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        wanted = page(text)
+        if sys.argv[1:] != ["--check"]:
+            path.write_text(wanted, encoding="utf-8")
+            print(f"wrote {path}")
+        elif text != wanted:
+            sys.exit(f"{path} is not up to date. Run: python scripts/generate_http.py")
 
 
 if __name__ == "__main__":

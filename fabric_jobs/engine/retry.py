@@ -78,9 +78,9 @@ def retry(store: Store, plans: Plans, wanted: Retry, beginning: Beginning) -> st
     return store.write(lambda tx: _start(tx, wanted, records, beginning)).result()
 
 
-def _start(tx: Tx, wanted: Retry, records: Sent, beginning: Beginning) -> str:
-    activation_id = wanted.new.activation_id
-    for letter in wanted.letters:
+def claim(tx: Tx, letters: Sequence[DeadLetter], activation_id: str) -> None:
+    """Note that an activation retries dead letters; raise InvalidInput when another one does, or one is gone."""
+    for letter in letters:
         if not dead_letters.retried(tx, letter, activation_id):
             now = dead_letters.find(tx, letter.project_id, letter.dead_letter_id)
             if now is None or now.retried_as != activation_id:
@@ -89,4 +89,8 @@ def _start(tx: Tx, wanted: Retry, records: Sent, beginning: Beginning) -> str:
                     f"dead letter {letter.dead_letter_id} {other}.",
                     hint="See `fabric-jobs activations show`; if it failed again, that activation has a dead letter.",
                 )
+
+
+def _start(tx: Tx, wanted: Retry, records: Sent, beginning: Beginning) -> str:
+    claim(tx, wanted.letters, wanted.new.activation_id)
     return start(tx, wanted.new, wanted.plan, records, beginning)

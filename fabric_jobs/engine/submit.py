@@ -13,11 +13,12 @@ from fabric_jobs.engine.invoke import Beginning, lay_out
 from fabric_jobs.engine.job_document import job_document
 from fabric_jobs.engine.place import place_of
 from fabric_jobs.engine.plans import Plans
+from fabric_jobs.engine.retry import claim
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.jobs import Job
-from fabric_jobs.records import SavedDefinition
+from fabric_jobs.records import DeadLetter, SavedDefinition
 from fabric_jobs.routing import SOURCE, Plan, sending_id
-from fabric_jobs.store import Store, Tx, channels, definitions, jobs
+from fabric_jobs.store import Store, Tx, channels, dead_letters, definitions, jobs
 from fabric_jobs.store.activations import NewActivation
 from fabric_jobs.store.channels import Sender
 from fabric_jobs.store.sent import Sent
@@ -61,6 +62,7 @@ def submit(store: Store, plans: Plans, wanted: Submission, beginning: Beginning)
     )
 
     def operation(tx: Tx) -> Job:
+        claim(tx, [_letter(tx, wanted, number) for number in wanted.letters], job.activation_id)
         plans.keep(job.activation_id, plan)
         _begin(tx, new, plan, job, _items(wanted, job, saved), beginning)
         return job
@@ -75,6 +77,13 @@ def _begin(tx: Tx, new: NewActivation, plan: Plan, job: Job, items: list[Sent], 
     for sent in items:
         channels.append(tx, sender, sent)
     beginning.begin(tx, new.activation_id, plan)
+
+
+def _letter(tx: Tx, wanted: Submission, number: int) -> DeadLetter:
+    letter = dead_letters.find(tx, wanted.project_id, number)
+    if letter is None:
+        raise InvalidInput(f"dead letter {number} is gone.", hint="Retry the job again: it takes those that are left.")
+    return letter
 
 
 def _properties(wanted: Submission) -> dict[str, Any]:

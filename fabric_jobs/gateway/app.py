@@ -22,6 +22,7 @@ from fabric_jobs.gateway import (
     callbacks,
     connections,
     content,
+    cortex_jobs,
     dead_letters,
     definitions,
     dependencies,
@@ -32,6 +33,8 @@ from fabric_jobs.gateway import (
     health,
     internal,
     invoke,
+    job_logs,
+    jobs,
     metrics,
     projects,
     schedules,
@@ -71,6 +74,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *definitions.OPERATIONS,
     *dependencies.OPERATIONS,
     *dead_letters.OPERATIONS,
+    *jobs.OPERATIONS,
+    *job_logs.OPERATIONS,
     *schedules.OPERATIONS,
     *content.OPERATIONS,
     *projects.OPERATIONS,
@@ -85,6 +90,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *state.OPERATIONS,
     *metrics.OPERATIONS,
     *document.OPERATIONS,
+    *cortex_jobs.OPERATIONS,  # the endpoint of an API may be any path that nothing else has
 )
 
 

@@ -30,6 +30,13 @@ EXAMPLES: dict[str, Any] = {
     },
     "GraphQuery": {"query": "{ projects {name, title, description} }"},
     "Invocation": {"payload": {"text": "to be or not"}},
+    "BatchSubmission": {
+        "workers": 2,
+        "item_list": {"items": ["to", "be", "or", "not"], "batch_size": 2},
+        "config": {"language": "en"},
+    },
+    "TaskSubmission": {"config": {"language": "en"}, "timeout": 600},
+    "RetryJob": {},
     "NewSecret": {"value": "correct horse battery staple"},
     "Retry": {"ids": [1, 2], "requestId": "made-anew-each-time"},
     "Prune": {"activations": ["0123456789abcdef01234567"]},

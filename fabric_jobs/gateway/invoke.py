@@ -196,14 +196,15 @@ def _invocation(call: Call, kind: str) -> Invocation:
         headers=dict(call.headers),
         workspace=owners_own(call, WORKSPACE),
         shell=handed_over(call, body),
-        executor=_executor(call),
+        executor=executor_of(call),
         cold=call.of(COLD),
         invoker=call.caller.attempt or (call.headers.get(INVOKER, "") if call.caller.is_owner else ""),
         is_placed=bool(call.of(EXECUTOR)),
     )
 
 
-def _executor(call: Call) -> str:
+def executor_of(call: Call) -> str:
+    """Return the executor that a call names, or that of the owner; raise InvalidInput if there is none of that name."""
     name = call.of(EXECUTOR) or call.parts.settings.executor
     if name not in call.parts.executors:
         raise InvalidInput(f"there is no executor '{name}'.", hint=nearest(name, call.parts.executors))

@@ -70,11 +70,11 @@ class _Looking(NamedTuple):
         task = tasks.find(self.parts.store.read, self.task_id)
         if task is None:
             raise NotFound("the task has been deleted.")
-        log = _log_of(self.parts, task, self.attempt)
+        log = log_of(self.parts, task, self.attempt)
         begin = task.started_at or 0.0 if task.kind == "calls" else 0.0  # its daemon may have started earlier
         since = 0.0 if cursor else max(self.since, begin)
         query = LogQuery(cursor=cursor, streams=self.streams, since=since, whole=whole, limit=self.limit)
-        page = await _page(self.parts, log, query)
+        page = await page_of(self.parts, log, query)
         ended = task.ended or self.attempt < task.attempt if self.is_one_of_many else log.ended
         return News(log=log, page=page, over=ended or self.live.closing)
 
@@ -109,10 +109,10 @@ async def show_logs(call: Call) -> Response:
     1 MiB of unchanged bytes, and the answer has the headers.
     """
     parts, task, number = call.parts, find_task(call), call.of(ATTEMPT)
-    log = _log_of(parts, task, task.attempt if number is None else number)
+    log = log_of(parts, task, task.attempt if number is None else number)
     if call.of(FOLLOW) and call.method == "GET":
         only = None if number is None else log.attempt
-        return StreamingResponse(_events(_followed(parts, task, only)), media_type="text/event-stream")
+        return StreamingResponse(_events(followed(parts, task, only)), media_type="text/event-stream")
     if not call.of(STREAM):
         return await _text(parts, log)
     data = b""
@@ -130,7 +130,7 @@ async def show_log_page(call: Call) -> Response:
     looking = _Looking(
         parts=parts,
         task_id=task.task_id,
-        attempt=_log_of(parts, task, call.of(ATTEMPT) or task.attempt).attempt,
+        attempt=log_of(parts, task, call.of(ATTEMPT) or task.attempt).attempt,
         streams=(call.of(STREAM),) if call.of(STREAM) else STREAMS,
         since=call.of(SINCE) / 1000,
         whole=call.of(WHOLE),
@@ -161,17 +161,17 @@ async def show_skill_logs(call: Call) -> Response:
             hint="List the tasks with `fabric-jobs tasks list`.",
         )
     if call.of(RAW):
-        log = _log_of(parts, found[0], found[0].attempt)
+        log = log_of(parts, found[0], found[0].attempt)
         return StreamingResponse(_bytes(parts, log), media_type="text/plain; charset=utf-8")
     return await newest_log(parts, found[0])
 
 
 async def newest_log(parts: Parts, task: Task) -> Response:
     """Answer with the log of a task's last attempt as one text."""
-    return await _text(parts, _log_of(parts, task, task.attempt))
+    return await _text(parts, log_of(parts, task, task.attempt))
 
 
-def _log_of(parts: Parts, task: Task, number: int) -> AttemptLog:
+def log_of(parts: Parts, task: Task, number: int) -> AttemptLog:
     """Return the log of an attempt of a task; for calls it is their daemon's log. Raises NotFound."""
     daemon = tasks.newest_daemon(parts.store.read, task) if task.kind == "calls" else None
     whose, which = (task.task_id, number) if daemon is None else (daemon.task_id, daemon.attempt)
@@ -197,7 +197,7 @@ async def _text(parts: Parts, log: AttemptLog) -> Response:
     return Json({"success": True, "logs": logs, "truncated": truncated})
 
 
-async def _page(parts: Parts, log: AttemptLog, query: LogQuery) -> LogPage:
+async def page_of(parts: Parts, log: AttemptLog, query: LogQuery) -> LogPage:
     """Return a page; once the attempt has ended, it includes an unfinished last line."""
     if not log.handle:
         return LogPage((), query.cursor, more=False)
@@ -225,13 +225,13 @@ async def _bytes(parts: Parts, log: AttemptLog) -> AsyncIterator[bytes]:
     query = LogQuery()
     more = True
     while more and not parts.live.closing:
-        page = await _page(parts, log, query)
+        page = await page_of(parts, log, query)
         query, more = replace(query, cursor=page.cursor), page.more
         for part in page.parts:
             yield part.bytes
 
 
-async def _followed(parts: Parts, task: Task, only: int | None) -> AsyncIterator[LogPart]:
+async def followed(parts: Parts, task: Task, only: int | None) -> AsyncIterator[LogPart]:
     """Yield the parts of a log as they come, in whole lines if possible, until the task or the attempt has ended."""
     number, cursor = only or task.attempt, ""
     while not parts.live.closing:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from starlette.responses import Response
 
 import fabric_jobs
+from fabric_jobs.gateway.job_metrics import job_lines
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.states import ActivationState, TaskState
@@ -45,10 +46,11 @@ class Family(NamedTuple):
 async def metrics(call: Call) -> Response:
     """Answer with all numbers in Prometheus' text format; see [metrics](../howto/metrics.md)."""
     parts = call.parts
-    stored = await asyncio.to_thread(lambda: list(_stored(parts)))  # not in the loop's thread: this counts whole tables
+    # Not in the loop's thread: this counts whole tables.
+    stored, of_jobs = await asyncio.to_thread(lambda: (list(_stored(parts)), list(job_lines(parts.store.read))))
     families = [*stored, *_now(parts), *_process()]
-    text = "\n".join(line for family in families for line in family.lines()) + "\n"
-    return Response(text, headers={"content-type": MEDIA_TYPE})
+    lines = [*(line for family in families for line in family.lines()), *of_jobs, ""]
+    return Response("\n".join(lines), headers={"content-type": MEDIA_TYPE})
 
 
 def _stored(parts: Parts) -> Iterator[Family]:

@@ -28,6 +28,7 @@ TAGS = {
     "access": "Projects, and the personal tokens for each.",
     "secrets": "Values that are stored sealed, for properties and programs.",
     "operating": "Health, numbers, versions, and the state on the disk.",
+    "batch and task APIs": "Jobs of Batch and Task APIs: by the routes of Cortex Labs, and by ours.",
     "jobs": "What running jobs call, with the token of their message.",
 }
 # The tag of a module's operations, if it is not the module's name.
@@ -38,6 +39,7 @@ TAG_OF = {
     "actions": "documents",
     "artifacts": "documents",
     "connections": "documents",
+    "cortex_jobs": "batch and task APIs",
     "dead_letters": "dead letters",
     "dependencies": "definitions",
     "document": "operating",
@@ -46,6 +48,8 @@ TAG_OF = {
     "health": "operating",
     "internal": "jobs",
     "invoke": "activations",
+    "job_logs": "batch and task APIs",
+    "jobs": "batch and task APIs",
     "logs": "tasks",
     "metrics": "operating",
     "snapshots": "definitions",
@@ -56,10 +60,13 @@ TAG_OF = {
 IN_PATH = {
     "action": "The name of an action.",
     "activation": "The id of an activation.",
+    "api": "The name of an API.",
     "artifact": "The name of an artifact.",
     "attempt": "Task and attempt, as in the variable FABRIC_JOBS_ATTEMPT.",
     "channel": "`channelId` of the message.",
+    "endpoint": "The path of an API, as `endpoint` of its file; by default its name.",
     "entry": "The name of an input of a skill, or of a service of an agent.",
+    "job": "The id of a job.",
     "kind": "`Skill` or `Agent`.",
     "key": "The key, of at most 1,024 bytes; slashes in it may be escaped or not.",
     "group": "Which values of a run.",
@@ -78,6 +85,7 @@ IN_PATH = {
 }
 PATTERNS = {
     "artifact": KEY_PATTERN,
+    "endpoint": r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$",
     "group": "^(params|metrics|meta)$",
     "key": KEY_PATTERN,
     "letter": "^[0-9]+$",
@@ -231,11 +239,17 @@ def _responses(operation: Operation) -> dict[str, Any]:
         statuses.add("413")
     if operation.not_yet:
         statuses.add("501")
-    return good | {status: _error(status) for status in sorted(statuses - good.keys())}
+    if operation.is_of_cortex:
+        statuses -= {"404", "413"}
+    return good | {status: _error(status, operation) for status in sorted(statuses - good.keys())}
 
 
-def _error(status: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": REASONS[status], "content": {JSON: {"schema": ref("Error")}}}
+def _error(status: str, operation: Operation) -> dict[str, Any]:
+    """Return the response of an error. The router and the server have errors of their own, which are not Cortex Labs'."""
+    is_of_cortex = operation.is_of_cortex and status in ("400", "401", "403")
+    schemas = ("CortexError", "Error") if is_of_cortex else ("Error",)
+    texts = ("Text",) if status == "400" and "Text" in schemas_of(operation) and is_of_cortex else ()
+    found: dict[str, Any] = {"description": REASONS[status], "content": _content(*schemas, *texts)}
     if status in ("401", "403"):
         found["headers"] = {"x-auth-error": _header("The same in words.")}
     return found

@@ -11,6 +11,7 @@ from fabric_jobs.gateway.agent_schemas import AGENTS
 from fabric_jobs.gateway.content_schemas import CONTENT, CONTENT_TEXTS
 from fabric_jobs.gateway.document_schemas import DOCUMENTS
 from fabric_jobs.gateway.invocation_schemas import INVOCATIONS
+from fabric_jobs.gateway.job_schemas import JOB_SCHEMAS, JOB_TEXTS
 from fabric_jobs.gateway.schedule_schemas import SCHEDULES
 from fabric_jobs.gateway.secret_schemas import SECRETS
 from fabric_jobs.gateway.shapes import (
@@ -226,6 +227,7 @@ SCHEMAS: dict[str, Any] = {
         payload={"description": "Of one record alone, when it is still kept."},
     ),
     **LISTS,
+    **JOB_SCHEMAS,
     **SCHEDULES,
     **CONTENT,
     **ACCESS,
@@ -253,6 +255,7 @@ TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "Text": ("text/plain", TEXT),
     "Yaml": ("application/yaml", TEXT),
     **CONTENT_TEXTS,
+    **JOB_TEXTS,
     "Records": ("application/x-ndjson", _said("string", "NDJSON: a record a line.")),
     "Commit": (
         "application/x-ndjson",

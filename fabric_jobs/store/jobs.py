@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from fabric_jobs.jobs import Job
 from fabric_jobs.store.channels import Sender, append, end, inbound
@@ -41,6 +41,41 @@ def due_at(sql: Sql, activation_id: str) -> float | None:
     """Return when a job times out, in seconds since 1970; None: never, or it is no job. Its configuration is not read."""
     row = sql.one("job_timing", activation_id=activation_id)
     return None if row is None or row["timeout"] is None else row["submitted_at"] + row["timeout"]
+
+
+class JobFilter(NamedTuple):
+    """Which jobs to list; None takes all."""
+
+    project_id: str
+    api_name: str | None = None
+    is_live: bool | None = None  # whether it has not ended
+    after: str = ""  # the id of the last one of the page before
+    limit: int = 20
+
+
+def listed(sql: Sql, wanted: JobFilter) -> list[Job]:
+    """Return the jobs that match a filter, the newest first."""
+    way = "jobs" if wanted.api_name is None else "jobs_of_api"
+    return [Job.from_row(row) for row in sql.all(way, **wanted._asdict())]
+
+
+class Measured(NamedTuple):
+    """What is counted of a job."""
+
+    api_name: str
+    activation_id: str
+    kind: str  # BatchAPI | TaskAPI
+    state: str  # of its activation
+    started_at: float
+    ended_at: float | None
+    succeeded: int  # batches
+    failed: int  # attempts
+    seconds: float  # of the attempts that succeeded
+
+
+def measured(sql: Sql, since: float) -> list[Measured]:
+    """Return the counts of the jobs that have not ended, or not before a time in seconds since 1970."""
+    return [Measured(*(row[key] for key in Measured._fields)) for row in sql.all("measured_jobs", since=since)]
 
 
 def enumerating(sql: Sql) -> list[Job]:

@@ -61,6 +61,21 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
 include-operation-id = ["saveConnection", "saveType", "saveModel", "saveExperiment", "saveAction"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403"]
 
+# No schema tells what a batch may have, which APIs are deployed, and of which kind each is.
+[[operations]]
+include-operation-id = ["submitBatchJob", "submitTaskJob", "submitJob"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403"]
+
+# These need an existing job, and its id is not in the path.
+[[operations]]
+include-operation-id = ["showBatchJob", "showTaskJob", "showJobOfEndpoint", "stopBatchJob", "stopTaskJob", "stopJobOfEndpoint"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403"]
+
+# A job without dead letters is a 400.
+[[operations]]
+include-operation-id = ["retryFailed"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
+
 # A dead letter that is tried again already is a 400.
 [[operations]]
 include-operation-id = ["retryDeadLetters"]
@@ -84,6 +99,7 @@ class Found:
 
 def run(live: Live, requests: int, *, seed: int, role: str = "owner", quick: bool = False) -> Found:
     """Send about `requests` requests to the gateway of a workspace, with a token of this role."""
+    live.environment["FABRIC_JOBS_JOB_WORKERS"] = "2"
     live.skill("echo", "print(message()['payload'], end='')")
     live.agent("echoes", ("input", "echo"), ("echo", "output"))
     live.skill("refuses", "sys.exit(3)", onError="continue")

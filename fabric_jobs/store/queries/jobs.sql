@@ -13,6 +13,20 @@ select * from jobs where activation_id = :activation_id;
 -- When a job was submitted, and how long it may take; no row: the activation is no job.
 select submitted_at, timeout from jobs where activation_id = :activation_id;
 
+-- name: jobs, jobs_of_api
+-- Jobs of a project, newest first; null matches all.
+select j.* from jobs j join activations a using (activation_id)
+where j.project_id = :project_id{| and j.api_name = :api_name} and j.activation_id > :after
+  and (:is_live is null or (a.state = 'PENDING') = :is_live)
+order by j.activation_id limit :limit;
+
+-- name: measured_jobs
+-- The counts of the jobs that run, and of those that ended since.
+select j.api_name, j.activation_id, j.kind, a.state, a.started_at, a.ended_at, coalesce(c.succeeded, 0) as succeeded,
+  coalesce(c.failed, 0) as failed, coalesce(c.seconds, 0) as seconds
+from activations a join jobs j using (activation_id) left join batch_counts c using (activation_id)
+where a.state = 'PENDING' or a.ended_at >= :since order by j.activation_id;
+
 -- name: enumerating_jobs
 -- Jobs whose enumerator is not done, oldest first.
 select j.* from jobs j indexed by jobs_enumerating join activations a using (activation_id)

@@ -1,0 +1,131 @@
+"""Jobs and their batches as answers show them, with the names of all versions of Cortex Labs (docs/reference/jobs.md)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+from fabric_jobs.apis import BATCH
+from fabric_jobs.documents.api_skill import ITEMS
+from fabric_jobs.engine import job_status, workers
+from fabric_jobs.engine.job_document import job_document, timestamp
+from fabric_jobs.engine.job_status import newer_counts, status_of, worker_counts
+from fabric_jobs.jobs import BatchCounts, BatchRow, Job
+from fabric_jobs.records import Activation, SavedDefinition
+from fabric_jobs.states import Verdict
+from fabric_jobs.store import activations, batches, channels, definitions, tasks
+from fabric_jobs.store.activations import RunFilter
+from fabric_jobs.store.sql import Sql
+
+CODES = (
+    *job_status.LIVE,
+    job_status.SUCCEEDED,
+    job_status.COMPLETED_WITH_FAILURES,
+    job_status.UNEXPECTED_ERROR,
+    *(verdict.value for verdict in Verdict),
+)  # Cortex Labs' `unknown` is never answered: what is stored is known
+MOST_WORKERS = 10_000  # that are counted
+
+
+class JobFacts(NamedTuple):
+    """What is stored about a job."""
+
+    job: Job
+    saved: SavedDefinition  # the version of the API that it runs
+    activation: Activation
+    counts: BatchCounts
+    items: int  # so far
+    total: int  # batches, so far
+    workers: dict[str, int]  # how many are in which state; empty at the end
+
+    @property
+    def status(self) -> str:
+        """One of the codes of a job's status."""
+        return status_of(self.job, self.activation, self.counts, self.workers)
+
+
+def facts_of(sql: Sql, job: Job) -> JobFacts:
+    """Return what is stored about a job."""
+    activation = activations.find(sql, job.activation_id)
+    saved = definitions.find(sql, job.project_id, "skill", job.api_name, job.api_version)
+    assert activation is not None, "its row refers to it"
+    assert saved is not None, "versions stay"
+    node = f"{job.api_name}.{ITEMS}"
+    inbound = channels.inbound(sql, job.activation_id, node) if job.kind == BATCH else []
+    return JobFacts(
+        job=job,
+        saved=saved,
+        activation=activation,
+        counts=batches.counts_of(sql, job.activation_id, node),
+        items=sum(channel.next_offset for channel in inbound),
+        total=workers.batch_count(inbound, job.batch_size),
+        workers={} if activation.ended else _workers(sql, job),
+    )
+
+
+def job_json(facts: JobFacts) -> dict[str, Any]:
+    """Return a job with its status, as `job_status` of Cortex Labs, and what is ours besides."""
+    job, activation = facts.job, facts.activation
+    found = {**job_document(job, facts.saved), "status": facts.status}
+    if activation.ended_at is not None:
+        found["end_time"] = timestamp(activation.ended_at)
+    if job.kind == BATCH:
+        found |= _of_batches(facts)
+    if facts.workers:
+        found["worker_counts"] = {**facts.workers, **newer_counts(facts.workers)}
+    found |= {"username": activation.username, "executor": activation.executor}
+    if activation.cause:
+        found["reason"] = activation.cause
+    if activation.retry_of:
+        found["retry_of"] = activation.retry_of
+    return found
+
+
+def metrics_json(counts: BatchCounts) -> dict[str, Any]:
+    """Return the metrics of a job: both names of the average, which only counts what succeeded."""
+    average = counts.seconds / counts.succeeded if counts.succeeded else None
+    return {
+        "succeeded": counts.succeeded,
+        "failed": counts.failed,
+        "average_time_per_batch": average,
+        "avg_time_per_batch": average,
+    }
+
+
+def batch_json(sql: Sql, job: Job, row: BatchRow) -> dict[str, Any]:
+    """Return a batch that deviates."""
+    task = tasks.find(sql, row.task_id)
+    return {
+        "batch_id": batches.batch_id(job.activation_id, row.channel_id, row.first_offset),
+        "first": row.first_offset,
+        "count": row.next_offset - row.first_offset,
+        "state": row.state,
+        "attempts": row.attempts,
+        "lost": row.lost,
+        "error": row.error,
+        "worker": task.name if task is not None else "",
+        "seconds": row.seconds,
+        "end_time": timestamp(row.ended_at),
+    }
+
+
+def _of_batches(facts: JobFacts) -> dict[str, Any]:
+    job, counts = facts.job, facts.counts
+    left = 0 if facts.activation.ended else max(0, facts.total - counts.succeeded - counts.dead)
+    found: dict[str, Any] = {
+        "batch_size": job.batch_size,
+        "batches_in_queue": left,
+        "total_batch_count": facts.total,
+        "batch_metrics": metrics_json(counts),
+        "items": facts.items,
+        "enqueued": job.position is None,
+        "batches_dead": counts.dead,
+    }
+    if counts.completed:
+        found["on_job_complete"] = counts.completed
+    return found
+
+
+def _workers(sql: Sql, job: Job) -> dict[str, int]:
+    wanted = RunFilter(project_id=job.project_id, activation_id=job.activation_id, limit=MOST_WORKERS)
+    return worker_counts(tasks.listed(sql, wanted), batches.ready_workers(sql, job.activation_id), time.time())
