@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 from fabric_jobs.definitions import Action, Resources, Skill
-from fabric_jobs.errors import InvalidInput
+from fabric_jobs.errors import InvalidInput, NotThereYet
 
 DAEMON_PORT = 5000  # of a daemon that declares none
 LONGEST = 52  # of a name: 63 allowed, and a suffix of the Job controller and of the pod follow
@@ -29,7 +29,7 @@ class Owner:
 
 
 def skill_manifests(skill: Skill, owner: Owner) -> dict[str, Any]:
-    """Return the objects of a skill as a List; raise InvalidInput when a `podSpec` does not fit."""
+    """Return the objects of a skill as a List; raise InvalidInput when a `podSpec` does not fit, NotThereYet for an API."""
     return listed(item for action in skill.actions for item in action_manifests(action, owner, skill.defaults()))
 
 
@@ -61,6 +61,11 @@ def object_name(*words: str) -> str:
 
 def _job(action: Action, owner: Owner, attempt: str) -> dict[str, Any]:
     """Return a Job. Each attempt is one, so it retries nothing itself; without an attempt, Kubernetes makes the name."""
+    if action.api is not None:
+        raise NotThereYet(
+            f"'{owner.skill}' is a {action.api.kind}, and its workers do not run on Kubernetes yet.",
+            hint="Run it with '--executor local' or '--executor docker'.",
+        )
     base = object_name(owner.project, owner.skill, action.name)
     named = {"name": object_name(attempt)} if attempt else {"generateName": f"{base}-"}
     secret = f"{named['name'] if attempt else base}-message"

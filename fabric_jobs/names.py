@@ -16,6 +16,9 @@ NO_KEY = re.compile(
 LONGEST_ID = 250  # bytes of an activation's id
 DEFINED_NAME = re.compile(r"(?!.*/\.{0,2}(/|$))[A-Za-z]([A-Za-z0-9_/.-]{0,252}[A-Za-z0-9])?")  # `a/../b` climbs out
 
+DNS_NAME = r"[a-z]([-a-z0-9]*[a-z0-9])?"  # of an API and its containers; not compiled, since most commands need none
+LONGEST_API_NAME = 42  # more would not fit into the names of its workers
+
 
 def check_new_name(name: str, what: str) -> str:
     """Return `name` if it is allowed for a new `what` (such as `skill`); raise InvalidInput otherwise."""
@@ -25,6 +28,17 @@ def check_new_name(name: str, what: str) -> str:
         f"'{name}' is not a valid name of {'an' if what[0] in 'aeiou' else 'a'} {what}: "
         "it must start with a letter, contain only letters, digits, '_' and '-', "
         "end with a letter or a digit, and have 2 to 63 characters.",
+        hint="Choose another name, for example 'word-count'.",
+    )
+
+
+def check_api_name(name: str) -> str:
+    """Return `name` if it is allowed for a Batch or Task API; raise InvalidInput otherwise."""
+    if re.fullmatch(DNS_NAME, name) and len(name) <= LONGEST_API_NAME and not name.startswith("b-"):
+        return name
+    raise InvalidInput(
+        f"'{name}' is not a valid name of an API: it must start with a small letter, contain only small letters, digits "
+        f"and '-', end with a letter or a digit, have at most {LONGEST_API_NAME} characters, and not start with 'b-'.",
         hint="Choose another name, for example 'word-count'.",
     )
 

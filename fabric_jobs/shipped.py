@@ -15,6 +15,7 @@ UPWARDS = {
     "skill": "../../",
     "agent": "../",
     "schedules": "",
+    "api": "../../",
 }  # from skills/NAME/skill.yaml and so on to their workspace
 
 
@@ -29,7 +30,7 @@ def examples_dir() -> Path:
 
 
 def schema_address(kind: str) -> str:
-    """Return the path by which a `kind` of definition (skill, agent or schedules) names its JSON Schema, the same everywhere.
+    """Return the path by which a `kind` of definition (skill, agent, schedules or api) names its JSON Schema, the same everywhere.
 
     The path is relative to the definition. `put_schemas` puts the schema there.
     """
@@ -48,7 +49,7 @@ def put_schemas(state_dir: Path) -> None:
 
 
 def schema_file(kind: str) -> Path:
-    """Return the file with the JSON Schema of a `kind` (skill, agent or schedules)."""
+    """Return the file with the JSON Schema of a `kind` (skill, agent, schedules or api)."""
     return PACKAGE / "schemas" / f"{kind}.schema.json"
 
 

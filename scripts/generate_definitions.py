@@ -12,13 +12,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.documents import action, agent, calls, mapping, ports, routing, schedules, skill
+from fabric_jobs.apis import BATCH, TASK
+from fabric_jobs.documents import (
+    action,
+    agent,
+    api_code,
+    api_compute,
+    api_containers,
+    api_probes,
+    apis,
+    calls,
+    mapping,
+    ports,
+    routing,
+    schedules,
+    skill,
+)
 from fabric_jobs.documents.fields import NULL, Field, Shape
 from fabric_jobs.documents.reader import BOOKKEEPING
 from fabric_jobs.shipped import schema_file
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
-DEFINITIONS = {"skill": skill.SKILL, "agent": agent.AGENT, "schedules": schedules.SCHEDULES}
+DEFINITIONS: dict[str, Any] = {
+    "skill": skill.SKILL,
+    "agent": agent.AGENT,
+    "schedules": schedules.SCHEDULES,
+    "api": {"description": "The APIs of a file.", "type": "array", "minItems": 1, "items": apis.API},
+}
 TABLES: dict[str, dict[str, Shape]] = {
     "skill": {
         "skill": skill.SKILL,
@@ -43,6 +63,19 @@ TABLES: dict[str, dict[str, Shape]] = {
         "mappings": mapping.MAPPING,
     },
     "schedules": {"schedules": schedules.SCHEDULE},
+    "api": {
+        "apis": apis.API,
+        "pod": api_containers.POD,
+        "containers": api_containers.CONTAINER,
+        "compute": api_compute.COMPUTE,
+        "probe": api_probes.LIVENESS,
+        "http_get": api_probes.HTTP_GET,
+        "handler": api_code.HANDLER,
+        "definition": api_code.DEFINITION,
+        "dependencies": api_code.DEPENDENCIES,
+        "code_compute": api_code.CODE_COMPUTE,
+        "networking": apis.NETWORKING,
+    },
 }
 IGNORED = "|".join(re.escape(key) for key in sorted(BOOKKEEPING))
 TABLE = re.compile(r"(<!-- keys: (\w+)[^\n]*-->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -96,13 +129,15 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
         return {**schema, "type": [*kinds, "null"]}
     if "enum" in schema:
         return {**schema, "enum": [*schema["enum"], None]}
+    if "$ref" in schema:
+        return {"anyOf": [NULL, schema]}
     return {**schema, "anyOf": [NULL, *schema["anyOf"]]} if "anyOf" in schema else schema
 
 
 def schema_text(kind: str) -> str:
     """Return the JSON Schema of a kind of definition."""
     rendering = Rendering()
-    whole = rendering.mapping(DEFINITIONS[kind])
+    whole = rendering.of(DEFINITIONS[kind])
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"{kind}.yaml"}
     return json.dumps({**head, **whole, "$defs": rendering.parts}, indent=2, ensure_ascii=False) + "\n"
 
@@ -119,7 +154,7 @@ def table(shape: Shape) -> str:
     """Return the table of a mapping's keys: first those for all actions, then those for one type."""
     is_split = any(field.of for field in shape.fields)
     names = ["key", *(["for"] if is_split else []), "type, default", "meaning"]
-    order = ("", action.JOB, action.DAEMON, routing.EXTERNAL_API)
+    order = ("", action.JOB, action.DAEMON, routing.EXTERNAL_API, BATCH, TASK)
     rows = [_cells(field, is_split) for field in sorted(shape.fields, key=lambda field: order.index(field.of))]
     lines = [f"| {' | '.join(cells)} |" for cells in (names, *rows)]
     return "\n".join(["", lines[0], "|---" * len(names) + "|", *lines[1:], "", ""])

@@ -11,6 +11,7 @@ import click
 from fabric_jobs.cli import options
 from fabric_jobs.cli.terminal.printing import show, show_rows
 from fabric_jobs.counts import counted
+from fabric_jobs.errors import shown
 
 if TYPE_CHECKING:
     from fabric_jobs.workspace.publishing.plan import Planned, Publication
@@ -81,6 +82,9 @@ def _push(plan: Publication, *, quiet: bool) -> Publication:
 
 
 def _warn(plan: Publication) -> None:
+    for name, path in plan.projects:
+        command = f"fabric-jobs jobs deploy {shown(path)}"
+        click.echo(f"Warning: the API '{name}' is left out: deploy it with its files: {command}", err=True)
     for kind, files in plan.left_out:
         click.echo(
             f"Warning: {counted(files, 'file', 'is', 'are')} left out of {kind}/: the gateway has no {kind} yet.",
@@ -101,6 +105,7 @@ def _print(
         "changed": _has_changed(plan, pushed, published),
         "skills": [_shown(one) for one in published if one.planned.kind == "skill"],
         "agents": [_shown(one) for one in published if one.planned.kind == "agent"],
+        "apis": [{"name": name, "file": shown(path)} for name, path in plan.projects],
         "left_out": [{"kind": kind, "files": files} for kind, files in plan.left_out],
     }
     show(value, output)

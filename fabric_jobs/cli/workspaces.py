@@ -54,7 +54,7 @@ group.add_command(registries.group)
 def generate(
     name: str | None, destination: Path, template: str | None, trust: bool, list_templates: bool, notree: bool
 ) -> None:
-    """Generate a skill NAME in the workspace DESTINATION (default: here).
+    """Generate a skill or an API NAME in the workspace DESTINATION (default: here).
 
     Existing files are never overwritten. Without NAME, it asks for the name and the template, on a terminal only. A
     template from elsewhere is code, and needs --trust; listing it runs no code.
@@ -63,6 +63,7 @@ def generate(
     Examples:
       fabric-jobs workspaces generate word-count
       fabric-jobs workspaces generate read-lines my-workspace --template send-message
+      fabric-jobs workspaces generate score-rows --template batch-api
       fabric-jobs workspaces generate --list-templates
       fabric-jobs workspaces generate load-orders --template ./templates/etl --trust
       fabric-jobs workspaces generate --list-templates --template https://example.org/templates.git@v1
@@ -104,7 +105,7 @@ def chain_agent(name: str, skills: tuple[str, ...], workspace: Path | None) -> N
 @options.workspace
 @options.output
 def lint(workspace: Path | None, output: str) -> None:
-    """Check every skill and agent of the workspace, without a network.
+    """Check every skill, API file and agent of the workspace, without a network.
 
     Prints one line for each problem. Exits with 4 if there are errors, with 0 if there are only warnings.
 

@@ -23,6 +23,7 @@ __all__ = [
     "Document",
     "agent_from_json",
     "agent_of",
+    "api_documents",
     "is_name",
     "parse_agent",
     "parse_skill",
@@ -57,7 +58,7 @@ def parse_agent(text: str, file: str) -> tuple[Agent, tuple[Problem, ...]]:
 def skill_of(document: Document) -> tuple[Skill, tuple[Problem, ...]]:
     """Return the skill of a parsed document, and warnings."""
     reader = Reader.of(document)
-    return read_skill(reader), reader.finish()
+    return _read_skill(reader, ()), reader.finish()
 
 
 def agent_of(document: Document) -> tuple[Agent, tuple[Problem, ...]]:
@@ -66,15 +67,31 @@ def agent_of(document: Document) -> tuple[Agent, tuple[Problem, ...]]:
     return read_agent(reader), reader.finish()
 
 
+def api_documents(document: Document) -> tuple[Document, ...]:
+    """Return each API of an API file as a document that `skill_of` reads; see `fabric_jobs.documents.apis.bodies_of`."""
+    from fabric_jobs.documents.apis import bodies_of  # late: most workspaces have no API file
+
+    return bodies_of(document)
+
+
 def skill_from_json(value: Any, *, elsewhere: Collection[str] | None = None) -> Skill:
     """Return the skill of a JSON value, as it is posted and stored.
 
-    `elsewhere` are the actions that were deployed without a skill, to which its routings may lead; None: any may be.
+    `elsewhere` are the actions that were deployed without a skill, to which its routings may lead; None: any may be. The value
+    may also be a saved Batch or Task API, `{name, api}`.
     """
     reader = Reader.of(from_json(value))
-    skill = read_skill(reader, elsewhere)
+    skill = _read_skill(reader, elsewhere)
     reader.finish()
     return skill
+
+
+def _read_skill(reader: Reader, elsewhere: Collection[str] | None) -> Skill:
+    if not reader.has("api"):
+        return read_skill(reader, elsewhere)
+    from fabric_jobs.documents.apis import read_api_skill  # late: most skills are not APIs
+
+    return read_api_skill(reader)
 
 
 def agent_from_json(value: Any) -> Agent:

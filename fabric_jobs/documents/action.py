@@ -128,6 +128,7 @@ def _warm(reader: Reader, field: Field) -> tuple[str, ...] | None:
 
 
 TEXTS = Kind({"type": "array", "items": {"type": "string"}}, "list of text", _texts)
+COMMAND = TEXTS._replace(schema={**TEXTS.schema, "minItems": 1}, read=_command)
 MODULES = Kind({"type": "array", "items": {"type": "string", "pattern": anchored(MODULE)}}, "list of text", _modules)
 RESOURCES = Shape(
     "",
@@ -164,7 +165,7 @@ FIELDS = (
     Field("image", TEXT, "The name of the container image.", absent="the skill's name"),
     Field(
         "command",
-        TEXTS._replace(schema={**TEXTS.schema, "minItems": 1}, read=_command),
+        COMMAND,
         "The program and its arguments; replaces the ENTRYPOINT of the image. The message is appended.",
     ),
     Field(

@@ -3,7 +3,7 @@
 scripts/generate_definitions.py generates the schemas and the tables of the pages.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from fabric_jobs.documents.reader import Reader, read_all
@@ -39,17 +39,26 @@ class Shape:
     """A mapping with known keys; `make` turns its values into a part of a definition.
 
     A schema with a `name` is written once, and referenced by it. `rules` is JSON Schema about several keys together.
+    `refused` says of well-known keys why they must not be there.
     """
 
     def __init__(
-        self, name: str, sentence: str, *fields: Field, make: Callable[..., Any] = dict, rules: Any = None
+        self,
+        name: str,
+        sentence: str,
+        *fields: Field,
+        make: Callable[..., Any] = dict,
+        rules: Any = None,
+        refused: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.sentence = sentence
         self.fields = fields
         self.make = make
         self.rules = rules or {}
+        self.refused = refused or {}
         self.keys = frozenset(field.key for field in fields)
+        self._allowed = self.keys | self.refused.keys()
         self._needed = [field for field in fields if field.missing]
         self._readings = [(field.attribute or _snake(field.key), field.kind.read, field) for field in fields]
 
@@ -63,8 +72,11 @@ class Shape:
 
         `given` are the readers of fields whose value depends on more than its key.
         """
-        if not reader.is_mapping(self.keys):
+        if not reader.is_mapping(self._allowed):
             return None
+        for key in self.refused:
+            if reader.has(key):
+                reader.at_key(self.refused[key], key)
         for field in self._needed:
             reader.require(field.key, field.missing)
         values: dict[str, Any] = {}
@@ -106,6 +118,13 @@ def _plain(reader: Reader, field: Field) -> Any:
     return inner.node.plain() if inner else None
 
 
+def _entries(reader: Reader, field: Field) -> dict[str, Any]:
+    inner = reader.inner(field.key)
+    if inner is None or not inner.is_mapping({key for key, _ in inner.entries()}):
+        return {}
+    return {key: value.node.plain() for key, value in inner.entries()}
+
+
 TEXT = Kind({"type": "string"}, "text", lambda reader, field: reader.text(field.key, field.default or ""))
 LOOSE_TEXT = Kind(
     {"type": ["string", "number", "boolean"]},
@@ -121,6 +140,7 @@ ANYTHING = Kind({}, "any", _plain)
 VALUES = Kind(
     {"type": "array"}, "list", lambda reader, field: tuple(item.node.plain() for item in reader.items(field.key))
 )
+ENTRIES = Kind({"type": "object"}, "mapping", _entries)  # whatever its keys
 
 
 def name(what: str) -> Kind:

@@ -105,12 +105,14 @@ class Reader:
     def items(self, key: str) -> tuple[Reader, ...]:
         """Return a reader for each item of the list at `key`; none if it is absent."""
         reader = self.inner(key)
-        if reader is None:
+        return () if reader is None else reader.listed()
+
+    def listed(self) -> tuple[Reader, ...]:
+        """Return a reader for each item of this list."""
+        if not isinstance(self.node.value, list):
+            self._wrong("a list")
             return ()
-        if not isinstance(reader.node.value, list):
-            reader._wrong("a list")
-            return ()
-        return tuple(reader._at(item, index) for index, item in enumerate(reader.node.value))
+        return tuple(self._at(item, index) for index, item in enumerate(self.node.value))
 
     def entries(self) -> tuple[tuple[str, Reader], ...]:
         """Return key and reader of each value of this mapping, whatever the keys."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
-from fabric_jobs.documents.fields import ANYTHING, TEXT, Field, Kind, Shape, choice, listed, only, seconds
+from fabric_jobs.documents.fields import ANYTHING, ENTRIES, TEXT, Field, Kind, Shape, choice, listed, only, seconds
 from fabric_jobs.documents.reader import Reader, distinct, read_all
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.names import DEFINED_NAME
@@ -55,19 +54,9 @@ def _note(reader: Reader, key: str, check: Callable[[], None]) -> None:
         reader.error(f"{error.message} {error.hint}".rstrip(), key)
 
 
-def _values(reader: Reader, field: Field) -> dict[str, Any]:
-    inner = reader.inner(field.key)
-    if inner is None:
-        return {}
-    if not inner.is_mapping({key for key, _ in inner.entries()}):
-        return {}
-    return {key: value.node.plain() for key, value in inner.entries()}
-
-
 NAME = Kind({"type": "string", "pattern": f"^({DEFINED_NAME.pattern})$"}, "name", _name)
 CRON = Kind({"type": "string", "minLength": 1, "maxLength": 200}, "cron expression", _cron)
 ZONE = Kind(TEXT.schema, "IANA time zone", _zone)
-VALUES = Kind({"type": "object"}, "mapping", _values)
 SCHEDULE = Shape(
     "schedule",
     "A schedule: what to invoke, and when.",
@@ -97,7 +86,7 @@ SCHEDULE = Shape(
     Field("service", TEXT, "The service of the agent.", absent="its only one"),
     Field("input", TEXT, "The input of the skill.", absent="its only one"),
     Field("payload", ANYTHING, "The payload of every run.", absent="null"),
-    Field("properties", VALUES, "Values of properties by name, as in an invocation."),
+    Field("properties", ENTRIES, "Values of properties by name, as in an invocation."),
     Field(
         "executor", choice("local", "docker"), "Where its runs take place.", default="", absent="the gateway's default"
     ),

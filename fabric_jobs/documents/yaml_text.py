@@ -54,7 +54,7 @@ def read(text: str, file: str) -> Document:
 
 def _json_as_yaml(text: str) -> str:
     """Return JSON text without what YAML reads differently: tabs, and characters written as two escapes."""
-    if not text.lstrip().startswith("{"):
+    if not text.lstrip().startswith(("{", "[")):
         return text
     return SURROGATES.sub(_join_surrogates, text.replace("\t", " "))
 

@@ -40,6 +40,7 @@ def rendered(directory: Path, title: str, fields: dict[str, Any], name: str) -> 
         "__yaml": scalar(name),
         "__image": scalar(name.lower()),
         "_schema": shipped.schema_address("skill"),  # one '_': the value is used as it is, not rendered
+        "_api_schema": shipped.schema_address("api"),
     }
     with disk_errors(directory), tempfile.TemporaryDirectory(prefix="fabric-jobs-") as temporary:
         try:

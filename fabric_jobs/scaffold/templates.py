@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound
-from fabric_jobs.names import nearest
+from fabric_jobs.names import check_api_name, nearest
 from fabric_jobs.scaffold import git
 from fabric_jobs.scaffold.files import disk_errors, write_new
 from fabric_jobs.scaffold.rendering import HOOKS, NAME, rendered
@@ -20,6 +20,7 @@ from fabric_jobs.user_files import read_text
 
 DESCRIPTION = "cookiecutter.json"
 OLD_DESCRIPTIONS = ("metadata.json", "_metadata.json")  # of the discontinued platform
+API_FILE = "cortex.yaml"
 DEPTH = ("", "*/", "*/*/")  # how deep to search a source for templates
 
 
@@ -76,9 +77,12 @@ def render(
     _check_no_skill(name, destination)
     with chosen(text, trust=trust, progress=progress) as template:
         files = rendered(template.directory, template.name, _fields(template.directory), name)
-    if f"skills/{name}/skill.yaml" not in files.contents:
+    if f"skills/{name}/{API_FILE}" in files.contents:
+        check_api_name(name)
+    elif f"skills/{name}/skill.yaml" not in files.contents:
         raise InvalidInput(
-            f"the template '{template.name}' does not contain skills/{name}/skill.yaml, so it makes no skill. Nothing was written.",
+            f"the template '{template.name}' does not contain skills/{name}/skill.yaml or {API_FILE}, so it makes no skill. "
+            "Nothing was written.",
             hint="Its directory '{{cookiecutter.name}}' must contain the files for the workspace: skills/ and docs/.",
         )
     return write_new(files.contents, destination, executable=files.executable)

@@ -98,7 +98,7 @@ OLD_BUILDER = (
 
 
 def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[PlannedBuild, ...]:
-    """Return what to build: every action of all skills, or of one. No engine is asked.
+    """Return what to build: every action of all skills but APIs, or of one skill. No engine is asked.
 
     Raise NotFound if there is no skill, or none of that name; InvalidDefinition, with all problems, if a definition is
     wrong, a Dockerfile is missing, a file cannot be read, or an image name is invalid.
@@ -106,7 +106,7 @@ def plan(root: Path, skill: str | None, options: BuildOptions) -> tuple[PlannedB
     registry = active()
     targets: list[PlannedBuild] = []
     problems: list[Problem] = []
-    for one in Workspace(root).skills(skill):
+    for one in (found for found in Workspace(root).skills(skill) if not found.is_api):
         for index, action in enumerate(one.skill.actions):
             try:
                 targets += [] if _is_from_elsewhere(one, action) else [_target(one, action, registry, options)]

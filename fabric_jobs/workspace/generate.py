@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 from fabric_jobs import shipped
 from fabric_jobs.definitions import Skill
-from fabric_jobs.errors import AlreadyExists, InvalidInput
+from fabric_jobs.errors import AlreadyExists, InvalidDefinition, InvalidInput, NotFound
 from fabric_jobs.names import check_new_name
 from fabric_jobs.scaffold.files import disk_errors, write_new
 from fabric_jobs.scaffold.git import Progress
 from fabric_jobs.scaffold.templates import ignore, render
 from fabric_jobs.scaffold.yaml_text import scalar
-from fabric_jobs.workspace.root import AGENT_SUFFIXES
+from fabric_jobs.workspace.root import AGENT_SUFFIXES, API_FILE
 from fabric_jobs.workspace.schemas import put_schemas
 from fabric_jobs.workspace.tree import SkillFile, Workspace
 
@@ -44,11 +45,31 @@ def generate_skill(
     check_new_name(name, "skill")
     paths = render(template, name, destination, trust=trust, progress=progress)
     put_schemas(destination)
+    command = (
+        _submit(name, destination)
+        if any(path.name == API_FILE for path in paths)
+        else _invoke(name, destination, paths)
+    )
+    return Generated(paths=paths, root=destination, next_command=command)
+
+
+def _submit(name: str, root: Path) -> str:
+    """Return the command that tries an API with a job; that which says what is wrong, if a template made no such API."""
+    try:
+        skill = Workspace(root=root).skill(name).skill
+    except (InvalidDefinition, NotFound):
+        return shlex.join(["fabric-jobs", "workspaces", "lint"])
+    is_batch = any(action.api is not None and action.api.is_batch for action in skill.actions)
+    items = ["--items", "[1, 2, 3, 4, 5]", "--batch-size", "2"] if is_batch else []
+    return shlex.join(["fabric-jobs", "jobs", "submit", name, *items, "--watch"])
+
+
+def _invoke(name: str, destination: Path, paths: Sequence[Path]) -> str:
+    """Return the command that tries a skill, with its message, if it has one."""
     messages = (path.relative_to(destination) for path in paths if path.name == "message.json")
     message = next((path.as_posix() for path in messages if path.parts[:3] == ("skills", name, "invoke")), None)
     payload = ["--params-file", message] if message else ["--payload", "{}"]
-    command = shlex.join(["fabric-jobs", "skills", "invoke", name, *payload])
-    return Generated(paths=paths, root=destination, next_command=command)
+    return shlex.join(["fabric-jobs", "skills", "invoke", name, *payload])
 
 
 def generate_agent(name: str, skills: tuple[str, ...], root: Path) -> Generated:

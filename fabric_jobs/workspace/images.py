@@ -24,8 +24,10 @@ def images_of(found: SkillFile) -> dict[str, str]:
     """Return the image (`repository:content hash`) of every action of a skill that has a directory.
 
     Raise NotFound if one was not built or its files have changed since, InvalidDefinition if one cannot be built,
-    PlaceUnavailable if the engine does not answer.
+    PlaceUnavailable if the engine does not answer. An API has none: it names its images, or gets the default one.
     """
+    if found.is_api:
+        return {}
     registry = active()
     actions = {
         action.name: action for action in found.skill.actions if built_from(found.directory, action.name).is_dir()

@@ -10,14 +10,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.documents import agent_of
+from fabric_jobs.documents import Document, agent_of
 from fabric_jobs.documents.shown import as_stored
 from fabric_jobs.errors import FabricJobsError, InvalidDefinition
 from fabric_jobs.store import Store, Tx, definitions
 from fabric_jobs.store.definitions import NewDefinition, Programs
-from fabric_jobs.workspace.older import ACTION_FILE
-from fabric_jobs.workspace.root import SKILL_FILE
-from fabric_jobs.workspace.tree import Workspace, load_skill, name_of, read_file
+from fabric_jobs.workspace.older import ACTION_FILE, completed
+from fabric_jobs.workspace.tree import SKILL_FILES, Workspace, documents_in, load_skill, name_of
 
 Stamp = tuple[int, int, int]
 Found = tuple[str, str, Any, Programs]  # kind, name, document, and the places of its programs
@@ -72,17 +71,25 @@ class Registration:
 
     def _read(self, paths: Iterable[Path]) -> Iterator[Found]:
         for path in paths:
-            kind = "skill" if path.name == SKILL_FILE else "agent"
-            name = path.parent.name if path.stem in ("skill", "agent") else path.stem
+            kind = "skill" if path.name in SKILL_FILES else "agent"
+            stem = path.parent.name if kind == "skill" or path.stem == "agent" else path.stem
             try:
-                name = name_of(read_file(path)) or name
-                yield self._skill(path) if kind == "skill" else _agent(path)
+                documents = documents_in(path)
             except FabricJobsError as error:
-                log.warning("not registered: %s", error)
-                self._broken[kind, name] = path, error
+                self._keep(kind, stem, path, error)
+                continue
+            for document in documents:
+                try:
+                    yield self._skill(path, document) if kind == "skill" else _agent(document)
+                except FabricJobsError as error:
+                    self._keep(kind, name_of(document) or stem, path, error)
 
-    def _skill(self, path: Path) -> Found:
-        found = load_skill(path)
+    def _keep(self, kind: str, name: str, path: Path, error: FabricJobsError) -> None:
+        log.warning("not registered: %s", error)
+        self._broken[kind, name] = path, error
+
+    def _skill(self, path: Path, document: Document) -> Found:
+        found = load_skill(path, completed(document, path.parent))
         images = {}
         if self._executor != LOCAL:
             from fabric_jobs.workspace.images import images_of  # late: most gateways need no images
@@ -105,8 +112,7 @@ class Registration:
             definitions.save(tx, new)
 
 
-def _agent(path: Path) -> Found:
-    document = read_file(path)
+def _agent(document: Document) -> Found:
     return "agent", agent_of(document)[0].name, document.plain(), Programs()
 
 

@@ -10,31 +10,37 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs.definitions import Agent, Skill
-from fabric_jobs.documents import Document, agent_of, is_name, read, skill_of
+from fabric_jobs.documents import Document, agent_of, api_documents, is_name, read, skill_of
 from fabric_jobs.errors import InvalidDefinition, NotFound, Problem, shown
 from fabric_jobs.names import nearest
 from fabric_jobs.settings import definition_bytes
 from fabric_jobs.user_files import read_text
 from fabric_jobs.workspace.older import completed
-from fabric_jobs.workspace.root import AGENT_SUFFIXES, ROOT_AGENTS, SKILL_FILE
+from fabric_jobs.workspace.root import AGENT_SUFFIXES, API_FILE, ROOT_AGENTS, SKILL_FILE
 
 AGENT_FILE = "agent.yaml"
+SKILL_FILES = (SKILL_FILE, API_FILE)
 # Below a skill's own directory these contain programs and messages, never skills; a virtual environment there is large.
 NOT_SEARCHED_IN_SKILL = frozenset({"actions", "invoke"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class SkillFile:
-    """A skill and the file that defines it."""
+    """A skill and the file that defines it; an API is a skill, too."""
 
     skill: Skill
-    document: Any  # the JSON value of the file, as it is posted
-    path: Path  # the skill.yaml
+    document: Any  # its JSON value, as it is posted
+    path: Path  # the skill.yaml, or the cortex.yaml, which may define several
 
     @property
     def directory(self) -> Path:
-        """The directory of the skill's source: skill.yaml, actions/ and invoke/."""
+        """The directory of the skill's source: skill.yaml, actions/ and invoke/; or the project of an API."""
         return self.path.parent
+
+    @property
+    def is_api(self) -> bool:
+        """Whether this is a Batch or Task API: it has no images that are built here."""
+        return any(action.api is not None for action in self.skill.actions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +60,12 @@ class Workspace:
     root: Path
 
     def skill_paths(self) -> tuple[Path, ...]:
-        """Return every skills/**/skill.yaml, sorted; a directory that links reach twice counts once.
+        """Return every skills/**/skill.yaml and cortex.yaml, sorted; a directory that links reach twice counts once.
 
         The root may be a skill itself.
         """
-        found = [path / SKILL_FILE for path, files in _walk(self.root / "skills") if SKILL_FILE in files]
+        walked = _walk(self.root / "skills")
+        found = [path / name for path, files in walked for name in SKILL_FILES if name in files]
         own = self.root / SKILL_FILE
         return tuple(sorted([*found, own] if own.is_file() else found))
 
@@ -71,19 +78,20 @@ class Workspace:
         return tuple(sorted(found))
 
     def skill(self, name: str) -> SkillFile:
-        """Return the skill of that name; if it is in skills/<name>/skill.yaml, read no other file.
+        """Return the skill of that name; if it is in skills/<name>/skill.yaml or cortex.yaml, read no other file.
 
         Raise NotFound, with the nearest name, or InvalidDefinition if its file is invalid.
         """
-        likely = self.root / "skills" / name / SKILL_FILE
-        document = read_skill_file(likely) if is_name(name) and os.path.lexists(likely) else None
-        if document is not None and name_of(document) in (name, ""):
-            return _load_skill(likely, document)
+        for likely in [self.root / "skills" / name / file for file in SKILL_FILES] if is_name(name) else ():
+            documents = skill_documents(likely) if os.path.lexists(likely) else ()
+            for document in documents:
+                if name_of(document) == name or (len(documents) == 1 and not name_of(document)):
+                    return load_skill(likely, document)
         found = _find(self.skill_paths(), name)
         if found is None:
             raise self._no_such("skill", name, self.skill_paths())
         path, document = found
-        return _load_skill(path, completed(document, path.parent))
+        return load_skill(path, completed(document, path.parent))
 
     def skills(self, name: str | None = None) -> tuple[SkillFile, ...]:
         """Return the skill of a name as `skill` does, or all skills, sorted by path.
@@ -96,9 +104,15 @@ class Workspace:
         problems: list[Problem] = []
         for path in self.skill_paths():
             try:
-                found.append(load_skill(path))
+                documents = skill_documents(path)
             except InvalidDefinition as error:
                 problems += error.problems
+                continue
+            for document in documents:
+                try:
+                    found.append(load_skill(path, document))
+                except InvalidDefinition as error:
+                    problems += error.problems
         if problems:
             raise InvalidDefinition(tuple(problems))
         if not found:
@@ -145,7 +159,7 @@ class Workspace:
         broken: list[str] = []
         for path in paths:
             try:
-                names.append(name_of(read_file(path)))
+                names += [name_of(document) for document in documents_in(path)]
             except InvalidDefinition:
                 broken.append(shown(path))
         hints = [nearest(name, filter(None, names))]
@@ -161,9 +175,18 @@ def read_file(path: Path) -> Document:
     return read(_text_of(path), shown(path))
 
 
-def read_skill_file(path: Path) -> Document:
-    """Return the document of a skill as `read_file` does, adding actions that the older layout leaves out."""
-    return completed(read_file(path), path.parent)
+def skill_documents(path: Path) -> tuple[Document, ...]:
+    """Return the documents of the skills in a file as `documents_in` does, adding actions that the older layout leaves out."""
+    return tuple(completed(document, path.parent) for document in documents_in(path))
+
+
+def documents_in(path: Path) -> tuple[Document, ...]:
+    """Return the documents in a file as `read_file` does: that of a skill or an agent, or one for each API."""
+    return _split(path, read_file(path))
+
+
+def _split(path: Path, document: Document) -> tuple[Document, ...]:
+    return api_documents(document) if path.name == API_FILE else (document,)
 
 
 def _text_of(path: Path) -> str:
@@ -182,12 +205,8 @@ def name_of(document: Document) -> str:
     return name if isinstance(name, str) else ""
 
 
-def load_skill(path: Path) -> SkillFile:
-    """Return the skill that a file defines; raise InvalidDefinition if it is invalid."""
-    return _load_skill(path, read_skill_file(path))
-
-
-def _load_skill(path: Path, document: Document) -> SkillFile:
+def load_skill(path: Path, document: Document) -> SkillFile:
+    """Return the skill of a document in a file; raise InvalidDefinition if it is invalid."""
     skill, _ = skill_of(document)
     return SkillFile(skill=skill, document=document.plain(), path=path)
 
@@ -202,13 +221,14 @@ def _find(paths: Iterable[Path], name: str) -> tuple[Path, Document] | None:
             text = _text_of(path)
             if name not in text:
                 continue  # much faster than parsing every definition of a large workspace
-            document = read(text, shown(path))
+            documents = _split(path, read(text, shown(path)))
         except InvalidDefinition:
             if name in (path.stem, path.parent.name):
                 raise
             continue
-        if name_of(document) == name:
-            return path, document
+        for document in documents:
+            if name_of(document) == name:
+                return path, document
     return None
 
 
@@ -227,6 +247,6 @@ def _walk(top: Path) -> Iterator[tuple[Path, list[str]]]:
         seen.add((status.st_dev, status.st_ino))
         if "pyvenv.cfg" in files:  # a virtual environment, beside the program of an older skill
             inner.clear()
-        skipped = NOT_SEARCHED_IN_SKILL if SKILL_FILE in files else frozenset()
+        skipped = NOT_SEARCHED_IN_SKILL if any(name in files for name in SKILL_FILES) else frozenset()
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name not in skipped)
         yield Path(directory), files

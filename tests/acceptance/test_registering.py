@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from fabric_jobs.errors import InvalidDefinition
 from fabric_jobs.records import SavedDefinition
 from fabric_jobs.store import Store, definitions
 from fabric_jobs.workspace.registering import Registration
@@ -70,5 +73,36 @@ def test_what_was_published_stays_until_its_file_changes(live: Live, tmp_path: P
         for _ in range(2):
             registration.look()
             assert (saved().version, saved().body["title"], saved().source) == (2, "changed", str(path.parent))
+    finally:
+        store.close()
+
+
+def test_each_api_of_a_file_is_registered_and_one_that_is_wrong_does_not_stop_the_others(
+    live: Live, tmp_path: Path
+) -> None:
+    project = live.root / "skills" / "ml"
+    project.mkdir(parents=True)
+    score: dict[str, Any] = {"name": "score", "kind": "BatchAPI", "handler": {"path": "handler.py"}}
+    train: dict[str, Any] = {"name": "train", "kind": "TaskAPI", "definition": {"path": "task.py"}}
+    (project / "cortex.yaml").write_text(json.dumps([score, train]))
+    store = Store(tmp_path / "db")
+
+    def saved(name: str) -> SavedDefinition:
+        found = definitions.find(store.read, "local", "skill", name)
+        assert found is not None
+        return found
+
+    try:
+        registration = Registration(live.root, store, "local", "docker")  # where other skills would need an image
+        registration.look()
+        assert (saved("score").body, saved("score").source) == ({"name": "score", "api": score}, str(project))
+        assert saved("train").body == {"name": "train", "api": train}
+        wrong = {**score, "handler": {"path": "handler.txt"}}
+        (project / "cortex.yaml").write_text(json.dumps([wrong, {**train, "definition": {"path": "other.py"}}]))
+        registration.look()
+        assert (saved("score").version, saved("train").version) == (1, 2)
+        registration.check("skill", ["train"])
+        with pytest.raises(InvalidDefinition, match=r"must end with \.py or \.pickle"):
+            registration.check("skill", ["score"])
     finally:
         store.close()

@@ -38,11 +38,15 @@ def test_no_file_names_a_path_of_this_machine(workspace: Path) -> None:
 
 
 def test_every_definition_leads_to_its_schema(workspace: Path) -> None:
-    definitions = [*workspace.glob("skills/*/skill.yaml"), *workspace.glob("agents/*.yaml")]
+    definitions = [
+        path
+        for files in ("skills/*/skill.yaml", "skills/*/cortex.yaml", "agents/*.yaml")
+        for path in workspace.glob(files)
+    ]
     assert len(definitions) == 3 + len(list_templates()) + 2
     for path in definitions:
         (address,) = SCHEMA.findall(path.read_bytes())
-        kind = "skill" if path.name == "skill.yaml" else "agent"
+        kind = {"skill.yaml": "skill", "cortex.yaml": "api"}.get(path.name, "agent")
         assert (path.parent / address.decode()).read_bytes() == shipped.schema_file(kind).read_bytes()
 
 
@@ -60,6 +64,7 @@ def test_schemas_of_another_version_are_replaced(tmp_path: Path) -> None:
     assert stale.read_bytes() == shipped.schema_file("skill").read_bytes()
     assert sorted(path.name for path in stale.parent.iterdir()) == [
         "agent.schema.json",
+        "api.schema.json",
         "schedules.schema.json",
         "skill.schema.json",
     ]

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric_jobs.definitions import Action, Property, Resources, Skill
-from fabric_jobs.errors import InvalidInput
+from fabric_jobs.documents import skill_from_json
+from fabric_jobs.errors import InvalidInput, NotThereYet
 from fabric_jobs.manifests import Owner, object_name, patched, skill_manifests, task_manifest
 
 OWNER = Owner(project="local", skill="cortex/Score", images={"score": "registry/score:1", "serve": "serve"})
@@ -146,3 +147,10 @@ def test_a_name_is_one_that_kubernetes_takes(words: list[str]) -> None:
 
 def test_long_names_stay_different() -> None:
     assert object_name("a" * 60, "b") != object_name("a" * 60, "c")
+
+
+def test_the_workers_of_an_api_are_not_rendered_as_something_else() -> None:
+    entry = {"name": "score", "kind": "BatchAPI", "handler": {"path": "handler.py"}}
+    skill = skill_from_json({"name": "score", "api": entry})
+    with pytest.raises(NotThereYet, match="'score' is a BatchAPI, and its workers do not run on Kubernetes yet"):
+        skill_manifests(skill, Owner(project="local", skill="score", images={"worker": "x"}))

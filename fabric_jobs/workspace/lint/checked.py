@@ -36,17 +36,25 @@ class Checked(Generic[T]):
         self.error(message, *steps, level="warning")
 
 
-def check_file(
-    path: Path,
-    define: Callable[[Document], tuple[T, tuple[Problem, ...]]],
-    read: Callable[[Path], Document] = read_file,
-) -> Checked[T]:
+Define = Callable[[Document], tuple[T, tuple[Problem, ...]]]
+
+
+def check_file(path: Path, define: Define[T]) -> Checked[T]:
     """Return a file with all problems of the file alone."""
-    node = Node(value=None)
+    return check_documents(path, define, lambda path: (read_file(path),))[0]
+
+
+def check_documents(path: Path, define: Define[T], read: Callable[[Path], tuple[Document, ...]]) -> list[Checked[T]]:
+    """Return each document of a file with all problems of the document alone; one without a definition for a broken file."""
     try:
-        document = read(path)
-        node = document.node
+        return [_check(path, document, define) for document in read(path)]
+    except InvalidDefinition as error:
+        return [Checked(path=path, node=Node(value=None), definition=None, problems=list(error.problems))]
+
+
+def _check(path: Path, document: Document, define: Define[T]) -> Checked[T]:
+    try:
         definition, warnings = define(document)
     except InvalidDefinition as error:
-        return Checked(path=path, node=node, definition=None, problems=list(error.problems))
-    return Checked(path=path, node=node, definition=definition, problems=list(warnings))
+        return Checked(path=path, node=document.node, definition=None, problems=list(error.problems))
+    return Checked(path=path, node=document.node, definition=definition, problems=list(warnings))

@@ -8,11 +8,12 @@ from typing import TypeVar
 from fabric_jobs.documents import agent_of, skill_of
 from fabric_jobs.errors import Problem, shown
 from fabric_jobs.workspace.lint.agent import lint_agent
+from fabric_jobs.workspace.lint.api import api_of, check_endpoints, lint_api
 from fabric_jobs.workspace.lint.cases import case_problems
-from fabric_jobs.workspace.lint.checked import Checked, check_file
+from fabric_jobs.workspace.lint.checked import Checked, check_documents, check_file
 from fabric_jobs.workspace.lint.skill import lint_skill
 from fabric_jobs.workspace.testing.cases import cases_of_agent
-from fabric_jobs.workspace.tree import AgentFile, Workspace, read_skill_file
+from fabric_jobs.workspace.tree import AgentFile, Workspace, skill_documents
 
 T = TypeVar("T")
 
@@ -22,11 +23,16 @@ def lint(workspace: Workspace) -> tuple[Problem, ...]:
 
     An error would make an invocation fail or never end; a warning is about something that has no effect or will surprise.
     """
-    skills = [check_file(path, skill_of, read_skill_file) for path in workspace.skill_paths()]
+    paths = workspace.skill_paths()
+    skills = [checked for path in paths for checked in check_documents(path, skill_of, skill_documents)]
     agents = [check_file(path, agent_of) for path in workspace.agent_paths()]
     known = {_name(checked): checked.definition for checked in reversed(skills)}
     for skill in skills:
-        if skill.definition is not None:
+        if skill.definition is None:
+            continue
+        if (api := api_of(skill.definition)) is not None:
+            lint_api(skill, api)
+        else:
             lint_skill(skill, skill.definition, workspace.root)
     for agent in agents:
         if agent.definition is not None:
@@ -34,9 +40,11 @@ def lint(workspace: Workspace) -> tuple[Problem, ...]:
             file = AgentFile(agent=agent.definition, document=None, path=agent.path, skills=())
             agent.problems.extend(case_problems(cases_of_agent(file, workspace)))
     _check_distinct(skills, "skill")
+    check_endpoints(skills)
     _check_distinct(agents, "agent")
     found = [checked.problems for checked in skills] + [checked.problems for checked in agents]
-    return tuple(problem for problems in found for problem in _in_order(problems))
+    ordered = [problem for problems in found for problem in _in_order(problems)]
+    return tuple(dict.fromkeys(ordered))  # what is wrong with a whole file is wrong with each of its APIs
 
 
 def _in_order(problems: list[Problem]) -> list[Problem]:

@@ -52,7 +52,7 @@ def planned_images(found: SkillFile, registry: Registry | None) -> tuple[Planned
     Raise InvalidDefinition for an action without a buildable image, InvalidInput for an invalid image name.
     """
     images = []
-    for action in found.skill.actions:
+    for action in () if found.is_api else found.skill.actions:
         if "/" in image_of(found, action) and not built_from(found.directory, action.name).exists():
             continue
         repository, _, tag = reference_of(found, action, registry).rpartition(":")

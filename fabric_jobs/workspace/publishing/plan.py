@@ -52,6 +52,7 @@ class Publication:
     lock: Lock  # as it is now
     is_whole: bool  # the whole workspace rather than one skill
     skips_push: bool = False
+    projects: tuple[tuple[str, Path], ...] = ()  # names and files of APIs with a class, which are deployed otherwise
     left_out: tuple[tuple[str, int], ...] = ()  # kinds that the gateway does not support, with the number of files
 
     @property
@@ -89,9 +90,10 @@ def make_plan(
     Raise InvalidDefinition if a file is invalid, NotFound if there is no such skill, an image was not built, or there is
     no registry to push it to.
     """
-    skills = workspace.skills(skill)
-    _check_distinct("skill", [(found.skill.name, found.path) for found in skills])
-    agents = _agents_of(workspace, skill) if skill is not None else _all_agents(workspace, skills)
+    there = workspace.skills(skill)
+    _check_distinct("skill", [(found.skill.name, found.path) for found in there])
+    agents = _agents_of(workspace, skill) if skill is not None else _all_agents(workspace, there)
+    skills = [found for found in there if not _needs_project(found)]
     wanted = [image for found in skills for image in planned_images(found, registry)]
     images = decide(wanted, lock, engine, workspace.root, skip_push=skip_push)
     planned = [_planned_skill(found, images) for found in skills] + [_planned_agent(found) for found in agents]
@@ -102,8 +104,14 @@ def make_plan(
         lock=lock,
         is_whole=skill is None,
         skips_push=skip_push,
+        projects=tuple((found.skill.name, found.path) for found in there if _needs_project(found)),
         left_out=_left_out(workspace.root, skill),
     )
+
+
+def _needs_project(found: SkillFile) -> bool:
+    """Tell whether this is an API with a class, which a gateway elsewhere cannot run without the files beside it."""
+    return any(action.api is not None and action.api.code is not None for action in found.skill.actions)
 
 
 def _all_agents(workspace: Workspace, skills: Iterable[SkillFile]) -> list[AgentFile]:
