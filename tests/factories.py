@@ -11,6 +11,7 @@ from fabric_jobs.definitions import Action, Agent, AgentInput, AgentOutput, Mapp
 from fabric_jobs.documents import skill_from_json
 from fabric_jobs.engine.invoke import Beginning, Invocation, invoke
 from fabric_jobs.engine.plans import Plans
+from fabric_jobs.jobs import Job
 from fabric_jobs.records import Activation, Attempt, Channel, Task
 from fabric_jobs.routing import SOURCE, Node, Plan, Wire, sending_id
 from fabric_jobs.schedules.schedule import Schedule
@@ -116,6 +117,29 @@ def task(**changes: Any) -> Task:
         "exit_code": None,
     }
     return Task(**{**values, **changes})
+
+
+def job(**changes: Any) -> Job:
+    """Return a job of a Batch API."""
+    values: dict[str, Any] = {
+        "activation_id": "a1",
+        "project_id": PROJECT,
+        "api_name": "api",
+        "kind": "BatchAPI",
+        "api_version": 1,
+        "workers": 1,
+        "batch_size": 1,
+        "config": {},
+        "timeout": None,
+        "batch_timeout": None,
+        "queue_arn": "",
+        "max_receive_count": 1,
+        "source": {},
+        "position": None,
+        "verdict": "",
+        "submitted_at": 0.0,
+    }
+    return Job(**{**values, **changes})
 
 
 def node(key: str, *, stream: bool = False, output: str = "out", **action: Any) -> Node:

@@ -12,13 +12,14 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from fabric_jobs.engine.queue_letters import Outbox
 from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.executors.dispositions import is_ignored
 from fabric_jobs.gateway.app import make_app
 from fabric_jobs.gateway.callbacks import Deliveries
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.protocol import ConnectionLimits, GuardedProtocol, guard, guarded, web_socket
-from fabric_jobs.store import activations, callbacks, tasks
+from fabric_jobs.store import activations, callbacks, queue_letters, tasks
 from fabric_jobs.upkeep import Criteria
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,8 @@ class GatewayServer:
         started()
         watches = [asyncio.create_task(self._watch_connections()), asyncio.create_task(self._retain())]
         watches.append(asyncio.create_task(Deliveries(self._parts).run()))
+        outbox = Outbox(self._parts.store)
+        outbox.start()
         if self._parts.settings.until_idle:
             watches.append(asyncio.create_task(self._watch_idle()))
             watches.append(asyncio.create_task(self._watch_retiring()))
@@ -83,6 +86,7 @@ class GatewayServer:
             watch.cancel()
         self._parts.live.close()
         await self._server.shutdown(sockets=self._sockets)
+        await asyncio.to_thread(outbox.close)
 
     async def listen(self, bound: socket.socket) -> None:
         """Answer on one more socket, just as on the first ones; a Unix socket added here is for containers."""
@@ -161,6 +165,6 @@ class GatewayServer:
         if self._parts.upkeep.busy:
             return True
         sql = self._parts.store.read
-        if self._parts.traffic.in_flight > 0 or callbacks.some_open(sql):
+        if self._parts.traffic.in_flight > 0 or callbacks.some_open(sql) or queue_letters.some_open(sql):
             return True
         return bool(activations.unsettled(sql)) or tasks.live_count(sql) > 0

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from fabric_jobs.jobs import BatchCounts, BatchRow
 from fabric_jobs.records import Channel, Lease, Task
-from fabric_jobs.store import commits, dead_letters, leases, tasks
+from fabric_jobs.store import commits, dead_letters, leases, queue_letters, tasks
 from fabric_jobs.store.dead_letters import NewDeadLetter
+from fabric_jobs.store.queue_letters import DeadBatch
 from fabric_jobs.store.sent import Sent, each_of
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
@@ -232,10 +233,17 @@ def _fail(tx: Tx, task: Task, lease: Lease, failed: Failed, rules: Rules, *, is_
     _put(tx, row, task_id=task.task_id, state=state, not_before=not_before, **changed)
     if is_dead:
         dead_letters.keep(tx, *_letters(task, lease, failed.error, attempts, rules.on_error))
+        queue_letters.expect(tx, _dead(task, lease, failed.error, attempts))
         leases.finish(tx, task.task_id, lease.channel_id, lease.first, lease.below)
     else:
         leases.release(tx, task.task_id, lease.channel_id, lease.first)
     return is_dead
+
+
+def _dead(task: Task, lease: Lease, error: str, attempts: int) -> DeadBatch:
+    activation_id, (channel_id, first) = str(task.activation_id), lease[:2]
+    name = batch_id(activation_id, channel_id, first)
+    return DeadBatch(activation_id, channel_id, first, lease.below or 0, name, attempts, error)
 
 
 def _letters(task: Task, lease: Lease, reason: str, attempts: int, on_error: str) -> Iterable[NewDeadLetter]:

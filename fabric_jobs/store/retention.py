@@ -36,6 +36,8 @@ PARTS = (
     "prune_task_totals",
     "prune_channels",
     "prune_callbacks",
+    "prune_queue_letters",
+    "prune_job_queues",
     "prune_payloads",
     "prune_jobs",
     "prune_activations",

@@ -51,6 +51,7 @@ class Effects:
     completed: set[str] = field(default_factory=set)  # activations with nothing left to do
     over: set[str] = field(default_factory=set)  # activations that ended
     events: bool = False
+    letters: bool = False  # there are dead batches for queues
     unused: list[str] = field(default_factory=list)  # files that no row refers to any more
     written: int = 0  # bytes written besides those in the fields above, about
 
@@ -70,6 +71,7 @@ class Effects:
         self.completed |= other.completed
         self.over |= other.over
         self.events |= other.events
+        self.letters |= other.letters
         self.written += other.written
 
 

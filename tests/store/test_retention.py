@@ -8,12 +8,13 @@ from zlib import crc32
 
 import pytest
 
+from fabric_jobs.jobs import BatchCounts, BatchRow
 from fabric_jobs.states import ActivationState, TaskState
-from fabric_jobs.store import Store, Tx, activations, callbacks, channels, leases, retention, tasks
+from fabric_jobs.store import Store, Tx, activations, callbacks, channels, jobs, leases, queue_letters, retention, tasks
 from fabric_jobs.store.sent import Written
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.tasks import Ending
-from tests.factories import PROJECT, add_activation, add_channel, add_task, found, ndjson, started
+from tests.factories import PROJECT, add_activation, add_channel, add_task, found, job, ndjson, started
 
 OWNERS = ("activation_id", "task_id", "channel_id")
 
@@ -66,10 +67,26 @@ def fill(store: Store, activation_id: str, *, segments: int = 3) -> int:
         callback = callbacks.find(tx, PROJECT, activation_id)
         assert callback is not None
         callbacks.failed(tx, callback, "refused", 0.0, given_up=True)
+        fill_job(tx, activation_id, channel_id, task.task_id)
 
     store.write(more).result()
     end(store, activation_id)
     return task.task_id
+
+
+def fill_job(tx: Tx, activation_id: str, channel_id: int, task_id: int) -> None:
+    """Store what an activation that is a job has besides: a batch that died and cannot be sent."""
+    jobs.create(tx, job(activation_id=activation_id, queue_arn="arn:aws:sqs:us-west-2:1:q"))
+    counted = BatchCounts(failed=1, dead=1)._asdict()
+    tx.run("count_batches", activation_id=activation_id, node="b.in", **counted)
+    died = BatchRow(channel_id, 0, 1, 1, 0, "dead", 0.0, "it said 500", task_id, 0.0, 0.0)
+    tx.run("put_batch", **died._asdict())
+    tx.run("worker_ready", task_id=task_id, attempt=1, ready_at=0.0)
+    tx.run("expect_letter", activation_id=activation_id)
+    tx.run("insert_letter", activation_id=activation_id, batch_id="x", attempts=1, error="it said 500", body=b"[1]")
+    queue = queue_letters.of_job(tx, activation_id)
+    assert queue is not None
+    queue_letters.failed(tx, queue, "refused", 0.0, given_up=True)
 
 
 def finish_second(store: Store, activation_id: str) -> None:

@@ -1,10 +1,11 @@
 -- name: prunable_activations
--- Ended activations with nothing alive and no callback to deliver, oldest first; `dead_letters` 0 leaves out those with dead letters that nobody retried.
+-- Ended activations with nothing alive, no callback to deliver and no batch to send, oldest first; `dead_letters` 0 leaves out those with dead letters that nobody retried.
 select activation_id, kind, name, state, ended_at from activations
 where project_id = :project_id and state <> 'PENDING'
   and not exists (select 1 from tasks t
     where t.activation_id = activations.activation_id and t.state in ('QUEUED', 'STARTING', 'ACTIVE'))
   and not exists (select 1 from callbacks b where b.activation_id = activations.activation_id and b.given_up = 0)
+  and not exists (select 1 from job_queues q where q.activation_id = activations.activation_id and q.waiting > 0 and q.given_up = 0)
   and (:dead_letters or not exists (select 1 from channels c join dead_letters d on d.channel_id = c.channel_id
     where c.activation_id = activations.activation_id and d.retried_as is null))
   and activation_id not in (
@@ -25,6 +26,7 @@ where activation_id = :activation_id and project_id = :project_id and state <> '
   and not exists (select 1 from tasks t
     where t.activation_id = activations.activation_id and t.state in ('QUEUED', 'STARTING', 'ACTIVE'))
   and not exists (select 1 from callbacks b where b.activation_id = activations.activation_id and b.given_up = 0)
+  and not exists (select 1 from job_queues q where q.activation_id = activations.activation_id and q.waiting > 0 and q.given_up = 0)
   and (:dead_letters or not exists (select 1 from channels c join dead_letters d on d.channel_id = c.channel_id
     where c.activation_id = activations.activation_id and d.retried_as is null))
   and activation_id not in (
@@ -125,6 +127,14 @@ delete from channels where channel_id in (
 -- name: prune_callbacks
 -- Delete its callback, which was given up.
 delete from callbacks where activation_id = :activation_id;
+
+-- name: prune_queue_letters
+-- Delete some batches that could not be sent.
+delete from queue_letters where letter_id in (select letter_id from queue_letters where activation_id = :activation_id limit :limit);
+
+-- name: prune_job_queues
+-- Delete the queue that it names.
+delete from job_queues where activation_id = :activation_id;
 
 -- name: prune_payloads
 -- Delete the payload.
