@@ -59,6 +59,7 @@ class ApiCode(NamedTuple):
     pip: str = "requirements.txt"
     conda: str = "conda-packages.txt"
     shell: str = "dependencies.sh"
+    warm: tuple[str, ...] | None = None  # modules that warm starts import ahead; None: it starts cold
 
 
 class Api(NamedTuple):

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from fabric_jobs.executors.program import RUNTIME
+from tests.handed_batches import HandedBatches
 
 SECONDS = 30.0
 
@@ -62,6 +63,7 @@ class State:
     arrived: int = 0  # number of commits, answered or not
     hold: bool = False  # commits are accepted, but not answered
     lose: str = ""  # break the connection "before" or "after" the next commit is stored
+    batches: HandedBatches = field(default_factory=HandedBatches)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def until(self, predicate: Callable[[], object]) -> None:
@@ -94,13 +96,14 @@ class _Handler(BaseHTTPRequestHandler):
             if state.statuses:
                 return self._refuse(state.statuses.pop(0))
             lose, state.lose = state.lose, ""
+            answer: bytes | None = b"{}"
             if lose != "before":
-                self._store(state, body)
+                answer = self._stored(state, body)
             if lose:
                 self.close_connection = True
                 return None
             state.changed.wait_for(lambda: not state.hold, SECONDS)
-        return self._answer(200, b"{}")
+        return self._answer(204 if answer is None else 200, answer or b"")
 
     def do_GET(self) -> None:
         state = self._note()
@@ -130,6 +133,15 @@ class _Handler(BaseHTTPRequestHandler):
             state.paths.add(urlsplit(self.path).path)
             state.tokens.add(self.headers["authorization"])
         return state
+
+    def _stored(self, state: State, body: bytes) -> bytes | None:
+        if not self.path.endswith("/batches"):
+            self._store(state, body)
+            return b"{}"
+        state.batches.note(body)
+        state.changed.notify_all()
+        state.changed.wait_for(lambda: state.batches.has_answer or self.server.closing, SECONDS)
+        return state.batches.answer()
 
     def _store(self, state: State, body: bytes) -> None:
         line, _, rest = body.partition(b"\n")
@@ -207,6 +219,12 @@ class SmallGateway:
         """Start a skill's program with a message, with pipes for its input and output."""
         main = self.directory / "main.py"
         main.write_text(f"import sys\n{code}")
+        return self.begin([str(main)], **message)
+
+    def begin(
+        self, words: list[str], *, cwd: Path | None = None, env: dict[str, str] | None = None, **message: Any
+    ) -> subprocess.Popen[str]:
+        """Start Python with some words and a message, with pipes for its input and output."""
         host, port = self._server.server_address[:2] if self._tcp else ("127.0.0.1", 1)
         body = {"outputName": "out", "payload": None, "apiEndpoint": f"http://{host}:{port}/px", **message}
         environment = {
@@ -216,14 +234,16 @@ class SmallGateway:
             "FABRIC_JOBS_ATTEMPT": "7-2",
             "CORTEX_TOKEN": "a.b.c",
             **({} if self._tcp else {"FABRIC_JOBS_SOCKET": str(self.path)}),
+            **(env or {}),
         }
         pipe = subprocess.PIPE
         program = subprocess.Popen(
-            [sys.executable, str(main), json.dumps(body)],
+            [sys.executable, *words, json.dumps(body)],
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
             env=environment,
+            cwd=cwd,
             text=True,
         )
         self.programs.append(program)

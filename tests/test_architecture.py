@@ -137,6 +137,8 @@ BROAD_EXCEPTS = {
     "executors/warm/template.py": 1,
     "executors/local/shim/service.py": 1,
     "runtime/cortex_internal/lib/log.py": 3,
+    "runtime/cortex_worker/class_worker.py": 3,
+    "runtime/cortex_worker/user_class.py": 1,
     "store/connection.py": 1,
     "store/__init__.py": 1,
     "store/writer.py": 1,

@@ -18,6 +18,7 @@ from fabric_jobs.definitions import (
 ITEMS = "items"
 RESULTS = "results"
 WORKER = "worker"
+DEFAULT_IMAGE = "python:3.11-slim"  # of a class; others are named in the API file
 PROGRAM = ("python", "-m", "cortex_worker")  # of the runtime layer
 WORKER_LIMIT = 3  # a worker may fail this often in a row, while no batch succeeds
 
@@ -28,7 +29,7 @@ def api_skill(api: Api) -> Skill:
     first = containers[0] if containers else None
     action = Action(
         name=WORKER,
-        image=code.image if code is not None else "",
+        image=(code.image or DEFAULT_IMAGE) if code is not None else "",
         command=PROGRAM,
         environment=dict(code.env) if code is not None else {},
         receives="stream" if api.is_batch else "message",
@@ -38,6 +39,7 @@ def api_skill(api: Api) -> Skill:
         retries=Retries(limit=WORKER_LIMIT) if api.is_batch else Retries(),
         resources=_resources(api.compute if first is None else first.compute),
         concurrency=api.max_concurrency,
+        warm=code.warm if code is not None else None,
         api=api,
     )
     return Skill(

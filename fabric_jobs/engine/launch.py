@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from fabric_jobs import sizes
 from fabric_jobs.definitions import Action, Resources
@@ -22,6 +23,8 @@ from fabric_jobs.store.sql import Sql
 from fabric_jobs.user_files import program_directory, workspace_of
 
 PAYLOAD_FILE = "payload.json"
+NO_SCRIPT = "on this machine nothing would keep the script from changing it. Use --executor docker"
+NO_CONDA = "name the packages in requirements.txt, or use --executor docker with an image that has conda"
 SCHEDULED = r".*-[0-9]{8}T[0-9]{6}([0-9]{3})?Z-[0-9a-f]{8}"  # the id of a schedule's run; others may look like one
 
 
@@ -143,7 +146,16 @@ def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "
         workspace=workspace,
         limits=limits_of(action.resources),
         warm=action.warm,
+        **_of_code(action),
     )
+
+
+def _of_code(action: Action) -> dict[str, Any]:
+    """Return what is special about the program of an API whose code is a class."""
+    code = action.api.code if action.api is not None else None
+    if code is None:
+        return {}
+    return {"requirements": code.pip, "unsupported": {code.shell: NO_SCRIPT, code.conda: NO_CONDA}, "is_project": True}
 
 
 def limits_of(resources: Resources) -> Limits:

@@ -74,6 +74,11 @@ class ProcessSpec:
     limits: Limits = Limits()
     warm: tuple[str, ...] | None = None  # modules to preload in its template process, where possible; None: cold
     is_secret: bool = False  # it holds secrets in clear, so it must never be on a disk
+    requirements: str = "requirements.txt"  # in `directory`
+    unsupported: Mapping[str, str] = field(
+        default_factory=dict
+    )  # file in `directory` -> why a place without images ignores it
+    is_project: bool = False  # a container sees `directory`, too, and its program starts there
     port: int = 0  # where it should listen; an executor may choose another one, in the variable PORT; 0: nowhere
 
 

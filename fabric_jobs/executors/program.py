@@ -56,7 +56,10 @@ def find(spec: ProcessSpec) -> Program:
     surroundings = given(spec)
     python = interpreter(spec.python or surroundings.get("FABRIC_JOBS_PYTHON", ""), directory, surroundings)
     variables = file.variables(directory) if file else {}
-    environment = _environment(directory, {**surroundings, **variables, **spec.environment}, python)
+    remarks += tuple(
+        f"{name} has no effect here: {why}" for name, why in spec.unsupported.items() if (directory / name).exists()
+    )
+    environment = _environment(directory / spec.requirements, {**surroundings, **variables, **spec.environment}, python)
     binaries = os.path.dirname(python)
     if environment is not None:
         binaries = str(environment.binaries)
@@ -118,8 +121,7 @@ def _from_dockerfile(file: Dockerfile | None, directory: Path) -> tuple[str, ...
     return words
 
 
-def _environment(directory: Path, variables: Mapping[str, str], python: str) -> Environment | None:
-    path = directory / "requirements.txt"
+def _environment(path: Path, variables: Mapping[str, str], python: str) -> Environment | None:
     if not path.exists():
         return None
     from fabric_jobs.executors.environments import environment_of  # late: most actions have no requirements

@@ -17,7 +17,7 @@ from fabric_jobs.executors.warm import command
 from fabric_jobs.state_dir import programs_umask
 
 # Variables that differ between the attempts of a program.
-OF_ATTEMPT = ("CORTEX_PAYLOAD", "CORTEX_TOKEN", "FABRIC_JOBS_ATTEMPT")
+OF_ATTEMPT = ("CORTEX_PAYLOAD", "CORTEX_TOKEN", "FABRIC_JOBS_ATTEMPT", "FABRIC_JOBS_WORKER_FILE")
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""What code for Cortex Labs imports: `from cortex_internal.lib.log import logger` (docs/howto/batch-and-task-classes.md)."""
+"""What code for Cortex Labs imports: `from cortex_internal.lib.log import logger` (docs/howto/classes-of-apis.md)."""

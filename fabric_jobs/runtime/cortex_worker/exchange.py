@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 
     channel: int
     first: int  # the offset of its first item
-    count: int  # items
+    size: int  # items
     attempt: int  # of this batch, from 1
     batch_id: str  # the same in all attempts
     body: bytes  # a JSON array
@@ -188,7 +188,7 @@ def read(body: bytes) -> Answer:
     line, _, rest = body.partition(b"\n")
     head = json.loads(line)
     batches, at = [], 0
-    for *about, size in head["batches"]:
-        batches.append(Batch(*about, body=rest[at : at + size].rstrip(b"\n")))
+    for channel, first, count, attempt, name, size in head["batches"]:
+        batches.append(Batch(channel, first, count, attempt, name, rest[at : at + size].rstrip(b"\n")))
         at += size
     return Answer(tuple(batches), head["complete"], bool(head["end"]))
