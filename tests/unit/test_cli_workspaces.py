@@ -77,11 +77,13 @@ def test_the_templates_are_listed_and_nothing_is_made(here: Path) -> None:
     result = typed("generate", "--list-templates")
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "batch-api",
         "daemon",
         "external-api",
         "job",
         "send-message",
         "stream",
+        "task-api",
     ]
     assert list(here.iterdir()) == []
 
