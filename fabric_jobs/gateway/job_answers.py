@@ -13,8 +13,9 @@ from fabric_jobs.engine.job_status import newer_counts, status_of, worker_counts
 from fabric_jobs.jobs import BatchCounts, BatchRow, Job
 from fabric_jobs.records import Activation, SavedDefinition
 from fabric_jobs.states import Verdict
-from fabric_jobs.store import activations, batches, channels, definitions, tasks
+from fabric_jobs.store import activations, batches, channels, definitions, queue_letters, tasks
 from fabric_jobs.store.activations import RunFilter
+from fabric_jobs.store.queue_letters import JobQueue
 from fabric_jobs.store.sql import Sql
 
 CODES = (
@@ -37,6 +38,7 @@ class JobFacts(NamedTuple):
     items: int  # so far
     total: int  # batches, so far
     workers: dict[str, int]  # how many are in which state; empty at the end
+    queue: JobQueue | None = None  # that dead batches go to; None: it names none, or no batch is dead
 
     @property
     def status(self) -> str:
@@ -60,6 +62,7 @@ def facts_of(sql: Sql, job: Job) -> JobFacts:
         items=sum(channel.next_offset for channel in inbound),
         total=workers.batch_count(inbound, job.batch_size),
         workers={} if activation.ended else _workers(sql, job),
+        queue=queue_letters.of_job(sql, job.activation_id) if job.queue_arn else None,
     )
 
 
@@ -121,9 +124,16 @@ def _of_batches(facts: JobFacts) -> dict[str, Any]:
         "enqueued": job.position is None,
         "batches_dead": counts.dead,
     }
+    if facts.queue is not None:
+        found["queued_batches"] = _queued(facts.queue)
     if counts.completed:
         found["on_job_complete"] = counts.completed
     return found
+
+
+def _queued(queue: JobQueue) -> dict[str, Any]:
+    counted = {"waiting": queue.waiting, "sent": queue.sent, "refused": queue.refused}
+    return {**counted, "error": queue.failure, "given_up": bool(queue.given_up)}
 
 
 def _workers(sql: Sql, job: Job) -> dict[str, int]:

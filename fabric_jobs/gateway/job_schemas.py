@@ -94,10 +94,20 @@ JOB_SCHEMAS: dict[str, Any] = {
         items=count("Items so far."),
         enqueued={**YES_OR_NO, "description": "Whether all items are there."},
         batches_dead=count("Batches that used up their attempts."),
+        queued_batches=ref("QueuedBatches"),
         on_job_complete=said("string", "What came of `on_job_complete`: a status, or an error."),
         worker_counts={**COUNTS, "description": "While it runs: workers by state, in both spellings."},
         reason=said("string", "Why it ended as it did."),
         retry_of=said("string", "The job whose dead batches these are."),
+    ),
+    "QueuedBatches": record(
+        {
+            "waiting": count("Dead batches that are to be sent to the queue."),
+            "sent": count("That are there."),
+            "refused": count("That the queue does not take."),
+            "error": said("string", "Of the last try, or why the last batch was refused."),
+            "given_up": {**YES_OR_NO, "description": "Whether nothing is tried any more."},
+        }
     ),
     "BatchMetrics": METRICS,
     "ShownJob": record(

@@ -19,7 +19,7 @@ from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import LIMIT, WAIT, WAIT_SECONDS, P, Parameter, choice, number, text
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.jobs import Job
-from fabric_jobs.store import activations, batches, dead_letters, jobs
+from fabric_jobs.store import activations, batches, dead_letters, jobs, queue_letters
 from fabric_jobs.store.dead_letters import LetterFilter
 from fabric_jobs.submissions import DeadLetterQueue, Submission
 
@@ -122,6 +122,14 @@ async def retry_failed(call: Call) -> Response:
     return Json({"success": True, "job": shown, "items": len(wanted.letters), "left": left})
 
 
+async def retry_queue(call: Call) -> Response:
+    """Try again at once, with all tries, to send a job's dead batches to the queue that it names."""
+    job, store = find_job(call), call.parts.store
+    if not await asyncio.wrap_future(store.write(lambda tx: queue_letters.retry(tx, job.activation_id))):
+        raise InvalidInput(f"job {job.activation_id} has no dead batch that waits for its queue.")
+    return Json({"success": True, "message": f"the dead batches of job {job.activation_id} are sent again."})
+
+
 def find_job(call: Call) -> Job:
     """Return the job of a path, by its id or a beginning that only one has; raise NotFound, or InvalidInput."""
     name = str(call.path_params["job"])
@@ -184,5 +192,6 @@ OPERATIONS = (
     Operation("GET", ONE + "/batches", list_batches, parameters=(BATCH_STATE, LIMIT, BY_PLACE), answer="Batches"),
     Operation("POST", ONE + "/stop", stop_job, answer="Stopped", role="run"),
     Operation("POST", ONE + "/retry", retry_failed, body="RetryJob", answer="RetriedJob", role="run"),
+    Operation("POST", ONE + "/queue/retry", retry_queue, answer="Done", role="run"),
     Operation("GET", ONE, show_job, parameters=(WAIT, PAUSE), answer="OneJob"),
 )

@@ -23,7 +23,7 @@ from fabric_jobs.gateway.parameters import Parameter
 from fabric_jobs.records import SavedDefinition
 from fabric_jobs.shell import INVOKER
 from fabric_jobs.store import definitions
-from fabric_jobs.submissions import Submission
+from fabric_jobs.submissions import DeadLetterQueue, Submission
 
 YES = ("1", "t", "T", "TRUE", "true", "True")
 DRY_RUN = Parameter(
@@ -83,8 +83,22 @@ def _wanted(call: Call, saved: SavedDefinition, given: Posted) -> Submission:
     )
     if base.kind == BATCH:
         settings = call.parts.settings
-        return submissions.batch_submission(given, base, Allowed(settings.batch_bytes, settings.job_workers))
+        wanted = submissions.batch_submission(given, base, Allowed(settings.batch_bytes, settings.job_workers))
+        if wanted.queue is not None:
+            _check_queue(wanted.queue)
+        return wanted
     return submissions.task_submission(given, base)
+
+
+def _check_queue(queue: DeadLetterQueue) -> None:
+    """Raise WrongRequest for a queue that no batch could ever be sent to."""
+    from fabric_jobs import queue_arns, sqs  # late: few jobs name one
+
+    try:
+        queue_arns.parsed(queue.arn)
+        sqs.check_installed()
+    except InvalidInput as error:
+        raise WrongRequest(f"sqs_dead_letter_queue: arn: {error.message}", hint=error.hint) from error
 
 
 def _invoker(call: Call) -> str:
