@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
+
+NEWEST = (1 << 63) - 1  # minus the nanoseconds since 1970: ids of later jobs sort first
 
 
 class Job(NamedTuple):
@@ -71,3 +74,8 @@ class BatchCounts(NamedTuple):
     def from_row(cls, row: Row) -> BatchCounts:
         """Build it from a row of `batch_counts`."""
         return cls(*(row[key] for key in cls._fields))
+
+
+def new_id(now: int | None = None) -> str:
+    """Return a job's id: 16 hexadecimal digits. `now` is in nanoseconds since 1970."""
+    return f"{NEWEST - (time.time_ns() if now is None else now):016x}"

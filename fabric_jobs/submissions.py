@@ -28,6 +28,7 @@ class Submission(NamedTuple):
     max_receive_count: int = 1  # attempts of a batch
     source: Mapping[str, Any] = {}  # {"file_path_lister": …} or {"delimited_files": …}; empty: the items are below
     items: bytes = b""  # NDJSON
+    job_id: str = ""  # chosen by the caller: submitting again starts nothing; empty: a new one
     username: str = "local"
     executor: str = "local"
     is_placed: bool = True  # the caller named the place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ LISTER, FILES = "file_path_lister", "delimited_files"
 SOURCES = (ITEM_LIST, LISTER, FILES)
 QUEUE = "sqs_dead_letter_queue"
 MOST = 999_999_999  # of every whole number
+JOB_ID = re.compile(r"[0-9a-f]{16}")
 SEE = "The fields of a submission are described in docs/howto/batch-and-task-apis.md of fabric-jobs."
 
 # Cortex Labs' words for what is wrong.
@@ -93,6 +95,13 @@ def posted(body: bytes, kind: str) -> Posted:
         if name in fields:
             fields[name] = _typed(fields[name], INSIDE[name], f"{name}: ")
     return given._replace(fields=fields)
+
+
+def job_id(text: str) -> str:
+    """Return the id that a caller has chosen for a job; raise WrongRequest for one that no job may have."""
+    if not JOB_ID.fullmatch(text):
+        raise WrongRequest(f"'{text[:100]}' is not the id of a job.", hint="Choose 16 hexadecimal digits.")
+    return text
 
 
 def batch_submission(given: Posted, base: Submission, allowed: Allowed) -> Submission:

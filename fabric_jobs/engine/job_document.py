@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fabric_jobs.apis import BATCH
-from fabric_jobs.jobs import Job
+from fabric_jobs.jobs import Job, new_id
 from fabric_jobs.records import SavedDefinition
-from fabric_jobs.store import jobs
 
 
 def job_document(job: Job, saved: SavedDefinition, *, total_batch_count: int | None = None) -> dict[str, Any]:
@@ -40,4 +39,4 @@ def timestamp(at: float) -> str:
 
 def api_id(saved: SavedDefinition) -> str:
     """Return the id of a version of an API: 16 hexadecimal digits of its time, and 32 of its hash."""
-    return f"{jobs.new_id(int(saved.saved_at * 1e9))}--{saved.hash[:32]}"
+    return f"{new_id(int(saved.saved_at * 1e9))}--{saved.hash[:32]}"

@@ -9,13 +9,14 @@ from typing import Any
 
 from fabric_jobs.apis import BATCH
 from fabric_jobs.documents.api_skill import ITEMS
+from fabric_jobs.engine.existing import ATTACH, existing
 from fabric_jobs.engine.invoke import Beginning, lay_out
 from fabric_jobs.engine.job_document import job_document
 from fabric_jobs.engine.place import place_of
 from fabric_jobs.engine.plans import Plans
 from fabric_jobs.engine.retry import claim
 from fabric_jobs.errors import InvalidInput
-from fabric_jobs.jobs import Job
+from fabric_jobs.jobs import Job, new_id
 from fabric_jobs.records import DeadLetter, SavedDefinition
 from fabric_jobs.routing import SOURCE, Plan, sending_id
 from fabric_jobs.store import Store, Tx, channels, dead_letters, definitions, jobs
@@ -29,9 +30,10 @@ APPEND_BYTES = 4 << 20  # of items in one segment, about
 
 
 def submit(store: Store, plans: Plans, wanted: Submission, beginning: Beginning) -> Future[Job]:
-    """Start a job; the future holds it, once it is stored.
+    """Start a job; the future holds it, once it is stored: the one that has its id already, if that was chosen.
 
-    Raises NotFound for an unknown API, InvalidInput for one of another kind, or one that this version cannot run.
+    Raises NotFound for an unknown API, InvalidInput for one of another kind, or one that this version cannot run;
+    the future raises AlreadyExists when the id belongs to something else.
     """
     pins = plans.pins(store.read, wanted.project_id, "skill", wanted.api_name)
     saved = definitions.find(store.read, wanted.project_id, "skill", wanted.api_name, pins["skills"][wanted.api_name])
@@ -62,6 +64,10 @@ def submit(store: Store, plans: Plans, wanted: Submission, beginning: Beginning)
     )
 
     def operation(tx: Tx) -> Job:
+        if wanted.job_id and existing(tx, new, ATTACH) is not None:
+            found = jobs.find(tx, job.activation_id)
+            assert found is not None, "it was submitted in the same way"
+            return found
         claim(tx, [_letter(tx, wanted, number) for number in wanted.letters], job.activation_id)
         plans.keep(job.activation_id, plan)
         _begin(tx, new, plan, job, _items(wanted, job, saved), beginning)
@@ -99,7 +105,7 @@ def _properties(wanted: Submission) -> dict[str, Any]:
 
 def _job(wanted: Submission, saved: SavedDefinition) -> Job:
     return Job(
-        activation_id=jobs.new_id(),
+        activation_id=wanted.job_id or new_id(),
         project_id=wanted.project_id,
         api_name=wanted.api_name,
         kind=wanted.kind,

@@ -33,7 +33,15 @@ DRY_RUN = Parameter(
     False,
     {"type": "boolean", "default": False},
 )
-ASKED = (DRY_RUN, EXECUTOR, WORKSPACE)
+JOB_ID = Parameter(
+    "x-fabric-job-id",
+    "The id of the job, 16 hexadecimal digits: a submission that is sent again with it starts nothing, and gets the same answer.",
+    submissions.job_id,
+    "",
+    {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+    place="header",
+)
+ASKED = (DRY_RUN, EXECUTOR, WORKSPACE, JOB_ID)
 PASSED = "validations passed"
 TOGETHER = 1000  # paths that are sent at once
 
@@ -77,6 +85,7 @@ def _wanted(call: Call, saved: SavedDefinition, given: Posted) -> Submission:
         api_name=saved.name,
         kind=kind_of(saved),
         username=call.caller.username,
+        job_id=call.of(JOB_ID),
         executor=executor_of(call),
         is_placed=bool(call.of(EXECUTOR)),
         workspace=owners_own(call, WORKSPACE),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any, NamedTuple
 
 from fabric_jobs.jobs import Job
@@ -11,13 +10,6 @@ from fabric_jobs.store.channels import Sender, append, end, inbound
 from fabric_jobs.store.sent import Sent
 from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
-
-NEWEST = (1 << 63) - 1  # minus the nanoseconds since 1970: ids of later jobs sort first
-
-
-def new_id(now: int | None = None) -> str:
-    """Return a job's id: 16 hexadecimal digits. `now` is in nanoseconds since 1970."""
-    return f"{NEWEST - (time.time_ns() if now is None else now):016x}"
 
 
 def create(tx: Tx, job: Job) -> None:
