@@ -89,6 +89,9 @@ def _end(tx: Tx, snapshot: Snapshot) -> None:
     first = dead_letters.first(tx, activation_id, "continue")
     assert first is not None
     error: dict[str, Any] = {**first.error, "deadLetters": dead}
+    channel = channels.find(tx, first.channel_id)
+    if channel is not None and "batch" in error:  # whoever keeps a dead batch does not know the mappings
+        error["record"] = {**error["record"], "mapping": str(snapshot.plan.wires[channel.wire])}
     what = counted(dead, "record", "is a dead letter", "are dead letters")
     cause = f"{what}; the first: skill '{first.skill_name}' failed: {first.error['reason']}"
     activations.end(tx, snapshot.activation, ActivationState.ERROR, cause=cause, error=error)
