@@ -79,6 +79,8 @@ def job_json(facts: JobFacts) -> dict[str, Any]:
     found |= {"username": activation.username, "executor": activation.executor}
     if activation.cause:
         found["reason"] = activation.cause
+    if activation.error and activation.error.get("lastLines"):
+        found["last_lines"] = activation.error["lastLines"]
     if activation.retry_of:
         found["retry_of"] = activation.retry_of
     return found
