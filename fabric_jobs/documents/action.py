@@ -158,6 +158,7 @@ PATCH = Shape(
     Field("value", ANYTHING, "What is put there.", required=True),
 )
 WARM = Shape("", "What is imported ahead.", Field("preload", MODULES, "The modules that it imports."))
+WARM_KIND = Kind({"anyOf": [*FLAG.schema["anyOf"], WARM]}, "boolean or `{preload: [module…]}`", _warm)
 FIELDS = (
     Field("name", name("action"), "The name of the action, and of its directory `actions/<name>`.", required=True),
     Field("type", choice(*TYPES), "A job ends; a daemon listens for calls.", default=Action.type),
@@ -258,7 +259,7 @@ FIELDS = (
     ),
     Field(
         "warm",
-        Kind({"anyOf": [*FLAG.schema["anyOf"], WARM]}, "boolean or `{preload: [module…]}`", _warm),
+        WARM_KIND,
         "Attempts of a Python program are forked from a process that has imported its packages.",
         default=False,
         of=JOB,

@@ -7,7 +7,7 @@ import re
 from typing import Any, NamedTuple
 
 from fabric_jobs.apis import ApiCode, Compute
-from fabric_jobs.documents.action import TEXTS
+from fabric_jobs.documents.action import TEXTS, WARM_KIND
 from fabric_jobs.documents.api_compute import CPU_FIELD, GPU_FIELD, INF_FIELD, MEM_FIELD, SHARED, warn_of_chips
 from fabric_jobs.documents.api_containers import ENV_FIELD, IMAGE_KIND
 from fabric_jobs.documents.fields import ENTRIES, Field, Kind, Shape, anchored, choice
@@ -99,6 +99,7 @@ COMMON = (
     ENV_FIELD,
     Field("log_level", choice(*LEVELS), "The least level that the logger writes.", default="info"),
     Field("shm_size", SHARED, "The size of `/dev/shm` in a container."),
+    Field("warm", WARM_KIND, "Workers are forked from a process that has imported their packages.", default=False),
     Field("dependencies", Kind(DEPENDENCIES, "mapping", _dependencies), "The files that name what the code needs."),
 )
 PATH = Kind({"type": "string", "pattern": anchored(CODE)}, "text", _code_path)

@@ -73,5 +73,6 @@ def _code(code: ApiCode, *, is_handler: bool) -> dict[str, Any]:
         "env": dict(code.env),
         "log_level": code.log_level,
         "shm_size": code.shm_size or None,
+        "warm": False if code.warm is None else {"preload": list(code.warm)},
         "dependencies": {"pip": code.pip, "conda": code.conda, "shell": code.shell},
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabric_jobs.engine.outcome import Outcome, verdict_of
-from fabric_jobs.engine.printed import NOTHING_PRINTED, Printed, exception_in
+from fabric_jobs.engine.printed import NOTHING_PRINTED, Printed, exception_in, said_by_worker
 from fabric_jobs.engine.settle import settle
 from fabric_jobs.engine.snapshot import Snapshot
 from fabric_jobs.executors.base import AttemptExit
@@ -73,7 +73,8 @@ def fail(tx: Tx, finish: Finish) -> None:
     if activations.is_pending(tx, finish.activation.activation_id):
         if outcome.dead is None or not channels.is_there(tx, outcome.dead.channel_id, outcome.dead.first):
             what = "was cancelled" if outcome.state is TaskState.CANCELLED else "failed"
-            cause = f"skill '{task.skill_name}' {what}: {outcome.cause}"
+            said = said_by_worker(finish.printed.lines) if finish.node.action.api is not None else ""
+            cause = f"skill '{task.skill_name}' {what}: {outcome.cause}{f': {said}' if said else ''}"
             activations.end(tx, finish.activation, ActivationState.ERROR, cause=cause, error=_error(tx, finish))
         else:
             keep_dead(tx, finish)

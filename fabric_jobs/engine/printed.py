@@ -12,6 +12,7 @@ from fabric_jobs.executors.masking import masked
 LAST_BYTES = 8192
 LAST_LINES = 20
 RAISED_LENGTH = 8192  # characters of an exception's text
+WORKER = "cortex_worker: "  # how a worker of an API begins a line about its end
 FRAME = re.compile(r'  File "[^"]*", line \d+')
 
 
@@ -44,6 +45,12 @@ def exception_in(lines: Sequence[str]) -> str:
     """Return the exception of the last Python traceback in some lines, which may begin in the middle of it."""
     found = _exception(lines)
     return "" if found is None else lines[found].strip()[:RAISED_LENGTH]
+
+
+def said_by_worker(lines: Sequence[str]) -> str:
+    """Return what the worker of an API said last about its end; empty if it said nothing."""
+    found = next((line for line in reversed(lines) if line.startswith(WORKER)), "")
+    return found.removeprefix(WORKER).rstrip(".")
 
 
 def _place_of_reason(text: bytes) -> int:

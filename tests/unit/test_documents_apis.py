@@ -499,6 +499,7 @@ def apis(draw: st.DrawFn) -> Api:
                 pip=st.sampled_from(["requirements.txt", "a/r.txt"]),
                 conda=st.just("conda-packages.txt"),
                 shell=st.just("x.sh"),
+                warm=st.sampled_from([None, (), ("numpy",), ("a.b", "c")]),
             )
         )
     has_port = is_batch and code is None
