@@ -112,9 +112,10 @@ def run(live: Live, requests: int, *, seed: int, role: str = "owner", quick: boo
     document = json.loads(connection.request("GET", "/openapi.json").body)
     tasks = json.loads(connection.request("GET", f"{PROJECT}/tasks").body)["tasks"]
     session = make_documents(connection)
+    job = make_job(connection)
     known = {"project": ["local"], "name": ["echo", "echoes"], "action": ["echo"], "activation": [activation, failed]}
     known |= {"task": [*(task["name"] for task in tasks), "echo"], "letter": ["1"]}
-    known |= {"run": ["echo"], "session": [session]}
+    known |= {"run": ["echo"], "session": [session], "api": ["api"], "endpoint": ["api"], "job": [job]}
     make_known(document, {**known, "entry": ["request", "input"]})
     place = live.root.parent / "openapi.json"
     place.write_text(json.dumps(document))
@@ -156,6 +157,15 @@ def make_documents(connection: Connection) -> str:
         post(f"/{kind}", name="echo")
     post("/experiments/echo/runs", runId="echo")
     return str(post("/sessions", ttl=100_000)["sessionId"])
+
+
+def make_job(connection: Connection) -> str:
+    """Save an API whose program is not there, and submit a job to it; return the id of the job."""
+    pod = {"containers": [{"name": "api", "image": "api", "command": ["no-such-program"]}]}
+    body = {"name": "api", "api": {"name": "api", "kind": "BatchAPI", "pod": pod}}
+    connection.request("POST", f"{PROJECT}/skills", json.dumps(body).encode())
+    submission = {"workers": 1, "item_list": {"items": [1], "batch_size": 1}}
+    return str(json.loads(connection.request("POST", "/batch/api", json.dumps(submission).encode()).body)["job_id"])
 
 
 def make_known(document: dict[str, Any], values: dict[str, list[str]]) -> None:
