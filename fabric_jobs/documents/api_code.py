@@ -69,9 +69,19 @@ PATH_KIND = Kind({"type": "string", "pattern": anchored(INSIDE)}, "text", _insid
 DEPENDENCIES = Shape(
     "dependencies",
     "The files that name what the code needs. One that does not exist is skipped.",
-    Field("pip", PATH_KIND, "Packages of Python, in a requirements.txt.", default=Dependencies().pip),
-    Field("conda", PATH_KIND, "Packages of conda. Not installed here.", default=Dependencies().conda),
-    Field("shell", PATH_KIND, "A script, which runs first where there is an image.", default=Dependencies().shell),
+    Field("pip", PATH_KIND, "Packages of Python, in the form of a requirements.txt.", default=Dependencies().pip),
+    Field(
+        "conda",
+        PATH_KIND,
+        "Packages of conda, for containers whose image has conda.",
+        default=Dependencies().conda,
+    ),
+    Field(
+        "shell",
+        PATH_KIND,
+        "A script that runs first, only in containers.",
+        default=Dependencies().shell,
+    ),
     make=Dependencies,
 )
 

@@ -129,7 +129,7 @@ def test_lint_names_what_the_project_lacks(root: Path) -> None:
     )
     write("skills/ml/conda-packages.txt")
     where = "skills/ml/cortex.yaml"
-    conda = "packages of conda are not installed: list those of skills/ml/conda-packages.txt in r.txt"
+    conda = "skills/ml/conda-packages.txt has an effect only in containers whose image has conda; use r.txt"
     assert found(root) == [
         f"{where}:4:11: error: api.handler.path: there is no file skills/ml/handler.py",
         f"{where}:5:18: error: api.handler.python_path: there is no directory skills/ml/lib",

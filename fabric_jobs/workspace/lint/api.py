@@ -24,7 +24,9 @@ def _check_code(checked: Checked[Skill], code: ApiCode, key: str) -> None:
     if code.python_path and not (project / code.python_path).is_dir():
         checked.error(f"there is no directory {shown(project / code.python_path)}", "api", key, "python_path")
     if (project / code.conda).is_file():
-        message = f"packages of conda are not installed: list those of {shown(project / code.conda)} in {code.pip}"
+        message = (
+            f"{shown(project / code.conda)} has an effect only in containers whose image has conda; use {code.pip}"
+        )
         checked.warn(message, "api", key, "dependencies", "conda")
     given = checked.node.follow("api", key, "dependencies")[0]
     for name in ("pip", "shell"):
