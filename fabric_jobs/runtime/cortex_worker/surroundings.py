@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from . import environment_file
@@ -24,6 +25,7 @@ MNT, TEMPORARY = (
     "/mnt",
     "/tmp/cortex",
 )  # of a container, where the files are; the second where the first is not writable
+INGRESS_PORT, OPERATOR_PORT = 80, 8888  # where code for Cortex Labs expects the gateway, under names that lead to the container
 KEPT = ("FABRIC_JOBS_", "CORTEX_TOKEN", "CORTEX_PAYLOAD")  # variables that `.env` does not change
 LEFT_OUT = "__pycache__"  # of a project, like what begins with a dot
 
@@ -34,8 +36,7 @@ def prepare(wanted: dict[str, Any]) -> None:
     project = os.path.join(own, "project")
     _copy_project(source, project)
     os.chdir(project)
-    relay = Relay.hidden(gateway.address(), gateway.token())
-    os.environ.update(_variables(wanted, own, project, relay.url))
+    os.environ.update(_variables(wanted, own, project, _relayed(is_alone=wanted["place"] != "local")))
     try:
         found = environment_file.variables(project)
     except ValueError as error:
@@ -50,6 +51,15 @@ def prepare(wanted: dict[str, Any]) -> None:
     _search(source, [*filter(None, more), os.environ["CORTEX_PYTHON_PATH"]])
 
 
+def _relayed(*, is_alone: bool) -> str:
+    """Return the gateway's address for the code; `is_alone`: in a container, which has ports of its own."""
+    if not is_alone:
+        return Relay.hidden(gateway.address(), gateway.token()).url
+    with suppress(OSError):
+        Relay(gateway.address(), gateway.token(), port=INGRESS_PORT)
+    return Relay(gateway.address(), gateway.token(), port=OPERATOR_PORT).url
+
+
 def _directory(wanted: dict[str, Any]) -> str:
     """Make the directory of this worker's files, which goes with it."""
     if wanted["place"] != "local":
@@ -62,10 +72,15 @@ def _directory(wanted: dict[str, Any]) -> str:
 
 
 def _remove(directory: str, pid: int) -> None:
-    if os.getpid() == pid:  # not a forked child
-        import shutil  # late: at the end, nobody waits for it
-
-        shutil.rmtree(directory, ignore_errors=True)
+    """Remove a directory without `shutil`, whose import takes longer than this."""
+    if os.getpid() != pid:
+        return  # a forked child
+    for place, folders, names in os.walk(directory, topdown=False):
+        for path in (os.path.join(place, name) for name in (*names, *folders)):
+            with suppress(OSError):
+                (os.rmdir if os.path.isdir(path) and not os.path.islink(path) else os.unlink)(path)
+    with suppress(OSError):
+        os.rmdir(directory)
 
 
 def _copy_project(source: str, target: str) -> None:
