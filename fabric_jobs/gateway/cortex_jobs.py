@@ -7,6 +7,7 @@ from starlette.responses import Response
 from fabric_jobs.apis import BATCH, TASK
 from fabric_jobs.errors import WrongRequest
 from fabric_jobs.gateway.cortex import find_api, find_endpoint, project_of, spec_of, url_of
+from fabric_jobs.gateway.definitions import registered
 from fabric_jobs.gateway.job_answers import JobFacts, facts_of, job_json, metrics_json
 from fabric_jobs.gateway.jobs import stop
 from fabric_jobs.gateway.json_response import Json
@@ -26,16 +27,19 @@ async def submit_batch_job(call: Call) -> Response:
 
     With `dryRun` the answer is text: the files, a line each, and `validations passed`; or 400 with what is wrong.
     """
+    await registered(call)
     return await submit(call, find_api(call, call.path_params["api"], BATCH))
 
 
 async def submit_task_job(call: Call) -> Response:
     """Submit a job to a Task API."""
+    await registered(call)
     return await submit(call, find_api(call, call.path_params["api"], TASK))
 
 
 async def submit_job(call: Call) -> Response:
     """Submit a job to the API whose endpoint the path is, or begins with: as `POST /batch/{api}` or `POST /tasks/{api}`."""
+    await registered(call)
     return await submit(call, find_endpoint(call, call.path_params["endpoint"]))
 
 

@@ -16,6 +16,7 @@ from fabric_jobs.engine.job_document import job_document
 from fabric_jobs.errors import InvalidInput, NotThereYet, PlaceUnavailable, RecordTooLarge, WrongRequest
 from fabric_jobs.gateway.caller import handed_over, owners_own
 from fabric_jobs.gateway.cortex import kind_of, project_of
+from fabric_jobs.gateway.definitions import check_file
 from fabric_jobs.gateway.invoke import EXECUTOR, WORKSPACE, executor_of
 from fabric_jobs.gateway.json_response import Json, body_of
 from fabric_jobs.gateway.operation import Call
@@ -48,6 +49,7 @@ TOGETHER = 1000  # paths that are sent at once
 
 async def submit(call: Call, saved: SavedDefinition) -> Response:
     """Start a job of an API, and answer with it; raise WrongRequest for the first thing that is wrong with the request."""
+    check_file(call.parts, "skill", saved.project_id, saved.name)
     given = await asyncio.to_thread(submissions.posted, await _body(call), kind_of(saved))
     is_dry = call.of(DRY_RUN) and kind_of(saved) == BATCH
     try:

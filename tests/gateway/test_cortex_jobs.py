@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import textwrap
 from datetime import datetime
 from typing import Any
 
@@ -262,3 +264,23 @@ def test_a_token_leads_to_its_own_project(live: Live, apis: Apis) -> None:
     assert other.refused("GET", f"/count?jobID={job_id}")[0] == "resources.api_not_deployed"
     assert other.ask("GET", f"{PROJECT}/jobs/{job_id}")[0] == 403
     apis.end("/batch/count", job_id)
+
+
+def test_a_submission_runs_the_files_of_the_workspace_as_they_are_now(live: Live) -> None:
+    place = live.root / "skills" / "files"
+    place.mkdir()
+    (place / "main.py").write_text(textwrap.dedent(TASK))
+    entry = {"name": "files", "kind": "TaskAPI", "definition": {"path": "main.py", "config": {"word": "yes"}}}
+    (place / "cortex.yaml").write_text(json.dumps([entry]))
+    live.start("serve").wait_for("Serving")
+    apis = Apis(live)
+    before = apis.submit("/files")["api_id"]
+    entry["definition"] = {"path": "main.py", "config": {"word": "other"}}
+    (place / "cortex.yaml").write_text(json.dumps([entry]))
+    after = apis.submit("/files")
+    assert after["api_id"] != before
+    apis.end("/files", after["job_id"])
+    assert "asked for other\n" in apis.said(after["job_id"])
+    (place / "cortex.yaml").write_text("- name: files\n  kind: Other\n")
+    kind, message = apis.refused("POST", "/tasks/files", {})
+    assert (kind, "cortex.yaml:2:" in message) == ("error", True)
