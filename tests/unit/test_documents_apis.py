@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -362,6 +364,15 @@ def test_a_saved_api_is_read_as_the_skill_that_runs_it() -> None:
 def test_a_saved_api_is_checked(body: Any, message: str) -> None:
     with pytest.raises(InvalidDefinition, match=message.replace("[", "\\[")):
         skill_from_json(body)
+
+
+def test_other_skills_are_read_without_the_modules_of_apis() -> None:
+    program = (
+        "import sys; from fabric_jobs.documents import skill_from_json; skill_from_json({'name': 'a'}); "
+        "print([name for name in sys.modules if name.startswith('fabric_jobs.documents.api')])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
 
 
 # -- the pages of Cortex Labs ------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,21 @@ def test_images_that_can_be_none_are_refused(tmp_path: Path, image: str) -> None
     skill(tmp_path, "one", "one", image=image)
     with pytest.raises(InvalidInput):
         plan(tmp_path, Engine())
+
+
+def test_an_api_with_a_class_is_left_out_and_one_with_containers_is_saved_as_it_is(tmp_path: Path) -> None:
+    project = tmp_path / "skills" / "ml"
+    project.mkdir(parents=True)
+    (project / "Dockerfile").write_text("FROM scratch\n")
+    pod = {"containers": [{"name": "api", "image": "example/resize", "command": ["serve"]}]}
+    apis = [
+        {"name": "resize", "kind": "BatchAPI", "pod": pod},
+        {"name": "score", "kind": "BatchAPI", "handler": {"path": "handler.py"}},
+    ]
+    (project / "cortex.yaml").write_text(json.dumps(apis))
+    agent(tmp_path, "flow", "resize", "score")
+    found = plan(tmp_path, Engine())
+    assert [(one.kind, one.name) for one in found.planned] == [("skill", "resize"), ("agent", "flow")]
+    assert found.planned[0].pinned_document() == {"name": "resize", "api": apis[0]}
+    assert found.projects == (("score", project / "cortex.yaml"),)
+    assert plan(tmp_path, Engine(), only="score").planned == ()
