@@ -26,7 +26,7 @@ from fabric_jobs.store.sent import Sent
 from fabric_jobs.submissions import Submission
 
 AT_THE_BEGINNING = "{}"  # where an enumerator begins
-APPEND_BYTES = 4 << 20  # of items in one segment, about
+APPEND_BYTES = 64 << 10  # of items in one segment, about
 
 
 def submit(store: Store, plans: Plans, wanted: Submission, beginning: Beginning) -> Future[Job]:

@@ -27,7 +27,6 @@ from fabric_jobs.store import Tx, batches, channels, leases
 from fabric_jobs.store.batches import Done, Failed, Handed, Report, Rules
 from fabric_jobs.store.sent import Sent
 
-READ_BYTES = 1 << 20  # of records at a time
 ERROR_CHARACTERS = 4000  # of a batch's error that are kept
 MOST = 64  # batches that a worker may hold
 
@@ -50,7 +49,10 @@ async def exchange(request: Request) -> Response:
     asked = _parse(body, node.output, parts.settings.record_bytes)
     if any(done.sent for done in asked.said.done):
         await await_credit(parts, task, targets_of(parts, task, node.output))
-    rules = workers.rules_of(parts.store.read, node, str(task.activation_id))
+    rules = parts.live.rules.get(task.task_id)
+    if rules is None:
+        rules = workers.rules_of(parts.store.read, node, str(task.activation_id))
+        parts.live.rules.put(task.task_id, rules)
     deadline = asyncio.get_running_loop().time() + PULL_SECONDS
     since: float | None = None  # when the first incomplete batch was seen
     said = asked.said
@@ -121,13 +123,7 @@ def _ndjson(head: dict[str, Any], *bodies: bytes) -> Response:
 
 def _body(parts: Parts, batch: Handed) -> bytes:
     """Return the records of a batch as a JSON array, with their exact text."""
-    lines: list[bytes] = []
-    while batch.first + len(lines) < batch.below:
-        at = batch.first + len(lines)
-        segment = parts.store.records(batch.channel_id, at, max_bytes=READ_BYTES)
-        if segment is None:
-            raise StaleAttempt(OVER)  # somebody else has finished it
-        lines += segment.part(at, batch.below - at).bytes.split(b"\n")[:-1]
+    lines = parts.lines.of(parts.store, batch.channel_id, batch.first, batch.below)
     return b"[" + b",".join(lines) + b"]\n"
 
 

@@ -6,12 +6,15 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fabric_jobs.records import Channel, Task
 from fabric_jobs.settings import Settings
 from fabric_jobs.store import Effects, Store
 from fabric_jobs.store import channels as stored
+
+if TYPE_CHECKING:
+    from fabric_jobs.store.batches import Rules
 
 Key = tuple[str, int | str]
 K = TypeVar("K")
@@ -74,6 +77,7 @@ class Live:
         self._credits: dict[int, Credit] = {}
         self.tasks: Known[tuple[int, int], Task] = Known()  # by task and attempt
         self.targets: Known[tuple[str, str, str], list[Channel]] = Known()  # by activation, node and output
+        self.rules: Known[int, Rules] = Known()  # of batches, by task
         self.claims: Known[str, dict[str, Any]] = Known()  # by token
         self.closing = False
         self.retiring = asyncio.Event()  # another owner wants to take over

@@ -13,6 +13,7 @@ from fabric_jobs.engine import Engine
 from fabric_jobs.engine.secrets import Secrets
 from fabric_jobs.executors.base import Executor
 from fabric_jobs.gateway.access import Access
+from fabric_jobs.gateway.batch_lines import BatchLines
 from fabric_jobs.gateway.followers import Followers
 from fabric_jobs.gateway.live import Live
 from fabric_jobs.gateway.traffic import Traffic
@@ -41,6 +42,7 @@ class Parts:
     registration: Registration | None = None  # of the workspace that `serve` serves
     clock: Clock | None = None  # fires schedules; None: only `serve` does
     traffic: Traffic = field(default_factory=Traffic)
+    lines: BatchLines = field(default_factory=BatchLines)  # of batches
     followers: Followers = field(default_factory=Followers)  # of logs
 
     @property
