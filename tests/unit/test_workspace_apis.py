@@ -138,6 +138,13 @@ def test_lint_names_what_the_project_lacks(root: Path) -> None:
     ]
 
 
+def test_lint_checks_the_messages_to_try_an_api_with(root: Path) -> None:
+    write("skills/resize/cortex.yaml", POD)
+    write("skills/resize/invoke/items/message.json", "{}")
+    (problem,) = found(root)
+    assert problem.startswith("skills/resize/invoke/items/message.json:1:1: error: the message has no 'payload'")
+
+
 def test_lint_tells_the_problems_of_all_apis_of_a_file(root: Path) -> None:
     project("- name: Score\n  kind: BatchAPI\n  handler: {path: handler.py}\n- name: train\n  kind: Task\n")
     problems = found(root)

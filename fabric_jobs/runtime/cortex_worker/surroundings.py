@@ -25,7 +25,10 @@ MNT, TEMPORARY = (
     "/mnt",
     "/tmp/cortex",
 )  # of a container, where the files are; the second where the first is not writable
-INGRESS_PORT, OPERATOR_PORT = 80, 8888  # where code for Cortex Labs expects the gateway, under names that lead to the container
+INGRESS_PORT, OPERATOR_PORT = (
+    80,
+    8888,
+)  # where code for Cortex Labs expects the gateway, under names that lead to the container
 KEPT = ("FABRIC_JOBS_", "CORTEX_TOKEN", "CORTEX_PAYLOAD")  # variables that `.env` does not change
 LEFT_OUT = "__pycache__"  # of a project, like what begins with a dot
 

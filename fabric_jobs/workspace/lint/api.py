@@ -8,13 +8,18 @@ from pathlib import Path
 from fabric_jobs.apis import Api, ApiCode
 from fabric_jobs.definitions import Skill
 from fabric_jobs.errors import shown
+from fabric_jobs.workspace.lint.cases import case_problems
 from fabric_jobs.workspace.lint.checked import Checked
+from fabric_jobs.workspace.testing.cases import cases_of_skill
+from fabric_jobs.workspace.tree import SkillFile
 
 
-def lint_api(checked: Checked[Skill], api: Api) -> None:
-    """Note what is missing of the project of an API whose entry is valid: the directory of its file."""
+def lint_api(checked: Checked[Skill], skill: Skill, api: Api) -> None:
+    """Note what is missing of the project of an API whose entry is valid, and the problems of messages to try it with."""
     if api.code is not None:
         _check_code(checked, api.code, "handler" if api.is_batch else "definition")
+    cases = cases_of_skill(SkillFile(skill=skill, document=None, path=checked.path))
+    checked.problems.extend(case_problems(cases))
 
 
 def _check_code(checked: Checked[Skill], code: ApiCode, key: str) -> None:

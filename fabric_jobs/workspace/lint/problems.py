@@ -31,7 +31,7 @@ def lint(workspace: Workspace) -> tuple[Problem, ...]:
         if skill.definition is None:
             continue
         if (api := api_of(skill.definition)) is not None:
-            lint_api(skill, api)
+            lint_api(skill, skill.definition, api)
         else:
             lint_skill(skill, skill.definition, workspace.root)
     for agent in agents:
