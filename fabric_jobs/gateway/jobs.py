@@ -16,18 +16,19 @@ from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.listing import AFTER
 from fabric_jobs.gateway.lookup import find_activation
 from fabric_jobs.gateway.operation import Call, Operation
-from fabric_jobs.gateway.parameters import LIMIT, WAIT, WAIT_SECONDS, P, Parameter, choice, number, text
+from fabric_jobs.gateway.parameters import WAIT, WAIT_SECONDS, P, Parameter, choice, number, text, whole
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.jobs import Job
 from fabric_jobs.store import activations, batches, dead_letters, jobs, queue_letters
 from fabric_jobs.store.dead_letters import LetterFilter
 from fabric_jobs.submissions import DeadLetterQueue, Submission
 
-LOOKED_AT = 1000  # jobs that a page with a filter looks through at most
+LOOKED_AT = 1000  # jobs that a page with a filter looks through at most, and rows of any page
 RETRIED = 10_000  # items in one request
 RETRIED_BYTES = 64 << 20
 STOP_SECONDS = 5.0  # how long the answer to a stop waits for the end
 
+LIMIT = whole("limit", "How many at most.", 20, low=1, high=LOOKED_AT)
 API = text("api", "Only of this API.")
 STATUS = choice("status", "Only those with this status.", *CODES)
 BY_ID = text("cursor", AFTER)
@@ -50,29 +51,8 @@ async def list_jobs(call: Call) -> Response:
 
     A page with `status` looks through 1,000 jobs at most, so it may have fewer than `limit` though there is a `next`.
     """
-    sql, status, limit = call.parts.store.read, call.of(STATUS), call.of(LIMIT)
-    is_live = None if not status else status in LIVE
-    seen = jobs.listed(
-        sql,
-        jobs.JobFilter(
-            project_id=call.project,
-            api_name=call.of(API) or None,
-            is_live=is_live,
-            after=call.of(BY_ID),
-            limit=LOOKED_AT if status else limit,
-        ),
-    )
-    found: list[dict[str, Any]] = []
-    last = ""
-    for job in seen:
-        facts = facts_of(sql, job)
-        if not status or facts.status == status:
-            found.append(job_json(facts))
-        last = job.activation_id
-        if len(found) == limit:
-            break
-    is_last = len(found) < limit and len(seen) < (LOOKED_AT if status else limit)
-    return Json({"success": True, "jobs": found, "next": None if is_last else last})
+    found, following = await asyncio.to_thread(_page, call)  # reads much about each
+    return Json({"success": True, "jobs": found, "next": following})
 
 
 async def show_job(call: Call) -> Response:
@@ -91,11 +71,12 @@ async def list_batches(call: Call) -> Response:
 
     `waiting` ones are tried again, `succeeded` ones were, and the items of `dead` ones are dead letters.
     """
-    job, sql, limit = find_job(call), call.parts.store.read, call.of(LIMIT)
+    job, store, limit = find_job(call), call.parts.store, call.of(LIMIT)
     state = call.of(BATCH_STATE) or None
-    rows = batches.of_activation(sql, job.activation_id, state=state, after=call.of(BY_PLACE), limit=limit)
+    rows = batches.of_activation(store.read, job.activation_id, state=state, after=call.of(BY_PLACE), limit=limit)
     following = f"{rows[-1].channel_id}-{rows[-1].first_offset}" if len(rows) == limit else None
-    return Json({"success": True, "batches": [batch_json(sql, job, row) for row in rows], "next": following})
+    found = await asyncio.to_thread(lambda: [batch_json(store.read, job, row) for row in rows])
+    return Json({"success": True, "batches": found, "next": following})
 
 
 async def stop_job(call: Call) -> Response:
@@ -150,6 +131,29 @@ async def stop(parts: Parts, job: Job) -> bool:
     if asked and activations.is_pending(parts.store.read, key):
         await parts.live.wait([("over", key)], STOP_SECONDS)
     return asked
+
+
+def _page(call: Call) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the jobs of a page, and the cursor of the next one."""
+    sql, status, limit = call.parts.store.read, call.of(STATUS), call.of(LIMIT)
+    wanted = jobs.JobFilter(
+        project_id=call.project,
+        api_name=call.of(API) or None,
+        is_live=None if not status else status in LIVE,
+        after=call.of(BY_ID),
+        limit=LOOKED_AT if status else limit,
+    )
+    found: list[dict[str, Any]] = []
+    last, seen = "", jobs.listed(sql, wanted)
+    for job in seen:
+        facts = facts_of(sql, job)
+        if not status or facts.status == status:
+            found.append(job_json(facts))
+        last = job.activation_id
+        if len(found) == limit:
+            break
+    is_last = len(found) < limit and len(seen) < wanted.limit
+    return found, None if is_last else last
 
 
 def _letters_of(job: Job) -> LetterFilter:
