@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fabric_jobs
-from fabric_jobs import shipped
+from fabric_jobs import deployed, shipped
 from fabric_jobs import state_dir as places
 from fabric_jobs.blobs import Blobs, open_blobs
 from fabric_jobs.engine import Engine
@@ -38,7 +38,7 @@ from fabric_jobs.records import Project
 from fabric_jobs.sealing import Keys
 from fabric_jobs.settings import Settings
 from fabric_jobs.state_dir import Address
-from fabric_jobs.store import Store, Tx, projects
+from fabric_jobs.store import Store, Tx, definitions, projects
 from fabric_jobs.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def _run(settings: Settings, ready: Ready) -> None:
         secret_store = Secrets(store, Keys(Path(settings.secrets_key_file or places.secrets_key(directory))))
         secret_store.check()  # before anything is changed
         store.sweep()
+        deployed.clear(places.deployed_dir(directory))
         with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, during the graceful stop
             asyncio.run(_serve(settings, store, secret_store, ready))
     finally:
@@ -120,7 +121,7 @@ async def _serve(settings: Settings, store: Store, secret_store: Secrets, ready:
     path = places.make_socket_path(settings.state_dir)
     unix = _bind_unix(path)
     tcp = _bind_tcp(settings, store)
-    keys = store.write(lambda tx: _keys(tx, home, tcp.getsockname()[1], settings.project_id)).result()
+    keys = store.write(lambda tx: _keys(tx, home, tcp.getsockname()[1], settings)).result()
     doors = GatewayDoors(tcp, path, advertised=settings.advertise)
     issuing = Issuing(key=bytes.fromhex(keys["key"]), argv_bytes=settings.argv_bytes, secrets=secret_store)
     attempts = places.attempts_dir(settings.state_dir).absolute()
@@ -229,7 +230,7 @@ async def _watch_directory(state_dir: Path, home: places.Identity | None, server
     server.stop()
 
 
-def _keys(tx: Tx, home: places.Identity | None, port: int, project_id: str) -> dict[str, str]:
+def _keys(tx: Tx, home: places.Identity | None, port: int, settings: Settings) -> dict[str, str]:
     """Return the secret of the owner's token and the key that signs the tokens of tasks; both persist, like port and project.
 
     A copy or restored backup of a state directory gets a new key: it does not accept the original's tasks.
@@ -243,7 +244,8 @@ def _keys(tx: Tx, home: places.Identity | None, port: int, project_id: str) -> d
         found[name] = secrets.token_hex(32) if row is None or is_stale else row["value"]
     for name in found:
         tx.run("put_setting", key=name, value=found[name])
-    projects.ensure(tx, Project.new(project_id, created_by="local"))
+    projects.ensure(tx, Project.new(settings.project_id, created_by="local"))
+    definitions.move_sources(tx, str(places.deployed_dir(settings.state_dir).absolute()))
     return found
 
 

@@ -46,6 +46,11 @@ def definition_bytes() -> int:
     return _bytes("FABRIC_JOBS_DEFINITION_BYTES", 1 << 20)
 
 
+def project_bytes() -> int:
+    """Return the largest size of the files that are sent with an API file."""
+    return _bytes("FABRIC_JOBS_PROJECT_BYTES", 32 << 20, high=sizes.LARGEST)
+
+
 def _callbacks() -> str:
     """Return what may be called back; raise InvalidInput for a wrong list."""
     text = os.environ.get("FABRIC_JOBS_CALLBACKS", "")
@@ -102,6 +107,7 @@ class Settings:
         default_factory=lambda: os.environ.get("FABRIC_JOBS_CONTENT_URL", "")
     )  # s3://BUCKET/PREFIX; empty: in the state directory
     definition_bytes: int = field(default_factory=definition_bytes)  # of a skill or an agent
+    project_bytes: int = field(default_factory=project_bytes)  # of the files that are sent with an API file
     header_bytes: int = 64 << 10  # request line and headers
     connections: int = field(
         default_factory=lambda: int(_number("FABRIC_JOBS_CONNECTIONS", 512, "a number"))

@@ -171,6 +171,11 @@ def content_dir(state_dir: Path) -> Path:
     return state_dir / "content"
 
 
+def deployed_dir(state_dir: Path) -> Path:
+    """Return the directory of the project files of deployed APIs."""
+    return state_dir / "deployed"
+
+
 def is_at(path: Path, known: Identity | None) -> bool:
     """Return whether a directory is still at its path; when that is unknown, assume so."""
     try:

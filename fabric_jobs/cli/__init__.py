@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "skills": ("definitions", "skills", "List the skills of a workspace, invoke, develop and test them."),
     "agents": ("definitions", "agents", "List the agents of a workspace, invoke and test them."),
+    "jobs": ("jobs", "group", "Deploy Batch and Task APIs, and submit, follow and stop their jobs."),
     "activations": ("activations", "group", "List, show, wait for and cancel invocations."),
     "tasks": ("tasks", "group", "List and show the tasks of activations, and print their logs."),
     "trace": ("trace", "command", "Show where a record came from, or what it caused."),

@@ -51,6 +51,7 @@ def size(top: int, output: str) -> None:
         "write-ahead log": sizes.spelled(database["wal"]),
         "record files": sizes.spelled(found.get("records", {}).get("bytes", 0)),
         "content": _content_line(found["content"]),
+        "project files": sizes.spelled(found.get("deployed", {}).get("bytes", 0)),
         "attempts": f"{sizes.spelled(attempts['bytes'])} in {counts['attempts']:,} attempts",
         "in all": sizes.spelled(found["bytes"]),
         "activations": f"{counts['activations']:,}, of which {counts['pending']:,} run",

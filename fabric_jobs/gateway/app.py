@@ -17,6 +17,7 @@ from fabric_jobs.gateway import (
     actions,
     activations,
     agent_events,
+    apis,
     artifacts,
     batches,
     callbacks,
@@ -36,6 +37,7 @@ from fabric_jobs.gateway import (
     job_logs,
     jobs,
     metrics,
+    operator,
     projects,
     schedules,
     secrets,
@@ -74,6 +76,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *definitions.OPERATIONS,
     *dependencies.OPERATIONS,
     *dead_letters.OPERATIONS,
+    *apis.OPERATIONS,
     *jobs.OPERATIONS,
     *job_logs.OPERATIONS,
     *schedules.OPERATIONS,
@@ -90,6 +93,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *state.OPERATIONS,
     *metrics.OPERATIONS,
     *document.OPERATIONS,
+    *operator.OPERATIONS,
     *cortex_jobs.OPERATIONS,  # the endpoint of an API may be any path that nothing else has
 )
 

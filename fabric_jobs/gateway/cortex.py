@@ -10,12 +10,14 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from fabric_jobs.apis import BATCH, TASK
 from fabric_jobs.engine.job_document import api_id
 from fabric_jobs.errors import WrongRequest
+from fabric_jobs.gateway.caller import over_tcp
 from fabric_jobs.gateway.operation import Call
 from fabric_jobs.names import nearest
 from fabric_jobs.records import SavedDefinition
 from fabric_jobs.store import definitions
 from fabric_jobs.store.sql import Sql
 
+LOCAL, ANYWHERE = "127.0.0.1", ("0.0.0.0", "::")  # addresses to listen on
 NOT_DEPLOYED = "resources.api_not_deployed"
 OTHER_KIND = "resources.operation_is_only_supported_for_kind"
 PREFIXES = {BATCH: "batch", TASK: "tasks"}  # of the direct paths
@@ -112,8 +114,16 @@ def url_of(call: Call, saved: SavedDefinition) -> str:
 
 
 def base_of(call: Call) -> str:
-    """Return the URL of the gateway, at the address that the caller has used."""
-    return f"{call.url.scheme}://{call.url.netloc}"
+    """Return the URL of the gateway: the address that the caller has used; over the Unix socket, that for other programs."""
+    settings = call.parts.settings
+    if over_tcp(call):
+        return f"{call.url.scheme}://{call.url.netloc}"
+    if settings.advertise:
+        return settings.advertise.rstrip("/")
+    row = call.parts.store.read.one("setting", key="port")
+    assert row is not None, "the owner has noted it"
+    host = LOCAL if settings.host in ANYWHERE else settings.host
+    return f"http://[{host}]:{row['value']}" if ":" in host else f"http://{host}:{row['value']}"
 
 
 def spec_of(saved: SavedDefinition) -> dict[str, Any]:

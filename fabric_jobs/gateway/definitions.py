@@ -245,7 +245,7 @@ async def _delete(call: Call, kind: str) -> Response:
 
     def delete(tx: Tx) -> bool:
         if kind == "skill":
-            _check_unused(tx, project_id, name)
+            check_unused(tx, project_id, name)
         return definitions.delete(tx, project_id=project_id, kind=kind, name=name)
 
     if not await asyncio.wrap_future(parts.store.write(delete)):
@@ -254,7 +254,8 @@ async def _delete(call: Call, kind: str) -> Response:
     return Json({"success": True, "message": message})
 
 
-def _check_unused(sql: Sql, project_id: str, skill: str) -> None:
+def check_unused(sql: Sql, project_id: str, skill: str) -> None:
+    """Raise InUse if an agent needs a skill."""
     users = [
         agent.name
         for agent in definitions.newest(sql, project_id, "agent")

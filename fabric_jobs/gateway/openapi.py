@@ -37,6 +37,7 @@ TAG_OF = {
     "projects": "access",
     "callbacks": "activations",
     "actions": "documents",
+    "apis": "batch and task APIs",
     "artifacts": "documents",
     "connections": "documents",
     "cortex_jobs": "batch and task APIs",
@@ -52,6 +53,7 @@ TAG_OF = {
     "jobs": "batch and task APIs",
     "logs": "tasks",
     "metrics": "operating",
+    "operator": "batch and task APIs",
     "snapshots": "definitions",
     "sessions": "documents",
     "state": "operating",
@@ -82,6 +84,7 @@ IN_PATH = {
     "task": "The name of a task.",
     "token": "The name of a personal token.",
     "value": "The name of a value of a run.",
+    "version": "The `api_id` of a version.",
 }
 PATTERNS = {
     "artifact": KEY_PATTERN,

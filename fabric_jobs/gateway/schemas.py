@@ -8,6 +8,7 @@ from typing import Any
 from fabric_jobs import shipped
 from fabric_jobs.gateway.access_schemas import ACCESS
 from fabric_jobs.gateway.agent_schemas import AGENTS
+from fabric_jobs.gateway.api_schemas import API_SCHEMAS, API_TEXTS
 from fabric_jobs.gateway.content_schemas import CONTENT, CONTENT_TEXTS
 from fabric_jobs.gateway.document_schemas import DOCUMENTS
 from fabric_jobs.gateway.invocation_schemas import INVOCATIONS
@@ -227,6 +228,7 @@ SCHEMAS: dict[str, Any] = {
         payload={"description": "Of one record alone, when it is still kept."},
     ),
     **LISTS,
+    **API_SCHEMAS,
     **JOB_SCHEMAS,
     **SCHEDULES,
     **CONTENT,
@@ -255,6 +257,7 @@ TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "Text": ("text/plain", TEXT),
     "Yaml": ("application/yaml", TEXT),
     **CONTENT_TEXTS,
+    **API_TEXTS,
     **JOB_TEXTS,
     "Records": ("application/x-ndjson", _said("string", "NDJSON: a record a line.")),
     "Commit": (

@@ -38,7 +38,8 @@ async def show_size(call: Call) -> Response:
         "records": {"bytes": sizes.records},
         "attempts": {"bytes": sizes.attempts, "leftovers": sizes.leftovers},
         "content": {"bytes": sizes.content, "keys": sizes.content_keys, "used": sizes.content_used},
-        "bytes": sizes.database + sizes.wal + sizes.records + sizes.attempts + sizes.content,
+        "deployed": {"bytes": sizes.deployed},
+        "bytes": sizes.database + sizes.wal + sizes.records + sizes.attempts + sizes.content + sizes.deployed,
         "used": sizes.used,
         "counts": _camel(asdict(sizes.counts)),
         "activations": [
@@ -99,7 +100,8 @@ async def prune_state(call: Call) -> Response:
     """Delete activations of the project for some seconds; call again with those that are left.
 
     The first `seen` ids of the list are done, `count` of them were deleted, and `finished` says that no deletion is incomplete.
-    It also removes the content that no key of any project refers to; call again until the answer names none.
+    It also removes the content that no key of any project refers to; call again until the answer names none. And it removes the
+    project files of APIs that nothing needs any more.
     """
     parts, body = call.parts, call.object
     activation_ids = body.get("activations", [])
@@ -110,6 +112,7 @@ async def prune_state(call: Call) -> Response:
     pruned = await asyncio.to_thread(
         parts.upkeep.prune, activation_ids, call.project, dead_letters=dead_letters, seconds=SLICE_SECONDS
     )
+    await asyncio.to_thread(parts.upkeep.sweep_deployed)
     swept = Swept(0, 0)
     if content or parts.blobs.shelf.is_local:
         swept = await asyncio.to_thread(parts.upkeep.sweep_content, seconds=SLICE_SECONDS)

@@ -25,6 +25,7 @@ STATE: dict[str, Any] = {
         records=record({"bytes": COUNT}),
         attempts=record({"bytes": COUNT, "leftovers": COUNT}),
         content=record({"bytes": COUNT, "keys": COUNT, "used": COUNT}),
+        deployed=record({"bytes": COUNT}),
         bytes=COUNT,
         used=COUNT,
         counts=COUNTS,

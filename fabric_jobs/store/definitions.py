@@ -18,6 +18,7 @@ from fabric_jobs.store.sql import Sql
 from fabric_jobs.store.writer import Tx
 
 DELETED = "null"  # the document of a version that marks deletion
+DEPLOYED = "deployed"  # the setting that says where the project files of APIs are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ def kept(sql: Sql, new: NewDefinition) -> int | None:
     newest = sql.one("latest_definition", project_id=new.project_id, kind=new.kind, name=new.name)
     if newest is None:
         return None
-    same = newest["hash"] == new.hash or (not new.programs.source and newest["body"] == new.text)
+    same = newest["body"] == new.text and new.programs.source in ("", newest["source"])
     is_kept = same and (not new.programs.images or newest["images"] == new.images)
     return int(newest["version"]) if is_kept else None
 
@@ -98,6 +99,28 @@ def delete(tx: Tx, *, project_id: str, kind: str, name: str) -> bool:
         return False
     save(tx, NewDefinition(project_id=project_id, kind=kind, name=name, body=None))
     return True
+
+
+def move_sources(tx: Tx, directory: str) -> None:
+    """Note where the project files of deployed APIs are, and correct the versions if they were elsewhere before.
+
+    A state directory may have been moved, or be a copy.
+    """
+    row = tx.one("setting", key=DEPLOYED)
+    if row is not None and row["value"] == directory:
+        return
+    if row is not None:
+        tx.run("move_sources", old=row["value"], new=directory)
+    tx.run("put_setting", key=DEPLOYED, value=directory)
+
+
+def needs_files(sql: Sql, source: str) -> bool:
+    """Return whether a version that can still run has its files in a directory: the newest one, or one that is pinned."""
+    versions = sql.all("versions_with_source", source=source)
+    return any(
+        row["is_newest"] or sql.one("pinned_version", **{key: row[key] for key in ("project_id", "name", "version")})
+        for row in versions
+    )
 
 
 def find(sql: Sql, project_id: str, kind: str, name: str, version: int | None = None) -> SavedDefinition | None:

@@ -75,6 +75,16 @@ def enumerating(sql: Sql) -> list[Job]:
     return [Job.from_row(row) for row in sql.all("enumerating_jobs")]
 
 
+def live(sql: Sql, project_id: str, api_name: str) -> list[Job]:
+    """Return the jobs of an API that have not ended, newest first."""
+    return [Job.from_row(row) for row in sql.all("live_jobs", project_id=project_id, api_name=api_name)]
+
+
+def live_counts(sql: Sql, project_id: str) -> dict[str, int]:
+    """Return how many jobs of each API have not ended."""
+    return {row["api_name"]: row["count"] for row in sql.all("live_job_counts", project_id=project_id)}
+
+
 def add_items(tx: Tx, job: Job, node: str, sender: Sender, items: Sent | None, position: str | None) -> bool:
     """Append items and note where the enumerator goes on, or, with None, end the input of `node`.
 

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from fabric_jobs import deployed
 from fabric_jobs.blobs import Blobs, Swept
 from fabric_jobs.executors.base import Executor
-from fabric_jobs.store import Store
+from fabric_jobs.state_dir import deployed_dir
+from fabric_jobs.store import Store, definitions
 from fabric_jobs.store.audit import Audit, audit
 from fabric_jobs.upkeep import content
 from fabric_jobs.upkeep.backup import Backup, BackupWanted
@@ -93,6 +95,12 @@ class Upkeep:
                 self._store, self._blobs, lambda: self._closing.is_set() or time.monotonic() > deadline
             )
 
+    def sweep_deployed(self) -> int:
+        """Remove the project files of APIs that no version needs any more; return how many projects."""
+        root = deployed_dir(self._store.path.parent).absolute()
+        with self._noted():
+            return deployed.sweep(root, lambda path: definitions.needs_files(self._store.read, str(path)))
+
     def compact(self) -> str:
         """Return the database's free pages to the disk; return why that was not done, or an empty text."""
         with self._noted():
@@ -106,6 +114,8 @@ class Upkeep:
         with self._noted():
             if wanted is not None and self._blobs.shelf.is_local:
                 content.sweep(self._store, self._blobs, self._closing.is_set)
+            if wanted is not None:
+                self.sweep_deployed()
             chosen = [choice.activation_id for choice in self.choose(wanted, self._project_id)] if wanted else []
             count = 0
             while not self._closing.is_set():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,7 +18,7 @@ from typing import IO
 
 from fabric_jobs.blobs import Blobs
 from fabric_jobs.errors import AlreadyExists, FabricJobsError, InvalidInput, PlaceUnavailable
-from fabric_jobs.state_dir import content_dir, ignore_in_git, records_dir
+from fabric_jobs.state_dir import content_dir, deployed_dir, ignore_in_git, records_dir
 from fabric_jobs.store import Store
 from fabric_jobs.store.audit import Stop, files_of, unaccepted
 from fabric_jobs.store.copy import copy
@@ -131,6 +132,11 @@ class Backup:
         for path, size in content.files(partial / self._database.name, self._blobs):
             self._go_on()
             yield path, Path(root.name) / path.relative_to(root), size
+        root = deployed_dir(self._database.parent)
+        for place, _, names in os.walk(root):
+            for name in sorted(names):
+                self._go_on()
+                yield Path(place, name), Path(root.name) / Path(place, name).relative_to(root), None
         begun = unaccepted(partial / self._database.name)
         for place, directories, names in os.walk(self._attempts) if self._wanted.logs else ():
             depth = len(Path(place).relative_to(self._attempts).parts)
@@ -156,8 +162,10 @@ class Backup:
                 self._count(end)
                 return
         with suppress(FileNotFoundError), open(source, "rb") as file:
-            size = os.fstat(file.fileno()).st_size if end is None else end
+            status = os.fstat(file.fileno())
+            size = status.st_size if end is None else end
             with open(target, "wb") as copied:
+                os.fchmod(copied.fileno(), stat.S_IMODE(status.st_mode))
                 for part in _parts(file, size):
                     copied.write(part)
                 if end is not None:

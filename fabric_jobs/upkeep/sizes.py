@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fabric_jobs.state_dir import content_dir, records_dir
+from fabric_jobs.state_dir import content_dir, deployed_dir, records_dir
 from fabric_jobs.store import content, retention
 from fabric_jobs.store.audit import Stop, snapshot
 from fabric_jobs.store.retention import Counts
@@ -43,6 +43,7 @@ class Sizes:
     content: int  # files of content
     content_keys: int
     content_used: int  # bytes that keys refer to, here or in a bucket
+    deployed: int  # project files of APIs
     leftovers: int  # among the attempts: directories of unknown tasks
     counts: Counts
     shares: tuple[Share, ...]  # largest first
@@ -92,6 +93,7 @@ def measure(database: Path, attempts: Path, stop: Stop) -> Sizes:
         content=sum(directory_sizes(content_dir(database.parent), stop).values()),
         content_keys=keys,
         content_used=in_use,
+        deployed=sum(directory_sizes(deployed_dir(database.parent), stop).values()),
         leftovers=sum(unknown.values()),
         counts=counts,
         shares=tuple(sorted(shares, key=lambda share: -share.size)),

@@ -38,12 +38,12 @@ def missing(version: str) -> str:
     def make() -> str:
         constraints = place.with_suffix(".constraints")
         constraints.write_text(CONSTRAINTS[version])
-        return _ran([sys.executable, "-m", "venv", place], {}) or _ran(
+        return ran([sys.executable, "-m", "venv", place], {}) or ran(
             [place / "bin/pip", "install", "--quiet", f"cortex-python=={version}"],
             {"PIP_CONSTRAINT": str(constraints)},
         )
 
-    return _made(place, make)
+    return made(place, make)
 
 
 @cache
@@ -56,9 +56,9 @@ def missing_node(packages: tuple[str, ...]) -> str:
 
     def make() -> str:
         place.mkdir()
-        return _ran(["npm", "install", "--prefix", place, "--no-audit", "--no-fund", "--omit=dev", *packages], {})
+        return ran(["npm", "install", "--prefix", place, "--no-audit", "--no-fund", "--omit=dev", *packages], {})
 
-    return _made(place, make)
+    return made(place, make)
 
 
 def node_modules(packages: tuple[str, ...]) -> Path:
@@ -75,7 +75,7 @@ def _place(version: str) -> Path:
     return root() / f"cortex-python-{version}-py{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def _made(place: Path, make: Callable[[], str]) -> str:
+def made(place: Path, make: Callable[[], str]) -> str:
     """Make a directory that other processes may be making too; return what went wrong."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{place}.lock", "w") as lock:
@@ -90,7 +90,7 @@ def _made(place: Path, make: Callable[[], str]) -> str:
         return problem
 
 
-def _ran(command: list[object], variables: dict[str, str]) -> str:
+def ran(command: list[object], variables: dict[str, str]) -> str:
     """Run a command; return its last words if it fails."""
     kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     try:

@@ -32,6 +32,16 @@ where a.state = 'PENDING' or a.ended_at >= :since order by j.activation_id;
 select j.* from jobs j indexed by jobs_enumerating join activations a using (activation_id)
 where j.position is not null and a.state = 'PENDING' order by j.submitted_at;
 
+-- name: live_jobs
+-- The jobs of an API that have not ended, newest first.
+select j.* from activations a indexed by activations_by_state join jobs j using (activation_id)
+where a.project_id = :project_id and a.state = 'PENDING' and j.api_name = :api_name order by j.activation_id;
+
+-- name: live_job_counts
+-- How many jobs of each API have not ended.
+select j.api_name, count(*) as count from activations a indexed by activations_by_state join jobs j using (activation_id)
+where a.project_id = :project_id and a.state = 'PENDING' group by j.api_name;
+
 -- name: move_enumerator
 -- Where the enumerator goes on; null: it is done. Refused when another one was faster.
 update jobs set position = :position where activation_id = :activation_id and position = :seen;

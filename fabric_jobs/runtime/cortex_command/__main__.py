@@ -1,0 +1,7 @@
+"""`python -m cortex_command …`."""
+
+import sys
+
+from .command import Surroundings, main
+
+sys.exit(main(sys.argv[1:], Surroundings()))

@@ -1,0 +1,102 @@
+"""`fabric-jobs jobs deploy`, `apis`, `show` and `delete`, as they are typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.live import Live, names
+
+BATCH = """\
+- name: sums
+  kind: BatchAPI
+  handler:
+    type: python
+    path: handler.py
+    config: {add: 1}
+"""
+HANDLER = """\
+from pathlib import Path
+
+
+class Handler:
+    def __init__(self, config):
+        self.add = config["add"]
+        self.root = Path(config["root"])
+
+    def handle_batch(self, payload):
+        if (self.root / "gate").exists():
+            (self.root / "waiting").touch()
+            open(self.root / "gate").read()
+        with open(self.root / "sums.txt", "a") as file:
+            file.write(f"VERSION {sum(payload) + self.add} {open('value.txt').read()}\\n")
+"""
+
+
+def project(live: Live, version: str = "one", **files: str) -> Path:
+    """Write a project in the workspace; return the path of its API file."""
+    place = live.root / "sums"
+    place.mkdir(exist_ok=True)
+    given = {"cortex.yaml": BATCH, "handler.py": HANDLER.replace("VERSION", version), "value.txt": version, **files}
+    for name, text in given.items():
+        (place / name).write_text(text)
+    return place / "cortex.yaml"
+
+
+def test_deploy_list_show_and_delete(live: Live) -> None:
+    file = project(live)
+    made = live.ok("jobs", "deploy", file)
+    assert made.out.startswith("created sums (BatchAPI): http://127.0.0.1:")
+    assert made.out.endswith("/sums\n")
+    assert "Sending 2 files" in made.err
+    assert made.err.endswith("Next: fabric-jobs jobs show sums\n")
+    assert live.ok("jobs", "deploy", file).out.startswith("sums (BatchAPI) is up to date: ")
+    (row,) = live.ok("jobs", "apis", "--output", "json").value
+    assert (row["name"], row["kind"], row["version"], row["running"]) == ("sums", "BatchAPI", 1, 0)
+    assert live.ok("jobs", "apis").out.splitlines()[1].split()[:4] == ["sums", "BatchAPI", "1", "0"]
+    shown = live.ok("jobs", "show", "sums", "-o", "json").value
+    assert shown["spec"]["handler"]["config"] == {"add": 1}
+    assert "path: handler.py" in live.ok("jobs", "show", "sums").out
+    assert live.ok("jobs", "delete", "sums").out == "API 'sums' is deleted.\n"
+    ran = live.ok("jobs", "apis")
+    assert (ran.out, ran.err) == ("", "There are no APIs. Next: fabric-jobs jobs deploy cortex.yaml\n")
+
+
+def test_a_directory_with_an_api_file_is_a_workspace(live: Live, tmp_path: Path) -> None:
+    place = tmp_path / "alone"
+    place.mkdir()
+    (place / "cortex.yaml").write_text(BATCH)
+    (place / "handler.py").write_text(HANDLER)
+    try:
+        ran = live.ok("jobs", "deploy", "--output", "json", cwd=place)
+        assert names(ran.value) == ["sums"]
+        assert (place / ".fabric-jobs" / "deployed").is_dir()
+    finally:
+        other = Live(tmp_path / "alone")
+        other.stop_owner()
+
+
+@pytest.mark.parametrize(
+    ("files", "code", "said"),
+    [
+        ({"cortex.yaml": BATCH.replace("kind: BatchAPI", "kind: BatchApi")}, 4, "cortex.yaml:2:"),
+        ({"cortex.yaml": BATCH.replace("handler.py", "other.py")}, 2, "cortex.yaml:5:"),
+        ({"cortex.yaml": BATCH.replace("path: handler.py", "pth: handler.py")}, 4, "cortex.yaml:5:"),
+        ({".cortexignore": "!\n"}, 4, ".cortexignore:1:"),
+        ({".cortexignore": "handler.py\n"}, 2, "is it left out?"),
+    ],
+)
+def test_what_is_wrong_is_told_with_file_and_line(live: Live, files: dict[str, str], code: int, said: str) -> None:
+    file = project(live, "one", **files)
+    assert said in live.fails(code, "jobs", "deploy", file)
+    assert live.ok("jobs", "apis", "-o", "json").value == []
+
+
+def test_files_that_are_not_there(live: Live) -> None:
+    assert "cannot be read" in live.fails(2, "jobs", "deploy", "nowhere/cortex.yaml")
+    assert "no API 'none'" in live.fails(3, "jobs", "show", "none")
+    assert "no API 'none'" in live.fails(3, "jobs", "delete", "none")
+    file = project(live)
+    live.environment["FABRIC_JOBS_PROJECT_BYTES"] = "100"
+    assert "over the limit of 100" in live.fails(2, "jobs", "deploy", file)
