@@ -8,7 +8,7 @@ from fabric_jobs.apis import BATCH, TASK
 from fabric_jobs.errors import WrongRequest
 from fabric_jobs.gateway.cortex import find_api, find_endpoint, project_of, spec_of, url_of
 from fabric_jobs.gateway.definitions import registered
-from fabric_jobs.gateway.job_answers import JobFacts, facts_of, job_json, metrics_json
+from fabric_jobs.gateway.job_answers import JobFacts, facts_of, metrics_json, with_note
 from fabric_jobs.gateway.jobs import stop
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.operation import Call, Operation
@@ -90,7 +90,7 @@ def _shown(call: Call, facts: JobFacts) -> Response:
     metrics = {"metrics": metrics_json(facts.counts)} if facts.job.kind == BATCH else {}
     answer = {
         "api_spec": spec_of(facts.saved),
-        "job_status": job_json(facts),
+        "job_status": with_note(call.parts, facts),
         **metrics,
         "endpoint": f"{url_of(call, facts.saved)}?jobID={facts.job.activation_id}",
     }

@@ -10,6 +10,8 @@ from fabric_jobs.documents.api_skill import ITEMS
 from fabric_jobs.engine import job_status, workers
 from fabric_jobs.engine.job_document import job_document, timestamp
 from fabric_jobs.engine.job_status import newer_counts, status_of, worker_counts
+from fabric_jobs.gateway.parts import Parts
+from fabric_jobs.gateway.report import progress
 from fabric_jobs.jobs import BatchCounts, BatchRow, Job
 from fabric_jobs.records import Activation, SavedDefinition
 from fabric_jobs.states import Verdict
@@ -84,6 +86,15 @@ def job_json(facts: JobFacts) -> dict[str, Any]:
     if activation.retry_of:
         found["retry_of"] = activation.retry_of
     return found
+
+
+def with_note(parts: Parts, facts: JobFacts) -> dict[str, Any]:
+    """Return a job as `job_json` does, with what it is waiting for."""
+    found = job_json(facts)
+    if facts.activation.ended:
+        return found
+    noted = [node["note"] for node in progress(parts, facts.activation) if node["note"]]
+    return {**found, "note": noted[0]} if noted else found
 
 
 def metrics_json(counts: BatchCounts) -> dict[str, Any]:

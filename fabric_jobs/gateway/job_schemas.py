@@ -97,6 +97,7 @@ JOB_SCHEMAS: dict[str, Any] = {
         queued_batches=ref("QueuedBatches"),
         on_job_complete=said("string", "What came of `on_job_complete`: a status, or an error."),
         worker_counts={**COUNTS, "description": "While it runs: workers by state, in both spellings."},
+        note=said("string", "While it runs: what it waits for. Not in lists."),
         reason=said("string", "Why it ended as it did."),
         last_lines={**TEXTS_OF, "description": "The last lines of output of the worker that failed."},
         retry_of=said("string", "The job whose dead batches these are."),

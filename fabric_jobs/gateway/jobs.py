@@ -11,7 +11,7 @@ from starlette.responses import Response
 from fabric_jobs.engine.job_status import LIVE
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.gateway.caller import handed_over
-from fabric_jobs.gateway.job_answers import CODES, batch_json, facts_of, job_json
+from fabric_jobs.gateway.job_answers import CODES, batch_json, facts_of, job_json, with_note
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.listing import AFTER
 from fabric_jobs.gateway.lookup import find_activation
@@ -63,7 +63,7 @@ async def show_job(call: Call) -> Response:
         await live.wait([("activation", key)], call.of(WAIT))
         if call.of(PAUSE) and activations.is_pending(sql, key):
             await live.wait([("over", key)], call.of(PAUSE))
-    return Json({"success": True, "job": job_json(facts_of(sql, find_job(call)))})
+    return Json({"success": True, "job": with_note(call.parts, facts_of(sql, find_job(call)))})
 
 
 async def list_batches(call: Call) -> Response:

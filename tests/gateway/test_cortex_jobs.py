@@ -121,6 +121,22 @@ def test_a_running_job_tells_of_its_workers_and_is_stopped(apis: Apis) -> None:
     assert (kind, "its status is stopped" in message) == ("job.job_is_not_in_progress", True)
 
 
+def test_a_job_that_waits_for_its_turn_says_so(live: Live) -> None:
+    live.environment["FABRIC_JOBS_ACTIVATIONS"] = "1"
+    apis = Apis(live)
+    gates = [live.gate(f"gate-{number}") for number in (1, 2)]
+    for number, gate in enumerate(gates):
+        apis.deploy(f"wait{number}", WAITING, config={"gate": str(gate)})
+    first, second = (apis.items(f"/batch/wait{number}", [1]) for number in (0, 1))
+    waiting = apis.show("/wait1", second)["job_status"]
+    assert (waiting["status"], "waiting for its turn" in waiting["note"]) == ("pending", True)
+    live.release(gates[0])
+    assert apis.end("/wait0", first)["job_status"]["status"] == "succeeded"
+    live.release(gates[1])
+    ended = apis.end("/wait1", second)["job_status"]
+    assert (ended["status"], "note" in ended) == ("succeeded", False)
+
+
 def test_a_job_times_out_from_its_submission_on(apis: Apis) -> None:
     gate = apis.live.gate("gate")
     apis.deploy("wait", WAITING, config={"gate": str(gate)})
