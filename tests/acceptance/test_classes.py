@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.acceptance.live import Live, records, until
+from tests.docker_place import BASE_IMAGE
 from tests.wheels import requirements, write_wheel
 
 HEAD = "import json, os, sys, time\nfrom pathlib import Path\nROOT = Path(os.environ['FABRIC_JOBS_WORKSPACE'])\n"
-RUNNING = ("pending", "enqueuing", "running")
 
 
 class Apis:
@@ -29,13 +29,14 @@ class Apis:
         directory.mkdir(parents=True)
         (directory / "code.py").write_text(HEAD + textwrap.dedent(code))
         key = "handler" if kind == "BatchAPI" else "definition"
-        entry = {"name": name, "kind": kind, key: {"path": "code.py", **body}}
+        entry = {"name": name, "kind": kind, key: {"path": "code.py", "image": BASE_IMAGE, **body}}
         (directory / "cortex.yaml").write_text(json.dumps([entry]))
         return directory
 
     def serve(self) -> None:
         """Start the gateway."""
-        self.live.start("serve", "--open-apis").wait_for("Serving")
+        place = self.live.environment.get("FABRIC_JOBS_EXECUTOR", "local")
+        self.live.start("serve", "--open-apis", "--executor", place).wait_for("Serving")
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Send a request; return the JSON of the answer."""
@@ -51,7 +52,7 @@ class Apis:
 
         def look() -> dict[str, Any] | None:
             found: dict[str, Any] = self.call("GET", f"/{name}?jobID={job_id}")["job_status"]
-            return None if found["status"] in RUNNING else found
+            return None if "end_time" not in found else found
 
         return until(look, f"the end of job {job_id}")
 

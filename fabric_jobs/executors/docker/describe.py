@@ -21,6 +21,7 @@ ATTEMPT, OWNER = "fabric-jobs.attempt", "fabric-jobs.owner"  # labels by which c
 # Paths in a container.
 RUNTIME_INSIDE = "/opt/fabric-jobs/runtime"
 FILES_INSIDE = "/run/fabric-jobs/files"
+PROJECT_INSIDE = "/run/fabric-jobs/project"
 DOOR_INSIDE = "/run/fabric-jobs/door"
 RECORDS_INSIDE = "/run/fabric-jobs/records"
 HOME_INSIDE = "/tmp"  # of a user unknown to the image
@@ -69,6 +70,8 @@ def container(spec: AttemptSpec, image: Image, files: Path, around: Surroundings
         config["User"] = user
     if process.port:
         config["ExposedPorts"] = {f"{process.port}/tcp": {}}
+    if process.is_project:
+        config["WorkingDir"] = PROJECT_INSIDE
     return config
 
 
@@ -127,6 +130,8 @@ def _mounts(spec: AttemptSpec, image: Image, files: Path, around: Surroundings) 
     found = [mounts.bind(RUNTIME, RUNTIME_INSIDE)]
     if spec.files:
         found.append(mounts.bind(files, FILES_INSIDE))
+    if process.is_project and process.directory is not None:
+        found.append(mounts.bind(process.directory, PROJECT_INSIDE))
     if around.door is not None:
         found.append(mounts.bind(around.door, DOOR_INSIDE))
     for name, writes in spec.records:
@@ -146,15 +151,23 @@ def _limits(limits: Limits) -> dict[str, Any]:
     return config
 
 
-def archive(files: Mapping[str, bytes]) -> bytes:
-    """Return the runtime layer and the files of an attempt as a tar archive, for an engine that does not see this disk."""
+def archive(files: Mapping[str, bytes], project: Path | None = None) -> bytes:
+    """Return the runtime layer, an attempt's files and its project as a tar archive, for an engine that does not see this disk."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for path in sorted(RUNTIME.rglob("*.py")):
             _add(tar, f"{RUNTIME_INSIDE}/{path.relative_to(RUNTIME)}", path.read_bytes())
         for name, content in files.items():
             _add(tar, f"{FILES_INSIDE}/{name}", content)
+        if project is not None:
+            tar.add(project, PROJECT_INSIDE.lstrip("/"), filter=_for_all)
     return packed.getvalue()
+
+
+def _for_all(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.mode |= 0o555 if entry.isdir() else 0o444
+    return entry
 
 
 def _add(tar: tarfile.TarFile, path: str, content: bytes) -> None:

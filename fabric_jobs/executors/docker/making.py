@@ -54,8 +54,10 @@ def make(
 def furnish(name: str, directory: Path, engine: DockerEngine, reach: Reach) -> None:
     """Copy the runtime layer and the attempt's files into its container, if the engine cannot mount them from here."""
     if not reach.around.shares_files:
-        files = {file: (directory / "files" / file).read_bytes() for file in read_spec(directory).files}
-        engine.put(name, describe.archive(files))
+        spec = read_spec(directory)
+        files = {file: (directory / "files" / file).read_bytes() for file in spec.files}
+        process = spec.processes[0]
+        engine.put(name, describe.archive(files, process.directory if process.is_project else None))
 
 
 def stop_signal(directory: Path, engine: DockerEngine) -> str:
