@@ -277,7 +277,9 @@ LISTED = (WHERE, SORT, MANY, SKIP)
 DEPLOYING = ("verbose", "stereotypes")
 # A name may have slashes, so longer paths are matched first. A skill named `x/versions` cannot be reached by its name.
 OPERATIONS = (
-    Operation("POST", SKILLS, save_skill, parameters=(SOURCE, IMAGES), body="Skill", is_read=False, answer="Saved"),
+    Operation(
+        "POST", SKILLS, save_skill, parameters=(SOURCE, IMAGES), body="SkillOrApi", is_read=False, answer="Saved"
+    ),
     Operation("GET", SKILLS, list_skills, parameters=LISTED, answer="Skills", errors=("501",)),
     Operation("GET", SKILL + "/versions", list_skill_versions, answer="SkillVersions"),
     Operation(

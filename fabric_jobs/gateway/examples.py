@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 EXAMPLES: dict[str, Any] = {
-    "Skill": {
+    "SkillOrApi": {
         "camel": "1.0.0",
         "name": "word-count",
         "inputs": [

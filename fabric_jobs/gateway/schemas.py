@@ -91,6 +91,14 @@ SCHEMAS: dict[str, Any] = {
     "Record": PAYLOAD,
     **_embedded("skill"),
     **_embedded("agent"),
+    **{name: part for name, part in _embedded("api").items() if name != "Api"},  # a file, which is not sent
+    "SkillOrApi": {
+        "description": "A skill, or a Batch or Task API, which is a skill, too: an entry of an API file below `api`.",
+        "anyOf": [
+            ref("Skill"),
+            {**record({"name": TEXT, "api": ref("Api.api")}), "additionalProperties": False},
+        ],
+    },
     "SavedSkill": {
         "description": "The skill with `_version`, `updatedAt`, `deployStatus` and `actionStatuses`.",
         **SAVED,
