@@ -27,7 +27,7 @@ TOLD = {
     "TaskSubmission": "`{config?, timeout?}`",
     "Agent": "an agent as JSON, with the keys of [agent.yaml](agent-yaml.md)",
     "Invocation": "[an invocation](#an-invocation)",
-    "SkillOrApi": "a skill as JSON, with the keys of [skill.yaml](skill-yaml.md); or `{name, api}`, with an entry of an [API file](api-yaml.md)",
+    "SkillOrApi": "a skill as JSON, as in [skill.yaml](skill-yaml.md); or `{name, api}`, an entry of an [API file](api-yaml.md)",
 }
 
 
