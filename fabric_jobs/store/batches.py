@@ -139,14 +139,12 @@ def held(sql: Sql, task_id: int) -> list[Handed]:
 
 
 def lose(tx: Tx, task: Task, cause: str, rules: Rules) -> None:
-    """Give back the batches of a worker whose attempt has ended."""
-    counts = BatchCounts()
+    """Give back the batches of a worker whose attempt has ended. Most of them it had not begun: only dead ones have failed."""
+    dead = 0
     for lease in _held(tx, task.task_id).values():
         died = Failed(lease.channel_id, lease.first, cause, 0.0)
-        counts = counts._replace(
-            failed=counts.failed + 1, dead=counts.dead + _fail(tx, task, lease, died, rules, is_lost=True)
-        )
-    _count(tx, task, counts)
+        dead += _fail(tx, task, lease, died, rules, is_lost=True)
+    _count(tx, task, BatchCounts(failed=dead, dead=dead))
 
 
 def expire(tx: Tx, channel_id: int, rules: Rules) -> None:
@@ -156,7 +154,7 @@ def expire(tx: Tx, channel_id: int, rules: Rules) -> None:
         if task is not None:
             late = Failed(channel_id, lease.first, "its worker was not heard of in time", 0.0)
             is_dead = _fail(tx, task, lease, late, rules, is_lost=True)
-            _count(tx, task, BatchCounts(failed=1, dead=is_dead))
+            _count(tx, task, BatchCounts(failed=is_dead, dead=is_dead))
 
 
 def claim_completion(tx: Tx, task: Task) -> BatchCounts | None:
