@@ -25,12 +25,28 @@ def loads(text: str | bytes, *, levels: int = DEPTH) -> Any:
     return value
 
 
+def value_at(text: str, at: int) -> tuple[Any, int]:
+    """Return the value that begins at an index of a text, and the index behind it; raise as `loads` does."""
+    try:
+        value, end = _decoder.raw_decode(text, at)
+    except RecursionError:
+        raise _too_deep(DEPTH) from None
+    except _Constant as error:
+        raise ValueError(f"{error} is not a number in JSON") from None
+    if end - at > SHORTEST and text.count("[", at, end) + text.count("{", at, end) > DEPTH and _depth(value) > DEPTH:
+        raise _too_deep(DEPTH)
+    return value, end
+
+
 class _Constant(Exception):
     """NaN, Infinity or -Infinity, which Python's parser accepts as numbers."""
 
 
 def _refuse(word: str) -> Any:
     raise _Constant(word)
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)
 
 
 def _too_deep(levels: int) -> ValueError:

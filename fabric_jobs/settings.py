@@ -120,6 +120,15 @@ class Settings:
     )  # larger payloads are in a file (docs/reference/compatibility.md#the-message)
     credit_records: int = 65_536  # with more unconsumed records in a channel, its sender waits
     credit_bytes: int = 64 << 20
+    source_paths: str = field(
+        default_factory=lambda: os.environ.get("FABRIC_JOBS_SOURCE_PATHS", "")
+    )  # directories of this machine, separated by colons, that jobs of other callers than the owner may read
+    source_endpoint: str = field(
+        default_factory=lambda: os.environ.get("FABRIC_JOBS_SOURCE_ENDPOINT", "")
+    )  # URL of the store of s3:// paths; empty: that of the variables AWS_…
+    source_seconds: float = field(
+        default_factory=lambda: _seconds("FABRIC_JOBS_SOURCE_SECONDS", 300.0)
+    )  # a job fails when a store of its items is away for this time
     response_records: int = 1000  # a longer response is {count, href}
     response_bytes: int = 1 << 20
     grace_seconds: float = 10.0  # between TERM and KILL
@@ -141,6 +150,11 @@ class Settings:
     activations: int = field(
         default_factory=lambda: int(_number("FABRIC_JOBS_ACTIVATIONS", 64, "a number from 1 on", low=1))
     )  # that run at a time; the others wait their turn
+
+    @property
+    def source_directories(self) -> list[Path]:
+        """The directories of this machine that jobs of other callers than the owner may read."""
+        return [Path(text) for text in self.source_paths.split(os.pathsep) if text]
 
     def slots_in(self, place: str) -> int:
         """Return how many message tasks may run at a time in one kind of place, in all activations."""

@@ -16,6 +16,7 @@ from fabric_jobs.engine.admission import Admission
 from fabric_jobs.engine.create import advance
 from fabric_jobs.engine.decide import AwaitSlot, decide
 from fabric_jobs.engine.dispatcher import Dispatcher
+from fabric_jobs.engine.enumerating import Enumerators
 from fabric_jobs.engine.faults import Faults
 from fabric_jobs.engine.feeds import Feeds
 from fabric_jobs.engine.invoke import Beginning, Invocation, Invoked, invoke, prepared
@@ -61,6 +62,7 @@ class Engine:
         self._faults = Faults(settings.lost_limit)
         self._places = Places(executors, self._wakes, self._faults)
         self._calls = LazyCalls(store, self._places, settings, issuing, self._wakes)
+        self._enumerators = Enumerators(store, settings)
         works = Works(store, settings, issuing)
         self._dispatcher = Dispatcher(store, self._places, settings, works, self._calls.calls)
         self._feeds = Feeds()
@@ -75,6 +77,7 @@ class Engine:
             self._wakes.put(activation_id)
         self._wakes.put(TURN)  # an earlier engine may have left waiting ones
         self._calls.adopt()
+        self._enumerators.start()
         self._thread.start()
 
     @property
@@ -87,6 +90,7 @@ class Engine:
         self._calls.close()
         self._wakes.end()
         self._thread.join()
+        self._enumerators.close()
         self._dispatcher.trims.close()
         self._places.close()
         with suppress(FabricJobsError):  # a full disk: what is not stored is repeated
@@ -105,7 +109,8 @@ class Engine:
         """Start a job; see `fabric_jobs.engine.submit.submit`."""
         from fabric_jobs.engine.submit import submit  # late: most owners have no APIs
 
-        return submit(self._store, self.plans, wanted, self._beginning(shell, invoker))
+        submitted = submit(self._store, self.plans, wanted, self._beginning(shell, invoker))
+        return self._enumerators.follow(submitted) if wanted.source else submitted
 
     def retry(self, letters: Sequence[DeadLetter], request_id: str, shell: Shell | None) -> dict[str, list[int]]:
         """Retry dead letters; return the new activations, each with the letters that it retries. See `engine.retry`."""
@@ -127,8 +132,8 @@ class Engine:
         return self._calls.calls().deploy(saved, named if saved.source or named != "local" else "docker")
 
     def troubles(self, activation_id: str) -> dict[str, str]:
-        """Return why tasks of an activation are stuck, by node: their places do not answer."""
-        return self._places.troubles(activation_id)
+        """Return why nodes of an activation are stuck: the place of a task, or the store of a job's items, does not answer."""
+        return self._places.troubles(activation_id) | self._enumerators.troubles(activation_id)
 
     def _beginning(self, shell: Shell | None, invoker: str) -> Beginning:
         allows = partial(self._admission.allows, invoker=invoker)

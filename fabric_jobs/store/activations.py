@@ -274,3 +274,8 @@ def ask_cancel(tx: Tx, activation_id: str, project_id: str, cause: str) -> bool:
 def note_verdict(tx: Tx, activation_id: str, verdict: Verdict) -> None:
     """Note why a job ends early. The first reason stays; an activation that is no job has none."""
     tx.run("note_verdict", activation_id=activation_id, verdict=verdict.value)
+
+
+def some_get_items(sql: Sql) -> bool:
+    """Return whether a job that has not ended still gets items."""
+    return sql.one("first_enumerating_job") is not None

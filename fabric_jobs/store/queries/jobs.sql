@@ -42,6 +42,11 @@ where a.project_id = :project_id and a.state = 'PENDING' and j.api_name = :api_n
 select j.api_name, count(*) as count from activations a indexed by activations_by_state join jobs j using (activation_id)
 where a.project_id = :project_id and a.state = 'PENDING' group by j.api_name;
 
+-- name: first_enumerating_job
+-- One row while there is such a job.
+select 1 from jobs j indexed by jobs_enumerating join activations a using (activation_id)
+where j.position is not null and a.state = 'PENDING' limit 1;
+
 -- name: move_enumerator
 -- Where the enumerator goes on; null: it is done. Refused when another one was faster.
 update jobs set position = :position where activation_id = :activation_id and position = :seen;
