@@ -62,7 +62,7 @@ class Workspace:
     def skill_paths(self) -> tuple[Path, ...]:
         """Return every skills/**/skill.yaml and cortex.yaml, sorted; a directory that links reach twice counts once.
 
-        The root may be a skill itself.
+        The root may be a skill itself. Below the directory of an API there are no skills.
         """
         walked = _walk(self.root / "skills")
         found = [path / name for path, files in walked for name in SKILL_FILES if name in files]
@@ -245,8 +245,9 @@ def _walk(top: Path) -> Iterator[tuple[Path, list[str]]]:
             inner.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        if "pyvenv.cfg" in files:  # a virtual environment, beside the program of an older skill
+        # A virtual environment, beside the program of an older skill; or the project of an API, which may hold much data.
+        if "pyvenv.cfg" in files or (API_FILE in files and Path(directory) != top):
             inner.clear()
-        skipped = NOT_SEARCHED_IN_SKILL if any(name in files for name in SKILL_FILES) else frozenset()
+        skipped = NOT_SEARCHED_IN_SKILL if SKILL_FILE in files else frozenset()
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name not in skipped)
         yield Path(directory), files

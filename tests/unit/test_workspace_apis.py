@@ -84,6 +84,16 @@ def test_an_api_in_the_directory_of_its_name_is_found_without_reading_other_file
     assert Workspace(root).skill("resize").skill.name == "resize"
 
 
+def test_the_project_of_an_api_is_not_searched_for_skills(root: Path) -> None:
+    project()
+    write("skills/ml/data/cortex.yaml", POD)
+    write("skills/cortex.yaml", POD)
+    assert [path.relative_to(root).as_posix() for path in Workspace(root).skill_paths()] == [
+        "skills/cortex.yaml",
+        "skills/ml/cortex.yaml",
+    ]
+
+
 def test_an_unknown_name_is_answered_with_the_nearest_api(root: Path) -> None:
     project()
     with pytest.raises(NotFound) as caught:
