@@ -15,6 +15,7 @@ class HandedBatches:
 
     items: list[list[Any]] = field(default_factory=list)
     receive_count: int = 1
+    lease: float | None = None  # seconds
     ended: bool = True  # whether the worker is told the end when nothing is left
     attempts: dict[int, int] = field(default_factory=dict)
     held: set[int] = field(default_factory=set)
@@ -71,7 +72,7 @@ class HandedBatches:
         ]
         counts = {"succeeded": len(self.done), "failed": len(self.failed), "dead": len(self.dead), "job_id": "0a"}
         complete = counts if is_over and not self.completed else None
-        head = {"batches": heads, "complete": complete, "end": is_over and bool(self.completed)}
+        head = {"batches": heads, "complete": complete, "end": is_over and bool(self.completed), "lease": self.lease}
         return json.dumps(head).encode() + b"\n" + b"".join(bodies)
 
     @property

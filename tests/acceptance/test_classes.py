@@ -164,6 +164,28 @@ def test_code_submits_the_next_job_without_a_token(apis: Apis) -> None:
     until(look, "the next job succeeds")
 
 
+def test_code_deploys_an_api_with_the_program_of_the_python_client(apis: Apis) -> None:
+    code = """
+        import subprocess
+        Path("made").mkdir()
+        Path("made/cortex.yaml").write_text("- {name: made, kind: TaskAPI, definition: {path: task.py}}")
+        Path("made/task.py").write_text("class Task:\\n    def __call__(self, config): pass")
+        class Task:
+            def __call__(self, config):
+                for words in (["deploy", "made/cortex.yaml"], ["get", "made"]):
+                    words = [os.environ["CORTEX_CLI_PATH"], *words, "--env", "default", "-o", "json"]
+                    ran = subprocess.run(words, capture_output=True)
+                    assert ran.returncode == 0, ran.stderr
+                (ROOT / "seen").write_bytes(ran.stdout)
+    """
+    apis.write("boss", code, "TaskAPI")
+    apis.serve()
+    status = apis.run("boss")
+    assert status["status"] == "succeeded", status
+    assert json.loads((apis.live.root / "seen").read_text())[0]["spec"]["name"] == "made"
+    assert apis.run("made")["status"] == "succeeded"
+
+
 def test_packages_are_installed_and_what_is_not_is_remarked(apis: Apis, tmp_path: Path) -> None:
     write_wheel(tmp_path / "wheels", "cheese", "2.0")
     code = "import cheese\nclass Task:\n    def __call__(self, config): (ROOT / 'seen').write_text(cheese.VERSION)"

@@ -172,6 +172,21 @@ def test_without_on_job_complete_the_job_is_complete(gateway: SmallGateway) -> N
     assert gateway.state.batches.completed == [{"status": 200, "error": ""}]
 
 
+def test_a_worker_is_heard_of_while_a_batch_takes_longer_than_its_lease(gateway: SmallGateway) -> None:
+    batches = gateway.state.batches
+    batches.items, batches.lease = [[0]], 0.3
+    code = """
+        def __init__(self, config): pass
+        def handle_batch(self, payload):
+            sys.stdin.readline()
+    """
+    program = Project(gateway, handler(code)).start()
+    gateway.state.until(lambda: [call["held"] for call in batches.calls].count([[5, 0]]) > 2)
+    assert all(call["want"] == 0 for call in batches.calls[1:])
+    ends(program_goes_on(program))
+    assert batches.done == {0: []}
+
+
 # The gateway goes away
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,6 +42,7 @@ class Answer(NamedTuple):
     batches: tuple[Batch, ...] = ()
     complete: dict[str, Any] | None = None  # the counts: all batches are done, and this worker calls on-job-complete
     end: bool = False  # there will be nothing more
+    lease: float = 0.0  # seconds for which batches are this worker's unless it calls again; 0: as long as it runs
 
 
 class Pace:
@@ -80,6 +82,8 @@ class Exchange:
         self._arrived: list[Batch] = []  # with the answer to a report
         self._completed: dict[str, Any] | None = None
         self._pause = SHORT_SECONDS
+        self._lease = 0.0
+        self._called = 0.0  # when the last call began
         self._calling = threading.Lock()
         self._connection = gateway.connect()
         self._reporter: threading.Thread | None = None
@@ -103,7 +107,7 @@ class Exchange:
             return Answer(tuple(arrived))
         answer = self._call(want, self._completed)
         self._completed = None
-        if answer != Answer():
+        if answer._replace(lease=0.0) != Answer():
             self._pause = SHORT_SECONDS
             return answer
         with self._changed:
@@ -144,18 +148,22 @@ class Exchange:
     def report_late(self) -> None:
         """Send reports also while no call is made, from a thread. Idempotent. For a worker that handles batches in this one."""
         if self._reporter is None:
-            self._reporter = threading.Thread(target=self._report_late, name="reports", daemon=True)
+            self._reporter = threading.Thread(target=self._report_in_time, name="reports", daemon=True)
             self._reporter.start()
 
-    def _report_late(self) -> None:
+    def _report_in_time(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._since)
-                pause = self._since + LINGER_SECONDS - time.monotonic()
-            if pause > 0:
-                time.sleep(pause)
-            elif self._since:
-                self.report()
+                pause = self._until_report() - time.monotonic()
+                if pause > 0:
+                    self._changed.wait(min(pause, threading.TIMEOUT_MAX))
+                    continue
+            self.report()
+
+    def _until_report(self) -> float:
+        """Return when to report, by the monotonic clock: soon after a batch, and before a lease runs out."""
+        late = self._since + LINGER_SECONDS if self._since else math.inf
+        return min(late, self._called + self._lease / 3 if self._lease and self._held else math.inf)
 
     def _note(self, batch: Batch) -> None:
         self._handled.add(batch.key)
@@ -167,7 +175,7 @@ class Exchange:
             with self._changed:
                 done, self._done = self._done, []
                 failed, self._failed = self._failed, []
-                self._since, self._size = 0.0, 0
+                self._since, self._size, self._called = 0.0, 0, time.monotonic()
                 told = {(said[0], said[1]) for said in [*(head for head, _ in done), *failed]}
                 held = [list(key) for key in self._held if key not in told]
             heads = [head for head, _ in done]
@@ -180,6 +188,10 @@ class Exchange:
                 for key in told:
                     del self._held[key]
                 self._held.update((batch.key, batch) for batch in found.batches)
+                self._lease = found.lease or self._lease
+                self._changed.notify_all()
+        if self._lease and found.batches:
+            self.report_late()
         return found
 
 
@@ -191,4 +203,4 @@ def read(body: bytes) -> Answer:
     for channel, first, count, attempt, name, size in head["batches"]:
         batches.append(Batch(channel, first, count, attempt, name, rest[at : at + size].rstrip(b"\n")))
         at += size
-    return Answer(tuple(batches), head["complete"], bool(head["end"]))
+    return Answer(tuple(batches), head["complete"], bool(head["end"]), head.get("lease") or 0.0)
