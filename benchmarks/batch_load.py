@@ -1,12 +1,13 @@
 """Several jobs at once, each with its workers and all of its items in the request: batches per second, and the owner's memory.
 
-The ratio is the most memory while the last third of the batches is handled, against the most while the first third is.
+The ratio is the most memory in the last third of the time, against the most in the first third.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from benchmarks.common import arguments, owner, owner_rss, workspace
 from benchmarks.jobs import Jobs, deploy
 
 API = "load"
+SAMPLE_SECONDS = 0.1
 PAD = "x" * 60  # so that 100,000 items are 7 MB
 HANDLER = """
 class Handler:
@@ -26,23 +28,36 @@ class Handler:
 """
 
 
-class Memory:
-    """What the owner holds, over the part of the batches that are finished."""
+class Memory(threading.Thread):
+    """What the owner holds, while jobs run."""
 
-    def __init__(self, root: Path, batches: int) -> None:
+    def __init__(self, root: Path) -> None:
+        super().__init__(daemon=True)
         self._root = root
-        self._batches = batches
-        self.samples: list[tuple[float, int]] = []  # part, KiB
+        self._ended = threading.Event()
+        self._samples: list[int] = []  # KiB, at equal intervals
 
-    def look(self, jobs: list[dict[str, Any]]) -> None:
-        """Take a sample."""
-        finished = sum(job["batch_metrics"]["succeeded"] for job in jobs)
-        self.samples.append((finished / self._batches, owner_rss(self._root)))
-        print(f"  {finished:,} of {self._batches:,} batches, {self.samples[-1][1]:,} KiB", file=sys.stderr)
+    def run(self) -> None:
+        """Take samples until the end."""
+        while not self._ended.wait(SAMPLE_SECONDS):
+            self._samples.append(owner_rss(self._root))
 
-    def most(self, begin: float, end: float) -> int:
-        """Return the most KiB between two parts."""
-        return max((size for part, size in self.samples if begin <= part <= end), default=0)
+    def end(self) -> tuple[int, int]:
+        """Return the most KiB in the first third of the time, and in the last."""
+        self._ended.set()
+        self.join()
+        third = max(1, len(self._samples) // 3)
+        return max(self._samples[:third]), max(self._samples[-third:])
+
+
+def show(jobs: list[dict[str, Any]]) -> None:
+    """Print how far jobs are."""
+    finished, total = (sum(counts) for counts in zip(*map(_finished, jobs), strict=True))
+    print(f"  {finished:,} of {total:,} batches", file=sys.stderr)
+
+
+def _finished(job: dict[str, Any]) -> tuple[int, int]:
+    return job["batch_metrics"]["succeeded"], job["total_batch_count"]
 
 
 def main() -> None:
@@ -54,17 +69,18 @@ def main() -> None:
     with workspace() as root, owner(root):
         (root / "handler.py").write_text(HANDLER)
         deploy(root, {"name": API, "kind": "BatchAPI", "handler": {"type": "python", "path": "handler.py"}})
-        jobs, memory = Jobs(root, API), Memory(root, batches)
+        jobs, memory = Jobs(root, API), Memory(root)
         before, started = owner_rss(root), time.perf_counter()
         job_ids = [jobs.submit(submission) for _ in range(wanted.jobs)]
         submitted = time.perf_counter() - started
-        jobs.wait(job_ids, memory.look)
+        memory.start()
+        jobs.wait(job_ids, show)
         took = time.perf_counter() - started
+        first, last = memory.end()
         counts = {jobs.status(job_id)["batch_metrics"]["succeeded"] for job_id in job_ids}
         jobs.close()
     if counts != {batches // wanted.jobs}:
         raise RuntimeError(f"the jobs have {counts} batches")
-    first, last = memory.most(0.0, 1 / 3), memory.most(2 / 3, 1.0)
     found = {
         "ratio": last / first,
         "ours": last,
