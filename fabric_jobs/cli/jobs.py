@@ -10,6 +10,9 @@ import click
 from fabric_jobs import sizes
 from fabric_jobs.cli import options
 from fabric_jobs.cli.groups import Group
+from fabric_jobs.cli.job_list import batches, deadletters, get, list_jobs, logs, stop
+from fabric_jobs.cli.job_submit import submit
+from fabric_jobs.cli.job_watch import retry_failed, watch
 from fabric_jobs.cli.terminal.printing import can_ask, show, show_rows
 from fabric_jobs.counts import counted
 
@@ -131,3 +134,7 @@ def _say_sent(files: ProjectFiles) -> None:
         click.echo(f"{name} is left out: it is neither a file nor a directory.", err=True)
     if files.files:
         click.echo(f"Sending {counted(len(files.files), 'file')}, {sizes.spelled(files.size)}.", err=True)
+
+
+for command in (submit, list_jobs, get, watch, stop, logs, batches, deadletters, retry_failed):
+    group.add_command(command)

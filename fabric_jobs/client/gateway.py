@@ -81,6 +81,15 @@ class Gateway:
         body = json.dumps({"query": query, "variables": variables}).encode()
         return _json(self._repeat("POST", "/fabric/v4/graphql", body, {}))["data"]
 
+    def post_text(self, path: str, text: str, headers: dict[str, str], **query: str) -> Answer:
+        """Return the answer of a POST of JSON as text to a path outside of the project; empty values of the query are left out.
+
+        The request may be repeated, so it must be idempotent.
+        """
+        wanted = {key: value for key, value in query.items() if value}
+        target = path + (f"?{urlencode(wanted)}" if wanted else "")
+        return self._repeat("POST", target, text.encode(), headers)
+
     def raw(self, method: str, path: str, **query: Any) -> Answer:
         """Return the answer of a call below the project."""
         wanted = {key: value for key, value in query.items() if value is not None}
@@ -93,14 +102,17 @@ class Gateway:
         path: str,
         body: bytes | Iterable[bytes] | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        of_project: bool = True,
     ) -> LongAnswer:
-        """Return the answer of a call below the project whose bodies may be of any length; raise Disconnected.
+        """Return the answer of a call, normally below the project, whose bodies may be of any length; raise Disconnected.
 
         It is not repeated: see `patiently`.
         """
         self._line = self._line or self._place.connect()
         try:
-            stream = self._place.streaming().stream(method, self._prefix + path, body, headers=headers or {})
+            target = self._prefix + path if of_project else path
+            stream = self._place.streaming().stream(method, target, body, headers=headers or {})
             if stream.status >= 300:
                 raise _error(stream.whole())
         except Disconnected:
@@ -167,6 +179,8 @@ def _error(answer: Answer) -> FabricJobsError:
         return found
     except (ValueError, KeyError, TypeError, AttributeError):
         said = f"the gateway answered {answer.status}"
+        if answer.status == 400 and answer.headers.get("content-type", "").startswith("text/plain"):  # of a dry run
+            return errors.InvalidInput(answer.body.decode(errors="replace").strip())
         if answer.status >= 500:
             return FabricJobsError(f"{said}.", hint="See its log, owner.log in the state directory.")
         hint = "Is this the address of a fabric-jobs gateway?"

@@ -24,16 +24,16 @@ def read_params(params_file: str | None, params: str | None, payload: str | None
     if sum(value is not None for value in (params_file, params, payload)) != 1:
         raise InvalidInput("only one of --params-file, --params and --payload is allowed.", hint=EXAMPLE)
     if payload is not None:
-        return {"payload": _json(_typed(payload), "--payload", levels=json_text.DEPTH)}
+        return {"payload": _json(typed_text(payload), "--payload", levels=json_text.DEPTH)}
     if params is not None:
-        return _checked(_json(_typed(params), "--params"), "--params")
+        return _checked(_json(typed_text(params), "--params"), "--params")
     return _checked(_json(_read(str(params_file), _named), str(params_file)), str(params_file))
 
 
 OF_ONE_RUN = ("activationId", "key", "ifExists")
 
 
-def _typed(text: str) -> str:
+def typed_text(text: str) -> str:
     """Return a text of the command line, as UTF-8: JSON would take other bytes for halves of surrogate pairs."""
     try:
         text.encode()
@@ -73,11 +73,16 @@ def _named(path: Path) -> bytes:
     return read_some(sys.stdin.buffer)
 
 
-def _read(path: str, read: Callable[[Path], bytes]) -> str:
+def named_text(path: str) -> str:
+    """Return the text of a file named on the command line, or of standard input (`-`); raise InvalidInput or NotFound."""
+    return _read(path, _named, hint="Name another file.")
+
+
+def _read(path: str, read: Callable[[Path], bytes], *, hint: str = "Name a file with the parameters as JSON.") -> str:
     try:
         return decoded(read(Path(path)))
     except FileNotFoundError:
-        raise NotFound(f"there is no file {path}.", hint="Name a file with the parameters as JSON.") from None
+        raise NotFound(f"there is no file {path}.", hint=hint) from None
     except OSError as error:
         raise InvalidInput(
             f"{path} cannot be read: {error.strerror}.", hint="Name a file that you can read."
