@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from itertools import islice
+from itertools import chain, islice
+from pathlib import Path
 
 from starlette.responses import Response, StreamingResponse
 
@@ -13,7 +14,7 @@ from fabric_jobs.documents import submissions
 from fabric_jobs.documents.request_text import Posted
 from fabric_jobs.documents.submissions import Allowed
 from fabric_jobs.engine.job_document import job_document
-from fabric_jobs.errors import InvalidInput, NotThereYet, PlaceUnavailable, RecordTooLarge, WrongRequest
+from fabric_jobs.errors import InvalidInput, PlaceUnavailable, RecordTooLarge, WrongRequest
 from fabric_jobs.gateway.caller import handed_over, owners_own
 from fabric_jobs.gateway.cortex import kind_of, project_of
 from fabric_jobs.gateway.definitions import check_file
@@ -39,11 +40,13 @@ JOB_ID = Parameter(
     "The id of the job, 16 hexadecimal digits: a submission that is sent again with it starts nothing, and gets the same answer.",
     submissions.job_id,
     "",
-    {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+    {"type": "string", "pattern": "^([0-9a-f]{16})?$"},
     place="header",
 )
 ASKED = (DRY_RUN, EXECUTOR, WORKSPACE, JOB_ID)
 PASSED = "validations passed"
+NO_FILES = "batchapi.no_s3_files_found"
+WRONG_PATH = "aws.invalid_s3_path"
 TOGETHER = 1000  # paths that are sent at once
 
 
@@ -123,7 +126,26 @@ def _with_source(call: Call, wanted: Submission) -> tuple[Submission, Iterator[s
     """
     if not wanted.source:
         return wanted, iter(())
-    raise NotThereYet("items cannot come from files yet.", hint="Send them as item_list.")
+    from fabric_jobs.sources.source import source_from_json, stored_source  # late: few submissions name files
+
+    settings = call.parts.settings
+    base = Path(wanted.workspace) if wanted.workspace else settings.workspace
+    within = None if call.caller.is_owner else settings.source_directories
+    try:
+        source = source_from_json(wanted.source, base=base, within=within, endpoint=settings.source_endpoint)
+    except InvalidInput as error:
+        kind = WRONG_PATH if ": s3_paths: " in error.message else "error"
+        raise WrongRequest(error.message, kind=kind, hint=error.hint) from error
+    names = (file.name for file in source.listed())
+    try:
+        first = next(names, None)
+    except InvalidInput as error:  # there is no such path, or it may not be read
+        raise WrongRequest(f"{source.block}: {error.message}", kind=NO_FILES, hint=error.hint) from error
+    if first is None:
+        said = f"{source.block}: no file matches s3_paths, includes and excludes."
+        hint = "A path is the beginning of a key; patterns match all of s3://BUCKET/KEY."
+        raise WrongRequest(said, kind=NO_FILES, hint=hint)
+    return wanted._replace(source=stored_source(source, wanted.source)), chain([first], names)
 
 
 async def _listed(listing: Iterator[str]) -> AsyncIterator[str]:

@@ -71,9 +71,9 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403"]
 include-operation-id = ["showBatchJob", "showTaskJob", "showJobOfEndpoint", "stopBatchJob", "stopTaskJob", "stopJobOfEndpoint"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403"]
 
-# A job without dead letters is a 400.
+# A job without dead letters, or without dead batches for its queue, is a 400.
 [[operations]]
-include-operation-id = ["retryFailed"]
+include-operation-id = ["retryFailed", "retryQueue"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
 
 # A dead letter that is tried again already is a 400.
