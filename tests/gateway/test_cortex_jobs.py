@@ -300,3 +300,30 @@ def test_a_submission_runs_the_files_of_the_workspace_as_they_are_now(live: Live
     (place / "cortex.yaml").write_text("- name: files\n  kind: Other\n")
     kind, message = apis.refused("POST", "/tasks/files", {})
     assert (kind, "cortex.yaml:2:" in message) == ("error", True)
+
+
+CHAINING = """
+    import json, os, time, urllib.request
+
+    class Task:
+        def __call__(self, config):
+            url = os.environ["CORTEX_GATEWAY_URL"] + "/batch/count"
+            body = json.dumps({"workers": 1, "item_list": {"items": [1, 2], "batch_size": 1}}).encode()
+            job = json.load(urllib.request.urlopen(urllib.request.Request(url, body)))["job_id"]
+            status = "pending"
+            while status in ("pending", "enqueuing", "running"):
+                time.sleep(0.05)
+                status = json.load(urllib.request.urlopen(f"{url}?jobID={job}"))["job_status"]["status"]
+            print("chained", job, status, flush=True)
+    """
+
+
+def test_a_job_submits_another_one_and_waits_for_it_though_only_one_runs_at_a_time(live: Live) -> None:
+    live.environment["FABRIC_JOBS_ACTIVATIONS"] = "1"
+    apis = Apis(live)
+    apis.deploy("count", COUNTING)
+    apis.deploy("chain", CHAINING, "TaskAPI")
+    job_id = apis.submit("/tasks/chain")["job_id"]
+    assert apis.end("/chain", job_id)["job_status"]["status"] == "succeeded", apis.said(job_id)
+    (other,) = apis.caller.get("/jobs?api=count")["jobs"]
+    assert f"chained {other['job_id']} succeeded\n" in apis.said(job_id)
