@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 from tests.acceptance.live import Live
@@ -65,15 +66,24 @@ def test_a_failed_batch_says_which_record_of_which_mapping_and_what_to_type(live
     assert "Next: fabric-jobs deadletters list --activation " in ran.err
 
 
-def test_a_generated_batch_api_runs(live: Live) -> None:
-    live.ok("workspaces", "generate", "scale", "--template", "batch-api")
+def generated(live: Live, name: str, template: str) -> str:
+    """Generate an API, run the command that is suggested next, and return the id of the job."""
+    ran = live.ok("workspaces", "generate", name, "--template", template, "--notree")
     assert live.ok("workspaces", "lint").out == ""
+    program, *words = shlex.split((ran.out + ran.err).splitlines()[-1])
+    assert program == "fabric-jobs"
+    job = live.ok(*words)
+    assert "succeeded" in job.err
+    return job.out.strip()
+
+
+def test_a_generated_batch_api_runs_with_the_command_that_is_suggested(live: Live) -> None:
+    job = generated(live, "scale", "batch-api")
+    response = live.ok("activations", "response", job).out
+    assert sorted(json.loads(line) for line in response.splitlines()) == [2, 4, 6, 8, 10]
     assert live.ok("skills", "invoke", "scale", "--payload", 21, "-q").out == "42\n"
 
 
-def test_a_generated_task_api_runs(live: Live) -> None:
-    live.ok("workspaces", "generate", "greet", "--template", "task-api")
-    activation = live.detach("greet")
-    live.wait(activation)
-    (task,) = live.ok("tasks", "list", "--activation", activation, "-o", "json").value
-    assert live.ok("tasks", "logs", task["name"]).out == "Hello, world!\n"
+def test_a_generated_task_api_runs_with_the_command_that_is_suggested(live: Live) -> None:
+    job = generated(live, "greet", "task-api")
+    assert live.ok("jobs", "logs", job).out == "greet | Hello, world!\n"
