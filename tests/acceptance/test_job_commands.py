@@ -95,6 +95,32 @@ def test_without_watch_it_runs_in_the_background(live: Live) -> None:
     assert live.ok("jobs", "stop", job_id).out.startswith(f"job {job_id} had ended")
 
 
+def test_items_come_from_files_of_the_current_directory(live: Live) -> None:
+    lists = live.root / "lists"
+    lists.mkdir()
+    (lists / "cold.ndjson").write_text('"hail" "sleet"\n')
+    (lists / "wet.ndjson").write_text('"fog"\n')
+    said = live.fails(2, "jobs", "submit", "measure", "--ndjson", "cold.ndjson")
+    assert f"{live.root}/cold.ndjson is neither a file nor a directory" in said
+    ran = live.ok("jobs", "submit", "measure", "--ndjson", ".", "--include", "**.ndjson", "--watch", "-q", cwd=lists)
+    results = records(live.ok("activations", "response", ran.out.strip()).out)
+    assert sorted(names(results, "word")) == ["fog", "hail", "sleet"]
+
+
+def test_a_dry_run_lists_files_and_starts_nothing(live: Live) -> None:
+    photos = live.root / "photos"
+    photos.mkdir()
+    for name in ("img_1.png", "img_2.jpg", "img_3.jpg"):
+        (photos / name).touch()
+    given = ("--files", "photos/", "--include", "**.jpg", "--exclude", "**_3.jpg", "--dry-run")
+    lines = live.ok("jobs", "submit", "measure", *given).out.splitlines()
+    assert [line.rpartition("/")[2] for line in lines] == ["img_2.jpg", "validations passed"]
+    assert live.ok("jobs", "list").err == "There are no jobs.\n"
+    assert "photos/img_9 is neither" in live.fails(
+        2, "jobs", "submit", "measure", "--files", "photos/img_9", "--dry-run"
+    )
+
+
 def test_a_batch_that_fails_is_shown_and_retried(live: Live) -> None:
     given = ("--items", '["storm", "ice", "snow", "wind"]', "--batch-size", 2, "--config", '{"least": 4}')
     ran = live.run("jobs", "submit", "measure", *given, "--watch", "-q")

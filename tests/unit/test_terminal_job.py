@@ -52,8 +52,8 @@ def figures(shown: Shown) -> list[str]:
 def test_the_rate_is_that_of_the_last_time_and_says_when_it_ends(now: list[float]) -> None:
     shown = Shown(stream=io.StringIO())
     progress = JobProgress(shown)
-    progress.update(job(status="enqueuing", enqueued=False, total=3))
-    assert figures(shown) == ["0 of 3+ batches", "3 of 4 workers"]
+    progress.update(job(worker_counts={"initializing": 4}, enqueued=False, total=3))
+    assert figures(shown) == ["0 of 3+ batches", "0 of 4 workers"]
     now[0] += 50  # the workers are slow to start, which says nothing about how fast they are
     progress.update(job(0))
     now[0] += 10

@@ -44,7 +44,7 @@ class JobProgress:
 
     def update(self, job: Mapping[str, Any]) -> float:
         """Show a job; return the seconds until the next update."""
-        if job["status"] == "running" and job["kind"] == "BatchAPI":
+        if _at_work(job) and job["kind"] == "BatchAPI":
             self._note(time.monotonic(), done_of(job))
         if not self._display.is_live and not self._display.is_quiet:
             self._display.once(job["status"], f"{job['api_name']}: {word_of(job['status'])}")
@@ -111,4 +111,8 @@ def batches_of(job: Mapping[str, Any]) -> str:
 
 def workers_of(job: Mapping[str, Any]) -> str:
     """Return how many workers are at work of how many."""
-    return f"{job.get('worker_counts', {}).get('running', 0)} of {job['workers']} workers"
+    return f"{_at_work(job)} of {job['workers']} workers"
+
+
+def _at_work(job: Mapping[str, Any]) -> int:
+    return int(job.get("worker_counts", {}).get("running", 0))
