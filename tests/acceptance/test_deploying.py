@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.live import Live, names
+from tests.acceptance.live import Live, names, until
+from tests.gateway.test_users import Caller
 
 BATCH = """\
 - name: sums
@@ -42,6 +44,28 @@ def project(live: Live, version: str = "one", **files: str) -> Path:
     for name, text in given.items():
         (place / name).write_text(text)
     return place / "cortex.yaml"
+
+
+def submit(live: Live, items: list[int]) -> str:
+    """Submit a job, as `requests` users do; return its id."""
+    config = {"root": str(live.root)}
+    body = {"workers": 1, "item_list": {"items": items, "batch_size": 2}, "config": config}
+    answer = Caller(live).call("POST", "/batch/sums", json.dumps(body).encode())
+    assert answer.status == 200, answer
+    return str(json.loads(answer.body)["job_id"])
+
+
+def ended(live: Live, job_id: str) -> str:
+    """Return the status of a job once it has ended."""
+
+    caller = Caller(live)
+
+    def look() -> str | None:
+        answer = caller.call("GET", f"/batch/sums?jobID={job_id}")
+        status = str(json.loads(answer.body)["job_status"]["status"])
+        return status if status not in ("pending", "enqueuing", "running") else None
+
+    return until(look, "the job ends")
 
 
 def test_deploy_list_show_and_delete(live: Live) -> None:
@@ -100,3 +124,35 @@ def test_files_that_are_not_there(live: Live) -> None:
     file = project(live)
     live.environment["FABRIC_JOBS_PROJECT_BYTES"] = "100"
     assert "over the limit of 100" in live.fails(2, "jobs", "deploy", file)
+
+
+def held_job(live: Live) -> tuple[str, Path]:
+    """Submit a job whose first batch waits at a gate."""
+    gate = live.gate("gate")
+    job_id = submit(live, [1, 2, 3, 4])
+    until((live.root / "waiting").exists, "the worker handles a batch")
+    return job_id, gate
+
+
+def test_a_job_keeps_the_version_that_it_was_submitted_with(live: Live) -> None:
+    live.environment["FABRIC_JOBS_IDLE_SECONDS"] = "60"
+    live.ok("jobs", "deploy", project(live))
+    job_id, gate = held_job(live)
+    assert live.ok("jobs", "deploy", project(live, "two")).out.startswith("updated sums")
+    live.kill_owner()
+    live.ok("jobs", "apis")
+    live.release(gate)
+    gate.unlink()
+    assert ended(live, job_id) == "succeeded"
+    assert (live.root / "sums.txt").read_text() == "one 4 one\none 8 one\n"
+    assert ended(live, submit(live, [5])) == "succeeded"
+    assert (live.root / "sums.txt").read_text().endswith("two 6 two\n")
+
+
+def test_deleting_an_api_asks_and_stops_its_jobs(live: Live) -> None:
+    live.environment["FABRIC_JOBS_IDLE_SECONDS"] = "60"
+    live.ok("jobs", "deploy", project(live))
+    job_id, _ = held_job(live)
+    assert "stops 1 job of 'sums'. Add --yes" in live.fails(2, "jobs", "delete", "sums")
+    assert "1 of its jobs is being stopped" in live.ok("jobs", "delete", "sums", "--yes").out
+    assert ended(live, job_id) == "stopped"

@@ -1,0 +1,52 @@
+"""Makes the Python client of Cortex Labs as its users have it, unmodified from the registry, in an environment of its own."""
+
+from __future__ import annotations
+
+import sys
+import tarfile
+from functools import cache
+from pathlib import Path
+
+from tests.clients.places import made, ran, root
+
+CLIENT = "cortex==0.42.1"
+# What it imports. Its own installation would download a program from a server that is gone; CORTEX_CLI_PATH names another one.
+NEEDS = ("dill>=0.3.1", "pyyaml", "requests", "sentry-sdk<2", "setuptools<81")
+
+
+@cache
+def missing() -> str:
+    """Make the client, if it is not there; return why it cannot be had, or nothing."""
+    place = _place()
+    pip = place / "bin" / "pip"
+
+    def make() -> str:
+        return (
+            ran([sys.executable, "-m", "venv", place], {})
+            or ran([pip, "install", "--quiet", *NEEDS], {})
+            or ran([pip, "download", "--quiet", "--no-deps", "--no-binary=:all:", "-d", place, CLIENT], {})
+            or _unpacked(place)
+        )
+
+    return made(place, make)
+
+
+def python() -> Path:
+    """Return the interpreter that has it, made or not."""
+    return _place() / "bin" / "python"
+
+
+def _unpacked(place: Path) -> str:
+    """Put the package beside the other packages of its environment."""
+    (archive,) = place.glob("cortex-*.tar.gz")
+    (packages,) = place.glob("lib/python*/site-packages")
+    with tarfile.open(archive) as source:
+        members = [each for each in source.getmembers() if each.name.split("/")[1:2] == ["cortex"]]
+        for member in members:
+            member.name = member.name.partition("/")[2]
+        source.extractall(packages, members, filter="data")
+    return "" if (packages / "cortex" / "client.py").is_file() else f"{archive.name} has no package 'cortex'"
+
+
+def _place() -> Path:
+    return root() / f"cortex-0.42.1-py{sys.version_info[0]}.{sys.version_info[1]}"
