@@ -26,12 +26,12 @@ class Enumerators:
     def start(self) -> None:
         """Go on with the jobs that an earlier owner has left."""
         if activations.some_get_items(self._store.read):
-            self._the_readers().wake()
+            self._the_readers().adopt()
 
     def follow(self, submitted: Future[Job]) -> Future[Job]:
         """Read the items of a job once it is stored; return the job as given."""
         readers = self._the_readers()
-        submitted.add_done_callback(lambda _: readers.wake())
+        submitted.add_done_callback(lambda done: None if done.exception() else readers.add(done.result()))
         return submitted
 
     def troubles(self, activation_id: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from fabric_jobs.clock import steady
@@ -55,7 +55,7 @@ class Enumeration:
 
 
 class ItemReaders:
-    """The threads that read items. They begin when a job needs them; `wake` and the listener return at once."""
+    """The threads that read items. They begin when a job needs them; `add` and the listener return at once."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
@@ -66,17 +66,23 @@ class ItemReaders:
         self._ready: deque[str] = deque()
         self._waiting: dict[str, Waiting] = {}
         self._touched: set[str] = set()  # jobs whose activation has changed since their turn began
-        self._asked = False  # there may be jobs that are not known
         self._closing = False
         self._idle = 0  # threads
         self._threads: list[threading.Thread] = []
         store.listen(self._committed)
 
-    def wake(self) -> None:
-        """Look for new jobs."""
+    def adopt(self) -> None:
+        """Go on with the jobs that an earlier owner has left."""
+        for job in jobs.enumerating(self._store.read):
+            self.add(job)
+
+    def add(self, job: Job) -> None:
+        """Read the items of a job, unless that is done, or being done."""
         with self._changed:
-            self._asked = True
-            self._call()
+            if job.position is not None and job.activation_id not in self._known:
+                self._known[job.activation_id] = Enumeration(job)
+                self._ready.append(job.activation_id)
+                self._call()
 
     def troubles(self, job_id: str) -> dict[str, str]:
         """Return why a job gets no items at present, by node."""
@@ -113,20 +119,13 @@ class ItemReaders:
                     self._call()
 
     def _run(self) -> None:
-        while (job_id := self._next()) is not None:
-            enumeration = self._known.get(job_id)
-            if job_id and enumeration is not None:
-                self._turn(enumeration)
-            else:
-                self._find()
+        while (enumeration := self._next()) is not None:
+            self._turn(enumeration)
 
-    def _next(self) -> str | None:
-        """Wait for a job that has its turn; an empty text means to look for jobs, None to end."""
+    def _next(self) -> Enumeration | None:
+        """Wait for a job that has its turn; None: the thread should end."""
         with self._changed:
             while not self._closing:
-                if self._asked:
-                    self._asked = False
-                    return ""
                 now = steady()
                 due = [job_id for job_id, waiting in self._waiting.items() if (waiting.due_at or now + 1) <= now]
                 for job_id in due:
@@ -137,7 +136,7 @@ class ItemReaders:
                     self._touched.discard(job_id)
                     if self._ready or self._times():
                         self._call()
-                    return job_id
+                    return self._known[job_id]
                 times = self._times()
                 self._idle += 1
                 self._changed.wait(max(0.0, min(times) - now) if times else None)
@@ -147,20 +146,6 @@ class ItemReaders:
     def _times(self) -> list[float]:
         return [waiting.due_at for waiting in self._waiting.values() if waiting.due_at is not None]
 
-    def _find(self) -> None:
-        found: list[Job] = []
-        try:
-            found = jobs.enumerating(self._store.read)
-        except FabricJobsError as error:
-            log.warning("jobs that get items are looked for again: %s", error.message)
-            with self._changed:
-                self._waiting[""] = _again(AGAIN_SECONDS)
-        with self._changed:
-            for job in found:
-                if job.activation_id not in self._known:
-                    self._known[job.activation_id] = Enumeration(job)
-                    self._ready.append(job.activation_id)
-
     def _turn(self, enumeration: Enumeration) -> None:
         """Append one chunk. An error must not stop the others, nor be retried for ever."""
         job_id = enumeration.job.activation_id
@@ -169,7 +154,7 @@ class ItemReaders:
         except PlaceUnavailable as error:
             waiting = self._trouble(enumeration, error)
         except FabricJobsError as error:
-            waiting = self._fail(enumeration, error.message)
+            waiting = self._fail(enumeration, f"{error.message} {error.hint}".rstrip())
         except Exception as error:
             if self._closing:
                 return  # the store is closed
@@ -181,6 +166,7 @@ class ItemReaders:
                 self._ready.append(job_id)
             elif waiting is OVER:
                 self._known.pop(job_id, None)
+                self._touched.discard(job_id)
                 self._faults.forget(job_id)
             else:
                 is_missed = waiting.due_at is None and job_id in self._touched
@@ -205,10 +191,13 @@ class ItemReaders:
             enumeration.chunks = chunks(source, job.position or "{}", **limits)
         chunk = next(enumeration.chunks)
         enumeration.failed_since, enumeration.pause, enumeration.trouble = None, AGAIN_SECONDS, ""
-        if self._closing or not self._store.write(lambda tx: _append(tx, job, chunk)).result():
+        if self._closing:
             return OVER
+        stored = self._stored(enumeration, lambda tx: _append(tx, job, chunk))
+        if stored is None:
+            return _again(AGAIN_SECONDS)
         enumeration.job = job._replace(position=chunk.position)
-        return OVER if chunk.position is None else None
+        return None if stored and chunk.position is not None else OVER
 
     def _is_behind(self, channel: Channel) -> bool:
         """Return whether the workers have as much to do as the channel's credit allows."""
@@ -231,13 +220,17 @@ class ItemReaders:
     def _fail(self, enumeration: Enumeration, cause: str) -> Waiting:
         """End a job whose items cannot be read."""
         job = enumeration.job
+        stored = self._stored(enumeration, lambda tx: _give_up(tx, job, cause))
+        return _again(AGAIN_SECONDS) if stored is None else OVER
+
+    def _stored(self, enumeration: Enumeration, operation: Callable[[Tx], bool]) -> bool | None:
+        """Return what an operation returns; None when the disk is full: it is for a later turn."""
         try:
-            self._store.write(lambda tx: _give_up(tx, job, cause)).result()
-        except PlaceUnavailable as error:  # a full disk
-            log.warning("job %s cannot be ended yet: %s", job.activation_id, error.message)
-            enumeration.chunks = None
-            return _again(AGAIN_SECONDS)
-        return OVER
+            return self._store.write(operation).result()
+        except PlaceUnavailable as error:
+            log.warning("the items of job %s cannot be stored: %s", enumeration.job.activation_id, error.message)
+            enumeration.chunks = None  # opened at the stored position
+            return None
 
 
 OVER = Waiting(0.0, None)
@@ -257,6 +250,6 @@ def _append(tx: Tx, job: Job, chunk: ItemChunk) -> bool:
     return jobs.add_items(tx, job, _node(job), sender, sent, chunk.position)
 
 
-def _give_up(tx: Tx, job: Job, cause: str) -> None:
+def _give_up(tx: Tx, job: Job, cause: str) -> bool:
     activations.note_verdict(tx, job.activation_id, Verdict.ENQUEUE_FAILED)
-    activations.ask_cancel(tx, job.activation_id, job.project_id, cause)
+    return activations.ask_cancel(tx, job.activation_id, job.project_id, cause)

@@ -15,6 +15,7 @@ PIECE_BYTES = 4 << 20  # asked for at a time
 PAGE = 1000  # objects of a listing; what stores answer with
 TRIES = 3  # of a request, beside the first one
 REQUEST_SECONDS = 30  # for one request, with its answer
+ELSEWHERE = "incorrectly configured region"  # in an error of obstore
 STATUS = re.compile(r"status code: (\d+)")  # in the error of a listing
 VARIABLES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}  # begin the variables with credentials
 
@@ -121,6 +122,9 @@ class Objects:
                 variables = VARIABLES[self._path.scheme]
                 hint = f"Start the owner with the {variables}… variables of an account that may."
                 raise InvalidInput(f"{what} may not be read: {_words(error)}.", hint=hint) from error
+            if ELSEWHERE in str(error):
+                hint = "Set AWS_REGION of the owner to the region of the bucket."
+                raise InvalidInput(f"{what} is in another region, or its store is elsewhere.", hint=hint) from error
             if status == "404":
                 raise ObjectMissing(f"{what}: its store has no such bucket.") from error
             hint = "Check the store, its endpoint and the credentials."

@@ -54,7 +54,13 @@ class Desk:
     def read(self) -> None:
         """Begin to read."""
         self.readers = ItemReaders(self.store, self.settings)
-        self.readers.wake()
+        self.readers.adopt()
+
+    def add(self, job_id: str) -> None:
+        """Begin to read one more job; it may be done before."""
+        assert self.readers is not None
+        for _ in range(2):
+            self.readers.add(self.found(job_id))
 
     def until(self, predicate: Callable[[], object]) -> None:
         """Wait until `predicate` is true, which is asked after every commit."""
@@ -155,8 +161,7 @@ def test_items_are_appended_and_the_input_ends(make: Callable[..., Desk], tmp_pa
     assert desk.payloads(first) == numbers
     assert desk.payloads(empty) == []
     later = desk.job("later", {"file_path_lister": {"s3_paths": [f"{tmp_path}/x.json"]}})
-    assert desk.readers is not None
-    desk.readers.wake()
+    desk.add(later)
     desk.until(lambda: desk.is_complete(later))
     assert desk.payloads(later) == [f"{tmp_path}/x.json"]
 
@@ -256,7 +261,9 @@ def test_other_callers_read_no_files_of_this_machine(make: Callable[..., Desk], 
     desk.read()
     desk.until(lambda: desk.is_complete(allowed))
     assert desk.payloads(allowed) == numbers
-    assert "may not read" in desk.failure(refused)
+    reason = desk.failure(refused)
+    assert "may not read" in reason
+    assert "FABRIC_JOBS_SOURCE_PATHS" in reason
 
 
 def test_an_error_of_our_own_fails_the_job_after_some_tries(
@@ -272,6 +279,25 @@ def test_an_error_of_our_own_fails_the_job_after_some_tries(
     job_id = desk.job("job", delimited(tmp_path))
     desk.read()
     assert "ZeroDivisionError: a mistake (4 times" in desk.failure(job_id)
+
+
+def test_a_full_disk_delays_a_job(make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as it lasts: the limit is for stores of items."""
+    monkeypatch.setattr(item_readers, "AGAIN_SECONDS", 0.01)
+    add_items, failures = jobs.add_items, iter(range(5))
+
+    def full(*args: Any) -> bool:
+        if next(failures, None) is not None:
+            raise PlaceUnavailable("the disk is full.")
+        return add_items(*args)
+
+    monkeypatch.setattr(jobs, "add_items", full)
+    desk = make(source_seconds=0.0)
+    numbers = write(tmp_path / "x.json", 10)
+    job_id = desk.job("job", delimited(tmp_path / "x.json"))
+    desk.read()
+    desk.until(lambda: desk.is_complete(job_id))
+    assert desk.payloads(job_id) == numbers
 
 
 # A store that does not answer
@@ -327,8 +353,7 @@ def test_a_store_that_stays_away_fails_its_job_and_delays_no_other(
         assert "s3://bucket/x.json cannot be read" in desk.failure(away)
         flaky.always = None
         again = desk.job("again", delimited("s3://bucket/x.json"))
-        assert desk.readers is not None
-        desk.readers.wake()
+        desk.add(again)
         desk.until(lambda: desk.is_complete(again))
         assert desk.payloads(again) == [1, 2, 3]
 
@@ -372,7 +397,7 @@ directory = Path(sys.argv[1])
 store = Store(directory / "state.db")
 store.listen(lambda effects: print(len(effects.appended), flush=True))
 readers = item_readers.ItemReaders(store, Settings(state_dir=directory))
-readers.wake()
+readers.adopt()
 while jobs.enumerating(store.read):
     time.sleep(0.05)
 """

@@ -207,6 +207,13 @@ def test_a_store_that_refuses_is_an_error_that_stays(flaky: FlakyStore) -> None:
     assert "AWS_" in raised.value.hint
 
 
+def test_a_bucket_elsewhere_is_an_error_that_stays(flaky: FlakyStore) -> None:
+    flaky.always = 301
+    with pytest.raises(InvalidInput, match="another region") as raised:
+        names("s3://bucket/x", endpoint=flaky.url)
+    assert "AWS_REGION" in raised.value.hint
+
+
 @pytest.mark.parametrize(("path", "variables"), [
     ("gs://bucket/x", {"GOOGLE_SKIP_SIGNATURE": "true"}),
     ("az://container/x", {"AZURE_STORAGE_ACCOUNT_NAME": "account", "AZURE_SKIP_SIGNATURE": "true"}),
