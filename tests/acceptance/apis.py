@@ -79,6 +79,7 @@ class Apis:
         self.project.mkdir()
         self._is_open = is_open
         live.environment["FABRIC_JOBS_OPEN_APIS"] = str(int(is_open))
+        live.environment["FABRIC_JOBS_SOURCE_PATHS"] = str(live.root)
         self._serving: Started | None = None
 
     def serve(self, *words: str) -> None:
