@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PATHS = {"BatchAPI": "batch", "TaskAPI": "tasks"}
 LIVE = ("pending", "enqueuing", "running")
-SUCCEEDED = "succeeded"
+SUCCEEDED, ENQUEUE_FAILED = "succeeded", "enqueue_failed"
 MOST = 10_000  # rows of one list
 PART_BYTES = 1 << 16
 GATHER_SECONDS = 0.2  # news of a running job is gathered for this long
@@ -116,7 +116,7 @@ def check_ended_well(gateway: Gateway, job: Mapping[str, Any]) -> None:
     said = ": ".join(filter(None, [f"job {job['job_id']} ended {job['status']}", what_became(job), reason]))
     last = job.get("last_lines", ())
     lines = [said, *(["  the last lines of the worker:"] if last else []), *(f"    {line}" for line in last)]
-    word = "batches" if "batch_metrics" in job and job["batch_metrics"]["failed"] else "logs"
+    word = "get" if job["status"] == ENQUEUE_FAILED else "batches" if job.get("batches_dead") else "logs"
     raise RunFailed("\n".join(lines), hint=f"Next: fabric-jobs jobs {word} {job['job_id']}")
 
 
@@ -128,11 +128,13 @@ def _first_error(gateway: Gateway, job: Mapping[str, Any]) -> str:
 
 
 def what_became(job: Mapping[str, Any]) -> str:
-    """Return what became of the batches of a job, in words; empty if it has none."""
+    """Return what became of the batches of a job, in words; empty if it can have none."""
     if "batch_metrics" not in job:
         return ""
-    dead = job["batches_dead"]
-    said = f"{job['batch_metrics']['succeeded']:,} of {job['total_batch_count'] or 0:,} batches succeeded"
+    total, dead = job["total_batch_count"], job["batches_dead"]
+    if not total:
+        return "there were no items" if job["status"] == SUCCEEDED else ""
+    said = f"{job['batch_metrics']['succeeded']:,} of {total:,} batches succeeded"
     return said + (f", {dead:,} {'is' if dead == 1 else 'are'} dead" if dead else "")
 
 
