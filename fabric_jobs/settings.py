@@ -134,6 +134,12 @@ class Settings:
     grace_seconds: float = 10.0  # between TERM and KILL
     call_seconds: float = 300.0  # for the answer of a daemon or an external API
     daemon_start_seconds: float = 300.0  # until a daemon listens
+    ready_seconds: float = field(
+        default_factory=lambda: _seconds("FABRIC_JOBS_READY_SECONDS", 600.0)
+    )  # until the containers of an API's worker are ready
+    worker_image: str = field(
+        default_factory=lambda: os.environ.get("FABRIC_JOBS_WORKER_IMAGE") or "python:3.12-slim"
+    )  # of workers whose API names no image of their own: of Python, 3.8 or newer
     daemon_idle_seconds: float = 300.0  # a daemon without calls is stopped
     retain_days: float | None = None  # activations that ended earlier are deleted; None: never
     retain_bytes: int | None = None  # when the state is larger, the oldest are deleted; None: never

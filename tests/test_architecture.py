@@ -143,6 +143,7 @@ BROAD_EXCEPTS = {
     "runtime/cortex_internal/lib/log.py": 3,
     "runtime/cortex_worker/class_worker.py": 3,
     "runtime/cortex_worker/user_class.py": 1,
+    "runtime/cortex_worker/dequeuer.py": 1,
     "store/connection.py": 1,
     "store/__init__.py": 1,
     "store/writer.py": 1,

@@ -28,6 +28,7 @@ class Container:
     address: str  # in its own network
     ports: Mapping[int, tuple[str, int]]  # the published ones: host and port
     ended_at: datetime  # by the engine's clock; long ago until it has ended
+    is_unhealthy: bool = False  # its health check fails
 
     @property
     def runs(self) -> bool:
@@ -178,6 +179,7 @@ class DockerEngine:
             address=next(filter(None, addresses), ""),
             ports=published,
             ended_at=datetime.fromisoformat(state["FinishedAt"]),
+            is_unhealthy=(state.get("Health") or {}).get("Status") == "unhealthy",
         )
 
     def kill(self, name: str, signal: str, seconds: float) -> bool:
@@ -205,6 +207,20 @@ class DockerEngine:
         with translated():
             found = self.api.containers(all=True, filters={"label": label})
         return [{"name": each["Names"][0].lstrip("/"), **each["Labels"]} for each in found]
+
+    def remove_volume(self, name: str) -> None:
+        """Delete a volume that no container uses. Idempotent."""
+        try:
+            with translated():
+                self.api.remove_volume(name, force=True)
+        except (Gone, Refused):  # refused: a container still uses it
+            return
+
+    def labelled_volumes(self, label: str) -> list[Mapping[str, Any]]:
+        """Return names and labels of all volumes that have the label KEY=VALUE."""
+        with translated():
+            found = self.api.volumes(filters={"label": label})["Volumes"] or []
+        return [{"name": each["Name"], **each["Labels"]} for each in found]
 
     def network(self, name: str, options: Mapping[str, str]) -> str:
         """Return the gateway address of our bridge network `name`; create the network if it is missing."""

@@ -1,4 +1,4 @@
-"""What the worker of an API reads about itself and its job, and the programs beside it (docs/explanation/batches.md). Pure."""
+"""What the worker of an API reads about itself and its job, and the programs beside it (docs/explanation/batches.md)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from fabric_jobs import sizes
 from fabric_jobs.apis import Api, ApiCode, ApiContainer
+from fabric_jobs.engine import containers
 from fabric_jobs.engine.job_document import job_document
-from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
+from fabric_jobs.executors.base import AttemptSpec, Limits
 from fabric_jobs.jobs import Job
 from fabric_jobs.records import Activation, SavedDefinition
 from fabric_jobs.routing import Node
@@ -20,17 +20,27 @@ WORKER_FILE = "worker.json"
 VARIABLE = "FABRIC_JOBS_WORKER_FILE"
 
 
-def with_worker(spec: AttemptSpec, content: Mapping[str, Any], api: Api, files: str) -> AttemptSpec:
+def with_worker(spec: AttemptSpec, content: Mapping[str, Any], api: Api, files: str, image: str) -> AttemptSpec:
     """Return the attempt of a worker with its file, and with its containers where they are programs of the place.
 
-    `files` is the attempt's directory of files as its programs see it.
+    `files` is the attempt's directory of files as its programs see it, `image` that of workers whose API names none.
     """
     first, *others = spec.processes
     first = replace(first, environment={**first.environment, VARIABLE: f"{files}/{WORKER_FILE}"})
-    if content["place"] != "local":
-        others += [_container(each, first) for each in api.containers]
-    text = json.dumps(content).encode()
-    return replace(spec, processes=(first, *others), files={**spec.files, WORKER_FILE: text})
+    if content["place"] == "local":
+        if api.containers:
+            content = {**content, **containers.on_this_machine(api, content["containers"], first.directory)}
+        written = {WORKER_FILE: json.dumps(content).encode()}
+        return replace(spec, processes=(first, *others), files={**spec.files, **written})
+    first = replace(first, image=first.image or image)
+    written = {WORKER_FILE: json.dumps(content).encode()}
+    spec = replace(spec, processes=(first, *others), files={**spec.files, **written}, hosts=containers.HOSTS)
+    if not api.containers:
+        return spec
+    first = replace(first, limits=Limits())  # those are its containers'
+    others += containers.in_containers(api, first.gateway)
+    spec = replace(spec, processes=(first, *others), files={**spec.files, **containers.files(content["job"])})
+    return replace(spec, shared=containers.SHARED, placed=containers.PLACED)
 
 
 def worker_content(activation: Activation, node: Node, saved: SavedDefinition, job: Job | None) -> dict[str, Any]:
@@ -95,15 +105,3 @@ def _shown(container: ApiContainer) -> dict[str, Any]:
         probe = getattr(container, key)
         found[key] = None if probe is None else probe._asdict()
     return found
-
-
-def _container(container: ApiContainer, worker: ProcessSpec) -> ProcessSpec:
-    memory = sizes.bytes_of(container.compute.mem) if container.compute.mem else 0
-    return ProcessSpec(
-        directory=None,
-        command=(*container.command, *container.args),
-        image=container.image,
-        environment=dict(container.env),
-        gateway=worker.gateway,
-        limits=Limits(memory=memory, gpu=container.compute.gpu),
-    )

@@ -75,7 +75,8 @@ class Works:
         if saved is None or node.action.api is None:
             raise InvalidInput("its API has been deleted")
         content = worker_content(activation, node, saved, jobs.find(sql, activation.activation_id))
-        return with_worker(spec, content, node.action.api, inside.files)
+        content["ready_seconds"] = self._settings.ready_seconds
+        return with_worker(spec, content, node.action.api, inside.files, self._settings.worker_image)
 
     def _records(self, activation: Activation, task: Task, node: Node) -> tuple[tuple[str, bool], ...]:
         """Make the directories of records that a program sees: its own, and those of the senders to a stream."""

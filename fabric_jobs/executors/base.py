@@ -56,6 +56,17 @@ class Limits:
     cpu: float = 0.0  # processors
     memory: int = 0  # bytes
     gpu: int = 0
+    shm: int = 0  # bytes of /dev/shm; 0: the default of the place
+
+
+class Health(NamedTuple):
+    """A command that tells by its exit code whether a program is well. One that is not is killed."""
+
+    command: tuple[str, ...]
+    delay: float  # seconds until failures count
+    period: float  # seconds between two
+    timeout: float  # seconds
+    failures: int  # in a row, after which it is not well
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +90,26 @@ class ProcessSpec:
         default_factory=dict
     )  # file in `directory` -> why a place without images ignores it
     is_project: bool = False  # a container sees `directory`, too, and its program starts there
+    health: Health | None = None  # of one of several containers
     port: int = 0  # where it should listen; an executor may choose another one, in the variable PORT; 0: nowhere
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptSpec:
-    """What an executor needs to start an attempt."""
+    """What an executor needs to start an attempt.
+
+    Where programs are containers there may be several. They share a network and the directories `shared`, and only the first one
+    gets the files, the records, and the ways to the gateway. The first one that ends by itself ends the attempt, and its exit
+    is that of the attempt.
+    """
 
     name: str  # unique; starting it twice starts it once
     processes: tuple[ProcessSpec, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)  # for the programs, in `Inside.files`
     records: tuple[tuple[str, bool], ...] = ()  # directories in `Inside.records`, and whether programs write there
+    shared: tuple[str, ...] = ()  # directories that several programs have in common, such as /mnt
+    placed: Mapping[str, str] = field(default_factory=dict)  # path in a shared directory -> name in `files`
+    hosts: tuple[str, ...] = ()  # names that lead to the attempt itself
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,11 @@ class DockerDriver(Driver):
         engine.close()
         return [each["Id"] for each in found]
 
+    def volumes(self) -> list[str]:
+        """Return the names of this test's volumes."""
+        label = f"label=fabric-jobs.owner={self.executor._reach.owner}"
+        return docker("volume", "ls", "--quiet", "--filter", label).stdout.split()
+
     def inspect(self, running: Running) -> dict[str, Any]:
         """Return the engine's description of an attempt's container."""
         found: list[dict[str, Any]] = json.loads(docker("inspect", self.container(running)).stdout)
@@ -119,6 +124,9 @@ class DockerDriver(Driver):
         left = self.containers()
         if left:
             docker("rm", "--force", *left, check=False)  # some may disappear by themselves
+        volumes = self.volumes()
+        if volumes:
+            docker("volume", "rm", "--force", *volumes, check=False)
         self._pipes.executor.close()
 
     def _size(self, running: Running, stream: str) -> int:

@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.base import AttemptSpec
-from fabric_jobs.executors.docker import DockerExecutor, copying, steps
+from fabric_jobs.executors.docker import DockerExecutor
+from fabric_jobs.executors.docker.copying import OwnFiles
 from fabric_jobs.executors.docker.steps import Steps
 
 
@@ -44,12 +45,14 @@ def _while_it_starts() -> None:
 
 
 def _while_it_is_copied() -> None:
-    def copy(found: Iterable[tuple[str, bytes]], directory: Path) -> None:
+    whole = OwnFiles.copy
+
+    def copy(files: OwnFiles, found: Iterable[tuple[str, bytes]]) -> None:
         for stream, text in found:
-            copying.copy([(stream, text[: len(text) // 2 + 1])], directory)
+            whole(files, [(stream, text[: len(text) // 2 + 1])])
             die()
 
-    setattr(steps, "copy", copy)  # noqa: B010
+    setattr(OwnFiles, "copy", copy)  # noqa: B010
 
 
 # The steps at which a process can die, in the order of an attempt's life.

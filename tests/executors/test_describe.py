@@ -14,6 +14,7 @@ from fabric_jobs.docker.images import Image
 from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
 from fabric_jobs.executors.docker import describe
 from fabric_jobs.executors.docker.describe import Surroundings
+from fabric_jobs.executors.docker.members import Beside
 
 IMAGE = Image(entrypoint=(), command=("python3",), environment={"PATH": "/bin"}, user="", stop_signal="SIGTERM")
 AROUND = Surroundings(
@@ -244,3 +245,58 @@ def test_an_archive_has_the_runtime_layer_and_the_files() -> None:
         assert {each.mode for each in tar.getmembers()} == {0o644}
     assert "opt/fabric-jobs/runtime/fabric_skill/__init__.py" in names
     assert not [name for name in names if name.startswith("/")]
+
+
+# Several containers
+
+VOLUMES = {"/mnt": "v-0", "/cortex": "v-1"}
+
+
+def beside(network: str = "", **changes: Any) -> dict[str, Any]:
+    around = Beside(attempt="a-1", network=network, volumes=VOLUMES, placed={})
+    return describe.container(spec_of(**changes), IMAGE, FILES, AROUND, around)
+
+
+def test_the_first_of_several_has_the_network_and_the_ways_to_the_gateway() -> None:
+    made = beside(files={"worker.json": b""})
+    assert made["HostConfig"]["NetworkMode"] == "fabric-jobs"
+    assert made["Labels"] == {"fabric-jobs.attempt": "a-1", "fabric-jobs.owner": "owner"}
+    targets = [mount["Target"] for mount in made["HostConfig"]["Mounts"]]
+    assert targets[-2:] == ["/mnt", "/cortex"]
+    assert {"/opt/fabric-jobs/runtime", "/run/fabric-jobs/files", "/run/fabric-jobs/door"} < set(targets)
+
+
+def test_the_others_join_it_and_share_directories_only() -> None:
+    made = beside("first", environment={"MINE": "1", "PYTHONPATH": "/mine"}, limits=Limits(shm=1 << 20))
+    host = made["HostConfig"]
+    assert host["NetworkMode"] == "container:first"
+    assert "ExtraHosts" not in host
+    assert [(mount["Type"], mount["Source"], mount["Target"]) for mount in host["Mounts"]] == [
+        ("volume", "v-0", "/mnt"),
+        ("volume", "v-1", "/cortex"),
+    ]
+    assert host["CapDrop"] == ["ALL"]
+    assert host["ShmSize"] == 1 << 20
+    assert variables(made)["PYTHONPATH"] == "/mine"
+    assert not {name for name in variables(made) if name.startswith("FABRIC_JOBS")}
+
+
+def test_names_of_the_attempt_itself_lead_to_it_and_its_low_ports_are_free() -> None:
+    spec = replace(spec_of(), hosts=("operator.example",))
+    host = describe.container(spec, IMAGE, FILES, AROUND)["HostConfig"]
+    assert host["ExtraHosts"] == ["operator.example:127.0.0.1"]
+    assert host["Sysctls"] == {"net.ipv4.ip_unprivileged_port_start": "0"}
+    joined = describe.container(spec, IMAGE, FILES, AROUND, Beside("a-1", "first", VOLUMES, {}))["HostConfig"]
+    assert not {"ExtraHosts", "Sysctls"} & joined.keys()
+
+
+def test_shared_directories_are_for_every_user_and_begin_with_files() -> None:
+    made = describe.shared_archive(("/mnt", "/cortex"), {"/cortex/spec/job.json": b"{}"})
+    with tarfile.open(fileobj=io.BytesIO(made)) as tar:
+        found = {each.name: (each.isdir(), each.mode) for each in tar.getmembers()}
+    assert found == {
+        "mnt": (True, 0o777),
+        "cortex": (True, 0o777),
+        "cortex/spec": (True, 0o777),
+        "cortex/spec/job.json": (False, 0o644),
+    }

@@ -14,7 +14,7 @@ from fabric_jobs.docker.failures import Gone
 from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.attempt_files.texts import NOTE
-from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
+from fabric_jobs.executors.base import AttemptSpec, Health, Limits, ProcessSpec
 from fabric_jobs.executors.docker import making
 from fabric_jobs.executors.docker.describe import Surroundings
 from fabric_jobs.executors.docker.making import PULL_PAUSES, Unwanted, make
@@ -121,9 +121,14 @@ def test_a_spec_is_read_as_it_was_written(tmp_path: Path) -> None:
         gateway="host",
         limits=Limits(cpu=1.5, memory=1 << 20, gpu=1),
         warm=("json",),
+        requirements="pip.txt",
+        unsupported={"conda.txt": "why"},
+        is_project=True,
+        health=Health(("check", "me"), delay=1, period=2, timeout=3, failures=4),
         port=5000,
     )
     spec = AttemptSpec(name="one", processes=(process,), files={"payload": b"1"}, records=(("a/b", True), ("c", False)))
+    spec = replace(spec, hosts=("itself.example",))
     bare = ProcessSpec(directory=None)
     same = [field.name for field in fields(ProcessSpec) if getattr(process, field.name) == getattr(bare, field.name)]
     assert same == ["shell", "is_secret"], "a field that this test does not set"

@@ -16,9 +16,11 @@ from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import attempt_files, descriptors
 from fabric_jobs.executors.attempt_files.index import LogIndex
 from fabric_jobs.executors.attempt_files.kept import Kept
-from fabric_jobs.executors.attempt_files.texts import NOTE, text
+from fabric_jobs.executors.attempt_files.texts import NOTE
 from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec, Doors, Inside, Note
-from fabric_jobs.executors.docker import describe, making, specs
+from fabric_jobs.executors.docker import describe, making, members, specs
+from fabric_jobs.executors.docker.copying import OwnFiles
+from fabric_jobs.executors.docker.group import ContainerGroup, Surrounding
 from fabric_jobs.executors.docker.life import Life
 from fabric_jobs.executors.docker.patience import Patience
 from fabric_jobs.executors.docker.reach import Reach
@@ -44,9 +46,10 @@ class DockerExecutor(Kept):
         self._reach = Reach(self._engine, root, doors)
         self._index = LogIndex()
         self._secret = specs.Secret()
-        self._lives: dict[str, Life] = {}
+        self._lives: dict[str, Life | ContainerGroup] = {}
         self._lock = threading.Lock()
         self._stops = Stops(self._engine)
+        self._surrounding = Surrounding(self._engine, self._reach, self._index, self._secret, self._stops)
         self._changed: SimpleQueue[str | None] = SimpleQueue()
         self._is_swept = False
 
@@ -60,9 +63,9 @@ class DockerExecutor(Kept):
         self._ping()
         with attempt_files.used(directory):
             if not (directory / specs.FILE).exists():
-                descriptors.admit(self._live_count(), DESCRIPTORS)
+                descriptors.admit(self._live_count(), DESCRIPTORS * len(spec.processes))
                 directory.mkdir(parents=True, exist_ok=True)
-                specs.write_spec(directory, spec)
+                (specs.write_spec if len(spec.processes) == 1 else members.write_specs)(directory, spec)
             if read_exit(directory) is None:
                 self._secret.keep(spec)
         self._life(directory)
@@ -92,7 +95,7 @@ class DockerExecutor(Kept):
             if (directory / specs.FILE).exists():
                 life = self._life(directory)
                 attempt_files.mark(directory / "stopped")
-                self._stops.ask(life, grace)
+                life.stop(grace) if isinstance(life, ContainerGroup) else self._stops.ask(life, grace)
                 self._ping()
             else:  # no thread handles its container, if there is one
                 container = container_of(self._reach, directory)
@@ -116,8 +119,8 @@ class DockerExecutor(Kept):
     def note(self, handle: str) -> Note:
         """Read why the program does not run yet, and where its workspace is if not at its own path."""
         directory = self._directory(handle)
-        doing, remarks = (text(directory / name) for name in (NOTE, making.REMARKS))
-        return Note(doing=doing[:NOTE_LENGTH], remarks=tuple(remarks.splitlines()), waits=bool(doing))
+        doing, remarks = (tuple(members.texts(directory, name)) for name in (NOTE, making.REMARKS))
+        return Note(doing="; ".join(doing)[:NOTE_LENGTH], remarks=tuple(dict.fromkeys(remarks)), waits=bool(doing))
 
     def remove(self, handle: str) -> None:
         """Delete the directory of an ended attempt. Its container is already gone."""
@@ -148,7 +151,7 @@ class DockerExecutor(Kept):
         self._index.close()
         self._changed.put(None)
 
-    def _life(self, directory: Path) -> Life:
+    def _life(self, directory: Path) -> Life | ContainerGroup:
         """Return the life of an accepted attempt; start one if it has none."""
         name = directory.name
         with self._lock:
@@ -158,15 +161,20 @@ class DockerExecutor(Kept):
                     threading.Thread(target=self._sweep, name="docker-sweep", daemon=True).start()
                     self._is_swept = True
                 if name not in self._lives:
-                    steps = Steps(directory, self._engine, self._reach, self._index, self._secret)
-                    self._lives[name] = Life(directory, self._engine, steps, lambda: self._over(directory))
+                    self._lives[name] = self._new_life(directory)
             except RuntimeError as error:  # too many threads
                 raise ExecutorUnavailable(f"attempt {name} cannot be followed: {error}.") from error
             return self._lives[name]
 
+    def _new_life(self, directory: Path) -> Life | ContainerGroup:
+        if members.of(directory):
+            return ContainerGroup(directory, self._surrounding, lambda: self._over(directory))
+        steps = Steps(directory, self._engine, self._reach, OwnFiles(directory, self._index), self._secret)
+        return Life(directory, self._engine, steps, lambda: self._over(directory))
+
     def _live_count(self) -> int:
         with self._lock:
-            return sum(not life.over.is_set() for life in self._lives.values())
+            return sum(life.count for life in self._lives.values() if not life.over.is_set())
 
     def _ping(self) -> None:
         self._patience.ask("ping", self._engine.ping)
@@ -187,6 +195,10 @@ class DockerExecutor(Kept):
                 directory = self._root / str(labels[describe.ATTEMPT])
                 if read_exit(directory) is not None or not (directory / specs.FILE).exists():
                     self._engine.remove(str(labels["name"]))
+            for labels in self._engine.labelled_volumes(f"{describe.OWNER}={self._reach.owner}"):
+                directory = self._root / str(labels[describe.ATTEMPT])
+                if read_exit(directory) is not None or not (directory / specs.FILE).exists():
+                    self._engine.remove_volume(str(labels["name"]))
 
 
 def _listens(host: str, port: int) -> bool:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fabric_jobs.docker.images import Image
 from fabric_jobs.executors import proxies, shell_form
-from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
+from fabric_jobs.executors.base import AttemptSpec, Health, Limits, ProcessSpec
 from fabric_jobs.executors.docker import mounts
+from fabric_jobs.executors.docker.members import Beside
 from fabric_jobs.executors.program import RUNTIME
 from fabric_jobs.state_dir import records_dir
 
@@ -24,6 +25,9 @@ FILES_INSIDE = "/run/fabric-jobs/files"
 PROJECT_INSIDE = "/run/fabric-jobs/project"
 DOOR_INSIDE = "/run/fabric-jobs/door"
 RECORDS_INSIDE = "/run/fabric-jobs/records"
+NANOSECONDS = 1e9  # in a second
+LEAST_SECONDS = 0.1  # of a period; 0 would mean the engine's default
+LOOPBACK = "127.0.0.1"
 HOME_INSIDE = "/tmp"  # of a user unknown to the image
 
 WORKSPACE = "FABRIC_JOBS_WORKSPACE"
@@ -50,12 +54,18 @@ class Surroundings:
     hosts: tuple[str, ...] = ()  # NAME:ADDRESS
 
 
-def container(spec: AttemptSpec, image: Image, files: Path, around: Surroundings) -> dict[str, Any]:
-    """Return the configuration of the container of an attempt; `files` is the directory of its files."""
+def container(
+    spec: AttemptSpec, image: Image, files: Path, around: Surroundings, beside: Beside | None = None
+) -> dict[str, Any]:
+    """Return the configuration of a container of an attempt; `files` is the directory of its files.
+
+    Its program is the first one of `spec`; `beside` is what it has in common with other containers.
+    """
     process = spec.processes[0]
     words = program(process, image)
     user = user_of(image, around)
-    environment = variables(process, image)
+    joins = beside is not None and bool(beside.network)
+    environment = {**VARIABLES, **process.environment} if joins else variables(process, image)
     if user and "HOME" not in environment:
         environment["HOME"] = HOME_INSIDE
     config: dict[str, Any] = {
@@ -66,8 +76,12 @@ def container(spec: AttemptSpec, image: Image, files: Path, around: Surroundings
         "Labels": {ATTEMPT: spec.name, OWNER: around.owner},
         "HostConfig": _host_config(spec, image, files, around),
     }
+    if beside is not None:
+        _join(config["HostConfig"], beside, around)
     if user:
         config["User"] = user
+    if process.health is not None:
+        config["Healthcheck"] = _health(process.health)
     if process.port:
         config["ExposedPorts"] = {f"{process.port}/tcp": {}}
     if process.is_project:
@@ -111,9 +125,11 @@ def _host_config(spec: AttemptSpec, image: Image, files: Path, around: Surroundi
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
         "LogConfig": LOG,
-        "ExtraHosts": list(around.hosts),
+        "ExtraHosts": [*around.hosts, *(f"{name}:{LOOPBACK}" for name in spec.hosts)],
         **_limits(process.limits),
     }
+    if spec.hosts:
+        config["Sysctls"] = {"net.ipv4.ip_unprivileged_port_start": "0"}  # the ports of those names may be low
     if around.shares_files:
         config["Mounts"] = _mounts(spec, image, files, around)
     if process.port and not around.reaches_network:
@@ -121,8 +137,22 @@ def _host_config(spec: AttemptSpec, image: Image, files: Path, around: Surroundi
     return config
 
 
+def _join(host: dict[str, Any], beside: Beside, around: Surroundings) -> None:
+    """Add what a container has in common with the others of its attempt."""
+    if beside.network:
+        host |= {"NetworkMode": f"container:{beside.network}", "Mounts": []}
+        for key in ("ExtraHosts", "Sysctls"):  # those of the network
+            host.pop(key, None)
+    labels = {ATTEMPT: beside.attempt, OWNER: around.owner}
+    found = [
+        {"Type": "volume", "Source": name, "Target": path, "VolumeOptions": {"NoCopy": True, "Labels": labels}}
+        for path, name in beside.volumes.items()
+    ]
+    host["Mounts"] = [*host.get("Mounts", ()), *found]
+
+
 def _listening(around: Surroundings) -> str:
-    return "127.0.0.1" if around.shares_files else ""
+    return LOOPBACK if around.shares_files else ""
 
 
 def _mounts(spec: AttemptSpec, image: Image, files: Path, around: Surroundings) -> list[dict[str, Any]]:
@@ -143,12 +173,24 @@ def _mounts(spec: AttemptSpec, image: Image, files: Path, around: Surroundings) 
 def _limits(limits: Limits) -> dict[str, Any]:
     config: dict[str, Any] = {}
     if limits.cpu:
-        config["NanoCpus"] = round(limits.cpu * 1e9)
+        config["NanoCpus"] = round(limits.cpu * NANOSECONDS)
     if limits.memory:
         config |= {"Memory": limits.memory, "MemorySwap": limits.memory}  # no extra swap
+    if limits.shm:
+        config["ShmSize"] = limits.shm
     if limits.gpu:
         config["DeviceRequests"] = [{"Count": limits.gpu, "Capabilities": [["gpu"]]}]
     return config
+
+
+def _health(health: Health) -> dict[str, Any]:
+    return {
+        "Test": ["CMD", *health.command],
+        "StartPeriod": round(health.delay * NANOSECONDS),
+        "Interval": round(max(health.period, LEAST_SECONDS) * NANOSECONDS),
+        "Timeout": round(max(health.timeout, LEAST_SECONDS) * NANOSECONDS),
+        "Retries": max(1, health.failures),
+    }
 
 
 def archive(files: Mapping[str, bytes], project: Path | None = None) -> bytes:
@@ -168,6 +210,21 @@ def _for_all(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = 0
     entry.mode |= 0o555 if entry.isdir() else 0o444
     return entry
+
+
+def shared_archive(directories: Sequence[str], placed: Mapping[str, bytes]) -> bytes:
+    """Return a tar archive with directories that every user may write in, and with files in them."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        above = {str(parent) for path in placed for parent in PurePosixPath(path).parents}
+        inner = (path for path in sorted(above) if path.startswith(tuple(f"{each}/" for each in directories)))
+        for path in (*directories, *inner):
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o777
+            tar.addfile(entry)
+        for path, content in placed.items():
+            _add(tar, path, content)
+    return packed.getvalue()
 
 
 def _add(tar: tarfile.TarFile, path: str, content: bytes) -> None:

@@ -41,6 +41,11 @@ class Life:
         return self._steps.container
 
     @property
+    def count(self) -> int:
+        """How many containers there are."""
+        return 1
+
+    @property
     def is_done(self) -> bool:
         """Whether there is nothing left to do, not even to delete the container."""
         return self.over.is_set() and not self._thread.is_alive()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from fabric_jobs import whole_file
@@ -13,7 +14,7 @@ from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.attempt_files.texts import say
-from fabric_jobs.executors.docker import describe, mounts
+from fabric_jobs.executors.docker import describe, members, mounts
 from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.specs import Secret, Unreadable, read_spec
 
@@ -41,21 +42,31 @@ def make(
     image = _image(process.image, directory, engine, is_unwanted)
     if not describe.program(process, image):
         raise InvalidInput(f"the image {process.image} has no program, and the action has no 'command'.")
-    reach.prove(process.image)
+    beside = members.beside(directory, reach.owner)
+    if beside is None or not beside.network:
+        reach.prove(process.image)
     remarks = [] if process.warm is None else [COLD]
     hidden = mounts.hides(process, image) if around.shares_files else ""
     if hidden:
         remarks.append(MOVED.format(hidden=hidden, path=process.workspace, inside=mounts.WORKSPACE_INSIDE))
     if remarks:
         whole_file.write(directory / REMARKS, "\n".join(remarks), durable=True)
-    engine.create(name, describe.container(spec, image, directory / "files", around))
+    if beside is not None:
+        spec = replace(spec, name=beside.attempt)
+    engine.create(name, describe.container(spec, image, directory / "files", around, beside))
 
 
 def furnish(name: str, directory: Path, engine: DockerEngine, reach: Reach) -> None:
-    """Copy the runtime layer and the attempt's files into its container, if the engine cannot mount them from here."""
+    """Copy files into a container: what the shared directories begin with, and what the engine cannot mount from here."""
+    beside = members.beside(directory, reach.owner)
+    if beside is not None and beside.network:
+        return
+    spec = read_spec(directory)
+    files = {file: (directory / "files" / file).read_bytes() for file in spec.files}
+    if beside is not None:
+        placed = {path: files[file] for path, file in beside.placed.items()}
+        engine.put(name, describe.shared_archive(tuple(beside.volumes), placed))
     if not reach.around.shares_files:
-        spec = read_spec(directory)
-        files = {file: (directory / "files" / file).read_bytes() for file in spec.files}
         process = spec.processes[0]
         engine.put(name, describe.archive(files, process.directory if process.is_project else None))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fabric_jobs import whole_file
-from fabric_jobs.executors.base import STREAMS, AttemptSpec, Limits, ProcessSpec
+from fabric_jobs.executors.base import STREAMS, AttemptSpec, Health, Limits, ProcessSpec
 
 FILE = "spec.json"
 
@@ -38,7 +38,8 @@ def write_spec(directory: Path, spec: AttemptSpec) -> None:
     process["environment"] = dict(process["environment"])
     if process["is_secret"]:
         process |= {"arguments": (), "environment": {}}
-    text = json.dumps({"name": spec.name, "process": process, "files": list(spec.files), "records": spec.records})
+    found = {"name": spec.name, "process": process, "files": list(spec.files), "records": spec.records}
+    text = json.dumps({**found, "hosts": spec.hosts})
     whole_file.write(directory / FILE, text, durable=True)
     whole_file.sync(directory.parent)
 
@@ -55,8 +56,13 @@ class Secret:
 
     def keep(self, spec: AttemptSpec) -> None:
         """Keep a spec if it holds secrets."""
-        if spec.processes[0].is_secret:
+        if len(spec.processes) == 1 and spec.processes[0].is_secret:
             self._specs[spec.name] = spec
+        elif len(spec.processes) > 1:
+            for number, process in enumerate(spec.processes):
+                if process.is_secret:
+                    name = f"{spec.name}.{number}"
+                    self._specs[name] = replace(spec, name=name, processes=(process,))
 
     def whole(self, directory: Path) -> AttemptSpec:
         """Return the whole spec of an attempt; raise Unreadable or Forgotten."""
@@ -84,6 +90,8 @@ def _spec(found: dict[str, Any]) -> AttemptSpec:
     for key in ("command", "arguments"):
         process[key] = tuple(process[key])
     process["warm"] = None if process.get("warm") is None else tuple(process["warm"])
+    health = process.get("health")
+    process["health"] = None if health is None else Health(tuple(health[0]), *health[1:])
     process["directory"] = Path(process["directory"]) if process["directory"] else None
     process["limits"] = Limits(**process["limits"])
     return AttemptSpec(
@@ -91,4 +99,5 @@ def _spec(found: dict[str, Any]) -> AttemptSpec:
         processes=(ProcessSpec(**process),),
         files=dict.fromkeys(found["files"], b""),
         records=tuple((name, writes) for name, writes in found.get("records", ())),
+        hosts=tuple(found.get("hosts", ())),
     )

@@ -22,12 +22,12 @@ from pathlib import Path
 from fabric_jobs import whole_file
 from fabric_jobs.docker.engine import Container, DockerEngine, Stream
 from fabric_jobs.docker.failures import Gone, Refused
-from fabric_jobs.errors import InvalidInput
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors import attempt_files
-from fabric_jobs.executors.attempt_files.index import LogIndex
 from fabric_jobs.executors.attempt_files.texts import say
-from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, STREAMS, AttemptExit
-from fabric_jobs.executors.docker.copying import copy, ends_with, sizes
+from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, AttemptExit
+from fabric_jobs.executors.docker import members
+from fabric_jobs.executors.docker.copying import ContainerOutput
 from fabric_jobs.executors.docker.frames import Unlogged, after, frames
 from fabric_jobs.executors.docker.making import Unwanted, furnish, make
 from fabric_jobs.executors.docker.reach import Reach
@@ -41,14 +41,17 @@ ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
 class Steps:
     """Handles one attempt in one thread. Other threads end it with `closing` and `stream`."""
 
-    def __init__(self, directory: Path, engine: DockerEngine, reach: Reach, index: LogIndex, secret: Secret) -> None:
+    def __init__(
+        self, directory: Path, engine: DockerEngine, reach: Reach, output: ContainerOutput, secret: Secret
+    ) -> None:
         self.closing = threading.Event()
         self.stream: Stream | None = None  # what is being read
         self.started_at = 0.0  # by time.monotonic(); 0 before the program runs
+        self.on_begin: Callable[[], object] = lambda: None  # called once the program runs
         self._directory = directory
         self._engine = engine
         self._reach = reach
-        self._index = index
+        self._output = output
         self._secret = secret
         self._has_begun_again = False
 
@@ -93,7 +96,7 @@ class Steps:
 
     def _begin(self, *, is_made: bool) -> bool:
         """Make and start the container and copy its output to the end; return False if it did not start."""
-        if self._has_stopped():
+        if self._has_stopped() or self._waits_for_network():
             return False
         try:
             if not is_made:
@@ -109,23 +112,29 @@ class Steps:
                     return False
                 if not self._engine.start(self.container):
                     return False
-                self.started_at = time.monotonic()
+                self._note_start()
                 say(self._directory, "")
-                self._index.follow(self._directory)
-                copy(frames(output), self._directory)
+                self._output.copy(frames(output))
         except Unwanted:
             self._has_stopped()
             return False
         except Forgotten:
             self._end(AttemptExit(None, LOST))
             return False
-        except (Refused, InvalidInput) as error:
-            self._refuse(str(error))
-            return False
-        except Gone as error:  # its network or image was deleted at this moment
-            self._begin_again(error)
+        except (Refused, InvalidInput, Gone, ExecutorUnavailable) as error:
+            self._fail_to_begin(error)
             return False
         return True
+
+    def _fail_to_begin(self, error: Refused | InvalidInput | Gone | ExecutorUnavailable) -> None:
+        if self._waits_for_network():
+            return  # the attempt is ending
+        if isinstance(error, ExecutorUnavailable):
+            raise error
+        if isinstance(error, Gone):  # its network or image was deleted at this moment
+            self._begin_again(error)
+        else:
+            self._refuse(str(error))
 
     def _has_stopped(self) -> bool:
         """End the attempt if a stop came before its program began; return whether one did."""
@@ -135,10 +144,21 @@ class Steps:
         self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
         return True
 
+    def _waits_for_network(self) -> bool:
+        """Return whether the container whose network this one joins does not run yet."""
+        beside = members.beside(self._directory, self._reach.owner)
+        if beside is None or not beside.network:
+            return False
+        try:
+            return not self._engine.container(beside.network).runs
+        except Gone:
+            return True
+
     def _is_unknown(self) -> bool:
         """Return whether its spec or its exit is unreadable, after a loss of power or on a bad disk."""
         try:
             read_spec(self._directory)
+            members.beside(self._directory, self._reach.owner)
         except Unreadable:
             return True
         return (self._directory / "exit").exists()  # unreadable, or this would not be called
@@ -159,12 +179,16 @@ class Steps:
         """Copy output missed while nobody listened, then follow it to its end."""
         if follow:
             self._reach.open()  # its program had lost the gateway
-        self.started_at = time.monotonic()
         unlogged = Unlogged()
         with self._reading(self._engine.logs(self.container, follow=follow)) as log:
             found = ((stream, unlogged.bytes_of(stream, frame)) for stream, frame in frames(log))
-            self._index.follow(self._directory)
-            copy(after(found, sizes(self._directory)), self._directory)
+            self._note_start()
+            self._output.copy(after(found, self._output.sizes()))
+
+    def _note_start(self) -> None:
+        self.started_at = time.monotonic()
+        self._output.follow()
+        self.on_begin()
 
     def _await_end(self, *, is_whole: bool) -> None:
         """Record how the container ended. `is_whole`: as far as is known, all of its output has been copied."""
@@ -187,26 +211,24 @@ class Steps:
         is_cut = not is_whole or found.ended_at > cut_at or not self._reach.around.shares_files
         if is_cut or self._lacks_its_end():  # cut and end may both have come before this thread saw either
             self._catch_up(follow=False)
-        self._end(AttemptExit(code, OUT_OF_MEMORY if code and found.out_of_memory else ""))
+        reason = OUT_OF_MEMORY if code and found.out_of_memory else ""
+        self._end(AttemptExit(code, reason), found.ended_at.timestamp())
 
     def _lacks_its_end(self) -> bool:
         """Return whether the last line in the engine's log is missing at the end of its file."""
         with self._reading(self._engine.logs(self.container, follow=False, newest=1)) as log:
             found = [(stream, frame.partition(b" ")[2].rstrip(b"\n")) for stream, frame in frames(log)]
-        return any(not ends_with(self._directory / stream, text) for stream, text in found[-1:])
+        return any(not self._output.ends_with(stream, text) for stream, text in found[-1:])
 
     def _refuse(self, message: str) -> None:
-        with open(self._directory / "stderr", "ab") as file:
-            file.write(f"{message.rstrip('.')}.\n".encode())
+        self._output.copy([("stderr", f"{message.rstrip('.')}.\n".encode())])
         self._end(AttemptExit(REFUSED, NOT_STARTED))
 
-    def _end(self, ended: AttemptExit) -> None:
+    def _end(self, ended: AttemptExit, ended_at: float = 0.0) -> None:
         self._secret.forget(self._directory)
         reason = STOPPED if (self._directory / "stopped").exists() and ended.reason != LOST else ended.reason
-        self._index.forget(self._directory)
-        # Once the exit is recorded, the container is deleted with its log: sync the output first.
-        whole_file.sync(*(path for stream in STREAMS if (path := self._directory / stream).exists()))
-        whole_file.write(self._directory / "exit", json.dumps({"code": ended.code, "reason": reason}), durable=True)
+        self._output.close()
+        write_exit(self._directory, AttemptExit(ended.code, reason), ended_at if ended_at > 0 else time.time())
         say(self._directory, "")
 
     def _reading(self, stream: Stream) -> Stream:
@@ -218,7 +240,21 @@ class Steps:
 
 def container_of(reach: Reach, directory: Path) -> str:
     """Return the name of the container of an attempt."""
-    return f"fabric-jobs-{reach.owner}-{directory.name}"
+    return members.container_name(reach.owner, directory.name)
+
+
+def write_exit(directory: Path, ended: AttemptExit, at: float) -> None:
+    """Record the end of an attempt or of one of its containers, at a time in seconds since 1970."""
+    text = json.dumps({"code": ended.code, "reason": ended.reason, "at": at})
+    whole_file.write(directory / "exit", text, durable=True)
+
+
+def read_ended_at(directory: Path) -> float:
+    """Return the recorded time of an end, in seconds since 1970; 0 if there is none."""
+    try:
+        return float(json.loads((directory / "exit").read_text(errors="replace"))["at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def read_exit(directory: Path) -> AttemptExit | None:
