@@ -11,7 +11,6 @@ import socket
 import sys
 import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ UNHEALTHY = 128 + signal.SIGKILL  # exit code after a failed liveness probe, as 
 READY_SECONDS = 600.0  # until all containers are ready; the worker file may say otherwise
 GOING_SECONDS = 10.0  # within which a server that does not listen any more has ended
 LOOK_SECONDS = 0.02
+STAYS_SECONDS = 0.25  # a server that ends drops its connections within this time
 OPERATOR_PORT, INGRESS_PORT = 8888, 80  # of the in-cluster addresses
 
 
@@ -109,11 +109,20 @@ class Pod:
         """
         deadline = time.monotonic() + GOING_SECONDS
         while time.monotonic() < deadline and not self.must_end.is_set():
-            with suppress(OSError):
-                socket.create_connection((HOST, self.port), 1.0).close()
+            if self._keeps_listening():
                 return False
             self.must_end.wait(LOOK_SECONDS)
         return self.must_end.is_set()
+
+    def _keeps_listening(self) -> bool:
+        """Return whether the server accepts a connection and does not drop it: one that ends may still do the first."""
+        try:
+            with socket.create_connection((HOST, self.port), 1.0) as connection:
+                connection.settimeout(STAYS_SECONDS)
+                connection.recv(1)
+        except OSError as error:
+            return error.errno is None  # nothing came within that time
+        return False
 
     def rest(self) -> NoReturn:
         """Wait until a container ends, or somebody asks this worker to end. Raises Leaving."""
