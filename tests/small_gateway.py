@@ -64,6 +64,7 @@ class State:
     hold: bool = False  # commits are accepted, but not answered
     lose: str = ""  # break the connection "before" or "after" the next commit is stored
     batches: HandedBatches = field(default_factory=HandedBatches)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def until(self, predicate: Callable[[], object]) -> None:
@@ -135,6 +136,10 @@ class _Handler(BaseHTTPRequestHandler):
         return state
 
     def _stored(self, state: State, body: bytes) -> bytes | None:
+        if self.path.endswith("/metrics"):
+            state.metrics += json.loads(body)["metrics"]
+            state.changed.notify_all()
+            return b"{}"
         if not self.path.endswith("/batches"):
             self._store(state, body)
             return b"{}"

@@ -21,6 +21,7 @@ from fabric_jobs.gateway import (
     artifacts,
     batches,
     callbacks,
+    code_metrics,
     connections,
     content,
     cortex_jobs,
@@ -65,6 +66,7 @@ HOT = {**internal.HOT, **batches.HOT}
 OPERATIONS: tuple[Operation, ...] = (
     *internal.OPERATIONS,
     *batches.OPERATIONS,
+    *code_metrics.OPERATIONS,
     *health.OPERATIONS,
     *invoke.OPERATIONS,
     *trace.OPERATIONS,  # before the activations, whose paths match greedily

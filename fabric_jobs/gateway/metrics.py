@@ -49,7 +49,7 @@ async def metrics(call: Call) -> Response:
     # Not in the loop's thread: this counts whole tables.
     stored, of_jobs = await asyncio.to_thread(lambda: (list(_stored(parts)), list(job_lines(parts.store.read))))
     families = [*stored, *_now(parts), *_process()]
-    lines = [*(line for family in families for line in family.lines()), *of_jobs, ""]
+    lines = [*(line for family in families for line in family.lines()), *of_jobs, *parts.reported.lines(), ""]
     return Response("\n".join(lines), headers={"content-type": MEDIA_TYPE})
 
 

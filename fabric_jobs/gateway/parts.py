@@ -16,6 +16,7 @@ from fabric_jobs.gateway.access import Access
 from fabric_jobs.gateway.batch_lines import BatchLines
 from fabric_jobs.gateway.followers import Followers
 from fabric_jobs.gateway.live import Live
+from fabric_jobs.gateway.reported import Reported
 from fabric_jobs.gateway.traffic import Traffic
 from fabric_jobs.settings import Settings
 from fabric_jobs.store import Store
@@ -44,6 +45,7 @@ class Parts:
     traffic: Traffic = field(default_factory=Traffic)
     lines: BatchLines = field(default_factory=BatchLines)  # of batches
     followers: Followers = field(default_factory=Followers)  # of logs
+    reported: Reported = field(default_factory=Reported)  # metrics of the code of APIs
 
     @property
     def secrets(self) -> Secrets:

@@ -257,6 +257,28 @@ SCHEMAS: dict[str, Any] = {
     ),
     "Compatibility": record({"semver": TEXT}),
     "Healthy": record({"status": TEXT}),
+    "CodeMetrics": record(
+        {
+            "metrics": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["kind", "name", "value"],
+                    "properties": {
+                        "kind": {"enum": ["counter", "gauge", "summary"]},
+                        "name": TEXT,
+                        "value": {"type": "number", "description": "To add; of a gauge, the new one."},
+                        "count": {
+                            "type": "integer",
+                            "minimum": 1,
+                            "description": "How many values `value` is the sum of.",
+                        },
+                        "tags": {"type": "object", "additionalProperties": TEXT},
+                    },
+                },
+            }
+        }
+    ),
     "Empty": _said("object", "`{}`"),
     "OpenApi": {"type": "object"},
 }

@@ -186,6 +186,33 @@ def test_code_deploys_an_api_with_the_program_of_the_python_client(apis: Apis) -
     assert apis.run("made")["status"] == "succeeded"
 
 
+def test_metrics_of_the_code_are_metrics_of_the_gateway(apis: Apis) -> None:
+    code = """
+        def __init__(self, config, metrics_client):
+            self.client = metrics_client
+        def handle_batch(self, payload):
+            self.client.increment("words.seen", len(payload), tags={"language": "en"})
+            self.client.histogram("seconds", 0.25)
+    """
+    apis.write("words", handler(code))
+    apis.serve()
+    assert apis.batches("words", [1, 2, 3], size=2)["status"] == "succeeded"
+    address = apis.live.published()
+    request = urllib.request.Request(f"{address.url}/metrics", headers={"Authorization": f"Bearer {address.token}"})
+
+    def look() -> set[str]:
+        with urllib.request.urlopen(request) as answer:
+            return wanted & set(answer.read().decode().splitlines())
+
+    wanted = {
+        'words_seen{api_name="words",language="en"} 3.0',
+        "# TYPE words_seen counter",
+        'seconds_sum{api_name="words"} 0.5',
+        'seconds_count{api_name="words"} 2',
+    }
+    until(lambda: look() == wanted, f"{wanted} are among the metrics")
+
+
 def test_packages_are_installed_and_what_is_not_is_remarked(apis: Apis, tmp_path: Path) -> None:
     write_wheel(tmp_path / "wheels", "cheese", "2.0")
     code = "import cheese\nclass Task:\n    def __call__(self, config): (ROOT / 'seen').write_text(cheese.VERSION)"

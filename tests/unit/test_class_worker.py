@@ -323,6 +323,57 @@ def test_the_code_finds_what_cortex_labs_gave_it(gateway: SmallGateway) -> None:
     assert second == "helper 0 cortex_task"
 
 
+def test_metrics_are_added_up_and_all_sent_before_the_worker_ends(gateway: SmallGateway) -> None:
+    code = """
+        class Task:
+            def __init__(self, metrics_client):
+                self.client = metrics_client
+            def __call__(self, config):
+                for number in range(1000):
+                    self.client.increment("seen", tags={"kind": "even" if number % 2 == 0 else "odd"})
+                    self.client.gauge("last", number)
+                    self.client.histogram("sizes", 0.5)
+                self.client.gauge("last", float("nan"))
+                for name in ("cortex_mine", "istio_mine"):
+                    try:
+                        self.client.increment(name)
+                    except ValueError as error:
+                        print(error)
+    """
+    out, err = ends(Project(gateway, code).start("TaskAPI"))
+    assert (len(out.splitlines()), err) == (2, "")
+    totals: dict[tuple[str, str, str], float] = {}
+    for sent in gateway.state.metrics:
+        key = (sent["kind"], sent["name"], sent["tags"].get("kind", ""))
+        totals[key] = sent["value"] + (0 if sent["kind"] == "gauge" else totals.get(key, 0))
+    assert totals == {
+        ("counter", "seen", "even"): 500,
+        ("counter", "seen", "odd"): 500,
+        ("gauge", "last", ""): 999,
+        ("summary", "sizes", ""): 500,
+    }
+    assert sum(sent["count"] for sent in gateway.state.metrics if sent["name"] == "sizes") == 1000
+
+
+def test_metrics_are_lost_without_a_word_while_the_gateway_is_away(gateway: SmallGateway) -> None:
+    code = """
+        class Task:
+            def __init__(self, metrics_client):
+                self.client = metrics_client
+            def __call__(self, config):
+                print("begun", flush=True)
+                sys.stdin.readline()
+                self.client.increment("seen")
+    """
+    program = Project(gateway, code).start("TaskAPI")
+    says(program, "begun")
+    gateway.stop()
+    try:
+        assert ends(program_goes_on(program)) == ("", "")
+    finally:
+        gateway.start()
+
+
 def test_what_the_code_writes_stays_out_of_the_project_and_goes_with_the_worker(gateway: SmallGateway) -> None:
     code = """
         class Task:
