@@ -100,7 +100,7 @@ def _default(value: Any) -> str:
 
 def _words(schema: Mapping[str, Any]) -> str:
     """Return the accepted words."""
-    found = [f"`{word}`" for word in schema.get("enum", ()) if word.isalnum()]
+    found = [f"`{word}`" for word in schema.get("enum", ()) if word.replace("_", "").isalnum()]
     return " or ".join(filter(None, (", ".join(found[:-1]), *found[-1:])))
 
 
