@@ -144,6 +144,33 @@ found = client.deploy_from_file({str(project / "api.yaml")!r})["api"]["endpoint"
     assert logs.returncode == 0, logs.stderr
 
 
+TASK = """\
+import cortex
+
+class Task:
+    def __call__(self, config):
+        client = cortex.client()
+        made = client.deploy(config["spec"])
+        print(made["message"], client.env_name)
+        client.delete("hello")
+"""
+
+
+def test_a_class_deploys_from_inside(labs: Labs) -> None:
+    project = labs.live.root / "inside"
+    project.mkdir()
+    (packages,) = python().parent.parent.glob("lib/python*/site-packages")
+    spec = "- name: inside\n  kind: TaskAPI\n  definition: {path: task.py}\n"
+    for name, text in {"cortex.yaml": spec, "task.py": TASK, ".env": f"PYTHONPATH={packages}\n"}.items():
+        (project / name).write_text(text)
+    labs.live.ok("jobs", "deploy", project / "cortex.yaml")
+    ran = labs.live.run("jobs", "submit", "inside", "--config", json.dumps({"spec": SPEC}), "--watch")
+    job_id = ran.out.strip()
+    assert ran.code == 0, (ran, labs.live.run("jobs", "logs", job_id))
+    assert "created hello (TaskAPI) default" in labs.live.ok("jobs", "logs", job_id).out
+    assert [row["name"] for row in labs.live.ok("jobs", "apis", "-o", "json").value] == ["inside"]
+
+
 def test_what_is_wrong_is_raised_with_the_gateways_words(labs: Labs) -> None:
     for script, said in (
         ("cortex.client().get_api('none')", "'none' is not deployed"),
