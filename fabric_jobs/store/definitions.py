@@ -123,6 +123,11 @@ def needs_files(sql: Sql, source: str) -> bool:
     )
 
 
+def sources_below(sql: Sql, directory: str) -> list[tuple[str, str, str]]:
+    """Return project, name and source of the newest versions whose files are below a directory."""
+    return [(row["project_id"], row["name"], row["source"]) for row in sql.all("sources_below", directory=directory)]
+
+
 def find(sql: Sql, project_id: str, kind: str, name: str, version: int | None = None) -> SavedDefinition | None:
     """Return one version of a definition, by default the newest; None when there is none or it is deleted."""
     if version is None:

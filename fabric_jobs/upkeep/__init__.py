@@ -39,6 +39,7 @@ class Upkeep:
         self._blobs = blobs
         self._attempts = attempts
         self._project_id = project_id
+        self._deployed = deployed_dir(store.path.parent).absolute()
         self._closing = threading.Event()
         self._running = 0
         self._lock = threading.Lock()
@@ -70,6 +71,9 @@ class Upkeep:
         with self._noted():
             found = audit(self._store.path, self._closing.is_set)
             content.check(self._store, self._blobs, found, self._closing.is_set)
+            for project, name, source in definitions.sources_below(self._store.read, str(self._deployed)):
+                if not Path(source).is_dir():
+                    found.wrong(f"API '{name}' of project {project}: its project files are missing: {source}")
             return found
 
     def choose(self, wanted: Criteria, project_id: str) -> list[Candidate]:
@@ -97,9 +101,8 @@ class Upkeep:
 
     def sweep_deployed(self) -> int:
         """Remove the project files of APIs that no version needs any more; return how many projects."""
-        root = deployed_dir(self._store.path.parent).absolute()
         with self._noted():
-            return deployed.sweep(root, lambda path: definitions.needs_files(self._store.read, str(path)))
+            return deployed.sweep(self._deployed, lambda path: definitions.needs_files(self._store.read, str(path)))
 
     def compact(self) -> str:
         """Return the database's free pages to the disk; return why that was not done, or an empty text."""

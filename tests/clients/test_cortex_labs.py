@@ -12,10 +12,11 @@ import pytest
 
 from tests.acceptance.live import Live, until
 from tests.acceptance.test_deploying import BATCH, HANDLER
-from tests.clients.cortex_labs import missing, python
+from tests.clients.cortex_labs import NEWEST, WITH_CLASSES, missing, python
 from tests.forks import COMMAND
 from tests.gateway.test_users import Caller
 
+Done = subprocess.CompletedProcess[str]
 SECONDS = 60
 SPEC = {
     "name": "hello",
@@ -43,10 +44,12 @@ class Labs:
         }
         return {**self.live.environment, **own, **variables}
 
-    def run(self, script: str, *, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, *, cwd: Path | None = None, version: str = NEWEST, **variables: str) -> Done:
         """Run a script to its end."""
+        file = self.home / "script.py"
+        file.write_text(f"import json\nimport cortex\n{script}")
         return subprocess.run(
-            [python(), "-W", "ignore", "-c", f"import cortex, json, sys\n{script}"],
+            [python(version), "-W", "ignore", file],
             cwd=cwd or self.live.root,
             env=self.environment(**variables),
             capture_output=True,
@@ -169,6 +172,34 @@ def test_a_class_deploys_from_inside(labs: Labs) -> None:
     assert ran.code == 0, (ran, labs.live.run("jobs", "logs", job_id))
     assert "created hello (TaskAPI) default" in labs.live.ok("jobs", "logs", job_id).out
     assert [row["name"] for row in labs.live.ok("jobs", "apis", "-o", "json").value] == ["inside"]
+
+
+OLDER = f"""\
+class Handler:
+    def __init__(self, config):
+        self.times = config["times"]
+
+    def handle_batch(self, payload):
+        return [item * self.times for item in payload]
+
+
+client = cortex.client()
+spec = {{"name": "older", "kind": "BatchAPI", "handler": {{"type": "python", "config": {{"times": 3}}}}}}
+made = client.deploy_batch_api(spec, Handler)
+task = {SPEC!r}
+found = [made["message"], client.deploy(task, project_dir="project")["message"], client.get_api("older")["endpoint"]]
+"""
+
+
+def test_an_older_client_deploys_a_class_as_an_object(labs: Labs) -> None:
+    if reason := missing(WITH_CLASSES):
+        pytest.skip(f"the client {WITH_CLASSES} cannot be had: {reason}")
+    (labs.live.root / "project").mkdir()
+    found = labs(OLDER, version=WITH_CLASSES)
+    assert found[:2] == ["created older (BatchAPI)", "created hello (TaskAPI)"]
+    ran = labs.live.ok("jobs", "submit", "older", "--items", "[1, 2]", "--batch-size", "2", "--watch")
+    answer = labs.live.ok("activations", "response", ran.out.strip())
+    assert [int(line) for line in answer.out.split()] == [3, 6]
 
 
 def test_what_is_wrong_is_raised_with_the_gateways_words(labs: Labs) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -324,6 +325,19 @@ def test_files_that_nothing_needs_are_pruned(live: Live) -> None:
     assert apis.post("/state/prune", {})["success"] is True
     (left,) = apis.deployed.iterdir()
     assert (left / "handler.py").read_text() == "two"
+
+
+def test_missing_files_are_found_and_deployed_again(live: Live) -> None:
+    apis = Apis(live)
+    apis.deploy()
+    assert apis.get("/state/check")["violations"] == []
+    (directory,) = apis.deployed.iterdir()
+    shutil.rmtree(directory)
+    (said,) = apis.get("/state/check")["violations"]
+    assert said == f"API 'hello' of project local: its project files are missing: {directory}"
+    assert apis.deploy()[0]["message"] == "hello (BatchAPI) is up to date"
+    assert (directory / "handler.py").read_text() == HANDLER
+    assert apis.get("/state/check")["violations"] == []
 
 
 def test_a_backup_has_the_files(live: Live, tmp_path: Path) -> None:

@@ -27,6 +27,13 @@ select d.project_id, d.name, d.version,
   d.version = (select max(version) from definitions x where x.project_id = d.project_id and x.kind = d.kind and x.name = d.name) as is_newest
 from definitions d where d.source = :source and d.kind = 'skill';
 
+-- name: sources_below
+-- The newest versions whose files are below a directory.
+select d.project_id, d.name, d.source from definitions d
+where substr(d.source, 1, length(:directory) + 1) = :directory || '/'
+  and d.version = (select max(version) from definitions x where x.project_id = d.project_id and x.kind = d.kind and x.name = d.name)
+order by d.project_id, d.name;
+
 -- name: pinned_version
 -- Whether an activation or a snapshot has pinned a version of a skill.
 select 1 as is_pinned from activations a, json_each(a.pins, '$.skills') s
