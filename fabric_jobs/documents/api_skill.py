@@ -18,7 +18,6 @@ from fabric_jobs.definitions import (
 ITEMS = "items"
 RESULTS = "results"
 WORKER = "worker"
-DEFAULT_IMAGE = "python:3.11-slim"  # of a class; others are named in the API file
 PROGRAM = ("python", "-m", "cortex_worker")  # of the runtime layer
 WORKER_LIMIT = 3  # a worker may fail this often in a row, while no batch succeeds
 
@@ -29,7 +28,7 @@ def api_skill(api: Api) -> Skill:
     first = containers[0] if containers else None
     action = Action(
         name=WORKER,
-        image=(code.image or DEFAULT_IMAGE) if code is not None else "",
+        image=code.image if code is not None else "",
         command=PROGRAM,
         environment=dict(code.env) if code is not None else {},
         receives="stream" if api.is_batch else "message",

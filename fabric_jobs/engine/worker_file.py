@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+from fabric_jobs import sizes
 from fabric_jobs.apis import Api, ApiCode, ApiContainer
 from fabric_jobs.engine import containers
 from fabric_jobs.engine.job_document import job_document
@@ -35,8 +36,9 @@ def with_worker(spec: AttemptSpec, content: Mapping[str, Any], api: Api, files: 
     first = replace(first, image=first.image or image)
     written = {WORKER_FILE: json.dumps(content).encode()}
     spec = replace(spec, processes=(first, *others), files={**spec.files, **written}, hosts=containers.HOSTS)
-    if not api.containers:
-        return spec
+    if api.code is not None:
+        first = replace(first, limits=replace(first.limits, shm=sizes.bytes_of(api.code.shm_size or "0")))
+        return replace(spec, processes=(first,))
     first = replace(first, limits=Limits())  # those are its containers'
     others += containers.in_containers(api, first.gateway)
     spec = replace(spec, processes=(first, *others), files={**spec.files, **containers.files(content["job"])})

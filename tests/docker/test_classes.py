@@ -20,14 +20,20 @@ test_next_job = classes.test_code_submits_the_next_job_without_a_token
 
 def test_what_the_code_needs_is_installed_in_the_container(apis: Apis) -> None:
     code = """
+        import urllib.request
         import cheese
+        INSIDE = ("ingressgateway-operator.istio-system.svc.cluster.local", "operator.default.svc.cluster.local:8888")
         class Task:
             def __call__(self, config):
                 Path("values.json").write_text("changed")
+                for host in INSIDE:
+                    assert urllib.request.urlopen(f"http://{host}/verifycortex").read() == b"{}"
+                shared = os.statvfs("/dev/shm")
+                assert shared.f_blocks * shared.f_frsize == 128 << 20
                 seen = [cheese.VERSION, Path("/tmp/script").read_text(), os.environ["KEY"], Path.cwd().name]
                 (ROOT / "seen").write_text(json.dumps(seen))
     """
-    directory = apis.write("shop", code, "TaskAPI")
+    directory = apis.write("shop", code, "TaskAPI", shm_size="128Mi")
     write_wheel(directory / "wheels", "cheese", "2.0")
     (directory / "requirements.txt").write_text(requirements(Path("wheels"), "cheese"))
     (directory / "dependencies.sh").write_text("echo first > /tmp/script\n")
