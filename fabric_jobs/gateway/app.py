@@ -45,6 +45,7 @@ from fabric_jobs.gateway import (
     sessions,
     snapshots,
     state,
+    stream_logs,
     tasks,
     trace,
 )
@@ -102,7 +103,7 @@ OPERATIONS: tuple[Operation, ...] = (
 
 def make_app(parts: Parts) -> ASGIApp:
     """Return the ASGI application of an owner."""
-    routes = [*(operation.route() for operation in OPERATIONS), *agent_events.ROUTES]
+    routes = [*(operation.route() for operation in OPERATIONS), *agent_events.ROUTES, *stream_logs.ROUTES]
     app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)
     app.router.redirect_slashes = False  # docs/reference/compatibility.md#redirects
     app.state.parts, app.state.operations = parts, OPERATIONS

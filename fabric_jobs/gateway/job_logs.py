@@ -42,7 +42,7 @@ async def show_job_logs(call: Call) -> Response:
     if only and not any(task.name == only for task in _workers(call.parts, job)):
         raise NotFound(f"job {job.activation_id} has no worker '{only}'.", hint="See `fabric-jobs tasks list`.")
     pieces = (
-        _followed(call.parts, job, only) if call.of(FOLLOW) and call.method == "GET" else _now(call.parts, job, only)
+        followed(call.parts, job, only) if call.of(FOLLOW) and call.method == "GET" else _now(call.parts, job, only)
     )
     return StreamingResponse(pieces, media_type="application/x-ndjson")
 
@@ -82,7 +82,7 @@ async def _attempt_now(parts: Parts, task: Task, attempt: int) -> AsyncIterator[
             yield pieces.line(part)
 
 
-async def _followed(parts: Parts, job: Job, only: str) -> AsyncIterator[bytes]:
+async def followed(parts: Parts, job: Job, only: str) -> AsyncIterator[bytes]:
     """Yield the lines of all workers as they come, until the job and its logs have ended."""
     lines: asyncio.Queue[bytes] = asyncio.Queue(WAITING_PARTS)
     watching = asyncio.create_task(_watch(parts, job, only, lines))
