@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fabric_jobs
-from fabric_jobs import deployed, shipped
+from fabric_jobs import shipped
 from fabric_jobs import state_dir as places
 from fabric_jobs.blobs import Blobs, open_blobs
 from fabric_jobs.engine import Engine
@@ -98,12 +98,21 @@ def _run(settings: Settings, ready: Ready) -> None:
         secret_store = Secrets(store, Keys(Path(settings.secrets_key_file or places.secrets_key(directory))))
         secret_store.check()  # before anything is changed
         store.sweep()
-        deployed.clear(places.deployed_dir(directory))
+        _clear_deployed(directory)
         with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, during the graceful stop
             asyncio.run(_serve(settings, store, secret_store, ready))
     finally:
         store.close()
         os.close(lock)
+
+
+def _clear_deployed(directory: Path) -> None:
+    """Remove what deployments of an earlier owner have left."""
+    root = places.deployed_dir(directory)
+    if root.is_dir():
+        from fabric_jobs import deployed  # late: most owners have no APIs
+
+        deployed.clear(root)
 
 
 def _take(lock: int) -> bool:

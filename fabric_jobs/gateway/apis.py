@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from starlette.responses import Response
 
-from fabric_jobs.gateway import cortex, deploying
-from fabric_jobs.gateway.definitions import registered
+from fabric_jobs.errors import NotFound
+from fabric_jobs.gateway import cortex
+from fabric_jobs.gateway.definitions import check_unused, registered
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import P, text
+from fabric_jobs.names import nearest
 from fabric_jobs.records import SavedDefinition
-from fabric_jobs.store import definitions, jobs
+from fabric_jobs.store import Tx, activations, definitions, jobs
 
 CONFIG_FILE = "cortex.yaml"
 FILE = text("configFileName", f"What messages call the API file; by default `{CONFIG_FILE}`.")
@@ -23,6 +26,8 @@ async def deploy_apis(call: Call) -> Response:
 
     A redeployed API gets a new version; jobs that run keep the version, and the files, that they were submitted with.
     """
+    from fabric_jobs.gateway import deploying  # late: most owners have no APIs
+
     outcomes = await deploying.deploy(call, call.project, call.of(FILE) or CONFIG_FILE)
     return Json({"success": True, "apis": [{**_row(call, saved), "message": said} for saved, said in outcomes]})
 
@@ -44,7 +49,7 @@ async def show_api(call: Call) -> Response:
     sql, name = call.parts.store.read, call.path_params["api"]
     saved = definitions.find(sql, call.project, "skill", name)
     if saved is None or not cortex.is_api(saved):
-        raise deploying.not_deployed(call, call.project, name)
+        raise _not_deployed(call, call.project, name)
     found = definitions.versions(sql, call.project, "skill", name)
     versions = [_row(call, each) for each in found if cortex.is_api(each)]
     running = len(jobs.live(sql, call.project, name))
@@ -62,13 +67,47 @@ async def delete_api(call: Call) -> Response:
     403 while an agent uses the API as a skill.
     """
     name = call.path_params["api"]
-    stopped = await deploying.delete(call, call.project, name)
+    stopped = await delete(call, call.project, name)
     jobs_too = f"; {stopped} of its jobs {'is' if stopped == 1 else 'are'} being stopped" if stopped else ""
     return Json({"success": True, "message": f"API '{name}' is deleted{jobs_too}."})
 
 
+async def delete(call: Call, project_id: str, name: str) -> int:
+    """Delete an API, and stop its jobs; return how many run. Raises NotFound, and InUse if an agent needs it."""
+
+    def operation(tx: Tx) -> int | None:
+        saved = definitions.find(tx, project_id, "skill", name)
+        if saved is None or not cortex.is_api(saved):
+            return None
+        check_unused(tx, project_id, name)
+        definitions.delete(tx, project_id=project_id, kind="skill", name=name)
+        live = jobs.live(tx, project_id, name)
+        for job in live:
+            activations.ask_cancel(tx, job.activation_id, project_id, "its API was deleted")
+        return len(live)
+
+    stopped = await asyncio.wrap_future(call.parts.store.write(operation))
+    if stopped is None:
+        raise _not_deployed(call, project_id, name)
+    return stopped
+
+
+def _not_deployed(call: Call, project_id: str, name: str) -> NotFound:
+    known = [saved.name for saved in cortex.deployed(call.parts.store.read, project_id)]
+    hint = nearest(name, known) or "Deploy it first: fabric-jobs jobs deploy FILE"
+    return NotFound(f"there is no API '{name}'.", hint=hint)
+
+
 def _row(call: Call, saved: SavedDefinition) -> dict[str, Any]:
-    return deploying.shown(saved, cortex.url_of(call, saved))
+    return {
+        "name": saved.name,
+        "kind": cortex.kind_of(saved),
+        "version": saved.version,
+        "endpoint": cortex.endpoint_of(saved),
+        "url": cortex.url_of(call, saved),
+        "updatedAt": round(saved.saved_at * 1000),
+        "createdBy": saved.saved_by,
+    }
 
 
 ALL, ONE = P + "/apis", P + "/apis/{api}"

@@ -1,4 +1,4 @@
-"""Deploys the APIs of an API file, with the files of their project; deletes them."""
+"""Deploys the APIs of an API file, with the files of their project."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fabric_jobs import deployed, sizes
 from fabric_jobs.apis import Api, ApiCode
@@ -15,20 +15,17 @@ from fabric_jobs.errors import (
     AlreadyExists,
     InvalidDefinition,
     InvalidInput,
-    NotFound,
     Problem,
     RecordTooLarge,
     WrongRequest,
 )
 from fabric_jobs.gateway import cortex
-from fabric_jobs.gateway.definitions import check_unused
 from fabric_jobs.gateway.form import Form, wrong
 from fabric_jobs.gateway.operation import Call
 from fabric_jobs.gateway.uploads import Upload, begun
-from fabric_jobs.names import nearest
 from fabric_jobs.records import SavedDefinition
 from fabric_jobs.state_dir import deployed_dir
-from fabric_jobs.store import Tx, activations, definitions, jobs
+from fabric_jobs.store import Tx, definitions
 from fabric_jobs.store.definitions import NewDefinition, Programs
 
 CONFIG, ARCHIVE = "config", "project.zip"
@@ -75,33 +72,6 @@ async def deploy(call: Call, project_id: str, file: str) -> list[DeployedApi]:
     await asyncio.to_thread(_check_files, apis, places, Path(source) if source else None, file)
     wanted = Deployment(project_id, apis, source, call.caller.username)
     return await asyncio.wrap_future(parts.store.write(lambda tx: [_save(tx, wanted, api) for api in apis]))
-
-
-async def delete(call: Call, project_id: str, name: str) -> int:
-    """Delete an API, and stop its jobs; return how many run. Raises NotFound, and InUse if an agent needs it."""
-
-    def operation(tx: Tx) -> int | None:
-        saved = definitions.find(tx, project_id, "skill", name)
-        if saved is None or not cortex.is_api(saved):
-            return None
-        check_unused(tx, project_id, name)
-        definitions.delete(tx, project_id=project_id, kind="skill", name=name)
-        live = jobs.live(tx, project_id, name)
-        for job in live:
-            activations.ask_cancel(tx, job.activation_id, project_id, "its API was deleted")
-        return len(live)
-
-    stopped = await asyncio.wrap_future(call.parts.store.write(operation))
-    if stopped is None:
-        raise not_deployed(call, project_id, name)
-    return stopped
-
-
-def not_deployed(call: Call, project_id: str, name: str) -> NotFound:
-    """Return the error for an API that is not there."""
-    known = [saved.name for saved in cortex.deployed(call.parts.store.read, project_id)]
-    hint = nearest(name, known) or "Deploy it first: fabric-jobs jobs deploy FILE"
-    return NotFound(f"there is no API '{name}'.", hint=hint)
 
 
 @asynccontextmanager
@@ -230,16 +200,3 @@ def _check_clashes(tx: Tx, wanted: Deployment, api: Api, before: SavedDefinition
                 kind=SAME_ENDPOINT,
                 hint="Give one of them another 'networking.endpoint'.",
             )
-
-
-def shown(saved: SavedDefinition, url: str) -> dict[str, Any]:
-    """Return an API as our own routes show it."""
-    return {
-        "name": saved.name,
-        "kind": cortex.kind_of(saved),
-        "version": saved.version,
-        "endpoint": cortex.endpoint_of(saved),
-        "url": url,
-        "updatedAt": round(saved.saved_at * 1000),
-        "createdBy": saved.saved_by,
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +13,8 @@ import fabric_jobs
 from fabric_jobs.apis import BATCH
 from fabric_jobs.engine.job_document import api_id
 from fabric_jobs.errors import Forbidden, WrongRequest
-from fabric_jobs.gateway import cortex, deploying
+from fabric_jobs.gateway import cortex
+from fabric_jobs.gateway.apis import delete
 from fabric_jobs.gateway.definitions import registered
 from fabric_jobs.gateway.job_answers import facts_of, job_json
 from fabric_jobs.gateway.json_response import Json
@@ -37,6 +39,8 @@ async def operator_deploy(call: Call) -> Response:
     if not file:
         said = "the query parameter 'configFileName' is missing."
         raise WrongRequest(said, kind="endpoints.query_param_required", hint="Name the API file, such as cortex.yaml.")
+    from fabric_jobs.gateway import deploying  # late: most owners have no APIs
+
     outcomes = await deploying.deploy(call, cortex.project_of(call), file)
     return Json([{"api": _short(call, saved), "message": said, "error": ""} for saved, said in outcomes])
 
@@ -44,14 +48,14 @@ async def operator_deploy(call: Call) -> Response:
 async def operator_list(call: Call) -> Response:
     """List all APIs, each with its live jobs, or else the newest one."""
     await registered(call)
-    found = cortex.deployed(call.parts.store.read, cortex.project_of(call))
-    return Json([{**_short(call, saved), **_jobs(call, saved, 1)} for saved in found])
+    return Json(await asyncio.to_thread(_listed, call))
 
 
 async def operator_show(call: Call) -> Response:
     """Show an API, with its live jobs and the newest others, as a list of one."""
     await registered(call)
-    return Json([_whole(call, cortex.find_api(call, call.path_params["api"]))])
+    saved = cortex.find_api(call, call.path_params["api"])
+    return Json([await asyncio.to_thread(_whole, call, saved)])
 
 
 async def operator_show_version(call: Call) -> Response:
@@ -68,7 +72,7 @@ async def operator_delete(call: Call) -> Response:
     """Delete an API, and stop its jobs. People need the role `admin`; programs of jobs may delete, too."""
     _check_may_change(call)
     saved = cortex.find_api(call, call.path_params["api"])
-    await deploying.delete(call, saved.project_id, saved.name)
+    await delete(call, saved.project_id, saved.name)
     return Json({"message": f"deleting {saved.name}"})
 
 
@@ -107,6 +111,11 @@ def _check_may_change(call: Call) -> None:
     caller = call.caller
     if not caller.attempt and not caller.may("admin"):
         raise Forbidden(f"this needs the role 'admin', and the token of '{caller.username}' has '{caller.role}'.")
+
+
+def _listed(call: Call) -> list[dict[str, Any]]:
+    found = cortex.deployed(call.parts.store.read, cortex.project_of(call))
+    return [{**_short(call, saved), **_jobs(call, saved, 1)} for saved in found]
 
 
 def _short(call: Call, saved: SavedDefinition) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from fabric_jobs import deployed
 from fabric_jobs.blobs import Blobs, Swept
 from fabric_jobs.executors.base import Executor
 from fabric_jobs.state_dir import deployed_dir
@@ -101,6 +100,8 @@ class Upkeep:
 
     def sweep_deployed(self) -> int:
         """Remove the project files of APIs that no version needs any more; return how many projects."""
+        from fabric_jobs import deployed  # late: few owners sweep
+
         with self._noted():
             return deployed.sweep(self._deployed, lambda path: definitions.needs_files(self._store.read, str(path)))
 
