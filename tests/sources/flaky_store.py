@@ -68,9 +68,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.flaky.hang()
             self.close_connection = True
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def _pass_on(self) -> None:
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
-        request = urllib.request.Request(self.upstream + self.path, headers=headers)
+        request = urllib.request.Request(self.upstream + self.path, headers=headers, method=self.command)
         try:
             with urllib.request.urlopen(request) as found:
                 self._say(found.status, found.read(), found.headers.items())
@@ -85,7 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command == "GET":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing."""
