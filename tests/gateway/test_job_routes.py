@@ -201,3 +201,26 @@ def test_metrics_have_the_names_of_cortex_labs_and_are_true(apis: Apis) -> None:
 def metrics(apis: Apis) -> str:
     """Return the metrics of the gateway."""
     return apis.caller.call("GET", "/metrics").body.decode()
+
+
+def test_what_was_submitted_stopped_or_retried_survives_the_owner(apis: Apis) -> None:
+    gates = [apis.live.gate(f"gate-{item}") for item in (1, 2, 3, 4)]
+    apis.deploy("wait", TALKING, config={"gate": str(apis.live.root / "gate")})
+    kept, stopped, failed = (
+        apis.items("/batch/wait", [1, 2, 3]),
+        apis.items("/batch/wait", [4]),
+        apis.items("/count", ["bad"]),
+    )
+    apis.end("/count", failed)
+    assert apis.ask("DELETE", f"/wait?jobID={stopped}")[0] == 200
+    again = json.loads(apis.caller.call("POST", f"{PROJECT}/jobs/{failed}/retry", b"{}").body)["job"]["job_id"]
+    apis.live.kill_owner()
+    later = Apis(apis.live)
+    assert later.end("/wait", stopped)["job_status"]["status"] == "stopped"
+    assert later.end("/count", again)["job_status"].items() >= {"retry_of": failed, "batches_dead": 1}.items()
+    assert "no dead letter" in later.caller.refused(400, "POST", f"{PROJECT}/jobs/{failed}/retry", b"{}")
+    assert later.show("/wait", kept)["job_status"].items() >= {"items": 3, "total_batch_count": 3}.items()
+    for gate in gates[:3]:
+        apis.live.release(gate)
+    shown = later.end("/wait", kept)
+    assert (shown["job_status"]["status"], shown["metrics"]["succeeded"]) == ("succeeded", 3)
