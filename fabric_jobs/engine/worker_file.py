@@ -53,6 +53,7 @@ def worker_content(activation: Activation, node: Node, saved: SavedDefinition, j
     return {
         "form": "containers" if api.code is None else "class",
         "kind": api.kind,
+        "api": saved.body.get("api", {}),
         "job": job_document(job, saved),
         "config": merged(api.code.config if api.code is not None else {}, job.config),
         "code": None if api.code is None else _code(api.code),

@@ -46,6 +46,7 @@ class Project:
         content = {
             "form": "class",
             "kind": kind,
+            "api": {"name": "sum", "kind": kind},
             "job": {**JOB, "kind": kind},
             "config": {},
             "code": code,
@@ -310,6 +311,8 @@ def test_the_code_finds_what_cortex_labs_gave_it(gateway: SmallGateway) -> None:
                 assert os.access(os.environ["CORTEX_CLI_PATH"], os.X_OK)
                 assert os.getcwd() == os.environ["CORTEX_PROJECT_DIR"] == os.path.dirname(os.path.abspath(__file__))
                 assert os.environ["CORTEX_KIND"] == "TaskAPI"
+                with open(os.environ["CORTEX_API_SPEC"]) as file:
+                    assert json.load(file) == {"name": "sum", "kind": "TaskAPI"}
                 assert os.environ["FABRIC_JOBS_ATTEMPT"] == "7-2"
                 print(helper.NAME, os.system("test -d $CORTEX_PYTHON_PATH"), sys.modules["cortex_task"].__name__)
     """
@@ -389,6 +392,26 @@ def test_what_the_code_writes_stays_out_of_the_project_and_goes_with_the_worker(
     assert sorted(path.name for path in project.root.iterdir()) == ["code.py", "values.json"]
     assert not os.path.exists(out.strip())
     assert [path.name for path in project.place.iterdir()] == ["worker.json"]
+
+
+def test_code_may_fork(gateway: SmallGateway) -> None:
+    gateway.state.batches.items = [[-1, -2], [-3]]
+    code = """
+        import multiprocessing
+        class Handler:
+            def __init__(self, config): pass
+            def handle_batch(self, payload):
+                with multiprocessing.get_context("fork").Pool(2) as pool:
+                    found = pool.map(abs, payload)
+                pid = os.fork()
+                if not pid:
+                    sys.exit(0)
+                os.waitpid(pid, 0)
+                assert os.path.exists("values.json")
+                return found
+    """
+    ends(Project(gateway, code, values__json="1").start())
+    assert list(gateway.state.batches.done.values()) == [[1, 2], [3]]
 
 
 def test_an_env_file_that_is_not_valid_ends_the_worker(gateway: SmallGateway) -> None:

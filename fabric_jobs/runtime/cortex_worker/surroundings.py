@@ -110,12 +110,14 @@ def _variables(wanted: dict[str, Any], own: str, project: str, url: str) -> dict
     code, is_batch = wanted["code"], wanted["kind"] == "BatchAPI"
     client = {"default_environment": "default", "environments": [{"name": "default", "operator_endpoint": url}]}
     job = _write(own, "spec", "batch.json" if is_batch else "task.json", wanted["job"])
+    api = _write(own, "spec", "spec.json", wanted["api"])
     config = _write(own, "client", "cli.yaml", client)  # JSON is YAML
     return {
         "CORTEX_KIND": wanted["kind"],
         "CORTEX_VERSION": VERSION,
         "CORTEX_JOB_SPEC" if is_batch else "CORTEX_TASK_SPEC": job,
         "CORTEX_JOB_FILE": job,
+        "CORTEX_API_SPEC": api,
         "CORTEX_PROJECT_DIR": project,
         "CORTEX_PYTHON_PATH": os.path.normpath(os.path.join(project, code["python_path"])),
         "CORTEX_CACHE_DIR": _made(own, "cache"),
