@@ -31,7 +31,7 @@ THREADS = 8  # that read at a time; a store that does not answer holds up one
 LOOK_SECONDS = 0.05  # at least, between two looks at a job that waits for its workers
 AGAIN_SECONDS = 1.0  # until a store is asked again; twice as long after each further failure
 MOST_SECONDS = 30.0
-CLOSE_SECONDS = 2.0  # for the end of a thread that waits for a store
+CLOSE_SECONDS = 2.0  # for the end of all threads; one that waits for a store ends with the process
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +94,9 @@ class ItemReaders:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+        until = steady() + CLOSE_SECONDS
         for thread in self._threads:
-            thread.join(CLOSE_SECONDS)
+            thread.join(max(0.0, until - steady()))
 
     def _call(self) -> None:
         """Let a thread look at what has changed. Called with the lock."""

@@ -358,6 +358,32 @@ def test_a_store_that_stays_away_fails_its_job_and_delays_no_other(
         assert desk.payloads(again) == [1, 2, 3]
 
 
+def test_a_store_that_hangs_does_not_hold_up_the_end(
+    make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(item_readers, "CLOSE_SECONDS", 0.1)
+    hanging, gate = threading.Semaphore(0), threading.Event()
+
+    def hang(self: LocalFiles, key: str) -> Iterator[SourceFile]:
+        hanging.release()
+        gate.wait(SECONDS)
+        yield from ()
+
+    monkeypatch.setattr(LocalFiles, "after", hang)
+    desk = make()
+    for number in range(4):
+        desk.job(f"job {number}", delimited(tmp_path))
+    desk.read()
+    for _ in range(4):
+        assert hanging.acquire(timeout=SECONDS)
+    assert desk.readers is not None
+    desk.readers.close()
+    gate.set()
+    for thread in desk.readers._threads:
+        thread.join(SECONDS)
+    assert [desk.found(f"job {number}").position for number in range(4)] == ["{}"] * 4
+
+
 def test_workers_get_items_before_a_listing_ends(
     make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
