@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "fanout": ("<= 1.2", ("--pairs", "3")),
     "fanout:warm": ("<= 0.25", ("--pairs", "3", "--warm")),
     "daemon": (">= 0.6", ("--pairs", "3")),
+    "batch": (">= 0.4", ("--pairs", "3")),
     "batch_load": ("<= 1.1", ()),
     "logs": (">= 0.8", ("--pairs", "3")),
     "cold": ("<= 2", ()),

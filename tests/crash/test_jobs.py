@@ -106,7 +106,7 @@ def check(ended: dict[str, Any], notes: Path, batches: int, items: list[Any]) ->
     assert hooks_of(notes)
 
 
-@pytest.mark.parametrize("form", ["class"])
+@pytest.mark.parametrize("form", ["class", "containers"])
 @pytest.mark.parametrize("number", range(RUNS))
 def test_kills_lose_and_count_nothing_twice(apis: Apis, form: str, number: int) -> None:
     seed = SEED + number  # as FABRIC_JOBS_CRASH_SEED it repeats this run as number 0
