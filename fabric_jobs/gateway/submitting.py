@@ -6,13 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
 
 from fabric_jobs.apis import BATCH
-from fabric_jobs.documents import submissions
-from fabric_jobs.documents.request_text import Posted
-from fabric_jobs.documents.submissions import Allowed
 from fabric_jobs.engine.job_document import job_document
 from fabric_jobs.errors import InvalidInput, PlaceUnavailable, RecordTooLarge, WrongRequest
 from fabric_jobs.gateway.caller import handed_over, owners_own
@@ -27,7 +25,18 @@ from fabric_jobs.shell import INVOKER
 from fabric_jobs.store import definitions
 from fabric_jobs.submissions import DeadLetterQueue, Submission
 
+if TYPE_CHECKING:
+    from fabric_jobs.documents.request_text import Posted  # late, like all that reads submissions: most owners get none
+
 YES = ("1", "t", "T", "TRUE", "true", "True")
+
+
+def _job_id(text: str) -> str:
+    from fabric_jobs.documents.submissions import job_id
+
+    return job_id(text)
+
+
 DRY_RUN = Parameter(
     "dryRun",
     "Start nothing: list the files that would be read, as text.",
@@ -38,7 +47,7 @@ DRY_RUN = Parameter(
 JOB_ID = Parameter(
     "x-fabric-job-id",
     "The id of the job, 16 hexadecimal digits: a submission that is sent again with it starts nothing, and gets the same answer.",
-    submissions.job_id,
+    _job_id,
     "",
     {"type": "string", "pattern": "^([0-9a-f]{16})?$"},
     place="header",
@@ -52,8 +61,10 @@ TOGETHER = 1000  # paths that are sent at once
 
 async def submit(call: Call, saved: SavedDefinition) -> Response:
     """Start a job of an API, and answer with it; raise WrongRequest for the first thing that is wrong with the request."""
+    from fabric_jobs.documents.submissions import posted
+
     check_file(call.parts, "skill", saved.project_id, saved.name)
-    given = await asyncio.to_thread(submissions.posted, await _body(call), kind_of(saved))
+    given = await asyncio.to_thread(posted, await _body(call), kind_of(saved))
     is_dry = call.of(DRY_RUN) and kind_of(saved) == BATCH
     try:
         wanted = await asyncio.to_thread(_wanted, call, saved, given)
@@ -85,6 +96,8 @@ async def _body(call: Call) -> bytes:
 
 
 def _wanted(call: Call, saved: SavedDefinition, given: Posted) -> Submission:
+    from fabric_jobs.documents.submissions import Allowed, batch_submission, task_submission
+
     base = Submission(
         project_id=project_of(call),
         api_name=saved.name,
@@ -97,11 +110,11 @@ def _wanted(call: Call, saved: SavedDefinition, given: Posted) -> Submission:
     )
     if base.kind == BATCH:
         settings = call.parts.settings
-        wanted = submissions.batch_submission(given, base, Allowed(settings.batch_bytes, settings.job_workers))
+        wanted = batch_submission(given, base, Allowed(settings.batch_bytes, settings.job_workers))
         if wanted.queue is not None:
             _check_queue(wanted.queue)
         return wanted
-    return submissions.task_submission(given, base)
+    return task_submission(given, base)
 
 
 def _check_queue(queue: DeadLetterQueue) -> None:
