@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fabric_jobs import sizes
@@ -31,6 +32,7 @@ def with_worker(spec: AttemptSpec, content: Mapping[str, Any], api: Api, files: 
     if content["place"] == "local":
         if api.containers:
             content = {**content, **containers.on_this_machine(api, content["containers"], first.directory)}
+            first = replace(first, directory=first.directory or Path(files))  # an API may be nothing but images
         written = {WORKER_FILE: json.dumps(content).encode()}
         return replace(spec, processes=(first, *others), files={**spec.files, **written})
     first = replace(first, image=first.image or image)

@@ -95,6 +95,10 @@ def test_the_declared_port_gives_way_where_it_is_certainly_meant() -> None:
     assert "DB_PORT" in remark
 
 
+def test_an_api_without_files_of_its_own_runs_among_those_of_the_attempt() -> None:
+    assert attempt(api(container("true")), "local").processes[0].directory == Path("/files")
+
+
 def test_a_task_keeps_its_numbers() -> None:
     found = local(api(container("run", "--port", "8080"), kind=TASK))
     assert found["containers"][0]["command"] == ["run", "--port", "8080"]
