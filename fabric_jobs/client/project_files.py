@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,13 +49,33 @@ def ignored_by(directory: Path) -> Ignore:
         raise InvalidInput(f"{path} cannot be read: {error.strerror or error}.") from error
     from pathspec import GitIgnoreSpec  # late: few projects have such a file
 
+    patterns: list[tuple[re.Pattern[str], bool]] = []
     for number, line in enumerate(lines, start=1):
         try:
-            GitIgnoreSpec.from_lines([line])
+            found = [(each.regex, bool(each.include)) for each in GitIgnoreSpec.from_lines([line]).patterns]
         except ValueError:
             message = f"'{line.strip()}' is not a pattern of .gitignore"
             raise InvalidDefinition((Problem.of_file(path, message, line=number),)) from None
-    return GitIgnoreSpec.from_lines(lines).match_file
+        patterns += [(_whole(regex), is_ignored) for regex, is_ignored in found if regex is not None]
+    return partial(_is_ignored, patterns[::-1])
+
+
+def _is_ignored(patterns: Sequence[tuple[re.Pattern[str], bool]], name: str) -> bool:
+    """Return what the first pattern that matches says; patterns begin with the last line.
+
+    Like git, this looks at a name alone: what is below an ignored directory is never asked about. The expressions of the library
+    also match what is below a match, unless they must match all of a name, or have no mark of a directory.
+    """
+    for regex, is_ignored in patterns:
+        if regex.fullmatch(name) if regex.groupindex else regex.search(name.rstrip("/")):
+            return is_ignored
+    return False
+
+
+def _whole(regex: re.Pattern[str]) -> re.Pattern[str]:
+    """Return an expression that can match all of a name."""
+    is_anchored = regex.pattern.startswith("^") or not regex.groupindex
+    return regex if is_anchored else re.compile(f".*{regex.pattern}", re.DOTALL)
 
 
 def translated(error: Refused) -> InvalidInput:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fabric_jobs.client.project_files import collected
@@ -76,6 +78,30 @@ def test_the_environment_file_of_the_root_is_sent_whatever_is_ignored(tmp_path: 
 )
 def test_an_ignore_file_has_the_syntax_of_gitignore(tmp_path: Path, ignored: str, wanted: list[str]) -> None:
     assert sent(tmp_path, "a.py", "c.csv", "sub/b.csv", "sub/b.py", ignored=ignored) == wanted
+
+
+WORDS = ["a", "b", "*", "**", "?", "*.c", "[ab]", "a.c", "d", "e", "d/e", "\\a"]
+PATTERNS = st.builds(
+    lambda negated, rooted, words, directory: f"{negated}{rooted}{'/'.join(words)}{directory}",
+    st.sampled_from(["", "", "!"]),
+    st.sampled_from(["", "", "/"]),
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=3),
+    st.sampled_from(["", "", "/"]),
+).filter(lambda pattern: not pattern.endswith("**/"))  # the library reads this one differently
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(st.lists(PATTERNS, max_size=4))
+def test_an_ignore_file_means_what_it_means_to_git(tmp_path: Path, patterns: list[str]) -> None:
+    names = ["a", "a.c", "b", "d/a", "d/b.c", "d/e/a", "d/e/a.c", "e/a", "e/d/e/b"]
+    root = tmp_path / "project"
+    got = sent(root, *names, ignored="\n".join(patterns))
+    if not (root / ".git").exists():
+        subprocess.run(["git", "init", "-q", root], check=True)
+    listing = ["git", "-C", root, "ls-files", "--others", "--exclude-from=.cortexignore"]
+    listed = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split()
+    assert got == sorted(name for name in listed if name not in ("cortex.yaml", ".cortexignore")), patterns
 
 
 def test_only_the_ignore_file_of_the_root_counts(tmp_path: Path) -> None:
