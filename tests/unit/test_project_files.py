@@ -99,7 +99,7 @@ def test_an_ignore_file_means_what_it_means_to_git(tmp_path: Path, patterns: lis
     got = sent(root, *names, ignored="\n".join(patterns))
     if not (root / ".git").exists():
         subprocess.run(["git", "init", "-q", root], check=True)
-    listing = ["git", "-C", root, "ls-files", "--others", "--exclude-from=.cortexignore"]
+    listing = ["git", "-C", str(root), "ls-files", "--others", "--exclude-from=.cortexignore"]
     listed = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split()
     assert got == sorted(name for name in listed if name not in ("cortex.yaml", ".cortexignore")), patterns
 
