@@ -130,7 +130,8 @@ def test_a_worker_that_never_gets_ready_fails_the_job_with_the_reason(apis: Apis
     apis.deploy("deaf", "import time; time.sleep(1000)")
     found = apis.run("deaf", workers=1, item_list=items(1))
     assert found["job_status"]["status"] == "worker_error"
-    assert "fails after 0.5 s: connection refused" in apis.printed("deaf", "stderr")
+    assert "the server is not ready after 0.5 s: connect on port" in found["job_status"]["reason"]
+    assert "connection refused" in apis.printed("deaf", "stderr")
 
 
 @pytest.mark.parametrize("code", [0, 5])

@@ -213,8 +213,9 @@ def test_what_never_gets_ready_ends_the_worker_with_the_reason(api: Api) -> None
     probe = {"kind": "http_get", "port": 8080, "path": "/healthz", "period_seconds": 1}
     api.container(PLAIN, readiness_probe=probe)
     _, said = ends(api.start(ready_seconds=0.5), 1)
-    assert "fails after 0.5 s: HTTP 503" in said
-    assert "container 'api': GET /healthz on port" in said
+    assert "container 'api' is not ready after 0.5 s: GET /healthz on port" in said
+    assert ": HTTP 503\n" in said
+    assert "the server is not ready" not in said  # it listens
     assert api.gateway.state.batches.calls == []
 
 
@@ -256,7 +257,7 @@ def test_a_liveness_probe_that_fails_ends_the_worker(api: Api) -> None:
     api.container(PLAIN, liveness_probe={**probe, "failure_threshold": 2, "timeout_seconds": 30})
     api.gateway.state.batches.ended = False
     _, said = ends(api.start(), 137)
-    assert "the liveness probe of container 'api'" in said
+    assert "the liveness probe of container 'api' fails: `" in said
     assert "exit code 4" in said
 
 

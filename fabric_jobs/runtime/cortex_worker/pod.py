@@ -87,7 +87,8 @@ class Pod:
         if not is_ready:
             for watch in self._watches:
                 if not watch.is_well:
-                    say(f"{watch.probe} fails after {seconds:g} s: {watch.reason}")
+                    probe = watch.probe
+                    say(f"{probe.who} is not ready after {seconds:g} s: {probe.what}: {watch.reason}")
             raise Leaving(1)
         if not self._is_local and self._declared != INGRESS_PORT:
             self._relay(INGRESS_PORT)  # only now: a container that listens there itself comes first
@@ -175,7 +176,7 @@ class Pod:
 
     def _on_death(self, watch: probes.Watch) -> None:
         if not watch.is_well:
-            say(f"the liveness probe of {watch.probe} fails: {watch.reason}")
+            say(f"the liveness probe of {watch.probe.who} fails: {watch.probe.what}: {watch.reason}")
             self.leave(UNHEALTHY)
 
     def _probes(self, key: str) -> list[probes.Probe]:

@@ -18,7 +18,7 @@ STATUS_BYTES = 1024
 class Probe(NamedTuple):
     """How a container is asked, as in its API file."""
 
-    container: str
+    container: str  # empty: the one that listens on the port of the API
     kind: str  # http_get | tcp_socket | exec
     port: int = 0
     path: str = "/"
@@ -29,11 +29,17 @@ class Probe(NamedTuple):
     success_threshold: int = 1
     failure_threshold: int = 3
 
-    def __str__(self) -> str:
+    @property
+    def who(self) -> str:
+        """Who is asked, for people."""
+        return f"container '{self.container}'" if self.container else "the server"
+
+    @property
+    def what(self) -> str:
+        """What is asked, for people."""
         if self.kind == "exec":
-            return f"container '{self.container}': `{' '.join(self.command)}`"
-        asks = f"GET {self.path}" if self.kind == "http_get" else "a connection"
-        return f"container '{self.container}': {asks} on port {self.port}"
+            return f"`{' '.join(self.command)}`"
+        return f"{f'GET {self.path}' if self.kind == 'http_get' else 'connect'} on port {self.port}"
 
 
 def read(container: str, told: Mapping[str, Any] | None, ports: Mapping[int, int]) -> Probe | None:
@@ -51,7 +57,7 @@ def with_default(probes: Iterable[Probe], port: int) -> list[Probe]:
     found = list(probes)
     if any(probe.kind == "tcp_socket" and probe.port == port for probe in found):
         return found
-    return [*found, Probe("of the API", "tcp_socket", port, period_seconds=1, failure_threshold=1)]
+    return [*found, Probe("", "tcp_socket", port, period_seconds=1, failure_threshold=1)]
 
 
 class Thresholds:
