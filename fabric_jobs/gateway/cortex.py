@@ -9,8 +9,9 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from fabric_jobs.apis import BATCH, TASK
 from fabric_jobs.engine.job_document import api_id
-from fabric_jobs.errors import WrongRequest
+from fabric_jobs.errors import NotFound, WrongRequest
 from fabric_jobs.gateway.caller import over_tcp
+from fabric_jobs.gateway.cortex_errors import NOT_DEPLOYED
 from fabric_jobs.gateway.operation import Call
 from fabric_jobs.names import nearest
 from fabric_jobs.records import SavedDefinition
@@ -18,7 +19,6 @@ from fabric_jobs.store import definitions
 from fabric_jobs.store.sql import Sql
 
 LOCAL, ANYWHERE = "127.0.0.1", ("0.0.0.0", "::")  # addresses to listen on
-NOT_DEPLOYED = "resources.api_not_deployed"
 OTHER_KIND = "resources.operation_is_only_supported_for_kind"
 PREFIXES = {BATCH: "batch", TASK: "tasks"}  # of the direct paths
 # The first parts of all other paths. An API whose endpoint begins with one is reached by its direct path.
@@ -82,15 +82,14 @@ def find_api(call: Call, name: str, kind: str = "") -> SavedDefinition:
 
 
 def find_endpoint(call: Call, path: str) -> SavedDefinition:
-    """Return the API whose endpoint a path is, or begins with; the longest endpoint wins. Raises WrongRequest."""
+    """Return the API whose endpoint a path is, or begins with; the longest endpoint wins. Raises NotFound."""
     sql, project_id, asked = call.parts.store.read, project_of(call), f"/{path}/"
     by_name = definitions.find(sql, project_id, "skill", path)
     if by_name is not None and is_api(by_name) and f"{endpoint_of(by_name)}/" == asked:  # as most are
         return by_name
     found = [saved for saved in deployed(sql, project_id) if asked.startswith(f"{endpoint_of(saved)}/")]
     if not found:
-        said = f"no deployed API has the endpoint '/{path}'."
-        raise WrongRequest(said, kind=NOT_DEPLOYED, hint="List them with `fabric-jobs jobs apis`.")
+        raise NotFound(f"no deployed API has the endpoint '/{path}'.", hint="List them with `fabric-jobs jobs apis`.")
     return max(found, key=lambda saved: len(endpoint_of(saved)))
 
 

@@ -114,6 +114,7 @@ OPERATIONS = tuple(
         body=body,
         is_read=False,
         answer=answer,
+        errors=("404",) if kind == "Api" else (),
         role=role,
         is_open=True,
         is_of_cortex=True,

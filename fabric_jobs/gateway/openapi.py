@@ -243,13 +243,13 @@ def _responses(operation: Operation) -> dict[str, Any]:
     if operation.not_yet:
         statuses.add("501")
     if operation.is_of_cortex:
-        statuses -= {"404", "413"}
+        statuses -= {"404", "413"} - {*operation.errors}
     return good | {status: _error(status, operation) for status in sorted(statuses - good.keys())}
 
 
 def _error(status: str, operation: Operation) -> dict[str, Any]:
     """Return the response of an error. The router and the server have errors of their own, which are not Cortex Labs'."""
-    is_of_cortex = operation.is_of_cortex and status in ("400", "401", "403")
+    is_of_cortex = operation.is_of_cortex and status in ("400", "401", "403", "404")
     schemas = ("CortexError", "Error") if is_of_cortex else ("Error",)
     texts = ("Text",) if status == "400" and "Text" in schemas_of(operation) and is_of_cortex else ()
     found: dict[str, Any] = {"description": REASONS[status], "content": _content(*schemas, *texts)}

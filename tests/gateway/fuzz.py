@@ -64,12 +64,12 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403"]
 # No schema tells what a batch may have, which APIs are deployed, and of which kind each is.
 [[operations]]
 include-operation-id = ["submitBatchJob", "submitTaskJob", "submitJob"]
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
 
 # These need an existing job, and its id is not in the path.
 [[operations]]
 include-operation-id = ["showBatchJob", "showTaskJob", "showJobOfEndpoint", "stopBatchJob", "stopTaskJob", "stopJobOfEndpoint"]
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
 
 # The API file in a form is text, and its own schema is not that of the form.
 [[operations]]

@@ -94,8 +94,8 @@ class Apis:
 
         return until(ended, f"the end of job {job_id}")
 
-    def refused(self, method: str, path: str, body: object = b"") -> tuple[str, str]:
+    def refused(self, method: str, path: str, body: object = b"", *, status: int = 400) -> tuple[str, str]:
         """Return kind and message of an error."""
-        status, found = self.ask(method, path, body)
-        assert status == 400, found
+        got, found = self.ask(method, path, body)
+        assert got == status, found
         return found["kind"], found["message"]

@@ -151,7 +151,6 @@ REFUSED = [
     ("POST", "/batch/coumt", b"", "resources.api_not_deployed"),
     ("POST", "/batch/ask", b"", "resources.operation_is_only_supported_for_kind"),
     ("POST", "/tasks/count", {}, "resources.operation_is_only_supported_for_kind"),
-    ("POST", "/none", GOOD, "resources.api_not_deployed"),
     ("POST", "/batch/count", b"", "error"),
     ("POST", "/tasks/ask", b"", "error"),
     ("POST", "/count", b"", "error"),
@@ -169,7 +168,6 @@ REFUSED = [
     ("GET", "/count?jobID=", b"", "endpoints.query_param_required"),
     ("DELETE", "/ask", b"", "endpoints.query_param_required"),
     ("DELETE", "/batch/count?jobID=0", b"", "job.not_found"),
-    ("DELETE", "/none/at/all?jobID=0", b"", "resources.api_not_deployed"),
 ]
 
 
@@ -177,6 +175,8 @@ def test_every_error_is_a_400_with_a_kind(apis: Apis) -> None:
     for method, path, body, kind in REFUSED:
         found, message = apis.refused(method, path, body)
         assert (found, bool(message)) == (kind, True), (method, path, message)
+    for method, path in (("POST", "/none"), ("GET", "/none?jobID=0"), ("DELETE", "/none/at/all?jobID=0")):
+        assert apis.refused(method, path, b"{}", status=404)[0] == "resources.api_not_deployed"
     status, found = apis.ask("POST", "/batch/coumt", GOOD)
     assert (status, found["hint"], found["success"]) == (400, "Did you mean 'count'?", False)
     assert apis.caller.get("/jobs")["jobs"] == []
@@ -215,7 +215,7 @@ def test_endpoints_lead_to_their_api_exactly_or_by_their_beginning(apis: Apis) -
         assert shown["job_status"]["api_name"] == name, path
         assert apis.ask("DELETE", f"{path}?jobID={job_id}")[0] in (200, 400)
     for path in ("/a", "/a/", "/a/bc", "/counts", "/one", "//"):
-        assert apis.refused("POST", path, wrong)[0] == "resources.api_not_deployed", path
+        assert apis.refused("POST", path, wrong, status=404)[0] == "resources.api_not_deployed", path
     answer = apis.caller.call("POST", "/metrics", b"{}")
     assert answer.status == 405  # what the gateway needs itself is never an endpoint
     said = apis.submit("/tasks/metrics")
@@ -277,7 +277,7 @@ def test_a_token_leads_to_its_own_project(live: Live, apis: Apis) -> None:
     other = Apis(live, token=token)
     job_id = apis.items("/batch/count", [1])
     assert other.refused("POST", "/batch/count", GOOD)[0] == "resources.api_not_deployed"
-    assert other.refused("GET", f"/count?jobID={job_id}")[0] == "resources.api_not_deployed"
+    assert other.refused("GET", f"/count?jobID={job_id}", status=404)[0] == "resources.api_not_deployed"
     assert other.ask("GET", f"{PROJECT}/jobs/{job_id}")[0] == 403
     apis.end("/batch/count", job_id)
 
