@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.live import Live, names, until
+from tests.acceptance.live import Live, Started, names, until
 from tests.gateway.test_users import Caller
 
 BATCH = """\
@@ -156,3 +156,28 @@ def test_deleting_an_api_asks_and_stops_its_jobs(live: Live) -> None:
     assert "stops 1 job of 'sums'. Add --yes" in live.fails(2, "jobs", "delete", "sums")
     assert "1 of its jobs is being stopped" in live.ok("jobs", "delete", "sums", "--yes").out
     assert ended(live, job_id) == "stopped"
+
+
+def await_files(deployed: Path, started: Started) -> None:
+    """Wait until files are being unpacked, or were."""
+    until(lambda: any(deployed.glob(".partial-*/*")) or started.ended, "files are unpacked")
+
+
+def test_a_deployment_outlasts_the_death_of_the_owner(live: Live) -> None:
+    """The command sends everything again, and nothing half-written is left."""
+    live.environment["FABRIC_JOBS_IDLE_SECONDS"] = "60"
+    live.ok("jobs", "apis")
+    deployed = live.state / "deployed"
+    for version in ("one", "two"):
+        file = project(live, version, **{f"data-{number}.txt": version for number in range(300)})
+        started = live.start("jobs", "deploy", file)
+        await_files(deployed, started)
+        live.kill_owner()
+        ran = started.finish()
+        assert ran.code == 0, ran
+        assert live.ok("jobs", "deploy", file).out.startswith("sums (BatchAPI) is up to date")
+    assert live.ok("state", "check").code == 0
+    directories = list(deployed.iterdir())
+    assert len(directories) == 2
+    for directory in directories:
+        assert {(directory / f"data-{number}.txt").read_text() for number in range(300)} <= {"one", "two"}
