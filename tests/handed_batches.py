@@ -58,7 +58,8 @@ class HandedBatches:
         """Answer the last call; None when nothing came."""
         asked = self.calls[-1]
         known = {first for _, first in asked["held"]}
-        for first in self._free[: asked["want"]]:
+        again = self.held - known  # the answer was lost
+        for first in self._free[: max(0, asked["want"] - len(again))]:
             self.held.add(first)
             self.attempts[first] = self.attempts.get(first, 0) + 1
         new = sorted(self.held - known)

@@ -88,7 +88,8 @@ def _step(tx: Tx, *, task: Task, rules: Rules, asked: WorkerCall, flush: bool, l
         raise StaleAttempt(OVER)
     if lease_seconds:
         leases.extend(tx, task.task_id, time.time() + lease_seconds)  # before the expired ones go back
-    want = asked.want
+    again = [lease for lease in leases.held(tx, task.task_id) if lease[:2] not in asked.held]  # the answer was lost
+    want = asked.want - len(again)
     for channel in inbound:
         batches.expire(tx, channel.channel_id, rules)
         if want > 0:

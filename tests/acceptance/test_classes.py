@@ -186,6 +186,25 @@ def test_code_deploys_an_api_with_the_program_of_the_python_client(apis: Apis) -
     assert apis.run("made")["status"] == "succeeded"
 
 
+def test_a_worker_that_missed_an_answer_gets_its_batches_again_and_no_more(apis: Apis) -> None:
+    code = """
+        def __init__(self, config): pass
+        def handle_batch(self, payload):
+            from fabric_skill import gateway
+            if payload == [0]:
+                call = {"ready": True, "want": 1, "held": [], "done": [], "failed": [], "completed": None}
+                answer = gateway.connect().request("POST", gateway.path("batches"), json.dumps(call).encode() + b"\\n")
+                (ROOT / "seen").write_bytes(answer.body)
+    """
+    apis.write("missed", handler(code))
+    apis.serve()
+    status = apis.batches("missed", [0, 1, 2])
+    assert (status["status"], status["batch_metrics"]["succeeded"]) == ("succeeded", 3)
+    head, body = (apis.live.root / "seen").read_text().splitlines()
+    assert [(first, count, attempt) for _, first, count, attempt, *_ in json.loads(head)["batches"]] == [(0, 1, 1)]
+    assert body == "[0]"
+
+
 def test_metrics_of_the_code_are_metrics_of_the_gateway(apis: Apis) -> None:
     code = """
         def __init__(self, config, metrics_client):
