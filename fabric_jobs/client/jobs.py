@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PATHS = {"BatchAPI": "batch", "TaskAPI": "tasks"}
 LIVE = ("pending", "enqueuing", "running")
 SUCCEEDED, ENQUEUE_FAILED = "succeeded", "enqueue_failed"
-MOST = 10_000  # rows of one list
+PAGE = 1000  # rows that a gateway lists at once
 PART_BYTES = 1 << 16
 GATHER_SECONDS = 0.2  # news of a running job is gathered for this long
 
@@ -143,7 +143,7 @@ def _pages(gateway: Gateway, path: str, key: str, limit: int, **query: Any) -> t
     found: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
-        answer = gateway.get(path, limit=limit - len(found), cursor=cursor, **query)
+        answer = gateway.get(path, limit=min(limit - len(found), PAGE), cursor=cursor, **query)
         found += answer[key]
         cursor = answer["next"]
         if cursor is None or len(found) >= limit:

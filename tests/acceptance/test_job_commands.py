@@ -95,6 +95,23 @@ def test_without_watch_it_runs_in_the_background(live: Live) -> None:
     assert live.ok("jobs", "stop", job_id).out.startswith(f"job {job_id} had ended")
 
 
+def test_lists_are_read_page_by_page(live: Live) -> None:
+    items = json.dumps(["a"] * 1002 + ["word"])
+    failed = live.run("jobs", "submit", "measure", "--items", items, "--config", '{"least": 2}', "--watch", "-q")
+    job_id = failed.out.strip()
+    assert failed.code == 1
+    first = live.ok("jobs", "batches", job_id, "-o", "json")
+    assert (len(first.value), first.err) == (100, "There are more: add --limit, or --state.\n")
+    whole = live.ok("jobs", "batches", job_id, "--limit", 10_000, "-o", "json")
+    assert [batch["first"] for batch in whole.value] == list(range(1002))
+    assert whole.err == ""
+    last = submit(live, "--items", '["word"]')
+    newest = live.ok("jobs", "list", "--limit", 1, "-o", "json")
+    assert (names(newest.value, "job_id"), newest.err) == ([last], "There are more: add --limit, or a filter.\n")
+    every = live.ok("jobs", "list", "--limit", 10_000, "-o", "json")
+    assert (names(every.value, "job_id"), every.err) == ([last, job_id], "")
+
+
 def test_items_come_from_files_of_the_current_directory(live: Live) -> None:
     lists = live.root / "lists"
     lists.mkdir()
