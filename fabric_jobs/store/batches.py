@@ -87,17 +87,19 @@ def report(tx: Tx, task_id: int, attempt: int, said: Report, rules: Rules) -> Ta
     if said.ready:
         tx.run("worker_ready", task_id=task_id, attempt=attempt, ready_at=time.time())
     mine = _held(tx, task_id)
-    counts = BatchCounts()
+    counts, finished = BatchCounts(), list[Lease]()
     for done in said.done:
         lease = mine.pop((done.channel_id, done.first), None)
         if lease is not None:
-            _finish(tx, task, lease, done)
+            _publish(tx, task, lease, done)
+            finished.append(lease)
             counts = counts._replace(succeeded=counts.succeeded + 1, seconds=counts.seconds + done.seconds)
     for failed in said.failed:
         lease = mine.pop((failed.channel_id, failed.first), None)
         if lease is not None:
             is_dead = _fail(tx, task, lease, failed, rules, is_lost=False)
             counts = counts._replace(failed=counts.failed + 1, dead=counts.dead + is_dead)
+    leases.finish_whole(tx, finished)
     _count(tx, task, counts)
     if said.completed:
         place = {"activation_id": task.activation_id, "node": task.node, "task_id": task_id}
@@ -208,7 +210,7 @@ def _held(tx: Tx, task_id: int) -> dict[tuple[int, int], Lease]:
     return {(lease.channel_id, lease.first): lease for lease in leases.held(tx, task_id) if lease.below is not None}
 
 
-def _finish(tx: Tx, task: Task, lease: Lease, done: Done) -> None:
+def _publish(tx: Tx, task: Task, lease: Lease, done: Done) -> None:
     assert lease.below is not None
     if done.sent is not None and done.sent.count:
         origin = each_of(lease.channel_id, lease.first, lease.below)
@@ -216,7 +218,6 @@ def _finish(tx: Tx, task: Task, lease: Lease, done: Done) -> None:
     row = find(tx, lease.channel_id, lease.first)
     if row is not None:
         _put(tx, row, attempts=row.attempts + 1, state="succeeded", task_id=task.task_id, seconds=done.seconds)
-    leases.finish(tx, task.task_id, lease.channel_id, lease.first, lease.below)
 
 
 def _fail(tx: Tx, task: Task, lease: Lease, failed: Failed, rules: Rules, *, is_lost: bool) -> bool:

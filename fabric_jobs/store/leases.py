@@ -6,7 +6,7 @@ What is finished above the lowest unfinished record is kept as ranges, so every 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from fabric_jobs.records import Lease
 from fabric_jobs.store.sql import Sql
@@ -89,6 +89,20 @@ def mark(tx: Tx, channel_id: int, first: int, below: int) -> bool:
     if change:
         tx.run("count_ahead", channel_id=channel_id, change=change)
     return True
+
+
+def finish_whole(tx: Tx, wanted: Iterable[Lease]) -> None:
+    """Finish whole ranges that a task holds; those that follow each other are marked together."""
+    passed: list[Lease] = []
+    for lease in sorted(wanted):
+        tx.run("delete_lease", channel_id=lease.channel_id, first_offset=lease.first)
+        if passed and passed[-1].channel_id == lease.channel_id and passed[-1].below == lease.first:
+            passed[-1] = passed[-1]._replace(below=lease.below)
+        else:
+            passed.append(lease)
+    for lease in passed:
+        assert lease.below is not None
+        mark(tx, lease.channel_id, lease.first, lease.below)
 
 
 def finish_all(tx: Tx, task_id: int) -> None:

@@ -417,11 +417,34 @@ class Batches(RuleBasedStateMachine):
         batch = data.draw(st.sampled_from([self.model[first] for first in sorted(self.model)]))
         self.desk.failed(worker, batch.first, self.how)
         if batch.state == "held" and batch.worker == worker:
+            self._failed(batch)
+
+    def _failed(self, batch: Batch) -> None:
+        batch.attempts += 1
+        self.failures += 1
+        tries = batch.attempts - batch.lost
+        batch.state = "dead" if tries >= self.how.receive_count else "free"
+        batch.not_before = self.clock.now + 2.0 ** (tries - 1)
+
+    @rule(worker=st.integers(0, 2), verdicts=st.lists(st.booleans(), min_size=12, max_size=12))
+    def report_all(self, worker: int, verdicts: list[bool]) -> None:
+        """Report all that a worker has in one call, some as done, the others as failed."""
+        mine = [batch for batch in self._of("held") if batch.worker == worker][: len(verdicts)]
+        channel_id = self.desk.channel_id
+        done = [batch for batch, is_good in zip(mine, verdicts, strict=False) if is_good]
+        failed = [batch for batch in mine if batch not in done]
+        sent = [Sent(output="results", count=1, bytes=ndjson([batch.first])) for batch in done]
+        said = Report(
+            done=tuple(Done(channel_id, one.first, 0.25, its) for one, its in zip(done, sent, strict=True)),
+            failed=tuple(Failed(channel_id, batch.first, "no", 0.5) for batch in failed),
+        )
+        self.desk.report(worker, said, self.how)
+        for batch in done:
+            batch.state = "done"
             batch.attempts += 1
-            self.failures += 1
-            tries = batch.attempts - batch.lost
-            batch.state = "dead" if tries >= self.how.receive_count else "free"
-            batch.not_before = self.clock.now + 2.0 ** (tries - 1)
+            self.seconds += 0.25
+        for batch in failed:
+            self._failed(batch)
 
     @rule(worker=st.integers(0, 2))
     def lose(self, worker: int) -> None:
