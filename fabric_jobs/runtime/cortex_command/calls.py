@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from .refused import Refused
 
-TOKENS = ("FABRIC_JOBS_TOKEN", "CORTEX_TOKEN")  # the second is that of the task that runs this
+TOKEN = "FABRIC_JOBS_TOKEN"
 
 
 class Operator(NamedTuple):
@@ -66,8 +66,8 @@ class Operator(NamedTuple):
 
 
 def own_token() -> str:
-    """Return the token that the environment gives; empty if none."""
-    return next((os.environ[name] for name in TOKENS if os.environ.get(name)), "")
+    """Return the token that the environment gives; empty if none. That of a task is added by its worker, for its gateway only."""
+    return os.environ.get(TOKEN, "")
 
 
 def _refusal(status: int, body: bytes) -> Refused:
