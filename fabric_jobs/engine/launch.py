@@ -23,6 +23,7 @@ from fabric_jobs.store.sql import Sql
 from fabric_jobs.user_files import program_directory, workspace_of
 
 PAYLOAD_FILE = "payload.json"
+CLASS_WORKER = "cortex_worker.class_worker"  # imported ahead, too
 NO_SCRIPT = "on this machine nothing would keep the script from changing it. Use --executor docker"
 NO_CONDA = "name the packages in requirements.txt, or use --executor docker with an image that has conda"
 SCHEDULED = r".*-[0-9]{8}T[0-9]{6}([0-9]{3})?Z-[0-9a-f]{8}"  # the id of a schedule's run; others may look like one
@@ -138,7 +139,7 @@ def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "
     """Return the program of an action of a saved skill; None stands for a skill deleted meanwhile."""
     source = saved.source if saved is not None else ""
     images = saved.images if saved is not None else {}
-    return ProcessSpec(
+    found = ProcessSpec(
         directory=program_directory(Path(source), action.name) if source else None,
         command=action.command,
         image=images.get(action.name, action.image),
@@ -146,8 +147,9 @@ def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "
         workspace=workspace,
         limits=limits_of(action.resources),
         warm=action.warm,
-        **_of_code(action),
     )
+    own = _of_code(action)
+    return replace(found, **own) if own else found
 
 
 def _of_code(action: Action) -> dict[str, Any]:
@@ -155,7 +157,9 @@ def _of_code(action: Action) -> dict[str, Any]:
     code = action.api.code if action.api is not None else None
     if code is None:
         return {}
-    return {"requirements": code.pip, "unsupported": {code.shell: NO_SCRIPT, code.conda: NO_CONDA}, "is_project": True}
+    unsupported = {code.shell: NO_SCRIPT, code.conda: NO_CONDA}
+    warm = None if action.warm is None else (CLASS_WORKER, *action.warm)
+    return {"requirements": code.pip, "unsupported": unsupported, "is_project": True, "warm": warm}
 
 
 def limits_of(resources: Resources) -> Limits:
