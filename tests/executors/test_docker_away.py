@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,28 @@ sys.exit(3)
     assert found == AttemptExit(3), stderr
     assert stdout == b"{} /opt/fabric-jobs/runtime/fabric_skill/__init__.py\n"
     until(lambda: not far.containers(), "no container is left")
+
+
+def test_several_containers_of_a_remote_engine_share_files_that_are_copied_there(far: DockerDriver) -> None:
+    first = """
+import time
+print(open("/run/fabric-jobs/files/worker.json").read())
+open("/mnt/printed", "w").close()
+time.sleep(1000)
+"""
+    second = """
+import os, time
+print(open("/cortex/job.json").read())
+while not os.path.exists("/mnt/printed"):
+    time.sleep(0.01)
+"""
+    spec = spec_of("python3", "-u", "-c", first, files={"worker.json": b"mine", "job.json": b"ours"})
+    other = replace(spec.processes[0], command=("python3", "-u", "-c", second))
+    placed = {"/cortex/job.json": "job.json"}
+    spec = replace(spec, processes=(*spec.processes, other), shared=("/mnt", "/cortex"), placed=placed)
+    found, stdout, stderr = far.run(spec)
+    assert (found, sorted(stdout.splitlines()), stderr) == (AttemptExit(0), [b"mine", b"ours"], b"")
+    until(lambda: not far.containers() and not far.volumes(), "nothing is left")
 
 
 def test_the_gateway_is_where_it_is_advertised(far: DockerDriver, listening: socket.socket) -> None:

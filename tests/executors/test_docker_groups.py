@@ -222,13 +222,10 @@ from pathlib import Path
 for number in range(200):
     print(f"{sys.argv[1]} {number}")
     time.sleep(0.005)
-Path(f"/mnt/{sys.argv[1]}").touch()
-while not all(Path(f"/mnt/{name}").exists() for name in "abc"):
-    time.sleep(0.005)
 print("end of", sys.argv[1])
-if sys.argv[1] != "a":
-    time.sleep(1000)
-time.sleep(0.5)
+Path(f"/mnt/{sys.argv[1]}").touch()
+while sys.argv[1] != "a" or not all(Path(f"/mnt/{name}").exists() for name in "abc"):
+    time.sleep(0.005)
 """
 
 
