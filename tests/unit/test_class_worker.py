@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -428,17 +427,3 @@ def test_a_class_may_be_in_a_pickle(gateway: SmallGateway) -> None:
     project = Project(gateway, "")
     (project.root / "task.pickle").write_bytes(dill.dumps(space["Task"], recurse=True))
     assert ends(project.start("TaskAPI", code={"path": "task.pickle"}))[0] == "from a pickle\n"
-
-
-def test_a_worker_that_is_asked_to_end_ends(gateway: SmallGateway) -> None:
-    gateway.state.batches.items = [[0]]
-    code = """
-        def __init__(self, config): pass
-        def handle_batch(self, payload):
-            print("begun", flush=True)
-            time.sleep(600)
-    """
-    program = Project(gateway, handler(code)).start()
-    says(program, "begun")
-    program.send_signal(signal.SIGTERM)
-    ends(program, -signal.SIGTERM)

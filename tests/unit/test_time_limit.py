@@ -14,8 +14,10 @@ import signal, time
 from cortex_worker import time_limit
 from cortex_worker.time_limit import TimeIsUp, at_most
 
+BEFORE = signal.getsignal(signal.SIGALRM)
+
 def is_clean():
-    return signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0) and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    return signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0) and signal.getsignal(signal.SIGALRM) == BEFORE
 
 """
 
