@@ -125,6 +125,13 @@ def test_batches_are_posted_and_the_end_is_told_once(api: Api) -> None:
     assert api.gateway.state.tokens == {"Bearer a.b.c"}
 
 
+def test_a_server_of_one_thread_hears_of_the_end_although_it_keeps_connections(api: Api) -> None:
+    api.gateway.state.batches.items = [[1], [2]]
+    api.container(PLAIN.replace("serve()", "http.server.ThreadingHTTPServer = http.server.HTTPServer\nserve()"))
+    ends(api.start())
+    assert [path for path, _, _ in api.asked()] == ["/", "/", "/on-job-complete"]
+
+
 @pytest.mark.parametrize("status", [201, 204, 302, 404, 500])
 def test_any_status_but_200_is_a_failed_attempt(api: Api, status: int) -> None:
     batches = api.gateway.state.batches

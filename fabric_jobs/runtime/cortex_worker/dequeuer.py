@@ -16,6 +16,7 @@ from .posting import Reply, Server, TimedOut, Unanswered
 
 ENDED_WHEN_ASKED = 128 + signal.SIGTERM
 BEAT_SECONDS = 30.0  # between calls while batches take long: the gateway says when the attempt is over
+IDLE_SECONDS = 0.5  # that a connection stays open without a batch
 TIMEOUTS = 2  # batches in a row without an answer in time, after which the server counts as hung
 
 
@@ -81,9 +82,16 @@ class Dequeuer:
 
     def _post_all(self, exchange: Exchange) -> None:
         server = Server(self._pod.port)
+        patience: float | None = None  # seconds until the connection is closed
         try:
             while True:
-                batch = self._waiting.get()
+                try:
+                    batch = self._waiting.get(timeout=patience)
+                except queue.Empty:  # a server of one thread answers nobody else while a connection is open
+                    server.close()
+                    patience = None
+                    continue
+                patience = IDLE_SECONDS
                 if not self._pod.must_end.is_set():
                     self._post(server, batch, exchange)
                 with self._changed:
