@@ -122,3 +122,14 @@ def test_without_a_terminal_each_status_is_said_once(now: list[float]) -> None:
 def test_how_long_it_took() -> None:
     assert took(job()) == ""
     assert took(job(end_time="2013-02-08T10:03:20.5Z")) == " in 3m20s"
+
+
+def test_without_a_terminal_what_stands_still_is_said_once_a_minute(now: list[float]) -> None:
+    stream = io.StringIO()
+    progress = JobProgress(Display(stream=stream))
+    for _ in range(25):
+        now[0] += 6
+        progress.update(job(7))
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "measure: running"
+    assert lines[1:] == ["measure  running    7 of 40 batches  3 of 4 workers"] * 3

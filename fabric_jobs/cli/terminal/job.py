@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from fabric_jobs.cli.terminal.display import Display, Row
 from fabric_jobs.durations import measured
 
+REPEAT_SECONDS = 60.0  # until a line without news is printed again where there is no terminal
 WINDOW_SECONDS = 30.0  # the rate is that of this last time
 
 # Statuses whose words people read otherwise.
@@ -41,6 +42,8 @@ class JobProgress:
     def __init__(self, display: Display) -> None:
         self._display = display
         self._seen: deque[tuple[float, int]] = deque()  # since batches are handled: when, and how many were done
+        self._shown: Row | None = None
+        self._shown_at = 0.0
 
     def update(self, job: Mapping[str, Any]) -> float:
         """Show a job; return the seconds until the next update."""
@@ -48,8 +51,14 @@ class JobProgress:
             self._note(time.monotonic(), done_of(job))
         if not self._display.is_live and not self._display.is_quiet:
             self._display.once(job["status"], f"{job['api_name']}: {word_of(job['status'])}")
-        self._display.show([row_of(job, self._pace(job))])
+        self._show(row_of(job, self._pace(job)), time.monotonic())
         return self._display.interval
+
+    def _show(self, row: Row, now: float) -> None:
+        """Show a row; without a terminal, only when it says something new, or a minute later."""
+        if self._display.is_live or row != self._shown or now - self._shown_at >= REPEAT_SECONDS:
+            self._shown, self._shown_at = row, now
+            self._display.show([row])
 
     def _note(self, now: float, done: int) -> None:
         self._seen.append((now, done))
