@@ -74,7 +74,10 @@ class Apis:
     def run(self, name: str, **wanted: Any) -> dict[str, Any]:
         """Submit a job, and return its status once it has ended."""
         job_id = self.submit(name, **wanted)
-        kind = "tasks" if "item_list" not in wanted else "batch"
+        return self.end(name, job_id, "tasks" if "item_list" not in wanted else "batch")
+
+    def end(self, name: str, job_id: str, kind: str = "batch") -> dict[str, Any]:
+        """Return the status of a job once it has ended."""
 
         def ended() -> dict[str, Any] | None:
             found: dict[str, Any] = self.call("GET", f"/{kind}/{name}?jobID={job_id}")
@@ -92,8 +95,9 @@ class Apis:
         return json.loads(answer.body)
 
     def printed(self, name: str, stream: str = "stdout") -> str:
-        """Return what the workers of an API have printed."""
-        return "".join((path / stream).read_text() for path in self.live.attempts(name))
+        """Return what the workers of an API have printed so far."""
+        logs = (path / stream for path in self.live.attempts(name))
+        return "".join(log.read_text() for log in logs if log.exists())
 
 
 @pytest.fixture
@@ -193,3 +197,16 @@ serve()
     found = apis.run("first", workers=1, item_list=items("x"))
     assert found["job_status"]["status"] == "succeeded", apis.printed("first", "stderr")
     until(lambda: '["/", ["x"], "1"]' in apis.printed("second"), "the second job has the item")
+
+
+def test_a_worker_outlives_the_owner(apis: Apis) -> None:
+    slow = "def answer(path, items):\n    time.sleep(2 if path == '/' else 0)\n    return 200, ''\nserve()"
+    apis.deploy("slow", SERVER + slow)
+    job_id = apis.submit("slow", workers=1, item_list=items(1, 2))
+    until(lambda: '["/", [1]' in apis.printed("slow"), "a batch is in hand")
+    apis.live.kill_owner()
+    apis.live.ok("jobs", "list")
+    found = apis.end("slow", job_id)
+    assert (found["job_status"]["status"], found["metrics"]["succeeded"]) == ("succeeded", 2)
+    assert [json.loads(line)[2] for line in apis.printed("slow").splitlines() if '["/", ' in line] == ["1", "1"]
+    assert len(apis.live.attempts("slow")) == 1
