@@ -47,11 +47,15 @@ def keep(archive: Path, root: Path, limit: int) -> Path:
 
     partial = root / f"{PARTIAL}{secrets.token_hex(8)}"
     try:
-        partial.mkdir(mode=0o700, parents=True)
         with ZipFile(archive) as packed:
-            name = _unpacked(packed, partial, limit)
-        partial.chmod(0o755)  # for containers; only this user gets into the state directory
-        return _named(partial, root / name)
+            members = _members(packed)
+            target = root / _hash_of(packed, members, limit)
+            if not _renewed(target):
+                partial.mkdir(mode=0o700, parents=True)
+                _unpack(packed, members, partial)
+                partial.chmod(0o755)  # for containers; only this user gets into the state directory
+                _name(partial, target)
+            return target
     except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise InvalidInput(f"the project's archive cannot be read: {error}.", hint=AGAIN) from error
     except OSError as error:
@@ -95,36 +99,79 @@ def _is_fresh(path: Path) -> bool:
     return time.time() - path.stat().st_mtime < FRESH_SECONDS
 
 
-def _named(partial: Path, target: Path) -> Path:
-    """Give a complete directory its name, unless there is one already; that is fresh again."""
+def _renewed(target: Path) -> bool:
+    """Make a directory that is there fresh again; return False if there is none."""
     with _lock:
-        if target.is_dir():
-            os.utime(target)
-        else:
+        if not target.is_dir():
+            return False
+        os.utime(target)
+        return True
+
+
+def _name(partial: Path, target: Path) -> None:
+    """Give a complete directory its name, unless there is one meanwhile."""
+    if _renewed(target):
+        return
+    with _lock:
+        try:
             partial.rename(target)
-            whole_file.sync(target.parent, target.parent.parent)
-    return target
+        except OSError:
+            if not target.is_dir():
+                raise
+    whole_file.sync(target.parent, target.parent.parent)
 
 
-def _unpacked(packed: ZipFile, root: Path, limit: int) -> str:
-    """Unpack an archive durably; return the hash of names, kinds and contents."""
+def _members(packed: ZipFile) -> list[ZipInfo]:
+    """Return the files of an archive by name; raise ValueError for one that would not stay below the root."""
     members = sorted((member for member in packed.infolist() if not member.is_dir()), key=lambda each: each.filename)
     if len(members) > FILES:
         raise RecordTooLarge(f"the project has {len(members):,} files, over the limit of {FILES:,}.")
+    for member in members:
+        _parts(member)
+    return members
+
+
+def _hash_of(packed: ZipFile, members: list[ZipInfo], limit: int) -> str:
+    """Return the hash of names, kinds and contents; nothing is written yet, since mostly the files are known."""
     whole, left = hashlib.sha256(), limit
+    for member in members:
+        is_environment = member.filename == ENVIRONMENT_FILE
+        digest, size = hashlib.sha256(), 0
+        for part in _content(packed, member):
+            size += len(part)
+            _check_size(member, size, ENVIRONMENT_BYTES if is_environment else left)
+            digest.update(part)
+        left -= 0 if is_environment else size
+        whole.update(f"{member.filename}\0{_is_program(member):d}\0{digest.hexdigest()}\0".encode())
+    return whole.hexdigest()
+
+
+def _check_size(member: ZipInfo, size: int, limit: int) -> None:
+    if size > limit:
+        raise RecordTooLarge(
+            f"the project is over the limit of {sizes.spelled(limit)} at {member.filename}.",
+            hint="Leave files out with .cortexignore, or raise FABRIC_JOBS_PROJECT_BYTES of the gateway.",
+        )
+
+
+def _content(packed: ZipFile, member: ZipInfo) -> Iterator[bytes]:
+    with packed.open(member) as source:
+        while part := source.read(PART_BYTES):
+            yield part
+
+
+def _is_program(member: ZipInfo) -> bool:
+    return bool(member.external_attr >> 16 & stat.S_IXUSR)
+
+
+def _unpack(packed: ZipFile, members: list[ZipInfo], root: Path) -> None:
+    """Unpack files durably."""
     directories = {root}
     for member in members:
         path = root.joinpath(*_parts(member))
         directories.update(_made(path, root, directories))
-        is_environment = member.filename == ENVIRONMENT_FILE
-        is_program = bool(member.external_attr >> 16 & stat.S_IXUSR)
-        size, digest = _write(packed, member, path, ENVIRONMENT_BYTES if is_environment else left)
-        if is_program:
-            path.chmod(0o755)
-        left -= 0 if is_environment else size
-        whole.update(f"{member.filename}\0{is_program:d}\0{digest}\0".encode())
+        _write(packed, member, path)
     whole_file.sync(*directories)
-    return whole.hexdigest()
 
 
 def _parts(member: ZipInfo) -> list[str]:
@@ -150,25 +197,16 @@ def _made(path: Path, root: Path, known: set[Path]) -> list[Path]:
     return missing
 
 
-def _write(packed: ZipFile, member: ZipInfo, path: Path, limit: int) -> tuple[int, str]:
-    """Write one file durably; return its size and its hash."""
-    size, digest = 0, hashlib.sha256()
+def _write(packed: ZipFile, member: ZipInfo, path: Path) -> None:
+    """Write one file durably."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, 0o644)
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise ValueError(f"'{member.filename}' is in it twice") from None
-    with open(descriptor, "wb") as target, packed.open(member) as source:
-        while part := source.read(PART_BYTES):
-            size += len(part)
-            if size > limit:
-                raise RecordTooLarge(
-                    f"the project is over the limit of {sizes.spelled(limit)} at {member.filename}.",
-                    hint="Leave files out with .cortexignore, or raise FABRIC_JOBS_PROJECT_BYTES of the gateway.",
-                )
-            digest.update(part)
+    with open(descriptor, "wb") as target:
+        for part in _content(packed, member):
             target.write(part)
         target.flush()
-        os.fchmod(target.fileno(), 0o644)
+        os.fchmod(target.fileno(), 0o755 if _is_program(member) else 0o644)
         os.fsync(target.fileno())
-    return size, digest.hexdigest()
