@@ -254,6 +254,23 @@ def test_a_terminal_sees_the_batches_and_the_end(live: Live) -> None:
     assert text.splitlines()[-1].startswith("Next: fabric-jobs activations response")
 
 
+def test_a_gateway_elsewhere_takes_jobs_for_what_it_has(live: Live, tmp_path: Path) -> None:
+    live.environment["FABRIC_JOBS_IDLE_SECONDS"] = "60"
+    (live.root / "words.ndjson").write_text('"ice"\n"snow"\n')
+    submit(live, "--items", '["first"]')
+    address = live.published()
+    there = ("--url", address.url, "--token", address.token)
+    given = ("jobs", "submit", "measure", "--ndjson", live.root / "words.ndjson", "--batch-size", 2, *there)
+    dry = live.ok(*given, "--dry-run", cwd=tmp_path)
+    assert dry.out == f"{live.root}/words.ndjson\nvalidations passed\n"
+    ran = live.ok(*given, "--watch", "-q", cwd=tmp_path)
+    assert ran.err.endswith(f"Next: fabric-jobs activations response {ran.out.strip()} --url {address.url}\n")
+    assert address.token not in ran.err
+    results = records(live.ok("activations", "response", ran.out.strip(), *there, cwd=tmp_path).out)
+    assert names(results, "word") == ["ice", "snow"]
+    assert "at least 1 element" in live.fails(2, "jobs", "submit", "measure", "--items", "[]", "--dry-run", *there)
+
+
 def test_an_api_is_a_skill_of_an_agent(live: Live) -> None:
     live.skill("split", "for word in message()['payload'].split(): send_message(word)")
     live.agent("measured", ("input", "split"), ("split", "measure"), ("measure", "output"))
