@@ -73,7 +73,8 @@ async def exchange(request: Request) -> Response:
         found = channels.of_attempt(parts.store.read, task.task_id, task.attempt)
         if found and workers.is_drained(found):
             return await _at_the_end(parts, task, found, rules)
-        left = min(deadline - now, _until_due(parts, task), math.inf if since is None else since + 1.0 - now)
+        lease = parts.settings.lease_seconds or math.inf  # that of another worker may run out meanwhile
+        left = min(deadline - now, lease, _until_due(parts, task), math.inf if since is None else since + 1.0 - now)
         keys: list[tuple[str, int | str]] = [("channel", channel.channel_id) for channel in found]
         await parts.live.wait([*keys, ("activation", str(task.activation_id))], max(0.0, left))
         if parts.live.closing or asyncio.get_running_loop().time() >= deadline:

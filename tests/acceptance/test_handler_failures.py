@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
 from tests.acceptance.apis import Apis, letters_of
-from tests.acceptance.live import Live
+from tests.acceptance.live import Live, until
 
 NO_MODEL = """
 class Handler:
@@ -56,3 +60,41 @@ def test_a_worker_that_ends_before_it_is_ready_fails_the_job(apis: Apis, program
     ended = apis.ended("broken", apis.items("broken", [1, 2, 3]))
     assert ended["status"] == "worker_error"
     assert words in "\n".join([ended["reason"], *ended.get("last_lines", ())])
+
+
+def test_a_worker_that_returns_after_its_lease_ran_out_is_not_counted(apis: Apis) -> None:
+    """It is stopped with a batch in hand, and goes on when another one has handled that batch."""
+    apis.live.environment["FABRIC_JOBS_LEASE_SECONDS"] = "2"
+    apis.kill_owner()
+    notes = apis.live.root / "notes"
+    apis.handler(
+        "sleepy",
+        """
+        import json, os, signal
+
+        class Handler:
+            def __init__(self, config):
+                self.notes = config["notes"]
+
+            def handle_batch(self, payload):
+                if payload == [0] and not os.path.exists(self.notes + ".stopped"):
+                    with open(self.notes + ".stopped", "w") as file:
+                        file.write(str(os.getpid()))
+                    os.kill(os.getpid(), signal.SIGSTOP)
+                with open(self.notes, "a") as file:
+                    file.write(json.dumps(payload) + "\\n")
+        """,
+    )
+    job_id = apis.items("sleepy", list(range(6)), workers=2, config={"notes": str(notes)})
+
+    def handled() -> list[str]:
+        return notes.read_text().splitlines() if notes.exists() else []
+
+    until(lambda: "[0]" in handled(), "another worker handles the batch")
+    os.kill(int(Path(f"{notes}.stopped").read_text()), signal.SIGCONT)
+    ended = apis.ended("sleepy", job_id)
+    assert (ended["batch_metrics"]["succeeded"], ended["batch_metrics"]["failed"]) == (6, 0)
+    assert ended["status"] == "succeeded"
+    (row,) = apis.live.get(f"/jobs/{job_id}/batches")["batches"]
+    assert (row["first"], row["attempts"], row["lost"], row["state"]) == (0, 2, 1, "succeeded")
+    assert sorted(handled()) == ["[0]", "[0]", *(f"[{n}]" for n in range(1, 6))]
