@@ -138,12 +138,11 @@ def test_a_worker_that_never_gets_ready_fails_the_job_with_the_reason(apis: Apis
     assert "connection refused" in apis.printed("deaf", "stderr")
 
 
-@pytest.mark.parametrize("code", [0, 5])
-def test_a_server_that_ends_again_and_again_fails_the_job(apis: Apis, code: int) -> None:
-    apis.deploy("brief", SERVER + f"answer = lambda path, items: os._exit({code})\nserve()")
+def test_a_server_that_ends_again_and_again_fails_the_job(apis: Apis) -> None:
+    apis.deploy("brief", SERVER + "answer = lambda path, items: os._exit(0)\nserve()")
     found = apis.run("brief", workers=1, item_list=items(1))
     assert found["job_status"]["status"] == "worker_error"
-    assert f"exit code {code}" in found["job_status"]["reason"]
+    assert "exit code 0" in found["job_status"]["reason"]
     assert apis.printed("brief").count('["/", [1]') > 1
 
 
