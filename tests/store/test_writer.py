@@ -241,7 +241,7 @@ def test_a_full_disk_is_said_in_words_and_the_store_recovers_when_there_is_room(
     disk = tmp_path / "disk"
     with small_disk(disk):
         ballast = disk / "ballast"
-        ballast.write_bytes(b"x" * (600 << 10))
+        ballast.write_bytes(b"x" * (400 << 10))
         store = Store(disk / "state.db")
         count = fill(store)
         assert value_of(store, f"fill{count}") is None
