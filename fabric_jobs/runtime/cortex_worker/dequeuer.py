@@ -72,7 +72,8 @@ class Dequeuer:
             with self._changed:
                 if self._pod.must_end.is_set() and not self._open:
                     return False
-                if not self._pod.must_end.is_set() and self._pod.is_ready and self._open < self._pace.wanted:
+                room = self._pace.wanted - self._open
+                if not self._pod.must_end.is_set() and self._pod.is_ready and room >= self._pace.room:
                     return True
                 has_changed = self._changed.wait(BEAT_SECONDS)
             if not has_changed:

@@ -16,7 +16,7 @@ else:
 REPORT_BYTES = 1 << 20  # outputs that may wait for the next call
 LINGER_SECONDS = 0.1  # a report waits so long for the next call
 QUICK_SECONDS = 0.05  # batches that take this long together may be held
-HELD = 16  # batches that may be held
+HELD, MOST_HELD = 16, 64  # batches that may be held: by one that handles one at a time, and by any
 SHORT_SECONDS, LONG_SECONDS = 0.05, 1.0  # between two calls while batches are in hand, at first and at last
 
 
@@ -61,7 +61,13 @@ class Pace:
         """How many batches to hold."""
         if not self._seconds:
             return self._concurrency
-        return max(self._concurrency, min(int(self._concurrency * QUICK_SECONDS / self._seconds), HELD))
+        most = min(max(HELD, 8 * self._concurrency), MOST_HELD)
+        return max(self._concurrency, min(int(self._concurrency * QUICK_SECONDS / self._seconds), most))
+
+    @property
+    def room(self) -> int:
+        """How many more to hold at least when asking: a call for each batch would cost more than a quick batch."""
+        return max(1, (self.wanted - self._concurrency) // 2)
 
 
 class Exchange:
