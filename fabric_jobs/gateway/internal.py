@@ -92,6 +92,8 @@ async def pull(request: Request) -> Response:
             answer = _records(parts, task, found, positions, sees)
         if answer is not None:
             return answer
+        if channels.of_attempt(parts.store.read, task.task_id, task.attempt) != found:
+            continue  # it has changed while this call waited for the store: nobody wakes it for that
         if shares.is_drained(parts, found) if task.worker else all(_is_drained(each, positions) for each in found):
             return Response(status_code=204, headers={"x-fabric-end": "1"})
         left = deadline - asyncio.get_running_loop().time()
