@@ -180,11 +180,12 @@ def test_a_stop_ends_what_outlives_the_program_after_the_grace(
 def test_a_stopped_attempt_has_not_ended_while_something_of_it_lives(driver: LocalDriver, running: Running) -> None:
     child = begin_stubborn(driver, running, "own session")
     program = driver.program(running)
-    driver.executor.stop(running.handle, 1.0)
+    driver.executor.stop(running.handle, 1000.0)
     await_death(program)
     assert driver.executor.poll(running.handle) is None
     assert driver.anew().poll(running.handle) is None
     assert is_alive(child)
+    driver.executor.stop(running.handle, 0.0)
     assert ended(driver.executor, running.handle) == AttemptExit(143, STOPPED)
     assert not is_alive(child)
 
