@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.cli.second_thoughts import tell, unless_interrupted
 from fabric_jobs.cli.terminal.printing import show, show_rows
 from fabric_jobs.counts import counted
 from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound, RunFailed
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 PATIENCE_SECONDS = 30.0  # how long one call waits while a cancelled activation ends
-SECOND_THOUGHT_SECONDS = 1.0  # between a first Ctrl-C and the cancelling, so that a second one comes in time
 
 # The options of both commands.
 invocation_options = options.stack(
@@ -213,21 +212,11 @@ def _cancel(gateway: Gateway, activation_id: str) -> None:
     from fabric_jobs.client.activations import follow
     from fabric_jobs.client.gateway import segment
 
-    try:
-        _tell("\nCancelling; press Ctrl-C again now to leave it running.")
-        time.sleep(SECOND_THOUGHT_SECONDS)
+    with unless_interrupted("Cancelling", "activations", "wait", activation_id):
         gateway.post(f"/activations/{segment(activation_id)}/cancel")
         status = follow(gateway, activation_id, lambda nodes: PATIENCE_SECONDS)["status"]
-    except KeyboardInterrupt:
-        _tell(f"Left as it is. Next: {options.next_command('activations', 'wait', activation_id)}")
-        raise
     what = "is cancelled" if status == "CANCELLED" else f"had ended before: {status}"
-    _tell(f"Activation {activation_id} {what}.")
-
-
-def _tell(text: str) -> None:
-    with suppress(OSError):  # a closing terminal may be the reason for the cancelling
-        click.echo(text, err=True)
+    tell(f"Activation {activation_id} {what}.")
 
 
 def _print_detached(answer: Mapping[str, Any], output: str) -> None:

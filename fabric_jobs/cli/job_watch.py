@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fabric_jobs.cli import options
+from fabric_jobs.cli.second_thoughts import tell, unless_interrupted
 from fabric_jobs.cli.terminal.printing import show
 from fabric_jobs.counts import counted
 
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
 
-SECOND_THOUGHT_SECONDS = 1.0  # between a first Ctrl-C and the stop, so that a second one comes in time
 PATIENCE_SECONDS = 30.0  # between two looks at a job that is being stopped; events arrive sooner
 
 
@@ -115,17 +113,7 @@ def print_end(gateway: Gateway, job: dict[str, Any], output: str) -> None:
 def _stop(gateway: Gateway, job_id: str) -> None:
     from fabric_jobs.client import jobs
 
-    try:
-        _tell("\nStopping; press Ctrl-C again now to leave it running.")
-        time.sleep(SECOND_THOUGHT_SECONDS)
+    with unless_interrupted("Stopping", "jobs", "watch", job_id):
         jobs.stop(gateway, job_id)
         status = jobs.follow(gateway, job_id, lambda job: PATIENCE_SECONDS)["status"]
-    except KeyboardInterrupt:
-        _tell(f"Left as it is. Next: {options.next_command('jobs', 'watch', job_id)}")
-        raise
-    _tell(f"Job {job_id} is stopped." if status == "stopped" else f"Job {job_id} had ended before: {status}.")
-
-
-def _tell(text: str) -> None:
-    with suppress(OSError):  # a closing terminal may be the reason for the stop
-        click.echo(text, err=True)
+    tell(f"Job {job_id} is stopped." if status == "stopped" else f"Job {job_id} had ended before: {status}.")
