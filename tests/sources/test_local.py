@@ -159,6 +159,6 @@ def test_paths_are_read() -> None:
     assert path_of("s3://bucket")[1:] == ("s3://bucket/", "s3", "bucket", "")
     assert path_of("gs://bucket/a//b")[1:] == ("gs://bucket/", "gs", "bucket", "a//b")
     assert path_of("S3://Bucket/x").prefix == "s3://Bucket/"
-    assert path_of("data/*.json", Path("/work"))[1:] == ("", "file", "", "/work/data/*.json")
+    assert path_of("data/*.json", Path("/place"))[1:] == ("", "file", "", "/place/data/*.json")
     assert path_of("//x/../y/")[1:] == ("", "file", "", "/y")
     assert path_of("file:///x")[1:] == ("file://", "file", "", "/x")

@@ -130,9 +130,12 @@ class Children:
 
     def watch(self, on_end: Callable[[str, int], None]) -> None:
         """Call `on_end(name, exit code)` when one of them ends, from a thread."""
+
+        def follow(child: Child) -> None:
+            on_end(child.name, child.wait())
+
         for child in self.all:
-            target = lambda child=child: on_end(child.name, child.wait())  # noqa: E731
-            threading.Thread(target=target, name=f"container-{child.name}", daemon=True).start()
+            threading.Thread(target=follow, args=(child,), name=f"container-{child.name}", daemon=True).start()
 
     def environment_of(self, name: str) -> dict[str, str] | None:
         """Return the variables of a container; None if there is none of that name."""
