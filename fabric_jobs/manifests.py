@@ -77,7 +77,7 @@ def _job(action: Action, owner: Owner, attempt: str) -> dict[str, Any]:
     ]
     container = _container(action, owner, variables)
     container["args"] = ["$(CORTEX_PAYLOAD)"]  # Kubernetes replaces it; the message is the last argument in every place
-    pod = patched({"restartPolicy": "Never", "containers": [container]}, action)
+    pod = patched({"restartPolicy": "Never", "containers": [container]}, action.pod_spec, f"action '{action.name}'")
     labels = _labels(action, owner)
     spec: dict[str, Any] = {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": pod}}
     if action.timeout is not None:
@@ -92,7 +92,7 @@ def _daemon(action: Action, owner: Owner, properties: Mapping[str, Any]) -> list
     labels = _labels(action, owner)
     container = _container(action, owner, [{"name": "PORT", "value": str(port)}])
     container["ports"] = [{"name": "http", "containerPort": port}]
-    pod = patched({"containers": [container]}, action)
+    pod = patched({"containers": [container]}, action.pod_spec, f"action '{action.name}'")
     metadata = {"name": name, "labels": labels}
     deployment = {
         "apiVersion": "apps/v1",
@@ -153,17 +153,17 @@ def _labels(action: Action, owner: Owner) -> dict[str, str]:
     }
 
 
-def patched(pod: dict[str, Any], action: Action) -> dict[str, Any]:
-    """Return a pod with the `podSpec` of an action: each item is put at its path, as `add` of RFC 6902 does.
+def patched(pod: dict[str, Any], patches: Iterable[Mapping[str, Any]], what: str) -> dict[str, Any]:
+    """Return a pod with a `podSpec`: each item is put at its path, as `add` of RFC 6902 does.
 
-    Raises InvalidInput for a path that leads nowhere.
+    Raises InvalidInput for a path that leads nowhere; its text begins with `what`.
     """
-    for patch in action.pod_spec:
+    for patch in patches:
         try:
             pod = _added(pod, patch["path"], deepcopy(patch["value"]))
         except (KeyError, IndexError, TypeError) as error:
             raise InvalidInput(
-                f"action '{action.name}': nothing can be added at '{patch['path']}' of its podSpec.",
+                f"{what}: nothing can be added at '{patch['path']}' of its podSpec.",
                 hint="All but the last part of the path has to be there; '-' adds to the end of a list.",
             ) from error
     return pod

@@ -14,7 +14,7 @@ from fabric_jobs.errors import InvalidInput
 
 MOST = 1e9 - 1
 ARGV_MOST = 131_000  # Linux does not start programs with longer arguments
-SLOTS_PER_CPU = {"local": 2, "docker": 4}  # worker slots of a place, per processor of this machine
+SLOTS_PER_CPU = {"local": 2, "docker": 4, "kubernetes": 10}  # worker slots of a place, per processor of this machine
 
 
 def _seconds(name: str, default: float) -> float:

@@ -111,7 +111,7 @@ description = click.option(
 )
 executor = click.option(
     "--executor",
-    type=click.Choice(["local", "docker"]),
+    type=click.Choice(["local", "docker", "kubernetes"]),
     envvar="FABRIC_JOBS_EXECUTOR",
     help="Where it runs: local, as processes, or docker, from its images.  [default: that of the gateway, which is local]",
 )

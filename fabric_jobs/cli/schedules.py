@@ -122,7 +122,7 @@ def apply_file(file: Path | None, prune: bool, yes: bool, output: str, **given: 
 @click.option("--jitter", **options.DURATION, help="Start up to so much later, by a share that depends on the name.")
 @click.option(
     "--executor",
-    type=click.Choice(["local", "docker"]),
+    type=click.Choice(["local", "docker", "kubernetes"]),
     help="Where its runs take place.  [default: that of the gateway]",
 )
 @saving

@@ -34,7 +34,7 @@ def _slots(context: click.Context, parameter: click.Parameter, value: str | None
 )
 @click.option(
     "--executor",
-    type=click.Choice(["local", "docker"]),
+    type=click.Choice(["local", "docker", "kubernetes"]),
     default="local",
     show_default=True,
     help="The executor of invocations that name none: local, as processes, or docker, from images.",

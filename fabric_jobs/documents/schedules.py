@@ -88,7 +88,11 @@ SCHEDULE = Shape(
     Field("payload", ANYTHING, "The payload of every run.", absent="null"),
     Field("properties", ENTRIES, "Values of properties by name, as in an invocation."),
     Field(
-        "executor", choice("local", "docker"), "Where its runs take place.", default="", absent="the gateway's default"
+        "executor",
+        choice("local", "docker", "kubernetes"),
+        "Where its runs take place.",
+        default="",
+        absent="the gateway's default",
     ),
     Field(
         "overlap",

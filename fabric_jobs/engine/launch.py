@@ -88,7 +88,14 @@ def attempt_spec(
         **({"FABRIC_JOBS_SCHEDULED_AT": issued.scheduled_at} if issued.scheduled_at else {}),
     }
     wanted = replace(process, arguments=(body,), environment=environment, gateway=inside.gateway)
-    return AttemptSpec(name=task.attempt_name, processes=(wanted,), files=files)
+    labels = {
+        "project": activation.project_id,
+        "activation": activation.activation_id,
+        "skill": task.skill_name,
+        "action": task.action_name,
+        "task": str(task.task_id),
+    }
+    return AttemptSpec(name=task.attempt_name, processes=(wanted,), files=files, labels=labels)
 
 
 def message(activation: Activation, task: Task, node: Node, issued: Issued) -> dict[str, object]:
@@ -147,6 +154,7 @@ def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "
         workspace=workspace,
         limits=limits_of(action.resources),
         warm=action.warm,
+        pod_spec=action.pod_spec,
     )
     own = _of_code(action)
     return replace(found, **own) if own else found

@@ -16,7 +16,17 @@ def _docker(root: Path, doors: Doors | None) -> Executor:
     return DockerExecutor(root, doors)
 
 
-EXECUTORS: dict[str, Callable[[Path, Doors | None], Executor]] = {"local": LocalExecutor, "docker": _docker}
+def _kubernetes(root: Path, doors: Doors | None) -> Executor:
+    from fabric_jobs.executors.kubernetes import KubernetesExecutor  # late: few owners use a cluster
+
+    return KubernetesExecutor(root, doors)
+
+
+EXECUTORS: dict[str, Callable[[Path, Doors | None], Executor]] = {
+    "local": LocalExecutor,
+    "docker": _docker,
+    "kubernetes": _kubernetes,
+}
 
 
 class Executors(Mapping[str, Executor]):

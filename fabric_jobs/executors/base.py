@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from fabric_jobs.shell import Shell
@@ -92,6 +92,7 @@ class ProcessSpec:
     is_project: bool = False  # a container sees `directory`, too, and its program starts there
     health: Health | None = None  # of one of several containers
     port: int = 0  # where it should listen; an executor may choose another one, in the variable PORT; 0: nowhere
+    pod_spec: tuple[Mapping[str, Any], ...] = ()  # adds of RFC 6902, {path, value}, for the pod of a cluster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +111,7 @@ class AttemptSpec:
     shared: tuple[str, ...] = ()  # directories that several programs have in common, such as /mnt
     placed: Mapping[str, str] = field(default_factory=dict)  # path in a shared directory -> name in `files`
     hosts: tuple[str, ...] = ()  # names that lead to the attempt itself
+    labels: Mapping[str, str] = field(default_factory=dict)  # what it is part of: project, activation, task and so on
 
 
 @dataclass(frozen=True)

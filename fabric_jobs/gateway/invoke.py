@@ -37,7 +37,7 @@ SYNC = flag(
 EXECUTOR = text(
     "executor",
     "Where it runs: `docker` in containers, `local` as processes; without it the owner's `serve --executor` decides.",
-    enum=["local", "docker"],
+    enum=["local", "docker", "kubernetes"],
 )
 SCHEDULE_CRON = text(
     "scheduleCron",

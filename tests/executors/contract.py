@@ -275,7 +275,11 @@ class Contract:
         names = [f"{node.module}.{alias.name}" for node in found for alias in node.names]
         names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
         ours = {name for name in names if name.startswith("fabric_jobs")}
-        assert not [name for name in ours if name.split(".")[1] not in ("errors", "executors", "docker", "state_dir")]
+        assert not [
+            name
+            for name in ours
+            if name.split(".")[1] not in ("errors", "executors", "docker", "kubernetes", "state_dir")
+        ]
 
     def test_whoever_waits_is_told_what_ended(self, driver: Driver, running: Running) -> None:
         found: list[tuple[str, ...]] = []

@@ -13,13 +13,13 @@ from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone
 from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
+from fabric_jobs.executors.attempt_files.specs import Forgotten, Secret, read_spec, write_spec
 from fabric_jobs.executors.attempt_files.texts import NOTE
 from fabric_jobs.executors.base import AttemptSpec, Health, Limits, ProcessSpec
 from fabric_jobs.executors.docker import making
 from fabric_jobs.executors.docker.describe import Surroundings
 from fabric_jobs.executors.docker.making import PULL_PAUSES, Unwanted, make
 from fabric_jobs.executors.docker.reach import Reach
-from fabric_jobs.executors.docker.specs import Forgotten, Secret, read_spec, write_spec
 
 AWAY = ExecutorUnavailable("dial tcp: connection refused.")
 IMAGE = Image(entrypoint=(), command=(), environment={}, user="", stop_signal="SIGTERM")
@@ -126,9 +126,12 @@ def test_a_spec_is_read_as_it_was_written(tmp_path: Path) -> None:
         is_project=True,
         health=Health(("check", "me"), delay=1, period=2, timeout=3, failures=4),
         port=5000,
+        pod_spec=({"path": "/a", "value": 1},),
     )
     spec = AttemptSpec(name="one", processes=(process,), files={"payload": b"1"}, records=(("a/b", True), ("c", False)))
-    spec = replace(spec, hosts=("itself.example",))
+    spec = replace(
+        spec, hosts=("itself.example",), shared=("/mnt",), placed={"/mnt/a": "payload"}, labels={"task": "1"}
+    )
     bare = ProcessSpec(directory=None)
     same = [field.name for field in fields(ProcessSpec) if getattr(process, field.name) == getattr(bare, field.name)]
     assert same == ["shell", "is_secret"], "a field that this test does not set"

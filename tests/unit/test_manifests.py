@@ -107,8 +107,8 @@ def test_the_job_of_a_task_has_its_name_and_no_message() -> None:
 
 def test_additions_go_where_they_say_in_their_order() -> None:
     def put(*patches: tuple[str, Any]) -> Any:
-        action = Action(name="score", pod_spec=tuple({"path": path, "value": value} for path, value in patches))
-        return patched({"containers": [{"name": "a"}]}, action)
+        adds = [{"path": path, "value": value} for path, value in patches]
+        return patched({"containers": [{"name": "a"}]}, adds, "action 'score'")
 
     assert put(("/volumes", []), ("/volumes/-", {"name": "v"}), ("/volumes/0", {"name": "u"}))["volumes"] == [
         {"name": "u"},
@@ -134,7 +134,7 @@ def test_an_addition_to_an_object_is_found_there_and_changes_nothing_else(
 ) -> None:
     before = deepcopy(pod)
     pointer = "/" + key.replace("~", "~0").replace("/", "~1")
-    assert patched(pod, Action(name="a", pod_spec=({"path": pointer, "value": value},))) == {**before, key: value}
+    assert patched(pod, [{"path": pointer, "value": value}], "it") == {**before, key: value}
     assert pod == before
 
 

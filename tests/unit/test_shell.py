@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors.attempt_files import specs
 from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
-from fabric_jobs.executors.docker import specs
 from fabric_jobs.shell import LIMIT, Shell, Shells, own_shell, shell_of
 
 

@@ -14,17 +14,19 @@ from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import attempt_files, descriptors
+from fabric_jobs.executors.attempt_files import specs
+from fabric_jobs.executors.attempt_files.exits import read_exit
 from fabric_jobs.executors.attempt_files.index import LogIndex
 from fabric_jobs.executors.attempt_files.kept import Kept
 from fabric_jobs.executors.attempt_files.texts import NOTE
 from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec, Doors, Inside, Note
-from fabric_jobs.executors.docker import describe, making, members, specs
+from fabric_jobs.executors.docker import describe, making, members
 from fabric_jobs.executors.docker.copying import OwnFiles
 from fabric_jobs.executors.docker.group import ContainerGroup, Surrounding
 from fabric_jobs.executors.docker.life import Life
 from fabric_jobs.executors.docker.patience import Patience
 from fabric_jobs.executors.docker.reach import Reach
-from fabric_jobs.executors.docker.steps import Steps, container_of, read_exit
+from fabric_jobs.executors.docker.steps import Steps, container_of
 from fabric_jobs.executors.docker.stops import Stops
 
 NOTE_LENGTH = 100
@@ -67,7 +69,8 @@ class DockerExecutor(Kept):
                 directory.mkdir(parents=True, exist_ok=True)
                 (specs.write_spec if len(spec.processes) == 1 else members.write_specs)(directory, spec)
             if read_exit(directory) is None:
-                self._secret.keep(spec)
+                for part in members.parts(spec):
+                    self._secret.keep(part)
         self._life(directory)
         return str(directory)
 

@@ -13,15 +13,16 @@ from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import attempt_files
+from fabric_jobs.executors.attempt_files.exits import read_ended_at, read_exit, write_exit
 from fabric_jobs.executors.attempt_files.index import LogIndex
+from fabric_jobs.executors.attempt_files.specs import Secret, Unreadable, read_spec
 from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit
 from fabric_jobs.executors.docker import copying, members
 from fabric_jobs.executors.docker.describe import LEAST_SECONDS
 from fabric_jobs.executors.docker.life import AGAIN_SECONDS, Life
 from fabric_jobs.executors.docker.merging import MergedFiles
 from fabric_jobs.executors.docker.reach import Reach
-from fabric_jobs.executors.docker.specs import Secret, Unreadable, read_spec
-from fabric_jobs.executors.docker.steps import Steps, read_ended_at, read_exit, write_exit
+from fabric_jobs.executors.docker.steps import Steps
 from fabric_jobs.executors.docker.stops import Stops
 
 OURS = -1  # instead of the number of a container: lines of this process

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.docker.steps import Steps, read_exit
+from fabric_jobs.executors.attempt_files.exits import read_exit
+from fabric_jobs.executors.docker.steps import Steps
 
 AGAIN_SECONDS = 1.0  # before a retry, if the engine did not answer
 OTHERS_SECONDS = 0.05  # between two checks whether another process still handles it

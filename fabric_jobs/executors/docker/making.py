@@ -13,10 +13,10 @@ from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.docker.images import Image
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
+from fabric_jobs.executors.attempt_files.specs import Secret, Unreadable, read_spec
 from fabric_jobs.executors.attempt_files.texts import say
 from fabric_jobs.executors.docker import describe, members, mounts
 from fabric_jobs.executors.docker.reach import Reach
-from fabric_jobs.executors.docker.specs import Secret, Unreadable, read_spec
 
 PULL_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before each try
 LOOK_SECONDS = 0.05  # between two checks whether the container is still wanted

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fabric_jobs import whole_file
+from fabric_jobs.executors.attempt_files import specs
 from fabric_jobs.executors.attempt_files.texts import text
 from fabric_jobs.executors.base import STREAMS, AttemptSpec
-from fabric_jobs.executors.docker import specs
 
 MEMBERS = "members"
 
@@ -37,16 +37,26 @@ def write_specs(directory: Path, spec: AttemptSpec) -> None:
     """Write the specs of the containers, and then that of the attempt. All are durable."""
     members = directory / MEMBERS
     members.mkdir(exist_ok=True)
-    for number, process in enumerate(spec.processes):
-        member = members / f"{spec.name}.{number}"
+    for own in parts(spec):
+        member = members / own.name
         member.mkdir(exist_ok=True)
-        own = replace(spec, name=member.name, processes=(process,))
-        specs.write_spec(member, own if number == 0 else replace(own, files={}, records=(), hosts=()))
+        specs.write_spec(member, own)
     for stream in STREAMS:
         (directory / stream).touch()
     common = {"members": len(spec.processes), "shared": spec.shared, "placed": dict(spec.placed)}
     whole_file.write(directory / specs.FILE, json.dumps(common), durable=True)
     whole_file.sync(directory.parent)
+
+
+def parts(spec: AttemptSpec) -> list[AttemptSpec]:
+    """Return the spec of each container, or just the one of an attempt that is one container."""
+    if len(spec.processes) == 1:
+        return [spec]
+    own = [
+        replace(spec, name=f"{spec.name}.{number}", processes=(process,))
+        for number, process in enumerate(spec.processes)
+    ]
+    return [own[0], *(replace(each, files={}, records=(), hosts=()) for each in own[1:])]
 
 
 def of(directory: Path) -> list[Path]:

@@ -12,18 +12,18 @@ Every step is idempotent: after a process has died, the next one reads the files
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fabric_jobs import whole_file
 from fabric_jobs.docker.engine import Container, DockerEngine, Stream
 from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors import attempt_files
+from fabric_jobs.executors.attempt_files.exits import read_exit, write_exit
+from fabric_jobs.executors.attempt_files.specs import Forgotten, Secret, Unreadable, read_spec
 from fabric_jobs.executors.attempt_files.texts import say
 from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, STOPPED, AttemptExit
 from fabric_jobs.executors.docker import members
@@ -31,7 +31,6 @@ from fabric_jobs.executors.docker.copying import ContainerOutput
 from fabric_jobs.executors.docker.frames import Unlogged, after, frames
 from fabric_jobs.executors.docker.making import Unwanted, furnish, make
 from fabric_jobs.executors.docker.reach import Reach
-from fabric_jobs.executors.docker.specs import Forgotten, Secret, Unreadable, read_spec
 
 CUT_SECONDS = 2.0  # after this time, a container whose output was cut off is attached to again
 REFUSED = 125  # exit code of `docker run` for a program that could not be started
@@ -241,30 +240,3 @@ class Steps:
 def container_of(reach: Reach, directory: Path) -> str:
     """Return the name of the container of an attempt."""
     return members.container_name(reach.owner, directory.name)
-
-
-def write_exit(directory: Path, ended: AttemptExit, at: float) -> None:
-    """Record the end of an attempt or of one of its containers, at a time in seconds since 1970."""
-    text = json.dumps({"code": ended.code, "reason": ended.reason, "at": at})
-    whole_file.write(directory / "exit", text, durable=True)
-
-
-def read_ended_at(directory: Path) -> float:
-    """Return the recorded time of an end, in seconds since 1970; 0 if there is none."""
-    try:
-        return float(json.loads((directory / "exit").read_text(errors="replace"))["at"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0
-
-
-def read_exit(directory: Path) -> AttemptExit | None:
-    """Return the recorded end of an attempt; None if it is missing or damaged."""
-    try:
-        text = (directory / "exit").read_text(errors="replace")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        found = json.loads(text)
-        return AttemptExit(found["code"], found["reason"])
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -32,16 +32,28 @@ def write_spec(directory: Path, spec: AttemptSpec) -> None:
         (files / name).write_bytes(content)
         (files / name).chmod(0o644)
         whole_file.sync(files / name, files)
-    process = asdict(replace(spec.processes[0], shell=None))
-    del process["shell"]  # unused in a container, and must not be on disk
-    process["directory"] = str(process["directory"] or "")
-    process["environment"] = dict(process["environment"])
-    if process["is_secret"]:
-        process |= {"arguments": (), "environment": {}}
-    found = {"name": spec.name, "process": process, "files": list(spec.files), "records": spec.records}
-    text = json.dumps({**found, "hosts": spec.hosts})
-    whole_file.write(directory / FILE, text, durable=True)
+    found = {
+        "name": spec.name,
+        "processes": [_stored(process) for process in spec.processes],
+        "files": list(spec.files),
+        "records": spec.records,
+        "hosts": spec.hosts,
+        "shared": spec.shared,
+        "placed": dict(spec.placed),
+        "labels": dict(spec.labels),
+    }
+    whole_file.write(directory / FILE, json.dumps(found), durable=True)
     whole_file.sync(directory.parent)
+
+
+def _stored(process: ProcessSpec) -> dict[str, Any]:
+    found = asdict(replace(process, shell=None))
+    del found["shell"]  # unused in a container, and must not be on disk
+    found["directory"] = str(process.directory or "")
+    found["environment"] = dict(process.environment)
+    if process.is_secret:
+        found |= {"arguments": (), "environment": {}}
+    return found
 
 
 class Forgotten(Exception):
@@ -56,19 +68,16 @@ class Secret:
 
     def keep(self, spec: AttemptSpec) -> None:
         """Keep a spec if it holds secrets."""
-        if len(spec.processes) == 1 and spec.processes[0].is_secret:
+        if any(process.is_secret for process in spec.processes):
             self._specs[spec.name] = spec
-        elif len(spec.processes) > 1:
-            for number, process in enumerate(spec.processes):
-                if process.is_secret:
-                    name = f"{spec.name}.{number}"
-                    self._specs[name] = replace(spec, name=name, processes=(process,))
 
     def whole(self, directory: Path) -> AttemptSpec:
         """Return the whole spec of an attempt; raise Unreadable or Forgotten."""
-        found = self._specs.get(directory.name) or read_spec(directory)
-        if found.processes[0].is_secret and directory.name not in self._specs:
-            raise Forgotten
+        found = self._specs.get(directory.name)
+        if found is None:
+            found = read_spec(directory)
+            if any(process.is_secret for process in found.processes):
+                raise Forgotten
         return found
 
     def forget(self, directory: Path) -> None:
@@ -86,18 +95,26 @@ def read_spec(directory: Path) -> AttemptSpec:
 
 
 def _spec(found: dict[str, Any]) -> AttemptSpec:
-    process = found["process"]
-    for key in ("command", "arguments"):
-        process[key] = tuple(process[key])
-    process["warm"] = None if process.get("warm") is None else tuple(process["warm"])
-    health = process.get("health")
-    process["health"] = None if health is None else Health(tuple(health[0]), *health[1:])
-    process["directory"] = Path(process["directory"]) if process["directory"] else None
-    process["limits"] = Limits(**process["limits"])
+    processes = found["processes"] if "processes" in found else [found["process"]]  # one, before version 0.7
     return AttemptSpec(
         name=found["name"],
-        processes=(ProcessSpec(**process),),
+        processes=tuple(map(_process, processes)),
         files=dict.fromkeys(found["files"], b""),
         records=tuple((name, writes) for name, writes in found.get("records", ())),
         hosts=tuple(found.get("hosts", ())),
+        shared=tuple(found.get("shared", ())),
+        placed=found.get("placed", {}),
+        labels=found.get("labels", {}),
     )
+
+
+def _process(found: dict[str, Any]) -> ProcessSpec:
+    for key in ("command", "arguments"):
+        found[key] = tuple(found[key])
+    found["warm"] = None if found.get("warm") is None else tuple(found["warm"])
+    health = found.get("health")
+    found["health"] = None if health is None else Health(tuple(health[0]), *health[1:])
+    found["directory"] = Path(found["directory"]) if found["directory"] else None
+    found["limits"] = Limits(**found["limits"])
+    found["pod_spec"] = tuple(found.get("pod_spec", ()))
+    return ProcessSpec(**found)

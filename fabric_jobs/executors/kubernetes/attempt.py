@@ -1,0 +1,246 @@
+"""One attempt: makes its Job, reads its pod, records its end. Every step looks at what is there; see `state` for the files."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
+from fabric_jobs.executors.attempt_files.specs import Forgotten, Unreadable
+from fabric_jobs.executors.base import LOST, NOT_STARTED, REFUSED, STOPPED, AttemptExit
+from fabric_jobs.executors.kubernetes import making, pods
+from fabric_jobs.executors.kubernetes.manifest import job_name
+from fabric_jobs.executors.kubernetes.output import Follower
+from fabric_jobs.executors.kubernetes.pods import Seen
+from fabric_jobs.executors.kubernetes.site import Site
+from fabric_jobs.executors.kubernetes.state import AttemptState
+from fabric_jobs.kubernetes.cluster import Object
+from fabric_jobs.kubernetes.failures import NotFound, QuotaFull
+
+AGAIN_SECONDS = 1.0  # before the next try, while the cluster does not answer
+FULL_SECONDS = 3.0  # before the next try, while a quota has no room
+MISSING_SECONDS = 2.0  # without a pod, after which its Job is asked for, and again
+PULL_SECONDS = 30.0  # for an image that cannot be pulled: the cluster has then tried it a few times
+ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
+SHIPPED_SECONDS = 5.0  # for what a pod has sent last to be noted
+CUT = "the end of its output may be missing: its pod was gone before all of it had been sent"
+JOB_LABEL = "batch.kubernetes.io/job-name"
+
+
+class PodAttempt:
+    """An attempt, from its acceptance to its end. Everything happens in the loop's thread."""
+
+    def __init__(self, directory: Path, site: Site, on_end: Callable[[], None]) -> None:
+        """Call `on_end()` once the end is recorded."""
+        self.trouble: ExecutorUnavailable | None = None  # set while its state is unknown
+        self.changed = asyncio.Event()
+        self._directory = directory
+        self._site = site
+        self._state = AttemptState(directory)
+        self._on_end = on_end
+        self._pod: Object | None = None
+        self._was_seen = False  # a pod of it
+        self._asked = math.inf  # the shortest grace period that its pod was given
+        self._grace = math.inf  # and the one that it is to be given
+        self._missing_since = 0.0  # by the loop's clock
+        self._pulling_since = 0.0
+        self._follower: Follower | None = None
+        self._follows = False  # the index watches its files
+
+    @property
+    def name(self) -> str:
+        """The name of the attempt."""
+        return self._directory.name
+
+    @property
+    def address(self) -> str:
+        """The address of its pod, once its program runs; empty before."""
+        if self._pod is None or not pods.seen(self._pod).runs:
+            return ""
+        return pods.address(self._pod)
+
+    def take(self, pod: Object, is_there: bool) -> None:
+        """Take what the cluster says of its pod."""
+        if pod["metadata"]["labels"].get(JOB_LABEL) != self._job:
+            return  # of its Job before
+        self._pod, self._was_seen = pod if is_there or self._last_words(pod) else None, True
+        self.changed.set()
+
+    def stop(self, grace: float) -> None:
+        """End it, by force after `grace` seconds. Of two calls the shorter grace period counts."""
+        self._grace = min(self._grace, grace)
+        self.changed.set()
+
+    async def run(self) -> None:
+        """Carry the attempt on to its end."""
+        while not self._state.has_ended:
+            self.changed.clear()
+            pause = await self._try()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), pause)
+        if self._follower is not None:
+            self._follower.close()
+        self._on_end()
+        await self._clean_up()
+
+    async def _try(self) -> float | None:
+        """Take a step, and return after how many seconds to look again; None: when something changes."""
+        try:
+            pause = await self._step()
+            self.trouble = None
+        except QuotaFull as error:
+            self._state.say(error.message)
+            return FULL_SECONDS
+        except ExecutorUnavailable as error:
+            self.trouble = error
+            return AGAIN_SECONDS
+        except InvalidInput as error:
+            self._end(AttemptExit(None, REFUSED, str(error)))
+            return 0.0
+        except (Forgotten, Unreadable):
+            self._end(AttemptExit(None, LOST))
+            return 0.0
+        except OSError as error:  # such as a full disk
+            self.trouble = ExecutorUnavailable(f"{self._directory} cannot be used: {error.strerror}.")
+            return AGAIN_SECONDS
+        return pause
+
+    async def _step(self) -> float | None:
+        await self._site.synced()
+        if not self._state.is_made:
+            if self._state.is_stopped:
+                self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
+                return 0.0
+            await making.make(self._directory, self._site, plain=self._state.is_plain)
+            self._state.note_made()
+        if self._pod is None:
+            return await self._look_for_pod()
+        self._missing_since = 0.0
+        seen = pods.seen(self._pod, stopped=self._state.is_stopped)
+        if seen.ended is not None:
+            return await self._finish(seen, seen.ended)
+        if self._state.is_stopped and self._grace < self._asked:
+            await self._ask_to_end()
+        elif seen.refused:
+            raise InvalidInput(f"the cluster says: {seen.refused}.")
+        if seen.runs:
+            self._note_start()
+        else:
+            self._note_wait(seen)
+        return 1.0 if self._pulling_since else None
+
+    def _note_start(self) -> None:
+        self._pulling_since = 0.0
+        if not self._follows:
+            self._follows = True
+            self._state.say("")
+            self._site.index.follow(self._directory)
+        if self._state.is_plain and self._follower is None and self._pod is not None:
+            self._follower = Follower(self._site.cluster, str(self._pod["metadata"]["name"]), self._directory)
+
+    def _note_wait(self, seen: Seen) -> None:
+        self._state.say(seen.doing)
+        now = asyncio.get_running_loop().time()
+        if not seen.pulling:
+            self._pulling_since = 0.0
+        elif not self._pulling_since:
+            self._pulling_since = now
+        elif now - self._pulling_since > PULL_SECONDS:
+            raise InvalidInput(f"the cluster cannot pull its image: {seen.pulling}.")
+
+    async def _look_for_pod(self) -> float:
+        """Find out why there is no pod (yet): its Job may be gone, or the cluster refuses the pod."""
+        now = asyncio.get_running_loop().time()
+        if not self._missing_since:
+            self._missing_since = now
+            if not self._was_seen and not self._state.is_stopped:
+                self._state.say("starting")
+                return MISSING_SECONDS
+        try:
+            job = await self._site.cluster.get("jobs", self._job)
+        except NotFound:
+            self._end(self._without_code("its Job was deleted by somebody else"))
+            return 0.0
+        if self._state.is_stopped:
+            await self._site.cluster.delete("jobs", self._job, propagationPolicy="Foreground")
+            return AGAIN_SECONDS
+        if self._was_seen:  # the pod that there was has been deleted, and its Job makes no other one
+            self._end(self._without_code("its pod was deleted by somebody else"))
+            return 0.0
+        why = await making.why_no_pod(self._site.cluster, job)
+        if why:
+            self._state.say(why)
+        return MISSING_SECONDS
+
+    async def _ask_to_end(self) -> None:
+        """Delete the pod: its program gets TERM, and KILL after the grace period, which the cluster counts in whole seconds."""
+        assert self._pod is not None
+        grace = self._grace
+        name = str(self._pod["metadata"]["name"])
+        await self._site.cluster.delete("pods", name, gracePeriodSeconds=max(1, math.ceil(grace)))
+        self._asked = grace
+
+    async def _finish(self, seen: Seen, ended: AttemptExit) -> float:
+        if ended.reason == NOT_STARTED and not self._state.is_plain and not self._state.is_stopped:
+            return await self._begin_plainly(ended)
+        if self._follower is not None:
+            await self._follower.drained()
+        elif not self._state.is_whole and not self._state.is_plain:
+            await self._await_the_rest()
+        if (
+            self._state.is_plain
+            and self._follower is None
+            and self._pod is not None
+            and ended.reason not in (LOST, NOT_STARTED)
+        ):
+            self._follower = Follower(self._site.cluster, str(self._pod["metadata"]["name"]), self._directory)
+            await self._follower.drained()
+        self._end(ended, seen.ended_at)
+        return 0.0
+
+    async def _begin_plainly(self, ended: AttemptExit) -> float:
+        """Start it again without the runtime layer, since its image has no Python that could start it."""
+        await self._site.cluster.delete("jobs", self._job, propagationPolicy="Foreground")
+        self._state.begin_plainly()
+        self._pod, self._was_seen = None, False
+        return 0.0
+
+    async def _await_the_rest(self) -> None:
+        """Wait for what a pod has sent last: it arrives before its end is seen, but may not be noted yet."""
+        until = asyncio.get_running_loop().time() + SHIPPED_SECONDS
+        while not self._state.is_whole:
+            if asyncio.get_running_loop().time() > until or self._pod is None:
+                self._state.remark(CUT)
+                return
+            await asyncio.sleep(0.05)
+
+    def _without_code(self, why: str) -> AttemptExit:
+        return AttemptExit(ENDED_WHEN_ASKED, STOPPED) if self._state.is_stopped else AttemptExit(None, LOST, why)
+
+    def _end(self, ended: AttemptExit, ended_at: float = 0.0) -> None:
+        self._site.secret.forget(self._directory)
+        self._site.index.forget(self._directory)
+        self._state.end(ended, ended_at)
+
+    async def _clean_up(self) -> None:
+        """Delete the Job, and with it its pod and its Secret. What is left is swept by the next owner."""
+        while True:
+            try:
+                await self._site.cluster.delete("jobs", self._job)
+                await self._site.cluster.delete("secrets", self._job)
+                return
+            except ExecutorUnavailable:
+                await asyncio.sleep(AGAIN_SECONDS)
+            except InvalidInput:
+                return
+
+    @property
+    def _job(self) -> str:
+        return job_name(self._site.owner, self.name, plain=self._state.is_plain)
+
+    def _last_words(self, pod: Object) -> bool:
+        """Return whether a pod that is gone says how its program ended."""
+        return pods.seen(pod, stopped=self._state.is_stopped).ended is not None

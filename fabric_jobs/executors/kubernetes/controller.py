@@ -1,0 +1,125 @@
+"""All attempts of an executor: one watch tells of their pods, one task of the loop carries each one on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.executors.attempt_files import specs
+from fabric_jobs.executors.attempt_files.exits import read_exit
+from fabric_jobs.executors.attempt_files.index import LogIndex
+from fabric_jobs.executors.base import Doors, Inside
+from fabric_jobs.executors.kubernetes.attempt import PodAttempt
+from fabric_jobs.executors.kubernetes.manifest import ATTEMPT, OWNER
+from fabric_jobs.executors.kubernetes.route import Route, owner_of
+from fabric_jobs.executors.kubernetes.site import Site
+from fabric_jobs.kubernetes.cluster import Cluster, Object, Where
+from fabric_jobs.kubernetes.informer import Informer
+
+
+class Controller:
+    """The attempts. Everything but `secret`, `trouble` and `address` belongs to the loop's thread."""
+
+    def __init__(self, root: Path, doors: Doors | None, on_end: Callable[[Path], None]) -> None:
+        """Call `on_end(directory)` once the end of an attempt is recorded."""
+        self.secret = specs.Secret()
+        self._root = root
+        self._on_end = on_end
+        self._cluster = Cluster(Where())
+        self._index = LogIndex()
+        self._doors = doors
+        self._site: Site | None = None
+        self._attempts: dict[str, PodAttempt] = {}  # by name
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def inside(self) -> Inside:
+        """Return names and addresses inside a pod."""
+        return await self._opened().route.inside()
+
+    async def ping(self) -> None:
+        """Raise ExecutorUnavailable unless the cluster answers."""
+        await self._cluster.at("/version")
+
+    def take(self, directory: Path) -> None:
+        """Carry on an accepted attempt, unless that is under way."""
+        name = directory.name
+        if name in self._attempts:
+            return
+        site = self._opened()
+        attempt = self._attempts[name] = PodAttempt(directory, site, lambda: self._on_end(directory))
+        for pod in site.pods.found.values():
+            if pod["metadata"].get("annotations", {}).get(ATTEMPT) == name:
+                attempt.take(pod, is_there=True)
+        self._begin(self._carry_on(name, attempt))
+
+    def stop(self, directory: Path, grace: float) -> None:
+        """End an attempt, by force after `grace` seconds."""
+        self.take(directory)
+        self._attempts[directory.name].stop(grace)
+
+    def trouble(self, directory: Path) -> ExecutorUnavailable | None:
+        """Return why the state of an attempt is unknown."""
+        attempt = self._attempts.get(directory.name)
+        if attempt is not None and attempt.trouble is not None:
+            return attempt.trouble
+        return self._site.pods.trouble if self._site is not None else None
+
+    def address(self, directory: Path) -> str:
+        """Return the address of the pod of an attempt whose program listens; empty so far."""
+        attempt = self._attempts.get(directory.name)
+        return "" if attempt is None else attempt.address
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self._index.close()
+        await self._cluster.close()
+
+    async def _carry_on(self, name: str, attempt: PodAttempt) -> None:
+        try:
+            await attempt.run()
+        finally:
+            self._attempts.pop(name, None)
+
+    def _opened(self) -> Site:
+        if self._site is None:
+            owner = owner_of(self._root)
+            self._site = Site(
+                root=self._root,
+                owner=owner,
+                cluster=self._cluster,
+                route=Route(self._cluster, owner, self._doors),
+                pods=Informer(self._cluster, "pods", f"{OWNER}={owner}", self._note),
+                index=self._index,
+                secret=self.secret,
+            )
+            self._begin(self._site.pods.run())
+            self._begin(self._sweep(self._site))
+        return self._site
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _note(self, pod: Object, is_there: bool) -> None:
+        attempt = self._attempts.get(pod["metadata"].get("annotations", {}).get(ATTEMPT, ""))
+        if attempt is not None:
+            attempt.take(pod, is_there)
+
+    async def _sweep(self, site: Site) -> None:
+        """Delete what is left in the cluster of attempts that have ended or are unknown, by an owner that was killed."""
+        while True:
+            try:
+                for kind in ("jobs", "secrets"):
+                    found, _ = await site.cluster.list(kind, f"{OWNER}={site.owner}")
+                    for item in found:
+                        name = item["metadata"].get("annotations", {}).get(ATTEMPT, "")
+                        directory = self._root / name
+                        if not name or read_exit(directory) is not None or not (directory / specs.FILE).exists():
+                            await site.cluster.delete(kind, item["metadata"]["name"])
+                return
+            except (ExecutorUnavailable, OSError):
+                await asyncio.sleep(5.0)

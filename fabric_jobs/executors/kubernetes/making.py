@@ -1,0 +1,86 @@
+"""Creates the objects of an attempt in a cluster, and finds out why there is no pod of it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors import dockerfile
+from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
+from fabric_jobs.executors.kubernetes import manifest
+from fabric_jobs.executors.kubernetes.site import Site
+from fabric_jobs.kubernetes.cluster import Cluster, Object
+from fabric_jobs.kubernetes.failures import Conflict
+
+FAILED = "FailedCreate"  # the reason of an event of a Job that may not make its pod
+
+
+async def make(directory: Path, site: Site, *, plain: bool) -> None:
+    """Make the Secret and the Job of an attempt, unless they are there.
+
+    Raises InvalidInput if a retry would not help, Forgotten, Unreadable, or ExecutorUnavailable.
+    """
+    spec = with_contents(site.secret.whole(directory), directory)
+    around = await site.route.around()
+    words = () if plain else program_of(spec.processes[0])
+    if not spec.processes[0].image:
+        raise InvalidInput("the action has no image: add 'image' in skill.yaml, and build and publish it.")
+    await site.route.prove(spec.processes[0].image)
+    cluster = site.cluster
+    await site.route.furnish()
+    secret = manifest.secret(spec, words, around)
+    job = manifest.job(spec, words, around)
+    _check_size(secret)
+    with suppress(Conflict):
+        await cluster.create("secrets", secret)
+    try:
+        made = await cluster.create("jobs", job)
+    except Conflict:
+        made = await cluster.get("jobs", str(job["metadata"]["name"]))
+    owned = {"metadata": {"ownerReferences": [reference(made)]}}
+    await cluster.patch("secrets", str(secret["metadata"]["name"]), owned)  # it goes with the Job
+
+
+def with_contents(spec: AttemptSpec, directory: Path) -> AttemptSpec:
+    """Return a spec with the contents of its files, which are on the disk."""
+    from dataclasses import replace
+
+    if not spec.files:
+        return spec
+    return replace(spec, files={name: (directory / "files" / name).read_bytes() for name in spec.files})
+
+
+def program_of(process: ProcessSpec) -> tuple[str, ...]:
+    """Return the program line without its arguments, as in the image; empty when only the image knows it."""
+    if process.command or process.directory is None:
+        return process.command
+    file = dockerfile.read_file(process.directory / "Dockerfile")
+    if file is None or (file.is_shell and process.arguments):
+        return ()
+    return (*file.entrypoint, *(() if file.is_shell else file.command))
+
+
+def reference(made: Object) -> Object:
+    """Return what makes an object go with another one."""
+    found = made["metadata"]
+    return {"apiVersion": made["apiVersion"], "kind": made["kind"], "name": found["name"], "uid": found["uid"]}
+
+
+async def why_no_pod(cluster: Cluster, job: Object) -> str:
+    """Return in the cluster's own words why a Job has no pod; empty when nothing is wrong so far."""
+    if job["spec"].get("suspend"):
+        return "suspended: it waits until it is let go"
+    found, _ = await cluster.list("events", fields=f"involvedObject.uid={job['metadata']['uid']}")
+    said = [event for event in found if event.get("reason") == FAILED]
+    return str(said[-1].get("message") or "") if said else ""
+
+
+def _check_size(secret: Object) -> None:
+    values = [*secret.get("stringData", {}).values(), *secret.get("data", {}).values()]
+    size = sum(len(value.encode()) for value in values)
+    if size > manifest.MOST_BYTES:
+        raise InvalidInput(
+            f"the message and files of this attempt have {size:,} bytes; a Secret may have {manifest.MOST_BYTES:,}.",
+            hint="Use an image with python3, so that its program can fetch them from the gateway.",
+        )

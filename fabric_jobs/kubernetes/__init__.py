@@ -1,0 +1,1 @@
+"""Talks to a Kubernetes cluster. The library and its errors stop here."""

@@ -1,0 +1,223 @@
+"""Asks a cluster, in one asyncio loop. The only file that imports the library; its errors stop here.
+
+Objects are plain dicts, as in the cluster's JSON: decoding thousands of pods into the library's classes takes longer than
+everything else that is done with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.kubernetes.failures import CONTEXTS, NotFound, failure
+from fabric_jobs.kubernetes.login import load
+
+Object = dict[str, Any]
+
+SECONDS = 10.0  # for an answer
+CONNECTIONS = 256  # at a time; one per log that is followed
+PATHS = {  # of the objects that are used here
+    "pods": "/api/v1",
+    "secrets": "/api/v1",
+    "configmaps": "/api/v1",
+    "services": "/api/v1",
+    "events": "/api/v1",
+    "jobs": "/apis/batch/v1",
+    "deployments": "/apis/apps/v1",
+}
+MERGE = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Which cluster and namespace; empty: those of the current context, or of the pod that this is."""
+
+    context: str = field(default_factory=lambda: os.environ.get("FABRIC_JOBS_KUBERNETES_CONTEXT", ""))
+    namespace: str = field(default_factory=lambda: os.environ.get("FABRIC_JOBS_KUBERNETES_NAMESPACE", ""))
+
+
+class Cluster:
+    """A cluster, and one namespace in it. Every method may raise ExecutorUnavailable, NotFound, Conflict or Rejected."""
+
+    def __init__(self, where: Where) -> None:
+        """Connect with the first question."""
+        self._where = where
+        self._rest: Any = None
+        self._configuration: Any = None
+        self._opening = asyncio.Lock()
+        self._namespace = where.namespace
+        self.url = ""  # of the API server; empty before the first question
+        self.requests = 0  # asked so far
+
+    @property
+    def namespace(self) -> str:
+        """The namespace; known after the first question."""
+        return self._namespace
+
+    async def get(self, kind: str, name: str) -> Object:
+        """Return an object."""
+        return await self._json("GET", await self._path(kind, name))
+
+    async def list(self, kind: str, labels: str = "", fields: str = "") -> tuple[list[Object], str]:
+        """Return the objects that have the labels and fields, and the version from which `watch` goes on."""
+        query = {"labelSelector": labels, "fieldSelector": fields}
+        found = await self._json("GET", await self._path(kind), {key: value for key, value in query.items() if value})
+        return list(found.get("items") or ()), str(found["metadata"]["resourceVersion"])
+
+    async def watch(self, kind: str, labels: str, version: str, seconds: float) -> AsyncIterator[tuple[str, Object]]:
+        """Give changes after a version, (ADDED, MODIFIED, DELETED or BOOKMARK, object), for about some seconds.
+
+        Raises NotFound when the cluster has forgotten that version: list again.
+        """
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "labelSelector": labels,
+            "resourceVersion": version,
+            "timeoutSeconds": str(int(seconds)),
+        }
+        async with self.stream("GET", await self._path(kind), query, seconds + SECONDS) as lines:
+            async for line in lines:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise failure(int(event["object"].get("code") or 500), json.dumps(event["object"]).encode())
+                yield event["type"], event["object"]
+
+    async def create(self, kind: str, body: Object, *, dry_run: bool = False) -> Object:
+        """Create an object."""
+        return await self._json("POST", await self._path(kind), {"dryRun": "All"} if dry_run else {}, body)
+
+    async def patch(self, kind: str, name: str, body: Object) -> Object:
+        """Merge a patch (RFC 7396) into an object."""
+        return await self._json("PATCH", await self._path(kind, name), {}, body, MERGE)
+
+    async def delete(self, kind: str, name: str, **options: Any) -> None:
+        """Delete an object, with the `DeleteOptions` given; also when there is none."""
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background", **options}
+        try:
+            await self._json("DELETE", await self._path(kind, name), {}, body)
+        except NotFound:
+            return
+
+    async def review(self, attributes: Mapping[str, str]) -> bool:
+        """Return whether this user may do something (`resourceAttributes` of a SelfSubjectAccessReview)."""
+        spec = {"resourceAttributes": {"namespace": await self._in_namespace(), **attributes}}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
+        found = await self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {}, body)
+        return bool(found["status"].get("allowed"))
+
+    async def at(self, path: str) -> Object:
+        """Return what is at a path of the API, such as /version or /api/v1/nodes."""
+        return await self._json("GET", path)
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, path: str, query: Mapping[str, str], seconds: float | None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open an answer that arrives piece by piece, as lines; a last piece may lack its end of line."""
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=SECONDS)
+        answer = await self._ask(method, path, query, None, "", timeout)
+        try:
+            yield _lines(answer)
+        finally:
+            answer.close()
+
+    async def log(self, pod: str, container: str, *, follow: bool) -> AsyncIterator[bytes]:
+        """Give what a container has printed and, when it is followed, prints until it ends."""
+        path = f"{await self._path('pods', pod)}/log"
+        query = {"container": container, "follow": "true" if follow else "false"}
+        async with self.stream("GET", path, query, None) as lines:
+            async for line in lines:
+                yield line
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._rest is not None:
+            await self._rest.close()
+
+    async def _path(self, kind: str, name: str = "") -> str:
+        path = f"{PATHS[kind]}/namespaces/{quote(await self._in_namespace())}/{kind}"
+        return f"{path}/{quote(name)}" if name else path
+
+    async def _in_namespace(self) -> str:
+        await self._open()
+        return self._namespace
+
+    async def _json(
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Object | None = None, kind: str = ""
+    ) -> Object:
+        import aiohttp
+
+        answer = await self._ask(method, path, query or {}, body, kind, aiohttp.ClientTimeout(total=SECONDS))
+        async with answer:
+            try:
+                text = await answer.read()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise self._silent(error) from error
+        found: Object = json.loads(text) if text else {}
+        return found
+
+    async def _ask(
+        self, method: str, path: str, query: Mapping[str, str], body: Object | None, kind: str, timeout: Any
+    ) -> Any:
+        """Return an answer that is a success, not read yet."""
+        import aiohttp
+
+        await self._open()
+        headers = {"Content-Type": kind or "application/json", "Accept": "application/json, */*"}
+        for setting in (await self._configuration.auth_settings()).values():
+            if setting.get("value"):
+                headers[setting["key"]] = setting["value"]
+        url = f"{self.url}{path}{f'?{urlencode(query)}' if query else ''}"
+        self.requests += 1
+        try:
+            found = await self._rest.request(method, url, headers=headers, body=body, _request_timeout=timeout)
+            answer = found.response
+            if answer.status >= 400:
+                async with answer:
+                    raise failure(answer.status, await answer.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._silent(error) from error
+        return answer
+
+    def _silent(self, error: BaseException) -> ExecutorUnavailable:
+        words = str(error) or ("it took too long" if isinstance(error, TimeoutError) else type(error).__name__)
+        return ExecutorUnavailable(f"the cluster at {self.url} does not answer: {words.rstrip('.')}.", hint=CONTEXTS)
+
+    async def _open(self) -> None:
+        async with self._opening:
+            if self._rest is not None:
+                return
+            from kubernetes.aio.client.configuration import Configuration
+            from kubernetes.aio.client.rest import RESTClientObject
+
+            configuration = Configuration()
+            namespace = await load(configuration, self._where.context)
+            configuration.connection_pool_maxsize = CONNECTIONS
+            self._namespace = self._where.namespace or namespace
+            self.url = configuration.host.rstrip("/")
+            self._configuration, self._rest = configuration, RESTClientObject(configuration)
+
+
+async def _lines(answer: Any) -> AsyncIterator[bytes]:
+    import aiohttp
+
+    rest = b""
+    try:
+        async for piece in answer.content.iter_any():
+            *whole, rest = (rest + piece).split(b"\n")
+            for line in whole:
+                yield line + b"\n"
+        if rest:
+            yield rest
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise ExecutorUnavailable(f"the cluster does not answer: {error or type(error).__name__}.") from error
