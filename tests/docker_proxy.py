@@ -3,102 +3,27 @@
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Callable
-from contextlib import suppress
 from urllib.parse import urlsplit
 
 from fabric_jobs.docker.engine import DockerEngine
+from tests.tcp_proxy import TcpProxy
 
 
-class DockerProxy:
+class DockerProxy(TcpProxy):
     """Listens on a port of this machine, so that the engine looks like one on another machine."""
 
     def __init__(self) -> None:
         self._engine = urlsplit(DockerEngine().url)
-        self._port = 0
-        self._open: set[socket.socket] = set()
-        self._halves: dict[socket.socket, socket.socket] = {}  # halves that get no more data, and their sources
-        self._lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
-        self._listening: socket.socket | None = None
-        self.back()
+        super().__init__(self._reach)
 
     @property
     def url(self) -> str:
         """The value for DOCKER_HOST."""
-        return f"tcp://127.0.0.1:{self._port}"
+        return f"tcp://127.0.0.1:{self.port}"
 
-    def back(self) -> None:
-        """Let the engine answer again."""
-        listening = socket.create_server(("127.0.0.1", self._port))
-        self._port = listening.getsockname()[1]
-        self._listening = listening
-        self._run(self._accept, listening)
-
-    def cut(self) -> None:
-        """Close all connections, but accept new ones."""
-        with self._lock:
-            ended = list(self._open)
-        for each in ended:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-    def away(self) -> None:
-        """Stop answering, as an engine that is away."""
-        if self._listening is not None:
-            with suppress(OSError):
-                self._listening.shutdown(socket.SHUT_RDWR)
-            self._listening.close()
-            self._listening = None
-        self.cut()
-
-    def close(self) -> None:
-        """End everything."""
-        self.away()
-        for thread in self._threads:
-            thread.join(10)
-
-    def _run(self, work: Callable[..., None], *words: object) -> None:
-        thread = threading.Thread(target=work, args=words, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self, listening: socket.socket) -> None:
-        with suppress(OSError):  # it is closed
-            while True:
-                near, _ = listening.accept()
-                far = self._connect()
-                with self._lock:
-                    self._open |= {near, far}
-                if self._listening is not listening:
-                    self.cut()
-                self._run(self._copy, near, far)
-                self._run(self._copy, far, near)
-
-    def _connect(self) -> socket.socket:
+    def _reach(self) -> socket.socket:
         if self._engine.scheme == "unix":
             far = socket.socket(socket.AF_UNIX)
             far.connect(self._engine.path)
             return far
         return socket.create_connection((str(self._engine.hostname), self._engine.port or 2375))
-
-    def _copy(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while part := source.recv(1 << 16):
-                target.sendall(part)
-        with suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
-        with self._lock:
-            self._halves[target] = source
-            is_over = self._halves.get(source) is target
-        if is_over:
-            self._let_go(source, target)
-
-    def _let_go(self, *both: socket.socket) -> None:
-        with self._lock:
-            self._open -= set(both)
-            for each in both:
-                del self._halves[each]
-        for each in both:
-            each.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,9 +19,10 @@ from fabric_jobs.executors.kubernetes.pods import Seen
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.executors.kubernetes.state import AttemptState
 from fabric_jobs.kubernetes.cluster import Object
-from fabric_jobs.kubernetes.failures import NotFound, QuotaFull
+from fabric_jobs.kubernetes.failures import Conflict, NotFound, QuotaFull
 
 AGAIN_SECONDS = 1.0  # before the next try, while the cluster does not answer
+OTHERS_SECONDS = 0.1  # between two looks at what another process has recorded
 FULL_SECONDS = 3.0  # before the next try, while a quota has no room
 MISSING_SECONDS = 2.0  # without a pod, after which its Job is asked for, and again
 PULL_SECONDS = 30.0  # for an image that cannot be pulled: the cluster has then tried it a few times
@@ -28,6 +30,8 @@ ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
 SHIPPED_SECONDS = 5.0  # for what a pod has sent last to be noted
 CUT = "the end of its output may be missing: its pod was gone before all of it had been sent"
 JOB_LABEL = "batch.kubernetes.io/job-name"
+
+log = logging.getLogger(__name__)
 
 
 class PodAttempt:
@@ -103,12 +107,20 @@ class PodAttempt:
         except (Forgotten, Unreadable):
             self._end(AttemptExit(None, LOST))
             return 0.0
+        except (NotFound, Conflict):  # somebody else has changed it meanwhile: look again
+            return OTHERS_SECONDS
         except OSError as error:  # such as a full disk
             self.trouble = ExecutorUnavailable(f"{self._directory} cannot be used: {error.strerror}.")
+            return AGAIN_SECONDS
+        except Exception as error:  # the attempt must outlive its task; the error is logged
+            log.exception("%s is looked at again", self.name)
+            self.trouble = ExecutorUnavailable(f"{self.name}: {error}")
             return AGAIN_SECONDS
         return pause
 
     async def _step(self) -> float | None:
+        if not self._site.turn.is_ours():
+            return OTHERS_SECONDS
         await self._site.synced()
         if not self._state.is_made:
             if self._state.is_stopped:

@@ -15,7 +15,7 @@ from fabric_jobs.executors.base import Doors, Inside
 from fabric_jobs.executors.kubernetes.attempt import PodAttempt
 from fabric_jobs.executors.kubernetes.manifest import ATTEMPT, OWNER
 from fabric_jobs.executors.kubernetes.route import Route, owner_of
-from fabric_jobs.executors.kubernetes.site import Site
+from fabric_jobs.executors.kubernetes.site import Site, Turn
 from fabric_jobs.kubernetes.cluster import Cluster, Object, Where
 from fabric_jobs.kubernetes.informer import Informer
 
@@ -75,6 +75,8 @@ class Controller:
     async def close(self) -> None:
         """Let go of everything."""
         self._index.close()
+        if self._site is not None:
+            self._site.turn.close()
         await self._cluster.close()
 
     async def _carry_on(self, name: str, attempt: PodAttempt) -> None:
@@ -94,6 +96,7 @@ class Controller:
                 pods=Informer(self._cluster, "pods", f"{OWNER}={owner}", self._note),
                 index=self._index,
                 secret=self.secret,
+                turn=Turn(self._root),
             )
             self._begin(self._site.pods.run())
             self._begin(self._sweep(self._site))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +13,33 @@ from fabric_jobs.executors.attempt_files.specs import Secret
 from fabric_jobs.executors.kubernetes.route import Route
 from fabric_jobs.kubernetes.cluster import Cluster
 from fabric_jobs.kubernetes.informer import Informer
+
+LOCK = "kubernetes.lock"
+
+
+class Turn:
+    """Only one process at a time carries on the attempts of a directory. Others read what it has recorded."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / LOCK
+        self._file: int | None = None
+
+    def is_ours(self) -> bool:
+        """Return whether it is this process's turn, from now on until it closes or ends. Raises OSError."""
+        if self._file is None:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._file = file
+                return True
+            os.close(file)
+        return self._file is not None
+
+    def close(self) -> None:
+        """Let another process have its turn."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +53,7 @@ class Site:
     pods: Informer
     index: LogIndex
     secret: Secret
+    turn: Turn
 
     async def synced(self) -> None:
         """Wait until the pods that there are have been seen. Raise ExecutorUnavailable while nothing is heard of them."""
