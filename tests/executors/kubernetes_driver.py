@@ -182,6 +182,11 @@ class KubernetesDriver(Driver):
         """Return what there is of this test in the cluster."""
         return found(kind, self.namespace, "app.kubernetes.io/managed-by=fabric-jobs")
 
+    def left(self) -> list[str]:
+        """Return the names of all that there is of attempts of this test in the cluster."""
+        kinds = ("jobs", "pods", "secrets")
+        return [f"{kind}/{each['metadata']['name']}" for kind in kinds for each in self.objects(kind)]
+
     def close(self) -> None:
         """Close the executors, and end everything on this machine. The namespace takes the rest with it."""
         for executor in self._made:

@@ -26,7 +26,7 @@ from fabric_jobs.executors.docker import DockerExecutor
 from tests.acceptance.live import until
 from tests.docker_place import BASE_IMAGE, docker, needs_docker
 from tests.executors.contract import Contract, Driver, Running, ended
-from tests.executors.docker_driver import DockerDriver
+from tests.executors.docker_driver import DockerDriver, be_patient
 from tests.executors.docker_driver import docker_driver as docker_driver
 from tests.executors.dying import start_and_die
 
@@ -63,6 +63,7 @@ class GroupDriver(DockerDriver):
 class TestGroup(Contract):
     @pytest.fixture
     def driver(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
+        be_patient(monkeypatch)
         made = GroupDriver(tmp_path, monkeypatch)
         yield made
         made.close()
@@ -224,13 +225,19 @@ for number in range(200):
     time.sleep(0.005)
 print("end of", sys.argv[1])
 Path(f"/mnt/{sys.argv[1]}").touch()
-while sys.argv[1] != "a" or not all(Path(f"/mnt/{name}").exists() for name in "abc"):
+while sys.argv[1] != "a" or not all(Path(f"/mnt/{name}").exists() for name in sys.argv[2]):
     time.sleep(0.005)
 """
 
 
-def chatty() -> AttemptSpec:
-    return group(*(program("python3", "-u", "-c", CHATTY, name) for name in "abc"))
+def chatty(*, until_told: bool = False) -> AttemptSpec:
+    """Return three programs that print. They end by themselves, or after `tell_to_end`."""
+    awaited = "abc" + "e" * until_told
+    return group(*(program("python3", "-u", "-c", CHATTY, name, awaited) for name in "abc"))
+
+
+def tell_to_end(driver: DockerDriver) -> None:
+    docker("exec", f"fabric-jobs-{driver.executor._reach.owner}-attempt-1.0", "touch", "/mnt/e")
 
 
 def whole(found: bytes) -> bool:
@@ -244,11 +251,12 @@ def whole(found: bytes) -> bool:
 
 
 def test_an_owner_that_ends_and_comes_back_keeps_every_line(driver: DockerDriver) -> None:
-    handle = driver.executor.start(chatty())
+    handle = driver.executor.start(chatty(until_told=True))
     for number in (20, 300):
         until(lambda at=number: driver.output(handle)[0].count(b"\n") > at, "they print")  # type: ignore[misc]
         driver.again()
         assert driver.executor.poll(handle) is None
+    tell_to_end(driver)
     assert ended(driver.executor, handle) == AttemptExit(0)
     assert whole(driver.output(handle)[0])
     nothing_is_left(driver)
@@ -277,10 +285,11 @@ def test_an_owner_that_is_killed_keeps_every_line(driver: DockerDriver, step: st
 
 
 def test_another_process_sees_the_same_end(driver: DockerDriver) -> None:
-    handle = driver.executor.start(chatty())
+    handle = driver.executor.start(chatty(until_told=True))
     until(lambda: driver.output(handle)[0].count(b"\n") > 20, "they print")
     other: DockerExecutor = driver.anew()
     assert other.poll(handle) is None
+    tell_to_end(driver)
     assert ended(driver.executor, handle) == AttemptExit(0)
     assert ended(other, handle) == AttemptExit(0)
     assert whole(driver.output(handle)[0])

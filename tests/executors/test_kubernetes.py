@@ -77,13 +77,13 @@ def test_a_stop_right_after_the_start_is_heard(driver: KubernetesDriver) -> None
         handle = driver.executor.start(driver.spec(f"early-{number}"))
         driver.executor.stop(handle, 1.0)
         assert ended(driver.executor, handle).reason == STOPPED
-    until(lambda: not driver.objects("pods") and not driver.objects("jobs") and not driver.objects("secrets"))
+    until(lambda: not driver.left(), "nothing is left")
 
 
 def test_what_has_ended_leaves_nothing_in_the_cluster(driver: KubernetesDriver) -> None:
     code, stdout, stderr = driver.run(spec_of("/bin/sh", "-c", "echo out; echo err >&2; exit 4"))
     assert (code, stdout, stderr) == (AttemptExit(4), b"out\n", b"err\n")
-    until(lambda: not driver.objects("pods") and not driver.objects("jobs") and not driver.objects("secrets"))
+    until(lambda: not driver.left(), "nothing is left")
 
 
 def test_too_little_memory_is_said(driver: KubernetesDriver) -> None:
@@ -153,7 +153,7 @@ def test_an_image_whose_name_is_wrong_is_refused(driver: KubernetesDriver) -> No
 
 def test_what_no_node_has_room_for_waits_and_says_so(driver: KubernetesDriver) -> None:
     handle = driver.executor.start(spec_of("/bin/true", limits=Limits(cpu=1000)))
-    until(lambda: "Insufficient cpu" in driver.executor.note(handle).doing)
+    until(lambda: "Insufficient cpu" in driver.executor.note(handle).doing, "it says why")
     assert driver.executor.note(handle).waits
     assert driver.executor.poll(handle) is None
     driver.executor.stop(handle, 1)
@@ -163,7 +163,7 @@ def test_what_no_node_has_room_for_waits_and_says_so(driver: KubernetesDriver) -
 def test_a_full_quota_waits_says_so_and_goes_on(driver: KubernetesDriver) -> None:
     kubectl("create", "quota", "none", "--hard=pods=0", "--namespace", driver.namespace)
     handle = driver.executor.start(spec_of("/bin/true"))
-    until(lambda: "exceeded quota" in driver.executor.note(handle).doing)
+    until(lambda: "exceeded quota" in driver.executor.note(handle).doing, "it says why")
     assert driver.executor.note(handle).waits
     kubectl("delete", "quota", "none", "--namespace", driver.namespace)
     assert ended(driver.executor, handle) == AttemptExit(0)
@@ -227,7 +227,7 @@ def test_what_an_owner_that_was_killed_left_is_swept(driver: KubernetesDriver, r
     other = driver.again()
     other.poll(running.handle)
     assert ended(other, other.start(spec_of("/bin/true", name="another-1"))) == AttemptExit(0)
-    until(lambda: not driver.objects("jobs") and not driver.objects("pods"))
+    until(lambda: not driver.left(), "nothing is left")
 
 
 def test_many_at_a_time_need_no_thread_each(driver: KubernetesDriver) -> None:
