@@ -93,6 +93,7 @@ class ProcessSpec:
     health: Health | None = None  # of one of several containers
     port: int = 0  # where it should listen; an executor may choose another one, in the variable PORT; 0: nowhere
     pod_spec: tuple[Mapping[str, Any], ...] = ()  # adds of RFC 6902, {path, value}, for the pod of a cluster
+    k8s_resources: tuple[str, ...] = ()  # more objects for a cluster, as JSON
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,7 @@ class AttemptSpec:
     placed: Mapping[str, str] = field(default_factory=dict)  # path in a shared directory -> name in `files`
     hosts: tuple[str, ...] = ()  # names that lead to the attempt itself
     labels: Mapping[str, str] = field(default_factory=dict)  # what it is part of: project, activation, task and so on
+    timeout: float = 0.0  # seconds that its program may run; whoever starts it watches them; 0: no limit
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from fabric_jobs import whole_file
 from fabric_jobs.errors import InvalidInput, PlaceUnavailable
 from fabric_jobs.executors.base import Doors, Inside
 from fabric_jobs.executors.kubernetes import layer
-from fabric_jobs.executors.kubernetes.manifest import FILES_INSIDE, Around
+from fabric_jobs.executors.kubernetes.around import Around, around
+from fabric_jobs.executors.kubernetes.manifest import FILES_INSIDE
 from fabric_jobs.kubernetes.cluster import Cluster
 from fabric_jobs.kubernetes.failures import Conflict
 
@@ -50,8 +51,8 @@ class Route:
         return Inside(files=FILES_INSIDE, api_endpoint=f"{url}/px")
 
     async def around(self) -> Around:
-        """Return what all pods have in common."""
-        return Around(owner=self._owner, gateway=await self._find())
+        """Return what all pods have in common. Raise InvalidInput for a wrong setting."""
+        return around(self._owner, await self._find())
 
     async def furnish(self) -> None:
         """Make the ConfigMap with the runtime layer, unless it is there."""
