@@ -114,6 +114,7 @@ class AttemptSpec:
     hosts: tuple[str, ...] = ()  # names that lead to the attempt itself
     labels: Mapping[str, str] = field(default_factory=dict)  # what it is part of: project, activation, task and so on
     timeout: float = 0.0  # seconds that its program may run; whoever starts it watches them; 0: no limit
+    replicas: int | None = None  # of a daemon: copies that share its port, where a place can have several
 
 
 @dataclass(frozen=True)

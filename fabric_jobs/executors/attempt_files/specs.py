@@ -41,6 +41,7 @@ def write_spec(directory: Path, spec: AttemptSpec) -> None:
         "shared": spec.shared,
         "placed": dict(spec.placed),
         "labels": dict(spec.labels),
+        "replicas": spec.replicas,
     }
     whole_file.write(directory / FILE, json.dumps(found), durable=True)
     whole_file.sync(directory.parent)
@@ -105,6 +106,7 @@ def _spec(found: dict[str, Any]) -> AttemptSpec:
         shared=tuple(found.get("shared", ())),
         placed=found.get("placed", {}),
         labels=found.get("labels", {}),
+        replicas=found.get("replicas"),
     )
 
 
