@@ -140,7 +140,7 @@ BROAD_EXCEPTS = {
     "engine/lanes.py": 3,
     "engine/schedules.py": 1,
     "executors/docker/life.py": 1,
-    "executors/kubernetes/attempt.py": 1,
+    "executors/kubernetes/carried.py": 1,
     "executors/docker/patience.py": 1,
     "executors/warm/template.py": 1,
     "executors/local/shim/service.py": 1,

@@ -1,29 +1,23 @@
-"""One attempt: makes its Job, reads its pod, records its end. Every step looks at what is there; see `state` for the files."""
+"""One attempt of a program that ends: makes its Job, reads its pod, records its end; see `state` for the files."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
-from fabric_jobs.executors.attempt_files.specs import Forgotten, Unreadable
-from fabric_jobs.executors.base import LOST, NOT_STARTED, REFUSED, STOPPED, AttemptExit
+from fabric_jobs.executors.base import LOST, NOT_STARTED, STOPPED, AttemptExit
 from fabric_jobs.executors.kubernetes import making, pods
+from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS, OTHERS_SECONDS, Carried
 from fabric_jobs.executors.kubernetes.manifest import job_name
 from fabric_jobs.executors.kubernetes.output import Follower
 from fabric_jobs.executors.kubernetes.pods import Seen
 from fabric_jobs.executors.kubernetes.site import Site
-from fabric_jobs.executors.kubernetes.state import AttemptState
 from fabric_jobs.kubernetes.cluster import Object
-from fabric_jobs.kubernetes.failures import Conflict, NotFound, QuotaFull
+from fabric_jobs.kubernetes.failures import NotFound
 
-AGAIN_SECONDS = 1.0  # before the next try, while the cluster does not answer
-OTHERS_SECONDS = 0.1  # between two looks at what another process has recorded
-FULL_SECONDS = 3.0  # before the next try, while a quota has no room
 MISSING_SECONDS = 2.0  # without a pod, after which its Job is asked for, and again
 PULL_SECONDS = 30.0  # for an image that cannot be pulled: the cluster has then tried it a few times
 ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
@@ -31,33 +25,20 @@ SHIPPED_SECONDS = 5.0  # for what a pod has sent last to be noted
 CUT = "the end of its output may be missing: its pod was gone before all of it had been sent"
 JOB_LABEL = "batch.kubernetes.io/job-name"
 
-log = logging.getLogger(__name__)
 
-
-class PodAttempt:
-    """An attempt, from its acceptance to its end. Everything happens in the loop's thread."""
+class PodAttempt(Carried):
+    """An attempt of a program that ends."""
 
     def __init__(self, directory: Path, site: Site, on_end: Callable[[], None]) -> None:
         """Call `on_end()` once the end is recorded."""
-        self.trouble: ExecutorUnavailable | None = None  # set while its state is unknown
-        self.changed = asyncio.Event()
-        self._directory = directory
-        self._site = site
-        self._state = AttemptState(directory)
-        self._on_end = on_end
+        super().__init__(directory, site, on_end)
         self._pod: Object | None = None
         self._was_seen = False  # a pod of it
         self._asked = math.inf  # the shortest grace period that its pod was given
-        self._grace = math.inf  # and the one that it is to be given
         self._missing_since = 0.0  # by the loop's clock
         self._pulling_since = 0.0
         self._follower: Follower | None = None
         self._follows = False  # the index watches its files
-
-    @property
-    def name(self) -> str:
-        """The name of the attempt."""
-        return self._directory.name
 
     @property
     def address(self) -> str:
@@ -72,51 +53,6 @@ class PodAttempt:
             return  # of its Job before
         self._pod, self._was_seen = pod if is_there or self._last_words(pod) else None, True
         self.changed.set()
-
-    def stop(self, grace: float) -> None:
-        """End it, by force after `grace` seconds. Of two calls the shorter grace period counts."""
-        self._grace = min(self._grace, grace)
-        self.changed.set()
-
-    async def run(self) -> None:
-        """Carry the attempt on to its end."""
-        while not self._state.has_ended:
-            self.changed.clear()
-            pause = await self._try()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.changed.wait(), pause)
-        if self._follower is not None:
-            self._follower.close()
-        self._on_end()
-        await self._clean_up()
-
-    async def _try(self) -> float | None:
-        """Take a step, and return after how many seconds to look again; None: when something changes."""
-        try:
-            pause = await self._step()
-            self.trouble = None
-        except QuotaFull as error:
-            self._state.say(error.message)
-            return FULL_SECONDS
-        except ExecutorUnavailable as error:
-            self.trouble = error
-            return AGAIN_SECONDS
-        except InvalidInput as error:
-            self._end(AttemptExit(None, REFUSED, str(error)))
-            return 0.0
-        except (Forgotten, Unreadable):
-            self._end(AttemptExit(None, LOST))
-            return 0.0
-        except (NotFound, Conflict):  # somebody else has changed it meanwhile: look again
-            return OTHERS_SECONDS
-        except OSError as error:  # such as a full disk
-            self.trouble = ExecutorUnavailable(f"{self._directory} cannot be used: {error.strerror}.")
-            return AGAIN_SECONDS
-        except Exception as error:  # the attempt must outlive its task; the error is logged
-            log.exception("%s is looked at again", self.name)
-            self.trouble = ExecutorUnavailable(f"{self.name}: {error}")
-            return AGAIN_SECONDS
-        return pause
 
     async def _step(self) -> float | None:
         if not self._site.turn.is_ours():
@@ -236,6 +172,10 @@ class PodAttempt:
         self._site.secret.forget(self._directory)
         self._site.index.forget(self._directory)
         self._state.end(ended, ended_at)
+
+    def _let_go(self) -> None:
+        if self._follower is not None:
+            self._follower.close()
 
     async def _clean_up(self) -> None:
         """Delete the Job, and with it its pod and its Secret. What is left is swept by the next owner."""

@@ -9,6 +9,7 @@ from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import dockerfile
 from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
 from fabric_jobs.executors.kubernetes import manifest
+from fabric_jobs.executors.kubernetes.around import Around
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.kubernetes.cluster import Cluster, Object
 from fabric_jobs.kubernetes.failures import Conflict
@@ -21,17 +22,12 @@ async def make(directory: Path, site: Site, *, plain: bool) -> None:
 
     Raises InvalidInput if a retry would not help, Forgotten, Unreadable, or ExecutorUnavailable.
     """
-    spec = with_contents(site.secret.whole(directory), directory)
-    around = await site.route.around()
+    spec, around = await prepared(directory, site)
     words = () if plain else program_of(spec.processes[0])
-    if not spec.processes[0].image:
-        raise InvalidInput("the action has no image: add 'image' in skill.yaml, and build and publish it.")
-    await site.route.prove(spec.processes[0].image)
     cluster = site.cluster
-    await site.route.furnish()
     secret = manifest.secret(spec, words, around)
     job = manifest.job(spec, words, around)
-    _check_size(secret)
+    check_size(secret)
     with suppress(Conflict):
         await cluster.create("secrets", secret)
     try:
@@ -40,6 +36,17 @@ async def make(directory: Path, site: Site, *, plain: bool) -> None:
         made = await cluster.get("jobs", str(job["metadata"]["name"]))
     owned = {"metadata": {"ownerReferences": [reference(made)]}}
     await cluster.patch("secrets", str(secret["metadata"]["name"]), owned)  # it goes with the Job
+
+
+async def prepared(directory: Path, site: Site) -> tuple[AttemptSpec, Around]:
+    """Return the spec of an attempt and what is around it, once its pods can reach the gateway; raise what `make` does."""
+    spec = with_contents(site.secret.whole(directory), directory)
+    around = await site.route.around()
+    if not spec.processes[0].image:
+        raise InvalidInput("the action has no image: add 'image' in skill.yaml, and build and publish it.")
+    await site.route.prove(spec.processes[0].image)
+    await site.route.furnish()
+    return spec, around
 
 
 def with_contents(spec: AttemptSpec, directory: Path) -> AttemptSpec:
@@ -76,7 +83,8 @@ async def why_no_pod(cluster: Cluster, job: Object) -> str:
     return str(said[-1].get("message") or "") if said else ""
 
 
-def _check_size(secret: Object) -> None:
+def check_size(secret: Object) -> None:
+    """Raise InvalidInput if a Secret is larger than the cluster allows."""
     values = [*secret.get("stringData", {}).values(), *secret.get("data", {}).values()]
     size = sum(len(value.encode()) for value in values)
     if size > manifest.MOST_BYTES:

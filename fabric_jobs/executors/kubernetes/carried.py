@@ -1,0 +1,108 @@
+"""Carries an attempt in a cluster on to its end, step by step. Every step looks at what is there; see `state` for the files."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
+from fabric_jobs.executors.attempt_files.specs import Forgotten, Unreadable
+from fabric_jobs.executors.base import LOST, REFUSED, AttemptExit
+from fabric_jobs.executors.kubernetes.site import Site
+from fabric_jobs.executors.kubernetes.state import AttemptState
+from fabric_jobs.kubernetes.cluster import Object
+from fabric_jobs.kubernetes.failures import Conflict, NotFound, QuotaFull
+
+AGAIN_SECONDS = 1.0  # before the next try, while the cluster does not answer
+OTHERS_SECONDS = 0.1  # between two looks at what another process has recorded
+FULL_SECONDS = 3.0  # before the next try, while a quota has no room
+
+log = logging.getLogger(__name__)
+
+
+class Carried:
+    """An attempt, from its acceptance to its end. Everything happens in the loop's thread."""
+
+    def __init__(self, directory: Path, site: Site, on_end: Callable[[], None]) -> None:
+        """Call `on_end()` once the end is recorded."""
+        self.trouble: ExecutorUnavailable | None = None  # set while its state is unknown
+        self.changed = asyncio.Event()
+        self._directory = directory
+        self._site = site
+        self._state = AttemptState(directory)
+        self._on_end = on_end
+        self._grace = math.inf  # the shortest grace period that it is to be given
+
+    @property
+    def name(self) -> str:
+        """The name of the attempt."""
+        return self._directory.name
+
+    @property
+    def address(self) -> str:
+        """Where its program listens, once it runs; empty before."""
+        raise NotImplementedError
+
+    def take(self, pod: Object, is_there: bool) -> None:
+        """Take what the cluster says of one of its pods."""
+        raise NotImplementedError
+
+    def stop(self, grace: float) -> None:
+        """End it, by force after `grace` seconds. Of two calls the shorter grace period counts."""
+        self._grace = min(self._grace, grace)
+        self.changed.set()
+
+    async def run(self) -> None:
+        """Carry the attempt on to its end."""
+        while not self._state.has_ended:
+            self.changed.clear()
+            pause = await self._try()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), pause)
+        self._let_go()
+        self._on_end()
+        await self._clean_up()
+
+    async def _try(self) -> float | None:
+        """Take a step, and return after how many seconds to look again; None: when something changes."""
+        try:
+            pause = await self._step()
+            self.trouble = None
+        except QuotaFull as error:
+            self._state.say(error.message)
+            return FULL_SECONDS
+        except ExecutorUnavailable as error:
+            self.trouble = error
+            return AGAIN_SECONDS
+        except InvalidInput as error:
+            self._end(AttemptExit(None, REFUSED, str(error)))
+            return 0.0
+        except (Forgotten, Unreadable):
+            self._end(AttemptExit(None, LOST))
+            return 0.0
+        except (NotFound, Conflict):  # somebody else has changed it meanwhile: look again
+            return OTHERS_SECONDS
+        except OSError as error:  # such as a full disk
+            self.trouble = ExecutorUnavailable(f"{self._directory} cannot be used: {error.strerror}.")
+            return AGAIN_SECONDS
+        except Exception as error:  # the attempt must outlive its task; the error is logged
+            log.exception("%s is looked at again", self.name)
+            self.trouble = ExecutorUnavailable(f"{self.name}: {error}")
+            return AGAIN_SECONDS
+        return pause
+
+    async def _step(self) -> float | None:
+        raise NotImplementedError
+
+    def _end(self, ended: AttemptExit, ended_at: float = 0.0) -> None:
+        raise NotImplementedError
+
+    def _let_go(self) -> None:
+        """Follow nothing any more, once the end is recorded."""
+
+    async def _clean_up(self) -> None:
+        """Delete what is left in the cluster."""
