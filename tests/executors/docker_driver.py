@@ -29,6 +29,7 @@ class DockerDriver(Driver):
     """Attempts of the Docker executor, whose workspace is the directory of the pipes."""
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, doors: Doors | None = None) -> None:
+        be_patient(monkeypatch)
         self._pipes = LocalDriver(directory)
         self.root = directory / "attempts"
         self._monkeypatch = monkeypatch
@@ -137,7 +138,6 @@ class DockerDriver(Driver):
 @pytest.fixture(name="driver")
 def docker_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerDriver]:
     """Yield the driver of a test."""
-    be_patient(monkeypatch)
     made = DockerDriver(tmp_path, monkeypatch)
     yield made
     made.close()

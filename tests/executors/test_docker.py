@@ -21,7 +21,7 @@ from fabric_jobs.executors.docker import DockerExecutor, life
 from tests.acceptance.live import until
 from tests.docker_place import needs_docker
 from tests.executors.contract import Contract, Driver, Running, ended
-from tests.executors.docker_driver import DockerDriver, be_patient, spec_of
+from tests.executors.docker_driver import DockerDriver, spec_of
 from tests.executors.docker_driver import docker_driver as docker_driver
 
 pytestmark = needs_docker
@@ -34,7 +34,6 @@ GREEDY = f"taken = bytearray(300 * {MEBIBYTE})"
 class TestDocker(Contract):
     @pytest.fixture
     def driver(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
-        be_patient(monkeypatch)
         made = DockerDriver(tmp_path, monkeypatch)
         yield made
         made.close()

@@ -26,7 +26,7 @@ from fabric_jobs.executors.docker import DockerExecutor
 from tests.acceptance.live import until
 from tests.docker_place import BASE_IMAGE, docker, needs_docker
 from tests.executors.contract import Contract, Driver, Running, ended
-from tests.executors.docker_driver import DockerDriver, be_patient
+from tests.executors.docker_driver import DockerDriver
 from tests.executors.docker_driver import docker_driver as docker_driver
 from tests.executors.dying import start_and_die
 
@@ -63,7 +63,6 @@ class GroupDriver(DockerDriver):
 class TestGroup(Contract):
     @pytest.fixture
     def driver(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
-        be_patient(monkeypatch)
         made = GroupDriver(tmp_path, monkeypatch)
         yield made
         made.close()
@@ -218,12 +217,12 @@ def test_each_has_its_own_limits(driver: DockerDriver) -> None:
 # Restarts
 
 CHATTY = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 for number in range(200):
-    print(f"{sys.argv[1]} {number}")
+    os.write(1, f"{sys.argv[1]} {number}\\n".encode())  # at once: the others print, too
     time.sleep(0.005)
-print("end of", sys.argv[1])
+os.write(1, f"end of {sys.argv[1]}\\n".encode())
 Path(f"/mnt/{sys.argv[1]}").touch()
 while sys.argv[1] != "a" or not all(Path(f"/mnt/{name}").exists() for name in sys.argv[2]):
     time.sleep(0.005)

@@ -13,6 +13,7 @@ from fabric_jobs.executors.docker import DockerExecutor
 from fabric_jobs.executors.docker.reach import NETWORK
 from tests.docker_place import docker, needs_docker
 from tests.executors.contract import ended
+from tests.executors.docker_driver import be_patient
 from tests.scuttle.conftest import ImageOf, OpenMesh
 from tests.scuttle.images import unique
 from tests.scuttle.mesh import JOB, LOOK
@@ -23,8 +24,9 @@ MANY = 1 << 20
 
 
 @pytest.fixture
-def executor(tmp_path: Path) -> Iterator[DockerExecutor]:
+def executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerExecutor]:
     """Yield an executor whose attempts have no gateway."""
+    be_patient(monkeypatch)
     made = DockerExecutor(tmp_path)
     yield made
     made.close()
