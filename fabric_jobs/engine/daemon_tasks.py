@@ -223,7 +223,13 @@ def _spec(want: Want, task: Task, inside: Inside) -> AttemptSpec:
         "FABRIC_JOBS_SOCKET": inside.socket,
     }
     process = replace(want.process, environment=environment, port=want.port, gateway=inside.gateway)
-    return AttemptSpec(name=task.attempt_name, processes=(process,))
+    labels = {
+        "project": want.key.project_id,
+        "skill": want.key.skill_name,
+        "action": want.key.action,
+        "task": str(task.task_id),
+    }
+    return AttemptSpec(name=task.attempt_name, processes=(process,), labels=labels, replicas=want.action.scale_count)
 
 
 def _read(want: Want, executor: Executor, handle: str, ended: AttemptExit) -> Output:

@@ -131,10 +131,10 @@ class Cluster:
         finally:
             answer.close()
 
-    async def log(self, pod: str, container: str, *, follow: bool) -> AsyncIterator[bytes]:
-        """Give what a container has printed and, when it is followed, prints until it ends."""
+    async def log(self, pod: str, container: str, *, follow: bool, **options: str) -> AsyncIterator[bytes]:
+        """Give what a container has printed and, when it is followed, prints until it ends. `options` are of `PodLogOptions`."""
         path = f"{await self._path('pods', pod)}/log"
-        query = {"container": container, "follow": "true" if follow else "false"}
+        query = {"container": container, "follow": "true" if follow else "false", **options}
         async with self.stream("GET", path, query, None) as lines:
             async for line in lines:
                 yield line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from fabric_jobs.executors.attempt_files.exits import read_exit
 from fabric_jobs.executors.attempt_files.index import LogIndex
 from fabric_jobs.executors.base import Doors, Inside
 from fabric_jobs.executors.kubernetes.attempt import PodAttempt
+from fabric_jobs.executors.kubernetes.carried import Carried
+from fabric_jobs.executors.kubernetes.daemon import DaemonAttempt
 from fabric_jobs.executors.kubernetes.manifest import ATTEMPT, OWNER
 from fabric_jobs.executors.kubernetes.route import Route, owner_of
 from fabric_jobs.executors.kubernetes.site import Site, Turn
@@ -32,7 +35,7 @@ class Controller:
         self._index = LogIndex()
         self._doors = doors
         self._site: Site | None = None
-        self._attempts: dict[str, PodAttempt] = {}  # by name
+        self._attempts: dict[str, Carried] = {}  # by name
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def inside(self) -> Inside:
@@ -49,7 +52,7 @@ class Controller:
         if name in self._attempts:
             return
         site = self._opened()
-        attempt = self._attempts[name] = PodAttempt(directory, site, lambda: self._on_end(directory))
+        attempt = self._attempts[name] = _kind_of(directory)(directory, site, lambda: self._on_end(directory))
         for pod in site.pods.found.values():
             if pod["metadata"].get("annotations", {}).get(ATTEMPT) == name:
                 attempt.take(pod, is_there=True)
@@ -79,7 +82,7 @@ class Controller:
             self._site.turn.close()
         await self._cluster.close()
 
-    async def _carry_on(self, name: str, attempt: PodAttempt) -> None:
+    async def _carry_on(self, name: str, attempt: Carried) -> None:
         try:
             await attempt.run()
         finally:
@@ -116,7 +119,7 @@ class Controller:
         """Delete what is left in the cluster of attempts that have ended or are unknown, by an owner that was killed."""
         while True:
             try:
-                for kind in ("jobs", "secrets"):
+                for kind in ("jobs", "deployments", "services", "secrets"):
                     found, _ = await site.cluster.list(kind, f"{OWNER}={site.owner}")
                     for item in found:
                         name = item["metadata"].get("annotations", {}).get(ATTEMPT, "")
@@ -126,3 +129,11 @@ class Controller:
                 return
             except (ExecutorUnavailable, OSError):
                 await asyncio.sleep(5.0)
+
+
+def _kind_of(directory: Path) -> type[Carried]:
+    """Return what carries on an attempt. A spec that cannot be read is reported by its first step."""
+    with suppress(OSError, specs.Unreadable):
+        if specs.read_spec(directory).replicas is not None:
+            return DaemonAttempt
+    return PodAttempt
