@@ -65,6 +65,7 @@ def invoke_skill(skill: str, input_name: str | None, **given: Any) -> None:
       fabric-jobs skills invoke word-count --params-file skills/word-count/invoke/request/message.json
       fabric-jobs skills invoke word-count request --payload '{"text": "to be"}' --output json
       echo '{"payload": 1}' | fabric-jobs skills invoke word-count --params-file -
+      fabric-jobs skills invoke word-count --executor kubernetes --dry-run
     """
     run("skill", skill, input_name, given)
 
@@ -140,6 +141,7 @@ def invoke_agent(agent: str, service: str | None, **given: Any) -> None:
       fabric-jobs agents invoke flights --payload '{"path": "data/2013-01.ndjson.gz"}'
       fabric-jobs agents invoke flights --params-file message.json --output json
       fabric-jobs agents invoke flights --params-file message.json --detach
+      fabric-jobs agents invoke flights --executor kubernetes --dry-run > objects.yaml
     """
     run("agent", agent, service, given)
 

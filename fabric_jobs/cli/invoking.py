@@ -56,6 +56,12 @@ invocation_options = options.stack(
         help="Save the definitions of this workspace at the remote gateway first; they replace the published ones.",
     ),
     click.option("--cold", is_flag=True, help="Start every program from scratch, even if its action has 'warm'."),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="With --executor kubernetes: print the objects that would be created, without the message, and what the cluster says "
+        "of them. Start nothing.",
+    ),
     click.option("--detach", is_flag=True, help="Print the activation's id and return; the activation keeps running."),
     options.quiet,
     options.executor,
@@ -68,6 +74,11 @@ invocation_options = options.stack(
 def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
     """Invoke a skill or an agent of the workspace, and print the result; `given` contains the options."""
     check_save(given)
+    if given["dry_run"]:
+        from fabric_jobs.cli.dry_runs import show_dry_run  # late: few runs are dry
+
+        show_dry_run(kind, name, given)
+        return
     root = root_or_none(given["workspace"])
     gateway = options.gateway_at(root, given["state_dir"])  # an owner may start while we read the files
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
 from fabric_jobs.clock import steady
@@ -20,7 +19,7 @@ from fabric_jobs.engine.decide import Decision, FinishTask, LaunchAttempt, LookA
 from fabric_jobs.engine.decide_daemon import CreateDaemon, DaemonSnapshot, daemon_outcome, decide_daemon
 from fabric_jobs.engine.finish import ending_of
 from fabric_jobs.engine.lanes import RETRY_SECONDS, Work
-from fabric_jobs.engine.launch import program_of
+from fabric_jobs.engine.launch import as_daemon, labels_of, program_of
 from fabric_jobs.engine.output import Output
 from fabric_jobs.engine.places import Places
 from fabric_jobs.engine.printed import last_printed
@@ -217,19 +216,8 @@ def _spec(want: Want, task: Task, inside: Inside) -> AttemptSpec:
     """Return what an executor needs to start a daemon; raise InvalidInput when its definition is gone."""
     if want.process is None:
         raise InvalidInput("its skill has been deleted")
-    environment = {
-        **want.action.environment,
-        "CORTEX_PROJECT": want.key.project_id,
-        "FABRIC_JOBS_SOCKET": inside.socket,
-    }
-    process = replace(want.process, environment=environment, port=want.port, gateway=inside.gateway)
-    labels = {
-        "project": want.key.project_id,
-        "skill": want.key.skill_name,
-        "action": want.key.action,
-        "task": str(task.task_id),
-    }
-    return AttemptSpec(name=task.attempt_name, processes=(process,), labels=labels, replicas=want.action.scale_count)
+    spec = AttemptSpec(name=task.attempt_name, processes=(want.process,), labels=labels_of(task, ""))
+    return as_daemon(spec, want.action, want.port, inside)
 
 
 def _read(want: Want, executor: Executor, handle: str, ended: AttemptExit) -> Output:

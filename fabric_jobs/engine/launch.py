@@ -41,7 +41,10 @@ class Issuing:
     def to(self, activation: Activation, task: Task, inside: Inside, *, scheduled_at: str = "") -> Issued:
         """Return what the message to one attempt needs."""
         token = tokens.sign(claims(activation, task), self.key)
-        return Issued(token=token, inside=inside, argv_bytes=self.argv_bytes, scheduled_at=scheduled_at)
+        attempt = f"{task.task_id}-{task.attempt}"
+        return Issued(
+            token=token, inside=inside, argv_bytes=self.argv_bytes, attempt=attempt, scheduled_at=scheduled_at
+        )
 
     def opened(self, node: Node, project_id: str) -> Node:
         """Return a node with the secrets that its properties name; the same node if they name none.
@@ -59,6 +62,7 @@ class Issued:
     token: str
     inside: Inside
     argv_bytes: int
+    attempt: str = ""  # the id of task and attempt
     scheduled_at: str = ""  # the time that a schedule's run is for; empty: no schedule started it
 
 
@@ -76,26 +80,56 @@ def attempt_spec(
     if payload is not None and (node.action.message == "file" or len(body.encode()) > issued.argv_bytes):
         body = json.dumps({**envelope, "payloadFile": f"{inside.files}/{PAYLOAD_FILE}"})
         files = {PAYLOAD_FILE: payload}
+    spec = AttemptSpec(
+        name=task.attempt_name,
+        processes=(process,),
+        files=files,
+        labels=labels_of(task, activation.activation_id),
+        timeout=node.action.timeout or 0.0,
+    )
+    return with_message(spec, node.action, body, issued)
+
+
+def as_daemon(spec: AttemptSpec, action: Action, port: int, inside: Inside) -> AttemptSpec:
+    """Return the attempt of a daemon with its port and variables."""
+    (process,) = spec.processes
     environment = {
-        **node.action.environment,
-        "CORTEX_PAYLOAD": body,
-        "CORTEX_TOKEN": issued.token,
-        "CORTEX_PROJECT": activation.project_id,
+        **action.environment,
+        "CORTEX_PROJECT": spec.labels["project"],
         "FABRIC_JOBS_SOCKET": inside.socket,
-        "FABRIC_JOBS_RECORDS": inside.records,
-        "FABRIC_JOBS_ATTEMPT": f"{task.task_id}-{task.attempt}",
-        "FABRIC_JOBS_WORKSPACE": process.workspace,
-        **({"FABRIC_JOBS_SCHEDULED_AT": issued.scheduled_at} if issued.scheduled_at else {}),
     }
-    wanted = replace(process, arguments=(body,), environment=environment, gateway=inside.gateway)
-    labels = {
-        "project": activation.project_id,
-        "activation": activation.activation_id,
+    wanted = replace(process, environment=environment, port=port, gateway=inside.gateway)
+    return replace(spec, processes=(wanted,), replicas=action.scale_count)
+
+
+def labels_of(task: Task, activation_id: str) -> dict[str, str]:
+    """Return what the attempts of a task are part of."""
+    return {
+        "project": task.project_id,
+        "activation": activation_id,
         "skill": task.skill_name,
         "action": task.action_name,
         "task": str(task.task_id),
     }
-    return AttemptSpec(name=task.attempt_name, processes=(wanted,), files=files, labels=labels)
+
+
+def with_message(spec: AttemptSpec, action: Action, body: str, issued: Issued) -> AttemptSpec:
+    """Return the attempt of an action with its message, token, and variables."""
+    (process,) = spec.processes
+    inside = issued.inside
+    environment = {
+        **action.environment,
+        "CORTEX_PAYLOAD": body,
+        "CORTEX_TOKEN": issued.token,
+        "CORTEX_PROJECT": spec.labels["project"],
+        "FABRIC_JOBS_SOCKET": inside.socket,
+        "FABRIC_JOBS_RECORDS": inside.records,
+        "FABRIC_JOBS_ATTEMPT": issued.attempt,
+        "FABRIC_JOBS_WORKSPACE": process.workspace,
+        **({"FABRIC_JOBS_SCHEDULED_AT": issued.scheduled_at} if issued.scheduled_at else {}),
+    }
+    wanted = replace(process, arguments=(body,), environment=environment, gateway=inside.gateway)
+    return replace(spec, processes=(wanted,))
 
 
 def message(activation: Activation, task: Task, node: Node, issued: Issued) -> dict[str, object]:
@@ -155,6 +189,7 @@ def program_of(saved: SavedDefinition | None, action: Action, workspace: str = "
         limits=limits_of(action.resources),
         warm=action.warm,
         pod_spec=action.pod_spec,
+        k8s_resources=action.k8s_resources,
     )
     own = _of_code(action)
     return replace(found, **own) if own else found

@@ -18,6 +18,14 @@ from fabric_jobs.gateway.shapes import (
 
 OBJECTS = {"type": "array", "items": {"type": "object"}}
 LIST_OF = {"apiVersion": TEXT, "kind": {"const": "List"}, "items": OBJECTS}
+VERDICT = record(
+    {
+        "kind": TEXT,
+        "name": TEXT,
+        "accepted": {"type": "boolean"},
+        "message": said("string", "What the cluster says, in its own words."),
+    }
+)
 SUMMARY = {
     "snapshotId": TEXT,
     "title": TEXT,
@@ -30,7 +38,12 @@ SUMMARY = {
 
 AGENTS: dict[str, Any] = {
     "Kubernetes": {"description": "A Kubernetes List of objects, as JSON.", **record(LIST_OF)},
-    "DryRun": record({"success": SUCCESS, "message": TEXT, **LIST_OF}),
+    "DryRun": record(
+        {"success": SUCCESS, "message": TEXT, **LIST_OF},
+        cluster=said("string", "With `check`: the cluster that was asked, and its namespace; empty if none answers."),
+        unreachable=said("string", "Why no cluster was asked."),
+        verdicts={"type": "array", "items": VERDICT},
+    ),
     "TaskOnKubernetes": record(
         {"success": SUCCESS, "task": record({"apiVersion": TEXT, "kind": {"enum": ["Job", "List"]}})}
     ),

@@ -48,6 +48,11 @@ DRY_RUN = flag(
     "dryrun",
     "Start nothing; `message` names what would start, and `items` what would [run on Kubernetes](../howto/describe.md).",
 )
+CHECK = flag(
+    "check",
+    "With `dryrun`: also ask the gateway's cluster whether it [takes these objects](../howto/kubernetes.md#look-before-you-run); "
+    "`verdicts` has its answers.",
+)
 
 
 async def save_skill(call: Call) -> Response:
@@ -102,7 +107,7 @@ async def deploy_skill(call: Call) -> Response:
         skill = await asyncio.to_thread(skill_from_json, saved.body)
         names = [action.name for action in skill.actions if action.type == "daemon"]
         what = f"would start its daemons: {', '.join(names)}" if names else "would start nothing: it has no daemon"
-        return _not_done(call, saved, what)
+        return await _not_done(call, saved, what)
     count = await asyncio.to_thread(call.parts.engine.deploy, saved)
     daemons = "its daemon starts" if count == 1 else f"its {count} daemons start"
     return _done(saved, f"is deployed, and {daemons}" if count else DEPLOYED)
@@ -112,7 +117,7 @@ async def deploy_agent(call: Call) -> Response:
     """Report that a saved agent is deployed: saving it was enough."""
     saved = _find(call, "agent")
     if call.of(DRY_RUN):
-        return _not_done(call, saved, "would start nothing: its skills run when it is invoked")
+        return await _not_done(call, saved, "would start nothing: its skills run when it is invoked")
     return _done(saved, DEPLOYED)
 
 
@@ -208,7 +213,7 @@ async def _listed(call: Call, kind: str) -> list[Mapping[str, Any]]:
 async def _show(call: Call, kind: str) -> Response:
     await registered(call)
     saved = _find(call, kind)
-    return await described(call.parts.store.read, saved, call.of(OUTPUT))
+    return await described(call.parts, saved, call.of(OUTPUT))
 
 
 def _find(call: Call, kind: str) -> SavedDefinition:
@@ -235,9 +240,14 @@ def _done(saved: SavedDefinition, what: str) -> Response:
     return Json({"success": True, "message": f"{saved.kind} '{saved.name}' {what}."})
 
 
-def _not_done(call: Call, saved: SavedDefinition, what: str) -> Response:
+async def _not_done(call: Call, saved: SavedDefinition, what: str) -> Response:
     message = f"{saved.kind} '{saved.name}' is not deployed by a dry run. It {what}."
-    return Json({"success": True, "message": message, **kubernetes(call.parts.store.read, saved)})
+    found = kubernetes(call.parts, saved)
+    if call.of(CHECK):
+        from fabric_jobs.gateway import dry_run  # late: few ask for it
+
+        found |= await dry_run.asked(found["items"])
+    return Json({"success": True, "message": message, **found})
 
 
 async def _delete(call: Call, kind: str) -> Response:
@@ -286,7 +296,7 @@ OPERATIONS = (
         "GET",
         SKILL + "/deploy",
         deploy_skill,
-        parameters=(DRY_RUN,),
+        parameters=(DRY_RUN, CHECK),
         answer=("Done", "DryRun"),
         not_yet=DEPLOYING,
         role="run",
@@ -301,7 +311,7 @@ OPERATIONS = (
         "GET",
         AGENT + "/deploy",
         deploy_agent,
-        parameters=(DRY_RUN,),
+        parameters=(DRY_RUN, CHECK),
         answer=("Done", "DryRun"),
         not_yet=DEPLOYING,
         role="run",

@@ -78,7 +78,7 @@ async def show_snapshot(call: Call) -> Response:
     if call.of(DEPS):
         shown["skills"] = [_pinned(sql, snapshot, "skill", name).body for name in versions]
     ways = {
-        "k8s": lambda: kubernetes(sql, agent, versions),
+        "k8s": lambda: kubernetes(call.parts, agent, versions),
         "openapi": lambda: openapi(agent, snapshot_id),
     }
     return await shown_as(call.of(OUTPUT), {"success": True, **shown}, ways)

@@ -77,7 +77,7 @@ async def show_task(call: Call) -> Response:
     task = find_task(call)
     sql = call.parts.store.read
     if call.of(K8S):
-        return Json({"success": True, "task": kubernetes_of_task(sql, task)})
+        return Json({"success": True, "task": kubernetes_of_task(call.parts, task)})
     owner = activations.find(sql, task.activation_id) if task.activation_id else None
     tries = [_attempt(attempt) for attempt in tasks.attempts(sql, task.task_id)]
     shown = {**task_json(task, owner), **notes.of_task(call.parts, task), "attempts": tries}

@@ -94,6 +94,11 @@ class Cluster:
         """Create an object."""
         return await self._json("POST", await self._path(kind), {"dryRun": "All"} if dry_run else {}, body)
 
+    async def send(self, method: str, path: str, body: Object, *, dry_run: bool = False) -> Object:
+        """Create an object of any kind (POST, at the path of its kind), or merge a patch into one (PATCH, at its own)."""
+        kind = MERGE if method == "PATCH" else ""
+        return await self._json(method, path, {"dryRun": "All"} if dry_run else {}, body, kind)
+
     async def patch(self, kind: str, name: str, body: Object) -> Object:
         """Merge a patch (RFC 7396) into an object."""
         return await self._json("PATCH", await self._path(kind, name), {}, body, MERGE)

@@ -40,7 +40,7 @@ def test_a_skill_is_shown_as_what_would_run(live: Live) -> None:
     caller = Caller(live)
     caller.post("/skills", skill())
     found = caller.get("/skills/plain?output=k8s")
-    assert [item["kind"] for item in found["items"]] == ["Job"]
+    assert [item["kind"] for item in found["items"]] == ["Secret", "Job"]
     dry = caller.get("/skills/plain/deploy?dryrun=true")
     assert dry.pop("success") is True
     assert "would start nothing" in dry.pop("message")
@@ -61,8 +61,8 @@ def test_an_agent_is_shown_with_each_of_its_skills_once(live: Live) -> None:
     assert "'a/b' is not saved" in caller.refused(404, "GET", f"{PROJECT}/agents/pair?output=k8s")
     caller.post("/skills", skill("a/b"))
     found = caller.get("/agents/pair?output=k8s")
-    names = [item["metadata"]["generateName"] for item in found["items"]]
-    assert len(names) == len(set(names)) == 2
+    names = [(item["kind"], item["metadata"]["name"]) for item in found["items"]]
+    assert len(names) == len(set(names)) == 4
     assert caller.get("/agents/pair/deploy?dryrun")["items"] == found["items"]
 
 
@@ -90,13 +90,14 @@ def test_an_interface_is_an_openapi_document_of_the_real_routes(live: Live) -> N
 
 def test_a_task_is_shown_as_its_job(live: Live) -> None:
     live.skill("echo", ECHO, environmentVariables={"A": "b"})
-    live.invoke("echo", {"secret": 1})
+    live.invoke("echo", {"hidden": 1})
     said = yaml.safe_load(live.ok("tasks", "describe", "echo", "--k8s").out)
     (task,) = live.ok("tasks", "list", "-o", "json").value
-    assert said["metadata"]["name"] == f"{task['name']}-1"
-    (container,) = said["spec"]["template"]["spec"]["containers"]
-    assert {"name": "A", "value": "b"} in container["env"]
-    assert 'secret"' not in json.dumps(said)
+    secret, job = said["items"]
+    assert job["metadata"]["annotations"]["fabric-jobs/attempt"] == f"{task['name']}-1"
+    order = json.loads(secret["stringData"]["order.json"])
+    assert (order["environment"]["A"], order["words"][-1]) == ("b", "(left out)")
+    assert "hidden" not in json.dumps(said)
     assert live.ok("tasks", "describe", "echo", "-o", "json").value["state"] == "COMPLETE"
     live.fails(3, "tasks", "describe", "none", "--k8s")
 
@@ -111,7 +112,7 @@ def test_definitions_are_described_as_their_files_are_now(live: Live) -> None:
     assert live.ok("skills", "describe", "echo", "-o", "json").value["title"] == "New"
     assert live.ok("agents", "describe", "alone", "-o", "openapi").value["info"]["title"] == "alone"
     listed = yaml.safe_load(live.ok("agents", "describe", "alone", "-o", "k8s").out)
-    assert [item["kind"] for item in listed["items"]] == ["Job"]
+    assert [item["kind"] for item in listed["items"]] == ["Secret", "Job"]
     assert live.ok("tasks", "list", "-o", "json").value == []
     assert "Did you mean 'echo'?" in live.fails(3, "skills", "describe", "ecko-x")
     live.fails(2, "skills", "describe", "echo", "-o", "helm")

@@ -42,6 +42,7 @@ def write_spec(directory: Path, spec: AttemptSpec) -> None:
         "placed": dict(spec.placed),
         "labels": dict(spec.labels),
         "replicas": spec.replicas,
+        "timeout": spec.timeout,
     }
     whole_file.write(directory / FILE, json.dumps(found), durable=True)
     whole_file.sync(directory.parent)
@@ -107,6 +108,7 @@ def _spec(found: dict[str, Any]) -> AttemptSpec:
         placed=found.get("placed", {}),
         labels=found.get("labels", {}),
         replicas=found.get("replicas"),
+        timeout=found.get("timeout", 0.0),
     )
 
 
@@ -118,5 +120,6 @@ def _process(found: dict[str, Any]) -> ProcessSpec:
     found["health"] = None if health is None else Health(tuple(health[0]), *health[1:])
     found["directory"] = Path(found["directory"]) if found["directory"] else None
     found["limits"] = Limits(**found["limits"])
-    found["pod_spec"] = tuple(found.get("pod_spec", ()))
+    for key in ("pod_spec", "k8s_resources"):
+        found[key] = tuple(found.get(key, ()))
     return ProcessSpec(**found)

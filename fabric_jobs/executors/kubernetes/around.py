@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.kubernetes.mesh import MESHES, OFF
 
-PREFIX = "FABRIC_JOBS_KUBERNETES_"
 NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 LABEL_KEY = r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 LABEL_VALUE = r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?"
@@ -36,23 +35,31 @@ def around(owner: str, gateway: str = "") -> Around:
     return Around(
         owner=owner,
         gateway=gateway,
-        queue=_matching("QUEUE", NAME, "the name of a queue of Kueue"),
-        mesh=_matching("MESH", "|".join(MESHES), f"one of {', '.join(MESHES)}") or OFF,
-        service_account=_matching("SERVICE_ACCOUNT", NAME, "the name of a service account"),
+        queue=_matching("FABRIC_JOBS_KUBERNETES_QUEUE", NAME, "the name of a queue of Kueue"),
+        mesh=_matching("FABRIC_JOBS_KUBERNETES_MESH", "|".join(MESHES), f"one of {', '.join(MESHES)}") or OFF,
+        service_account=_matching("FABRIC_JOBS_KUBERNETES_SERVICE_ACCOUNT", NAME, "the name of a service account"),
         pull_secrets=_pull_secrets(),
         node_selector=_node_selector(),
-        user=int(_matching("USER", USER, "the number of a user other than root") or 0),
+        user=int(_matching("FABRIC_JOBS_KUBERNETES_USER", USER, "the number of a user other than root") or 0),
     )
 
 
 def _pull_secrets() -> tuple[str, ...]:
     one = rf"\s*{NAME}\s*"
-    return _parts(_matching("PULL_SECRETS", f"{one}(,{one})*", "a list of names of Secrets, separated by commas"))
+    return _parts(
+        _matching(
+            "FABRIC_JOBS_KUBERNETES_PULL_SECRETS", f"{one}(,{one})*", "a list of names of Secrets, separated by commas"
+        )
+    )
 
 
 def _node_selector() -> dict[str, str]:
     one = rf"\s*{LABEL_KEY}={LABEL_VALUE}\s*"
-    text = _matching("NODE_SELECTOR", f"{one}(,{one})*", "a list of labels such as disk=ssd, separated by commas")
+    text = _matching(
+        "FABRIC_JOBS_KUBERNETES_NODE_SELECTOR",
+        f"{one}(,{one})*",
+        "a list of labels such as disk=ssd, separated by commas",
+    )
     return dict(part.split("=", 1) for part in _parts(text))
 
 
@@ -61,7 +68,7 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 def _matching(name: str, pattern: str, what: str) -> str:
-    text = os.environ.get(f"{PREFIX}{name}", "").strip()
+    text = os.environ.get(name, "").strip()
     if text and not re.fullmatch(pattern, text):
-        raise InvalidInput(f"{PREFIX}{name} is {what}, not '{text}'.", hint="Correct the variable, or unset it.")
+        raise InvalidInput(f"{name} is {what}, not '{text}'.", hint="Correct the variable, or unset it.")
     return text

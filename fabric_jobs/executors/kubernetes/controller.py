@@ -16,6 +16,7 @@ from fabric_jobs.executors.base import Doors, Inside
 from fabric_jobs.executors.kubernetes.attempt import PodAttempt
 from fabric_jobs.executors.kubernetes.carried import Carried
 from fabric_jobs.executors.kubernetes.daemon import DaemonAttempt
+from fabric_jobs.executors.kubernetes.extras import Extras
 from fabric_jobs.executors.kubernetes.manifest import ATTEMPT, OWNER
 from fabric_jobs.executors.kubernetes.route import Route, owner_of
 from fabric_jobs.executors.kubernetes.site import Site, Turn
@@ -96,6 +97,7 @@ class Controller:
                 owner=owner,
                 cluster=self._cluster,
                 route=Route(self._cluster, owner, self._doors),
+                extras=Extras(self._cluster, owner),
                 pods=Informer(self._cluster, "pods", f"{OWNER}={owner}", self._note),
                 index=self._index,
                 secret=self.secret,

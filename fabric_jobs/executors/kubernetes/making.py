@@ -11,6 +11,7 @@ from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
 from fabric_jobs.executors.kubernetes import manifest
 from fabric_jobs.executors.kubernetes.around import Around
 from fabric_jobs.executors.kubernetes.site import Site
+from fabric_jobs.executors.kubernetes.state import AttemptState
 from fabric_jobs.kubernetes.cluster import Cluster, Object
 from fabric_jobs.kubernetes.failures import Conflict
 
@@ -46,6 +47,8 @@ async def prepared(directory: Path, site: Site) -> tuple[AttemptSpec, Around]:
         raise InvalidInput("the action has no image: add 'image' in skill.yaml, and build and publish it.")
     await site.route.prove(spec.processes[0].image)
     await site.route.furnish()
+    for remark in await site.extras.apply(spec):
+        AttemptState(directory).remark(remark)
     return spec, around
 
 
@@ -77,7 +80,8 @@ def reference(made: Object) -> Object:
 async def why_no_pod(cluster: Cluster, job: Object) -> str:
     """Return in the cluster's own words why a Job has no pod; empty when nothing is wrong so far."""
     if job["spec"].get("suspend"):
-        return "suspended: it waits until it is let go"
+        queue = job["metadata"].get("labels", {}).get(manifest.QUEUE)
+        return f"suspended: waits in the queue '{queue}'" if queue else "suspended: waits until it is let go"
     found, _ = await cluster.list("events", fields=f"involvedObject.uid={job['metadata']['uid']}")
     said = [event for event in found if event.get("reason") == FAILED]
     return str(said[-1].get("message") or "") if said else ""

@@ -17,7 +17,7 @@ from fabric_jobs.executors.base import AttemptSpec, Limits, ProcessSpec
 from fabric_jobs.executors.kubernetes import layer, mesh
 from fabric_jobs.executors.kubernetes.around import Around
 from fabric_jobs.executors.kubernetes.pods import PROGRAM
-from fabric_jobs.manifests import object_name, patched
+from fabric_jobs.manifests import literal, object_name, patched
 
 MANAGED = "app.kubernetes.io/managed-by"
 MANAGER = "fabric-jobs"
@@ -38,7 +38,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 TTL_SECONDS = 24 * 3600  # after which the cluster deletes what nobody has read and deleted
 SPARE_SECONDS = 3600  # of the cluster after twice the timeout, which whoever starts a program watches
 LISTS = ("volumes", "initContainers", "tolerations", "hostAliases")  # of a pod to which a `podSpec` may add
-LISTS_OF_PROGRAM = ("env", "volumeMounts")
+LISTS_OF_PROGRAM = ("env", "envFrom", "volumeMounts")
 VARIABLES = {"PYTHONUNBUFFERED": "1"}
 HOME = {"HOME": "/tmp"}  # of a user unknown to the image
 
@@ -123,7 +123,7 @@ def template(
         pod["containers"][0]["readinessProbe"] = ready
     pod = _with_pod_spec(pod, spec)
     pod.setdefault("automountServiceAccountToken", "serviceAccountName" in pod)
-    program = next(each for each in pod["containers"] if each["name"] == PROGRAM)
+    (program,) = _programs(pod)
     mounts, volumes = _mounted(spec, name, launched=bool(words))
     program["volumeMounts"] = [*program.get("volumeMounts", ()), *mounts]
     pod["volumes"] = [*pod.get("volumes", ()), *volumes]
@@ -179,18 +179,26 @@ def _with_pod_spec(pod: dict[str, Any], spec: AttemptSpec) -> dict[str, Any]:
     pod |= {key: [] for key in LISTS}
     pod["containers"][0] |= {key: [] for key in LISTS_OF_PROGRAM}
     pod = patched(pod, patches, what)
-    containers = pod.get("containers") if isinstance(pod, dict) else None
-    named = [each for each in containers or () if isinstance(each, dict) and each.get("name") == PROGRAM]
-    if len(named) != 1:
+    programs = _programs(pod)
+    if len(programs) != 1:
         raise InvalidInput(
             f"{what}: its podSpec leaves no container '{PROGRAM}'.",
             hint="The first container is the action's program; its name must stay.",
         )
-    for part, keys in ((pod, LISTS), (named[0], LISTS_OF_PROGRAM)):
+    for part, keys in ((pod, LISTS), (programs[0], LISTS_OF_PROGRAM)):
         for key in keys:
-            if part.get(key) == []:
-                del part[key]
+            if not isinstance(part.get(key, []), list):
+                raise InvalidInput(f"{what}: '{key}' of its podSpec is not a list.")
+            if not part.get(key):
+                part.pop(key, None)
     return pod
+
+
+def _programs(pod: Any) -> list[dict[str, Any]]:
+    """Return the containers that have the program's name; a `podSpec` may have made anything of the pod."""
+    containers = pod.get("containers") if isinstance(pod, dict) else None
+    found = containers if isinstance(containers, list) else []
+    return [each for each in found if isinstance(each, dict) and each.get("name") == PROGRAM]
 
 
 def _container(process: ProcessSpec, *, launched: bool) -> dict[str, Any]:
@@ -203,7 +211,7 @@ def _container(process: ProcessSpec, *, launched: bool) -> dict[str, Any]:
     if launched:
         found["command"] = ["python3", "-I", "-S", layer.PATH, f"{ORDER_DIRECTORY}/{ORDER}"]
     elif process.command:
-        found["command"] = [_literal(word) for word in process.command]
+        found["command"] = [literal(word) for word in process.command]
     if not launched and process.arguments:
         found["args"] = [f"$({_argument(number)})" for number in range(len(process.arguments))]
     if limits := limits_of(process.limits):
@@ -266,11 +274,6 @@ def _key(file: str) -> str:
 
 def _argument(number: int) -> str:
     return f"FABRIC_JOBS_ARGUMENT_{number}"
-
-
-def _literal(text: str) -> str:
-    """Return a text that Kubernetes takes as it is: it would replace `$(NAME)`."""
-    return text.replace("$(", "$$(")
 
 
 def limits_of(limits: Limits) -> dict[str, str]:

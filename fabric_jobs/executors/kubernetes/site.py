@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fabric_jobs.executors.attempt_files.index import LogIndex
 from fabric_jobs.executors.attempt_files.specs import Secret
+from fabric_jobs.executors.kubernetes.extras import Extras
 from fabric_jobs.executors.kubernetes.route import Route
 from fabric_jobs.kubernetes.cluster import Cluster
 from fabric_jobs.kubernetes.informer import Informer
@@ -50,6 +51,7 @@ class Site:
     owner: str
     cluster: Cluster
     route: Route
+    extras: Extras
     pods: Informer
     index: LogIndex
     secret: Secret

@@ -1,0 +1,107 @@
+"""Shows what of a skill or a task would run on Kubernetes: the objects that the executor makes, without their message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from fabric_jobs.definitions import Action, Skill
+from fabric_jobs.documents import agent_from_json, skill_from_json
+from fabric_jobs.engine.calls.target import port_of
+from fabric_jobs.engine.launch import PAYLOAD_FILE, Issued, as_daemon, labels_of, program_of, with_message
+from fabric_jobs.errors import InvalidInput, NotFound, NotThereYet
+from fabric_jobs.executors.base import AttemptSpec, Inside
+from fabric_jobs.executors.kubernetes import daemon_manifest, manifest
+from fabric_jobs.executors.kubernetes.around import Around, around
+from fabric_jobs.executors.kubernetes.making import program_of as words_of
+from fabric_jobs.executors.kubernetes.route import owner_of
+from fabric_jobs.images.names import default_image
+from fabric_jobs.manifests import listed
+from fabric_jobs.records import SavedDefinition, Task
+from fabric_jobs.settings import Settings
+from fabric_jobs.state_dir import attempts_dir
+from fabric_jobs.store import activations, definitions
+from fabric_jobs.store.sql import Sql
+
+LEFT_OUT = "(left out)"
+INSIDE = Inside(files=manifest.FILES_INSIDE, api_endpoint="")
+
+
+def around_of(settings: Settings) -> Around:
+    """Return what all pods of an owner have in common. Raise InvalidInput for a wrong setting, and OSError."""
+    return around(owner_of(attempts_dir(settings.state_dir).absolute()), settings.advertise)
+
+
+def of_definition(
+    sql: Sql, saved: SavedDefinition, place: Around, versions: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """Return what of a skill, or of all skills of an agent, would run on Kubernetes.
+
+    `versions` are those of the agent's skills, by default the newest. Raises NotFound when a skill is not saved, InvalidInput
+    when a `podSpec` does not fit, NotThereYet for an API.
+    """
+    if saved.kind == "skill":
+        return listed(_of_skill(saved, place))
+    names = dict.fromkeys(reference.skill_name for reference in agent_from_json(saved.body).skills)
+    found: list[dict[str, Any]] = []
+    for name in names:
+        skill = definitions.find(sql, saved.project_id, "skill", name, None if versions is None else versions[name])
+        if skill is None:
+            raise NotFound(f"agent '{saved.name}': its skill '{name}' is not saved.", hint="Save the skill first.")
+        found += _of_skill(skill, place)
+    return listed(found)
+
+
+def of_task(sql: Sql, task: Task, place: Around) -> dict[str, Any]:
+    """Return what would run on Kubernetes in place of a task; raise InvalidInput when that is nothing."""
+    activation = activations.find(sql, task.activation_id) if task.activation_id else None
+    version = activation.pins["skills"].get(task.skill_name) if activation is not None else None
+    saved = definitions.find(sql, task.project_id, "skill", task.skill_name, version)
+    skill = skill_from_json(saved.body) if saved is not None else None
+    action = skill.action(task.action_name) if skill is not None else None
+    if saved is None or skill is None or action is None:
+        raise InvalidInput(
+            f"task {task.name} runs no program of its own.",
+            hint="Only tasks of jobs and daemons would run on Kubernetes.",
+        )
+    attempt = replace(task, attempt=max(1, task.attempt))
+    spec = AttemptSpec(name=attempt.attempt_name, processes=(), labels=labels_of(attempt, task.activation_id or ""))
+    return listed(_objects(saved, skill, action, spec, place))
+
+
+def _of_skill(saved: SavedDefinition, place: Around) -> Iterator[dict[str, Any]]:
+    skill = skill_from_json(saved.body)
+    for action in skill.actions:
+        labels = {"project": saved.project_id, "skill": skill.name, "action": action.name}
+        spec = AttemptSpec(name="-".join(labels.values()), processes=(), labels=labels)
+        yield from _objects(saved, skill, action, spec, place)
+
+
+def _objects(
+    saved: SavedDefinition, skill: Skill, action: Action, spec: AttemptSpec, place: Around
+) -> Iterable[dict[str, Any]]:
+    """Return the objects of an attempt of an action, whose name and labels `spec` has, and its `k8sResources`."""
+    if action.api is not None:
+        raise NotThereYet(
+            f"'{skill.name}' is a {action.api.kind}, and its workers cannot be shown as objects yet.",
+            hint="Its definition is shown with '--output yaml'.",
+        )
+    process = program_of(saved, action)
+    image = process.image or default_image(skill.name, action.name).lower()
+    spec = replace(spec, processes=(replace(process, image=image),))
+    return [*(json.loads(text) for text in action.k8s_resources), *_own(skill, action, spec, place)]
+
+
+def _own(skill: Skill, action: Action, spec: AttemptSpec, place: Around) -> list[dict[str, Any]]:
+    if action.type == "daemon":
+        spec = as_daemon(spec, action, port_of(skill.defaults(), action), INSIDE)
+        make = (daemon_manifest.secret, daemon_manifest.deployment, daemon_manifest.service)
+        return [each(spec, place) for each in make]
+    in_file = action.message == "file" and action.receives != "stream"
+    spec = replace(spec, files={PAYLOAD_FILE: LEFT_OUT.encode()} if in_file else {}, timeout=action.timeout or 0.0)
+    attempt = f"{spec.labels['task']}-{spec.name.rpartition('-')[2]}" if "task" in spec.labels else ""
+    spec = with_message(spec, action, LEFT_OUT, Issued(token=LEFT_OUT, inside=INSIDE, argv_bytes=0, attempt=attempt))
+    words = words_of(spec.processes[0])
+    return [manifest.secret(spec, words, place), manifest.job(spec, words, place)]
