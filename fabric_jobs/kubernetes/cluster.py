@@ -134,6 +134,8 @@ class Cluster:
         try:
             yield _lines(answer)
         finally:
+            if answer.connection is not None and answer.connection.transport is not None:
+                answer.connection.transport.abort()  # without the goodbye of TLS, for which the end of the loop does not wait
             answer.close()
 
     async def log(self, pod: str, container: str, *, follow: bool, **options: str) -> AsyncIterator[bytes]:
