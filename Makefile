@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo check test only lint shake bench clean
+IMAGE ?= fabric-jobs:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' fabric_jobs/__init__.py)
+
+.PHONY: demo check test only lint shake bench image clean
 
 demo: $(VENV)/installed
 	$(BIN)/fabric-jobs demo $(if $(EXECUTOR),--executor $(EXECUTOR)) $(DESTINATION)
@@ -31,6 +33,10 @@ shake: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks
+
+# The image of the gateway: make image BASE_IMAGE=python:3.12-slim@sha256:… EXTRAS=kubernetes,s3 IMAGE=registry.example.org/fabric-jobs:1
+image:
+	docker build --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(if $(EXTRAS),--build-arg EXTRAS=$(EXTRAS)) .
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -244,7 +244,7 @@ def _keys(tx: Tx, home: places.Identity | None, port: int, settings: Settings) -
 
     A copy or restored backup of a state directory gets a new key: it does not accept the original's tasks.
     """
-    found = {"home": repr(home), "port": str(port)}
+    found = {"home": places.mark_of(home), "port": str(port)}
     row = tx.one("setting", key="home")
     is_copy = row is not None and row["value"] != found["home"]
     for name in ("token", "key"):

@@ -29,6 +29,11 @@ def examples_dir() -> Path:
     return _shipped("agents")
 
 
+def deployment_dir() -> Path:
+    """Return the directory of a gateway's objects in a cluster; raise NotFound when this installation has none."""
+    return _shipped("deploy/kubernetes")
+
+
 def schema_address(kind: str) -> str:
     """Return the path by which a `kind` of definition (skill, agent, schedules or api) names its JSON Schema, the same everywhere.
 

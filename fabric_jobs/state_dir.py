@@ -21,6 +21,7 @@ SECRETS_KEY = "secrets.key"
 STATE_DIRECTORY = ".fabric-jobs"  # in the root of a workspace
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 MINE = 0o600
+IN_CLUSTER = "KUBERNETES_SERVICE_HOST"  # every pod has this variable
 Identity = tuple[int, int]  # device and inode
 
 _programs_umask: int | None = None
@@ -134,6 +135,11 @@ def identity(path: Path | str) -> Identity | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def mark_of(found: Identity | None) -> str:
+    """Return what tells a state directory from a copy of it. In a cluster its volume has another device on every node."""
+    return repr(found[1:] if found is not None and IN_CLUSTER in os.environ else found)
 
 
 def database_file(state_dir: Path) -> Path:

@@ -59,6 +59,7 @@ FLOORS: dict[str, int] = {
     "engine": 4,
     "upkeep": 4,
     "doctor": 4,
+    "deployment": 4,
     "workspace": 4,
     "gateway": 5,
     "owner": 6,

@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "tokens": ("tokens", "group", "Make, list and revoke personal tokens for people and programs."),
     "projects": ("projects", "group", "List, create and delete projects."),
     "profiles": ("profiles", "group", "Manage the addresses of remote gateways."),
+    "deploy": ("deploy", "group", "Put a gateway into a Kubernetes cluster."),
     "serve": ("serve", "command", "Serve a workspace in the foreground."),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -19,6 +20,13 @@ COLUMNS = {"NAME": "name", "ROLE": "role", "EXPIRES": "expires", "CREATED": "cre
 
 def _seconds(text: str) -> float:
     return math.inf if text == NEVER else durations.seconds_of(text)
+
+
+def _address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"'{text}' is not the address of a gateway, such as https://jobs.example.org.")
+    return text
 
 
 project = click.option("--project", metavar="NAME", help="The project.  [default: that of the gateway, which is local]")
@@ -49,8 +57,13 @@ def group() -> None:
 @click.option(
     "--file", type=click.Path(path_type=Path), metavar="FILE", help="Write it to a new file that only you can read."
 )
+@click.option(
+    "--address",
+    **options.typed("URL", _address),
+    help="The address in the file, where its user reaches the gateway.  [default: the one that this command uses]",
+)
 @options.at_gateway
-def create(name: str, project: str | None, role: str, expires: float, file: Path | None) -> None:
+def create(name: str, project: str | None, role: str, expires: float, file: Path | None, address: str | None) -> None:
     """Make a personal token for NAME, a person or a program, and print its token file, in Fabric's form.
 
     The file is a private key: whoever has it may call as NAME. The gateway keeps only the public half, so it cannot be
@@ -60,11 +73,13 @@ def create(name: str, project: str | None, role: str, expires: float, file: Path
     Examples:
       fabric-jobs tokens create nightly --file nightly.json
       fabric-jobs tokens create anna@example.org --role admin --expires 30d > anna.json
+      fabric-jobs tokens create anna --address https://jobs.example.org --file anna.json
       fabric-jobs tokens create dashboard --project lab --role read --expires never --file dashboard.json
     """
     from fabric_jobs.client.access import create_token
 
-    made, token = create_token(options.gateway(project), name, role, None if math.isinf(expires) else expires, file)
+    seconds = None if math.isinf(expires) else expires
+    made, token = create_token(options.gateway(project), name, role, seconds, file, address or "")
     if file is None:
         click.echo(made.text, nl=False)
     until = _until(token["expiresAt"])

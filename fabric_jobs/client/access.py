@@ -20,14 +20,16 @@ DELETE = "mutation OldProject($name: String!) { deleteProject(name: $name) }"
 
 
 def create_token(
-    gateway: Gateway, name: str, role: str, seconds: float | None, path: Path | None
+    gateway: Gateway, name: str, role: str, seconds: float | None, path: Path | None, address: str = ""
 ) -> tuple[TokenFile, dict[str, Any]]:
     """Make a key, let the gateway take its public half, and write the token file if `path` is given.
 
+    `address` is where the caller reaches the gateway, if not at the address that this command uses.
     Return the token file, and the token as the gateway shows it. Nothing is left if the gateway refuses.
     """
     key = personal_tokens.new_key()
-    made = TokenFile(url=f"{gateway.url}/px", username=name, key=key, project_id=gateway.project_id)
+    url = (address or gateway.url).rstrip("/")
+    made = TokenFile(url=f"{url}/px", username=name, key=key, project_id=gateway.project_id)
     public = {part: value for part, value in key.items() if part != "d"}
     with ExitStack() as undo:
         if path is not None:

@@ -31,8 +31,15 @@ PATHS = {  # of the objects that are used here
     "events": "/api/v1",
     "jobs": "/apis/batch/v1",
     "deployments": "/apis/apps/v1",
+    "statefulsets": "/apis/apps/v1",
+    "serviceaccounts": "/api/v1",
+    "roles": "/apis/rbac.authorization.k8s.io/v1",
+    "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
+    "networkpolicies": "/apis/networking.k8s.io/v1",
+    "poddisruptionbudgets": "/apis/policy/v1",
 }
-MERGE = "application/merge-patch+json"
+MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
+MANAGER = "fabric-jobs"  # of what is applied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +109,11 @@ class Cluster:
     async def patch(self, kind: str, name: str, body: Object) -> Object:
         """Merge a patch (RFC 7396) into an object."""
         return await self._json("PATCH", await self._path(kind, name), {}, body, MERGE)
+
+    async def apply(self, kind: str, body: Object) -> Object:
+        """Create an object, or change what of it the body names (server-side apply)."""
+        query = {"fieldManager": MANAGER, "force": "true"}
+        return await self._json("PATCH", await self._path(kind, body["metadata"]["name"]), query, body, APPLY)
 
     async def delete(self, kind: str, name: str, **options: Any) -> None:
         """Delete an object, with the `DeleteOptions` given; also when there is none."""

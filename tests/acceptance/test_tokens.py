@@ -39,6 +39,10 @@ def test_a_token_file_is_in_fabrics_form_and_a_profile(live: Live, laptop: Live,
     assert document["jwk"].keys() == {"kty", "crv", "x", "d", "kid"}
     assert document["jwk"]["kid"] == thumbprint(document["jwk"]["x"])
     assert f"--profile {file}" in made.err
+    address = live.published().url.replace("127.0.0.1", "localhost")
+    other = live.ok("tokens", "create", "other", "--address", f"{address}/")
+    assert other.value["url"] == f"{address}/px"
+    assert "'jobs.example.org' is not" in live.fails(2, "tokens", "create", "third", "--address", "jobs.example.org")
     assert laptop.invoke("echo", 2, "--profile", file)["response"] == "2"
     found = laptop.ok("activations", "list", "--profile", file, "-o", "json").value
     assert len(found) == 2

@@ -38,6 +38,13 @@ def show(value: Any, output: str) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=not is_unicode))
 
 
+def show_all(values: Sequence[Any]) -> None:
+    """Print several values as YAML documents, as `kubectl` reads them."""
+    import yaml
+
+    click.echo(yaml.safe_dump_all(values, sort_keys=False, allow_unicode=True, explicit_start=True).rstrip())
+
+
 def show_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], output: str, *, empty: str) -> None:
     """Print a list: as a table of `columns` (heading -> key), or in full as JSON or YAML. If empty, print `empty` to stderr."""
     if output != "table":
