@@ -15,6 +15,7 @@ from fabric_jobs.errors import InvalidInput
 MOST = 1e9 - 1
 ARGV_MOST = 131_000  # Linux does not start programs with longer arguments
 SLOTS_PER_CPU = {"local": 2, "docker": 4, "kubernetes": 10}  # worker slots of a place, per processor of this machine
+LEASES = {"kubernetes": 120.0}  # seconds, in places that cannot always tell whether an attempt still runs
 
 
 def _seconds(name: str, default: float) -> float:
@@ -144,10 +145,8 @@ class Settings:
     retain_days: float | None = None  # activations that ended earlier are deleted; None: never
     retain_bytes: int | None = None  # when the state is larger, the oldest are deleted; None: never
     lost_limit: int = 3  # retries after lost attempts
-    lease_seconds: float = (
-        field(  # for which a worker has its batches, unless it is heard of; 0: as long as its attempt runs
-            default_factory=lambda: _number("FABRIC_JOBS_LEASE_SECONDS", 0, "a number of seconds, or 0", low=0)
-        )
+    lease_seconds: float = field(  # for which a worker has its batches, unless it is heard of; 0: as its place needs
+        default_factory=lambda: _number("FABRIC_JOBS_LEASE_SECONDS", 0, "a number of seconds, or 0", low=0)
     )
     slots: Mapping[str, int] = field(default_factory=lambda: slots_of(os.environ.get("FABRIC_JOBS_SLOTS", "")))
     kept_tasks: int = field(
@@ -161,6 +160,10 @@ class Settings:
     def source_directories(self) -> list[Path]:
         """The directories of this machine that jobs of other callers than the owner may read."""
         return [Path(text) for text in self.source_paths.split(os.pathsep) if text]
+
+    def lease_seconds_in(self, place: str) -> float:
+        """Return for how long a worker has its batches, unless it is heard of; 0: as long as its attempt runs."""
+        return self.lease_seconds or LEASES.get(place, 0.0)
 
     def slots_in(self, place: str) -> int:
         """Return how many message tasks may run at a time in one kind of place, in all activations."""

@@ -1,4 +1,4 @@
-"""Sizes as people type and read them: `500kB`, `1.5GB`, `10MiB`."""
+"""Sizes and amounts as people type and read them: `500kB`, `1.5GB`, `10MiB`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def bytes_of(text: str) -> int:
         raise ValueError(f"'{text}' is not a size; write it like 500kB, 10GB or 1.5GiB.")
     unit: int = (1024 if found[3] else 1000) ** POWERS.index((found[2] or " ").upper())
     return round(min(float(found[1]) * unit, LARGEST))
+
+
+def processors_of(text: str) -> float:
+    """Return the processors of an amount as Kubernetes spells it, such as `500m` or `2`; 0 for an empty one."""
+    return int(text[:-1]) / 1000 if text.endswith("m") else float(text or 0)
 
 
 def spelled(count: float) -> str:

@@ -63,7 +63,13 @@ def _program(container: ApiContainer, variables: Mapping[str, str], gateway: str
         image=container.image,
         environment=environment,
         gateway=gateway,
-        limits=Limits(memory=_bytes(compute.mem), gpu=compute.gpu, shm=_bytes(compute.shm)),
+        limits=Limits(
+            memory=_bytes(compute.mem),
+            gpu=compute.gpu,
+            shm=_bytes(compute.shm),
+            reserved_cpu=sizes.processors_of(compute.cpu),
+        ),
+        name=container.name,
         health=_health(container.liveness_probe),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from fabric_jobs.apis import BATCH
 from fabric_jobs.jobs import BatchCounts, Job
@@ -45,13 +45,21 @@ def _live(job: Job, activation: Activation, workers: Mapping[str, int]) -> str:
     return RUNNING if workers.get("initializing") else PENDING
 
 
-def worker_counts(tasks: Iterable[Task], ready: Mapping[int, tuple[int, float]], now: float) -> dict[str, int]:
+def worker_counts(
+    tasks: Iterable[Task], ready: Mapping[int, tuple[int, float]], waiting: Container[int], now: float
+) -> dict[str, int]:
     """Return how many workers are in each state, in the older spelling.
 
-    `ready` tells the attempt of each task that was ready, and since when; `now` is in seconds since 1970.
+    `ready` tells the attempt of each task that was ready, and since when; `waiting` contains the tasks whose place still waits
+    for something, such as a node or an image; `now` is in seconds since 1970.
     """
-    found = Counter(_state(task, ready, now) for task in tasks)
+    found = Counter(_state(task, ready, waiting, now) for task in tasks)
     return {name: found[name] for name in NEWER}
+
+
+def may_wait(task: Task, ready: Mapping[int, tuple[int, float]]) -> bool:
+    """Return whether a task's place may still wait for something, though it has accepted the attempt."""
+    return task.state is TaskState.ACTIVE and not _is_ready(task, ready)
 
 
 def newer_counts(counts: Mapping[str, int]) -> dict[str, int]:
@@ -59,13 +67,23 @@ def newer_counts(counts: Mapping[str, int]) -> dict[str, int]:
     return {newer: counts[name] for name, newer in NEWER.items() if counts.get(name)}
 
 
-def _state(task: Task, ready: Mapping[int, tuple[int, float]], now: float) -> str:
+def _state(task: Task, ready: Mapping[int, tuple[int, float]], waiting: Container[int], now: float) -> str:
     match task.state:
         case TaskState.COMPLETE:
             return "succeeded"
         case TaskState.QUEUED | TaskState.STARTING:
-            return "stalled" if now - task.created_at > STALLED_SECONDS else "pending"
+            return _waits(task, now)
+        case TaskState.ACTIVE if _is_ready(task, ready):
+            return "running"
         case TaskState.ACTIVE:
-            return "running" if ready.get(task.task_id, (0, 0.0))[0] == task.attempt else "initializing"
+            return _waits(task, now) if task.task_id in waiting else "initializing"
         case _:
             return "failed"
+
+
+def _waits(task: Task, now: float) -> str:
+    return "stalled" if now - task.created_at > STALLED_SECONDS else "pending"
+
+
+def _is_ready(task: Task, ready: Mapping[int, tuple[int, float]]) -> bool:
+    return ready.get(task.task_id, (0, 0.0))[0] == task.attempt

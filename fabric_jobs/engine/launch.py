@@ -207,9 +207,8 @@ def _of_code(action: Action) -> dict[str, Any]:
 
 def limits_of(resources: Resources) -> Limits:
     """Return resources, written as Kubernetes does, as numbers."""
-    cpu = resources.cpu
-    cpus = int(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu or 0)
-    return Limits(cpu=cpus, memory=sizes.bytes_of(resources.memory or "0"), gpu=resources.gpu)
+    cpu = sizes.processors_of(resources.cpu)
+    return Limits(cpu=cpu, memory=sizes.bytes_of(resources.memory or "0"), gpu=resources.gpu)
 
 
 def claims(activation: Activation, task: Task) -> dict[str, object]:

@@ -57,6 +57,7 @@ class Limits:
     memory: int = 0  # bytes
     gpu: int = 0
     shm: int = 0  # bytes of /dev/shm; 0: the default of the place
+    reserved_cpu: float = 0.0  # processors kept for it where a place can do that; it may use more
 
 
 class Health(NamedTuple):
@@ -90,6 +91,7 @@ class ProcessSpec:
         default_factory=dict
     )  # file in `directory` -> why a place without images ignores it
     is_project: bool = False  # a container sees `directory`, too, and its program starts there
+    name: str = ""  # of one of several containers, for people
     health: Health | None = None  # of one of several containers
     port: int = 0  # where it should listen; an executor may choose another one, in the variable PORT; 0: nowhere
     pod_spec: tuple[Mapping[str, Any], ...] = ()  # adds of RFC 6902, {path, value}, for the pod of a cluster

@@ -55,16 +55,14 @@ async def exchange(request: Request) -> Response:
         parts.live.rules.put(task.task_id, rules)
     deadline = asyncio.get_running_loop().time() + PULL_SECONDS
     since: float | None = None  # when the first incomplete batch was seen
-    said = asked.said
+    said, lease = asked.said, parts.settings.lease_seconds_in(task.place)
     while True:
         found = channels.of_attempt(parts.store.read, task.task_id, task.attempt)
         now = asyncio.get_running_loop().time()
         since = (since or now) if any(_is_partial(channel, rules) for channel in found) else None
         flush = since is not None and now - since >= _patience(node, rules)
         asked = asked._replace(said=said)
-        step = partial(
-            _step, task=task, rules=rules, asked=asked, flush=flush, lease_seconds=parts.settings.lease_seconds
-        )
+        step = partial(_step, task=task, rules=rules, asked=asked, flush=flush, lease_seconds=lease)
         handed = await asyncio.wrap_future(parts.store.write(step))
         said = Report(ready=False)  # the rest is stored
         new = [batch for batch in handed if batch[:2] not in asked.held]
@@ -73,8 +71,8 @@ async def exchange(request: Request) -> Response:
         found = channels.of_attempt(parts.store.read, task.task_id, task.attempt)
         if found and workers.is_drained(found):
             return await _at_the_end(parts, task, found, rules)
-        lease = parts.settings.lease_seconds or math.inf  # that of another worker may run out meanwhile
-        left = min(deadline - now, lease, _until_due(parts, task), math.inf if since is None else since + 1.0 - now)
+        others = lease or math.inf  # that of another worker may run out meanwhile
+        left = min(deadline - now, others, _until_due(parts, task), math.inf if since is None else since + 1.0 - now)
         keys: list[tuple[str, int | str]] = [("channel", channel.channel_id) for channel in found]
         await parts.live.wait([*keys, ("activation", str(task.activation_id))], max(0.0, left))
         if parts.live.closing or asyncio.get_running_loop().time() >= deadline:
@@ -110,7 +108,7 @@ async def _at_the_end(parts: Parts, task: Task, found: list[Channel], rules: Rul
 
 
 def _answer(parts: Parts, task: Task, handed: Iterable[Handed]) -> Response:
-    heads, bodies, lease = [], [], parts.settings.lease_seconds or None
+    heads, bodies, lease = [], [], parts.settings.lease_seconds_in(task.place) or None
     for batch in handed:
         body = _body(parts, batch)
         name = batches.batch_id(str(task.activation_id), batch.channel_id, batch.first)

@@ -83,7 +83,7 @@ def _found(call: Call, name: str, kind: str = "") -> JobFacts:
             raise WrongRequest("the query needs 'jobID'.", kind=NO_JOB_ID, hint="Such as ?jobID=69d6faf82e4660d3")
         said = f"there is no job '{job_id}' of the API '{name}'."
         raise WrongRequest(said, kind=NOT_FOUND, hint="List them with `fabric-jobs jobs list`.")
-    return facts_of(sql, job)
+    return facts_of(call.parts, job)
 
 
 def _shown(call: Call, facts: JobFacts) -> Response:

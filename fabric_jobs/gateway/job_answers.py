@@ -9,7 +9,8 @@ from fabric_jobs.apis import BATCH
 from fabric_jobs.documents.api_skill import ITEMS
 from fabric_jobs.engine import job_status, workers
 from fabric_jobs.engine.job_document import job_document, timestamp
-from fabric_jobs.engine.job_status import newer_counts, status_of, worker_counts
+from fabric_jobs.engine.job_status import may_wait, newer_counts, status_of, worker_counts
+from fabric_jobs.gateway import notes
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.report import progress
 from fabric_jobs.jobs import BatchCounts, BatchRow, Job
@@ -48,8 +49,9 @@ class JobFacts(NamedTuple):
         return status_of(self.job, self.activation, self.counts, self.workers)
 
 
-def facts_of(sql: Sql, job: Job) -> JobFacts:
-    """Return what is stored about a job."""
+def facts_of(parts: Parts, job: Job) -> JobFacts:
+    """Return what is stored about a job, and which of its workers still wait for their place."""
+    sql = parts.store.read
     activation = activations.find(sql, job.activation_id)
     saved = definitions.find(sql, job.project_id, "skill", job.api_name, job.api_version)
     assert activation is not None, "its row refers to it"
@@ -63,7 +65,7 @@ def facts_of(sql: Sql, job: Job) -> JobFacts:
         counts=batches.counts_of(sql, job.activation_id, node),
         items=sum(channel.next_offset for channel in inbound),
         total=workers.batch_count(inbound, job.batch_size),
-        workers={} if activation.ended else _workers(sql, job),
+        workers={} if activation.ended else _workers(parts, job),
         queue=queue_letters.of_job(sql, job.activation_id) if job.queue_arn else None,
     )
 
@@ -149,6 +151,11 @@ def _queued(queue: JobQueue) -> dict[str, Any]:
     return {**counted, "error": queue.failure, "given_up": bool(queue.given_up)}
 
 
-def _workers(sql: Sql, job: Job) -> dict[str, int]:
+def _workers(parts: Parts, job: Job) -> dict[str, int]:
+    sql = parts.store.read
     wanted = RunFilter(project_id=job.project_id, activation_id=job.activation_id, limit=MOST_WORKERS)
-    return worker_counts(tasks.listed(sql, wanted), batches.ready_workers(sql, job.activation_id), time.time())
+    found, ready = tasks.listed(sql, wanted), batches.ready_workers(sql, job.activation_id)
+    waiting = {task.task_id for task in found if may_wait(task, ready) and notes.waits(parts, task)}
+    if job.kind != BATCH:  # the worker of a task does not say when it is ready
+        ready = {task.task_id: (task.attempt, 0.0) for task in found if task.task_id not in waiting}
+    return worker_counts(found, ready, waiting, time.time())

@@ -63,7 +63,7 @@ async def show_job(call: Call) -> Response:
         await live.wait([("activation", key)], call.of(WAIT))
         if call.of(PAUSE) and activations.is_pending(sql, key):
             await live.wait([("over", key)], call.of(PAUSE))
-    return Json({"success": True, "job": with_note(call.parts, facts_of(sql, find_job(call)))})
+    return Json({"success": True, "job": with_note(call.parts, facts_of(call.parts, find_job(call)))})
 
 
 async def list_batches(call: Call) -> Response:
@@ -99,7 +99,7 @@ async def retry_failed(call: Call) -> Response:
         raise InvalidInput(said, hint="See `fabric-jobs jobs batches`.")
     new = await asyncio.wrap_future(parts.engine.submit(wanted, handed_over(call, call.object), call.caller.attempt))
     left = dead_letters.count(parts.store.read, _letters_of(job))
-    shown = job_json(facts_of(parts.store.read, new))
+    shown = job_json(facts_of(parts, new))
     return Json({"success": True, "job": shown, "items": len(wanted.letters), "left": left})
 
 
@@ -146,7 +146,7 @@ def _page(call: Call) -> tuple[list[dict[str, Any]], str | None]:
     found: list[dict[str, Any]] = []
     last, seen = "", jobs.listed(sql, wanted)
     for job in seen:
-        facts = facts_of(sql, job)
+        facts = facts_of(call.parts, job)
         if not status or facts.status == status:
             found.append(job_json(facts))
         last = job.activation_id

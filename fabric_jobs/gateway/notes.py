@@ -36,6 +36,14 @@ def of_task(parts: Parts, task: Task) -> dict[str, Any]:
     return {"note": note.doing if task.state in RUNNING else "", "remarks": list(note.remarks)}
 
 
+def waits(parts: Parts, task: Task) -> bool:
+    """Return whether the place of a task's attempt still waits for something, such as an image or a node."""
+    attempt = tasks.attempt(parts.store.read, task.task_id, task.attempt)
+    if attempt is None or not attempt.handle:
+        return False
+    return _note(parts, attempt.executor, attempt.handle).waits
+
+
 def _note(parts: Parts, executor: str, handle: str) -> Note:
     with suppress(ExecutorUnavailable):  # an executor that does not answer has no note
         return parts.executors[executor].note(handle)

@@ -143,7 +143,7 @@ def _jobs(call: Call, saved: SavedDefinition, most: int) -> dict[str, Any]:
     wanted = jobs.JobFilter(project_id=saved.project_id, api_name=saved.name, is_live=False, limit=most)
     others = jobs.listed(sql, wanted)[: max(0, most - len(live))]
     key = "batch_job_statuses" if cortex.kind_of(saved) == BATCH else "task_job_statuses"
-    return {key: [job_json(facts_of(sql, job)) for job in (*live, *others)]}
+    return {key: [job_json(facts_of(call.parts, job)) for job in (*live, *others)]}
 
 
 def _versions(call: Call, saved: SavedDefinition) -> list[SavedDefinition]:

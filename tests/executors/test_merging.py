@@ -9,16 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabric_jobs.executors.attempt_files.index import LogIndex
+from fabric_jobs.executors.attempt_files.merging import FILE, LINE_BYTES, Merger
 from fabric_jobs.executors.base import STREAMS
-from fabric_jobs.executors.docker.merging import FILE, LINE_BYTES, MergedFiles
 from tests.acceptance.live import until
 
 
-def merged(directory: Path, member: int) -> MergedFiles:
+def merged(directory: Path, member: int) -> Merger:
     for stream in STREAMS:
         (directory / stream).touch()
-    return MergedFiles(directory, member, LogIndex())
+    return Merger(directory, member)
 
 
 def test_lines_of_two_containers_stay_whole(tmp_path: Path) -> None:

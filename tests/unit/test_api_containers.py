@@ -51,7 +51,8 @@ def test_they_run_beside_the_worker_with_variables_and_limits_of_their_own() -> 
     assert (worker.image, worker.limits) == ("python:3", Limits())
     assert program.command == ("serve", "--port=9000", "on 9000")
     assert program.image == "hello:1"
-    assert program.limits == Limits(memory=64 << 20, gpu=1, shm=1 << 20)
+    assert program.limits == Limits(memory=64 << 20, gpu=1, shm=1 << 20, reserved_cpu=0.2)
+    assert program.name == "api"
     assert program.environment == {
         "CORTEX_VERSION": "0.42.1",
         "CORTEX_LOG_LEVEL": "INFO",

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
+from functools import lru_cache
 from pathlib import Path
 
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import attempt_files
+from fabric_jobs.executors.attempt_files.merging import Merger, is_merged
 from fabric_jobs.executors.base import STREAMS
 
 WHOLE = "whole"  # the file that says that all has been sent
+FIRST = 0  # of several containers, the one whose output is sent
+OPEN = 256  # attempts of several containers that are remembered, so that their ledgers are not read again and again
 
 
 def take(directory: Path, stream: str, offset: int, text: bytes) -> int:
     """Append output that begins at byte `offset` of a stream, unless it is there already; return how many bytes there are.
 
+    Of several containers it is the first one's; the beginning of a line that comes with whole lines is not taken yet.
     Raises InvalidInput for an unknown stream, or when what comes before `offset` is missing. Raises OSError.
     """
     if stream not in STREAMS:
         raise InvalidInput(f"'{stream}' is not one of {', '.join(STREAMS)}.")
+    if is_merged(directory):
+        return _Among.of(directory).take(stream, offset, text)
     with open(directory / stream, "ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         size = os.fstat(file.fileno()).st_size
-        if offset > size:
-            raise InvalidInput(f"{stream} has {size} bytes, so it cannot go on at {offset}.")
+        _check(stream, offset, size)
         rest = memoryview(text)[size - offset :]
         while rest:
             rest = rest[file.write(rest) :]
@@ -34,3 +41,33 @@ def take(directory: Path, stream: str, offset: int, text: bytes) -> int:
 def finish(directory: Path) -> None:
     """Note that all output has been sent."""
     attempt_files.mark(directory / WHOLE)
+
+
+class _Among:
+    """The output of the first of several containers, among that of the others."""
+
+    def __init__(self, directory: Path) -> None:
+        self._merger = Merger(directory, FIRST)
+        self._turn = threading.Lock()
+
+    @staticmethod
+    @lru_cache(OPEN)
+    def of(directory: Path) -> _Among:
+        """Return that of an attempt."""
+        return _Among(directory)
+
+    def take(self, stream: str, offset: int, text: bytes) -> int:
+        """Append output, in whole lines where it has some."""
+        with self._turn:
+            size = self._merger.sizes()[stream]
+            _check(stream, offset, size)
+            rest = text[size - offset :]
+            end = rest.rfind(b"\n") + 1 or len(rest)
+            if end:
+                self._merger.append(stream, rest[:end])
+            return size + end
+
+
+def _check(stream: str, offset: int, size: int) -> None:
+    if offset > size:
+        raise InvalidInput(f"{stream} has {size} bytes, so it cannot go on at {offset}.")

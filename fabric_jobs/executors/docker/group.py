@@ -15,6 +15,7 @@ from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.attempt_files.exits import read_ended_at, read_exit, write_exit
 from fabric_jobs.executors.attempt_files.index import LogIndex
+from fabric_jobs.executors.attempt_files.merging import OURS, Merger
 from fabric_jobs.executors.attempt_files.specs import Secret, Unreadable, read_spec
 from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit
 from fabric_jobs.executors.docker import copying, members
@@ -25,7 +26,6 @@ from fabric_jobs.executors.docker.reach import Reach
 from fabric_jobs.executors.docker.steps import Steps
 from fabric_jobs.executors.docker.stops import Stops
 
-OURS = -1  # instead of the number of a container: lines of this process
 KILL_SECONDS = 1.0  # to wait for the engine's answer
 GRACE_SECONDS = 10.0  # for the containers beside the one that has ended
 
@@ -142,7 +142,7 @@ class ContainerGroup:
                     life.container, "SIGKILL", KILL_SECONDS
                 ):
                     text = f"container {number} is killed: its liveness probe fails\n".encode()
-                    MergedFiles(self.directory, OURS, self._surrounding.index).copy([("stderr", text)])
+                    Merger(self.directory, OURS).append("stderr", text)
 
     def _is_ending(self) -> bool:
         return (self.directory / "stopped").exists() or any(read_exit(place) is not None for place in self._places)

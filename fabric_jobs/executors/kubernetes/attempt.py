@@ -67,7 +67,7 @@ class PodAttempt(Carried):
         if self._pod is None:
             return await self._look_for_pod()
         self._missing_since = 0.0
-        seen = pods.seen(self._pod, stopped=self._state.is_stopped)
+        seen = self._seen(self._pod)
         if seen.ended is not None:
             return await self._finish(seen, seen.ended)
         if self._state.is_stopped and self._grace < self._asked:
@@ -131,7 +131,7 @@ class PodAttempt(Carried):
         await self._site.cluster.delete("pods", name, gracePeriodSeconds=max(1, math.ceil(grace)))
         self._asked = grace
 
-    async def _finish(self, seen: Seen, ended: AttemptExit) -> float:
+    async def _finish(self, seen: Seen, ended: AttemptExit) -> float | None:
         if ended.reason == NOT_STARTED and not self._state.is_plain and not self._state.is_stopped:
             return await self._begin_plainly(ended)
         if self._follower is not None:
@@ -195,4 +195,7 @@ class PodAttempt(Carried):
 
     def _last_words(self, pod: Object) -> bool:
         """Return whether a pod that is gone says how its program ended."""
-        return pods.seen(pod, stopped=self._state.is_stopped).ended is not None
+        return self._seen(pod).ended is not None
+
+    def _seen(self, pod: Object) -> Seen:
+        return pods.seen(pod, stopped=self._state.is_stopped)

@@ -17,6 +17,7 @@ from fabric_jobs.executors.kubernetes.attempt import PodAttempt
 from fabric_jobs.executors.kubernetes.carried import Carried
 from fabric_jobs.executors.kubernetes.daemon import DaemonAttempt
 from fabric_jobs.executors.kubernetes.extras import Extras
+from fabric_jobs.executors.kubernetes.group import GroupAttempt
 from fabric_jobs.executors.kubernetes.manifest import ATTEMPT, OWNER
 from fabric_jobs.executors.kubernetes.route import Route, owner_of
 from fabric_jobs.executors.kubernetes.site import Site, Turn
@@ -136,6 +137,9 @@ class Controller:
 def _kind_of(directory: Path) -> type[Carried]:
     """Return what carries on an attempt. A spec that cannot be read is reported by its first step."""
     with suppress(OSError, specs.Unreadable):
-        if specs.read_spec(directory).replicas is not None:
+        spec = specs.read_spec(directory)
+        if spec.replicas is not None:
             return DaemonAttempt
+        if len(spec.processes) > 1:
+            return GroupAttempt
     return PodAttempt

@@ -8,7 +8,7 @@ from pathlib import Path
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import dockerfile
 from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
-from fabric_jobs.executors.kubernetes import manifest
+from fabric_jobs.executors.kubernetes import group_manifest, manifest
 from fabric_jobs.executors.kubernetes.around import Around
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.executors.kubernetes.state import AttemptState
@@ -26,8 +26,8 @@ async def make(directory: Path, site: Site, *, plain: bool) -> None:
     spec, around = await prepared(directory, site)
     words = () if plain else program_of(spec.processes[0])
     cluster = site.cluster
-    secret = manifest.secret(spec, words, around)
-    job = manifest.job(spec, words, around)
+    secret = group_manifest.secret(spec, words, around)
+    job = group_manifest.job(spec, words, around)
     check_size(secret)
     with suppress(Conflict):
         await cluster.create("secrets", secret)
