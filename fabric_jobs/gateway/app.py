@@ -19,6 +19,7 @@ from fabric_jobs.gateway import (
     agent_events,
     apis,
     artifacts,
+    attempt_output,
     batches,
     callbacks,
     code_metrics,
@@ -67,6 +68,7 @@ HOT = {**internal.HOT, **batches.HOT}
 OPERATIONS: tuple[Operation, ...] = (
     *internal.OPERATIONS,
     *batches.OPERATIONS,
+    *attempt_output.OPERATIONS,
     *code_metrics.OPERATIONS,
     *health.OPERATIONS,
     *invoke.OPERATIONS,

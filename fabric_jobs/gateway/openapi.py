@@ -39,6 +39,7 @@ TAG_OF = {
     "actions": "documents",
     "apis": "batch and task APIs",
     "artifacts": "documents",
+    "attempt_output": "jobs",
     "connections": "documents",
     "cortex_jobs": "batch and task APIs",
     "dead_letters": "dead letters",

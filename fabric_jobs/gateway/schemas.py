@@ -279,6 +279,7 @@ SCHEMAS: dict[str, Any] = {
             }
         }
     ),
+    "OutputSize": record({"size": _count("Bytes of the stream that are stored by now.")}),
     "Empty": _said("object", "`{}`"),
     "OpenApi": {"type": "object"},
 }

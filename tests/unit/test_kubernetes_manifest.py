@@ -138,6 +138,7 @@ def test_its_secret_has_the_order() -> None:
         "work": "/run/fabric-jobs/work",
         "project": False,
         "port": 0,
+        "patience": 300.0,
     }
 
 

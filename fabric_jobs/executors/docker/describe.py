@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fabric_jobs.docker.images import Image
-from fabric_jobs.executors import proxies, shell_form
+from fabric_jobs.executors import archives, proxies, shell_form
 from fabric_jobs.executors.base import AttemptSpec, Health, Limits, ProcessSpec
 from fabric_jobs.executors.docker import mounts
 from fabric_jobs.executors.docker.members import Beside
@@ -202,14 +202,8 @@ def archive(files: Mapping[str, bytes], project: Path | None = None) -> bytes:
         for name, content in files.items():
             _add(tar, f"{FILES_INSIDE}/{name}", content)
         if project is not None:
-            tar.add(project, PROJECT_INSIDE.lstrip("/"), filter=_for_all)
+            archives.add_directory(tar, project, PROJECT_INSIDE.lstrip("/"))
     return packed.getvalue()
-
-
-def _for_all(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = 0
-    entry.mode |= 0o555 if entry.isdir() else 0o444
-    return entry
 
 
 def shared_archive(directories: Sequence[str], placed: Mapping[str, bytes]) -> bytes:

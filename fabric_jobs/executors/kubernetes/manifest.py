@@ -39,6 +39,7 @@ TTL_SECONDS = 24 * 3600  # after which the cluster deletes what nobody has read 
 SPARE_SECONDS = 3600  # of the cluster after twice the timeout, which whoever starts a program watches
 LISTS = ("volumes", "initContainers", "tolerations", "hostAliases")  # of a pod to which a `podSpec` may add
 LISTS_OF_PROGRAM = ("env", "envFrom", "volumeMounts")
+PATIENCE_SECONDS = 300.0  # with a gateway that is away, before files arrive and after the program has ended
 VARIABLES = {"PYTHONUNBUFFERED": "1"}
 HOME = {"HOME": "/tmp"}  # of a user unknown to the image
 
@@ -62,6 +63,7 @@ def order(spec: AttemptSpec, words: tuple[str, ...], around: Around) -> dict[str
         "work": WORK_DIRECTORY,
         "project": process.is_project,
         "port": process.port,
+        "patience": PATIENCE_SECONDS,
     }
 
 

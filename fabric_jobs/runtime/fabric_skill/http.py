@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # Python 3.9 cannot evaluate it
-    Address = str | tuple[str, int]  # path of a Unix socket, or host and port
+TYPE_CHECKING = False  # `typing` is slow to import, and so is `dataclasses`
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    Address = str | tuple[str, int]  # path of a Unix socket, or host and port; Python 3.9 cannot evaluate it
 
 
 class Disconnected(OSError):
     """There is no connection, or it was lost; the request may or may not have arrived."""
 
 
-@dataclass(frozen=True)
 class Answer:
     """A response; `headers` have lower-case names."""
 
-    status: int
-    headers: dict[str, str]
-    body: bytes
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def __eq__(self, other: object) -> bool:
+        return repr(self) == repr(other)
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, {self.headers}, {self.body!r})"
 
 
 class Connection:
@@ -52,8 +62,11 @@ class Connection:
             self.close()
             raise Disconnected(str(error)) from error
 
-    def receive(self, timeout: float | None = None) -> Answer:
-        """Return the response to the oldest request; raise Disconnected when there is none (within `timeout` seconds)."""
+    def receive(self, timeout: float | None = None, into: BinaryIO | None = None) -> Answer:
+        """Return the response to the oldest request; raise Disconnected when there is none (within `timeout` seconds).
+
+        The body of a success goes `into` a file, if there is one.
+        """
         try:
             if self._socket is None:
                 raise Disconnected("the connection is closed")
@@ -62,7 +75,10 @@ class Connection:
             lines = head.decode("latin-1").split("\r\n")
             status = int(lines[0].split(" ", 2)[1])
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-            body = self._exactly(int(headers.get("content-length", "0")))
+            parts = self._parts(int(headers.get("content-length", "0")))
+            if into is not None and status < 300:
+                into.writelines(parts)
+            body = b"".join(parts)
         except (OSError, ValueError, IndexError) as error:
             self.close()
             raise Disconnected(str(error)) from error
@@ -110,17 +126,14 @@ class Connection:
         head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
         return head
 
-    def _exactly(self, size: int) -> bytes:
-        if len(self._buffer) >= size:
-            body, self._buffer = self._buffer[:size], self._buffer[size:]
-            return body
-        parts = [self._buffer]
-        missing = size - len(self._buffer)
+    def _parts(self, size: int) -> Iterator[bytes]:
+        part, self._buffer = self._buffer[:size], self._buffer[size:]
+        yield part
+        missing = size - len(part)
         while missing > 0:
-            parts.append(self._more(min(missing, 1 << 20)))
-            missing -= len(parts[-1])
-        self._buffer = b""
-        return b"".join(parts)
+            part = self._more(min(missing, 1 << 20))
+            yield part
+            missing -= len(part)
 
     def _more(self, size: int) -> bytes:
         assert self._socket is not None

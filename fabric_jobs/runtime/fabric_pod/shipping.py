@@ -1,0 +1,109 @@
+"""Sends the output to the gateway, in a thread of its own: the first line at once, what follows a few times a second."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+
+from .gateway import Gateway, GaveUp, checked
+from .output import STREAMS, Output, say
+
+BATCH_BYTES = 512 << 10  # sent at a time
+INTERVAL = 0.1  # seconds between two sendings
+SLACK_SECONDS = 5.0  # beyond the patience with the gateway, for a connection that hangs
+FREE_BYTES = 16 << 20  # given back to the disk at a time
+KEPT_BYTES = 64 << 20  # the newest that has been sent is kept: a gateway may lose it with its power
+KEEP_SIZE, PUNCH_HOLE = 1, 2  # linux/falloc.h
+ELSEWHERE = "the rest of the output is only in the log of this container"
+
+
+class Shipper:
+    """Sends what the files hold, from the offset that the gateway has. It may be away and come back."""
+
+    def __init__(self, gateway: Gateway, output: Output) -> None:
+        self._gateway = gateway
+        self._output = output
+        self._sent = [0, 0]  # bytes of each stream that the gateway has
+        self._freed = [0, 0]
+        self._can_free = sys.maxsize > 1 << 32
+        self._news = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Send what is new."""
+        self._news.set()
+
+    def finish(self) -> None:
+        """Send the rest of an output that has ended, and say that it is whole. Give up when the gateway is away too long."""
+        self._gateway.hurry()
+        self._over.set()
+        self._news.set()
+        while self._thread.is_alive():
+            self._thread.join(0.5)
+            if time.monotonic() > self._gateway.gives_up_at + SLACK_SECONDS:
+                say(f"the gateway does not answer; {ELSEWHERE}")
+                return
+
+    def _run(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the main thread
+        try:
+            while True:
+                self._news.wait()
+                self._news.clear()
+                is_over = self._over.is_set()
+                while self._send():
+                    pass
+                if is_over:
+                    checked(self._gateway.ask("POST", "output?whole=true"))
+                    return
+                self._over.wait(INTERVAL)
+        except GaveUp as error:
+            say(f"{error}; {ELSEWHERE}")
+
+    def _send(self) -> bool:
+        """Send a batch of each stream; return whether there may be more."""
+        more = False
+        for number, file in enumerate(self._output.files):
+            begin = self._sent[number]
+            part = os.pread(file, BATCH_BYTES, begin)
+            if part:
+                self._sent[number] = self._post(number, begin, part)
+                self._free(number)
+                more = more or len(part) == BATCH_BYTES or self._sent[number] < begin + len(part)
+        return more
+
+    def _post(self, number: int, offset: int, part: bytes) -> int:
+        """Send a part of a stream; return how much of it the gateway has now."""
+        answer = self._gateway.ask("POST", f"output?stream={STREAMS[number]}&offset={offset}", part)
+        if answer.status == 400:  # it has lost what came before, with its power
+            known = checked(self._gateway.ask("POST", f"output?stream={STREAMS[number]}&offset=0"))
+            size = int(json.loads(known.body)["size"])
+            if self._freed[number] <= size < offset:
+                return size
+        return int(json.loads(checked(answer).body)["size"])
+
+    def _free(self, number: int) -> None:
+        """Give the space of what has been sent and copied long ago back to the disk. Offsets stay as they are."""
+        end = min(self._sent[number] - KEPT_BYTES, self._output.copied[number]) // FREE_BYTES * FREE_BYTES
+        begin = self._freed[number]
+        if self._can_free and end > begin:
+            self._can_free = punch(self._output.files[number], begin, end - begin)
+            self._freed[number] = end
+
+
+def punch(file: int, offset: int, size: int) -> bool:
+    """Free the space of a part of a file, which then reads as zeros; return whether that is possible here."""
+    with suppress(ImportError, AttributeError, OSError):
+        import ctypes  # late: few programs print so much
+
+        call = ctypes.CDLL(None).fallocate
+        call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+        return bool(call(file, KEEP_SIZE | PUNCH_HOLE, offset, size) == 0)
+    return False
