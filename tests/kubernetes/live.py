@@ -1,0 +1,76 @@
+"""A workspace whose skills run as pods of a cluster, from the image that FABRIC_JOBS_TEST_BASE_IMAGE names."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.live import Live
+from tests.kubernetes_place import BASE_IMAGE, KUBECONFIG, a_namespace, found, kubectl
+
+OURS = "app.kubernetes.io/managed-by=fabric-jobs"
+KINDS = ("deployments", "replicasets", "services", "jobs", "pods", "secrets")
+
+
+class KubernetesLive(Live):
+    """Skills whose programs are in their definition: nothing has to be built."""
+
+    end = signal.SIGTERM
+    brief_seconds = 8.0
+
+    def __init__(self, root: Path, namespace: str) -> None:
+        super().__init__(root)
+        self.namespace = namespace
+        self.environment |= {
+            "KUBECONFIG": KUBECONFIG,
+            "FABRIC_JOBS_EXECUTOR": "kubernetes",
+            "FABRIC_JOBS_KUBERNETES_NAMESPACE": namespace,
+            "FABRIC_JOBS_IDLE_SECONDS": "60",
+        }
+
+    def inline(self, name: str, program: str, *, runtime: str = "cortex/jobs", **action: Any) -> None:
+        """Write a skill whose program is an argument of Python."""
+        directory = self.root / "skills" / name
+        directory.mkdir(parents=True, exist_ok=True)
+        target = {"action": name, "runtime": runtime, "output": "response"}
+        given = {"name": name, "image": BASE_IMAGE, "command": ["python3", "-c", program]}
+        document = {
+            "camel": "1.0.0",
+            "name": name,
+            "inputs": [{"name": "request", "routing": {"all": target}}],
+            "outputs": [{"name": "response"}],
+            "actions": [{**given, **action}],
+        }
+        (directory / "skill.yaml").write_text(json.dumps(document))
+
+    def objects(self, kind: str) -> list[dict[str, Any]]:
+        """Return what of a kind there is of this workspace in the cluster."""
+        return found(kind, self.namespace, OURS)
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of what of a kind there is."""
+        return [each["metadata"]["name"] for each in self.objects(kind)]
+
+    def left(self) -> list[str]:
+        """Return the names of all that there is of this workspace in the cluster."""
+        return [f"{kind}/{name}" for kind in KINDS for name in self.names(kind)]
+
+    def delete_pod(self, name: str) -> None:
+        """Delete a pod, as a person would by hand."""
+        kubectl("delete", "pod", name, "--namespace", self.namespace, "--wait=false")
+
+
+@pytest.fixture(name="live")
+def kubernetes_live(tmp_path: Path) -> Iterator[KubernetesLive]:
+    """A workspace whose skills run in a namespace of their own."""
+    with a_namespace() as namespace:
+        made = KubernetesLive(tmp_path / "w", namespace)
+        try:
+            yield made
+        finally:
+            made.close()
