@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from fabric_jobs.errors import ExecutorUnavailable
 
 JOIN_SECONDS = 1.0
+TURNS = 10
 
 T = TypeVar("T")
 
@@ -83,5 +84,7 @@ async def _end(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
         await last()
         await loop.shutdown_asyncgens()
+        for _ in range(TURNS):  # a closed connection is gone after a few turns of the loop
+            await asyncio.sleep(0)
     finally:
         loop.call_soon(loop.stop)

@@ -242,7 +242,7 @@ def test_many_at_a_time_need_no_thread_each(driver: KubernetesDriver) -> None:
 
 
 def test_secrets_are_never_on_a_disk(driver: KubernetesDriver) -> None:
-    spec = spec_of("/bin/sh", "-c", 'test "$1" = hunter2', "x", arguments=("hunter2",))
+    spec = spec_of("/bin/sh", "-c", 'test "$1" = hunter"$A"', "x", arguments=("hunter2",), environment={"A": "2"})
     spec = replace(spec, processes=(replace(spec.processes[0], is_secret=True),))
     handle = driver.executor.start(spec)
     assert ended(driver.executor, handle) == AttemptExit(0)

@@ -86,6 +86,9 @@ class AttemptState:
         if ended.cause and ended.reason == NOT_STARTED:
             with open(self.directory / "stderr", "ab") as file:
                 file.write(f"{ended.cause.rstrip('.')}.\n".encode())
+        if ended.cause and ended.reason == LOST:
+            self.remark(ended.cause)
+            ended = AttemptExit(None, LOST)
         reason = STOPPED if self.is_stopped and ended.reason not in (LOST, REFUSED) else ended.reason
         whole_file.sync(*(path for stream in STREAMS if (path := self.directory / stream).exists()))
         write_exit(self.directory, AttemptExit(ended.code, reason, ended.cause), at or time.time())
