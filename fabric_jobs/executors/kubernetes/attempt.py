@@ -14,6 +14,7 @@ from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS, OTHERS_SECON
 from fabric_jobs.executors.kubernetes.manifest import job_name
 from fabric_jobs.executors.kubernetes.output import Follower
 from fabric_jobs.executors.kubernetes.pods import Seen
+from fabric_jobs.executors.kubernetes.salvage import CUT, salvage
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.kubernetes.cluster import Object
 from fabric_jobs.kubernetes.failures import NotFound
@@ -22,7 +23,6 @@ MISSING_SECONDS = 2.0  # without a pod, after which its Job is asked for, and ag
 PULL_SECONDS = 30.0  # for an image that cannot be pulled: the cluster has then tried it a few times
 ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
 SHIPPED_SECONDS = 5.0  # for what a pod has sent last to be noted
-CUT = "the end of its output may be missing: its pod was gone before all of it had been sent"
 JOB_LABEL = "batch.kubernetes.io/job-name"
 
 
@@ -160,8 +160,12 @@ class PodAttempt(Carried):
         """Wait for what a pod has sent last: it arrives before its end is seen, but may not be noted yet."""
         until = asyncio.get_running_loop().time() + SHIPPED_SECONDS
         while not self._state.is_whole:
-            if asyncio.get_running_loop().time() > until or self._pod is None:
+            if self._pod is None:
                 self._state.remark(CUT)
+                return
+            if asyncio.get_running_loop().time() > until:
+                pod = str(self._pod["metadata"]["name"])
+                self._state.remark(await salvage(self._site.cluster, pod, self._directory))
                 return
             await asyncio.sleep(0.05)
 

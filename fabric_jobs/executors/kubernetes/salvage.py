@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fabric_jobs.errors import FabricJobsError
 from fabric_jobs.executors.attempt_files import shipped
+from fabric_jobs.executors.attempt_files.merging import is_merged
 from fabric_jobs.executors.base import STREAMS
 from fabric_jobs.executors.kubernetes.pods import PROGRAM
 from fabric_jobs.kubernetes.cluster import Cluster
@@ -30,7 +31,12 @@ Rest = tuple["Rest", int, bytes] | None  # what comes after it: a list, the last
 
 
 async def salvage(cluster: Cluster, pod: str, directory: Path) -> str:
-    """Append what has not arrived of the output of an attempt, as far as its pod's log has it; return a remark about that."""
+    """Append what has not arrived of the output of an attempt, as far as its pod's log has it; return a remark about that.
+
+    Among the output of several containers, that of the first one is not found again.
+    """
+    if is_merged(directory):
+        return CUT
     try:
         async with asyncio.timeout(SECONDS):
             log = await _read(cluster, pod)
