@@ -13,8 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from fabric_jobs.errors import NotAllowed, NotFound, PlaceUnavailable, StaleAttempt
 from fabric_jobs.executors import archives
-from fabric_jobs.executors.attempt_files import shipped, specs
-from fabric_jobs.executors.attempt_files.exits import read_exit
+from fabric_jobs.executors.attempt_files import exits, shipped, specs
 from fabric_jobs.executors.base import STREAMS, AttemptSpec
 from fabric_jobs.gateway.caller import task_claims
 from fabric_jobs.gateway.json_response import Json, body_of
@@ -84,7 +83,7 @@ def _attempt_of(call: Call) -> Path:
     if task is None or task.activation_id != claims["activation"]:  # deleted, and the number may be another task's now
         raise _gone(call)
     directory = attempts_dir(parts.settings.state_dir) / f"{task.name}-{attempt}"
-    if read_exit(directory) is not None:
+    if (directory / exits.FILE).exists():
         raise StaleAttempt("this attempt is over: its end is recorded.")
     if not directory.is_dir():
         raise _gone(call)
