@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,23 @@ class KubernetesLive(Live):
             "FABRIC_JOBS_IDLE_SECONDS": "60",
         }
 
+    def shared(self, name: str, program: str, **action: Any) -> None:
+        """Write a skill of one job. It sees the workspace as ROOT: the node of the cluster is this machine."""
+        prelude = f"""\
+            import json, os, sys, time
+            from pathlib import Path
+            from fabric_skill import message, messages, send_message
+            ROOT = Path({str(self.root)!r})
+            ATTEMPT = os.environ["FABRIC_JOBS_ATTEMPT"]
+        """
+        text = textwrap.dedent(prelude) + textwrap.dedent(program)
+        path = str(self.root)
+        adds = [
+            {"path": "/volumes/-", "value": {"name": "workspace", "hostPath": {"path": path}}},
+            {"path": "/containers/0/volumeMounts/-", "value": {"name": "workspace", "mountPath": path}},
+        ]
+        self.inline(name, text, **{"type": "job", "podSpec": adds, **action})
+
     def inline(self, name: str, program: str, *, runtime: str = "cortex/jobs", **action: Any) -> None:
         """Write a skill whose program is an argument of Python."""
         directory = self.root / "skills" / name
@@ -60,9 +78,9 @@ class KubernetesLive(Live):
         """Return the names of all that there is of this workspace in the cluster."""
         return [f"{kind}/{name}" for kind in KINDS for name in self.names(kind)]
 
-    def delete_pod(self, name: str) -> None:
+    def delete_pod(self, name: str, *words: str) -> None:
         """Delete a pod, as a person would by hand."""
-        kubectl("delete", "pod", name, "--namespace", self.namespace, "--wait=false")
+        kubectl("delete", "pod", name, "--namespace", self.namespace, "--wait=false", *words)
 
 
 @pytest.fixture(name="live")
