@@ -77,6 +77,7 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
     if given["dry_run"]:
         from fabric_jobs.cli.dry_runs import show_dry_run  # late: few runs are dry
 
+        _params(given)  # wrong ones are an error here, too
         show_dry_run(kind, name, given)
         return
     root = root_or_none(given["workspace"])

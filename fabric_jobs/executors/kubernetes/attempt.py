@@ -16,10 +16,12 @@ from fabric_jobs.executors.kubernetes.output import Follower
 from fabric_jobs.executors.kubernetes.pods import Seen
 from fabric_jobs.executors.kubernetes.salvage import CUT, salvage
 from fabric_jobs.executors.kubernetes.site import Site
+from fabric_jobs.executors.kubernetes.state import NO_PYTHON
 from fabric_jobs.kubernetes.cluster import Object
 from fabric_jobs.kubernetes.failures import NotFound
 
 MISSING_SECONDS = 2.0  # without a pod, after which its Job is asked for, and again
+SUSPENDED_SECONDS = 30.0  # the same, while its Job is suspended: the watch tells of its pod
 PULL_SECONDS = 30.0  # for an image that cannot be pulled: the cluster has then tried it a few times
 ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
 SHIPPED_SECONDS = 5.0  # for what a pod has sent last to be noted
@@ -121,7 +123,7 @@ class PodAttempt(Carried):
         why = await making.why_no_pod(self._site.cluster, job)
         if why:
             self._state.say(why)
-        return MISSING_SECONDS
+        return SUSPENDED_SECONDS if job["spec"].get("suspend") else MISSING_SECONDS
 
     async def _ask_to_end(self) -> None:
         """Delete the pod: its program gets TERM, and KILL after the grace period, which the cluster counts in whole seconds."""
@@ -152,7 +154,7 @@ class PodAttempt(Carried):
     async def _begin_plainly(self, ended: AttemptExit) -> float:
         """Start it again without the runtime layer, since its image has no Python that could start it."""
         await self._site.cluster.delete("jobs", self._job, propagationPolicy="Foreground")
-        self._state.begin_plainly()
+        self._state.begin_plainly(NO_PYTHON)
         self._pod, self._was_seen = None, False
         return 0.0
 

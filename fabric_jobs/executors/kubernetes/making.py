@@ -11,7 +11,7 @@ from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
 from fabric_jobs.executors.kubernetes import group_manifest, manifest
 from fabric_jobs.executors.kubernetes.around import Around
 from fabric_jobs.executors.kubernetes.site import Site
-from fabric_jobs.executors.kubernetes.state import AttemptState
+from fabric_jobs.executors.kubernetes.state import NO_LINE, AttemptState
 from fabric_jobs.kubernetes.cluster import Cluster, Object
 from fabric_jobs.kubernetes.failures import Conflict
 
@@ -25,6 +25,8 @@ async def make(directory: Path, site: Site, *, plain: bool) -> None:
     """
     spec, around = await prepared(directory, site)
     words = () if plain else program_of(spec.processes[0])
+    if not words and not plain:
+        AttemptState(directory).begin_plainly(NO_LINE)
     cluster = site.cluster
     secret = group_manifest.secret(spec, words, around)
     job = group_manifest.job(spec, words, around)

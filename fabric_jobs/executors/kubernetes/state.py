@@ -2,7 +2,7 @@
 
 <root>/<name>/spec.json       the spec; with it the attempt is accepted
               made            its Job was created; if the cluster has neither Job nor pod now, the attempt is lost
-              plain           its image has no Python: its program is started by the image
+              plain           its program is started by its image, which has no Python, or which alone knows the program line
               stopped         somebody asked it to stop
               whole           its pod has sent all of its output
               note, remarks   why the program does not run yet, and what people should know
@@ -25,6 +25,7 @@ from fabric_jobs.executors.base import LOST, NOT_STARTED, REFUSED, STOPPED, STRE
 
 MADE, PLAIN, STOP, REMARKS = "made", "plain", "stopped", "remarks"
 NO_PYTHON = "its image has no python3, so stdout and stderr are one stream"
+NO_LINE = "only its image knows its program line, so stdout and stderr are one stream"
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ class AttemptState:
         """Note that its Job was created."""
         attempt_files.mark(self.directory / MADE)
 
-    def begin_plainly(self) -> None:
-        """Note that it starts again, by its image."""
+    def begin_plainly(self, why: str) -> None:
+        """Note that it starts, or starts again, by its image."""
         attempt_files.mark(self.directory / PLAIN)
-        self.remark(NO_PYTHON)
+        self.remark(why)
         (self.directory / MADE).unlink(missing_ok=True)
 
     def say(self, doing: str) -> None:
