@@ -77,7 +77,8 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
     if given["dry_run"]:
         from fabric_jobs.cli.dry_runs import show_dry_run  # late: few runs are dry
 
-        _params(given)  # wrong ones are an error here, too
+        if any(given[option] is not None for option in ("params_file", "params", "payload")):
+            _params(given)  # they are not needed, but wrong ones are an error
         show_dry_run(kind, name, given)
         return
     root = root_or_none(given["workspace"])
