@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 from fabric_jobs.errors import ExecutorUnavailable
 
-JOIN_SECONDS = 1.0
-TURNS = 10
+CLOSE_SECONDS, JOIN_SECONDS = 1.0, 2.0  # to wait for connections that are being closed, and for the thread
 
 T = TypeVar("T")
 
@@ -84,7 +83,8 @@ async def _end(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
         await last()
         await loop.shutdown_asyncgens()
-        for _ in range(TURNS):  # a closed connection is gone after a few turns of the loop
-            await asyncio.sleep(0)
+        until = loop.time() + CLOSE_SECONDS
+        while getattr(loop, "_transports", None) and loop.time() < until:  # what is being closed; the loop's own record
+            await asyncio.sleep(0.005)
     finally:
         loop.call_soon(loop.stop)

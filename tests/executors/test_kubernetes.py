@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fabric_jobs.executors import EXECUTORS
+from fabric_jobs.executors.attempt_files.exits import read_exit
 from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, REFUSED, STOPPED, AttemptExit, Limits
 from fabric_jobs.executors.kubernetes import attempt
 from tests.acceptance.live import until
@@ -216,7 +217,7 @@ def test_a_cluster_that_is_away_for_a_while_changes_nothing(driver: KubernetesDr
     driver.say(running, stdout=b"meanwhile\n")
     driver.end(running, 6)
     driver.proxy.back()
-    assert ended(driver.executor, running.handle) == AttemptExit(6)
+    assert until(lambda: read_exit(Path(running.handle)), "its end is recorded") == AttemptExit(6)
     assert driver.output(running.handle) == (b"before\nmeanwhile\n", b"")
 
 
