@@ -22,6 +22,8 @@ from fabric_jobs.kubernetes.login import load
 Object = dict[str, Any]
 
 SECONDS = 10.0  # for an answer
+NEAR_SECONDS = 2.0  # for one that may never come
+FORWARD, DATA = "v4.channel.k8s.io", 0  # the protocol of tunnels, and the channel of their data
 CONNECTIONS = 256  # at a time; one per log that is followed
 PATHS = {  # of the objects that are used here
     "pods": "/api/v1",
@@ -158,6 +160,32 @@ class Cluster:
             async for line in lines:
                 yield line
 
+    async def tunnel(self, pod: str, port: int) -> Tunnel:
+        """Open a connection to a port of a pod, through the API."""
+        import aiohttp
+
+        path = f"{await self._path('pods', pod)}/portforward?ports={port}"
+        options = {"headers": await _credentials(self._configuration), "protocols": (FORWARD,), "max_msg_size": 0}
+        try:
+            async with asyncio.timeout(SECONDS):
+                return Tunnel(await self._rest.pool_manager.ws_connect(f"{self.url}{path}", **options))
+        except aiohttp.WSServerHandshakeError as error:
+            raise failure(error.status, b"") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._silent(error) from error
+
+    async def answers_at(self, url: str) -> bool:
+        """Return whether the API of this cluster, and no other server, answers at another address."""
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=NEAR_SECONDS)
+        try:
+            found = await self._rest.request("GET", f"{url}/version", headers={}, _request_timeout=timeout)
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+        found.response.close()
+        return True
+
     async def close(self) -> None:
         """Close the connections."""
         if self._rest is not None:
@@ -193,9 +221,7 @@ class Cluster:
 
         await self._open()
         headers = {"Content-Type": kind or "application/json", "Accept": "application/json, */*"}
-        for setting in (await self._configuration.auth_settings()).values():
-            if setting.get("value"):
-                headers[setting["key"]] = setting["value"]
+        headers |= await _credentials(self._configuration)
         url = f"{self.url}{path}{f'?{urlencode(query)}' if query else ''}"
         self.requests += 1
         try:
@@ -225,6 +251,38 @@ class Cluster:
             self._namespace = self._where.namespace or namespace
             self.url = configuration.host.rstrip("/")
             self._configuration, self._rest = configuration, RESTClientObject(configuration)
+
+
+async def _credentials(configuration: Any) -> dict[str, str]:
+    settings = (await configuration.auth_settings()).values()
+    return {each["key"]: each["value"] for each in settings if each.get("value")}
+
+
+class Tunnel:
+    """A connection to a port of a pod: a WebSocket with a channel for data and one for errors."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+
+    async def send(self, data: bytes) -> None:
+        """Send data; raise OSError when the connection has ended."""
+        await self._socket.send_bytes(bytes([DATA]) + data)
+
+    async def received(self) -> AsyncIterator[bytes]:
+        """Give what arrives, until the other side or the cluster ends the connection."""
+        greeted = set()
+        async for message in self._socket:
+            channel, data = message.data[0], message.data[1:]
+            if channel not in greeted:
+                greeted.add(channel)  # by the number of the port
+            elif channel == DATA:
+                yield data
+            else:
+                return  # the pod does not listen (any more)
+
+    async def close(self) -> None:
+        """End the connection."""
+        await self._socket.close()
 
 
 async def _lines(answer: Any) -> AsyncIterator[bytes]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
+import socket
+import threading
 import time
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.base import LOST, NOT_STARTED, REFUSED, STOPPED, AttemptExit, AttemptSpec, ProcessSpec
+from fabric_jobs.executors.kubernetes import tunnels
 from tests.acceptance.live import until
 from tests.executors.contract import ended
 from tests.executors.kubernetes_driver import KubernetesDriver
@@ -189,8 +195,8 @@ def test_a_deployment_deleted_by_hand_is_lost(driver: KubernetesDriver) -> None:
     handle = driver.executor.start(daemon())
     reach(driver, handle)
     kubectl("delete", "deployments", "--all", "--namespace", driver.namespace, "--wait=false")
-    found = ended(driver.executor, handle)
-    assert (found.code, found.reason, found.cause) == (None, LOST, "its Deployment was deleted by somebody else")
+    assert ended(driver.executor, handle) == AttemptExit(None, LOST)
+    assert driver.executor.note(handle).remarks == ("its Deployment was deleted by somebody else",)
     assert left(driver) == []
 
 
@@ -209,6 +215,54 @@ def test_a_new_process_finds_it_again(driver: KubernetesDriver) -> None:
     executor.stop(handle, 1)
     assert ended(executor, handle).reason == STOPPED
     assert left(driver) == []
+
+
+def test_where_no_service_can_be_reached_calls_go_through_the_api(
+    driver: KubernetesDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tunnels, "API_SERVICE", f"{tunnels.API_SERVICE}-elsewhere")
+    handle = driver.executor.start(daemon(replicas=2))
+    where = reach(driver, handle)
+    assert where[0] == "127.0.0.1"
+    first, second = answering(where, 2)
+    kubectl("delete", "pod", first, "--namespace", driver.namespace, "--wait=false")
+    until(lambda: ask(where) not in ("", first, second), "the cluster has replaced the pod")
+    driver.executor.stop(handle, 1)
+    assert ended(driver.executor, handle).reason == STOPPED
+    assert ask(where) == ""
+
+
+def test_a_tunnel_carries_long_answers_unchanged(driver: KubernetesDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tunnels, "API_SERVICE", f"{tunnels.API_SERVICE}-elsewhere")
+    echo = """
+import os, socketserver
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        while data := self.request.recv(65536):
+            self.request.sendall(data)
+socketserver.ThreadingTCPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+    handle = driver.executor.start(daemon(echo))
+    where = until(lambda: open_port(driver, handle), "it listens")
+    sent = random.Random(7).randbytes(3_000_000)
+    with socket.create_connection(where, timeout=30) as connection:
+        sender = threading.Thread(target=connection.sendall, args=(sent,))
+        sender.start()
+        got = bytearray()
+        while len(got) < len(sent):
+            got += connection.recv(1 << 20) or pytest.fail(f"it ended after {len(got)} bytes")
+        sender.join()
+    assert bytes(got) == sent
+
+
+def open_port(driver: KubernetesDriver, handle: str) -> tuple[str, int] | None:
+    """Return the address of a daemon once its port is open."""
+    try:
+        where = driver.executor.address(handle)
+        socket.create_connection(where, timeout=5).close()
+    except (ExecutorUnavailable, OSError):
+        return None
+    return where
 
 
 def test_what_its_owner_forgot_is_swept(driver: KubernetesDriver) -> None:

@@ -82,10 +82,10 @@ class KubernetesExecutor(Kept):
             port = specs.read_spec(directory).processes[0].port
         except (OSError, specs.Unreadable) as error:
             raise ExecutorUnavailable(f"{directory.name} has no pod yet") from error
-        host = self._controller.address(directory)
+        host, own = self._controller.address(directory)
         if not host:
             raise ExecutorUnavailable(f"{directory.name} does not listen yet")
-        return host, port
+        return host, own or port
 
     def note(self, handle: str) -> Note:
         """Read why the program does not run yet, and remarks."""

@@ -43,11 +43,11 @@ class PodAttempt(Carried):
         self._follows = False  # the index watches its files
 
     @property
-    def address(self) -> str:
-        """The address of its pod, once its program runs; empty before."""
+    def address(self) -> tuple[str, int]:
+        """The address of its pod, once its program runs."""
         if self._pod is None or not pods.seen(self._pod).runs:
-            return ""
-        return pods.address(self._pod)
+            return "", 0
+        return pods.address(self._pod), 0
 
     def take(self, pod: Object, is_there: bool) -> None:
         """Take what the cluster says of its pod."""

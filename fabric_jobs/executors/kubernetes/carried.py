@@ -43,8 +43,8 @@ class Carried:
         return self._directory.name
 
     @property
-    def address(self) -> str:
-        """Where its program listens, once it runs; empty before."""
+    def address(self) -> tuple[str, int]:
+        """Host and port where its program listens, once it runs; no host before. Port 0: the one that it was told."""
         raise NotImplementedError
 
     def take(self, pod: Object, is_there: bool) -> None:
@@ -58,12 +58,14 @@ class Carried:
 
     async def run(self) -> None:
         """Carry the attempt on to its end."""
-        while not self._state.has_ended:
-            self.changed.clear()
-            pause = await self._try()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.changed.wait(), pause)
-        self._let_go()
+        try:
+            while not self._state.has_ended:
+                self.changed.clear()
+                pause = await self._try()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.changed.wait(), pause)
+        finally:
+            self._let_go()
         self._on_end()
         await self._clean_up()
 
@@ -102,7 +104,7 @@ class Carried:
         raise NotImplementedError
 
     def _let_go(self) -> None:
-        """Follow nothing any more, once the end is recorded."""
+        """Follow nothing any more, since the end is recorded or this process ends."""
 
     async def _clean_up(self) -> None:
         """Delete what is left in the cluster."""

@@ -72,10 +72,10 @@ class Controller:
             return attempt.trouble
         return self._site.pods.trouble if self._site is not None else None
 
-    def address(self, directory: Path) -> str:
-        """Return the address of the pod of an attempt whose program listens; empty so far."""
+    def address(self, directory: Path) -> tuple[str, int]:
+        """Return host and port of an attempt whose program runs; no host so far. Port 0: the one that it was told."""
         attempt = self._attempts.get(directory.name)
-        return "" if attempt is None else attempt.address
+        return ("", 0) if attempt is None else attempt.address
 
     async def close(self) -> None:
         """Let go of everything."""

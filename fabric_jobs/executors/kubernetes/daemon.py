@@ -21,6 +21,7 @@ from fabric_jobs.executors.kubernetes.copies import Copies, ended_last, together
 from fabric_jobs.executors.kubernetes.manifest import job_name
 from fabric_jobs.executors.kubernetes.pod_logs import MOST, PodLogs
 from fabric_jobs.executors.kubernetes.site import Site
+from fabric_jobs.executors.kubernetes.tunnels import LOCALHOST, Tunnels
 from fabric_jobs.kubernetes.cluster import Object
 from fabric_jobs.kubernetes.failures import NotFound
 
@@ -40,7 +41,8 @@ class DaemonAttempt(Carried):
         """Call `on_end()` once the end is recorded."""
         super().__init__(directory, site, on_end)
         self.runs = False  # a copy of its program does, or did
-        self._host = ""  # the address of its Service; empty so far
+        self._address = ("", 0)  # not known so far
+        self._tunnels: Tunnels | None = None
         self._pods: dict[str, Object] = {}  # by uid
         self._ended: dict[str, Object] = {}  # pods that are gone, as they were last
         self._logs: PodLogs | None = None
@@ -48,9 +50,9 @@ class DaemonAttempt(Carried):
         self._missing_since = self._pulling_since = 0.0  # by the loop's clock
 
     @property
-    def address(self) -> str:
-        """The address of its Service, once a copy of its program runs; empty before."""
-        return self._host if self.runs else ""
+    def address(self) -> tuple[str, int]:
+        """The address of its Service or of the tunnels to it, once a copy of its program runs."""
+        return self._address if self.runs else ("", 0)
 
     def take(self, pod: Object, is_there: bool) -> None:
         """Take what the cluster says of one of its pods."""
@@ -70,20 +72,30 @@ class DaemonAttempt(Carried):
             if self._state.is_stopped:
                 self._record(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
                 return 0.0
-            self._host = await daemon_making.make(self._directory, self._site)
+            await self._site.nearness.reaches_services(self._site.cluster)
+            await daemon_making.make(self._directory, self._site)
             self._state.note_made()
         self._follow()
         if self._state.is_stopped or self._ending is not None:
             return await self._delete()
-        if not self._host:
-            self._host = await daemon_making.host(self._site, self._object)
+        if not self._address[0]:
+            self._address = await self._find_address()
         found = together(self._pods.values())
+        if self._tunnels is not None:
+            await self._tunnels.lead_to(found.ready)
         if found.ended is not None:
             self._end(found.ended, found.ended_at)
             return 0.0
         if found.refused:
             raise InvalidInput(f"the cluster says: {found.refused}.")
         return self._note(found) if self._pods else await self._look_for_pods()
+
+    async def _find_address(self) -> tuple[str, int]:
+        service = await daemon_making.service(self._site.cluster, self._object)
+        if service is None or await self._site.nearness.reaches_services(self._site.cluster):
+            return "" if service is None else str(service["spec"]["clusterIP"]), 0
+        self._tunnels = Tunnels(self._site.cluster, int(service["spec"]["ports"][0]["port"]))
+        return LOCALHOST, await self._tunnels.open()
 
     def _note(self, found: Copies) -> float | None:
         """Note whether it runs, and why not; raise InvalidInput when its image cannot be pulled."""
@@ -177,6 +189,8 @@ class DaemonAttempt(Carried):
     def _let_go(self) -> None:
         if self._logs is not None:
             self._logs.close()
+        if self._tunnels is not None:
+            self._tunnels.close()
 
     @property
     def _object(self) -> str:

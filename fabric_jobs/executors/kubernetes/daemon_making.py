@@ -12,8 +12,8 @@ from fabric_jobs.kubernetes.cluster import Cluster, Object
 from fabric_jobs.kubernetes.failures import Conflict, NotFound
 
 
-async def make(directory: Path, site: Site) -> str:
-    """Make the Secret, the Service and the Deployment of a daemon, unless they are there; return the address of the Service.
+async def make(directory: Path, site: Site) -> None:
+    """Make the Secret, the Service and the Deployment of a daemon, unless they are there.
 
     Raises InvalidInput if a retry would not help, Forgotten, Unreadable, or ExecutorUnavailable.
     """
@@ -35,16 +35,14 @@ async def make(directory: Path, site: Site) -> str:
     owned = {"metadata": {"ownerReferences": [making.reference(made)]}}
     for kind in ("secrets", "services"):  # they go with the Deployment
         await cluster.patch(kind, name, owned)
-    return await host(site, name)
 
 
-async def host(site: Site, name: str) -> str:
-    """Return the address of a Service; empty when somebody has deleted it."""
+async def service(cluster: Cluster, name: str) -> Object | None:
+    """Return the Service of a daemon; None when somebody has deleted it."""
     try:
-        found = await site.cluster.get("services", name)
+        return await cluster.get("services", name)
     except NotFound:
-        return ""
-    return str(found["spec"].get("clusterIP") or "")
+        return None
 
 
 async def delete(cluster: Cluster, name: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fabric_jobs.executors.attempt_files.index import LogIndex
 from fabric_jobs.executors.attempt_files.specs import Secret
 from fabric_jobs.executors.kubernetes.extras import Extras
 from fabric_jobs.executors.kubernetes.route import Route
+from fabric_jobs.executors.kubernetes.tunnels import Nearness
 from fabric_jobs.kubernetes.cluster import Cluster
 from fabric_jobs.kubernetes.informer import Informer
 
@@ -56,6 +57,7 @@ class Site:
     index: LogIndex
     secret: Secret
     turn: Turn
+    nearness: Nearness = field(default_factory=Nearness)
 
     async def synced(self) -> None:
         """Wait until the pods that there are have been seen. Raise ExecutorUnavailable while nothing is heard of them."""
