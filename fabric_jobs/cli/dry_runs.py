@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ def show_dry_run(kind: str, name: str, given: dict[str, Any]) -> None:
     Raises UsageError for options that do not fit, and RunFailed if the cluster rejects an object.
     """
     from fabric_jobs.client.gateway import segment
+    from fabric_jobs.workspace.payload import sample_of
 
     if given["executor"] != "kubernetes":
         raise click.UsageError("--dry-run shows what would run in a cluster; add --executor kubernetes.")
@@ -36,8 +38,9 @@ def show_dry_run(kind: str, name: str, given: dict[str, Any]) -> None:
     refused = [each for each in found["verdicts"] if not each["accepted"]]
     if refused:
         raise RunFailed(f"the cluster does not take {counted(len(refused), 'object')}; see above.")
-    command = options.next_command(f"{kind}s", "invoke", name, "--executor", "kubernetes")
-    click.echo(f"Next: {command}", err=True)
+    root = options.root_of(given["workspace"]) if gateway.is_local else Path()
+    words = ("--executor", "kubernetes", *sample_of(root, kind, name))
+    click.echo(f"Next: {options.next_command(f'{kind}s', 'invoke', name, *words)}", err=True)
 
 
 def _tell(found: dict[str, Any]) -> None:
