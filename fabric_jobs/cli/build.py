@@ -63,6 +63,9 @@ def command(
     actions/ACTION/ of its skill, without what .dockerignore excludes, and tagged with a hash of these files and with
     `latest`. Images that the engine already has are not built again. Exits with 1 if one could not be built.
 
+    If FABRIC_JOBS_KUBERNETES_LOAD is set, all images are then loaded into a cluster by this shell command, which gets
+    their `docker save` archive as its input.
+
     \b
     Examples:
       fabric-jobs workspaces build
@@ -81,6 +84,7 @@ def command(
         _print_commands(targets, builder)
         return
     rows = _build(targets, builder, quiet=quiet)
+    _load(rows, quiet=quiet)
     show_rows([_shown(row, output) for row in rows], COLUMNS, output, empty="There is nothing to build: no action.")
     _conclude(rows, folder)
 
@@ -95,6 +99,20 @@ def build_workspace(root: Path, skill: str | None = None, *, quiet: bool = False
     arguments = tuple(os.environ.get(ARGUMENTS_VARIABLE, "").split())
     rows = _build(plan(root, skill, BuildOptions(arguments=arguments)), builder, quiet=quiet)
     _raise_failures(rows, root)
+    _load(rows, quiet=quiet)
+
+
+def _load(rows: Sequence[BuildStatus], *, quiet: bool) -> None:
+    """Load the images into a cluster, if the variable says how; nothing if one could not be built."""
+    from fabric_jobs.images.loading import VARIABLE, load
+
+    command = os.environ.get(VARIABLE, "").strip()
+    if not command or not rows or any(row.state == "failed" for row in rows):
+        return
+    references = sorted({row.target.reference for row in rows})
+    if not quiet:
+        click.echo(f"Loading {len(references)} images into the cluster with '{command}' …", err=True)
+    load(command, references)
 
 
 def _build(targets: Sequence[PlannedBuild], builder: Callable[[], Builder], *, quiet: bool) -> tuple[BuildStatus, ...]:

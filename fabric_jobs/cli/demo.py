@@ -24,26 +24,30 @@ BAR_WIDTH = 40
 def command(destination: Path, executor: str | None) -> None:
     """Copy the example workspace to DESTINATION (./flights-demo) and run it: three skills on 27,004 real flights.
 
-    A workspace from an earlier demo is used again. With --executor docker, the images of the three skills are built
-    first; FABRIC_JOBS_BUILD_ARGS can name base images other than the public ones.
+    A workspace from an earlier demo is used again. With --executor docker or kubernetes, the images of the three skills
+    are built first; FABRIC_JOBS_BUILD_ARGS can name base images other than the public ones, and a cluster without a
+    registry gets the images through FABRIC_JOBS_KUBERNETES_LOAD.
 
     \b
     Examples:
       fabric-jobs demo
       fabric-jobs demo /tmp/flights
       fabric-jobs demo --executor docker
+      FABRIC_JOBS_KUBERNETES_LOAD='k3s ctr images import -' fabric-jobs demo --executor kubernetes
     """
     from fabric_jobs.cli.invoking import attend
     from fabric_jobs.client import activations
     from fabric_jobs.workspace import run as verbs
-    from fabric_jobs.workspace.example import copy_example
+    from fabric_jobs.workspace.example import copy_example, put_data_into_image
     from fabric_jobs.workspace.tree import Workspace
 
     if not (destination / "agents" / "flights.yaml").exists():
         copy_example("flights", destination)
         click.echo(f"The example workspace is in {destination}.\n")
     root = destination.absolute()
-    if executor == "docker":
+    if executor == "kubernetes":
+        put_data_into_image(root)
+    if executor in ("docker", "kubernetes"):
         from fabric_jobs.cli.build import build_workspace
 
         build_workspace(root)

@@ -133,7 +133,7 @@ class _Session:
         from fabric_jobs.workspace.developing import COMPARED_RECORDS
 
         started = time.monotonic()
-        if self._loop.executor == "docker":
+        if self._loop.executor in ("docker", "kubernetes"):
             from fabric_jobs.cli.build import build_workspace
 
             build_workspace(self._root, self._loop.name, quiet=True)

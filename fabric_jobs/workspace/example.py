@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from fabric_jobs import shipped
 from fabric_jobs.errors import AlreadyExists, NotFound
 from fabric_jobs.names import nearest
 from fabric_jobs.scaffold.files import disk_errors, read_tree, write_new
+from fabric_jobs.user_files import built_from
 from fabric_jobs.workspace.schemas import put_schemas
 
+DATA = "data"  # the directory of an example's data
 SCHEMA_LINE = re.compile(rb"(# yaml-language-server: \$schema=)\S*?(skill|agent)\.schema\.json(?=\r?\n)")
 
 
@@ -33,6 +36,16 @@ def copy_example(name: str, destination: Path) -> Path:
     write_new({path: _with_schema(path, content) for path, content in files.items()}, destination)
     put_schemas(destination)
     return destination
+
+
+def put_data_into_image(root: Path) -> None:
+    """Copy the data of the example `flights` to where the image of its first skill is built: pods see no workspace."""
+    target = built_from(root / "skills" / "read-flights", "read-flights") / DATA
+    with disk_errors(target):
+        target.mkdir(exist_ok=True)
+        for path in (root / DATA).iterdir():
+            if not (target / path.name).exists():
+                shutil.copy(path, target / path.name)
 
 
 def _with_schema(path: str, content: bytes) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.live import Live
+from tests.acceptance.live import Live, Ran
 from tests.engine_stub import EngineStub
 from tests.images.workspaces import write_skill
 
@@ -17,16 +17,18 @@ echo "$*" >> "$0.log"
 case "$*" in
 --version) echo 'Docker version 20.10.24, build 297e128' ;;
 build*) {build} ;;
+save*) {save} ;;
 esac
 """
+SAVE = "echo archive of $#; shift; echo $*"
 STEP = "echo '#5 [2/2] RUN make'; echo '#5 0.1 making'"
 
 
-def docker(directory: Path, *, build: str = STEP) -> str:
+def docker(directory: Path, *, build: str = STEP, save: str = SAVE) -> str:
     """Write a docker command; return a PATH with only this one."""
     directory.mkdir(exist_ok=True)
     path = directory / "docker"
-    path.write_text(HEAD.format(build=build))
+    path.write_text(HEAD.format(build=build, save=save))
     path.chmod(0o755)
     return str(directory)
 
@@ -164,3 +166,46 @@ def test_a_folder_without_skills(live: Live, place: Path, folder: str) -> None:
 
 def test_an_unknown_skill_is_told_with_the_nearest(live: Live, place: Path) -> None:
     assert "Did you mean 'one'?" in live.fails(3, "workspaces", "build", "--skill", "onne", PATH=docker(place))
+
+
+# Loading into a cluster
+
+
+def loading(live: Live, directory: Path, load: str, *words: str, **scripts: str) -> Ran:
+    """Build with a command that loads the images into a cluster."""
+    path = f"{docker(directory, **scripts)}{os.pathsep}{os.defpath}"
+    return live.run("workspaces", "build", *words, PATH=path, FABRIC_JOBS_KUBERNETES_LOAD=load)
+
+
+def test_built_images_are_loaded_into_a_cluster_in_one_archive(live: Live, place: Path) -> None:
+    write_skill(live.root, "two")
+    ran = loading(live, place, "cat > loaded")
+    assert ran.code == 0
+    assert "Loading 2 images into the cluster with 'cat > loaded' …\n" in ran.err
+    head, names = (live.root / "loaded").read_text().splitlines()
+    assert head == "archive of 3"
+    assert [name.partition(":")[0] for name in names.split()] == ["one", "two"]
+
+
+def test_quiet_loading_says_nothing(live: Live, place: Path) -> None:
+    assert loading(live, place, "cat > loaded", "--quiet").err == "Next: fabric-jobs workspaces publish\n"
+    assert (live.root / "loaded").exists()
+
+
+def test_a_load_that_fails_is_told_in_the_words_of_its_command(live: Live, place: Path) -> None:
+    ran = loading(live, place, "echo no cluster here >&2; exit 7", save="yes")  # its command reads nothing
+    assert ran.code == 5
+    assert "'echo no cluster here >&2; exit 7' ended with exit code 7: no cluster here.\n" in ran.err
+    assert "Correct FABRIC_JOBS_KUBERNETES_LOAD" in ran.err
+
+
+def test_images_that_cannot_be_saved_are_told_in_dockers_words(live: Live, place: Path) -> None:
+    ran = loading(live, place, "cat > loaded", save="echo no space left on device >&2; exit 1")
+    assert ran.code == 5
+    assert "'docker save' ended with exit code 1: no space left on device." in ran.err
+
+
+def test_nothing_is_loaded_when_a_build_has_failed(live: Live, place: Path) -> None:
+    ran = loading(live, place, "touch loaded", build=f"{STEP}; exit 1")
+    assert ran.code == 1
+    assert not (live.root / "loaded").exists()

@@ -20,7 +20,7 @@ from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound, PlaceUnava
 from fabric_jobs.scaffold import files as tree_files
 from fabric_jobs.scaffold.files import read_tree
 from fabric_jobs.scaffold.templates import render
-from fabric_jobs.workspace.example import copy_example
+from fabric_jobs.workspace.example import copy_example, put_data_into_image
 from fabric_jobs.workspace.lint.problems import lint
 from fabric_jobs.workspace.tree import Workspace
 
@@ -273,3 +273,13 @@ def test_its_images_are_built_as_those_of_the_templates(tmp_path: Path) -> None:
     render("stream", "summarise", tmp_path)
     text = (tmp_path / "skills/summarise/actions/summarise/Dockerfile").read_text()
     assert [path.read_text() for path in FLIGHTS.glob("skills/*/actions/*/Dockerfile")] == [text] * 3
+
+
+def test_the_data_goes_where_the_image_of_the_first_skill_is_built_once(tmp_path: Path) -> None:
+    root = copy_example("flights", tmp_path / "w")
+    put_data_into_image(root)
+    copied = root / "skills/read-flights/actions/read-flights/data/2013-01.ndjson.gz"
+    assert copied.read_bytes() == (root / "data/2013-01.ndjson.gz").read_bytes()
+    changed = copied.stat().st_mtime_ns
+    put_data_into_image(root)
+    assert copied.stat().st_mtime_ns == changed
