@@ -59,11 +59,11 @@ def kubernetes(parts: Parts, saved: SavedDefinition, versions: Mapping[str, int]
     """Return what of a skill, or of all skills of an agent, would run on Kubernetes; see `on_kubernetes.of_definition`."""
     from fabric_jobs.gateway import on_kubernetes  # late: few ask for it
 
-    return on_kubernetes.of_definition(parts.store.read, saved, on_kubernetes.around_of(parts.settings), versions)
+    return on_kubernetes.of_definition(parts.store.read, saved, on_kubernetes.place_of(parts.settings), versions)
 
 
 def kubernetes_of_task(parts: Parts, task: Task) -> dict[str, Any]:
     """Return what would run on Kubernetes in place of a task; raise InvalidInput when that is nothing."""
     from fabric_jobs.gateway import on_kubernetes  # late: few ask for it
 
-    return on_kubernetes.of_task(parts.store.read, task, on_kubernetes.around_of(parts.settings))
+    return on_kubernetes.of_task(parts.store.read, task, on_kubernetes.place_of(parts.settings))

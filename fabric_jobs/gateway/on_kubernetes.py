@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from fabric_jobs.definitions import Action, Skill
 from fabric_jobs.documents import agent_from_json, skill_from_json
 from fabric_jobs.engine.calls.target import port_of
 from fabric_jobs.engine.launch import PAYLOAD_FILE, Issued, as_daemon, labels_of, program_of, with_message
-from fabric_jobs.errors import InvalidInput, NotFound, NotThereYet
+from fabric_jobs.engine.worker_file import with_worker
+from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.executors.base import AttemptSpec, Inside
-from fabric_jobs.executors.kubernetes import daemon_manifest, manifest
+from fabric_jobs.executors.kubernetes import daemon_manifest, group_manifest, manifest
 from fabric_jobs.executors.kubernetes.around import Around, around
 from fabric_jobs.executors.kubernetes.making import program_of as words_of
 from fabric_jobs.executors.kubernetes.route import owner_of
@@ -29,18 +30,26 @@ LEFT_OUT = "(left out)"
 INSIDE = Inside(files=manifest.FILES_INSIDE, api_endpoint="")
 
 
-def around_of(settings: Settings) -> Around:
-    """Return what all pods of an owner have in common. Raise InvalidInput for a wrong setting, and OSError."""
-    return around(owner_of(attempts_dir(settings.state_dir).absolute()), settings.advertise)
+class Place(NamedTuple):
+    """What the settings of an owner say of its pods."""
+
+    around: Around
+    worker_image: str
+
+
+def place_of(settings: Settings) -> Place:
+    """Return what settings say. Raise InvalidInput for a wrong one, and OSError."""
+    owner = owner_of(attempts_dir(settings.state_dir).absolute())
+    return Place(around(owner, settings.advertise), settings.worker_image)
 
 
 def of_definition(
-    sql: Sql, saved: SavedDefinition, place: Around, versions: Mapping[str, int] | None = None
+    sql: Sql, saved: SavedDefinition, place: Place, versions: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
     """Return what of a skill, or of all skills of an agent, would run on Kubernetes.
 
     `versions` are those of the agent's skills, by default the newest. Raises NotFound when a skill is not saved, InvalidInput
-    when a `podSpec` does not fit, NotThereYet for an API.
+    when a `podSpec` does not fit.
     """
     if saved.kind == "skill":
         return listed(_of_skill(saved, place))
@@ -54,7 +63,7 @@ def of_definition(
     return listed(found)
 
 
-def of_task(sql: Sql, task: Task, place: Around) -> dict[str, Any]:
+def of_task(sql: Sql, task: Task, place: Place) -> dict[str, Any]:
     """Return what would run on Kubernetes in place of a task; raise InvalidInput when that is nothing."""
     activation = activations.find(sql, task.activation_id) if task.activation_id else None
     version = activation.pins["skills"].get(task.skill_name) if activation is not None else None
@@ -71,7 +80,7 @@ def of_task(sql: Sql, task: Task, place: Around) -> dict[str, Any]:
     return listed(_objects(saved, skill, action, spec, place))
 
 
-def _of_skill(saved: SavedDefinition, place: Around) -> Iterator[dict[str, Any]]:
+def _of_skill(saved: SavedDefinition, place: Place) -> Iterator[dict[str, Any]]:
     skill = skill_from_json(saved.body)
     for action in skill.actions:
         labels = {"project": saved.project_id, "skill": skill.name, "action": action.name}
@@ -80,28 +89,28 @@ def _of_skill(saved: SavedDefinition, place: Around) -> Iterator[dict[str, Any]]
 
 
 def _objects(
-    saved: SavedDefinition, skill: Skill, action: Action, spec: AttemptSpec, place: Around
+    saved: SavedDefinition, skill: Skill, action: Action, spec: AttemptSpec, place: Place
 ) -> Iterable[dict[str, Any]]:
     """Return the objects of an attempt of an action, whose name and labels `spec` has, and its `k8sResources`."""
-    if action.api is not None:
-        raise NotThereYet(
-            f"'{skill.name}' is a {action.api.kind}, and its workers cannot be shown as objects yet.",
-            hint="Its definition is shown with '--output yaml'.",
-        )
     process = program_of(saved, action)
-    image = process.image or default_image(skill.name, action.name).lower()
-    spec = replace(spec, processes=(replace(process, image=image),))
+    if not process.image and action.api is None:
+        process = replace(process, image=default_image(skill.name, action.name).lower())
+    spec = replace(spec, processes=(process,))
     return [*(json.loads(text) for text in action.k8s_resources), *_own(skill, action, spec, place)]
 
 
-def _own(skill: Skill, action: Action, spec: AttemptSpec, place: Around) -> list[dict[str, Any]]:
+def _own(skill: Skill, action: Action, spec: AttemptSpec, place: Place) -> list[dict[str, Any]]:
     if action.type == "daemon":
         spec = as_daemon(spec, action, port_of(skill.defaults(), action), INSIDE)
         make = (daemon_manifest.secret, daemon_manifest.deployment, daemon_manifest.service)
-        return [each(spec, place) for each in make]
+        return [each(spec, place.around) for each in make]
     in_file = action.message == "file" and action.receives != "stream"
     spec = replace(spec, files={PAYLOAD_FILE: LEFT_OUT.encode()} if in_file else {}, timeout=action.timeout or 0.0)
     attempt = f"{spec.labels['task']}-{spec.name.rpartition('-')[2]}" if "task" in spec.labels else ""
     spec = with_message(spec, action, LEFT_OUT, Issued(token=LEFT_OUT, inside=INSIDE, argv_bytes=0, attempt=attempt))
+    if action.api is not None:
+        content = {"place": "kubernetes", "job": LEFT_OUT}
+        spec = with_worker(spec, content, action.api, INSIDE.files, place.worker_image)
+        spec = replace(spec, files=dict.fromkeys(spec.files, LEFT_OUT.encode()))
     words = words_of(spec.processes[0])
-    return [manifest.secret(spec, words, place), manifest.job(spec, words, place)]
+    return [group_manifest.secret(spec, words, place.around), group_manifest.job(spec, words, place.around)]

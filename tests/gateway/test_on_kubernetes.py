@@ -9,18 +9,20 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.errors import NotThereYet
 from fabric_jobs.executors.base import AttemptSpec, Inside
-from fabric_jobs.executors.kubernetes import daemon_manifest, manifest, mesh
+from fabric_jobs.executors.kubernetes import daemon_manifest, group_manifest, manifest, mesh
 from fabric_jobs.executors.kubernetes.around import Around
 from fabric_jobs.executors.kubernetes.making import program_of
-from fabric_jobs.gateway.on_kubernetes import LEFT_OUT, of_definition, of_task
+from fabric_jobs.gateway.on_kubernetes import LEFT_OUT, Place, of_definition, of_task
 from fabric_jobs.store import definitions
 from tests.engine.bench import Bench
 from tests.executors.fake import FakeExecutor
 from tests.factories import PROJECT, save_skill, skill_document
 
-PLACE = Around(owner="0a1b2c", queue="team", mesh=mesh.SCUTTLE, service_account="one", pull_secrets=("two",), user=1000)
+AROUND = Around(
+    owner="0a1b2c", queue="team", mesh=mesh.SCUTTLE, service_account="one", pull_secrets=("two",), user=1000
+)
+PLACE = Place(AROUND, "registry/worker:1")
 EXTRA = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "extra"}}
 WHOLE: dict[str, Any] = {
     "image": "registry/a:1",
@@ -38,7 +40,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """Yield a bench whose programs see what pods see."""
     inside = Inside(files=manifest.FILES_INSIDE, api_endpoint="http://10.0.0.1:8080/px")
     monkeypatch.setattr(FakeExecutor, "inside", lambda self, name: inside)
-    bench = Bench(tmp_path)
+    bench = Bench(tmp_path, worker_image=PLACE.worker_image)
     yield bench
     bench.close()
 
@@ -91,8 +93,8 @@ def test_a_task_is_shown_as_its_attempt_gets_it(bench: Bench, changes: dict[str,
     spec = started(bench, skill_document("a", **changes))
     words = program_of(spec.processes[0])
     *extras, secret, job = shown(bench, spec)
-    assert job == manifest.job(spec, words, PLACE)
-    assert without_message(secret) == without_message(manifest.secret(spec, words, PLACE))
+    assert job == manifest.job(spec, words, AROUND)
+    assert without_message(secret) == without_message(manifest.secret(spec, words, AROUND))
     assert extras == [EXTRA] * len(spec.processes[0].k8s_resources)
     assert spec.processes[0].environment["CORTEX_TOKEN"] not in json.dumps(shown(bench, spec))
     assert LEFT_OUT in json.dumps(secret)
@@ -105,8 +107,8 @@ def test_a_skill_is_shown_as_an_attempt_that_has_no_task_yet(bench: Bench) -> No
     found = of_definition(bench.store.read, saved, PLACE)
     assert (found["apiVersion"], found["kind"]) == ("v1", "List")
     _, secret, job = found["items"]
-    real = json.dumps(manifest.job(spec, program_of(spec.processes[0]), PLACE)["spec"]["template"]["spec"])
-    name = manifest.job_name(PLACE.owner, spec.name)
+    real = json.dumps(manifest.job(spec, program_of(spec.processes[0]), AROUND)["spec"]["template"]["spec"])
+    name = manifest.job_name(AROUND.owner, spec.name)
     assert json.dumps(job["spec"]["template"]["spec"]) == real.replace(name, job["metadata"]["name"])
     assert job["metadata"]["name"] == secret["metadata"]["name"]
     kept = {"fabric-jobs/project": PROJECT, "fabric-jobs/skill": "a", "fabric-jobs/action": "a"}
@@ -120,20 +122,30 @@ def test_a_daemon_is_shown_as_it_gets_it(bench: Bench) -> None:
     daemon = {"name": "a", "type": "daemon", "image": "registry/a:1", "port": "8080", "scaleCount": 3}
     spec = started(bench, {**document, "actions": [daemon]})
     assert shown(bench, spec) == [
-        daemon_manifest.secret(spec, PLACE),
-        daemon_manifest.deployment(spec, PLACE),
-        daemon_manifest.service(spec, PLACE),
+        daemon_manifest.secret(spec, AROUND),
+        daemon_manifest.deployment(spec, AROUND),
+        daemon_manifest.service(spec, AROUND),
     ]
     assert shown(bench, spec)[1]["spec"]["replicas"] == 3
 
 
-def test_the_workers_of_an_api_are_not_shown_as_something_else(bench: Bench) -> None:
-    entry = {"name": "score", "kind": "BatchAPI", "handler": {"path": "handler.py"}}
-    save_skill(bench.store, {"name": "score", "api": entry})
-    saved = definitions.find(bench.store.read, PROJECT, "skill", "score")
-    assert saved is not None
-    with pytest.raises(NotThereYet, match="'score' is a BatchAPI, and its workers cannot be shown"):
-        of_definition(bench.store.read, saved, PLACE)
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"handler": {"path": "handler.py"}},
+        {"pod": {"port": 8080, "containers": [{"name": "one", "image": "registry/one:1", "command": ["serve"]}]}},
+    ],
+)
+def test_the_worker_of_an_api_is_shown_as_it_gets_it(bench: Bench, form: dict[str, Any]) -> None:
+    save_skill(bench.store, {"name": "score", "api": {"name": "score", "kind": "BatchAPI", **form}})
+    bench.invoke("skill", "score", [1, 2], entry="items")
+    bench.until(lambda: bench.place.specs)
+    (spec,) = bench.place.specs.values()
+    assert spec.hosts
+    words = program_of(spec.processes[0])
+    secret, job = shown(bench, spec)
+    assert job == group_manifest.job(spec, words, AROUND)
+    assert without_message(secret) == without_message(group_manifest.secret(spec, words, AROUND))
 
 
 def test_the_image_of_a_skill_that_was_not_built_is_the_one_that_it_would_get(bench: Bench) -> None:
