@@ -40,6 +40,7 @@ from fabric_jobs.gateway import (
     jobs,
     metrics,
     operator,
+    pools,
     projects,
     schedules,
     secrets,
@@ -70,6 +71,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *batches.OPERATIONS,
     *attempt_output.OPERATIONS,
     *code_metrics.OPERATIONS,
+    *pools.OPERATIONS,
     *health.OPERATIONS,
     *invoke.OPERATIONS,
     *trace.OPERATIONS,  # before the activations, whose paths match greedily

@@ -13,6 +13,7 @@ from fabric_jobs.gateway.content_schemas import CONTENT, CONTENT_TEXTS
 from fabric_jobs.gateway.document_schemas import DOCUMENTS
 from fabric_jobs.gateway.invocation_schemas import INVOCATIONS
 from fabric_jobs.gateway.job_schemas import JOB_SCHEMAS, JOB_TEXTS
+from fabric_jobs.gateway.pool_schemas import POOLS
 from fabric_jobs.gateway.schedule_schemas import SCHEDULES
 from fabric_jobs.gateway.secret_schemas import SECRETS
 from fabric_jobs.gateway.shapes import (
@@ -238,6 +239,7 @@ SCHEMAS: dict[str, Any] = {
     **LISTS,
     **API_SCHEMAS,
     **JOB_SCHEMAS,
+    **POOLS,
     **SCHEDULES,
     **CONTENT,
     **ACCESS,

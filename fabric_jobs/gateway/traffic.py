@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
@@ -14,3 +16,12 @@ class Traffic:
     in_flight: int = 0  # being answered, including long polls and streams
     connections: int = 0  # open now
     dropped: Counter[str] = field(default_factory=Counter)  # connections that the gateway closed, by reason
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Do not count a request while it waits."""
+        self.in_flight -= 1
+        try:
+            yield
+        finally:
+            self.in_flight += 1

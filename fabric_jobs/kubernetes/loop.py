@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 from typing import Any, TypeVar
 
@@ -27,12 +28,16 @@ class CallLoop:
 
     def ask(self, question: Callable[[], Coroutine[Any, Any, T]], seconds: float) -> T:
         """Return what a coroutine returns, or raise what it raises, from any other thread. ExecutorUnavailable after `seconds`."""
-        asked = asyncio.run_coroutine_threadsafe(question(), self._running())
+        asked = self.begin(question)
         try:
             return asked.result(seconds)
         except Late as error:
             asked.cancel()
             raise ExecutorUnavailable("the cluster does not answer in time.") from error
+
+    def begin(self, question: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Let a coroutine answer, and return where its answer will be, from any other thread."""
+        return asyncio.run_coroutine_threadsafe(question(), self._running())
 
     def post(self, step: Callable[[], object]) -> None:
         """Let the loop's thread call something soon."""

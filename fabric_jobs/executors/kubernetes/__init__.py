@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import attempt_files
@@ -13,10 +16,13 @@ from fabric_jobs.executors.attempt_files.exits import read_exit
 from fabric_jobs.executors.attempt_files.kept import Kept
 from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec, Doors, Inside, Note
 from fabric_jobs.executors.kubernetes.controller import Controller
+from fabric_jobs.executors.kubernetes.pools import Pools
 from fabric_jobs.kubernetes.loop import CallLoop
 
 PATIENCE_SECONDS = 5.0  # for an answer of the cluster; the calling thread serves all attempts of this place
 NOTE_LENGTH = 200
+
+T = TypeVar("T")
 
 
 class KubernetesExecutor(Kept):
@@ -108,6 +114,14 @@ class KubernetesExecutor(Kept):
     def wake(self) -> None:
         """Let one `changed` return."""
         self._changed.put(None)
+
+    def ask_pools(self, question: Callable[[Pools], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Let the pools of warm pods answer what one of these says, in the loop's thread."""
+
+        async def answer() -> T:
+            return await question(self._controller.pools())
+
+        return self._loop.begin(answer)
 
     def close(self) -> None:
         """End `changed` and let go of the attempts, which keep running."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.attempt_files import specs
 from fabric_jobs.executors.attempt_files.exits import read_exit
 from fabric_jobs.executors.attempt_files.index import LogIndex
@@ -19,10 +20,15 @@ from fabric_jobs.executors.kubernetes.daemon import DaemonAttempt
 from fabric_jobs.executors.kubernetes.extras import Extras
 from fabric_jobs.executors.kubernetes.group import GroupAttempt
 from fabric_jobs.executors.kubernetes.manifest import ATTEMPT, OWNER
+from fabric_jobs.executors.kubernetes.pool_manifest import POOL
+from fabric_jobs.executors.kubernetes.pooled import PooledAttempt
+from fabric_jobs.executors.kubernetes.pools import Pools
 from fabric_jobs.executors.kubernetes.route import Route, owner_of
 from fabric_jobs.executors.kubernetes.site import Site, Turn
 from fabric_jobs.kubernetes.cluster import Cluster, Object, Where
 from fabric_jobs.kubernetes.informer import Informer
+
+log = logging.getLogger(__name__)
 
 
 class Controller:
@@ -44,6 +50,11 @@ class Controller:
         """Return names and addresses inside a pod."""
         return await self._opened().route.inside()
 
+    def pools(self) -> Pools:
+        """Return the pools of warm pods."""
+        self._opened()
+        return self._pools
+
     async def ping(self) -> None:
         """Raise ExecutorUnavailable unless the cluster answers."""
         await self._cluster.at("/version")
@@ -54,7 +65,7 @@ class Controller:
         if name in self._attempts:
             return
         site = self._opened()
-        attempt = self._attempts[name] = _kind_of(directory)(directory, site, lambda: self._on_end(directory))
+        attempt = self._attempts[name] = self._made(directory, site, lambda: self._on_end(directory))
         for pod in site.pods.found.values():
             if pod["metadata"].get("annotations", {}).get(ATTEMPT) == name:
                 attempt.take(pod, is_there=True)
@@ -104,9 +115,16 @@ class Controller:
                 secret=self.secret,
                 turn=Turn(self._root),
             )
+            self._pools = Pools(self._site, self.take)
             self._begin(self._site.pods.run())
+            self._begin(self._pools.run())
             self._begin(self._sweep(self._site))
+            self._begin(self._welcome(self._site))
         return self._site
+
+    def _made(self, directory: Path, site: Site, on_end: Callable[[], None]) -> Carried:
+        kind = _kind_of(directory)
+        return kind(directory, site, on_end) if kind else PooledAttempt(directory, site, on_end, self._pools)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -115,8 +133,24 @@ class Controller:
 
     def _note(self, pod: Object, is_there: bool) -> None:
         attempt = self._attempts.get(pod["metadata"].get("annotations", {}).get(ATTEMPT, ""))
-        if attempt is not None:
+        if POOL in pod["metadata"]["labels"]:
+            self._pools.note(pod, is_there)
+        elif attempt is not None:
             attempt.take(pod, is_there)
+
+    async def _welcome(self, site: Site) -> None:
+        """Let the gateway listen for pods that an owner before this one has left: they report to where it was."""
+        await site.pods.is_synced.wait()
+        while site.pods.found:
+            try:
+                await site.route.inside()
+            except ExecutorUnavailable:
+                await asyncio.sleep(5.0)
+            except InvalidInput as error:
+                log.warning("pods cannot report to this gateway: %s", error.message)
+                return
+            else:
+                return
 
     async def _sweep(self, site: Site) -> None:
         """Delete what is left in the cluster of attempts that have ended or are unknown, by an owner that was killed."""
@@ -127,6 +161,8 @@ class Controller:
                     for item in found:
                         name = item["metadata"].get("annotations", {}).get(ATTEMPT, "")
                         directory = self._root / name
+                        if POOL in item["metadata"]["labels"]:  # its own pods look after it
+                            continue
                         if not name or read_exit(directory) is not None or not (directory / specs.FILE).exists():
                             await site.cluster.delete(kind, item["metadata"]["name"])
                 return
@@ -134,12 +170,14 @@ class Controller:
                 await asyncio.sleep(5.0)
 
 
-def _kind_of(directory: Path) -> type[Carried]:
-    """Return what carries on an attempt. A spec that cannot be read is reported by its first step."""
+def _kind_of(directory: Path) -> type[Carried] | None:
+    """Return what carries on an attempt; None: a pool. A spec that cannot be read is reported by its first step."""
     with suppress(OSError, specs.Unreadable):
         spec = specs.read_spec(directory)
         if spec.replicas is not None:
             return DaemonAttempt
         if len(spec.processes) > 1:
             return GroupAttempt
+        if spec.processes[0].warm is not None:
+            return None
     return PodAttempt

@@ -17,7 +17,17 @@ DIRECTORY = "/opt/fabric-jobs"
 PATH = f"{DIRECTORY}/{FILE}"
 MOST_BYTES = 1_000_000  # of a ConfigMap; the cluster allows 1 MiB, and base64 and names need some
 ALWAYS = (1980, 1, 1, 0, 0, 0)  # the time of every entry: equal files make equal names
-ENTRY = "from fabric_pod import main\n\nmain()\n"
+TEMPLATE = RUNTIME.parent / "executors" / "warm"  # what forks attempts, here and in pods
+WARM = "fabric_warm"  # its modules are started as files; see `fabric_pod.forking`
+ENTRY = """import sys
+
+if sys.argv[2:] == ["pool"]:
+    from fabric_pod.pool import main
+else:
+    from fabric_pod import main
+
+main()
+"""
 
 
 @cache
@@ -25,10 +35,10 @@ def archive() -> bytes:
     """Return the zip file; raise InvalidInput when it is too large for a ConfigMap."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        for path in sorted(RUNTIME.rglob("*.py")):
-            file.writestr(
-                zipfile.ZipInfo(str(path.relative_to(RUNTIME)), ALWAYS), path.read_bytes(), zipfile.ZIP_DEFLATED
-            )
+        names = {path: str(path.relative_to(RUNTIME)) for path in sorted(RUNTIME.rglob("*.py"))}
+        names |= {path: f"{WARM}/{path.name}" for path in sorted(TEMPLATE.glob("*.py"))}
+        for path, name in names.items():
+            file.writestr(zipfile.ZipInfo(name, ALWAYS), path.read_bytes(), zipfile.ZIP_DEFLATED)
         file.writestr(zipfile.ZipInfo("__main__.py", ALWAYS), ENTRY, zipfile.ZIP_DEFLATED)
     found = packed.getvalue()
     if len(found) * 4 // 3 > MOST_BYTES:

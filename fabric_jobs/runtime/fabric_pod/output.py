@@ -46,6 +46,11 @@ class Output:
                 self.copied[number] += len(part)
         return found
 
+    def close(self) -> None:
+        """Close the files, once all is sent."""
+        for descriptor in (*self.files, self._directory):
+            os.close(descriptor)
+
 
 def write(descriptor: int, text: bytes) -> None:
     """Write all of a text. Raises OSError."""
