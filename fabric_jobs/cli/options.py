@@ -113,7 +113,7 @@ executor = click.option(
     "--executor",
     type=click.Choice(["local", "docker", "kubernetes"]),
     envvar="FABRIC_JOBS_EXECUTOR",
-    help="Where it runs: local, as processes, or docker, from its images.  [default: that of the gateway, which is local]",
+    help="Where it runs: local, as processes; docker, kubernetes, from its images.  [default: that of the gateway, which is local]",
 )
 quiet = click.option("--quiet", "-q", is_flag=True, help="No progress.")
 folder = click.argument(

@@ -37,7 +37,7 @@ def _slots(context: click.Context, parameter: click.Parameter, value: str | None
     type=click.Choice(["local", "docker", "kubernetes"]),
     default="local",
     show_default=True,
-    help="The executor of invocations that name none: local, as processes, or docker, from images.",
+    help="The executor of invocations that name none: local, as processes; docker, kubernetes, from images.",
 )
 @click.option(
     "--advertise",

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.executors.base import REFUSED, AttemptExit, AttemptSpec
+from fabric_jobs.executors.base import LOST, REFUSED, AttemptExit, AttemptSpec
 from fabric_jobs.executors.kubernetes import layer, manifest
 from fabric_jobs.executors.kubernetes.around import Around
 from tests.acceptance.live import until
-from tests.executors.contract import ended
+from tests.executors.contract import Running, ended
 from tests.executors.kubernetes_driver import KubernetesDriver, spec_of
 from tests.executors.kubernetes_driver import kubernetes_driver as kubernetes_driver
 from tests.kubernetes_place import kubectl, needs_cluster
@@ -77,6 +77,18 @@ def test_a_job_in_a_queue_can_be_stopped(driver: KubernetesDriver, monkeypatch: 
     until(lambda: "suspended" in driver.executor.note(handle).doing, "it is suspended")
     driver.executor.stop(handle, 1.0)
     assert ended(driver.executor, handle).reason == "stopped"
+    until(lambda: not driver.left(), "nothing is left")
+
+
+def test_an_attempt_whose_place_is_taken_away_is_lost(
+    driver: KubernetesDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Running(driver.spec("attempt-1"), driver.executor.start(driver.spec("attempt-1")))
+    driver.order(running, ":")
+    (job,) = driver.objects("jobs")
+    patch(driver, "job", job["metadata"]["name"], {"spec": {"suspend": True}})  # as Kueue does for a more urgent one
+    found = ended(driver.executor, running.handle)
+    assert (found.code, found.reason) == (None, LOST)
     until(lambda: not driver.left(), "nothing is left")
 
 
