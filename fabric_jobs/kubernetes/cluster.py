@@ -1,4 +1,4 @@
-"""Asks a cluster, in one asyncio loop. The only file that imports the library; its errors stop here.
+"""Asks a cluster, in one asyncio loop. Errors of the library stop here and in `session`.
 
 Objects are plain dicts, as in the cluster's JSON: decoding thousands of pods into the library's classes takes longer than
 everything else that is done with them.
@@ -6,25 +6,21 @@ everything else that is done with them.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.kubernetes.failures import CONTEXTS, NotFound, failure
-from fabric_jobs.kubernetes.login import load
+from fabric_jobs.kubernetes.failures import NotFound, failure
+from fabric_jobs.kubernetes.session import SECONDS, Session
 
 Object = dict[str, Any]
 
-SECONDS = 10.0  # for an answer
-NEAR_SECONDS = 2.0  # for one that may never come
-FORWARD, DATA = "v4.channel.k8s.io", 0  # the protocol of tunnels, and the channel of their data
-CONNECTIONS = 256  # at a time; one per log that is followed
+DATA = 0  # the channel of the data of a tunnel
 PATHS = {  # of the objects that are used here
     "pods": "/api/v1",
     "secrets": "/api/v1",
@@ -57,18 +53,23 @@ class Cluster:
 
     def __init__(self, where: Where) -> None:
         """Connect with the first question."""
-        self._where = where
-        self._rest: Any = None
-        self._configuration: Any = None
-        self._opening = asyncio.Lock()
-        self._namespace = where.namespace
-        self.url = ""  # of the API server; empty before the first question
-        self.requests = 0  # asked so far
+        self._session = Session(where.context)
+        self._chosen = where.namespace
 
     @property
     def namespace(self) -> str:
         """The namespace; known after the first question."""
-        return self._namespace
+        return self._chosen or self._session.namespace
+
+    @property
+    def url(self) -> str:
+        """The address of the API server; empty before the first question."""
+        return self._session.url
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far."""
+        return self._session.requests
 
     async def get(self, kind: str, name: str) -> Object:
         """Return an object."""
@@ -132,6 +133,13 @@ class Cluster:
         found = await self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {}, body)
         return bool(found["status"].get("allowed"))
 
+    async def rules(self) -> Object:
+        """Return what this user may do in the namespace (the status of a SelfSubjectRulesReview)."""
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview"}
+        spec = {"spec": {"namespace": await self._in_namespace()}}
+        found = await self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", {}, {**body, **spec})
+        return dict(found["status"])
+
     async def at(self, path: str) -> Object:
         """Return what is at a path of the API, such as /version or /api/v1/nodes."""
         return await self._json("GET", path)
@@ -141,10 +149,11 @@ class Cluster:
         self, method: str, path: str, query: Mapping[str, str], seconds: float | None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open an answer that arrives piece by piece, as lines; a last piece may lack its end of line."""
+        await self._session.open()
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=SECONDS)
-        answer = await self._ask(method, path, query, None, "", timeout)
+        answer = await self._session.ask(method, path, query, timeout=timeout)
         try:
             yield _lines(answer)
         finally:
@@ -162,100 +171,31 @@ class Cluster:
 
     async def tunnel(self, pod: str, port: int) -> Tunnel:
         """Open a connection to a port of a pod, through the API."""
-        import aiohttp
-
         path = f"{await self._path('pods', pod)}/portforward?ports={port}"
-        options = {"headers": await _credentials(self._configuration), "protocols": (FORWARD,), "max_msg_size": 0}
-        try:
-            async with asyncio.timeout(SECONDS):
-                return Tunnel(await self._rest.pool_manager.ws_connect(f"{self.url}{path}", **options))
-        except aiohttp.WSServerHandshakeError as error:
-            raise failure(error.status, b"") from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._silent(error) from error
+        return Tunnel(await self._session.socket(path))
 
     async def answers_at(self, url: str) -> bool:
         """Return whether the API of this cluster, and no other server, answers at another address."""
-        import aiohttp
-
-        timeout = aiohttp.ClientTimeout(total=NEAR_SECONDS)
-        try:
-            found = await self._rest.request("GET", f"{url}/version", headers={}, _request_timeout=timeout)
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
-        found.response.close()
-        return True
+        return await self._session.answers_at(url)
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._rest is not None:
-            await self._rest.close()
+        await self._session.close()
 
     async def _path(self, kind: str, name: str = "") -> str:
         path = f"{PATHS[kind]}/namespaces/{quote(await self._in_namespace())}/{kind}"
         return f"{path}/{quote(name)}" if name else path
 
     async def _in_namespace(self) -> str:
-        await self._open()
-        return self._namespace
+        await self._session.open()
+        return self.namespace
 
     async def _json(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Object | None = None, kind: str = ""
     ) -> Object:
-        import aiohttp
-
-        answer = await self._ask(method, path, query or {}, body, kind, aiohttp.ClientTimeout(total=SECONDS))
-        async with answer:
-            try:
-                text = await answer.read()
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise self._silent(error) from error
+        text = await self._session.text(method, path, query or {}, body, kind)
         found: Object = json.loads(text) if text else {}
         return found
-
-    async def _ask(
-        self, method: str, path: str, query: Mapping[str, str], body: Object | None, kind: str, timeout: Any
-    ) -> Any:
-        """Return an answer that is a success, not read yet."""
-        import aiohttp
-
-        await self._open()
-        headers = {"Content-Type": kind or "application/json", "Accept": "application/json, */*"}
-        headers |= await _credentials(self._configuration)
-        url = f"{self.url}{path}{f'?{urlencode(query)}' if query else ''}"
-        self.requests += 1
-        try:
-            found = await self._rest.request(method, url, headers=headers, body=body, _request_timeout=timeout)
-            answer = found.response
-            if answer.status >= 400:
-                async with answer:
-                    raise failure(answer.status, await answer.read())
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._silent(error) from error
-        return answer
-
-    def _silent(self, error: BaseException) -> ExecutorUnavailable:
-        words = str(error) or ("it took too long" if isinstance(error, TimeoutError) else type(error).__name__)
-        return ExecutorUnavailable(f"the cluster at {self.url} does not answer: {words.rstrip('.')}.", hint=CONTEXTS)
-
-    async def _open(self) -> None:
-        async with self._opening:
-            if self._rest is not None:
-                return
-            from kubernetes.aio.client.configuration import Configuration
-            from kubernetes.aio.client.rest import RESTClientObject
-
-            configuration = Configuration()
-            namespace = await load(configuration, self._where.context)
-            configuration.connection_pool_maxsize = CONNECTIONS
-            self._namespace = self._where.namespace or namespace
-            self.url = configuration.host.rstrip("/")
-            self._configuration, self._rest = configuration, RESTClientObject(configuration)
-
-
-async def _credentials(configuration: Any) -> dict[str, str]:
-    settings = (await configuration.auth_settings()).values()
-    return {each["key"]: each["value"] for each in settings if each.get("value")}
 
 
 class Tunnel:

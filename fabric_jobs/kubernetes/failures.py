@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 
 CONTEXTS = "Choose another cluster with KUBECONFIG or FABRIC_JOBS_KUBERNETES_CONTEXT; `kubectl config get-contexts` lists them."
 LOGIN = "Log in again, so that the file that KUBECONFIG names has a valid token."
+TRUST = "Correct the certificate authority of this cluster in the file that KUBECONFIG names: download the file again."
 RIGHTS = "Grant it, for example with the Role in deploy/kubernetes; `fabric-jobs doctor` lists what is missing."
 NAMESPACE = "Create the namespace, or choose another one with FABRIC_JOBS_KUBERNETES_NAMESPACE."
 
@@ -56,6 +58,23 @@ def failure(status: int, body: bytes) -> Exception:
     if status == 429 or status >= 500 or reason in ("Timeout", "ServerTimeout"):
         return ExecutorUnavailable(f"the cluster reported an error: {words}.")
     return Rejected(f"the cluster says: {words}.")
+
+
+def silence(url: str, error: BaseException) -> ExecutorUnavailable:
+    """Return the error for a cluster that gave no answer, by an exception of the network."""
+    certificate = getattr(error, "certificate_error", None)
+    if certificate is not None:
+        why = getattr(certificate, "verify_message", "") or str(certificate)
+        return ExecutorUnavailable(f"the cluster at {url} shows a certificate that is not trusted: {why}.", hint=TRUST)
+    cause = getattr(error, "os_error", error)
+    number = getattr(cause, "errno", None)
+    if isinstance(cause, TimeoutError):
+        words = "it took too long"
+    elif isinstance(number, int) and number > 0:
+        words = os.strerror(number)
+    else:
+        words = str(getattr(cause, "strerror", "") or cause) or type(cause).__name__
+    return ExecutorUnavailable(f"the cluster at {url} does not answer: {words.rstrip('.')}.", hint=CONTEXTS)
 
 
 def _forbidden(words: str, said: dict[str, Any]) -> Exception:
