@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from fabric_jobs import documents, shipped
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.kubernetes.cluster import Cluster, Where
-from fabric_jobs.kubernetes.failures import Conflict, NotFound, Rejected
+from fabric_jobs.kubernetes.failures import Conflict, Missing, Rejected
 from fabric_jobs.kubernetes.loop import CallLoop
 
 Object = dict[str, Any]
@@ -76,7 +76,7 @@ def apply(wanted: Installation) -> str:
         is_missing = f'namespaces "{wanted.namespace}" not found' in error.message
         hint = f"Create it: kubectl create namespace {wanted.namespace}" if is_missing else error.hint
         raise InvalidInput(error.message, hint=hint) from error
-    except (NotFound, Conflict) as error:
+    except (Missing, Conflict) as error:
         raise InvalidInput(f"the cluster says: {str(error).rstrip('.')}.") from error
     finally:
         loop.close(cluster.close)

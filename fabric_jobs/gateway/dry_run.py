@@ -7,7 +7,7 @@ from typing import Any
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.kubernetes.cluster import Cluster, Where
-from fabric_jobs.kubernetes.failures import Conflict, NotFound, QuotaFull, RightMissing
+from fabric_jobs.kubernetes.failures import Conflict, Missing, QuotaFull, RightMissing
 from fabric_jobs.kubernetes.kinds import Kinds
 
 
@@ -46,6 +46,6 @@ async def _verdict(cluster: Cluster, kinds: Kinds, item: dict[str, Any]) -> dict
         verdict["message"] = "there already; it stays as it is"
     except (InvalidInput, QuotaFull, RightMissing) as error:
         verdict |= {"accepted": False, "message": error.message}
-    except NotFound as error:
+    except Missing as error:
         verdict |= {"accepted": False, "message": str(error)}
     return verdict

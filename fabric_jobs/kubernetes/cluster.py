@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.kubernetes.failures import NotFound, failure
+from fabric_jobs.kubernetes.failures import Missing, failure
 from fabric_jobs.kubernetes.session import SECONDS, Session
 
 Object = dict[str, Any]
@@ -49,7 +49,7 @@ class Where:
 
 
 class Cluster:
-    """A cluster, and one namespace in it. Every method may raise ExecutorUnavailable, NotFound, Conflict or Rejected."""
+    """A cluster, and one namespace in it. Every method may raise ExecutorUnavailable, Missing, Conflict or Rejected."""
 
     def __init__(self, where: Where) -> None:
         """Connect with the first question."""
@@ -84,7 +84,7 @@ class Cluster:
     async def watch(self, kind: str, labels: str, version: str, seconds: float) -> AsyncIterator[tuple[str, Object]]:
         """Give changes after a version, (ADDED, MODIFIED, DELETED or BOOKMARK, object), for about some seconds.
 
-        Raises NotFound when the cluster has forgotten that version: list again.
+        Raises Missing when the cluster has forgotten that version: list again.
         """
         query = {
             "watch": "1",
@@ -123,7 +123,7 @@ class Cluster:
         body = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background", **options}
         try:
             await self._json("DELETE", await self._path(kind, name), {}, body)
-        except NotFound:
+        except Missing:
             return
 
     async def review(self, attributes: Mapping[str, str]) -> bool:

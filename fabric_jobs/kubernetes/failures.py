@@ -15,7 +15,7 @@ RIGHTS = "Grant it, for example with the Role in deploy/kubernetes; `fabric-jobs
 NAMESPACE = "Create the namespace, or choose another one with FABRIC_JOBS_KUBERNETES_NAMESPACE."
 
 
-class NotFound(Exception):
+class Missing(Exception):
     """The object does not exist (any more), or the part of a watch's history that was asked for."""
 
 
@@ -48,7 +48,7 @@ def failure(status: int, body: bytes) -> Exception:
             hint="Create the namespace, or choose one with FABRIC_JOBS_KUBERNETES_NAMESPACE.",
         )
     if status in (404, 410):
-        return NotFound(words)
+        return Missing(words)
     if status == 409:
         return Conflict(words)
     if status == 401:

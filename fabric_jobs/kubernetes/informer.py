@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.kubernetes.cluster import Cluster, Object
-from fabric_jobs.kubernetes.failures import NotFound
+from fabric_jobs.kubernetes.failures import Missing
 
 WATCH_SECONDS = 300.0  # then the watch is asked for again, from where it was
 RESYNC_SECONDS = 900.0  # then everything is listed again: no missed event is missed for good
@@ -43,7 +43,7 @@ class Informer:
                     version = str(found["metadata"]["resourceVersion"])
                     if event != "BOOKMARK":
                         self._take(found, is_there=event != "DELETED")
-            except NotFound:
+            except Missing:
                 version = ""
             except ExecutorUnavailable as error:
                 self.trouble = error

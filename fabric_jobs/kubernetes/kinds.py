@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.kubernetes.cluster import Cluster, Object
-from fabric_jobs.kubernetes.failures import NotFound
+from fabric_jobs.kubernetes.failures import Missing
 
 VERSION = re.compile(r"([a-z0-9.-]+/)?[a-z0-9]+")
 
@@ -46,7 +46,7 @@ class Kinds:
         if root not in self._found and VERSION.fullmatch(version):
             try:
                 listed = await self._cluster.at(root)
-            except NotFound:
+            except Missing:
                 listed = {}
             self._found[root] = {each["kind"]: each for each in listed.get("resources", ()) if "/" not in each["name"]}
         found: dict[str, Any] | None = self._found.get(root, {}).get(kind)

@@ -18,7 +18,7 @@ from fabric_jobs.executors.kubernetes.salvage import CUT, salvage
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.executors.kubernetes.state import NO_PYTHON
 from fabric_jobs.kubernetes.cluster import Object
-from fabric_jobs.kubernetes.failures import NotFound
+from fabric_jobs.kubernetes.failures import Missing
 
 MISSING_SECONDS = 2.0  # without a pod, after which its Job is asked for, and again
 SUSPENDED_SECONDS = 30.0  # the same, while its Job is suspended: the watch tells of its pod
@@ -111,7 +111,7 @@ class PodAttempt(Carried):
                 return MISSING_SECONDS
         try:
             job = await self._site.cluster.get("jobs", self._job)
-        except NotFound:
+        except Missing:
             self._end(self._without_code("its Job was deleted by somebody else"))
             return 0.0
         if self._state.is_stopped:

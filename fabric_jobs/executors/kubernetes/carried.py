@@ -15,7 +15,7 @@ from fabric_jobs.executors.base import LOST, REFUSED, AttemptExit
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.executors.kubernetes.state import AttemptState
 from fabric_jobs.kubernetes.cluster import Object
-from fabric_jobs.kubernetes.failures import Conflict, NotFound, QuotaFull
+from fabric_jobs.kubernetes.failures import Conflict, Missing, QuotaFull
 
 AGAIN_SECONDS = 1.0  # before the next try, while the cluster does not answer
 OTHERS_SECONDS = 0.1  # between two looks at what another process has recorded
@@ -86,7 +86,7 @@ class Carried:
         except (Forgotten, Unreadable):
             self._end(AttemptExit(None, LOST))
             return 0.0
-        except (NotFound, Conflict):  # somebody else has changed it meanwhile: look again
+        except (Missing, Conflict):  # somebody else has changed it meanwhile: look again
             return OTHERS_SECONDS
         except OSError as error:  # such as a full disk
             self.trouble = ExecutorUnavailable(f"{self._directory} cannot be used: {error.strerror}.")

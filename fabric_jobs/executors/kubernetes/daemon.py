@@ -23,7 +23,7 @@ from fabric_jobs.executors.kubernetes.pod_logs import MOST, PodLogs
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.executors.kubernetes.tunnels import LOCALHOST, Tunnels
 from fabric_jobs.kubernetes.cluster import Object
-from fabric_jobs.kubernetes.failures import NotFound
+from fabric_jobs.kubernetes.failures import Missing
 
 MISSING_SECONDS = 2.0  # without a pod, after which its Deployment is asked for, and again
 PULL_SECONDS = 30.0  # for an image that cannot be pulled: the cluster has then tried it a few times
@@ -130,7 +130,7 @@ class DaemonAttempt(Carried):
             return MISSING_SECONDS
         try:
             found = await self._site.cluster.get("deployments", self._object)
-        except NotFound:
+        except Missing:
             self._end(AttemptExit(None, LOST, DELETED))
             return 0.0
         self._state.say(daemon_making.why_no_pod(found) or "starting")
@@ -152,7 +152,7 @@ class DaemonAttempt(Carried):
                 await cluster.delete("pods", pod["metadata"]["name"], gracePeriodSeconds=wanted)
         if self._pods:
             return AGAIN_SECONDS
-        with suppress(NotFound):
+        with suppress(Missing):
             await cluster.get("deployments", self._object)  # until its ReplicaSet and all of its pods are gone
             return LOOK_SECONDS
         if self._logs is not None:

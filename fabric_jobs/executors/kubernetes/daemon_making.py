@@ -9,7 +9,7 @@ from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.kubernetes import daemon_manifest, making
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.kubernetes.cluster import Cluster, Object
-from fabric_jobs.kubernetes.failures import Conflict, NotFound
+from fabric_jobs.kubernetes.failures import Conflict, Missing
 
 
 async def make(directory: Path, site: Site) -> None:
@@ -41,7 +41,7 @@ async def service(cluster: Cluster, name: str) -> Object | None:
     """Return the Service of a daemon; None when somebody has deleted it."""
     try:
         return await cluster.get("services", name)
-    except NotFound:
+    except Missing:
         return None
 
 

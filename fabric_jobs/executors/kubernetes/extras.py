@@ -11,7 +11,7 @@ from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.base import AttemptSpec
 from fabric_jobs.executors.kubernetes.manifest import MANAGED, MANAGER, PREFIX
 from fabric_jobs.kubernetes.cluster import Cluster, Object
-from fabric_jobs.kubernetes.failures import Conflict, NotFound
+from fabric_jobs.kubernetes.failures import Conflict, Missing
 from fabric_jobs.kubernetes.kinds import Kinds
 from fabric_jobs.manifests import object_name
 
@@ -52,7 +52,7 @@ class Extras:
                 remark = await self._apply(labelled(text, spec, self._owner))
             except InvalidInput as error:
                 raise InvalidInput(f"its k8sResources: {error.message}", hint=error.hint) from error
-            except NotFound as error:
+            except Missing as error:
                 raise InvalidInput(f"its k8sResources: the cluster says: {error}.") from error
             self._applied[text] = now, remark
         return remark
@@ -70,7 +70,7 @@ class Extras:
         one = f"{path}/{body['metadata']['name']}"
         try:
             there = (await self._cluster.at(one))["metadata"]
-        except NotFound:  # it was deleted at this moment; the next attempt creates it
+        except Missing:  # it was deleted at this moment; the next attempt creates it
             return ""
         if there.get("labels", {}).get(OWNER) != self._owner:
             return f"{body['kind']} '{body['metadata']['name']}' was there before, and is used as it is"

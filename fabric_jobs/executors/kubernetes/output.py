@@ -9,7 +9,7 @@ from pathlib import Path
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.kubernetes.pods import PROGRAM
 from fabric_jobs.kubernetes.cluster import Cluster
-from fabric_jobs.kubernetes.failures import NotFound
+from fabric_jobs.kubernetes.failures import Missing
 
 AGAIN_SECONDS = 0.5  # before it is asked for again, when it was cut off
 DRAIN_SECONDS = 30.0  # for the rest, once the program has ended
@@ -43,7 +43,7 @@ class Follower:
                 await self._copy()
                 if was_over or self._is_over:
                     return
-            except (NotFound, InvalidInput):
+            except (Missing, InvalidInput):
                 return
             except ExecutorUnavailable:
                 pass

@@ -20,7 +20,7 @@ from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.kubernetes.copies import starts
 from fabric_jobs.executors.kubernetes.pods import PROGRAM
 from fabric_jobs.kubernetes.cluster import Cluster
-from fabric_jobs.kubernetes.failures import NotFound
+from fabric_jobs.kubernetes.failures import Missing
 
 DIRECTORY = "followed"
 AGAIN_SECONDS = 0.5  # before a log is asked for again, when it was cut off or its program was started again
@@ -133,7 +133,7 @@ class _PodLog:
     async def catch_up(self) -> None:
         """Read what there is, up to the last end of its program."""
         for previous in (True, False) if self._starts else (False,):
-            with suppress(ExecutorUnavailable, NotFound, InvalidInput, OSError):
+            with suppress(ExecutorUnavailable, Missing, InvalidInput, OSError):
                 await self._copy(follow=False, previous=previous)
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class _PodLog:
                     self._read_starts = self._starts
                     await self._copy(follow=False, previous=True)
                 await self._copy(follow=True)
-            except (NotFound, InvalidInput):  # the pod is gone; or its program is not started again yet
+            except (Missing, InvalidInput):  # the pod is gone; or its program is not started again yet
                 was_over = self.is_over
             except (ExecutorUnavailable, OSError):  # such as a full disk
                 was_over = False

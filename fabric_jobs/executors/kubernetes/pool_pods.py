@@ -16,7 +16,7 @@ from fabric_jobs.executors.kubernetes import making, pods, pool_manifest, pool_s
 from fabric_jobs.executors.kubernetes.manifest import OWNER
 from fabric_jobs.executors.kubernetes.pool_state import POOLED, STARTING, PodPool, PoolState, Worker, now
 from fabric_jobs.kubernetes.cluster import Object
-from fabric_jobs.kubernetes.failures import Conflict, NotFound, QuotaFull
+from fabric_jobs.kubernetes.failures import Conflict, Missing, QuotaFull
 
 if TYPE_CHECKING:
     from fabric_jobs.executors.kubernetes.site import Site
@@ -67,7 +67,7 @@ class PoolPods:
                     await self._look()
             except (ExecutorUnavailable, OSError) as error:
                 log.debug("pools are looked at again: %s", error)
-            except (NotFound, Conflict):  # somebody else has changed it meanwhile
+            except (Missing, Conflict):  # somebody else has changed it meanwhile
                 pass
             waits = any(pool.waiting for pool in state.pools.values())
             with suppress(TimeoutError):
@@ -96,7 +96,7 @@ class PoolPods:
         for worker in list(state.workers.values()):
             try:
                 await self._look_at(worker, state.pools.get(worker.pool))
-            except NotFound:  # its Job was deleted by somebody else, before there was a pod
+            except Missing:  # its Job was deleted by somebody else, before there was a pod
                 state.workers.pop(worker.job, None)
         for pool in list(state.pools.values()):
             if pool.waiting:

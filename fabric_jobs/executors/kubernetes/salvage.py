@@ -15,7 +15,7 @@ from fabric_jobs.executors.attempt_files.merging import is_merged
 from fabric_jobs.executors.base import STREAMS
 from fabric_jobs.executors.kubernetes.pods import PROGRAM
 from fabric_jobs.kubernetes.cluster import Cluster
-from fabric_jobs.kubernetes.failures import NotFound
+from fabric_jobs.kubernetes.failures import Missing
 
 FOUND = "its launcher was killed before all output had been sent: the rest is from the container's log"
 CUT = "the end of its output may be missing: its pod was gone before all of it had been sent"
@@ -41,7 +41,7 @@ async def salvage(cluster: Cluster, pod: str, directory: Path) -> str:
     try:
         async with asyncio.timeout(SECONDS):
             log = await _read(cluster, pod)
-    except (FabricJobsError, NotFound, TimeoutError):
+    except (FabricJobsError, Missing, TimeoutError):
         return CUT
     try:
         return FOUND if await asyncio.to_thread(_append, directory, log) else CUT

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.kubernetes.cluster import Cluster, Tunnel
-from fabric_jobs.kubernetes.failures import NotFound, RightMissing
+from fabric_jobs.kubernetes.failures import Missing, RightMissing
 
 LOCALHOST = "127.0.0.1"
 CHUNK_BYTES = 1 << 16
@@ -42,7 +42,7 @@ async def _reaches(cluster: Cluster) -> bool:
     """Return whether the API answers at the address of its Service, too."""
     try:
         found = await cluster.at(API_SERVICE)
-    except (NotFound, RightMissing):
+    except (Missing, RightMissing):
         return False
     spec = found["spec"]
     return await cluster.answers_at(f"https://{spec.get('clusterIP')}:{spec['ports'][0]['port']}")
@@ -94,7 +94,7 @@ class Tunnels:
                 while True:
                     if self._pods:
                         self._next += 1
-                        with suppress(ExecutorUnavailable, NotFound, InvalidInput):
+                        with suppress(ExecutorUnavailable, Missing, InvalidInput):
                             return await self._cluster.tunnel(self._pods[self._next % len(self._pods)], self._port)
                     await asyncio.sleep(AGAIN_SECONDS)
         return None
