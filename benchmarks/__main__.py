@@ -42,13 +42,19 @@ IN_CONTAINERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "docker_dispatch": ("<= 1.1", ()),
     "stream:docker": (">= 0.9", ("--executor", "docker")),
 }
+# The same for those that need a Kubernetes cluster, too. By default they run only if KUBECONFIG is set.
+IN_PODS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "kubernetes_dispatch": ("<= 0.5", ("--pairs", "3")),
+    "kubernetes_stream": (">= 0.5", ("--pairs", "3")),
+    "kubernetes_many": ("<= 6", ()),
+}
 
 
 def main() -> int:
     """Run the named benchmarks, by default all; return 1 if one fails."""
     code = 0
-    known = {**BENCHMARKS, **IN_CONTAINERS}
-    for name in sys.argv[1:] or (known if os.environ.get("FABRIC_JOBS_TEST_BASE_IMAGE") else BENCHMARKS):
+    known = {**BENCHMARKS, **IN_CONTAINERS, **IN_PODS}
+    for name in sys.argv[1:] or by_default():
         wanted, words = known[name]
         module = f"benchmarks.{name.partition(':')[0]}"
         ran = subprocess.run(
@@ -64,6 +70,13 @@ def main() -> int:
             flush=True,
         )
     return code
+
+
+def by_default() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return the benchmarks that can run here."""
+    if not os.environ.get("FABRIC_JOBS_TEST_BASE_IMAGE"):
+        return BENCHMARKS
+    return {**BENCHMARKS, **IN_CONTAINERS, **(IN_PODS if os.environ.get("KUBECONFIG") else {})}
 
 
 if __name__ == "__main__":

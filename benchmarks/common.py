@@ -138,17 +138,24 @@ def usage(root: Path) -> Usage:
     assert address is not None
     process = Path(f"/proc/{address.pid}")
     times = (process / "stat").read_text().rpartition(")")[2].split()
-    connection = Connection(address.socket, address.token)
-    counters = connection.request("GET", "/metrics").body.decode()
-    connection.close()
-    commits = next(line for line in counters.splitlines() if line.startswith("fabric_jobs_commits_total "))
     return Usage(
         cpu=(int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK"),
         rss=owner_rss(root),
         threads=len(os.listdir(process / "task")),
         descriptors=len(os.listdir(process / "fd")),
-        commits=int(float(commits.split()[1])),
+        commits=round(metrics(root)["fabric_jobs_commits_total"]),
     )
+
+
+def metrics(root: Path) -> dict[str, float]:
+    """Return the metrics of a workspace's owner, by name and labels."""
+    address = read_address(root / ".fabric-jobs")
+    assert address is not None
+    connection = Connection(address.socket, address.token)
+    lines = connection.request("GET", "/metrics").body.decode().splitlines()
+    connection.close()
+    rows = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
+    return {name: float(value) for name, _, value in rows}
 
 
 def write_skill(

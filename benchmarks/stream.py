@@ -37,6 +37,7 @@ from benchmarks.common import (
     write_skill,
 )
 from benchmarks.containers import built, check_in_container, new_name
+from benchmarks.pods import check_in_pod, images_in_cluster
 from fabric_jobs.client import activations
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.executors.program import RUNTIME
@@ -176,6 +177,12 @@ class Run:
         check_in_container(record)
         return self._rate(record)
 
+    def kubernetes(self) -> float:
+        """Return records per second through the gateway, from pod to pod."""
+        record = self._end(self._start(f"{INVOKE}?executor=kubernetes"))
+        check_in_pod(record)
+        return self._rate(record)
+
     def pipe(self) -> float:
         """Return records per second through a pipe, and note those of the pipe with our codec."""
         self.codec_rates.append(self._pipe(*CODEC_PIPE))
@@ -304,6 +311,8 @@ def serving(executor: str, records: int, *, size: int = 0, consumers: int = 1) -
         if executor == "docker":
             for skill, image in images.items():
                 stack.enter_context(built(image, action_of(root, skill)))
+        if executor == "kubernetes":
+            stack.enter_context(images_in_cluster({image: action_of(root, skill) for skill, image in images.items()}))
         gateway = stack.enter_context(owner(root))
         verbs.save_agent(gateway, Workspace(root), "stream", None)
         yield Run(root, gateway, records, receivers)

@@ -17,6 +17,7 @@ import fabric_jobs
 from fabric_jobs.gateway.job_metrics import job_lines
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parts import Parts
+from fabric_jobs.kubernetes.asked import ASKED
 from fabric_jobs.states import ActivationState, TaskState
 from fabric_jobs.store import activations, tasks
 from fabric_jobs.store.totals import totals
@@ -85,6 +86,8 @@ def _now(parts: Parts) -> Iterator[Family]:
     )
     dropped = {f'reason="{reason}"': traffic.dropped[reason] for reason in DROPPED}
     yield Family("http_dropped_total", "counter", "Connections that the gateway closed on somebody.", dropped)
+    asked = {f'method="{method}"': ASKED[method] for method in sorted(ASKED)}
+    yield Family("kubernetes_requests_total", "counter", "Requests to clusters; a watch is one.", asked)
     yield _one("engine_alive", "gauge", "1 while the engine's thread runs.", int(parts.engine.alive))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fabric_jobs.errors import ExecutorUnavailable
+from fabric_jobs.kubernetes.asked import ASKED
 from fabric_jobs.kubernetes.failures import LOGIN, failure, silence
 from fabric_jobs.kubernetes.login import Login, library, load
 
@@ -47,6 +48,7 @@ class Session:
             options = {"headers": headers | await _credentials(login), "body": body}
             url = f"{self.url}{path}{f'?{urlencode(query)}' if query else ''}"
             self.requests += 1
+            ASKED[method] += 1
             try:
                 wait = timeout or aiohttp.ClientTimeout(total=SECONDS)
                 answer = (await self._rest.request(method, url, **options, _request_timeout=wait)).response
