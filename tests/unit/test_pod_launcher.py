@@ -51,7 +51,7 @@ def test_both_streams_arrive_apart_and_in_the_containers_log(start: Start, taker
 
 
 def test_lines_arrive_while_the_program_runs(start: Start, taker: Taker) -> None:
-    pod = start("/bin/sh", "-c", "echo first; read line < $GATE; echo second; read line < $GATE", **at_gate(taker))
+    pod = start("/bin/sh", "-c", "echo first; cat $GATE > /dev/null; echo second; cat $GATE > /dev/null", **at_gate(taker))
     taker.arrives(b"first\n")
     release(taker)
     taker.arrives(b"first\nsecond\n")
@@ -206,7 +206,7 @@ def test_a_gateway_that_was_away_gets_everything_once(start: Start, taker: Taker
 
 
 def test_a_gateway_that_lost_output_with_its_power_gets_it_again(start: Start, taker: Taker) -> None:
-    pod = start("/bin/sh", "-c", "echo 0123456789; read line < $GATE; echo more", **at_gate(taker))
+    pod = start("/bin/sh", "-c", "echo 0123456789; cat $GATE > /dev/null; echo more", **at_gate(taker))
     taker.arrives(b"0123456789\n")
     os.truncate(taker.directory / "stdout", 4)
     release(taker)
