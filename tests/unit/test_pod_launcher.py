@@ -51,7 +51,9 @@ def test_both_streams_arrive_apart_and_in_the_containers_log(start: Start, taker
 
 
 def test_lines_arrive_while_the_program_runs(start: Start, taker: Taker) -> None:
-    pod = start("/bin/sh", "-c", "echo first; cat $GATE > /dev/null; echo second; cat $GATE > /dev/null", **at_gate(taker))
+    pod = start(
+        "/bin/sh", "-c", "echo first; cat $GATE > /dev/null; echo second; cat $GATE > /dev/null", **at_gate(taker)
+    )
     taker.arrives(b"first\n")
     release(taker)
     taker.arrives(b"first\nsecond\n")
