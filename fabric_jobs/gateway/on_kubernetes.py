@@ -14,9 +14,10 @@ from fabric_jobs.engine.launch import PAYLOAD_FILE, Issued, as_daemon, labels_of
 from fabric_jobs.engine.worker_file import with_worker
 from fabric_jobs.errors import InvalidInput, NotFound
 from fabric_jobs.executors.base import AttemptSpec, Inside
-from fabric_jobs.executors.kubernetes import daemon_manifest, group_manifest, manifest
+from fabric_jobs.executors.kubernetes import daemon_manifest, group_manifest, manifest, pool_manifest, pool_settings
 from fabric_jobs.executors.kubernetes.around import Around, around
 from fabric_jobs.executors.kubernetes.making import program_of as words_of
+from fabric_jobs.executors.kubernetes.pool_state import PoolProgram
 from fabric_jobs.executors.kubernetes.route import owner_of
 from fabric_jobs.images.names import default_image
 from fabric_jobs.manifests import listed
@@ -27,6 +28,7 @@ from fabric_jobs.store import activations, definitions
 from fabric_jobs.store.sql import Sql
 
 LEFT_OUT = "(left out)"
+NO_POOL, NO_NUMBER = {"pool": "0" * 16, "token": LEFT_OUT}, "0" * 8  # of a pod of a pool, which gets its own
 INSIDE = Inside(files=manifest.FILES_INSIDE, api_endpoint="")
 
 
@@ -75,6 +77,8 @@ def of_task(sql: Sql, task: Task, place: Place) -> dict[str, Any]:
             f"task {task.name} runs no program of its own.",
             hint="Only tasks of jobs and daemons would run on Kubernetes.",
         )
+    if activation is not None and activation.cold:
+        action = replace(action, warm=None)
     attempt = replace(task, attempt=max(1, task.attempt))
     spec = AttemptSpec(name=attempt.attempt_name, processes=(), labels=labels_of(attempt, task.activation_id or ""))
     return listed(_objects(saved, skill, action, spec, place))
@@ -91,7 +95,10 @@ def _of_skill(saved: SavedDefinition, place: Place) -> Iterator[dict[str, Any]]:
 def _objects(
     saved: SavedDefinition, skill: Skill, action: Action, spec: AttemptSpec, place: Place
 ) -> Iterable[dict[str, Any]]:
-    """Return the objects of an attempt of an action, whose name and labels `spec` has, and its `k8sResources`."""
+    """Return the objects of an attempt of an action, whose name and labels `spec` has, and its `k8sResources`.
+
+    Of an action with `warm`, these are the objects of a pod that takes its attempts.
+    """
     process = program_of(saved, action)
     if not process.image and action.api is None:
         process = replace(process, image=default_image(skill.name, action.name).lower())
@@ -113,4 +120,9 @@ def _own(skill: Skill, action: Action, spec: AttemptSpec, place: Place) -> list[
         spec = with_worker(spec, content, action.api, INSIDE.files, place.worker_image)
         spec = replace(spec, files=dict.fromkeys(spec.files, LEFT_OUT.encode()))
     words = words_of(spec.processes[0])
+    if spec.processes[0].warm is not None and not pool_manifest.unfit(spec, words):
+        pool = {**NO_POOL, "idle": pool_settings.idle_seconds()}
+        return list(
+            pool_manifest.objects(PoolProgram(spec=spec, words=words, around=place.around), pool, NO_NUMBER)[1:]
+        )
     return [group_manifest.secret(spec, words, place.around), group_manifest.job(spec, words, place.around)]

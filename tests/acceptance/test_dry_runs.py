@@ -23,7 +23,7 @@ def test_without_a_cluster_the_objects_are_printed_all_the_same(live: Live) -> N
     ran = live.ok("skills", "invoke", "echo", *WORDS)
     assert [item["kind"] for item in yaml.safe_load(ran.out)["items"]] == ["Secret", "Job"]
     assert yaml.safe_load(ran.out) == yaml.safe_load(live.ok("skills", "describe", "echo", "-o", "k8s").out)
-    assert "No cluster was asked: the cluster cannot be found" in ran.err
+    assert "No cluster was asked: no cluster is configured: there is no file " in ran.err
     assert "Nothing was created" in ran.err
     assert "Next: fabric-jobs skills invoke echo --executor kubernetes --payload '{}'" in ran.err
     assert live.ok("tasks", "list", "-o", "json").value == []

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from fabric_jobs.executors.base import AttemptSpec, Inside
-from fabric_jobs.executors.kubernetes import daemon_manifest, group_manifest, manifest, mesh
+from fabric_jobs.executors.kubernetes import daemon_manifest, group_manifest, manifest, mesh, pool_manifest
 from fabric_jobs.executors.kubernetes.around import Around
 from fabric_jobs.executors.kubernetes.making import program_of
+from fabric_jobs.executors.kubernetes.pool_state import PoolProgram
 from fabric_jobs.gateway.on_kubernetes import LEFT_OUT, Place, of_definition, of_task
 from fabric_jobs.store import definitions
 from tests.engine.bench import Bench
@@ -45,12 +46,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     bench.close()
 
 
-def started(bench: Bench, document: dict[str, Any]) -> AttemptSpec:
+def started(bench: Bench, document: dict[str, Any], **changes: Any) -> AttemptSpec:
     """Invoke a skill, and return what its executor was given."""
     (action,) = document["actions"]
     kept = {key: value for key, value in action.items() if value is not None}
     save_skill(bench.store, {**document, "actions": [kept]})
-    bench.invoke("skill", "a")
+    bench.invoke("skill", "a", **changes)
     bench.until(lambda: bench.place.specs)
     (spec,) = bench.place.specs.values()
     return spec
@@ -127,6 +128,24 @@ def test_a_daemon_is_shown_as_it_gets_it(bench: Bench) -> None:
         daemon_manifest.service(spec, AROUND),
     ]
     assert shown(bench, spec)[1]["spec"]["replicas"] == 3
+
+
+def test_a_warm_action_is_shown_as_a_pod_of_its_pool(bench: Bench) -> None:
+    spec = started(bench, skill_document("a", **WHOLE, warm=True))
+    words = program_of(spec.processes[0])
+    _, secret, job = shown(bench, spec)
+    order = json.loads(secret["stringData"][manifest.ORDER])
+    pool = {key: order[key] for key in ("pool", "token", "idle")}
+    number = job["metadata"]["name"].rpartition("-")[2]
+    program = PoolProgram(spec=spec, words=words, around=AROUND)
+    assert [secret, job] == list(pool_manifest.objects(program, pool, number)[1:])
+    assert pool["token"] == LEFT_OUT
+    assert spec.processes[0].environment["CORTEX_TOKEN"] not in json.dumps([secret, job])
+
+
+def test_a_warm_action_of_a_cold_activation_is_shown_as_its_own_job(bench: Bench) -> None:
+    spec = started(bench, skill_document("a", **WHOLE, warm=True), cold=True)
+    assert shown(bench, spec)[-1] == manifest.job(spec, program_of(spec.processes[0]), AROUND)
 
 
 @pytest.mark.parametrize(
