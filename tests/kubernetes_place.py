@@ -1,6 +1,7 @@
 """Finds a Kubernetes cluster for the tests that need one, or the reason to skip those.
 
 The cluster is that of KUBECONFIG. It needs the image that FABRIC_JOBS_TEST_BASE_IMAGE names: with Python 3.11 or newer.
+FABRIC_JOBS_TEST_LOAD_IMAGE names a command that puts images into the cluster: what `docker save` writes, for the argument `-`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ KUBECTL = (
     or str(Path.home() / ".cache/k8s-rig/bin/kubectl")
 )
 KUBECONFIG = os.environ.get("KUBECONFIG", "")
+LOAD_IMAGE = os.environ.get("FABRIC_JOBS_TEST_LOAD_IMAGE", "")
 
 
 def kubectl(*words: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -54,6 +56,11 @@ def missing_cluster() -> str:
         return "there is no kubectl command"
     said = kubectl("version", "--request-timeout=5s", check=False)
     return f"no cluster answers: {said.stderr.strip()}" if said.returncode else ""
+
+
+def missing_loader() -> str:
+    """Return why no image can be put into the cluster; empty if one can."""
+    return "" if LOAD_IMAGE else "FABRIC_JOBS_TEST_LOAD_IMAGE names no command that puts images into the cluster"
 
 
 @contextmanager
@@ -89,4 +96,13 @@ class ClusterProxy(TcpProxy):
 
 
 needs_cluster = [pytest.mark.kubernetes, pytest.mark.skipif(bool(missing_cluster()), reason=missing_cluster())]
-__all__ = ["BASE_IMAGE", "ClusterProxy", "a_namespace", "found", "kubectl", "namespace", "needs_cluster"]
+__all__ = [
+    "BASE_IMAGE",
+    "ClusterProxy",
+    "a_namespace",
+    "found",
+    "kubectl",
+    "missing_loader",
+    "namespace",
+    "needs_cluster",
+]

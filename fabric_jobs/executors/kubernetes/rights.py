@@ -52,13 +52,7 @@ RIGHTS: tuple[Right, ...] = (
         list="what a killed gateway left",
         delete="what has ended",
     ),
-    *_of(
-        "configmaps",
-        "",
-        create="the runtime layer",
-        list="runtime layers of earlier versions",
-        delete="runtime layers of earlier versions",
-    ),
+    *_of("configmaps", "", create="the runtime layer"),
     *_of("events", "", list="why a pod does not start, in the cluster's words"),
     *_of(
         "deployments",
@@ -73,6 +67,7 @@ RIGHTS: tuple[Right, ...] = (
         "",
         create="daemons",
         get="daemons",
+        patch="Services that end with their Deployment",
         list="what a killed gateway left",
         delete="stopping a daemon",
     ),
