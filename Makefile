@@ -5,18 +5,22 @@ BIN := $(VENV)/bin
 
 IMAGE ?= fabric-jobs:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' fabric_jobs/__init__.py)
 
-.PHONY: demo check test only lint shake bench image clean
+.PHONY: demo check test test-kubernetes only lint shake bench image clean
 
 demo: $(VENV)/installed
 	$(BIN)/fabric-jobs demo $(if $(EXECUTOR),--executor $(EXECUTOR)) $(DESTINATION)
 
 # What starts no processes of the product, in under a minute.
 check: $(VENV)/installed-dev lint
-	$(BIN)/python -m pytest -n auto -m 'not docker' tests/unit tests/store tests/engine tests/images tests/test_architecture.py $(ARGS)
+	$(BIN)/python -m pytest -n auto -m 'not docker and not kubernetes' tests/unit tests/store tests/engine tests/images tests/test_architecture.py $(ARGS)
 
-# Everything; what needs an engine, a registry or a cluster is skipped with the reason where there is none.
+# Everything but what needs a cluster; what needs an engine or a registry is skipped with the reason where there is none.
 test: $(VENV)/installed-dev lint
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto -m 'not kubernetes' $(ARGS)
+
+# What needs a cluster: that of KUBECONFIG, and never by accident. Skipped with the reason where KUBECONFIG names none.
+test-kubernetes: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n auto -m kubernetes $(ARGS)
 
 # The tests with one mark: make only MARK=docker
 only: $(VENV)/installed-dev
