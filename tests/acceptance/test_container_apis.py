@@ -68,7 +68,8 @@ class Apis:
     def submit(self, name: str, **wanted: Any) -> str:
         """Submit a job and return its id."""
         kind = "tasks" if "item_list" not in wanted else "batch"
-        answer = self.call("POST", f"/{kind}/{name}", wanted)
+        place = self.live.environment.get("FABRIC_JOBS_EXECUTOR", "local")
+        answer = self.call("POST", f"/{kind}/{name}?executor={place}", wanted)
         return str(answer["job_id"])
 
     def run(self, name: str, **wanted: Any) -> dict[str, Any]:

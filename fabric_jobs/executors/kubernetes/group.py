@@ -98,9 +98,10 @@ class GroupAttempt(PodAttempt):
         """Return whether the cluster has killed a container because its liveness probe failed."""
         if end.container not in self._checked or end.exit.code not in BY_SIGNAL or self._state.is_stopped:
             return False
-        about = f"involvedObject.uid={pod['metadata']['uid']},reason=Killing"
+        about = f"involvedObject.uid={pod['metadata']['uid']},reason=Unhealthy"
         found, _ = await self._site.cluster.list("events", fields=about)
-        return any(f"{end.container} failed liveness probe" in str(event.get("message")) for event in found)
+        failures = [event for event in found if str(event.get("message")).startswith("Liveness probe failed")]
+        return any(event["involvedObject"].get("fieldPath", "").endswith(f"{{{end.container}}}") for event in failures)
 
     def _end(self, ended: AttemptExit, ended_at: float = 0.0) -> None:
         pod = self._pod

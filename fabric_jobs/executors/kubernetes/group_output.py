@@ -14,6 +14,7 @@ from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.attempt_files.merging import Merger
 from fabric_jobs.executors.kubernetes import group_pods
 from fabric_jobs.executors.kubernetes.output import Follower
+from fabric_jobs.executors.kubernetes.salvage import NO_LOG
 from fabric_jobs.kubernetes.cluster import Cluster, Object
 
 OPEN_SECONDS = 1.0  # until a log is followed that was asked for
@@ -79,6 +80,8 @@ class MemberFollower(Follower):
             there = self._merger.sizes()[STREAM]
         soon = asyncio.get_running_loop().call_soon
         async for line in self._cluster.log(self._pod, self._container, follow=True):
+            if line.startswith(NO_LOG) and not line.endswith(b"\n"):
+                break
             skipped = min(there, len(line))
             there -= skipped
             if skipped < len(line) and not self._held:
