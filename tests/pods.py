@@ -142,10 +142,11 @@ class _Taking(BaseHTTPRequestHandler):
             return
         if query.get("whole"):
             shipped.finish(taker.directory)
-            self._answer(200, {"size": 0})
+            self._answer(200, {"size": 0, "kill": False})
             return
         try:
-            self._answer(200, {"size": shipped.take(taker.directory, query["stream"], int(query["offset"]), body)})
+            size = shipped.take(taker.directory, query["stream"], int(query["offset"]), body)
+            self._answer(200, {"size": size, "kill": (taker.directory / shipped.KILL).exists()})
         except InvalidInput as error:
             self._answer(400, {"success": False, "message": error.message})
 

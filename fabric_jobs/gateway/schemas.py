@@ -281,7 +281,12 @@ SCHEMAS: dict[str, Any] = {
             }
         }
     ),
-    "OutputSize": record({"size": _count("Bytes of the stream that are stored by now.")}),
+    "OutputSize": record(
+        {
+            "size": _count("Bytes of the stream that are stored by now."),
+            "kill": _said("boolean", "Whether the program has to end at once."),
+        }
+    ),
     "Empty": _said("object", "`{}`"),
     "OpenApi": {"type": "object"},
 }

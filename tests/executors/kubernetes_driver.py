@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -65,10 +66,11 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if query.get("whole"):
                 shipped.finish(directory)
-                self._answer(200, b'{"size": 0}')
+                self._answer(200, b'{"size": 0, "kill": false}')
             else:
                 size = shipped.take(directory, query["stream"], int(query["offset"]), body)
-                self._answer(200, b'{"size": %d}' % size)
+                kill = (directory / shipped.KILL).exists()
+                self._answer(200, json.dumps({"size": size, "kill": kill}).encode())
         except (FabricJobsError, OSError, KeyError) as error:
             self._answer(409, str(error).encode())
 

@@ -17,6 +17,8 @@ WHOLE = "whole"  # the file that says that all has been sent
 FIRST = 0  # of several containers, the one whose output is sent
 OPEN = 256  # attempts of several containers that are remembered, so that their ledgers are not read again and again
 
+KILL = "kill"  # the file that says that the program has to end now, whatever its cluster allows it
+
 
 def take(directory: Path, stream: str, offset: int, text: bytes) -> int:
     """Append output that begins at byte `offset` of a stream, unless it is there already; return how many bytes there are.

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
+from fabric_jobs.executors import attempt_files
+from fabric_jobs.executors.attempt_files import shipped
 from fabric_jobs.executors.base import LOST, NOT_STARTED, STOPPED, AttemptExit
 from fabric_jobs.executors.kubernetes import making, pods
 from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS, OTHERS_SECONDS, Carried
@@ -24,7 +26,7 @@ MISSING_SECONDS = 2.0  # without a pod, after which its Job is asked for, and ag
 SUSPENDED_SECONDS = 30.0  # the same, while its Job is suspended: the watch tells of its pod
 PULL_SECONDS = 30.0  # for an image that cannot be pulled: the cluster has then tried it a few times
 ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
-SHIPPED_SECONDS = 5.0  # for what a pod has sent last to be noted
+SHIPPED_SECONDS = 1.0  # for what a pod has sent last to be noted
 JOB_LABEL = "batch.kubernetes.io/job-name"
 
 
@@ -37,6 +39,7 @@ class PodAttempt(Carried):
         self._pod: Object | None = None
         self._was_seen = False  # a pod of it
         self._asked = math.inf  # the shortest grace period that its pod was given
+        self._kill_at = math.inf  # by the loop's clock
         self._missing_since = 0.0  # by the loop's clock
         self._pulling_since = 0.0
         self._follower: Follower | None = None
@@ -80,7 +83,7 @@ class PodAttempt(Carried):
             self._note_start()
         else:
             self._note_wait(seen)
-        return 1.0 if self._pulling_since else None
+        return AGAIN_SECONDS if self._pulling_since else self._until_killed()
 
     def _note_start(self) -> None:
         self._pulling_since = 0.0
@@ -126,12 +129,29 @@ class PodAttempt(Carried):
         return SUSPENDED_SECONDS if job["spec"].get("suspend") else MISSING_SECONDS
 
     async def _ask_to_end(self) -> None:
-        """Delete the pod: its program gets TERM, and KILL after the grace period, which the cluster counts in whole seconds."""
+        """Delete the pod: its program gets TERM, and KILL after the grace period, which the cluster counts in whole seconds.
+
+        It cannot be shortened afterwards: then the launcher kills the program.
+        """
         assert self._pod is not None
         grace = self._grace
+        if self._asked < math.inf:
+            self._kill_at, self._asked = asyncio.get_running_loop().time() + grace, grace
+            return
         name = str(self._pod["metadata"]["name"])
         await self._site.cluster.delete("pods", name, gracePeriodSeconds=max(1, math.ceil(grace)))
         self._asked = grace
+
+    def _until_killed(self) -> float | None:
+        """Let the launcher kill the program when it is time; return how many seconds are left, None for no such time."""
+        if self._kill_at == math.inf:
+            return None
+        left = self._kill_at - asyncio.get_running_loop().time()
+        if left <= 0:
+            attempt_files.mark(self._directory / shipped.KILL)
+            self._kill_at = math.inf
+            return None
+        return left
 
     async def _finish(self, seen: Seen, ended: AttemptExit) -> float | None:
         if ended.reason == NOT_STARTED and not self._state.is_plain and not self._state.is_stopped:

@@ -45,7 +45,7 @@ def run(order: dict[str, Any], layer: str) -> int:
     from .gateway import Gateway  # late: the program runs by now
     from .shipping import Shipper
 
-    shipper = Shipper(Gateway(order), output)
+    shipper = Shipper(Gateway(order), output, signals)
     code = _follow(signals, output, shipper)
     shipper.finish()
     return code
@@ -92,6 +92,8 @@ def _follow(signals: Signals, output: Output, shipper: Shipper) -> int:
         elif ended is not None:
             return ended
         else:
+            if signals.asked:
+                shipper.wake()  # it asks how long the program has
             signals.wait(None if is_watched else POLL_SECONDS)
 
 

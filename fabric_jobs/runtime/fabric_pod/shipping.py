@@ -12,8 +12,10 @@ from contextlib import suppress
 
 from .gateway import Gateway, GaveUp, checked
 from .output import STREAMS, Output, say
+from .signals import Signals
 
 BATCH_BYTES = 512 << 10  # sent at a time
+ASK_SECONDS = 0.5  # between two questions whether a program that was asked to end has to end now
 INTERVAL = 0.1  # seconds between two sendings
 SLACK_SECONDS = 5.0  # beyond the patience with the gateway, for a connection that hangs
 FREE_BYTES = 16 << 20  # given back to the disk at a time
@@ -25,8 +27,9 @@ ELSEWHERE = "the rest of the output is only in the log of this container"
 class Shipper:
     """Sends what the files hold, from the offset that the gateway has. It may be away and come back."""
 
-    def __init__(self, gateway: Gateway, output: Output) -> None:
+    def __init__(self, gateway: Gateway, output: Output, signals: Signals) -> None:
         self._gateway = gateway
+        self._signals = signals
         self._output = output
         self._sent = [0, 0]  # bytes of each stream that the gateway has
         self._freed = [0, 0]
@@ -55,11 +58,13 @@ class Shipper:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the main thread
         try:
             while True:
-                self._news.wait()
+                self._news.wait(ASK_SECONDS if self._signals.asked else None)
                 self._news.clear()
                 is_over = self._over.is_set()
                 while self._send():
                     pass
+                if self._signals.asked and not is_over:
+                    self._post(0, self._sent[0], b"")
                 if is_over:
                     checked(self._gateway.ask("POST", "output?whole=true"))
                     return
@@ -87,7 +92,10 @@ class Shipper:
             size = int(json.loads(known.body)["size"])
             if self._freed[number] <= size < offset:
                 return size
-        return int(json.loads(checked(answer).body)["size"])
+        found = json.loads(checked(answer).body)
+        if found["kill"]:  # a cluster cannot shorten the time that it has given a program
+            self._signals.kill()
+        return int(found["size"])
 
     def _free(self, number: int) -> None:
         """Give the space of what has been sent and copied long ago back to the disk. Offsets stay as they are."""

@@ -30,6 +30,7 @@ class Signals:
 
     def __init__(self) -> None:
         """Handle signals from now on. Until there is a program, one that asks to end ends this process."""
+        self.asked = False  # a signal has asked the program to end
         self._program = 0
         self._status: int | None = None
         self._starting: int | None = None  # the signal that came while the program was started; 0: none so far
@@ -57,6 +58,12 @@ class Signals:
     def failed(self, code: int) -> None:
         """Note that the program could not be started: it has ended with this exit code."""
         self._status = code
+
+    def kill(self) -> None:
+        """Kill the program and what it has started."""
+        if self._program and self._status is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(-self._program, signal.SIGKILL)
 
     def wait(self, seconds: float | None) -> None:
         """Wait for a signal; None: however long it takes."""
@@ -88,6 +95,7 @@ class Signals:
             os.kill(-1 if os.getpid() == 1 else -self._program, signal.SIGKILL)
 
     def _forward(self, number: int, frame: Any) -> None:
+        self.asked = self.asked or number == signal.SIGTERM
         if self._program:
             if self._status is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
