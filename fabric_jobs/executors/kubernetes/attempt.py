@@ -195,7 +195,7 @@ class PodAttempt(Carried):
         return AttemptExit(ENDED_WHEN_ASKED, STOPPED) if self._state.is_stopped else AttemptExit(None, LOST, why)
 
     def _end(self, ended: AttemptExit, ended_at: float = 0.0) -> None:
-        if ended.reason == LOST and self._state.is_stopped and self._has_not_begun:
+        if ended.reason == LOST and self._state.is_stopped and not self._follows:  # it has not begun
             ended = AttemptExit(ENDED_WHEN_ASKED)
         self._site.secret.forget(self._directory)
         self._site.index.forget(self._directory)
@@ -216,10 +216,6 @@ class PodAttempt(Carried):
                 await asyncio.sleep(AGAIN_SECONDS)
             except InvalidInput:
                 return
-
-    @property
-    def _has_not_begun(self) -> bool:
-        return not self._follows
 
     @property
     def _job(self) -> str:

@@ -27,7 +27,8 @@ ELSEWHERE = "the rest of the output is only in the log of this container"
 class Shipper:
     """Sends what the files hold, from the offset that the gateway has. It may be away and come back."""
 
-    def __init__(self, gateway: Gateway, output: Output, signals: Signals) -> None:
+    def __init__(self, gateway: Gateway, output: Output, signals: Signals | None = None) -> None:
+        """`signals` are those that ask a program to end; None where somebody else ends it."""
         self._gateway = gateway
         self._signals = signals
         self._output = output
@@ -58,12 +59,12 @@ class Shipper:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the main thread
         try:
             while True:
-                self._news.wait(ASK_SECONDS if self._signals.asked else None)
+                self._news.wait(ASK_SECONDS if self._is_asked() else None)
                 self._news.clear()
                 is_over = self._over.is_set()
                 while self._send():
                     pass
-                if self._signals.asked and not is_over:
+                if self._is_asked() and not is_over:
                     self._post(0, self._sent[0], b"")
                 if is_over:
                     checked(self._gateway.ask("POST", "output?whole=true"))
@@ -71,6 +72,9 @@ class Shipper:
                 self._over.wait(INTERVAL)
         except GaveUp as error:
             say(f"{error}; {ELSEWHERE}")
+
+    def _is_asked(self) -> bool:
+        return self._signals is not None and self._signals.asked
 
     def _send(self) -> bool:
         """Send a batch of each stream; return whether there may be more."""
@@ -93,7 +97,7 @@ class Shipper:
             if self._freed[number] <= size < offset:
                 return size
         found = json.loads(checked(answer).body)
-        if found["kill"]:  # a cluster cannot shorten the time that it has given a program
+        if found["kill"] and self._signals is not None:  # a cluster cannot shorten the time that it has given a program
             self._signals.kill()
         return int(found["size"])
 
