@@ -91,7 +91,7 @@ class DaemonAttempt(Carried):
         return self._note(found) if self._pods else await self._look_for_pods()
 
     async def _find_address(self) -> tuple[str, int]:
-        service = await daemon_making.service(self._site.cluster, self._object)
+        service = await daemon_making.service_of(self._site.cluster, self._object)
         if service is None or await self._site.nearness.reaches_services(self._site.cluster):
             return "" if service is None else str(service["spec"]["clusterIP"]), 0
         self._tunnels = Tunnels(self._site.cluster, int(service["spec"]["ports"][0]["port"]))

@@ -26,18 +26,18 @@ async def make(directory: Path, site: Site) -> None:
     making.check_size(secret)
     with suppress(Conflict):
         await cluster.create("secrets", secret)
-    with suppress(Conflict):
-        await cluster.create("services", daemon_manifest.service(spec, around))
     try:
         made = await cluster.create("deployments", deployment)
     except Conflict:
         made = await cluster.get("deployments", name)
-    owned = {"metadata": {"ownerReferences": [making.reference(made)]}}
-    for kind in ("secrets", "services"):  # they go with the Deployment
-        await cluster.patch(kind, name, owned)
+    owned = {"ownerReferences": [making.reference(made)]}  # they go with the Deployment
+    service = daemon_manifest.service(spec, around)
+    with suppress(Conflict):
+        await cluster.create("services", {**service, "metadata": {**service["metadata"], **owned}})
+    await cluster.patch("secrets", name, {"metadata": owned})
 
 
-async def service(cluster: Cluster, name: str) -> Object | None:
+async def service_of(cluster: Cluster, name: str) -> Object | None:
     """Return the Service of a daemon; None when somebody has deleted it."""
     try:
         return await cluster.get("services", name)

@@ -14,6 +14,8 @@ LOCALHOST = "127.0.0.1"
 CHUNK_BYTES = 1 << 16
 AGAIN_SECONDS = 0.5  # before a pod is tried again
 OPEN_SECONDS = 30.0  # for a caller, until a pod can be reached
+FORWARD = {"resource": "pods", "subresource": "portforward"}
+VERBS = ("get", "create")  # of an upgrade to a WebSocket: the first one for all versions, the other one from 1.35 on
 API_SERVICE = "/api/v1/namespaces/default/services/kubernetes"  # that of the API itself, in every cluster
 
 
@@ -27,11 +29,9 @@ class Nearness:
         """Return it. Raises InvalidInput when there is no other way either, and ExecutorUnavailable."""
         if self._is_near is None:
             is_near = "KUBERNETES_SERVICE_HOST" in os.environ or await _reaches(cluster)
-            if not is_near and not await cluster.review(
-                {"verb": "create", "resource": "pods", "subresource": "portforward"}
-            ):
+            if not is_near and not all([await cluster.review({"verb": verb, **FORWARD}) for verb in VERBS]):
                 raise InvalidInput(
-                    "this machine reaches no Service of the cluster, and a right is missing: create pods/portforward.",
+                    "this machine reaches no Service of the cluster, and lacks a right: get and create pods/portforward.",
                     hint="Grant it, or run the gateway in the cluster: `fabric-jobs deploy kubernetes --print`.",
                 )
             self._is_near = is_near
