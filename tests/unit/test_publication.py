@@ -55,6 +55,27 @@ def test_the_hint_names_the_skill_when_it_is_one_and_a_workspace_that_is_elsewhe
     assert caught.value.hint == f"Next: fabric-jobs workspaces build {tmp_path} --skill one"
 
 
+@pytest.mark.parametrize(
+    ("instructions", "given", "expected"),
+    [
+        ('ENTRYPOINT ["scuttle", "python", "main.py"]\nCMD ["-v"]\n', {}, ["scuttle", "python", "main.py", "-v"]),
+        ('ENTRYPOINT ["python", "main.py"]\n', {"command": ["python", "other.py"]}, ["python", "other.py"]),
+        ("ENTRYPOINT python main.py\n", {}, None),  # a shell reads it
+        ('CMD ["python", "main.py"]\n', {}, None),  # the base may have an ENTRYPOINT
+        ("", {}, None),
+    ],
+)
+def test_a_published_action_names_its_program(
+    tmp_path: Path, instructions: str, given: dict[str, list[str]], expected: list[str] | None
+) -> None:
+    skill(tmp_path, "one", "one", **given)
+    with open(tmp_path / "skills/one/actions/one/Dockerfile", "a") as file:
+        file.write(instructions)
+    found = plan(tmp_path, Engine(**{reference(tmp_path, "one", "one"): ()}))
+    (action,) = found.planned[0].pinned_document()["actions"]
+    assert action.get("command") == expected
+
+
 def test_what_was_pushed_is_not_pushed_again(tmp_path: Path) -> None:
     skill(tmp_path, "one", "one")
     lock = Lock(skills={"one": {"one": locked(tmp_path, "one", "one")}})

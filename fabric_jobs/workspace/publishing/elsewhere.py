@@ -35,7 +35,8 @@ def deviations(gateway: Gateway, workspace: Workspace, kind: str, name: str) -> 
 
 def _of_skill(gateway: Gateway, found: SkillFile, lock: Lock) -> Iterator[str]:
     theirs = _there(gateway, "skill", found.skill.name)
-    there = {action.get("name"): action.get("image") for action in (theirs or {}).get("actions") or ()}
+    saved = {action.get("name"): action for action in (theirs or {}).get("actions") or ()}
+    there = {name: action.get("image") for name, action in saved.items()}
     own = found.document.get("actions") or ()
     pinned = {action["name"] for action in own if there.get(action["name"], action.get("image")) != action.get("image")}
     planned = _planned(found) if pinned else {}
@@ -45,7 +46,8 @@ def _of_skill(gateway: Gateway, found: SkillFile, lock: Lock) -> Iterator[str]:
         if name not in pinned or name not in planned:
             actions.append(action)
             continue
-        actions.append({**action, "image": there[name]})
+        added = planned[name].command if saved[name].get("command") else {}
+        actions.append({**action, "image": there[name], **added})
         if not _is_same(planned[name], str(there[name]), lock):
             yield f"skill '{found.skill.name}' runs a different program for action '{name}' there: {there[name]}"
     document = {**found.document, "actions": actions} if actions else found.document

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fabric_jobs.errors import NotFound, shown
+from fabric_jobs.executors import dockerfile
 from fabric_jobs.images.registries import Registry
 from fabric_jobs.user_files import built_from
 from fabric_jobs.workspace.images import image_of, other_name_of, reference_of
@@ -27,6 +28,7 @@ class PlannedImage:
     repository: str
     tag: str  # the hash of the files it is built from
     other_tag: str  # the tag that moves: `latest`, or the one in skill.yaml
+    program: tuple[str, ...] = ()  # the line that its Dockerfile names; a cluster cannot ask an image for it
     digest: str = ""  # its digest in the registry, if known
     push: bool = False
 
@@ -39,6 +41,11 @@ class PlannedImage:
     def other_reference(self) -> str:
         """The name that always means the last pushed image."""
         return f"{self.repository}:{self.other_tag}"
+
+    @property
+    def command(self) -> dict[str, list[str]]:
+        """What is added to the action, so that its program is known where its files are not."""
+        return {"command": list(self.program)} if self.program else {}
 
     @property
     def pinned(self) -> str:
@@ -59,10 +66,21 @@ def planned_images(found: SkillFile, registry: Registry | None) -> tuple[Planned
         other_tag = other_name_of(found, action, registry).rpartition(":")[2]
         images.append(
             PlannedImage(
-                skill=found.skill.name, action=action.name, repository=repository, tag=tag, other_tag=other_tag
+                skill=found.skill.name,
+                action=action.name,
+                repository=repository,
+                tag=tag,
+                other_tag=other_tag,
+                program=() if action.command else _program(built_from(found.directory, action.name) / "Dockerfile"),
             )
         )
     return tuple(images)
+
+
+def _program(path: Path) -> tuple[str, ...]:
+    """Return the program line of a Dockerfile; empty in shell form, and where the base image begins it."""
+    file = dockerfile.read_file(path)
+    return (*file.entrypoint, *file.command) if file and file.entrypoint and not file.is_shell else ()
 
 
 def decide(

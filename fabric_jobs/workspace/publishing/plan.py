@@ -32,13 +32,11 @@ class Planned:
     images: tuple[PlannedImage, ...] = ()
 
     def pinned_document(self) -> Any:
-        """Return the document with the images of this plan."""
+        """Return the document with the images of this plan, and their programs."""
         if not self.images:
             return self.document
-        pins = {image.action: image.pinned for image in self.images}
-        actions = [
-            {**action, "image": pins.get(action["name"], action.get("image"))} for action in self.document["actions"]
-        ]
+        pins = {image.action: {"image": image.pinned, **image.command} for image in self.images}
+        actions = [{**action, **pins.get(action["name"], {})} for action in self.document["actions"]]
         return {**self.document, "actions": actions}
 
 
