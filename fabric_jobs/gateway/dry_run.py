@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.kubernetes.cluster import Cluster, Where
 from fabric_jobs.kubernetes.failures import Conflict, Missing, QuotaFull, RightMissing
 from fabric_jobs.kubernetes.kinds import Kinds
+
+POD = "Pod"
 
 
 async def asked(items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -18,7 +20,8 @@ async def asked(items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     try:
         await cluster.at("/version")
         kinds = Kinds(cluster)
-        verdicts += [await _verdict(cluster, kinds, each) for item in items for each in _with_pod(item)]
+        for item in items:
+            verdicts += [await _verdict(cluster, kinds, each) for each in (dict(item), *_pod_of(item))]
     except ExecutorUnavailable as error:
         said = " ".join(filter(None, (error.message, error.hint)))
         return {"cluster": "", "unreachable": said, "verdicts": verdicts}
@@ -27,24 +30,34 @@ async def asked(items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {"cluster": f"{cluster.url}, namespace {cluster.namespace}", "unreachable": "", "verdicts": verdicts}
 
 
-def _with_pod(item: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield an object and the pod that it makes: quotas and pod security say no only to the pod."""
-    yield dict(item)
-    template = item.get("spec", {}).get("template") if item.get("kind") in ("Job", "Deployment") else None
-    if isinstance(template, dict):
-        metadata = {**template.get("metadata", {}), "generateName": f"{item['metadata'].get('name', 'pod')}-"}
-        yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.get("spec")}
+def _pod_of(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the pod that an object makes: quotas and pod security say no only to the pod."""
+    if item.get("kind") not in ("Job", "Deployment"):
+        return []
+    template = _part(_part(item, "spec"), "template")
+    name = _part(item, "metadata").get("name") or "pod"
+    metadata = {**_part(template, "metadata"), "generateName": f"{name}-"}
+    return [{"apiVersion": "v1", "kind": POD, "metadata": metadata, "spec": _part(template, "spec")}]
+
+
+def _part(item: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return an object in an object; empty for anything else, since `k8sResources` may be anything."""
+    found = item.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 async def _verdict(cluster: Cluster, kinds: Kinds, item: dict[str, Any]) -> dict[str, Any]:
-    metadata = item.get("metadata") or {}
+    metadata = _part(item, "metadata")
     name = metadata.get("name") or f"{metadata.get('generateName', '')}…"
     verdict = {"kind": str(item.get("kind", "")), "name": str(name), "accepted": True, "message": ""}
     try:
         await cluster.send("POST", await kinds.collection(item), item, dry_run=True)
     except Conflict:
         verdict["message"] = "there already; it stays as it is"
-    except (InvalidInput, QuotaFull, RightMissing) as error:
+    except RightMissing as error:  # pods are created by the cluster, not by this user
+        said = f"not checked: {error.message}" if verdict["kind"] == POD else error.message
+        verdict |= {"accepted": verdict["kind"] == POD, "message": said}
+    except (InvalidInput, QuotaFull) as error:
         verdict |= {"accepted": False, "message": error.message}
     except Missing as error:
         verdict |= {"accepted": False, "message": str(error)}

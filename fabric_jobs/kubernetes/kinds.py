@@ -34,7 +34,8 @@ class Kinds:
                 f"objects of kind {kind} are not in a namespace.", hint="Create it yourself, with `kubectl create`."
             )
         namespace = self._cluster.namespace
-        given = (body.get("metadata") or {}).get("namespace", namespace)
+        metadata = body.get("metadata")
+        given = metadata.get("namespace", namespace) if isinstance(metadata, dict) else namespace
         if given != namespace:
             raise InvalidInput(
                 f"the {kind} is for the namespace '{given}', and '{namespace}' is in use.",

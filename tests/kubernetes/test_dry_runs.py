@@ -59,6 +59,15 @@ def test_the_cluster_says_what_it_takes_and_nothing_is_created(live: KubernetesL
     assert live.left() == []
 
 
+def test_objects_that_are_none_are_refused(live: KubernetesLive) -> None:
+    wrong = [{}, {"kind": "Job", "spec": 3}, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": []}]
+    live.inline("score", WAIT, k8sResources=[json.dumps(each) for each in wrong])
+    said = dry_run(live, 1)
+    assert "no objects of kind '' and apiVersion ''" in said
+    assert "no objects of kind 'Job' and apiVersion ''" in said
+    assert said.count(": ok\n") == 3  # the Secret, the Job and its pod
+
+
 def test_what_the_cluster_refuses_is_said_in_its_own_words(live: KubernetesLive, tmp_path: Path) -> None:
     live.inline("score", WAIT)
     kubectl("create", "quota", "none", "--hard=pods=0", "--namespace", live.namespace)
@@ -73,7 +82,10 @@ def test_what_the_cluster_refuses_is_said_in_its_own_words(live: KubernetesLive,
     assert "NO: " not in dry_run(live)
     live.stop_owner()
     live.environment["KUBECONFIG"] = limited_config(live, tmp_path / "limited")
-    assert 'cannot create resource "jobs" in API group "batch"' in dry_run(live, 1)
+    said = dry_run(live, 1)
+    assert 'cannot create resource "jobs" in API group "batch"' in said
+    assert "not checked: a right is missing" in said  # pods are created by the cluster
+    assert "does not take 2 objects" in said
     live.stop_owner()
     live.environment["FABRIC_JOBS_KUBERNETES_NAMESPACE"] = "none-such"
     live.environment["KUBECONFIG"] = KUBECONFIG
