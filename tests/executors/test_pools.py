@@ -86,8 +86,11 @@ class Place:
 
     def left(self) -> list[str]:
         """Return the Jobs and Secrets that there are."""
-        found = [self.cluster.call(lambda server, kind=kind: server.objects.every(kind, "default")) for kind in KINDS]
-        return [each["metadata"]["name"] for kind in found for each in kind]
+        return [each["metadata"]["name"] for kind in KINDS for each in self.every(kind)]
+
+    def every(self, kind: str) -> list[dict[str, Any]]:
+        """Return the objects of a kind."""
+        return self.cluster.call(lambda server: server.objects.every(kind, "default"))
 
 
 KINDS = ("jobs", "secrets", "pods")

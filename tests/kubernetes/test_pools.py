@@ -1,0 +1,106 @@
+"""Pools of warm pods on a real cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+from tests.acceptance.live import until
+from tests.kubernetes.live import KubernetesLive
+from tests.kubernetes_place import kubectl, needs_cluster
+
+pytestmark = needs_cluster
+
+POOL = "fabric-jobs/pool"
+ECHO = "import json, os; from fabric_skill import message; print(json.dumps([message()['payload'], os.getpid()]))"
+
+
+def test_attempts_share_a_pod_and_it_goes_when_it_is_idle(live: KubernetesLive) -> None:
+    live.environment["FABRIC_JOBS_KUBERNETES_POOL_SECONDS"] = "5"
+    live.inline("echo", ECHO, type="job", warm=True, response="json")
+    found = [live.invoke("echo", number)["response"] for number in range(3)]
+    assert [payload for payload, _ in found] == [0, 1, 2]
+    assert len({process for _, process in found}) == 3
+    (pod,) = live.objects("pods")
+    assert POOL in pod["metadata"]["labels"]
+    until(lambda: not live.left(), "nothing is left")
+
+
+def test_a_message_that_is_too_long_for_a_secret(live: KubernetesLive) -> None:
+    live.inline("long", "from fabric_skill import message; print(len(message()['payload']))", type="job", warm=True)
+    for _ in range(2):
+        assert int(live.invoke("long", "y" * 3_000_000)["response"]) == 3_000_000
+
+
+def test_a_program_that_needs_too_much_memory_does_not_take_its_pod_along(live: KubernetesLive) -> None:
+    program = "from fabric_skill import message; taken = bytearray(message()['payload'] << 20); print(len(taken))"
+    live.inline("greedy", program, type="job", warm=True, resources={"memory": "128Mi"})
+    live.invoke("greedy", 1)
+    record, said = live.fail("greedy", 1000)
+    assert "memory" in said, said
+    assert record["error"]["exitCode"] == 137
+    live.invoke("greedy", 1)
+    assert len(live.objects("pods")) == 1
+
+
+def test_a_pod_that_is_deleted_loses_its_attempt_which_is_tried_again(live: KubernetesLive) -> None:
+    live.shared("wait", "while not (ROOT / 'go').exists(): time.sleep(0.05)\nprint(ATTEMPT)", warm=True)
+    activation = live.detach("wait")
+    first = until(lambda: pods_that_run(live), "a pod runs")[0]
+    until(lambda: runs(live, first), "the program runs")
+    live.delete_pod(first, "--grace-period=1")
+    until(lambda: [name for name in pods_that_run(live) if name != first], "another pod runs")
+    (live.root / "go").touch()
+    record = live.wait(activation)
+    assert record["status"] == "COMPLETE"
+    assert record["response"].strip().endswith("-2")
+
+
+def test_a_cancelled_program_is_asked_to_end(live: KubernetesLive) -> None:
+    program = "signal.signal(signal.SIGTERM, lambda *a: (print('cleaned', flush=True), sys.exit(9)))\n(ROOT / 'ready').touch()\n"
+    live.shared("clean", f"import signal\n{program}time.sleep(1000)", warm=True)
+    activation = live.detach("clean")
+    until(lambda: (live.root / "ready").exists(), "it is ready")
+    live.ok("activations", "cancel", activation)
+    assert live.wait(activation)["status"] == "CANCELLED"
+    (task,) = until(lambda: [each for each in tasks(live, activation) if each.get("exitCode") is not None], "its end")
+    assert task["exitCode"] == 9
+    assert live.ok("tasks", "logs", task["name"]).out == "cleaned\n"
+
+
+def test_the_owner_is_killed_while_twenty_attempts_wait_and_run(live: KubernetesLive) -> None:
+    live.environment["FABRIC_JOBS_KUBERNETES_POOL_PODS"] = "3"
+    live.shared(
+        "many", "(ROOT / f'ran-{ATTEMPT}').touch(); time.sleep(0.3); print(message()['payload'])", warm=True, workers=20
+    )
+    activations = [live.detach("many", number) for number in range(20)]
+    until(lambda: len(list(live.root.glob("ran-*"))) >= 2, "some ran")
+    live.kill_owner()
+    found = [live.wait(activation)["response"].strip() for activation in activations]
+    assert sorted(map(int, found)) == list(range(20))
+    assert len(list(live.root.glob("ran-*"))) == 20  # each of them once
+
+
+def pods_that_run(live: KubernetesLive) -> list[str]:
+    found = live.objects("pods")
+    return [pod["metadata"]["name"] for pod in found if pod["status"].get("phase") == "Running"]
+
+
+def runs(live: KubernetesLive, pod: str) -> bool:
+    """Return whether a forked program runs in a pod."""
+    words = ("exec", pod, "--namespace", live.namespace, "--", "sh", "-c", "ls -d /proc/[0-9]* | wc -l")
+    try:
+        return int(kubectl(*words).stdout) >= 5  # the pool, its template process, the program, and what asks
+    except subprocess.CalledProcessError:
+        return False
+
+
+def tasks(live: KubernetesLive, activation: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = live.get(f"/tasks?activationId={activation}")["tasks"]
+    return found
+
+
+def test_the_pod_has_no_message_in_what_everybody_may_read(live: KubernetesLive) -> None:
+    live.inline("echo", ECHO, type="job", warm=True, response="json")
+    live.invoke("echo", "hidden")
+    assert "hidden" not in json.dumps([*live.objects("pods"), *live.objects("jobs")])
