@@ -45,6 +45,7 @@ IN_CONTAINERS: dict[str, tuple[str, tuple[str, ...]]] = {
 # The same for those that need a Kubernetes cluster, too. By default they run only if KUBECONFIG is set.
 IN_PODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "kubernetes_dispatch": ("<= 0.5", ("--pairs", "3")),
+    "kubernetes_dispatch:warm": ("<= 0.05", ("--pairs", "3", "--warm")),
     "kubernetes_stream": (">= 0.5", ("--pairs", "3")),
     "kubernetes_many": ("<= 6", ()),
 }
