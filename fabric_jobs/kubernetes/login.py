@@ -37,7 +37,7 @@ class Login(NamedTuple):
 
 def is_configured() -> bool:
     """Return whether there is a pod's service account or a kubeconfig, without reading it."""
-    return _is_pod() or any(os.path.isfile(path) for path in _files())
+    return is_pod() or any(os.path.isfile(path) for path in _files())
 
 
 async def load(context: str) -> Login:
@@ -46,7 +46,7 @@ async def load(context: str) -> Login:
     configuration: Any = import_module("kubernetes.aio.client.configuration").Configuration()
     broken = (config.ConfigException, config.kube_config.yaml.YAMLError, ValueError, KeyError, TypeError)
     try:
-        if not context and _is_pod():
+        if not context and is_pod():
             loader = config.incluster_config.InClusterConfigLoader(
                 token_filename=str(IN_CLUSTER / "token"), cert_filename=str(IN_CLUSTER / "ca.crt")
             )
@@ -119,7 +119,8 @@ async def _run_plugin(loader: Any) -> float:
     return max(found.expires_at - EARLY_SECONDS, time.time() + 1.0)
 
 
-def _is_pod() -> bool:
+def is_pod() -> bool:
+    """Return whether this is a pod of the cluster that is used: a kubeconfig would win."""
     return "KUBECONFIG" not in os.environ and (IN_CLUSTER / "token").exists()
 
 

@@ -182,7 +182,7 @@ class KubernetesDriver(Driver):
 
     def objects(self, kind: str) -> list[dict[str, Any]]:
         """Return what there is of this test in the cluster."""
-        return found(kind, self.namespace, "app.kubernetes.io/managed-by=fabric-jobs")
+        return found(kind, self.namespace, "app.kubernetes.io/managed-by=fabric-jobs,!fabric-jobs/probe")
 
     def left(self) -> list[str]:
         """Return the names of all that there is of attempts of this test in the cluster."""

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import secrets
-from urllib.parse import urlsplit, urlunsplit
 
 from fabric_jobs.docker.engine import DockerEngine
 from fabric_jobs.docker.failures import Gone, Refused
 from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors import probe
 from fabric_jobs.executors.docker.describe import OWNER, Surroundings
 from fabric_jobs.executors.docker.frames import frames
 
-UNREACHED = 3  # exit code
 PATIENCE_SECONDS = 30.0  # longer than the check takes
-CHECK = f"""\
-import http.client, sys, urllib.request
-try:
-    urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open(sys.argv[1], timeout=5).close()
-except (OSError, http.client.HTTPException) as error:
-    is_other = hasattr(error, "code")
-    print(f"another server answers there, with {{error.code}}" if is_other else getattr(error, "reason", error), file=sys.stderr)
-    sys.exit({UNREACHED})
-"""
 
 
 def prove(engine: DockerEngine, image: str, url: str, around: Surroundings) -> None:
     """Raise InvalidInput if a container of `image` does not reach `url`. An image without Python passes untested."""
     name = f"fabric-jobs-{around.owner}-proof-{secrets.token_hex(4)}"
-    health = urlunsplit((*urlsplit(url)[:2], "/healthz", "", ""))
     config = {
         "Image": image,
-        "Entrypoint": ["python3", "-c", CHECK, health],
+        "Entrypoint": probe.command(url),
         "Cmd": [],
         "Labels": {OWNER: around.owner},
         "HostConfig": {"NetworkMode": around.network, "ExtraHosts": list(around.hosts), "CapDrop": ["ALL"]},
@@ -45,7 +34,7 @@ def prove(engine: DockerEngine, image: str, url: str, around: Surroundings) -> N
         return  # no Python in the image
     finally:
         engine.remove(name)
-    if code == UNREACHED:
+    if code == probe.UNREACHED:
         raise InvalidInput(
             f"a container on the Docker engine at {engine.url} cannot reach this gateway at {url}: {said}.",
             hint="Open the firewall, serve on that address (--host), or choose another one with --advertise.",

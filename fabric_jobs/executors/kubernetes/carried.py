@@ -12,6 +12,7 @@ from pathlib import Path
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.attempt_files.specs import Forgotten, Unreadable
 from fabric_jobs.executors.base import LOST, REFUSED, AttemptExit
+from fabric_jobs.executors.kubernetes.proof import LIFE_SECONDS
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.executors.kubernetes.state import AttemptState
 from fabric_jobs.kubernetes.cluster import Object
@@ -72,6 +73,7 @@ class Carried:
     async def _try(self) -> float | None:
         """Take a step, and return after how many seconds to look again; None: when something changes."""
         try:
+            self._check_way()
             pause = await self._step()
             self.trouble = None
         except QuotaFull as error:
@@ -96,6 +98,12 @@ class Carried:
             self.trouble = ExecutorUnavailable(f"{self.name}: {error}")
             return AGAIN_SECONDS
         return pause
+
+    def _check_way(self) -> None:
+        """Raise InvalidInput if a probe beside this attempt has found that pods do not reach the gateway."""
+        failure = self._site.route.failure
+        if failure is not None and not self._state.is_stopped and self._state.made_ago() < LIFE_SECONDS:
+            raise failure
 
     async def _step(self) -> float | None:
         raise NotImplementedError

@@ -23,6 +23,7 @@ from fabric_jobs.executors.kubernetes.manifest import ATTEMPT, OWNER
 from fabric_jobs.executors.kubernetes.pool_manifest import POOL
 from fabric_jobs.executors.kubernetes.pooled import PooledAttempt
 from fabric_jobs.executors.kubernetes.pools import Pools
+from fabric_jobs.executors.kubernetes.proof import LABEL as PROBE
 from fabric_jobs.executors.kubernetes.route import Route, owner_of
 from fabric_jobs.executors.kubernetes.site import Site, Turn
 from fabric_jobs.kubernetes.cluster import Cluster, Object, Where
@@ -108,7 +109,7 @@ class Controller:
                 root=self._root,
                 owner=owner,
                 cluster=self._cluster,
-                route=Route(self._cluster, owner, self._doors),
+                route=Route(self._cluster, owner, self._doors, self._wake_all),
                 extras=Extras(self._cluster, owner),
                 pods=Informer(self._cluster, "pods", f"{OWNER}={owner}", self._note),
                 index=self._index,
@@ -125,6 +126,10 @@ class Controller:
     def _made(self, directory: Path, site: Site, on_end: Callable[[], None]) -> Carried:
         kind = _kind_of(directory)
         return kind(directory, site, on_end) if kind else PooledAttempt(directory, site, on_end, self._pools)
+
+    def _wake_all(self) -> None:
+        for attempt in self._attempts.values():
+            attempt.changed.set()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -161,7 +166,7 @@ class Controller:
                     for item in found:
                         name = item["metadata"].get("annotations", {}).get(ATTEMPT, "")
                         directory = self._root / name
-                        if POOL in item["metadata"]["labels"]:  # its own pods look after it
+                        if {POOL, PROBE} & set(item["metadata"]["labels"]):  # others look after it
                             continue
                         if not name or read_exit(directory) is not None or not (directory / specs.FILE).exists():
                             await site.cluster.delete(kind, item["metadata"]["name"])

@@ -12,6 +12,7 @@ from typing import Any
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.program import RUNTIME
 
+PREFIX = "fabric-jobs-runtime-"  # of names
 FILE = "runtime.zip"
 DIRECTORY = "/opt/fabric-jobs"
 PATH = f"{DIRECTORY}/{FILE}"
@@ -49,7 +50,7 @@ def archive() -> bytes:
 @cache
 def name() -> str:
     """Return the name of the ConfigMap: another layer is another ConfigMap."""
-    return f"fabric-jobs-runtime-{hashlib.sha256(archive()).hexdigest()[:12]}"
+    return f"{PREFIX}{hashlib.sha256(archive()).hexdigest()[:12]}"
 
 
 def config_map() -> dict[str, Any]:

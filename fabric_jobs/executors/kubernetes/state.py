@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,13 @@ class AttemptState:
     def is_made(self) -> bool:
         """Whether its Job was created."""
         return (self.directory / MADE).exists()
+
+    def made_ago(self) -> float:
+        """Return how many seconds ago its Job was created; infinity before that."""
+        try:
+            return time.time() - (self.directory / MADE).stat().st_mtime
+        except OSError:
+            return math.inf
 
     @property
     def is_plain(self) -> bool:
