@@ -13,6 +13,7 @@ from fabric_jobs.executors.attempt_files import shipped
 from fabric_jobs.executors.base import LOST, NOT_STARTED, STOPPED, AttemptExit
 from fabric_jobs.executors.kubernetes import making, pods
 from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS, OTHERS_SECONDS, Carried
+from fabric_jobs.executors.kubernetes.events import WaitingPod
 from fabric_jobs.executors.kubernetes.manifest import job_name
 from fabric_jobs.executors.kubernetes.output import Follower
 from fabric_jobs.executors.kubernetes.pods import Seen
@@ -43,6 +44,7 @@ class PodAttempt(Carried):
         self._missing_since = 0.0  # by the loop's clock
         self._pulling_since = 0.0
         self._follower: Follower | None = None
+        self._waiting = WaitingPod(site.cluster, site.route)
         self._follows = False  # the index watches its files
 
     @property
@@ -81,9 +83,10 @@ class PodAttempt(Carried):
             raise InvalidInput(f"the cluster says: {seen.refused}.")
         if seen.runs:
             self._note_start()
-        else:
-            self._note_wait(seen)
-        return AGAIN_SECONDS if self._pulling_since else self._until_killed()
+            return self._until_killed()
+        again = await self._waiting.look(self._pod, seen.doing)
+        self._note_wait(seen)
+        return _sooner(AGAIN_SECONDS if self._pulling_since else again, self._until_killed())
 
     def _note_start(self) -> None:
         self._pulling_since = 0.0
@@ -95,7 +98,7 @@ class PodAttempt(Carried):
             self._follower = Follower(self._site.cluster, str(self._pod["metadata"]["name"]), self._directory)
 
     def _note_wait(self, seen: Seen) -> None:
-        self._state.say(seen.doing)
+        self._state.say(self._waiting.why or seen.doing)
         now = asyncio.get_running_loop().time()
         if not seen.pulling:
             self._pulling_since = 0.0
@@ -227,3 +230,8 @@ class PodAttempt(Carried):
 
     def _seen(self, pod: Object) -> Seen:
         return pods.seen(pod, stopped=self._state.is_stopped)
+
+
+def _sooner(*pauses: float | None) -> float | None:
+    """Return the shortest pause; None: until something changes."""
+    return min((each for each in pauses if each is not None), default=None)

@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from fabric_jobs.executors.kubernetes.pods import STARTING
+from fabric_jobs.executors.kubernetes.route import Route
 from fabric_jobs.kubernetes.cluster import Cluster, Object
 
 AFTER_SECONDS = 3.0  # of waiting without a reason in its status; then its events are read
 LENGTH = 300
+
+
+class WaitingPod:
+    """A pod that waits for something its status does not name."""
+
+    def __init__(self, cluster: Cluster, route: Route) -> None:
+        self.why = ""  # what it waits for, once that is known
+        self._cluster = cluster
+        self._route = route
+        self._since = 0.0  # by the loop's clock
+
+    async def look(self, pod: Object, doing: str) -> float | None:
+        """Look for the reason after a while; return in how many seconds to look again. A missing runtime layer is made again."""
+        now = asyncio.get_running_loop().time()
+        if doing != STARTING:
+            self.why, self._since = "", 0.0
+            return None
+        self._since = self._since or now
+        if now - self._since < AFTER_SECONDS:
+            return self._since + AFTER_SECONDS - now
+        self.why = await why_waiting(self._cluster, pod)
+        await self._route.repair(self.why)
+        return AFTER_SECONDS
 
 
 async def why_waiting(cluster: Cluster, pod: Object) -> str:

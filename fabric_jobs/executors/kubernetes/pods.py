@@ -9,6 +9,7 @@ from typing import Any
 
 from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, AttemptExit
 
+STARTING = "starting"  # without anything that its status says of it
 PROGRAM = "program"  # the container whose end is the attempt's
 NOT_RUN = 125  # exit code of what could not be started, as of `docker run`
 # The runtime knows no exit code, or the one that it says is not the program's.
@@ -112,7 +113,7 @@ def _waiting(status: Mapping[str, Any], waiting: Mapping[str, Any], *, deleting:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             text = str(condition.get("message") or condition.get("reason") or "not scheduled")
             return Seen(doing=f"waiting for a node: {text}", waits=True, deleting=deleting)
-    return Seen(doing="starting", waits=True, deleting=deleting)
+    return Seen(doing=STARTING, waits=True, deleting=deleting)
 
 
 def seconds(text: str) -> float:
