@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.executors.attempt_files import shipped
-from fabric_jobs.executors.base import LOST, AttemptExit
+from fabric_jobs.executors.base import LOST, AttemptExit, LogQuery
 from fabric_jobs.executors.kubernetes import attempt
 from fabric_jobs.executors.kubernetes.salvage import CUT, FOUND
 from tests.acceptance.live import until
@@ -52,6 +53,19 @@ def test_a_line_arrives_soon(driver: KubernetesDriver) -> None:
         delays += [time.time() - float(line) for line in lines[len(delays) :]]
         time.sleep(0.005)
     assert sorted(delays)[5] < 0.1, delays
+
+
+def test_the_output_of_a_short_program_has_its_times(driver: KubernetesDriver) -> None:
+    """The cluster says that it runs only after it has ended."""
+    handle = driver.executor.start(spec_of("/bin/sh", "-c", "date +%s.%N; echo error >&2"))
+    assert ended(driver.executor, handle) == AttemptExit(0)
+    parts = driver.executor.page(handle, LogQuery()).parts
+    printed = float(next(part.bytes for part in parts if part.stream == "stdout"))
+    ended_at = json.loads((Path(handle) / "exit").read_text())["at"]
+    assert [part.stream for part in parts] == ["stdout", "stderr"]
+    for part in parts:
+        assert part.at is not None
+        assert printed - 0.1 <= part.at <= ended_at + 2.0  # which the cluster tells in whole seconds
 
 
 def test_the_program_is_not_process_1_and_orphans_are_collected(driver: KubernetesDriver) -> None:

@@ -45,7 +45,8 @@ class PodAttempt(Carried):
         self._pulling_since = 0.0
         self._follower: Follower | None = None
         self._waiting = WaitingPod(site.cluster, site.route)
-        self._follows = False  # the index watches its files
+        self._follows = False  # its program was seen running
+        self._is_watched = False  # the index watches its files
 
     @property
     def address(self) -> tuple[str, int]:
@@ -71,6 +72,9 @@ class PodAttempt(Carried):
                 return 0.0
             await making.make(self._directory, self._site, plain=self._state.is_plain)
             self._state.note_made()
+        if not self._is_watched:  # it may print long before the cluster says that it runs
+            self._is_watched = True
+            self._site.index.follow(self._directory)
         if self._pod is None:
             return await self._look_for_pod()
         self._missing_since = 0.0
@@ -93,7 +97,6 @@ class PodAttempt(Carried):
         if not self._follows:
             self._follows = True
             self._state.say("")
-            self._site.index.follow(self._directory)
         if self._state.is_plain and self._follower is None and self._pod is not None:
             self._follower = Follower(self._site.cluster, str(self._pod["metadata"]["name"]), self._directory)
 

@@ -7,7 +7,7 @@ import socket
 TYPE_CHECKING = False  # `typing` is slow to import, and so is `dataclasses`
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     Address = str | tuple[str, int]  # path of a Unix socket, or host and port; Python 3.9 cannot evaluate it
 
@@ -115,7 +115,9 @@ class Connection:
                 connection.close()
                 raise
             return connection
-        connection = socket.create_connection(self._address, timeout=self._connect_seconds)
+        host, port = self._address
+        place: Any = (host.encode() if host.isascii() else host, port)  # a str would load 10 ms of codecs
+        connection = socket.create_connection(place, timeout=self._connect_seconds)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(None)
         return connection
