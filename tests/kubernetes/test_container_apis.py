@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.acceptance import test_container_apis as everywhere
 from tests.acceptance.live import until
-from tests.acceptance.test_container_apis import *  # noqa: F403
 from tests.acceptance.test_container_apis import SERVER, Apis, items
+from tests.acceptance.test_container_apis import apis as apis
 from tests.kubernetes.live import KubernetesLive
 from tests.kubernetes_place import needs_cluster
 
 pytestmark = needs_cluster
+
+# A server that ends again and again is left out: that takes seven pods, one after the other, and shows nothing that one does not.
+test_batches = everywhere.test_batches_go_to_the_container_and_the_end_is_told
+test_failures = everywhere.test_a_batch_that_fails_is_tried_as_often_as_the_submission_says
+test_readiness = everywhere.test_a_worker_that_never_gets_ready_fails_the_job_with_the_reason
+test_an_end = everywhere.test_a_server_that_ends_once_is_replaced
+test_tasks = everywhere.test_containers_of_a_task_share_what_they_have_and_the_first_end_counts
+test_a_job_of_a_job = everywhere.test_a_job_submits_a_job
+test_an_owner_that_is_killed = everywhere.test_a_worker_outlives_the_owner
 
 
 def test_two_containers_of_a_batch_api_share_what_they_have(apis: Apis) -> None:
