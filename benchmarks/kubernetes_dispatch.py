@@ -42,8 +42,8 @@ def baseline(tasks: int, command: list[str]) -> float:
 
 def save(gateway: Gateway, root: Path, *, warm: bool) -> None:
     """Save the skill that does nothing."""
-    action: dict[str, object] = {"command": FORKED, "warm": True} if warm else {"command": COMMAND}
-    write_skill(root, "noop", "", response="stdout", image=base_image(), **action)
+    command = FORKED if warm else COMMAND
+    write_skill(root, "noop", "", response="stdout", image=base_image(), command=command, warm=warm)
     source = root / "skills" / "noop"
     gateway.post("/skills", json.loads((source / "skill.yaml").read_text()), headers={"x-fabric-source": str(source)})
 
