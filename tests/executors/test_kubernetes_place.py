@@ -126,6 +126,14 @@ def test_the_cluster_takes_every_part_of_the_job(driver: KubernetesDriver, monke
     assert ended(driver.executor, handle).reason == "stopped"
 
 
+def test_the_cluster_ends_a_program_that_nobody_ends(driver: KubernetesDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "SPARE_SECONDS", 0)
+    spec = spec_of("python3", "-c", "import time; print('begun', flush=True); time.sleep(1000)")
+    spec = AttemptSpec(name=spec.name, processes=spec.processes, timeout=1)
+    code, stdout, _ = driver.run(spec)
+    assert (code.code in (137, 143), code.reason, stdout) == (True, "", b"begun\n")
+
+
 def test_a_restricted_namespace_takes_programs_of_a_user(
     driver: KubernetesDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
