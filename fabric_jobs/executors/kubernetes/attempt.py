@@ -193,9 +193,12 @@ class PodAttempt(Carried):
                 return
             if asyncio.get_running_loop().time() > until:
                 pod = str(self._pod["metadata"]["name"])
-                self._state.remark(await salvage(self._site.cluster, pod, self._directory))
+                self._state.remark(await self._salvaged(pod))
                 return
             await asyncio.sleep(0.05)
+
+    async def _salvaged(self, pod: str) -> str:
+        return await salvage(self._site.cluster, pod, self._directory)
 
     def _without_code(self, why: str) -> AttemptExit:
         return AttemptExit(ENDED_WHEN_ASKED, STOPPED) if self._state.is_stopped else AttemptExit(None, LOST, why)

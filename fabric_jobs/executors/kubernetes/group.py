@@ -21,6 +21,7 @@ from fabric_jobs.executors.kubernetes.attempt import PodAttempt
 from fabric_jobs.executors.kubernetes.group_manifest import container_names
 from fabric_jobs.executors.kubernetes.group_output import GroupOutput
 from fabric_jobs.executors.kubernetes.pods import PROGRAM, Seen
+from fabric_jobs.executors.kubernetes.salvage import CUT
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.kubernetes.cluster import Object
 
@@ -93,6 +94,9 @@ class GroupAttempt(PodAttempt):
 
     async def _look_for_pod(self) -> float:
         return await super()._look_for_pod() if self._ending is None else self._record()
+
+    async def _salvaged(self, pod: str) -> str:
+        return CUT  # what of its output has arrived is among that of the others
 
     async def _was_unwell(self, pod: Object, end: group_pods.End) -> bool:
         """Return whether the cluster has killed a container because its liveness probe failed."""
