@@ -97,7 +97,7 @@ class Shipper:
             if self._freed[number] <= size < offset:
                 return size
         found = json.loads(checked(answer).body)
-        if found["kill"] and self._signals is not None:  # a cluster cannot shorten the time that it has given a program
+        if found.get("kill") and self._signals is not None:  # a cluster cannot shorten the time that it has given a program
             self._signals.kill()
         return int(found["size"])
 
@@ -107,7 +107,8 @@ class Shipper:
         begin = self._freed[number]
         if self._can_free and end > begin:
             self._can_free = punch(self._output.files[number], begin, end - begin)
-            self._freed[number] = end
+            if self._can_free:
+                self._freed[number] = end
 
 
 def punch(file: int, offset: int, size: int) -> bool:
