@@ -97,8 +97,8 @@ class Shipper:
             if self._freed[number] <= size < offset:
                 return size
         found = json.loads(checked(answer).body)
-        if found.get("kill") and self._signals is not None:  # a cluster cannot shorten the time that it has given a program
-            self._signals.kill()
+        if found.get("kill") and self._signals is not None:
+            self._signals.kill()  # a cluster cannot shorten the time that it has given a program
         return int(found["size"])
 
     def _free(self, number: int) -> None:
