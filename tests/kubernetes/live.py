@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.live import Live
+from tests.acceptance.live import PRELUDE, Live
 from tests.kubernetes_place import BASE_IMAGE, KUBECONFIG, a_namespace, found, kubectl
 
 OURS = "app.kubernetes.io/managed-by=fabric-jobs"
@@ -19,8 +19,9 @@ KINDS = ("deployments", "replicasets", "services", "jobs", "pods", "secrets")
 
 
 class KubernetesLive(Live):
-    """Skills whose programs are in their definition: nothing has to be built."""
+    """Skills whose programs are in their definition, or in a directory of the node, which is this machine: nothing is built."""
 
+    gateway_inside = "http://1"  # an address of this machine
     end = signal.SIGTERM
     brief_seconds = 8.0
 
@@ -50,6 +51,23 @@ class KubernetesLive(Live):
             {"path": "/containers/0/volumeMounts/-", "value": {"name": "workspace", "mountPath": path}},
         ]
         self.inline(name, text, **{"type": "job", "podSpec": adds, **action})
+
+    def skill(self, name: str, program: str, *, prelude: str = PRELUDE, **options: Any) -> None:
+        """Write a skill whose program is in a directory that pods see at the same path, with the whole workspace."""
+        told = prelude.replace('os.environ["FABRIC_JOBS_WORKSPACE"]', repr(str(self.root)))
+        short = name.rpartition("/")[2]
+        programs = self.root / "programs" / name
+        programs.mkdir(parents=True, exist_ok=True)
+        workspace = {"name": "workspace", "hostPath": {"path": str(self.root)}}
+        adds = [
+            {"path": "/volumes/-", "value": workspace},
+            {"path": "/containers/0/volumeMounts/-", "value": {"name": "workspace", "mountPath": str(self.root)}},
+            {"path": "/containers/0/workingDir", "value": str(programs)},
+        ]
+        super().skill(name, program, prelude=told, **{"image": BASE_IMAGE, "podSpec": adds, **options})
+        for path in (self.root / "skills" / name / "actions" / short).iterdir():
+            path.replace(programs / path.name)
+        (self.root / "skills" / name / "actions" / short).rmdir()  # so that no image is looked for
 
     def inline(self, name: str, program: str, *, runtime: str = "cortex/jobs", **action: Any) -> None:
         """Write a skill whose program is an argument of Python."""

@@ -1,0 +1,4 @@
+from tests.acceptance.test_logs import *  # noqa: F403
+from tests.kubernetes_place import needs_cluster
+
+pytestmark = needs_cluster
