@@ -25,6 +25,7 @@ from fabric_jobs.kubernetes.failures import Missing
 
 MISSING_SECONDS = 2.0  # without a pod, after which its Job is asked for, and again
 SUSPENDED_SECONDS = 30.0  # the same, while its Job is suspended: the watch tells of its pod
+NO_OUTPUT = (LOST, NOT_STARTED)  # reasons after which there is no log to read
 PULL_SECONDS = 30.0  # for an image that cannot be pulled: the cluster has then tried it a few times
 ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
 SHIPPED_SECONDS = 1.0  # for what a pod has sent last to be noted
@@ -162,18 +163,12 @@ class PodAttempt(Carried):
     async def _finish(self, seen: Seen, ended: AttemptExit) -> float | None:
         if ended.reason == NOT_STARTED and not self._state.is_plain and not self._state.is_stopped:
             return await self._begin_plainly(ended)
+        if self._state.is_plain and self._follower is None and self._pod is not None and ended.reason not in NO_OUTPUT:
+            self._follower = Follower(self._site.cluster, str(self._pod["metadata"]["name"]), self._directory)
         if self._follower is not None:
             await self._follower.drained()
         elif not self._state.is_whole and not self._state.is_plain:
             await self._await_the_rest()
-        if (
-            self._state.is_plain
-            and self._follower is None
-            and self._pod is not None
-            and ended.reason not in (LOST, NOT_STARTED)
-        ):
-            self._follower = Follower(self._site.cluster, str(self._pod["metadata"]["name"]), self._directory)
-            await self._follower.drained()
         self._end(ended, seen.ended_at)
         return 0.0
 
