@@ -14,7 +14,7 @@ import pytest
 
 from fabric_jobs.executors.attempt_files import shipped
 from fabric_jobs.executors.base import LOST, AttemptExit, LogQuery
-from fabric_jobs.executors.kubernetes import attempt
+from fabric_jobs.executors.kubernetes import salvage
 from fabric_jobs.executors.kubernetes.salvage import CUT, FOUND
 from tests.acceptance.live import until
 from tests.executors.contract import Running, ended
@@ -89,7 +89,7 @@ def test_files_of_an_attempt_are_fetched(driver: KubernetesDriver) -> None:
 @pytest.fixture
 def deaf(driver: KubernetesDriver, running: Running, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Let a program print two lines of which one arrives, since the gateway then takes no more."""
-    monkeypatch.setattr(attempt, "SHIPPED_SECONDS", 0.5)
+    monkeypatch.setattr(salvage, "SENT_SECONDS", 0.5)
     driver.say(running, stdout=b"arrived\n", stderr=b"error\n")
     with monkeypatch.context() as patch:
 

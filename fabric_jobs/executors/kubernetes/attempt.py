@@ -11,13 +11,12 @@ from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.attempt_files import shipped
 from fabric_jobs.executors.base import LOST, NOT_STARTED, STOPPED, AttemptExit
-from fabric_jobs.executors.kubernetes import making, pods
+from fabric_jobs.executors.kubernetes import making, pods, salvage
 from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS, OTHERS_SECONDS, Carried
 from fabric_jobs.executors.kubernetes.events import WaitingPod
 from fabric_jobs.executors.kubernetes.manifest import job_name
 from fabric_jobs.executors.kubernetes.output import Follower
 from fabric_jobs.executors.kubernetes.pods import Seen
-from fabric_jobs.executors.kubernetes.salvage import CUT, salvage
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.executors.kubernetes.state import NO_PYTHON
 from fabric_jobs.kubernetes.cluster import Object
@@ -28,7 +27,6 @@ SUSPENDED_SECONDS = 30.0  # the same, while its Job is suspended: the watch tell
 NO_OUTPUT = (LOST, NOT_STARTED)  # reasons after which there is no log to read
 PULL_SECONDS = 30.0  # for an image that cannot be pulled: the cluster has then tried it a few times
 ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
-SHIPPED_SECONDS = 1.0  # for what a pod has sent last to be noted
 JOB_LABEL = "batch.kubernetes.io/job-name"
 
 
@@ -180,20 +178,12 @@ class PodAttempt(Carried):
         return 0.0
 
     async def _await_the_rest(self) -> None:
-        """Wait for what a pod has sent last: it arrives before its end is seen, but may not be noted yet."""
-        until = asyncio.get_running_loop().time() + SHIPPED_SECONDS
-        while not self._state.is_whole:
-            if self._pod is None:
-                self._state.remark(CUT)
-                return
-            if asyncio.get_running_loop().time() > until:
-                pod = str(self._pod["metadata"]["name"])
-                self._state.remark(await self._salvaged(pod))
-                return
-            await asyncio.sleep(0.05)
+        if not await salvage.arrived(self._state):
+            found = await self._salvaged(str(self._pod["metadata"]["name"])) if self._pod is not None else salvage.CUT
+            self._state.remark(found)
 
     async def _salvaged(self, pod: str) -> str:
-        return await salvage(self._site.cluster, pod, self._directory)
+        return await salvage.salvage(self._site.cluster, pod, self._directory)
 
     def _without_code(self, why: str) -> AttemptExit:
         return AttemptExit(ENDED_WHEN_ASKED, STOPPED) if self._state.is_stopped else AttemptExit(None, LOST, why)

@@ -14,6 +14,7 @@ from fabric_jobs.executors.attempt_files import shipped
 from fabric_jobs.executors.attempt_files.merging import is_merged
 from fabric_jobs.executors.base import STREAMS
 from fabric_jobs.executors.kubernetes.pods import PROGRAM
+from fabric_jobs.executors.kubernetes.state import AttemptState
 from fabric_jobs.kubernetes.cluster import Cluster
 from fabric_jobs.kubernetes.failures import Missing
 
@@ -22,6 +23,7 @@ CUT = "the end of its output may be missing: its pod was gone before all of it h
 LAUNCHER = b"fabric_pod: "  # how the launcher's own lines begin
 NO_LOG = b"unable to retrieve container logs for "  # what a kubelet answers in place of a log that is gone
 SECONDS = 30.0
+SENT_SECONDS = 1.0  # for what a pod has sent last to be noted
 MOST_BYTES = 64 << 20  # of a log; clusters begin a new file at 10 MiB, and show the newest
 READ_BYTES = 16 << 20  # of what has arrived of each stream, counted from its end
 PROBE_BYTES = 4096  # that are compared before all are
@@ -29,6 +31,16 @@ MOST_WAYS = 64  # to read lines that both streams have
 
 Way = tuple[int, int]  # how much of what has arrived of stdout and stderr is read
 Rest = tuple["Rest", int, bytes] | None  # what comes after it: a list, the last part first
+
+
+async def arrived(state: AttemptState) -> bool:
+    """Wait for what a pod has sent last, which may not be noted yet when its end is seen; return whether all has arrived."""
+    until = asyncio.get_running_loop().time() + SENT_SECONDS
+    while not state.is_whole:
+        if asyncio.get_running_loop().time() > until:
+            return False
+        await asyncio.sleep(0.05)
+    return True
 
 
 async def salvage(cluster: Cluster, pod: str, directory: Path) -> str:
