@@ -35,6 +35,7 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "lists:filters": ("<= 3", ("--filters", "--pairs", "3")),
     "fabric_http": (">= 0.7", ()),
     "content": (">= 0.5", ("--pairs", "3")),
+    "kubernetes_scale": (">= 0.5", ("--tasks", "300", "--workers", "20", "--seconds", "1")),
     "content:down": (">= 0.5", ("--pairs", "3", "--way", "down")),
 }
 # The same for those that need a Docker engine. By default they run only if FABRIC_JOBS_TEST_BASE_IMAGE is set.

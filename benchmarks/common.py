@@ -96,9 +96,9 @@ def workspace() -> Iterator[Path]:
 
 
 @contextmanager
-def owner(root: Path, **variables: str) -> Iterator[Gateway]:
-    """Serve a workspace in its own process with additional variables; yield its gateway."""
-    command = [sys.executable, "-m", "fabric_jobs", "serve", "--state-dir", str(root / ".fabric-jobs")]
+def owner(root: Path, *words: str, **variables: str) -> Iterator[Gateway]:
+    """Serve a workspace in its own process with additional arguments and variables; yield its gateway."""
+    command = [sys.executable, "-m", "fabric_jobs", "serve", "--state-dir", str(root / ".fabric-jobs"), *words]
     process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL, env={**os.environ, **variables})
     try:
         while read_address(root / ".fabric-jobs") is None:

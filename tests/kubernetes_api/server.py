@@ -53,6 +53,7 @@ class Server:
         self.watched = 0  # bytes that watches were sent
         self.address = "127.0.0.1"  # of the node
         self.port = 0
+        self.more: Callable[[], dict[str, Any]] = dict  # figures of programs
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -96,6 +97,7 @@ class Server:
             "watch_bytes": self.watched,
             "most_pods": self.node.most,
             "pods": len(self.node.pods),
+            **self.more(),
         }
 
     @web.middleware
@@ -299,8 +301,12 @@ async def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="how long programs take")
     parser.add_argument("--room", type=int, default=1_000_000, help="pods at a time")
+    parser.add_argument("--lines", type=int, default=0, help="numbers that the skill 'source' prints")
     wanted = parser.parse_args()
-    server = Server(Shipping(wanted.seconds), pace=Pace(), room=wanted.room)
+    lines = "".join(f"{number}\n" for number in range(wanted.lines)).encode()
+    program = Shipping(wanted.seconds, {"source": lines})
+    server = Server(program, pace=Pace(), room=wanted.room)
+    server.more = lambda: {"shipped": program.sent, "shipped_in_vain": program.failed}
     await server.start()
     print(server.port, flush=True)
     await asyncio.Event().wait()
