@@ -26,7 +26,7 @@ def test_a_second_start_does_nothing_until_it_is_told_to_end(tmp_path: Path) -> 
 
 
 def waits(pid: int) -> bool:
-    """Tell whether a process waits for a signal that asks it to end."""
+    """Tell whether a process handles a request to end."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    blocked = next(line for line in lines if line.startswith("SigBlk:"))
-    return bool(int(blocked.split()[1], 16) & TERM_BIT)
+    caught = next(line for line in lines if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) & TERM_BIT)

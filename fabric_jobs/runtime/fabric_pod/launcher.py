@@ -31,7 +31,7 @@ def main() -> None:
 def run(order: dict[str, Any], layer: str) -> int:
     """Run the program of an order to its end; return its exit code. `layer` is for PYTHONPATH."""
     if order.get("once") and not once.is_first(order["work"]):
-        return once.rest()
+        once.rest()
     signals = Signals()
     if order["files"] or order["project"]:
         code = _fetched(order)
