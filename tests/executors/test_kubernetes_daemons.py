@@ -220,7 +220,7 @@ def test_a_new_process_finds_it_again(driver: KubernetesDriver) -> None:
 def test_where_no_service_can_be_reached_calls_go_through_the_api(
     driver: KubernetesDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tunnels, "API_SERVICE", f"{tunnels.API_SERVICE}-elsewhere")
+    monkeypatch.setitem(tunnels.API_SERVICE, "name", "no-such-service")
     handle = driver.executor.start(daemon(replicas=2))
     where = reach(driver, handle)
     assert where[0] == "127.0.0.1"
@@ -233,7 +233,7 @@ def test_where_no_service_can_be_reached_calls_go_through_the_api(
 
 
 def test_a_tunnel_carries_long_answers_unchanged(driver: KubernetesDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tunnels, "API_SERVICE", f"{tunnels.API_SERVICE}-elsewhere")
+    monkeypatch.setitem(tunnels.API_SERVICE, "name", "no-such-service")
     echo = """
 import os, socketserver
 class Handler(socketserver.StreamRequestHandler):

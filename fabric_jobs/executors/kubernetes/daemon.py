@@ -15,13 +15,13 @@ from pathlib import Path
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.attempt_files.exits import read_ended_at, read_exit, write_exit
 from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit
-from fabric_jobs.executors.kubernetes import daemon_making
+from fabric_jobs.executors.kubernetes import daemon_making, tunnels
 from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS, OTHERS_SECONDS, Carried
 from fabric_jobs.executors.kubernetes.copies import Copies, ended_last, together
 from fabric_jobs.executors.kubernetes.manifest import job_name
 from fabric_jobs.executors.kubernetes.pod_logs import MOST, PodLogs
 from fabric_jobs.executors.kubernetes.site import Site
-from fabric_jobs.executors.kubernetes.tunnels import LOCALHOST, Tunnels
+from fabric_jobs.executors.kubernetes.tunnels import Tunnels
 from fabric_jobs.kubernetes.cluster import Object
 from fabric_jobs.kubernetes.failures import Missing
 
@@ -72,15 +72,16 @@ class DaemonAttempt(Carried):
             if self._state.is_stopped:
                 self._record(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
                 return 0.0
-            await self._site.nearness.reaches_services(self._site.cluster)
+            if await self._site.nearness.known(self._site.cluster) is False:
+                await tunnels.check(self._site.cluster)
             await daemon_making.make(self._directory, self._site)
             self._state.note_made()
         self._follow()
         if self._state.is_stopped or self._ending is not None:
             return await self._delete()
-        if not self._address[0]:
-            self._address = await self._find_address()
         found = together(self._pods.values())
+        if not self._address[0]:
+            self._address = await self._find_address(found)
         if self._tunnels is not None:
             await self._tunnels.lead_to(found.ready)
         if found.ended is not None:
@@ -90,12 +91,18 @@ class DaemonAttempt(Carried):
             raise InvalidInput(f"the cluster says: {found.refused}.")
         return self._note(found) if self._pods else await self._look_for_pods()
 
-    async def _find_address(self) -> tuple[str, int]:
-        service = await daemon_making.service_of(self._site.cluster, self._object)
-        if service is None or await self._site.nearness.reaches_services(self._site.cluster):
-            return "" if service is None else str(service["spec"]["clusterIP"]), 0
-        self._tunnels = Tunnels(self._site.cluster, int(service["spec"]["ports"][0]["port"]))
-        return LOCALHOST, await self._tunnels.open()
+    async def _find_address(self, found: Copies) -> tuple[str, int]:
+        site = self._site
+        service = await daemon_making.service_of(site.cluster, self._object)
+        is_near = await site.nearness.known(site.cluster)
+        if service is None or (is_near is None and not found.ready):
+            return "", 0
+        host, port = str(service["spec"]["clusterIP"]), int(service["spec"]["ports"][0]["port"])
+        if is_near or (is_near is None and await site.nearness.learn(host, port)):
+            return host, port
+        await tunnels.check(site.cluster)
+        self._tunnels = Tunnels(site.cluster, port)
+        return tunnels.LOCALHOST, await self._tunnels.open()
 
     def _note(self, found: Copies) -> float | None:
         """Note whether it runs, and why not; raise InvalidInput when its image cannot be pulled."""

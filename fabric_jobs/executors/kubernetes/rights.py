@@ -67,7 +67,6 @@ RIGHTS: tuple[Right, ...] = (
         "",
         create="daemons",
         get="daemons",
-        patch="Services that end with their Deployment",
         list="what a killed gateway left",
         delete="stopping a daemon",
     ),

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.kubernetes.cluster import Cluster, Tunnel
-from fabric_jobs.kubernetes.failures import Missing, RightMissing
+from fabric_jobs.kubernetes.failures import Missing
 
 LOCALHOST = "127.0.0.1"
 CHUNK_BYTES = 1 << 16
@@ -16,7 +16,12 @@ AGAIN_SECONDS = 0.5  # before a pod is tried again
 OPEN_SECONDS = 30.0  # for a caller, until a pod can be reached
 FORWARD = {"resource": "pods", "subresource": "portforward"}
 VERBS = ("get", "create")  # of an upgrade to a WebSocket: the first one for all versions, the other one from 1.35 on
-API_SERVICE = "/api/v1/namespaces/default/services/kubernetes"  # that of the API itself, in every cluster
+TRIES, TRY_SECONDS = 5, 1.0  # of a Service, whose address may lead to a new pod a moment after that is ready
+API_SERVICE = {
+    "resource": "services",
+    "namespace": "default",
+    "name": "kubernetes",
+}  # that of the API, in every cluster
 
 
 class Nearness:
@@ -24,28 +29,48 @@ class Nearness:
 
     def __init__(self) -> None:
         self._is_near: bool | None = None
+        self._was_asked = False
 
-    async def reaches_services(self, cluster: Cluster) -> bool:
-        """Return it. Raises InvalidInput when there is no other way either, and ExecutorUnavailable."""
-        if self._is_near is None:
-            is_near = "KUBERNETES_SERVICE_HOST" in os.environ or await _reaches(cluster)
-            if not is_near and not all([await cluster.review({"verb": verb, **FORWARD}) for verb in VERBS]):
-                raise InvalidInput(
-                    "this machine reaches no Service of the cluster, and lacks a right: get and create pods/portforward.",
-                    hint="Grant it, or run the gateway in the cluster: `fabric-jobs deploy kubernetes --print`.",
-                )
-            self._is_near = is_near
+    async def known(self, cluster: Cluster) -> bool | None:
+        """Return it, or None: only a Service with a pod that listens can tell. Raises ExecutorUnavailable."""
+        if self._is_near is None and not self._was_asked:
+            self._is_near = "KUBERNETES_SERVICE_HOST" in os.environ or await _reaches(cluster)
+            self._was_asked = True
         return self._is_near
 
+    async def learn(self, host: str, port: int) -> bool:
+        """Find out with a Service, some of whose pods listen."""
+        for _ in range(TRIES):
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(TRY_SECONDS):
+                    _, writer = await asyncio.open_connection(host, port)
+                writer.close()
+                self._is_near = True
+                return True
+            await asyncio.sleep(AGAIN_SECONDS)
+        self._is_near = False
+        return False
 
-async def _reaches(cluster: Cluster) -> bool:
-    """Return whether the API answers at the address of its Service, too."""
+
+async def _reaches(cluster: Cluster) -> bool | None:
+    """Return whether the API answers at the address of its Service, too; None when this user may not know that address."""
+    if not await cluster.review({"verb": "get", **API_SERVICE}):
+        return None
     try:
-        found = await cluster.at(API_SERVICE)
-    except (Missing, RightMissing):
+        found = await cluster.at(f"/api/v1/namespaces/{API_SERVICE['namespace']}/services/{API_SERVICE['name']}")
+    except Missing:
         return False
     spec = found["spec"]
     return await cluster.answers_at(f"https://{spec.get('clusterIP')}:{spec['ports'][0]['port']}")
+
+
+async def check(cluster: Cluster) -> None:
+    """Raise InvalidInput when this user may not reach pods through the API."""
+    if not all([await cluster.review({"verb": verb, **FORWARD}) for verb in VERBS]):
+        raise InvalidInput(
+            "this machine reaches no Service of the cluster, and lacks a right: get and create pods/portforward.",
+            hint="Grant it, or run the gateway in the cluster: `fabric-jobs deploy kubernetes --print`.",
+        )
 
 
 class Tunnels:
