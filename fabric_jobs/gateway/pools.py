@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from fabric_jobs.errors import InvalidInput, NotAllowed, NotFound
+from fabric_jobs.errors import InvalidInput, NotAllowed, NotFound, PlaceUnavailable
 from fabric_jobs.gateway.caller import bearer
 from fabric_jobs.gateway.json_response import Json
 from fabric_jobs.gateway.operation import Call, Operation
@@ -37,7 +37,7 @@ async def take_attempt(call: Call) -> Json:
     limit = math.inf if grace is None else float(grace)
     with call.parts.traffic.aside():  # a pod that waits keeps no idle owner from ending
         said = await _answer(call, lambda pools: pools.take(pool, who, attempt, limit))
-    return Json(said or {})
+    return Json(said)
 
 
 async def end_attempt(call: Call) -> Json:
@@ -71,7 +71,7 @@ def _who(call: Call) -> tuple[str, str]:
 
 
 async def _answer(call: Call, question: Callable[[Pools], Coroutine[Any, Any, Any]]) -> Any:
-    """Return what the pools answer; None if this gateway ends first."""
+    """Return what the pools answer. Raise PlaceUnavailable if this gateway ends first, or too much time passes."""
     from fabric_jobs.executors.kubernetes import KubernetesExecutor  # late, too
 
     executor = await asyncio.to_thread(call.parts.executors.__getitem__, PLACE)
@@ -81,7 +81,11 @@ async def _answer(call: Call, question: Callable[[Pools], Coroutine[Any, Any, An
     closing = asyncio.ensure_future(call.parts.live.wait([("pools", "")], WAIT_SECONDS))
     try:
         await asyncio.wait({answer, closing}, return_when=asyncio.FIRST_COMPLETED)
-        return await answer if answer.done() else None
+        if answer.done():
+            return await answer
+        raise PlaceUnavailable("the pools do not answer, or the gateway is ending.", hint="Try again.")
+    except OSError as error:
+        raise PlaceUnavailable(f"the state of pools cannot be used: {error.strerror}.", hint="Try again.") from error
     finally:
         for each in (answer, closing):
             each.cancel()

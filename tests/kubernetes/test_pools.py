@@ -21,8 +21,7 @@ def test_attempts_share_a_pod_and_it_goes_when_it_is_idle(live: KubernetesLive) 
     found = [live.invoke("echo", number)["response"] for number in range(3)]
     assert [payload for payload, _ in found] == [0, 1, 2]
     assert len({process for _, process in found}) == 3
-    (pod,) = live.objects("pods")
-    assert POOL in pod["metadata"]["labels"]
+    assert len(until(lambda: warm_pods(live), "the pod runs")) == 1
     until(lambda: not live.left(), "nothing is left")
 
 
@@ -40,16 +39,16 @@ def test_a_program_that_needs_too_much_memory_does_not_take_its_pod_along(live: 
     assert "memory" in said, said
     assert record["error"]["exitCode"] == 137
     live.invoke("greedy", 1)
-    assert len(live.objects("pods")) == 1
+    assert len(until(lambda: warm_pods(live), "the pod runs")) == 1
 
 
 def test_a_pod_that_is_deleted_loses_its_attempt_which_is_tried_again(live: KubernetesLive) -> None:
     live.shared("wait", "while not (ROOT / 'go').exists(): time.sleep(0.05)\nprint(ATTEMPT)", warm=True)
     activation = live.detach("wait")
-    first = until(lambda: pods_that_run(live), "a pod runs")[0]
+    first = until(lambda: warm_pods(live), "a pod runs")[0]
     until(lambda: runs(live, first), "the program runs")
     live.delete_pod(first, "--grace-period=1")
-    until(lambda: [name for name in pods_that_run(live) if name != first], "another pod runs")
+    until(lambda: [name for name in warm_pods(live) if name != first], "another pod runs")
     (live.root / "go").touch()
     record = live.wait(activation)
     assert record["status"] == "COMPLETE"
@@ -81,9 +80,10 @@ def test_the_owner_is_killed_while_twenty_attempts_wait_and_run(live: Kubernetes
     assert len(list(live.root.glob("ran-*"))) == 20  # each of them once
 
 
-def pods_that_run(live: KubernetesLive) -> list[str]:
-    found = live.objects("pods")
-    return [pod["metadata"]["name"] for pod in found if pod["status"].get("phase") == "Running"]
+def warm_pods(live: KubernetesLive, phase: str = "Running") -> list[str]:
+    """Return the names of the pods of pools."""
+    found = [pod for pod in live.objects("pods") if POOL in pod["metadata"]["labels"]]
+    return [pod["metadata"]["name"] for pod in found if pod["status"].get("phase") == phase]
 
 
 def runs(live: KubernetesLive, pod: str) -> bool:
@@ -104,3 +104,13 @@ def test_the_pod_has_no_message_in_what_everybody_may_read(live: KubernetesLive)
     live.inline("echo", ECHO, type="job", warm=True, response="json")
     live.invoke("echo", "hidden")
     assert "hidden" not in json.dumps([*live.objects("pods"), *live.objects("jobs")])
+
+
+def test_a_pod_that_waits_keeps_no_owner_from_ending(live: KubernetesLive) -> None:
+    live.environment["FABRIC_JOBS_IDLE_SECONDS"] = "1"
+    live.inline("echo", ECHO, type="job", warm=True, response="json")
+    live.invoke("echo", 1)
+    pods = until(lambda: warm_pods(live), "its pod runs")
+    until(lambda: live.address() is None, "the owner ends")
+    assert live.invoke("echo", 2)["response"][0] == 2
+    assert warm_pods(live) == pods
