@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,12 @@ class Pod:
         return int(until(lambda: path.read_text().split(), "the program runs")[0])
 
     def close(self) -> None:
-        """Kill what runs still."""
+        """Kill what runs still: a launcher that is killed leaves its program behind, as no pod does."""
         if self.process.poll() is None:
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            for program in children:
+                with suppress(ProcessLookupError):
+                    os.killpg(int(program), signal.SIGKILL)
             self.process.kill()
             self.process.wait()
 
