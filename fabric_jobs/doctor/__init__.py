@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from fabric_jobs.doctor import (
     attempts,
+    cluster,
     database,
     directory,
     installation,
@@ -44,7 +45,7 @@ CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
     ("remote gateway", remote.gateway, ()),
     ("git", outside.git, ()),
     ("docker", outside.docker, ()),
-    ("kubernetes", outside.kubernetes, ()),
+    ("kubernetes", cluster.kubernetes, ()),
 )
 
 

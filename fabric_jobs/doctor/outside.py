@@ -1,4 +1,4 @@
-"""Checks optional tools: git, Docker, Kubernetes."""
+"""Checks optional tools: git and Docker."""
 
 from __future__ import annotations
 
@@ -35,23 +35,6 @@ def docker(scope: Scope) -> Iterator[Finding]:
         yield Finding(NOTE, f"The engine does not answer: {said}.")
         return
     yield Finding(OK, f"engine {said}")
-
-
-def kubernetes(scope: Scope) -> Iterator[Finding]:
-    """Check that a cluster answers."""
-    config = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    has_config = any(os.path.isfile(part) for part in config.split(os.pathsep))
-    if not has_config:
-        yield Finding(NOTE, "No cluster is configured.")
-        return
-    if shutil.which("kubectl") is None:
-        yield Finding(NOTE, f"{config} exists, but there is no kubectl to try it with.")
-        return
-    code, said = _run("kubectl", "get", "--raw", "/readyz", f"--request-timeout={SECONDS:.0f}s")
-    if code:
-        yield Finding(NOTE, f"The cluster of {config} does not answer: {said}.")
-        return
-    yield Finding(OK, f"the cluster of {config} answers")
 
 
 def _run(*words: str) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from fabric_jobs.engine.existing import IF_EXISTS, RETRY
 from fabric_jobs.engine.invoke import Invocation, Invoked
-from fabric_jobs.errors import InvalidInput, RecordTooLarge
+from fabric_jobs.errors import InvalidInput, PlaceUnavailable, RecordTooLarge
 from fabric_jobs.gateway import callbacks
 from fabric_jobs.gateway.activations import wait_for_end, waiting_of
 from fabric_jobs.gateway.caller import handed_over, owners_own
@@ -19,6 +19,7 @@ from fabric_jobs.gateway.definitions import check_file, registered
 from fabric_jobs.gateway.json_response import Json, compact, dumps
 from fabric_jobs.gateway.operation import Call, Operation
 from fabric_jobs.gateway.parameters import P, flag, header, text
+from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.gateway.scheduling import check_body, save_invocation
 from fabric_jobs.gateway.snapshots import frozen
 from fabric_jobs.names import check_activation_id, nearest
@@ -94,10 +95,20 @@ async def begin(call: Call, kind: str) -> Invoked:
         check_file(parts, kind, call.project, wanted.name)
     else:
         wanted = replace(wanted, name=snapshot.agent_name, pins=snapshot.pins)
+    if wanted.executor == "kubernetes":
+        await asyncio.to_thread(_check_cluster, parts)
     begun = await asyncio.wrap_future(parts.engine.invoke(wanted))
     if wanted.callback_url:
         parts.live.callbacks.set()
     return begun
+
+
+def _check_cluster(parts: Parts) -> None:
+    """Raise PlaceUnavailable for a cluster that could never be used since this owner started; later, activations wait for it."""
+    try:
+        parts.executors["kubernetes"].inside("")
+    except (InvalidInput, PlaceUnavailable) as error:  # such as a namespace that does not exist, or a right
+        raise PlaceUnavailable(error.message, hint=error.hint) from error
 
 
 async def _schedule(call: Call, kind: str) -> Response:

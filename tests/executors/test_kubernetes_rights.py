@@ -19,7 +19,7 @@ from fabric_jobs.executors.base import AttemptSpec
 from fabric_jobs.executors.kubernetes import KubernetesExecutor
 from fabric_jobs.executors.kubernetes.manifest import ATTEMPT, MANAGED, MANAGER, OWNER
 from fabric_jobs.executors.kubernetes.rights import RIGHTS, Right, rules
-from fabric_jobs.executors.kubernetes.route import _way_to, owner_of
+from fabric_jobs.executors.kubernetes.route import owner_of, way_to
 from fabric_jobs.kubernetes.failures import RightMissing, failure
 from tests.executors.kubernetes_driver import Counter, spec_of
 from tests.kubernetes_place import KUBECONFIG, a_namespace, kubectl, needs_cluster
@@ -115,7 +115,7 @@ def own_address() -> str:
     """Return this machine's address on the way to the nodes."""
     words = "jsonpath={.items[*].status.addresses[?(@.type=='InternalIP')].address}"
     addresses = kubectl("get", "nodes", "--output", words).stdout.split()
-    return next(found for found in map(_way_to, addresses) if found)
+    return next(found for found in map(way_to, addresses) if found)
 
 
 # What an executor does. Each returns whether it may go on.

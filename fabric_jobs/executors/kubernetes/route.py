@@ -130,7 +130,7 @@ class Route:
             return self._doors.advertised
         why = ""
         for address in await addresses(self._cluster):
-            own = _way_to(address)
+            own = way_to(address)
             try:
                 if own:
                     return self._doors.listen(own)
@@ -189,7 +189,7 @@ async def _sweep(cluster: Cluster) -> None:
         log.info("runtime layers of other versions were not looked for: %s", error)
 
 
-def _way_to(address: str) -> str:
+def way_to(address: str) -> str:
     """Return the address of this machine on the way to another one; empty when there is none, or only loopback."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
