@@ -15,7 +15,7 @@ import pytest
 from fabric_jobs.executors import EXECUTORS
 from fabric_jobs.executors.attempt_files.exits import read_exit
 from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, REFUSED, STOPPED, AttemptExit, Limits
-from fabric_jobs.executors.kubernetes import attempt
+from fabric_jobs.executors.kubernetes import events
 from tests.acceptance.live import until
 from tests.executors.contract import Contract, Driver, Running, ended
 from tests.executors.kubernetes_driver import KubernetesDriver, spec_of
@@ -139,7 +139,7 @@ def test_a_program_that_does_not_exist_is_said(driver: KubernetesDriver) -> None
 def test_an_image_that_cannot_be_pulled_is_told_at_once_and_given_up(
     driver: KubernetesDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "PULL_SECONDS", 0.5)
+    monkeypatch.setattr(events, "PULL_SECONDS", 0.5)
     handle = driver.executor.start(spec_of("x", image="rig.local/no-such-image:1"))
     found = ended(driver.executor, handle)
     assert (found.code, found.reason) == (None, REFUSED)

@@ -21,7 +21,7 @@ from fabric_jobs.executors.base import (
     Limits,
     ProcessSpec,
 )
-from fabric_jobs.executors.kubernetes import attempt
+from fabric_jobs.executors.kubernetes import events
 from tests.acceptance.live import until
 from tests.executors.contract import Contract, Driver, Running, ended
 from tests.executors.kubernetes_driver import KubernetesDriver, told
@@ -149,7 +149,7 @@ raise SystemExit(5)
 def test_an_image_that_cannot_be_had_is_told_and_given_up(
     driver: KubernetesDriver, monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
-    monkeypatch.setattr(attempt, "PULL_SECONDS", 0.5)
+    monkeypatch.setattr(events, "PULL_SECONDS", 0.5)
     programs = [program(*FOR_EVER), program(*FOR_EVER)]
     programs[place] = program("true", image="rig.local/no-such-image:1")
     found = ended(driver.executor, driver.executor.start(group(*programs)))

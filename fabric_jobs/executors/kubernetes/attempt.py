@@ -25,7 +25,6 @@ from fabric_jobs.kubernetes.failures import Missing
 MISSING_SECONDS = 2.0  # without a pod, after which its Job is asked for, and again
 SUSPENDED_SECONDS = 30.0  # the same, while its Job is suspended: the watch tells of its pod
 NO_OUTPUT = (LOST, NOT_STARTED)  # reasons after which there is no log to read
-PULL_SECONDS = 30.0  # for an image that cannot be pulled: the cluster has then tried it a few times
 ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
 JOB_LABEL = "batch.kubernetes.io/job-name"
 
@@ -41,7 +40,6 @@ class PodAttempt(Carried):
         self._asked = math.inf  # the shortest grace period that its pod was given
         self._kill_at = math.inf  # by the loop's clock
         self._missing_since = 0.0  # by the loop's clock
-        self._pulling_since = 0.0
         self._follower: Follower | None = None
         self._waiting = WaitingPod(site.cluster, site.route)
         self._follows = False  # its program was seen running
@@ -87,27 +85,20 @@ class PodAttempt(Carried):
         if seen.runs:
             self._note_start()
             return self._until_killed()
-        again = await self._waiting.look(self._pod, seen.doing)
-        self._note_wait(seen)
-        return _sooner(AGAIN_SECONDS if self._pulling_since else again, self._until_killed())
+        again = await self._waiting.look(self._pod, seen)
+        self._state.say(self._waiting.why or seen.doing)
+        return _sooner(again, self._until_killed())
 
     def _note_start(self) -> None:
-        self._pulling_since = 0.0
         if not self._follows:
             self._follows = True
             self._state.say("")
+        self._follow()
+
+    def _follow(self) -> None:
+        """Follow the log of its pod, where no launcher sends its output."""
         if self._state.is_plain and self._follower is None and self._pod is not None:
             self._follower = Follower(self._site.cluster, str(self._pod["metadata"]["name"]), self._directory)
-
-    def _note_wait(self, seen: Seen) -> None:
-        self._state.say(self._waiting.why or seen.doing)
-        now = asyncio.get_running_loop().time()
-        if not seen.pulling:
-            self._pulling_since = 0.0
-        elif not self._pulling_since:
-            self._pulling_since = now
-        elif now - self._pulling_since > PULL_SECONDS:
-            raise InvalidInput(f"the cluster cannot pull its image: {seen.pulling}.")
 
     async def _look_for_pod(self) -> float:
         """Find out why there is no pod (yet): its Job may be gone, or the cluster refuses the pod."""
@@ -161,8 +152,8 @@ class PodAttempt(Carried):
     async def _finish(self, seen: Seen, ended: AttemptExit) -> float | None:
         if ended.reason == NOT_STARTED and not self._state.is_plain and not self._state.is_stopped:
             return await self._begin_plainly(ended)
-        if self._state.is_plain and self._follower is None and self._pod is not None and ended.reason not in NO_OUTPUT:
-            self._follower = Follower(self._site.cluster, str(self._pod["metadata"]["name"]), self._directory)
+        if ended.reason not in NO_OUTPUT:
+            self._follow()
         if self._follower is not None:
             await self._follower.drained()
         elif not self._state.is_whole and not self._state.is_plain:

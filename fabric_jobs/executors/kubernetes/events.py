@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from fabric_jobs.executors.kubernetes.pods import STARTING
+from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS
+from fabric_jobs.executors.kubernetes.pods import STARTING, Seen
 from fabric_jobs.executors.kubernetes.route import Route
 from fabric_jobs.kubernetes.cluster import Cluster, Object
 
+PULL_SECONDS = 30.0  # for an image that cannot be pulled: the cluster has then tried it a few times
 AFTER_SECONDS = 3.0  # of waiting without a reason in its status; then its events are read
 LENGTH = 300
 
@@ -19,14 +22,20 @@ class WaitingPod:
         self.why = ""  # what it waits for, once that is known
         self._cluster = cluster
         self._route = route
-        self._since = 0.0  # by the loop's clock
+        self._since = self._pulling_since = 0.0  # by the loop's clock
 
-    async def look(self, pod: Object, doing: str) -> float | None:
-        """Look for the reason after a while; return in how many seconds to look again. A missing runtime layer is made again."""
+    async def look(self, pod: Object, seen: Seen) -> float | None:
+        """Look for the reason after a while; return in how many seconds to look again. A missing runtime layer is made again.
+
+        Raises InvalidInput for an image that cannot be pulled.
+        """
         now = asyncio.get_running_loop().time()
-        if doing != STARTING:
+        self._pulling_since = (self._pulling_since or now) if seen.pulling else 0.0
+        if seen.pulling and now - self._pulling_since > PULL_SECONDS:
+            raise InvalidInput(f"the cluster cannot pull its image: {seen.pulling}.")
+        if seen.doing != STARTING:
             self.why, self._since = "", 0.0
-            return None
+            return AGAIN_SECONDS if seen.pulling else None
         self._since = self._since or now
         if now - self._since < AFTER_SECONDS:
             return self._since + AFTER_SECONDS - now
