@@ -30,8 +30,8 @@ def object_name(*words: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Return a text that Kubernetes takes as it is: it would replace `$(NAME)`."""
-    return text.replace("$(", "$$(")
+    """Return a text that Kubernetes takes as it is: it would replace `$(NAME)`, and make one `$` of two."""
+    return re.sub(r"\$(?=[$(])", "$$", text)
 
 
 def patched(pod: dict[str, Any], patches: Iterable[Mapping[str, Any]], what: str) -> dict[str, Any]:

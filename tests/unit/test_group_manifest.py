@@ -118,8 +118,8 @@ def test_names_lead_home_and_low_ports_are_free_for_one_container_too() -> None:
 
 def test_texts_are_taken_as_they_are() -> None:
     found = beside(group(process("sh", "$(A) $$ $x", environment={"A": "$(B)$"})))
-    assert found["command"] == ["sh", "$$(A) $$$$ $$x"]
-    assert {"name": "A", "value": "$$(B)$$"} in found["env"]
+    assert found["command"] == ["sh", "$$(A) $$$ $x"]
+    assert {"name": "A", "value": "$$(B)$"} in found["env"]
 
 
 @pytest.mark.parametrize(

@@ -60,3 +60,4 @@ def test_long_names_stay_different() -> None:
 
 def test_a_literal_is_what_kubernetes_makes_of_it_again() -> None:
     assert literal("a $(HOME) $HOME") == "a $$(HOME) $HOME"
+    assert literal("$$ $$(HOME) $") == "$$$ $$$$(HOME) $"

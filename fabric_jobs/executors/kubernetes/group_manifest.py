@@ -16,7 +16,7 @@ from fabric_jobs.executors.base import AttemptSpec, Health, ProcessSpec
 from fabric_jobs.executors.kubernetes import manifest
 from fabric_jobs.executors.kubernetes.around import Around
 from fabric_jobs.executors.kubernetes.pods import PROGRAM
-from fabric_jobs.manifests import object_name
+from fabric_jobs.manifests import literal, object_name
 
 LOOPBACK = "127.0.0.1"
 LOW_PORTS = {
@@ -145,11 +145,6 @@ def _volumes(spec: AttemptSpec, name: str) -> list[dict[str, Any]]:
             size = str(process.limits.shm)
             found.append({"name": _shm(number), "emptyDir": {"medium": "Memory", "sizeLimit": size}})
     return found
-
-
-def literal(text: str) -> str:
-    """Return a text that Kubernetes takes as it is: it would replace `$(NAME)`, and make one `$` of two."""
-    return text.replace("$", "$$")
 
 
 def _key(number: int) -> str:
