@@ -69,6 +69,7 @@ class Server:
             app.router.add_patch(f"{every}/{{name}}", self._patch)
             app.router.add_delete(f"{every}/{{name}}", self._delete)
         app.router.add_get("/api/v1/namespaces/{namespace}/pods/{name}/log", self._log)
+        app.router.add_get("/api/v1/namespaces/{namespace}", self._namespace)
         app.router.add_get("/version", self._version)
         app.router.add_get("/api/v1/nodes", self._nodes)
         app.router.add_post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._review)
@@ -102,7 +103,8 @@ class Server:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        kind = request.match_info.get("kind", request.path.rpartition("/")[2])
+        last = request.path.rpartition("/")[2]
+        kind = request.match_info.get("kind", "namespaces" if last == request.match_info.get("namespace") else last)
         verb = _verb(request)
         if request.path == "/counts":
             return await handler(request)
@@ -204,6 +206,10 @@ class Server:
                 else:
                     await asyncio.sleep(LOG_SECONDS)
         return response
+
+    async def _namespace(self, request: web.Request) -> web.StreamResponse:
+        metadata = {"name": request.match_info["namespace"]}
+        return _json({"kind": "Namespace", "apiVersion": "v1", "metadata": metadata, "status": {"phase": "Active"}})
 
     async def _version(self, request: web.Request) -> web.StreamResponse:
         return _json({"major": "1", "minor": "34", "gitVersion": "v1.34.4"})

@@ -195,7 +195,8 @@ class PodAttempt(Carried):
         while True:
             try:
                 await self._site.cluster.delete("jobs", self._job)
-                await self._site.cluster.delete("secrets", self._job)
+                if not self._state.is_made:  # otherwise the Job owns it
+                    await self._site.cluster.delete("secrets", self._job)
                 return
             except ExecutorUnavailable:
                 await asyncio.sleep(AGAIN_SECONDS)
