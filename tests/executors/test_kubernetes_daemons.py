@@ -20,6 +20,7 @@ from tests.acceptance.live import until
 from tests.executors.contract import ended
 from tests.executors.kubernetes_driver import KubernetesDriver
 from tests.executors.kubernetes_driver import kubernetes_driver as kubernetes_driver
+from tests.executors.test_kubernetes_rights import own_address
 from tests.kubernetes_place import BASE_IMAGE, kubectl, needs_cluster
 
 pytestmark = needs_cluster
@@ -83,7 +84,7 @@ def reach(driver: KubernetesDriver, handle: str) -> tuple[str, int]:
 
 def left(driver: KubernetesDriver) -> list[str]:
     words = ("get", KINDS, "--namespace", driver.namespace, "--output", "json")
-    items = json.loads(kubectl(*words, "--selector", "app.kubernetes.io/managed-by=fabric-jobs").stdout)["items"]
+    items = json.loads(kubectl(*words, "--selector", "fabric-jobs/attempt").stdout)["items"]
     return [f"{item['kind']}/{item['metadata']['name']}" for item in items]
 
 
@@ -188,6 +189,13 @@ def test_a_daemon_without_copies_is_refused(driver: KubernetesDriver) -> None:
     found = ended(driver.executor, driver.executor.start(daemon(replicas=0)))
     assert (found.code, found.reason) == (None, REFUSED)
     assert "scaleCount" in found.cause
+    assert left(driver) == []
+
+
+def test_a_daemon_whose_gateway_cannot_be_reached_is_refused_and_gone(driver: KubernetesDriver) -> None:
+    driver.counter.advertised = f"http://{own_address()}:1"
+    found = ended(driver.executor, driver.executor.start(daemon()))
+    assert found.reason == REFUSED
     assert left(driver) == []
 
 

@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.live import PRELUDE, Live
 from tests.kubernetes_place import BASE_IMAGE, KUBECONFIG, a_namespace, found, kubectl
 
-OURS = "app.kubernetes.io/managed-by=fabric-jobs"
+OURS = "app.kubernetes.io/managed-by=fabric-jobs,fabric-jobs/attempt"  # without the probes of the way to the gateway
 KINDS = ("deployments", "replicasets", "services", "jobs", "pods", "secrets")
 
 

@@ -64,6 +64,10 @@ class DaemonAttempt(Carried):
             self._ended = {uid: pod}
         self.changed.set()
 
+    def _check_way(self) -> None:
+        if self._ending is None:  # else it is being deleted
+            super()._check_way()
+
     async def _step(self) -> float | None:
         if not self._site.turn.is_ours():
             return OTHERS_SECONDS
