@@ -214,9 +214,6 @@ class Server:
     async def _version(self, request: web.Request) -> web.StreamResponse:
         return _json({"major": "1", "minor": "34", "gitVersion": "v1.34.4"})
 
-    async def _namespace(self, request: web.Request) -> web.StreamResponse:
-        return _json({"kind": "Namespace", "metadata": {"name": request.match_info["namespace"]}, "status": {}})
-
     async def _nodes(self, request: web.Request) -> web.StreamResponse:
         status = {"addresses": [{"type": "InternalIP", "address": self.address}]}
         items = [{"metadata": {"name": "node"}, "status": status}]
