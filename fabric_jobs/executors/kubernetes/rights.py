@@ -52,7 +52,13 @@ RIGHTS: tuple[Right, ...] = (
         list="what a killed gateway left",
         delete="what has ended",
     ),
-    *_of("configmaps", "", create="the runtime layer"),
+    *_of(
+        "configmaps",
+        "",
+        create="the runtime layer",
+        list="runtime layers of other versions",
+        delete="runtime layers of other versions",
+    ),
     *_of("events", "", list="why a pod does not start, in the cluster's words"),
     *_of(
         "deployments",
