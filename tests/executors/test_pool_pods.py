@@ -208,7 +208,7 @@ def test_a_program_outlives_its_template_process(live: PoolsLive) -> None:
     until(lambda: parent(child) != template, "it is adopted")
     live.go()
     record = live.wait(activation)
-    assert record["status"] == "COMPLETE"
+    assert record["status"] == "COMPLETE", record
     assert live.tasks(activation)[0]["attempt"] == 1
     assert live.invoke("wait", 2)["status"] == "COMPLETE"
 

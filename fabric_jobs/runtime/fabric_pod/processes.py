@@ -7,7 +7,7 @@ import signal
 from contextlib import suppress
 
 ADOPT = 36  # PR_SET_CHILD_SUBREAPER
-LOST = 137
+LOST = 137  # the exit code of a program whose own is unknown
 
 
 def adopt_orphans() -> None:
@@ -20,14 +20,27 @@ def adopt_orphans() -> None:
 
 
 def code_of(pid: int) -> int | None:
-    """Return the exit code of a process that was adopted, 128 and more for a signal; None while it runs."""
+    """Return the exit code of a process that is adopted, 128 and more for a signal; None while it runs."""
     try:
         found, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # its parent has reaped it, and died before it said so
-        return LOST
+    except (
+        ChildProcessError
+    ):  # not adopted yet: a parent that dies closes its files first, and its end is a signal to come
+        return None if exists(pid) else LOST
     if not found:
         return None
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def exists(pid: int) -> bool:
+    """Return whether there is a process, running or ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def end_rest(child: int, template: int) -> None:
