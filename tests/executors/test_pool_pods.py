@@ -247,18 +247,6 @@ def test_a_program_ends_while_there_is_no_owner(live: PoolsLive) -> None:
     assert live.tasks(activation)[0]["attempt"] == 1
 
 
-def test_the_owner_is_killed_before_there_is_a_pod(live: PoolsLive) -> None:
-    live.cluster.faults.denied.add(("create", "jobs"))
-    live.program("echo", "print(message()['payload'])")
-    activation = live.detach("echo", 5)
-    until(lambda: live.cluster.call(lambda server: server.asked["create jobs"]), "it tries")
-    live.kill_owner()
-    live.cluster.faults.denied.clear()
-    live.serve()
-    assert live.wait(activation)["response"] == "5\n"
-    assert live.tasks(activation)[0]["attempt"] == 1
-
-
 # Cold
 
 
