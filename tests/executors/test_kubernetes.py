@@ -194,6 +194,16 @@ def test_a_job_deleted_by_hand_is_lost(driver: KubernetesDriver, running: Runnin
     assert driver.starts(running) == 1
 
 
+def test_a_pod_deleted_while_nobody_watches_is_lost(driver: KubernetesDriver, running: Running) -> None:
+    driver.order(running, ":")
+    pod, job = driver.pod(running), driver.objects("jobs")[0]["metadata"]["name"]
+    driver.executor.close()
+    kubectl("delete", "pod", pod, "--namespace", driver.namespace, "--force", "--grace-period=0")
+    kubectl("wait", "--for=condition=Failed", f"job/{job}", "--namespace", driver.namespace, "--timeout=60s")
+    assert ended(driver.again(), running.handle) == AttemptExit(None, LOST)
+    assert driver.starts(running) == 1
+
+
 def test_an_evicted_pod_is_lost(driver: KubernetesDriver, running: Running) -> None:
     driver.order(running, ":")
     name = driver.pod(running)

@@ -116,7 +116,7 @@ class PodAttempt(Carried):
         if self._state.is_stopped:
             await self._site.cluster.delete("jobs", self._job, propagationPolicy="Foreground")
             return AGAIN_SECONDS
-        if self._was_seen:  # the pod that there was has been deleted, and its Job makes no other one
+        if self._was_seen or making.has_ended(job):  # there was a pod, and its Job makes no other one
             self._end(self._without_code("its pod was deleted by somebody else"))
             return 0.0
         why = await making.why_no_pod(self._site.cluster, job)

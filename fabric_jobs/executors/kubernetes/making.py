@@ -79,6 +79,12 @@ def reference(made: Object) -> Object:
     return {"apiVersion": made["apiVersion"], "kind": made["kind"], "name": found["name"], "uid": found["uid"]}
 
 
+def has_ended(job: Object) -> bool:
+    """Return whether a Job makes no pod any more."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return any(each["status"] == "True" and each["type"] in ("Failed", "Complete") for each in conditions)
+
+
 async def why_no_pod(cluster: Cluster, job: Object) -> str:
     """Return in the cluster's own words why a Job has no pod; empty when nothing is wrong so far."""
     if job["spec"].get("suspend"):

@@ -110,6 +110,7 @@ class PoolPods:
             self._heed(worker, worker.pod, pool)
         elif pool is not None and waits and now() - worker.since > MISSING_SECONDS:
             job = await self._site.cluster.get("jobs", worker.job)
+            worker.is_leaving = worker.is_leaving or making.has_ended(job)  # its pod went while nobody watched
             _say(pool, await making.why_no_pod(self._site.cluster, job) or STARTING)
         if not worker.attempt and not waits and now() - worker.since > pool_settings.idle_seconds():
             worker.is_leaving = True
