@@ -69,6 +69,6 @@ def context_of(found: SkillFile, action: Action) -> Path:
 def _not_built(found: SkillFile, action: str, *, has_changed: bool) -> NotFound:
     why = "its files have changed since its image was built" if has_changed else "its image was not built"
     return NotFound(
-        f"the action '{action}' of the skill '{found.skill.name}' cannot run in Docker: {why}.",
+        f"the action '{action}' of the skill '{found.skill.name}' cannot run as a container: {why}.",
         hint=f"Build it: fabric-jobs workspaces build --skill {found.skill.name}",
     )

@@ -33,7 +33,7 @@ def unbuilt(live: DockerLive, *words: object, **env: Any) -> Ran:
 def test_what_was_not_built_says_how(live: DockerLive, name: str) -> None:
     ran = unbuilt(live, "skills", "invoke", name, "--payload", "1")
     assert ran.code == 3, ran
-    assert f"the action '{name}' of the skill '{name}' cannot run in Docker: its image was not built." in ran.err
+    assert f"the action '{name}' of the skill '{name}' cannot run as a container: its image was not built." in ran.err
     assert f"fabric-jobs workspaces build --skill {name}" in ran.err
     assert live.invoke(name)["response"] == name
 
