@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,28 +21,37 @@ COLORS = {"ok": "green", "fixed": "green", "warning": "yellow", "problem": "red"
 
 @click.command("doctor")
 @click.option("--fix", is_flag=True, help="Fix what can be fixed: permissions, and leftovers of killed processes.")
+@click.option(
+    "--pod-image",
+    default="",
+    metavar="IMAGE",
+    help="Let a pod of this image, which has python3, try whether it reaches this machine.",
+)
 @options.output
 @options.workspace
 @options.state_dir
 @click.pass_context
-def command(ctx: click.Context, fix: bool, output: str, workspace: Path | None, state_dir: Path | None) -> None:
+def command(
+    ctx: click.Context, fix: bool, pod_image: str, output: str, workspace: Path | None, state_dir: Path | None
+) -> None:
     """Check Python, the installation, the state directory, its disk and its owner, Docker and Kubernetes.
 
     With --profile or --url it also checks whether that gateway answers, accepts the token and has this version. Each
-    line is ok, a note, a warning or a problem, and says what to do. Nothing is started, and without --fix nothing is
-    changed. Exits with 5 if there is a problem.
+    line is ok, a note, a warning or a problem, and says what to do. Nothing is started but the pod that you ask for,
+    and without --fix nothing is changed. Exits with 5 if there is a problem.
 
     \b
     Examples:
       fabric-jobs doctor
       fabric-jobs doctor --fix
       fabric-jobs doctor --profile lab
+      fabric-jobs doctor --pod-image python:3.12-slim
       fabric-jobs doctor --state-dir /var/lib/fabric-jobs --output json
     """
     from fabric_jobs.doctor import examine
 
     found = []
-    for check, finding in examine(_scope(workspace, state_dir, fix)):
+    for check, finding in examine(replace(_scope(workspace, state_dir, fix), pod_image=pod_image)):
         found.append({"check": check, **asdict(finding)})
         if output == "table":
             _print(check, finding)

@@ -33,6 +33,7 @@ class Scope:
     missing: str = ""  # why there is no workspace
     remote: Remote | None = None  # the gateway that the options name
     fix: bool = False  # fix what can be fixed
+    pod_image: str = ""  # of a pod that tries the way from a cluster to this machine; empty: none is started
 
     @property
     def state(self) -> Path:
