@@ -89,7 +89,7 @@ def _answering(host: str) -> Iterator[tuple[str, list[str]]]:
 
     asked: list[str] = []
 
-    class Answer(BaseHTTPRequestHandler):
+    class AskedHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
             self.send_response(200)
@@ -99,7 +99,7 @@ def _answering(host: str) -> Iterator[tuple[str, list[str]]]:
         def log_message(self, format: str, *args: object) -> None:
             """Print nothing."""
 
-    with ThreadingHTTPServer((host, 0), Answer) as server:
+    with ThreadingHTTPServer((host, 0), AskedHandler) as server:
         thread = threading.Thread(target=server.serve_forever, name="doctor", daemon=True)
         thread.start()
         try:
