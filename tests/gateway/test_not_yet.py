@@ -127,6 +127,10 @@ def test_a_dry_run_of_a_deploy_starts_nothing(live: Live) -> None:
     caller.post("/skills", document, **{"x-fabric-source": str(path.parent)})
     said = caller.get("/skills/echo/deploy?dryrun=true")["message"]
     assert "would start its daemons: echo" in said
-    assert [item["kind"] for item in caller.get("/skills/echo/deploy?dryrun")["items"]] == ["Deployment", "Service"]
+    assert [item["kind"] for item in caller.get("/skills/echo/deploy?dryrun")["items"]] == [
+        "Secret",
+        "Deployment",
+        "Service",
+    ]
     assert caller.get("/tasks")["tasks"] == []
     caller.refused(400, "GET", f"{PROJECT}/skills/echo/deploy?dryrun=perhaps")

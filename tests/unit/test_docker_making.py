@@ -126,11 +126,19 @@ def test_a_spec_is_read_as_it_was_written(tmp_path: Path) -> None:
         is_project=True,
         health=Health(("check", "me"), delay=1, period=2, timeout=3, failures=4),
         port=5000,
+        name="api",
         pod_spec=({"path": "/a", "value": 1},),
+        k8s_resources=('{"kind": "Secret"}',),
     )
     spec = AttemptSpec(name="one", processes=(process,), files={"payload": b"1"}, records=(("a/b", True), ("c", False)))
     spec = replace(
-        spec, hosts=("itself.example",), shared=("/mnt",), placed={"/mnt/a": "payload"}, labels={"task": "1"}
+        spec,
+        hosts=("itself.example",),
+        shared=("/mnt",),
+        placed={"/mnt/a": "payload"},
+        labels={"task": "1"},
+        timeout=3.5,
+        replicas=2,
     )
     bare = ProcessSpec(directory=None)
     same = [field.name for field in fields(ProcessSpec) if getattr(process, field.name) == getattr(bare, field.name)]

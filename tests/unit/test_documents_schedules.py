@@ -37,7 +37,7 @@ BAD: tuple[dict[str, Any], ...] = (
     {"skill": 5},
     {"properties": []},
     {"properties": [{"name": "a", "value": 1}]},
-    {"executor": "kubernetes"},
+    {"executor": "mars"},
     {"overlap": "wait"},
     {"catchup": True},
     {"catchup_seconds": -1},
