@@ -16,7 +16,7 @@ from fabric_jobs.gateway.report import progress
 from fabric_jobs.jobs import BatchCounts, BatchRow, Job
 from fabric_jobs.records import Activation, SavedDefinition
 from fabric_jobs.states import Verdict
-from fabric_jobs.store import activations, batches, channels, definitions, queue_letters, tasks
+from fabric_jobs.store import activations, batches, channels, definitions, jobs, queue_letters, tasks
 from fabric_jobs.store.activations import RunFilter
 from fabric_jobs.store.queue_letters import JobQueue
 from fabric_jobs.store.sql import Sql
@@ -53,6 +53,10 @@ def facts_of(parts: Parts, job: Job) -> JobFacts:
     """Return what is stored about a job, and which of its workers still wait for their place."""
     sql = parts.store.read
     activation = activations.find(sql, job.activation_id)
+    if (
+        activation is not None and activation.ended
+    ):  # the verdict may have come after `job` was read, but not after this
+        job = jobs.find(sql, job.activation_id) or job
     saved = definitions.find(sql, job.project_id, "skill", job.api_name, job.api_version)
     assert activation is not None, "its row refers to it"
     assert saved is not None, "versions stay"

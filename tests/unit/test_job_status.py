@@ -1,12 +1,19 @@
-"""How many workers of a job are in which state."""
+"""The status of a job, and how many of its workers are in which state."""
 
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
 
 from fabric_jobs.engine.job_status import STALLED_SECONDS, may_wait, worker_counts
-from fabric_jobs.states import TaskState
-from tests.factories import task
+from fabric_jobs.gateway import job_answers
+from fabric_jobs.gateway.parts import Parts
+from fabric_jobs.jobs import BatchCounts
+from fabric_jobs.states import ActivationState, TaskState, Verdict
+from tests.factories import activation, job, task
 
 NOW = time.time()
 
@@ -34,3 +41,17 @@ def test_each_worker_is_in_one_state() -> None:
         "stalled": 2,
     }
     assert [each.task_id for each in workers if may_wait(each, ready)] == [4, 5, 6]
+
+
+def test_a_job_that_ends_between_two_reads_has_its_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = job(kind="TaskAPI", verdict="")  # read while it ran
+    stored: dict[str, Any] = {
+        "activations": activation(state=ActivationState.ERROR),
+        "jobs": job(kind="TaskAPI", verdict=Verdict.WORKER_ERROR.value),
+        "definitions": "the API",
+    }
+    for room, found in stored.items():
+        monkeypatch.setattr(getattr(job_answers, room), "find", lambda *_, found=found: found)
+    monkeypatch.setattr("fabric_jobs.store.batches.counts_of", lambda *_: BatchCounts())
+    parts = cast(Parts, SimpleNamespace(store=SimpleNamespace(read=None)))
+    assert job_answers.facts_of(parts, before).status == "worker_error"
