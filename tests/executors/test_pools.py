@@ -254,7 +254,11 @@ def test_a_failure_of_a_program_whose_pod_is_deleted_is_not_its_own(place: Place
     place.take(pod=pod).result(30)
     name = pod["metadata"]["name"]
     place.cluster.call(lambda server: server.objects.change("pods", "default", name, {"metadata": GOING}))
-    until(lambda: "deletionTimestamp" in place.pod()["metadata"], "it is to be deleted")
+    site = place.executor._controller._site
+    assert site is not None
+    until(
+        lambda: "deletionTimestamp" in site.pods.found[name]["metadata"], "the executor knows that it is to be deleted"
+    )
     found = until(lambda: report(place, handle, pod), "the end")
     assert (found.code, found.reason) == (None, LOST)
 
