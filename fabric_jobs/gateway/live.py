@@ -158,7 +158,7 @@ class Live:
             end = appended.segment.end
             if credit is not None and end > credit.next_offset:
                 credit.append(end - credit.next_offset, appended.segment.size)
-        for channel_id in effects.news:
+        for channel_id in effects.news | effects.told:
             self._touch(("channel", channel_id))
         for channel_id, acked in effects.acked.items():
             credit = self._credits.get(channel_id)

@@ -47,7 +47,8 @@ class Effects:
     ended: set[int] = field(default_factory=set)  # channels that ended or closed
     activations: set[str] = field(default_factory=set)  # activations with changes
     look: set[str] = field(default_factory=set)  # activations with changes that the engine did not make
-    news: set[int] = field(default_factory=set)  # channels with records that are new to the engine
+    news: set[int] = field(default_factory=set)  # channels with records that are new to the engine and to waiting calls
+    told: set[int] = field(default_factory=set)  # channels with news for waiting calls only
     completed: set[str] = field(default_factory=set)  # activations with nothing left to do
     over: set[str] = field(default_factory=set)  # activations that ended
     events: bool = False
@@ -58,6 +59,7 @@ class Effects:
     def seen(self, activation_id: str) -> None:
         """Note that the operation itself includes what the engine decides: the engine need not look again."""
         self.look.discard(activation_id)
+        self.told |= self.news
         self.news.clear()
 
     def merge(self, other: Effects) -> None:
@@ -68,6 +70,7 @@ class Effects:
         self.activations |= other.activations
         self.look |= other.look
         self.news |= other.news
+        self.told |= other.told
         self.completed |= other.completed
         self.over |= other.over
         self.events |= other.events
