@@ -94,12 +94,13 @@ async def pull(request: Request) -> Response:
             return answer
         if channels.of_attempt(parts.store.read, task.task_id, task.attempt) != found:
             continue  # it has changed while this call waited for the store: nobody wakes it for that
-        if shares.is_drained(parts, found) if task.worker else all(_is_drained(each, positions) for each in found):
+        alone = not task.worker
+        if all(_is_drained(each, positions) for each in found) if alone else shares.is_drained(parts, task, found):
             return Response(status_code=204, headers={"x-fabric-end": "1"})
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0 or not await parts.live.wait([("channel", channel.channel_id) for channel in found], left):
             return Response(status_code=503 if parts.live.closing else 204)
-        is_plain = task.attempt == 1 and not task.worker
+        is_plain = task.attempt == 1 and alone
         answer = _newest(parts, task, found, positions, sees) if is_plain else None
         if answer is not None:
             return answer

@@ -40,12 +40,14 @@ async def records(
     return replay.answer_with(parts, task, share.channel_id, part)
 
 
-def is_drained(parts: Parts, found: list[Channel]) -> bool:
-    """Return whether nothing is left to take, now or later."""
+def is_drained(parts: Parts, task: Task, found: list[Channel]) -> bool:
+    """Return whether nothing is left for a worker to take, now or later: another one may still give back what it holds."""
+    sql = parts.store.read
     return all(
         channel.ended
         and channel.dispatched >= channel.next_offset
-        and not leases.given_back(parts.store.read, channel.channel_id)
+        and not leases.given_back(sql, channel.channel_id)
+        and not leases.may_come_back(sql, channel.channel_id, task.task_id)
         for channel in found
     )
 

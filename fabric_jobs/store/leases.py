@@ -23,6 +23,14 @@ def given_back(sql: Sql, channel_id: int, limit: int = 1) -> list[Lease]:
     return [Lease.from_row(row) for row in sql.all("free_leases", channel_id=channel_id, limit=limit)]
 
 
+def may_come_back(sql: Sql, channel_id: int, task_id: int) -> bool:
+    """Return whether other tasks than this one are at work on records of a channel that they may leave to others.
+
+    One that waits for its next attempt is not: its place may be the very one that waits for it.
+    """
+    return sql.one("lent_to_others", channel_id=channel_id, task_id=task_id) is not None
+
+
 def take(tx: Tx, task_id: int, wanted: Lease) -> bool:
     """Let a task hold the next records of a channel; return False when the first of them is taken, or one is not there."""
     assert wanted.below is not None
@@ -169,6 +177,8 @@ def _cut(tx: Tx, task_id: int, lease: Lease, begin: int, end: int) -> None:
     for first, below in ((lease.first, begin), (end, lease.below)):
         if first < below:
             _insert(tx, task_id, lease._replace(first=first, below=below))
+    if (begin, end) == (lease.first, lease.below):
+        tx.effects.told.add(lease.channel_id)  # for those who wait to see whether it is given back
 
 
 def _insert(tx: Tx, task_id: int, lease: Lease) -> None:

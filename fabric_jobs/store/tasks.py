@@ -171,6 +171,8 @@ def requeue(tx: Tx, task: Task, ending: Ending, again: Again, *, cause: str = ""
         return False
     _end_attempt(tx, task, ending)
     _moved(tx, task, TaskState.QUEUED, attempt=task.attempt, reason=cause)
+    if task.worker:  # the other workers may be waiting for what it would leave to them
+        tx.effects.told.update(lease.channel_id for lease in leases.held(tx, task.task_id))
     return True
 
 
