@@ -93,8 +93,8 @@ class Cluster:
             "resourceVersion": version,
             "timeoutSeconds": str(int(seconds)),
         }
-        async with self.stream("GET", await self._path(kind), query, seconds + SECONDS) as lines:
-            async for line in lines:
+        async with self.stream("GET", await self._path(kind), query, seconds + SECONDS) as pieces:
+            async for line in _lines(pieces):
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     raise failure(int(event["object"].get("code") or 500), json.dumps(event["object"]).encode())
@@ -148,25 +148,33 @@ class Cluster:
     async def stream(
         self, method: str, path: str, query: Mapping[str, str], seconds: float | None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open an answer that arrives piece by piece, as lines; a last piece may lack its end of line."""
+        """Open an answer that arrives piece by piece."""
         await self._session.open()
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=SECONDS)
         answer = await self._session.ask(method, path, query, timeout=timeout)
         try:
-            yield _lines(answer)
+            yield _pieces(answer)
         finally:
             if answer.connection is not None and answer.connection.transport is not None:
                 answer.connection.transport.abort()  # without the goodbye of TLS, for which the end of the loop does not wait
             answer.close()
 
-    async def log(self, pod: str, container: str, *, follow: bool, **options: str) -> AsyncIterator[bytes]:
-        """Give what a container has printed and, when it is followed, prints until it ends. `options` are of `PodLogOptions`."""
+    @asynccontextmanager
+    async def log_pieces(
+        self, pod: str, container: str, *, follow: bool, **options: str
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open what a container has printed and, when it is followed, prints until it ends. `options` are of `PodLogOptions`."""
         path = f"{await self._path('pods', pod)}/log"
         query = {"container": container, "follow": "true" if follow else "false", **options}
-        async with self.stream("GET", path, query, None) as lines:
-            async for line in lines:
+        async with self.stream("GET", path, query, None) as pieces:
+            yield pieces
+
+    async def log(self, pod: str, container: str, *, follow: bool, **options: str) -> AsyncIterator[bytes]:
+        """Give the lines of `log_pieces`, each once it has arrived as a whole; the last one may lack its end of line."""
+        async with self.log_pieces(pod, container, follow=follow, **options) as pieces:
+            async for line in _lines(pieces):
                 yield line
 
     async def tunnel(self, pod: str, port: int) -> Tunnel:
@@ -225,16 +233,23 @@ class Tunnel:
         await self._socket.close()
 
 
-async def _lines(answer: Any) -> AsyncIterator[bytes]:
+async def _pieces(answer: Any) -> AsyncIterator[bytes]:
     import aiohttp
 
-    rest = b""
     try:
         async for piece in answer.content.iter_any():
-            *whole, rest = (rest + piece).split(b"\n")
-            for line in whole:
-                yield line + b"\n"
-        if rest:
-            yield rest
+            yield piece
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise ExecutorUnavailable(f"the cluster does not answer: {error or type(error).__name__}.") from error
+
+
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    held: list[bytes] = []  # of a line whose end has not arrived
+    async for piece in pieces:
+        first, *others = piece.split(b"\n")
+        held.append(first)
+        for part in others:
+            yield b"".join(held) + b"\n"
+            held = [part]
+    if rest := b"".join(held):
+        yield rest
