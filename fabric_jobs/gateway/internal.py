@@ -183,7 +183,8 @@ def _check_output(parts: Parts, task: Task, output: str) -> None:
 async def await_credit(parts: Parts, task: Task, found: list[Channel]) -> None:
     """Wait until the consumers of these channels have caught up enough; raise StaleAttempt if the attempt ends meanwhile."""
     while keys := parts.live.without_credit(found):
-        await parts.live.wait([*keys, ("activation", str(task.activation_id))], PULL_SECONDS)
+        with parts.live.held_up(task.task_id):
+            await parts.live.wait([*keys, ("activation", str(task.activation_id))], PULL_SECONDS)
         if parts.live.closing:
             raise PlaceUnavailable("this owner is ending.", hint="Try again: the next owner continues.")
         _check_current(parts, task)

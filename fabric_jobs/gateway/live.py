@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from contextlib import suppress
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -79,6 +80,7 @@ class Live:
         self.targets: Known[tuple[str, str, str], list[Channel]] = Known()  # by activation, node and output
         self.rules: Known[int, Rules] = Known()  # of batches, by task
         self.claims: Known[str, dict[str, Any]] = Known()  # by token
+        self.without_room: Counter[int] = Counter()  # the calls of each task that wait for credit
         self.closing = False
         self.retiring = asyncio.Event()  # another owner wants to take over
         self.callbacks = asyncio.Event()  # there may be one to deliver
@@ -126,6 +128,16 @@ class Live:
             if channel.node and not channel.exempt
         ]
         return [("credit", channel_id) for channel_id, credit in credits if self._is_behind(credit)]
+
+    @contextmanager
+    def held_up(self, task_id: int) -> Iterator[None]:
+        """Count a task among those `without_room`."""
+        self.without_room[task_id] += 1
+        try:
+            yield
+        finally:
+            self.without_room[task_id] -= 1
+            self.without_room += Counter()  # forgets those with none
 
     def delivered(self, channel_id: int, below: int) -> None:
         """Credit the sender for delivered records, if the consumer acknowledges only at the end."""

@@ -41,13 +41,16 @@ async def records(
 
 
 def is_drained(parts: Parts, task: Task, found: list[Channel]) -> bool:
-    """Return whether nothing is left for a worker to take, now or later: another one may still give back what it holds."""
-    sql = parts.store.read
+    """Return whether nothing is left for a worker to take, now or later: another one may still give back what it holds.
+
+    One that has no credit is not waited for: its consumer may be waiting for the place of this worker.
+    """
+    sql, aside = parts.store.read, {task.task_id, *parts.live.without_room}
     return all(
         channel.ended
         and channel.dispatched >= channel.next_offset
         and not leases.given_back(sql, channel.channel_id)
-        and not leases.may_come_back(sql, channel.channel_id, task.task_id)
+        and leases.readers(sql, channel.channel_id) <= aside
         for channel in found
     )
 

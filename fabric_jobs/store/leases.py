@@ -23,12 +23,12 @@ def given_back(sql: Sql, channel_id: int, limit: int = 1) -> list[Lease]:
     return [Lease.from_row(row) for row in sql.all("free_leases", channel_id=channel_id, limit=limit)]
 
 
-def may_come_back(sql: Sql, channel_id: int, task_id: int) -> bool:
-    """Return whether other tasks than this one are at work on records of a channel that they may leave to others.
+def readers(sql: Sql, channel_id: int) -> set[int]:
+    """Return the tasks that read records of a channel and may leave them to others.
 
-    One that waits for its next attempt is not: its place may be the very one that waits for it.
+    One that waits for its next attempt does not: its place may be the very one that waits for it.
     """
-    return sql.one("lent_to_others", channel_id=channel_id, task_id=task_id) is not None
+    return {int(row["task_id"]) for row in sql.all("readers_of_channel", channel_id=channel_id)}
 
 
 def take(tx: Tx, task_id: int, wanted: Lease) -> bool:
@@ -178,7 +178,9 @@ def _cut(tx: Tx, task_id: int, lease: Lease, begin: int, end: int) -> None:
         if first < below:
             _insert(tx, task_id, lease._replace(first=first, below=below))
     if (begin, end) == (lease.first, lease.below):
-        tx.effects.told.add(lease.channel_id)  # for those who wait to see whether it is given back
+        row = tx.one("channel", channel_id=lease.channel_id)
+        if row is not None and row["ended"] and row["dispatched"] >= row["next_offset"]:
+            tx.effects.told.add(lease.channel_id)  # for those who wait to see whether it is given back
 
 
 def _insert(tx: Tx, task_id: int, lease: Lease) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.acceptance.live import PROJECT, Live, until
-from tests.docker_place import needs_docker
+from tests.docker_place import docker, needs_docker
 from tests.gateway.test_actions import action, routed
 from tests.gateway.test_users import Caller
 
@@ -47,7 +47,7 @@ def test_a_running_activation_keeps_the_version_it_began_with(live: Live) -> Non
     caller.post("/actions", action("import time; time.sleep(1e5)"))
     caller.post("/skills", routed())
     started = caller.post("/skillinvoke/plain/inputs/request", {"payload": 1})["activationId"]
-    until(lambda: caller.get("/tasks?state=active")["tasks"], "the task runs")
+    task, *_ = until(lambda: caller.get("/tasks?state=active")["tasks"], "the task runs")
     own = routed(actions=[{"name": "apart", "type": "job", "image": "x"}])
     caller.post("/skills", own)
     assert caller.call("DELETE", f"{PROJECT}/actions/apart").status == 200
@@ -56,3 +56,4 @@ def test_a_running_activation_keeps_the_version_it_began_with(live: Live) -> Non
     assert caller.get(f"/activations/{started}?verbose")["status"] == "PENDING"
     caller.post(f"/activations/{started}/cancel", {})
     assert live.wait(started)["status"] == "CANCELLED"
+    until(lambda: not docker("ps", "-aq", "--filter", f"name={task['name']}").stdout, "its container is gone")

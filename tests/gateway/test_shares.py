@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from fabric_jobs.runtime.fabric_skill.http import Answer
+from fabric_jobs.settings import Settings
 from tests.acceptance.live import Live, until
 from tests.gateway.test_jobs import Job
 from tests.gateway.test_users import Caller
@@ -32,11 +34,8 @@ class Worker(Job):
     """Makes the calls of one of two workers, whose own program only waits."""
 
     def __init__(self, live: Live, attempt: str) -> None:
-        self.message, self.attempt, self.sequence = (
-            json.loads((live.root / f"worker-{attempt}").read_text()),
-            attempt,
-            0,
-        )
+        self.message = json.loads((live.root / f"worker-{attempt}").read_text())
+        self.attempt, self.sequence = attempt, 0
         self.below = 0  # what it has got
 
     def ask(self, acknowledge: str = "record") -> Answer:
@@ -54,16 +53,23 @@ class Worker(Job):
         acks = [[self.channel, first, below or self.below]]
         assert self.commit(sender=f"s{self.attempt}", acks=acks).status == 200
 
+    def send(self, records: bytes) -> Answer:
+        """Send records; answered once there is credit for them."""
+        count = records.count(b"\n")
+        return self.commit(records, sender=f"s{self.attempt}", open=True, outputs=[["response", count, len(records)]])
+
     def _at(self) -> str:
         return f"{self.channel}:{self.below}" if self.below else ""
 
 
 @pytest.fixture
 def pair(live: Live) -> tuple[Worker, Worker]:
-    """Two workers: one has got the first share, and the other one all else."""
+    """Two workers of a stream that is all there."""
     live.skill("source", f"for n in range({COUNT}): send_message(n)")
     live.skill("each", HOLD, receives="stream", workers=2, retries={"limit": 1, "backoff_seconds": 60})
-    live.agent("line", ("input", "source"), ("source", "each"), ("each", "output"))
+    live.skill("last", "open(ROOT / 'never').read()", receives="stream")
+    live.agent("line", ("input", "source"), ("source", "each"), ("each", "last"), ("last", "output"))
+    os.mkfifo(live.root / "never")
     activation = live.detach("line", kind="agents")
     until(lambda: live.progress(activation)["source"]["tasks"].get("COMPLETE"), "all records are there")
     until(lambda: len(attempts(live)) == 2, "both workers run")
@@ -131,6 +137,22 @@ def test_what_waits_for_another_attempt_is_not_waited_for(live: Live, pair: tupl
     with asking(live, second) as asked:
         live.release(live.root / f"worker-{first.attempt}.gate")
         assert (asked.result().status, asked.result().headers["x-fabric-end"]) == (204, "1")
+
+
+def test_one_that_waits_for_credit_is_not_waited_for(live: Live, pair: tuple[Worker, Worker]) -> None:
+    """Its consumer may be waiting for the place of the worker that would wait."""
+    first, second = pair
+    begin, _ = shared(first, second)
+    metrics = Caller(live)
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(2):  # the first one uses up the credit
+            sent = pool.submit(first.send, b"1\n" * Settings.credit_records)
+        until(lambda: b"fabric_jobs_http_waiting 1" in metrics.call("GET", "/metrics").body, "it waits for credit")
+        assert second.ask().headers["x-fabric-end"] == "1"
+        assert not sent.done()
+        metrics.post(f"/activations/{first.message['activationId']}/cancel", {})
+        assert sent.result().status == 409
+    assert begin == 0
 
 
 def test_aggregators_do_not_wait_for_each_other(pair: tuple[Worker, Worker]) -> None:

@@ -56,6 +56,7 @@ def test_the_end_of_a_share_wakes_who_waits_for_what_may_be_left_of_it(store: St
     append(store, [1, 2])
     task = started(store, add_task(store, worker=1))
     _take(store, task.task_id, channel_id)
+    store.write(lambda tx: channels.end(tx, channel_id)).result()
     assert _wakes(store, channel_id, lambda tx: leases.finish(tx, task.task_id, channel_id, 0, 2))
 
 

@@ -25,11 +25,11 @@ select channel_id, first_offset, next_offset, turn, at_end from leases where tas
 select channel_id, first_offset, next_offset, turn, at_end from leases
 where channel_id = :channel_id and task_id is null order by first_offset limit :limit;
 
--- name: lent_to_others
--- What other tasks than this one are reading, and do not keep whatever they do: one that has asked has a sender.
-select 1 as found from leases join tasks on tasks.task_id = leases.task_id
-where leases.channel_id = :channel_id and leases.task_id <> :task_id and leases.next_offset is not null and at_end = 0
-  and tasks.state in ('STARTING', 'ACTIVE') and tasks.sender <> '' limit 1;
+-- name: readers_of_channel
+-- The tasks that read records which they do not keep whatever they do: an attempt that has asked for some has a sender.
+select distinct leases.task_id from leases join tasks on tasks.task_id = leases.task_id
+where leases.channel_id = :channel_id and leases.next_offset is not null and at_end = 0
+  and tasks.state in ('STARTING', 'ACTIVE') and tasks.sender <> '';
 
 -- name: hold_lease
 -- A task takes what was given back.
