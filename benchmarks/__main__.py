@@ -49,6 +49,7 @@ IN_PODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "kubernetes_dispatch:warm": ("<= 0.05", ("--pairs", "3", "--warm")),
     "kubernetes_stream": (">= 0.5", ("--pairs", "3")),
     "kubernetes_many": ("<= 6", ()),
+    "kubernetes_secrets": ("<= 4", ("--pairs", "3")),
 }
 
 
