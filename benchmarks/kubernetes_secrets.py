@@ -66,7 +66,7 @@ def main() -> None:
             lambda: milliseconds(wanted.jobs, secrets=True),
             lambda: milliseconds(wanted.jobs, secrets=False),
         )
-    report("kubernetes_secrets", "ms/Job", pairs, "no goal", as_json=wanted.json, jobs=wanted.jobs)
+    report("kubernetes_secrets", "ms/Job", pairs, "wanted <= 4", as_json=wanted.json, jobs=wanted.jobs)
 
 
 if __name__ == "__main__":
