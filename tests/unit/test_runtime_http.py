@@ -134,6 +134,19 @@ def test_a_server_that_closes_after_its_answer_is_connected_anew(tmp_path: Path)
         assert [connection.request("GET", "/").body for _ in range(2)] == [b"1", b"2"]
 
 
+def test_a_full_disk_is_no_lost_connection(tmp_path: Path) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+    with (
+        server(tmp_path, answering(head + b"no"), answering(head + b"ok")) as connection,
+        open("/dev/full", "wb", buffering=0) as full,
+    ):
+        connection.send("GET", "/")
+        with pytest.raises(OSError, match="No space left") as caught:
+            connection.receive(into=full)
+        assert not isinstance(caught.value, Disconnected)
+        assert connection.request("GET", "/").body == b"ok"
+
+
 def test_nobody_there_is_disconnected(tmp_path: Path) -> None:
     with pytest.raises(Disconnected):
         Connection(str(tmp_path / "nobody"), "token").request("GET", "/")

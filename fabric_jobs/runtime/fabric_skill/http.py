@@ -65,7 +65,7 @@ class Connection:
     def receive(self, timeout: float | None = None, into: BinaryIO | None = None) -> Answer:
         """Return the response to the oldest request; raise Disconnected when there is none (within `timeout` seconds).
 
-        The body of a success goes `into` a file, if there is one.
+        The body of a success goes `into` a file, if there is one; its own errors are raised as they are, such as for a full disk.
         """
         try:
             if self._socket is None:
@@ -75,13 +75,18 @@ class Connection:
             lines = head.decode("latin-1").split("\r\n")
             status = int(lines[0].split(" ", 2)[1])
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-            parts = self._parts(int(headers.get("content-length", "0")))
-            if into is not None and status < 300:
-                into.writelines(parts)
-            body = b"".join(parts)
+            size = int(headers.get("content-length", "0"))
         except (OSError, ValueError, IndexError) as error:
             self.close()
             raise Disconnected(str(error)) from error
+        try:
+            parts = self._parts(size)
+            if into is not None and status < 300:
+                into.writelines(parts)
+            body = b"".join(parts)
+        except OSError:
+            self.close()
+            raise
         if headers.get("connection", "").lower() == "close":
             self.close()
         return Answer(status, headers, body)
@@ -139,7 +144,10 @@ class Connection:
 
     def _more(self, size: int) -> bytes:
         assert self._socket is not None
-        part = self._socket.recv(size)
+        try:
+            part = self._socket.recv(size)
+        except OSError as error:
+            raise Disconnected(str(error)) from error
         if not part:
             raise Disconnected("the other side closed the connection")
         return part
