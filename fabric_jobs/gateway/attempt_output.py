@@ -35,9 +35,9 @@ async def take_output(call: Call) -> Json:
     directory = _attempt_of(call)
     body = await body_of(call, OUTPUT_BYTES)
     try:
+        size = await asyncio.to_thread(shipped.take, directory, call.of(STREAM), call.of(OFFSET), body)
         if call.of(WHOLE):
             await asyncio.to_thread(shipped.finish, directory)
-        size = await asyncio.to_thread(shipped.take, directory, call.of(STREAM), call.of(OFFSET), body)
     except FileNotFoundError as error:
         raise _gone(call) from error
     except OSError as error:

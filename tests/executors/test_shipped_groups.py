@@ -56,3 +56,20 @@ def test_another_process_goes_on_where_the_first_one_was(attempt: Path) -> None:
 def test_what_comes_before_must_be_there(attempt: Path) -> None:
     with pytest.raises(InvalidInput, match="stdout has 0 bytes, so it cannot go on at 3"):
         shipped.take(attempt, "stdout", 3, b"x")
+
+
+def test_a_request_and_its_repetition_at_a_time_append_once(attempt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may have an object of its own, as after a restart: one looks at what is there while the other one is about to write."""
+    first, second = shipped._Among(attempt), shipped._Among(attempt)
+    look, looks = Merger.sizes, iter([True])
+
+    def sizes(merger: Merger) -> dict[str, int]:
+        found = look(merger)
+        if next(looks, False):
+            assert second.take("stdout", 0, b"one\n") == 4
+        return found
+
+    monkeypatch.setattr(Merger, "sizes", sizes)
+    assert first.take("stdout", 0, b"one\n") == 4
+    assert second.take("stdout", 0, b"one\n") == 4
+    assert (attempt / "stdout").read_bytes() == b"one\n"

@@ -58,7 +58,9 @@ def test_output_is_kept_by_stream_and_once(job: Job, directory: Path) -> None:
     assert sent(job, "stream=stdout&offset=0") == 13
     assert ((directory / "stdout").read_bytes(), (directory / "stderr").read_bytes()) == (b"one\ntwo\nthree", b"\xff\0")
     assert not (directory / shipped.WHOLE).exists()
-    sent(job, "whole=true")
+    assert "cannot go on at 14" in refused(post(job, "stream=stdout&offset=14&whole=true"), 400)
+    assert not (directory / shipped.WHOLE).exists()
+    sent(job, "stream=stdout&offset=13&whole=true")
     assert (directory / shipped.WHOLE).exists()
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fabric_jobs import whole_file
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.attempt_files import shipped
 
@@ -38,3 +39,19 @@ def test_only_the_two_streams_are_taken(tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="not one of stdout, stderr"):
             shipped.take(tmp_path, stream, 0, b"x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_has_arrived_is_durable_before_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[str, bool]] = []
+    monkeypatch.setattr(
+        whole_file,
+        "sync",
+        lambda *paths: synced.extend((path.name, (tmp_path / shipped.WHOLE).exists()) for path in paths),
+    )
+    shipped.take(tmp_path, "stdout", 0, b"text")
+    assert synced == []
+    shipped.take(tmp_path, "stdout", 4, b"")
+    assert synced == [("stdout", False)]
+    shipped.finish(tmp_path)
+    assert synced[1:3] == [("stdout", False), ("stderr", False)]
+    assert (tmp_path / shipped.WHOLE).exists()

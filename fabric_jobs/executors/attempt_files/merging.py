@@ -80,9 +80,25 @@ class Merger:
     def append(self, stream: str, text: bytes) -> None:
         """Append output at once."""
         with self._ledger() as ledger:
-            if self._is_within_a_line(stream):
-                self._write(ledger, NOBODY, stream, b"\n")
-            self._write(ledger, self._member, stream, text)
+            self._append(ledger, stream, text)
+
+    def append_from(self, stream: str, offset: int, text: bytes) -> int:
+        """Append output that begins at byte `offset` of this container's, in whole lines where it has some.
+
+        What is there already is not appended again; nothing is if what comes before is missing. Return how many bytes there are.
+        """
+        with self._ledger() as ledger:
+            size = self._sizes[self._member, stream]
+            rest = text[size - offset :] if offset <= size else b""
+            end = rest.rfind(b"\n") + 1 or len(rest)
+            if end:
+                self._append(ledger, stream, rest[:end])
+            return size + end
+
+    def _append(self, ledger: int, stream: str, text: bytes) -> None:
+        if self._is_within_a_line(stream):
+            self._write(ledger, NOBODY, stream, b"\n")
+        self._write(ledger, self._member, stream, text)
 
     def _is_within_a_line(self, stream: str) -> bool:
         """Return whether another container has printed last, and not a whole line."""

@@ -8,6 +8,7 @@ import threading
 from functools import lru_cache
 from pathlib import Path
 
+from fabric_jobs import whole_file
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.attempt_files.merging import Merger, is_merged
@@ -24,10 +25,18 @@ def take(directory: Path, stream: str, offset: int, text: bytes) -> int:
     """Append output that begins at byte `offset` of a stream, unless it is there already; return how many bytes there are.
 
     Of several containers it is the first one's; the beginning of a line that comes with whole lines is not taken yet.
-    Raises InvalidInput for an unknown stream, or when what comes before `offset` is missing. Raises OSError.
+    An empty text makes durable what is there. Raises InvalidInput for an unknown stream, or when what comes before `offset` is
+    missing. Raises OSError.
     """
     if stream not in STREAMS:
         raise InvalidInput(f"'{stream}' is not one of {', '.join(STREAMS)}.")
+    size = _append(directory, stream, offset, text)
+    if not text:
+        whole_file.sync(directory / stream)
+    return size
+
+
+def _append(directory: Path, stream: str, offset: int, text: bytes) -> int:
     if is_merged(directory):
         return _Among.of(directory).take(stream, offset, text)
     with open(directory / stream, "ab", buffering=0) as file:
@@ -41,7 +50,8 @@ def take(directory: Path, stream: str, offset: int, text: bytes) -> int:
 
 
 def finish(directory: Path) -> None:
-    """Note that all output has been sent."""
+    """Note that all output has been sent, and make it durable before that."""
+    whole_file.sync(*(directory / stream for stream in STREAMS))
     attempt_files.mark(directory / WHOLE)
 
 
@@ -61,13 +71,9 @@ class _Among:
     def take(self, stream: str, offset: int, text: bytes) -> int:
         """Append output, in whole lines where it has some."""
         with self._turn:
-            size = self._merger.sizes()[stream]
-            _check(stream, offset, size)
-            rest = text[size - offset :]
-            end = rest.rfind(b"\n") + 1 or len(rest)
-            if end:
-                self._merger.append(stream, rest[:end])
-            return size + end
+            size = self._merger.append_from(stream, offset, text)
+        _check(stream, offset, size)
+        return size
 
 
 def _check(stream: str, offset: int, size: int) -> None:
