@@ -89,10 +89,12 @@ class Taker:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.posts: list[str] = []
+        self.connections: set[int] = set()  # that are open
         self.refuses = 0  # with this status
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._held = socket.socket()  # so that nobody else gets the port while there is no server
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind(("127.0.0.1", 0))
+        self._port = self._held.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
         self._server: ThreadingHTTPServer | None = None
         directory.mkdir(parents=True)
@@ -111,6 +113,11 @@ class Taker:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+    def close(self) -> None:
+        """Go away for good."""
+        self.stop()
+        self._held.close()
 
     def taken(self) -> tuple[bytes, bytes]:
         """Return what has arrived of both streams."""
@@ -131,6 +138,14 @@ class _Taking(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     taker: Taker
 
+    def setup(self) -> None:
+        super().setup()
+        self.taker.connections.add(id(self))
+
+    def finish(self) -> None:
+        super().finish()
+        self.taker.connections.discard(id(self))
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         target = urlsplit(self.path)
@@ -145,12 +160,10 @@ class _Taking(BaseHTTPRequestHandler):
         if taker.refuses:
             self._answer(taker.refuses, {"success": False, "message": "refused by the test."})
             return
-        if query.get("whole"):
-            shipped.finish(taker.directory)
-            self._answer(200, {"size": 0, "kill": False})
-            return
         try:
             size = shipped.take(taker.directory, query["stream"], int(query["offset"]), body)
+            if query.get("whole"):
+                shipped.finish(taker.directory)
             self._answer(200, {"size": size, "kill": (taker.directory / shipped.KILL).exists()})
         except InvalidInput as error:
             self._answer(400, {"success": False, "message": error.message})
@@ -173,4 +186,4 @@ def a_taker(place: Path) -> Iterator[Taker]:
     try:
         yield made
     finally:
-        made.stop()
+        made.close()

@@ -64,13 +64,11 @@ class _Handler(BaseHTTPRequestHandler):
         query = {key: values[0] for key, values in parse_qs(path.query).items()}
         directory = self.root / path.path.split("/")[-2]
         try:
+            size = shipped.take(directory, query["stream"], int(query["offset"]), body)
             if query.get("whole"):
                 shipped.finish(directory)
-                self._answer(200, b'{"size": 0, "kill": false}')
-            else:
-                size = shipped.take(directory, query["stream"], int(query["offset"]), body)
-                kill = (directory / shipped.KILL).exists()
-                self._answer(200, json.dumps({"size": size, "kill": kill}).encode())
+            kill = (directory / shipped.KILL).exists()
+            self._answer(200, json.dumps({"size": size, "kill": kill}).encode())
         except (FabricJobsError, OSError, KeyError) as error:
             self._answer(409, str(error).encode())
 

@@ -216,10 +216,11 @@ def test_a_gateway_that_lost_output_with_its_power_gets_it_again(start: Start, t
     assert taker.taken()[0] == b"0123456789\nmore\n"
 
 
-def test_without_a_gateway_the_program_runs_to_its_end(start: Start, taker: Taker) -> None:
+@pytest.mark.parametrize(("code", "told"), [(4, 4), (0, pod_gateway.OVER)])
+def test_without_a_gateway_the_program_runs_to_its_end(start: Start, taker: Taker, code: int, told: int) -> None:
     taker.stop()
-    pod = start("/bin/sh", "-c", "echo out; exit 4", patience=0.2)
-    pod.ends(4)
+    pod = start("/bin/sh", "-c", f"echo out; exit {code}", patience=0.2)
+    pod.ends(told)
     stdout, stderr = pod.logged()
     assert stdout == b"out\n"
     assert b"fabric_pod: the gateway has been away for 0.2s" in stderr

@@ -36,11 +36,10 @@ class Template:
         self._directory = os.getcwd()
         self.control, theirs = socket.socketpair()
         theirs.set_inheritable(True)
-        host = order["gateway"].split("://", 1)[-1].split("/", 1)[0].rpartition(":")[0]
         options = [program.encoded(word) for word in order["words"][: 1 + order["options"]]]
         script = os.fsencode(os.path.join(_unpacked(order["work"], layer), FILES[0]))
         try:
-            environment = program.environment_of({**order, "port": 0}, layer, host)
+            environment = program.environment_of({**order, "port": 0}, layer)
             self.pid = program.start([*options, script, b"%d" % theirs.fileno()], environment, 1, 2)
         except program.CannotRun as error:
             raise Refused(f"{order['words'][0]}: {error}") from error

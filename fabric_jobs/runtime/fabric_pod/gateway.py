@@ -36,9 +36,14 @@ class Gateway:
         self._path = f"/px/internal/attempts/{order['attempt']}"
         self._connection = Connection(address(order["gateway"]), order["token"])
 
-    def hurry(self) -> None:
-        """Give up once the gateway has been away for the patience of the order, counted from now on."""
+    def hurry(self, seconds: float = 0.0) -> None:
+        """Give up once the gateway has been away for the patience of the order, or for `seconds` if these are more, from now on."""
+        self._patience = max(self._patience, seconds)
         self.gives_up_at = time.monotonic() + self._patience
+
+    def rest(self) -> None:
+        """Close the connection until there is something to ask: a gateway has room for so many."""
+        self._connection.close()
 
     def ask(self, method: str, target: str, body: bytes = b"", into: BinaryIO | None = None) -> Answer:
         """Repeat a request until it is answered; the body of a success goes `into` a file. Raises GaveUp."""

@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def run(order: dict[str, Any], layer: str) -> int:
-    """Run the program of an order to its end; return its exit code. `layer` is for PYTHONPATH."""
+    """Run the program of an order to its end; return the exit code of this process. `layer` is for PYTHONPATH."""
     if order.get("once") and not once.is_first(order["work"]):
         once.rest()
     signals = Signals()
@@ -40,6 +40,7 @@ def run(order: dict[str, Any], layer: str) -> int:
     if not (order["attempt"] and order["gateway"]):  # a daemon: the cluster alone keeps its log
         return _alone(order, layer, signals)
     output = Output(order["work"])
+    began = time.monotonic()
     _start(order, layer, signals, output.files)
 
     from .gateway import Gateway  # late: the program runs by now
@@ -47,8 +48,7 @@ def run(order: dict[str, Any], layer: str) -> int:
 
     shipper = Shipper(Gateway(order), output, signals)
     code = _follow(signals, output, shipper)
-    shipper.finish()
-    return code
+    return shipper.finish(code, time.monotonic() - began)
 
 
 def _fetched(order: dict[str, Any]) -> int:
@@ -70,10 +70,9 @@ def _fetched(order: dict[str, Any]) -> int:
 def _start(order: dict[str, Any], layer: str, signals: Signals, streams: list[int]) -> None:
     """Start the program. If that is not possible, its stderr says why, and it has ended at once, as in a shell."""
     words = [program.encoded(word) for word in order["words"]]
-    host = order["gateway"].split("://", 1)[-1].split("/", 1)[0].rpartition(":")[0]
     signals.starting()
     try:
-        started = program.start(words, program.environment_of(order, layer, host), streams[0], streams[1])
+        started = program.start(words, program.environment_of(order, layer), streams[0], streams[1])
     except program.CannotRun as error:
         write(streams[1], f"fabric_pod: {order['words'][0]}: {error}\n".encode(errors="replace"))
         signals.failed(error.code)

@@ -28,16 +28,21 @@ class PoolGateway(Gateway):
         self._who = {"pod": order["pod"], "instance": INSTANCE}
         self._idle: float = order["idle"]
 
-    def call(self, verb: str, **what: Any) -> dict[str, Any]:
-        """Return the answer to a call. Raises GaveUp."""
-        self._patience_with(is_idle=False)
-        return self._call(verb, what)
+    def call(self, verb: str, seconds: float = 0.0, **what: Any) -> dict[str, Any]:
+        """Return the answer to a call; raise GaveUp, after `seconds` if these are more than the patience of the order."""
+        self.hurry(seconds)
+        try:
+            return self._call(verb, what)
+        finally:
+            self.rest()
 
     def take(self, attempt: str, grace: float | None) -> dict[str, Any]:
         """Return the next order, or nothing after a while; raise GaveUp. A pod that runs an attempt has all patience."""
-        self._patience_with(is_idle=not attempt)
         if attempt:
             self.gives_up_at = math.inf
+        else:
+            self._patience = self._idle
+            self.hurry()
         return self._call("take", {"attempt": attempt, "grace": grace})
 
     def _call(self, verb: str, what: dict[str, Any]) -> dict[str, Any]:
@@ -45,11 +50,6 @@ class PoolGateway(Gateway):
             checked(self.ask("POST", verb, json.dumps({**self._who, **what}).encode())).body
         )
         return found
-
-    def _patience_with(self, *, is_idle: bool) -> None:
-        if is_idle:
-            self._patience = self._idle
-        self.hurry()
 
 
 class Orders:

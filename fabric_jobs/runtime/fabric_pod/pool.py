@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from . import memory, processes
 from .forking import Refused, Template
-from .gateway import Gateway, GaveUp
+from .gateway import OVER, REFUSED, Gateway, GaveUp
 from .launcher import GATHER_SECONDS, POLL_SECONDS
 from .orders import Orders, PoolGateway
 from .output import Output, say, write
@@ -21,11 +21,6 @@ from .wakes import Wakes
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
     from typing import Any
-
-OVER, NOT_RUN = (
-    75,
-    125,
-)  # exit codes: of this pod, when its attempt is to be tried elsewhere; of a program that never ran
 
 
 def main() -> None:
@@ -49,7 +44,6 @@ class Pool:
         self._order = order
         self._layer = layer
         self._wakes = Wakes()
-        self._reports = PoolGateway(order)
         self._work = os.path.join(order["work"], "attempt")
         self._done: set[str] = set()  # names of attempts that this pod was given, since an order may come twice
 
@@ -65,7 +59,7 @@ class Pool:
                 self._template.hear()
         except Refused as error:
             with suppress(GaveUp):
-                self._reports.call("cold", why=str(error))
+                PoolGateway(self._order).call("cold", why=str(error))
             return 0
         try:
             return self._serve()
@@ -99,7 +93,8 @@ class Pool:
         before = memory.kills()
         attempt = Attempt(order, self._template, self._orders, self._wakes, self._work)
         code = attempt.run()
-        self._reports.call("ended", attempt=name, code=code, oom=bool(code) and memory.kills() > before)
+        is_oom = bool(code) and memory.kills() > before
+        PoolGateway(self._order).call("ended", attempt.ran, attempt=name, code=code, oom=is_oom)
         processes.clear(self._work)
         if order["files"]:
             processes.clear(order["directory"], keep=True)
@@ -110,6 +105,7 @@ class Attempt:
     """An attempt in this pod."""
 
     def __init__(self, order: dict[str, Any], template: Template, orders: Orders, wakes: Wakes, work: str) -> None:
+        self.ran = 0.0  # seconds
         self._order = order
         self._template = template
         self._orders = orders
@@ -123,14 +119,16 @@ class Attempt:
         self._kill_at: float | None = None  # by the monotonic clock
 
     def run(self) -> int:
-        """Return the exit code of the program, once its output is sent. Raises Lost, or GaveUp."""
+        """Return the exit code to report, once the output of the program is sent. Raises Lost, or GaveUp."""
         gateway = Gateway(self._order)
         self._fetch(gateway)
         shipper = Shipper(gateway, self._output)
         if self._code is None:
             self._template.start(self._order, self._work)
+        began = time.monotonic()
         code = self._follow(shipper)
-        shipper.finish()
+        self.ran = time.monotonic() - began
+        code = shipper.finish(code, self.ran)
         self._output.close()
         return code
 
@@ -142,7 +140,7 @@ class Attempt:
         try:
             fetch(self._order, gateway)
         except (GaveUp, OSError) as error:
-            code = error.code if isinstance(error, GaveUp) else NOT_RUN
+            code = error.code if isinstance(error, GaveUp) else REFUSED
             self._fail(code, f"the files of this attempt cannot be fetched: {error}")
 
     def _fail(self, code: int, why: str) -> None:
@@ -187,7 +185,7 @@ class Attempt:
                 self._child = self._child or said["pid"]
                 self._code = said["code"]
             elif said.get("failed") == self._order["name"]:
-                self._fail(NOT_RUN, f"its process cannot be made: {os.strerror(said['errno'])}")
+                self._fail(REFUSED, f"its process cannot be made: {os.strerror(said['errno'])}")
         if self._template.is_gone and self._code is None:
             if not self._child:
                 raise Lost(NO_TEMPLATE)

@@ -66,7 +66,7 @@ def _candidates(word: bytes, path: bytes) -> Iterator[bytes]:
             yield found
 
 
-def environment_of(order: dict[str, Any], layer: str, gateway_host: str) -> dict[bytes, bytes]:
+def environment_of(order: dict[str, Any], layer: str) -> dict[bytes, bytes]:
     """Return the variables of the program: the image's, then the order's. `layer` comes first on PYTHONPATH."""
     found = own_variables()
     found.update({encoded(name): encoded(value) for name, value in order["environment"].items()})
@@ -74,9 +74,10 @@ def environment_of(order: dict[str, Any], layer: str, gateway_host: str) -> dict
     found[b"PYTHONPATH"] = b":".join(filter(None, paths))
     if order["port"]:
         found[b"PORT"] = b"%d" % order["port"]
-    if gateway_host and any(found.get(name) or found.get(name.upper()) for name in PROXIES):
+    host = order["gateway"].split("://", 1)[-1].split("/", 1)[0].rpartition(":")[0]
+    if host and any(found.get(name) or found.get(name.upper()) for name in PROXIES):
         given = found.get(b"no_proxy") or found.get(b"NO_PROXY", b"")
-        found[b"no_proxy"] = found[b"NO_PROXY"] = b",".join(filter(None, (given, encoded(gateway_host))))
+        found[b"no_proxy"] = found[b"NO_PROXY"] = b",".join(filter(None, (given, encoded(host))))
     return found
 
 

@@ -10,18 +10,20 @@ import threading
 import time
 from contextlib import suppress
 
-from .gateway import Gateway, GaveUp, checked
+from .gateway import OVER, Gateway, GaveUp, checked
 from .output import STREAMS, Output, say
 from .signals import Signals
 
 BATCH_BYTES = 512 << 10  # sent at a time
 ASK_SECONDS = 0.5  # between two questions whether a program that was asked to end has to end now
 INTERVAL = 0.1  # seconds between two sendings
+IDLE_SECONDS = 1.0  # without anything to send, after which the connection is closed
 SLACK_SECONDS = 5.0  # beyond the patience with the gateway, for a connection that hangs
 FREE_BYTES = 16 << 20  # given back to the disk at a time
 KEPT_BYTES = 64 << 20  # the newest that has been sent is kept: a gateway may lose it with its power
 KEEP_SIZE, PUNCH_HOLE = 1, 2  # linux/falloc.h
 ELSEWHERE = "the rest of the output is only in the log of this container"
+AGAIN = f"the program has succeeded, but without all of its output its result is unknown: exit code {OVER}"
 
 
 class Shipper:
@@ -37,6 +39,7 @@ class Shipper:
         self._can_free = sys.maxsize > 1 << 32
         self._news = threading.Event()
         self._over = threading.Event()
+        self._is_whole = False  # for the gateway
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
         self._thread.start()
 
@@ -44,34 +47,66 @@ class Shipper:
         """Send what is new."""
         self._news.set()
 
-    def finish(self) -> None:
-        """Send the rest of an output that has ended, and say that it is whole. Give up when the gateway is away too long."""
-        self._gateway.hurry()
+    def finish(self, code: int, ran: float) -> int:
+        """Send the rest of the output of a program that has ended with `code`; return the exit code that its attempt gets.
+
+        A success counts only with all of its output: without, the program has to run again. So after one this waits for a gateway
+        that is away as long as the program ran, `ran` seconds, or for the patience of the order if that is longer.
+        """
+        self._gateway.hurry(0.0 if code else ran)
         self._over.set()
         self._news.set()
         while self._thread.is_alive():
             self._thread.join(0.5)
             if time.monotonic() > self._gateway.gives_up_at + SLACK_SECONDS:
                 say(f"the gateway does not answer; {ELSEWHERE}")
-                return
+                break
+        if code or self._is_whole:
+            return code
+        say(AGAIN)
+        return OVER
 
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the main thread
         try:
             while True:
-                self._news.wait(ASK_SECONDS if self._is_asked() else None)
-                self._news.clear()
+                self._await_news()
                 is_over = self._over.is_set()
-                while self._send():
-                    pass
-                if self._is_asked() and not is_over:
-                    self._post(0, self._sent[0], b"")
+                self._send_all()
                 if is_over:
-                    checked(self._gateway.ask("POST", "output?whole=true"))
+                    while not self._tell_end():
+                        self._send_all()
+                    self._is_whole = True
                     return
+                if self._is_asked():
+                    self._post(0, self._sent[0], b"")
                 self._over.wait(INTERVAL)
         except GaveUp as error:
             say(f"{error}; {ELSEWHERE}")
+        finally:
+            self._gateway.rest()
+
+    def _await_news(self) -> None:
+        if self._is_asked():
+            self._news.wait(ASK_SECONDS)
+        elif not self._news.wait(IDLE_SECONDS):
+            self._gateway.rest()
+            self._news.wait()
+        self._news.clear()
+
+    def _tell_end(self) -> bool:
+        """Say that all has been sent; return False if the gateway has lost some of it, with its power."""
+        numbers = [number for number, size in enumerate(self._sent) if size] or [0]
+        for number in numbers:
+            size = self._sent[number]
+            self._sent[number] = self._post(number, size, b"", "&whole=true" if number == numbers[-1] else "")
+            if self._sent[number] < size:
+                return False
+        return True
+
+    def _send_all(self) -> None:
+        while self._send():
+            pass
 
     def _is_asked(self) -> bool:
         return self._signals is not None and self._signals.asked
@@ -88,9 +123,9 @@ class Shipper:
                 more = more or len(part) == BATCH_BYTES or self._sent[number] < begin + len(part)
         return more
 
-    def _post(self, number: int, offset: int, part: bytes) -> int:
-        """Send a part of a stream; return how much of it the gateway has now."""
-        answer = self._gateway.ask("POST", f"output?stream={STREAMS[number]}&offset={offset}", part)
+    def _post(self, number: int, offset: int, part: bytes, more: str = "") -> int:
+        """Send a part of a stream; return how much of it the gateway has now: for an empty part, how much it cannot lose."""
+        answer = self._gateway.ask("POST", f"output?stream={STREAMS[number]}&offset={offset}{more}", part)
         if answer.status == 400:  # it has lost what came before, with its power
             known = checked(self._gateway.ask("POST", f"output?stream={STREAMS[number]}&offset=0"))
             size = int(json.loads(known.body)["size"])
