@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from fabric_jobs.errors import StaleAttempt
+from fabric_jobs.executors.attempt_files import shipped
 from fabric_jobs.executors.base import LOST, OUT_OF_MEMORY, STOPPED, AttemptExit, AttemptSpec, ProcessSpec
 from fabric_jobs.executors.kubernetes import KubernetesExecutor
 from fabric_jobs.executors.kubernetes.pool_manifest import POOL
 from fabric_jobs.executors.kubernetes.proof import LABEL as PROBE
+from fabric_jobs.executors.kubernetes.salvage import CUT
 from tests.acceptance.live import until
 from tests.executors.contract import ended
 from tests.kubernetes_api.cluster import Pod
@@ -150,6 +152,16 @@ def test_the_end_is_recorded_before_it_is_answered(place: Place) -> None:
     place.take().result(30)
     place.end("a-1", 5)
     assert json.loads((Path(handle) / "exit").read_text())["code"] == 5
+
+
+def test_an_end_whose_output_has_not_arrived_is_remarked(place: Place) -> None:
+    for name, remarks in (("a-1", (CUT,)), ("a-2", ())):
+        handle = place.start(name)
+        place.take().result(30)
+        if not remarks:
+            shipped.finish(Path(handle))
+        place.end(name)
+        assert place.executor.note(handle).remarks == remarks
 
 
 def test_a_pod_takes_attempts_one_after_the_other(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

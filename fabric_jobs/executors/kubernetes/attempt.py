@@ -174,7 +174,7 @@ class PodAttempt(Carried):
             self._state.remark(found)
 
     async def _salvaged(self, pod: str) -> str:
-        return await salvage.salvage(self._site.cluster, pod, self._directory)
+        return await salvage.salvage(self._site.cluster, pod, self._directory, self._site.salvages)
 
     def _without_code(self, why: str) -> AttemptExit:
         return AttemptExit(ENDED_WHEN_ASKED, STOPPED) if self._state.is_stopped else AttemptExit(None, LOST, why)

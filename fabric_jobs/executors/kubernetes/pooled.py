@@ -76,6 +76,8 @@ class PooledAttempt(PodAttempt):
     def report(self, code: int, *, is_oom: bool) -> None:
         """Record durably how it ended. Raises OSError."""
         if not self._state.has_ended:
+            if not self._state.is_whole:
+                self._state.remark(CUT)
             self._end(self._ended(code, is_oom=is_oom))
 
     async def _step(self) -> float | None:

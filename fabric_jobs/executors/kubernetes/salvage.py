@@ -1,4 +1,4 @@
-"""Finds the end of an output in the container's own log, when the launcher was killed before it had sent all.
+"""Finds the end of an output in the container's own log, when the launcher has not sent all: it was killed, or gave up.
 
 That log has both streams as one, by lines. What of it has arrived tells where the rest begins.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from fabric_jobs.errors import FabricJobsError
@@ -18,16 +19,18 @@ from fabric_jobs.executors.kubernetes.state import AttemptState
 from fabric_jobs.kubernetes.cluster import Cluster
 from fabric_jobs.kubernetes.failures import Missing
 
-FOUND = "its launcher was killed before all output had been sent: the rest is from the container's log"
-CUT = "the end of its output may be missing: its pod was gone before all of it had been sent"
+FOUND = "not all of its output was sent to the gateway: the rest is from the container's log"
+CUT = "part of its output may be missing: not all of it was sent to the gateway"
 LAUNCHER = b"fabric_pod: "  # how the launcher's own lines begin
 NO_LOG = b"unable to retrieve container logs for "  # what a kubelet answers in place of a log that is gone
 SECONDS = 30.0
 SENT_SECONDS = 1.0  # for what a pod has sent last to be noted
-MOST_BYTES = 64 << 20  # of a log; clusters begin a new file at 10 MiB, and show the newest
+MOST_AT_A_TIME = 2  # logs that are read
+MOST_BYTES = 16 << 20  # of a log; clusters begin a new file at 10 MiB, and show the newest
 READ_BYTES = 16 << 20  # of what has arrived of each stream, counted from its end
 PROBE_BYTES = 4096  # that are compared before all are
 MOST_WAYS = 64  # to read lines that both streams have
+MOST_STEPS = 1 << 21  # a few seconds
 
 Way = tuple[int, int]  # how much of what has arrived of stdout and stderr is read
 Rest = tuple["Rest", int, bytes] | None  # what comes after it: a list, the last part first
@@ -43,37 +46,36 @@ async def arrived(state: AttemptState) -> bool:
     return True
 
 
-async def salvage(cluster: Cluster, pod: str, directory: Path) -> str:
+async def salvage(cluster: Cluster, pod: str, directory: Path, turns: asyncio.Semaphore) -> str:
     """Append what has not arrived of the output of an attempt, as far as its pod's log has it; return a remark about that.
 
-    Among the output of several containers, that of the first one is not found again.
+    Each may need some 100 MB of memory, so they take `turns`. Among the output of several containers, that of the first one is
+    not found again.
     """
     if is_merged(directory):
         return CUT
-    try:
-        async with asyncio.timeout(SECONDS):
-            log = await _read(cluster, pod)
-    except (FabricJobsError, Missing, TimeoutError):
-        return CUT
-    try:
-        return FOUND if await asyncio.to_thread(_append, directory, log) else CUT
-    except OSError:
-        return CUT
+    async with turns:
+        try:
+            async with asyncio.timeout(SECONDS):
+                log = await _read(cluster, pod)
+            return FOUND if await asyncio.to_thread(_append, directory, log) else CUT
+        except (FabricJobsError, Missing, TimeoutError, OSError):
+            return CUT
 
 
 async def _read(cluster: Cluster, pod: str) -> bytes:
     """Return the log; nothing if there is none, or too much."""
-    found: list[bytes] = []
-    size = 0
-    async for line in cluster.log(pod, PROGRAM, follow=False):
-        size += len(line)
-        if size > MOST_BYTES:
-            return b""
-        found.append(line)
-    return b"" if len(found) == 1 and found[0].startswith(NO_LOG) else b"".join(found)
+    found = bytearray()
+    async with cluster.log_pieces(pod, PROGRAM, follow=False) as pieces:
+        async for piece in pieces:
+            found += piece
+            if len(found) > MOST_BYTES:
+                return b""
+    return b"" if found.startswith(NO_LOG) and b"\n" not in found[:-1] else bytes(found)
 
 
 def _append(directory: Path, log: bytes) -> bool:
+    """Append what has not arrived; return whether that is certainly all that there was."""
     sizes = [(directory / stream).stat().st_size for stream in STREAMS]
     arrived = [_tail(directory / stream) for stream in STREAMS]
     rest = rest_of(log, arrived[0], arrived[1])
@@ -81,7 +83,12 @@ def _append(directory: Path, log: bytes) -> bool:
         return False
     for stream, size, text in zip(STREAMS, sizes, rest, strict=True):
         shipped.take(directory, stream, size, text)
-    return True
+    return any(arrived) or _is_launchers(log)
+
+
+def _is_launchers(log: bytes) -> bool:
+    """Return whether only the launcher has printed. Without anything that has arrived, a log may lack its beginning."""
+    return all(line.startswith(LAUNCHER) for line in _lines(log))
 
 
 def _tail(path: Path) -> bytes:
@@ -121,7 +128,11 @@ def _from(log: bytes, stdout: bytes, stderr: bytes, start: Way) -> tuple[bytes, 
     arrived = (stdout, stderr)
     unknown = 1 if stderr and not stdout else 0
     ways: dict[Way, Rest] = {start: None}
-    for line in log.splitlines(keepends=True):
+    steps = 0
+    for line in _lines(log):
+        steps += len(ways)
+        if steps > MOST_STEPS:
+            return None
         further: dict[Way, Rest] = {}
         for way, rest in ways.items():
             for moved, added in _steps(line, way, arrived, unknown):
@@ -132,6 +143,14 @@ def _from(log: bytes, stdout: bytes, stderr: bytes, start: Way) -> tuple[bytes, 
     if end not in ways:
         return None
     return _joined(ways[end])
+
+
+def _lines(log: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(log):
+        end = log.find(b"\n", at) + 1 or len(log)
+        yield log[at:end]
+        at = end
 
 
 def _steps(line: bytes, way: Way, arrived: tuple[bytes, bytes], unknown: int) -> list[tuple[Way, tuple[int, bytes]]]:
@@ -148,7 +167,7 @@ def _steps(line: bytes, way: Way, arrived: tuple[bytes, bytes], unknown: int) ->
     done = [number for number, text in enumerate(arrived) if way[number] == len(text)]
     if not done:
         return []
-    if line.startswith(LAUNCHER) and 1 in done:
+    if line.startswith(LAUNCHER):
         return [(way, (1, line))]
     return [(way, (done[0] if len(done) == 1 else unknown, line))]
 

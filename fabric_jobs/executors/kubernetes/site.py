@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 from contextlib import suppress
@@ -12,6 +13,7 @@ from fabric_jobs.executors.attempt_files.index import LogIndex
 from fabric_jobs.executors.attempt_files.specs import Secret
 from fabric_jobs.executors.kubernetes.extras import Extras
 from fabric_jobs.executors.kubernetes.route import Route
+from fabric_jobs.executors.kubernetes.salvage import MOST_AT_A_TIME
 from fabric_jobs.executors.kubernetes.tunnels import Nearness
 from fabric_jobs.kubernetes.cluster import Cluster
 from fabric_jobs.kubernetes.informer import Informer
@@ -57,6 +59,7 @@ class Site:
     index: LogIndex
     secret: Secret
     turn: Turn
+    salvages: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_A_TIME))
     nearness: Nearness = field(default_factory=Nearness)
 
     async def synced(self) -> None:
