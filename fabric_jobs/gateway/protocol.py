@@ -21,6 +21,8 @@ from fabric_jobs.settings import Settings
 
 BODY_RATE = 16 << 10  # bytes a second; a body must arrive at least this fast after its first seconds
 LAST_SECONDS = 1.0  # of the grace period when the server ends
+RESERVE = 16  # connections over the limit that may ask for PROBES: whoever watches a busy owner must not take it for a dead one
+PROBES = (b"/healthz", b"/readyz")
 CHUNK_OVERHEAD = 8  # a chunk of one byte takes six; more overhead than this is refused
 
 
@@ -54,18 +56,20 @@ class GuardedProtocol(HttpToolsProtocol):
     is_door = False  # see `Peer`
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Refuse a connection over the limit."""
+        """Refuse a connection over the limit and its reserve."""
         super().connection_made(transport)
         self._peer = Peer(transport.get_extra_info("socket"), is_door=self.is_door)
         self._in_head, self._in_body = True, False
         self._since = self.loop.time()  # when the head or the body began
         self._messages = 0
         self._head_bytes = self._wire_bytes = self._body_bytes = 0
-        self._too_large = False
+        self._complain = self._refuse_other  # about a request that is not passed on
         self._unread_since: float | None = None
         self.traffic.connections = len(self.connections)
-        if self.client is not None and self._tcp_connections() > self.limits.connections:
-            self._refuse(503, f"there are {self.limits.connections:,} connections already.", "connections")
+        excess = 0 if self.client is None else self._tcp_connections() - self.limits.connections
+        self._is_reserve = excess > 0
+        if excess > RESERVE:
+            self._refuse_excess()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count one connection fewer."""
@@ -105,11 +109,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self._since = self.loop.time()
 
     def on_headers_complete(self) -> None:
-        """Check the size of a complete head, even if it came in one piece with the body."""
+        """Check the size of a complete head, even if it came in one piece with the body, and what a reserve is used for."""
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.header_bytes:
-            self._too_large = True
-            raise _HeadTooLarge
+            self._complain = self._refuse_head
+            raise _Refused
+        if self._is_reserve and self.url.partition(b"?")[0] not in PROBES:
+            self._complain = self._refuse_excess
+            raise _Refused
         self._in_head, self._in_body = False, True
         self._since = self.loop.time()
         super().on_headers_complete()
@@ -125,11 +132,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer a request that is not HTTP, or whose head is too large, in the shape of every other error."""
-        if self._too_large:
-            self._refuse_head()
-        else:
-            self._refuse(400, "this is not an HTTP/1.1 request.", "no-http")
+        """Answer a request that is not HTTP, or was refused by its head, in the shape of every other error."""
+        self._complain()
 
     def pause_writing(self) -> None:
         """Note that the other side does not read its answer."""
@@ -175,6 +179,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse_head(self) -> None:
         self._refuse(431, f"the head is over the limit of {self.limits.header_bytes:,} bytes.", "head")
 
+    def _refuse_excess(self) -> None:
+        self._refuse(503, f"there are {self.limits.connections:,} connections already.", "connections")
+
+    def _refuse_other(self) -> None:
+        self._refuse(400, "this is not an HTTP/1.1 request.", "no-http")
+
     def _refuse(self, status: int, message: str, reason: str) -> None:
         """Answer instead of the application, and close; if an answer has already begun, only close."""
         if self.cycle is not None and not self.cycle.response_complete:
@@ -194,8 +204,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
 
-class _HeadTooLarge(Exception):
-    """The head is too large; raised in a callback of the parser, which wraps it."""
+class _Refused(Exception):
+    """The request is not passed on; raised in a callback of the parser, which wraps it."""
 
 
 def guarded(limits: ConnectionLimits, traffic: Traffic) -> type[GuardedProtocol]:

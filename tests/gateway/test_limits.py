@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fabric_jobs.gateway.protocol import RESERVE
 from tests.acceptance.live import PROJECT, Live, until
 from tests.gateway.test_users import Caller
 
@@ -154,13 +155,31 @@ def test_one_connection_too_many_is_refused_and_those_of_the_socket_are_not(hast
     unix = Caller(hasty)
     until(lambda: b"fabric_jobs_http_connections 5" in unix.call("GET", "/metrics").body, "they are there")
     with raw(caller) as connection:
+        connection.send(f"GET {PROJECT}/skills?a=/healthz HTTP/1.1", "Host: x", "")
         status, body = connection.answer()
         assert (status, "4 connections" in body["message"]) == (503, True)
+    for path in ("/healthz", "/readyz?verbose"):  # else a busy gateway is killed in a cluster
+        with raw(caller) as connection:
+            connection.send(f"GET {path} HTTP/1.1", "Host: x", "Connection: close", "")
+            assert connection.answer()[0] == 200
     fine(hasty)
     for connection in kept:
         connection.close()
     until(lambda: b"fabric_jobs_http_connections 1" in unix.call("GET", "/metrics").body, "they are gone")
     assert caller.get("/skills")["success"] is True
+
+
+def test_the_reserve_for_probes_has_a_limit_too(hasty: Live) -> None:
+    hasty.environment["FABRIC_JOBS_HEAD_SECONDS"] = "60"
+    caller = Caller(hasty, tcp=True)
+    kept = [Raw(caller) for _ in range(4 + RESERVE)]
+    unix = Caller(hasty)
+    count = f"fabric_jobs_http_connections {len(kept) + 1}".encode()
+    until(lambda: count in unix.call("GET", "/metrics").body, "they are there")
+    with raw(caller) as connection:
+        assert connection.answer()[0] == 503
+    for connection in kept:
+        connection.close()
 
 
 def test_bodies_in_chunks_are_counted_while_they_come(live: Live) -> None:
