@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from fabric_jobs import documents, shipped
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.kubernetes.cluster import Cluster, Where
-from fabric_jobs.kubernetes.failures import Conflict, Missing, Rejected
+from fabric_jobs.kubernetes.failures import Conflict, Missing, Rejected, RightMissing
 from fabric_jobs.kubernetes.loop import CallLoop
 
 Object = dict[str, Any]
@@ -27,6 +28,10 @@ NAMESPACE = "fabric-jobs"
 PORT = 8420  # of the Service
 POD = "fabric-jobs-0"
 APPLY_SECONDS = 60.0
+RIGHTS = (
+    "Apply as a user who may make all these objects in the namespace, Roles included: the ClusterRole 'admin' lets one."
+)
+CLAIM = "A volume keeps its size and class: leave --storage and --storage-class out, or give those of the first time."
 PATTERNS = {
     "namespace": (r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a namespace has lower-case letters, digits and '-'"),
     "image": (
@@ -68,19 +73,34 @@ def apply(wanted: Installation) -> str:
 
     async def each() -> None:
         for body in found:
+            if body["kind"] == "StatefulSet" and not (wanted.storage or wanted.storage_class):
+                await _keep_claims(cluster, body)
             await cluster.apply(KINDS[body["kind"]], body)
 
     try:
         loop.ask(each, APPLY_SECONDS)
     except Rejected as error:
-        is_missing = f'namespaces "{wanted.namespace}" not found' in error.message
-        hint = f"Create it: kubectl create namespace {wanted.namespace}" if is_missing else error.hint
-        raise InvalidInput(error.message, hint=hint) from error
+        raise InvalidInput(error.message, hint=_hint(error, wanted.namespace)) from error
+    except RightMissing as error:
+        raise RightMissing(error.message, hint=RIGHTS) from error
     except (Missing, Conflict) as error:
         raise InvalidInput(f"the cluster says: {str(error).rstrip('.')}.") from error
     finally:
         loop.close(cluster.close)
     return cluster.url
+
+
+async def _keep_claims(cluster: Cluster, body: Object) -> None:
+    """Let a StatefulSet that is there keep its claims, which nobody may change."""
+    with suppress(Missing):
+        found = await cluster.get("statefulsets", body["metadata"]["name"])
+        body["spec"]["volumeClaimTemplates"] = found["spec"]["volumeClaimTemplates"]
+
+
+def _hint(error: Rejected, namespace: str) -> str:
+    if f'namespaces "{namespace}" not found' in error.message:
+        return f"Create it: kubectl create namespace {namespace}"
+    return CLAIM if "updates to statefulset spec" in error.message else error.hint
 
 
 def _check(wanted: Installation) -> None:

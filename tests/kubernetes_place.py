@@ -82,6 +82,17 @@ def namespace(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield name
 
 
+def config_of_nobody(namespace: str, place: Path) -> str:
+    """Write a kubeconfig of a user without any right, and return its path."""
+    kubectl("create", "serviceaccount", "nobody", "--namespace", namespace)
+    token = kubectl("create", "token", "nobody", "--namespace", namespace).stdout.strip()
+    config = yaml.safe_load(Path(KUBECONFIG).read_text())
+    for user in config["users"]:
+        user["user"] = {"token": token}
+    place.write_text(yaml.safe_dump(config))
+    return str(place)
+
+
 class ClusterProxy(TcpProxy):
     """A way to the API server that a test can close. `file` is a kubeconfig that leads through it."""
 
@@ -100,6 +111,7 @@ __all__ = [
     "BASE_IMAGE",
     "ClusterProxy",
     "a_namespace",
+    "config_of_nobody",
     "found",
     "kubectl",
     "missing_loader",

@@ -18,7 +18,16 @@ import pytest
 from fabric_jobs import shipped
 from tests.acceptance.live import Live, until
 from tests.docker_place import BASE_IMAGE, docker, missing_engine
-from tests.kubernetes_place import KUBECTL, LOAD_IMAGE, a_namespace, found, kubectl, missing_loader, needs_cluster
+from tests.kubernetes_place import (
+    KUBECTL,
+    LOAD_IMAGE,
+    a_namespace,
+    config_of_nobody,
+    found,
+    kubectl,
+    missing_loader,
+    needs_cluster,
+)
 
 REASON = missing_engine() or missing_loader()
 pytestmark = [*needs_cluster, pytest.mark.docker, pytest.mark.skipif(bool(REASON), reason=REASON)]
@@ -151,16 +160,39 @@ def test_kubectl_applies_the_files(namespace: str, tmp_path: Path) -> None:
 
 def test_without_its_namespace_it_says_what_to_do(laptop: Live) -> None:
     name = f"absent-{secrets.token_hex(4)}"
-    said = laptop.fails(2, "deploy", "kubernetes", "--namespace", name, "--apply")
+    said = laptop.fails(2, "deploy", "kubernetes", "--namespace", name, "--image", BASE_IMAGE, "--apply")
     assert f'namespaces "{name}" not found' in said
     assert f"kubectl create namespace {name}" in said
+
+
+def test_a_first_image_that_does_not_start_is_replaced_and_the_volume_stays(namespace: str, laptop: Live) -> None:
+    apply = ("deploy", "kubernetes", "--namespace", namespace, "--apply", "--image")
+    laptop.ok(*apply, "rig.local/none-such:1", "--storage", "2Gi")
+    until(lambda: started_image(namespace) == "rig.local/none-such:1", "there is a pod")
+    laptop.ok(*apply, BASE_IMAGE)
+    until(lambda: started_image(namespace) == BASE_IMAGE, "its image is replaced")
+    (claim,) = found("statefulsets", namespace)[0]["spec"]["volumeClaimTemplates"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    said = laptop.fails(2, *apply, BASE_IMAGE, "--storage", "3Gi")
+    assert "A volume keeps its size and class" in said
+
+
+def test_who_may_not_deploy_is_told_what_he_needs(namespace: str, laptop: Live, tmp_path: Path) -> None:
+    kubeconfig = config_of_nobody(namespace, tmp_path / "nobody")
+    words = ("deploy", "kubernetes", "--namespace", namespace, "--apply", "--image", BASE_IMAGE)
+    said = laptop.fails(5, *words, KUBECONFIG=kubeconfig)
+    assert "a right is missing" in said
+    assert "Apply as a user who may make all these objects" in said
 
 
 def test_a_gateway_that_is_deleted_comes_back_and_loses_nothing(
     image: str, namespace: str, volume: Path, forward: Forward, laptop: Live
 ) -> None:
-    said = laptop.ok("deploy", "kubernetes", "--namespace", namespace, "--image", image, "--apply").err
-    assert f"exec {POD} -- fabric-jobs tokens create admin --role admin" in said
+    context = kubectl("config", "current-context").stdout.strip()
+    words = ("deploy", "kubernetes", "--namespace", namespace, "--image", image, "--apply")
+    said = laptop.ok(*words, FABRIC_JOBS_KUBERNETES_CONTEXT=context).err
+    to = f"kubectl --context {context} --namespace {namespace}"
+    assert f"{to} exec {POD} -- fabric-jobs tokens create admin --role admin" in said
     inside = ("--namespace", namespace)
     until(lambda: "True" in ready(namespace), "the gateway is ready")
     token = laptop.root / "admin.json"
@@ -194,6 +226,12 @@ def test_a_gateway_that_is_deleted_comes_back_and_loses_nothing(
 def ready(namespace: str) -> str:
     """Return the status of the condition Ready of the gateway's pod; empty while there is none."""
     words = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+    return kubectl("get", "pod", POD, "--namespace", namespace, "--output", words, check=False).stdout
+
+
+def started_image(namespace: str) -> str:
+    """Return the image of the gateway's pod; empty while there is none."""
+    words = "jsonpath={.spec.containers[0].image}"
     return kubectl("get", "pod", POD, "--namespace", namespace, "--output", words, check=False).stdout
 
 

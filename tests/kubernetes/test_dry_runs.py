@@ -13,7 +13,7 @@ import yaml
 
 from tests.acceptance.live import until
 from tests.kubernetes.live import KubernetesLive
-from tests.kubernetes_place import KUBECONFIG, kubectl, needs_cluster
+from tests.kubernetes_place import KUBECONFIG, config_of_nobody, kubectl, needs_cluster
 
 pytestmark = needs_cluster
 
@@ -36,17 +36,6 @@ def dry_run(live: KubernetesLive, code: int = 0) -> str:
     assert ran.code == code, ran
     assert yaml.safe_load(ran.out)["kind"] == "List"
     return ran.err
-
-
-def limited_config(live: KubernetesLive, place: Path) -> str:
-    """Return a kubeconfig of a user without any right."""
-    kubectl("create", "serviceaccount", "nobody", "--namespace", live.namespace)
-    token = kubectl("create", "token", "nobody", "--namespace", live.namespace).stdout.strip()
-    config = yaml.safe_load(Path(KUBECONFIG).read_text())
-    for user in config["users"]:
-        user["user"] = {"token": token}
-    place.write_text(yaml.safe_dump(config))
-    return str(place)
 
 
 def test_the_cluster_says_what_it_takes_and_nothing_is_created(live: KubernetesLive) -> None:
@@ -81,7 +70,7 @@ def test_what_the_cluster_refuses_is_said_in_its_own_words(live: KubernetesLive,
     live.environment["FABRIC_JOBS_KUBERNETES_USER"] = "1000"
     assert "NO: " not in dry_run(live)
     live.stop_owner()
-    live.environment["KUBECONFIG"] = limited_config(live, tmp_path / "limited")
+    live.environment["KUBECONFIG"] = config_of_nobody(live.namespace, tmp_path / "limited")
     said = dry_run(live, 1)
     assert 'cannot create resource "jobs" in API group "batch"' in said
     assert "not checked: a right is missing" in said  # pods are created by the cluster

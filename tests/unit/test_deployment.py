@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 import fabric_jobs
 from fabric_jobs import deployment, shipped, state_dir
+from fabric_jobs.cli.deploy import kubernetes
 from fabric_jobs.deployment import Installation
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.kubernetes.rights import RIGHTS, rules
@@ -67,6 +69,18 @@ def test_image_and_volume_are_as_chosen() -> None:
 def test_what_the_cluster_would_refuse_is_refused_here(wanted: Installation, said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         deployment.objects(wanted)
+
+
+def test_applying_needs_an_image_that_nodes_can_pull() -> None:
+    ran = CliRunner().invoke(kubernetes, ["--apply"])
+    assert ran.exit_code == 2
+    assert "such as --image registry.example.org/fabric-jobs@sha256:…" in ran.stderr
+    ran = CliRunner().invoke(kubernetes, ["--namespace", "lab"])
+    assert "Next: fabric-jobs deploy kubernetes --namespace lab --image IMAGE --apply\n" in ran.stderr
+
+
+def test_a_first_pod_that_does_not_start_can_be_replaced() -> None:
+    assert of_kind("StatefulSet")["spec"]["podManagementPolicy"] == "Parallel"
 
 
 def test_two_gateways_never_share_a_state() -> None:
