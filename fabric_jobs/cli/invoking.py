@@ -20,6 +20,7 @@ from fabric_jobs.errors import AlreadyExists, InvalidInput, NotFound, RunFailed
 if TYPE_CHECKING:
     from fabric_jobs.client.gateway import Gateway
     from fabric_jobs.client.remote import Remote
+    from fabric_jobs.workspace.target import Choice
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -75,30 +76,21 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
     """Invoke a skill or an agent of the workspace, and print the result; `given` contains the options."""
     check_save(given)
     if given["dry_run"]:
-        from fabric_jobs.cli.dry_runs import show_dry_run  # late: few runs are dry
+        from fabric_jobs.cli.dry_runs import check_options, show_dry_run  # late: few runs are dry
 
+        check_options(given)
         if any(given[option] is not None for option in ("params_file", "params", "payload")):
             _params(given)  # they are not needed, but wrong ones are an error
-        show_dry_run(kind, name, given)
+        show_dry_run(_choice(given), kind, name, entry, given)
         return
-    root = root_or_none(given["workspace"])
-    gateway = options.gateway_at(root, given["state_dir"])  # an owner may start while we read the files
+    choice = _choice(given)  # an owner may start while we read the files
 
     from fabric_jobs.client.activations import find_activation
     from fabric_jobs.workspace import run as verbs
-    from fabric_jobs.workspace.target import Choice
-    from fabric_jobs.workspace.tree import Workspace
 
+    gateway, root = choice.gateway, choice.workspace.root if choice.workspace is not None else None
     params = _params(given)
     headers = dict(map(_header, given["headers"]))
-    workspace = Workspace(root) if root is not None else None
-    choice = Choice(
-        gateway=gateway,
-        workspace=workspace,
-        executor=given["executor"] or "",
-        save=given["save"],
-        warn=warner(),
-    )
     target = choice.snapshot(name, entry) if given.get("snapshot") else choice.target(kind, name, entry)
     is_chosen = bool(params.get("activationId"))
     wanted_id = params["activationId"] = str(params.get("activationId") or os.urandom(12).hex())
@@ -120,6 +112,18 @@ def run(kind: str, name: str, entry: str | None, given: dict[str, Any]) -> None:
         _print_detached(answer, given["output"])
         return
     print_result(attend(gateway, activation_id, quiet=given["quiet"]), given["output"])
+
+
+def _choice(given: dict[str, Any]) -> Choice:
+    root = root_or_none(given["workspace"])
+    gateway = options.gateway_at(root, given["state_dir"])
+
+    from fabric_jobs.workspace.target import Choice
+    from fabric_jobs.workspace.tree import Workspace
+
+    workspace = Workspace(root) if root is not None else None
+    executor, save = given["executor"] or "", given["save"]
+    return Choice(gateway=gateway, workspace=workspace, executor=executor, save=save, warn=warner())
 
 
 def _params(given: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,10 @@ VERDICT = record(
     {
         "kind": TEXT,
         "name": TEXT,
-        "accepted": {"type": "boolean"},
+        "accepted": {
+            "type": ["boolean", "null"],
+            "description": "Null: not checked, since the gateway may not create it.",
+        },
         "message": said("string", "What the cluster says, in its own words."),
     }
 )

@@ -53,6 +53,7 @@ CHECK = flag(
     "With `dryrun`: also ask the gateway's cluster whether it [takes these objects](../howto/kubernetes.md#look-before-you-run); "
     "`verdicts` has its answers.",
 )
+COLD = flag("cold", "With `dryrun`: what would run without [warm starts](../howto/warm-starts.md).")
 
 
 async def save_skill(call: Call) -> Response:
@@ -242,7 +243,7 @@ def _done(saved: SavedDefinition, what: str) -> Response:
 
 async def _not_done(call: Call, saved: SavedDefinition, what: str) -> Response:
     message = f"{saved.kind} '{saved.name}' is not deployed by a dry run. It {what}."
-    found = kubernetes(call.parts, saved)
+    found = kubernetes(call.parts, saved, cold=call.of(COLD))
     if call.of(CHECK):
         from fabric_jobs.gateway import dry_run  # late: few ask for it
 
@@ -296,7 +297,7 @@ OPERATIONS = (
         "GET",
         SKILL + "/deploy",
         deploy_skill,
-        parameters=(DRY_RUN, CHECK),
+        parameters=(DRY_RUN, CHECK, COLD),
         answer=("Done", "DryRun"),
         not_yet=DEPLOYING,
         role="run",
@@ -311,7 +312,7 @@ OPERATIONS = (
         "GET",
         AGENT + "/deploy",
         deploy_agent,
-        parameters=(DRY_RUN, CHECK),
+        parameters=(DRY_RUN, CHECK, COLD),
         answer=("Done", "DryRun"),
         not_yet=DEPLOYING,
         role="run",

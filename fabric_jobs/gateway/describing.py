@@ -55,11 +55,14 @@ def openapi(saved: SavedDefinition, name: str = "") -> dict[str, Any]:
     return interface.of_agent(agent_from_json(saved.body), saved.project_id, str(saved.version), name)
 
 
-def kubernetes(parts: Parts, saved: SavedDefinition, versions: Mapping[str, int] | None = None) -> dict[str, Any]:
+def kubernetes(
+    parts: Parts, saved: SavedDefinition, versions: Mapping[str, int] | None = None, *, cold: bool = False
+) -> dict[str, Any]:
     """Return what of a skill, or of all skills of an agent, would run on Kubernetes; see `on_kubernetes.of_definition`."""
     from fabric_jobs.gateway import on_kubernetes  # late: few ask for it
 
-    return on_kubernetes.of_definition(parts.store.read, saved, on_kubernetes.place_of(parts.settings), versions)
+    place = on_kubernetes.place_of(parts.settings)
+    return on_kubernetes.of_definition(parts.store.read, saved, place, versions, cold=cold)
 
 
 def kubernetes_of_task(parts: Parts, task: Task) -> dict[str, Any]:

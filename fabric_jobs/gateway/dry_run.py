@@ -55,8 +55,10 @@ async def _verdict(cluster: Cluster, kinds: Kinds, item: dict[str, Any]) -> dict
     except Conflict:
         verdict["message"] = "there already; it stays as it is"
     except RightMissing as error:  # pods are created by the cluster, not by this user
-        said = f"not checked: {error.message}" if verdict["kind"] == POD else error.message
-        verdict |= {"accepted": verdict["kind"] == POD, "message": said}
+        if verdict["kind"] == POD:
+            verdict |= {"accepted": None, "message": f"not checked: {error.message}"}
+        else:
+            verdict |= {"accepted": False, "message": error.message}
     except (InvalidInput, QuotaFull) as error:
         verdict |= {"accepted": False, "message": error.message}
     except Missing as error:

@@ -46,22 +46,22 @@ def place_of(settings: Settings) -> Place:
 
 
 def of_definition(
-    sql: Sql, saved: SavedDefinition, place: Place, versions: Mapping[str, int] | None = None
+    sql: Sql, saved: SavedDefinition, place: Place, versions: Mapping[str, int] | None = None, *, cold: bool = False
 ) -> dict[str, Any]:
     """Return what of a skill, or of all skills of an agent, would run on Kubernetes.
 
-    `versions` are those of the agent's skills, by default the newest. Raises NotFound when a skill is not saved, InvalidInput
-    when a `podSpec` does not fit.
+    `versions` are those of the agent's skills, by default the newest; `cold` turns warm starts off. Raises NotFound when a skill
+    is not saved, InvalidInput when a `podSpec` does not fit.
     """
     if saved.kind == "skill":
-        return listed(_of_skill(saved, place))
+        return listed(_of_skill(saved, place, cold=cold))
     names = dict.fromkeys(reference.skill_name for reference in agent_from_json(saved.body).skills)
     found: list[dict[str, Any]] = []
     for name in names:
         skill = definitions.find(sql, saved.project_id, "skill", name, None if versions is None else versions[name])
         if skill is None:
             raise NotFound(f"agent '{saved.name}': its skill '{name}' is not saved.", hint="Save the skill first.")
-        found += _of_skill(skill, place)
+        found += _of_skill(skill, place, cold=cold)
     return listed(found)
 
 
@@ -84,9 +84,10 @@ def of_task(sql: Sql, task: Task, place: Place) -> dict[str, Any]:
     return listed(_objects(saved, skill, action, spec, place))
 
 
-def _of_skill(saved: SavedDefinition, place: Place) -> Iterator[dict[str, Any]]:
+def _of_skill(saved: SavedDefinition, place: Place, *, cold: bool) -> Iterator[dict[str, Any]]:
     skill = skill_from_json(saved.body)
     for action in skill.actions:
+        action = replace(action, warm=None) if cold else action
         labels = {"project": saved.project_id, "skill": skill.name, "action": action.name}
         spec = AttemptSpec(name="-".join(labels.values()), processes=(), labels=labels)
         yield from _objects(saved, skill, action, spec, place)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,8 +20,14 @@ def no_cluster(live: Live, tmp_path: Path) -> None:
     live.environment["KUBECONFIG"] = str(tmp_path / "none-such")
 
 
+def from_image(live: Live, name: str, **action: Any) -> None:
+    """Write a skill that runs from an image which is built elsewhere."""
+    live.skill(name, ECHO, **action)
+    shutil.rmtree(live.root / "skills" / name / "actions")
+
+
 def test_without_a_cluster_the_objects_are_printed_all_the_same(live: Live) -> None:
-    live.skill("echo", ECHO)
+    from_image(live, "echo")
     ran = live.ok("skills", "invoke", "echo", *WORDS)
     assert [item["kind"] for item in yaml.safe_load(ran.out)["items"]] == ["Secret", "Job"]
     assert yaml.safe_load(ran.out) == yaml.safe_load(live.ok("skills", "describe", "echo", "-o", "k8s").out)
@@ -31,8 +39,8 @@ def test_without_a_cluster_the_objects_are_printed_all_the_same(live: Live) -> N
 
 
 def test_a_dry_run_of_an_agent_is_one_of_each_of_its_skills(live: Live) -> None:
-    live.skill("one", ECHO)
-    live.skill("two", ECHO)
+    from_image(live, "one")
+    from_image(live, "two")
     live.agent("both", ("input", "one"), ("one", "two"), ("two", "output"))
     found = yaml.safe_load(live.ok("agents", "invoke", "both", *WORDS).out)["items"]
     assert [(item["kind"], item["metadata"]["labels"]["fabric-jobs/skill"]) for item in found] == [
@@ -41,6 +49,27 @@ def test_a_dry_run_of_an_agent_is_one_of_each_of_its_skills(live: Live) -> None:
         ("Secret", "two"),
         ("Job", "two"),
     ]
+
+
+def test_what_the_invocation_would_lack_is_an_error_beside_the_objects(live: Live) -> None:
+    live.skill("echo", ECHO)
+    ran = live.run("skills", "invoke", "echo", *WORDS)
+    assert [item["kind"] for item in yaml.safe_load(ran.out)["items"]] == ["Secret", "Job"]
+    assert "Nothing was created" in ran.err
+    assert "Next: " not in ran.err
+    invoked = live.run("skills", "invoke", "echo", "--executor", "kubernetes", "--payload", "{}")
+    assert invoked.code == ran.code != 0
+    assert invoked.err.strip() in ran.err  # that its image was not built or, without Docker, that nobody knows
+
+
+def test_input_and_cold_count_as_for_an_invocation(live: Live) -> None:
+    from_image(live, "echo", warm=True)
+    ran = live.ok("skills", "invoke", "echo", "request", "--cold", *WORDS)
+    assert "Next: fabric-jobs skills invoke echo request --executor kubernetes --cold --payload '{}'" in ran.err
+    warm = live.ok("skills", "invoke", "echo", *WORDS)
+    pools = ["fabric-jobs/pool" in yaml.safe_load(each.out)["items"][1]["metadata"]["labels"] for each in (ran, warm)]
+    assert pools == [False, True]
+    assert "no input 'none'" in live.fails(3, "skills", "invoke", "echo", "none", *WORDS)
 
 
 def test_options_that_do_not_fit_are_refused(live: Live) -> None:

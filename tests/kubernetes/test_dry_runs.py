@@ -74,6 +74,7 @@ def test_what_the_cluster_refuses_is_said_in_its_own_words(live: KubernetesLive,
     said = dry_run(live, 1)
     assert 'cannot create resource "jobs" in API group "batch"' in said
     assert "not checked: a right is missing" in said  # pods are created by the cluster
+    assert "1 object could not be checked, and may still be refused." in said
     assert "does not take 2 objects" in said
     live.stop_owner()
     live.environment["FABRIC_JOBS_KUBERNETES_NAMESPACE"] = "none-such"
