@@ -25,7 +25,7 @@ COLORS = {"ok": "green", "fixed": "green", "warning": "yellow", "problem": "red"
     "--pod-image",
     default="",
     metavar="IMAGE",
-    help="Let a pod of this image, which has python3, try whether it reaches this machine.",
+    help="Let a pod of this image, which has python3, try whether it reaches the gateway of this machine.",
 )
 @options.output
 @options.workspace

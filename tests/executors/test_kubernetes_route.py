@@ -85,7 +85,8 @@ def test_one_probe_is_enough(driver: KubernetesDriver) -> None:
 
 def test_an_image_without_python_proves_nothing(namespace: str) -> None:
     around = Around(owner="0123456789", gateway=NOBODY)
-    asked(lambda cluster: proof.prove(cluster, "rig.local/busybox:1", around))
+    why = asked(lambda cluster: proof.prove(cluster, "rig.local/busybox:1", around))
+    assert '"python3": executable file not found' in why
     with pytest.raises(InvalidInput, match="cannot reach this gateway"):
         asked(lambda cluster: proof.prove(cluster, BASE_IMAGE, around))
     until(lambda: not found("jobs", namespace), "no probe is left")
@@ -93,7 +94,8 @@ def test_an_image_without_python_proves_nothing(namespace: str) -> None:
 
 def test_an_image_that_does_not_exist_proves_nothing(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proof, "PATIENCE_SECONDS", 2.0)
-    asked(lambda cluster: proof.prove(cluster, "no/such:image", Around(owner="0123456789", gateway=NOBODY)))
+    around = Around(owner="0123456789", gateway=NOBODY)
+    assert asked(lambda cluster: proof.prove(cluster, "no/such:image", around)) != ""
     until(lambda: not found("jobs", namespace), "no probe is left")
 
 

@@ -9,10 +9,10 @@ from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS
 from fabric_jobs.executors.kubernetes.pods import STARTING, Seen
 from fabric_jobs.executors.kubernetes.route import Route
 from fabric_jobs.kubernetes.cluster import Cluster, Object
+from fabric_jobs.kubernetes.events import newest_warning
 
 PULL_SECONDS = 30.0  # for an image that cannot be pulled: the cluster has then tried it a few times
 AFTER_SECONDS = 3.0  # of waiting without a reason in its status; then its events are read
-LENGTH = 300
 
 
 class WaitingPod:
@@ -39,24 +39,6 @@ class WaitingPod:
         self._since = self._since or now
         if now - self._since < AFTER_SECONDS:
             return self._since + AFTER_SECONDS - now
-        self.why = await why_waiting(self._cluster, pod)
+        self.why = await newest_warning(self._cluster, pod)
         await self._route.repair(self.why)
         return AFTER_SECONDS
-
-
-async def why_waiting(cluster: Cluster, pod: Object) -> str:
-    """Return the newest warning about a pod, such as `FailedMount: …`; empty when there is none (yet)."""
-    uid = pod["metadata"]["uid"]
-    found, _ = await cluster.list("events", fields=f"involvedObject.uid={uid},type=Warning")
-    if not found:
-        return ""
-    newest = max(found, key=_at)
-    words = " ".join(str(newest.get("message") or "").split()).rstrip(".")
-    return f"{newest.get('reason') or 'Warning'}: {words}"[:LENGTH]
-
-
-def _at(event: Object) -> str:
-    """Return when an event was last seen: RFC 3339 texts of one cluster compare as times, up to a second."""
-    series = event.get("series") or {}
-    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
-    return max(str(each or "") for each in (*times, event["metadata"].get("creationTimestamp")))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from contextlib import suppress
 from typing import Any
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors import probe
-from fabric_jobs.executors.base import NOT_STARTED, AttemptSpec, ProcessSpec
+from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
 from fabric_jobs.executors.kubernetes import manifest, pods
 from fabric_jobs.executors.kubernetes.around import Around
 from fabric_jobs.kubernetes.cluster import Cluster, Object
+from fabric_jobs.kubernetes.events import newest_warning
 from fabric_jobs.kubernetes.failures import Conflict, Missing
 
 PATIENCE_SECONDS = 30.0  # for a node, the image and the check; a pod that has not ended by then has proved nothing
@@ -24,35 +24,38 @@ HINT = (
     "where HOST is this machine as pods know it."
 )
 
-log = logging.getLogger(__name__)
 
+async def prove(cluster: Cluster, image: str, around: Around) -> str:
+    """Let a pod of an image ask the gateway. Return "" if it reaches it, else why it could not try, such as without Python.
 
-async def prove(cluster: Cluster, image: str, around: Around) -> None:
-    """Raise InvalidInput if a pod of an image cannot reach the gateway. What cannot be tried, such as without Python, passes."""
+    Raises InvalidInput if it cannot reach the gateway.
+    """
     body = job(image, around, secrets.token_hex(3))
     name = body["metadata"]["name"]
+    labels = f"{LABEL}={name}"
     try:
-        await cluster.create("jobs", body)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            pod = await _ended(cluster, f"{LABEL}={name}")
-    except (ExecutorUnavailable, InvalidInput, Missing, Conflict, TimeoutError) as error:
-        log.info(
-            "the way from pods to the gateway at %s was not tried: %s", around.gateway, str(error) or "no time left"
-        )
-        return
+        made = await cluster.create("jobs", body)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                pod = await _ended(cluster, labels)
+        except TimeoutError:
+            return await _waiting(cluster, labels, made)
+    except (ExecutorUnavailable, InvalidInput) as error:
+        return error.message
+    except (Missing, Conflict) as error:
+        return str(error)
     finally:
         with suppress(ExecutorUnavailable, InvalidInput, Missing, Conflict):
             await cluster.delete("jobs", name)
-    if pod is None:
-        return
-    found = pods.seen(pod).ended
-    if found is not None and found.code == probe.UNREACHED:
+    found = pods.seen(pod).ended if pod is not None else None
+    if pod is None or found is None:
+        return "its pod was deleted"
+    if found.code == probe.UNREACHED:
         raise InvalidInput(
             f"a pod in the cluster at {cluster.url} cannot reach this gateway at {around.gateway}: {_said(pod)}.",
             hint=HINT,
         )
-    if found is not None and found.reason == NOT_STARTED:
-        log.info("whether pods reach the gateway at %s was not tried: %s has no python3", around.gateway, image)
+    return "" if found.code == 0 else found.cause or f"its program ended with {found.code}"
 
 
 def job(image: str, around: Around, mark: str) -> dict[str, Any]:
@@ -95,6 +98,15 @@ async def _ended(cluster: Cluster, labels: str) -> Object | None:
                     return pod
                 if event == "DELETED":
                     return None
+
+
+async def _waiting(cluster: Cluster, labels: str, made: Object) -> str:
+    """Return in the cluster's own words why the pod of a probe has not ended, or why there is none."""
+    found, _ = await cluster.list("pods", labels)
+    for pod in found:
+        seen = pods.seen(pod)
+        return seen.refused or seen.doing or "it still runs"
+    return await newest_warning(cluster, made) or "the cluster has made no pod"
 
 
 def _said(pod: Object) -> str:

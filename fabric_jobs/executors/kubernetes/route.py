@@ -107,7 +107,8 @@ class Route:
 
     async def _try(self, image: str) -> None:
         try:
-            await proof.prove(self._cluster, image, await self.around())
+            common = await self.around()
+            untried = await proof.prove(self._cluster, image, common)
         except InvalidInput as error:
             self.failure = error
             self._on_failure()
@@ -115,6 +116,8 @@ class Route:
             pass  # the attempts will say so
         else:
             self.failure = None
+            if untried:
+                log.info("the way from pods to the gateway at %s was not tried: %s", common.gateway, untried)
 
     async def _find(self) -> str:
         async with self._finding:
