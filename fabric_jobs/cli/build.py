@@ -89,8 +89,8 @@ def command(
     _conclude(rows, folder)
 
 
-def build_workspace(root: Path, skill: str | None = None, *, quiet: bool = False) -> None:
-    """Build the missing images of a workspace, or of one skill; raise RunFailed if one cannot be built."""
+def build_workspace(root: Path, skill: str | None = None, *, executor: str, quiet: bool = False) -> None:
+    """Build the missing images of a workspace, or of one skill, where they are to run. Raise RunFailed if one cannot be built."""
     from fabric_jobs.images.docker_command import builder_beside
 
     builder = builder_beside()
@@ -99,7 +99,8 @@ def build_workspace(root: Path, skill: str | None = None, *, quiet: bool = False
     arguments = tuple(os.environ.get(ARGUMENTS_VARIABLE, "").split())
     rows = _build(plan(root, skill, BuildOptions(arguments=arguments)), builder, quiet=quiet)
     _raise_failures(rows, root)
-    _load(rows, quiet=quiet)
+    if executor == "kubernetes":
+        _load(rows, quiet=quiet)
 
 
 def _load(rows: Sequence[BuildStatus], *, quiet: bool) -> None:

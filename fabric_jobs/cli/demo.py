@@ -50,7 +50,7 @@ def command(destination: Path, executor: str | None) -> None:
     if executor in ("docker", "kubernetes"):
         from fabric_jobs.cli.build import build_workspace
 
-        build_workspace(root)
+        build_workspace(root, executor=executor)
         click.echo()
     gateway = options.gateway_at(root, None)
     click.echo("read-flights ─▶ score-delays ─▶ delayed, cancelled, diverted ─▶ summarise\n")

@@ -136,7 +136,7 @@ class _Session:
         if self._loop.executor in ("docker", "kubernetes"):
             from fabric_jobs.cli.build import build_workspace
 
-            build_workspace(self._root, self._loop.name, quiet=True)
+            build_workspace(self._root, self._loop.name, executor=self._loop.executor, quiet=True)
         record = self._loop.run(gateway)
         self._name_unwatched()
         if record["status"] != "COMPLETE":

@@ -205,6 +205,21 @@ def test_images_that_cannot_be_saved_are_told_in_dockers_words(live: Live, place
     assert "'docker save' ended with exit code 1: no space left on device." in ran.err
 
 
+def test_what_docker_says_comes_before_the_loader_that_got_half_an_archive(live: Live, place: Path) -> None:
+    ran = loading(live, place, "cat; echo unexpected EOF; exit 1", save="echo no such image >&2; exit 1")
+    assert ran.code == 5
+    assert "'docker save' ended with exit code 1: no such image.\nCorrect what docker says" in ran.err
+
+
+@pytest.mark.parametrize("executor", ["docker", "kubernetes"])
+def test_a_demo_loads_images_only_where_it_runs_in_a_cluster(live: Live, place: Path, executor: str) -> None:
+    path = f"{docker(place)}{os.pathsep}{os.defpath}"
+    words = ("demo", "there", "--executor", executor)
+    ran = live.run(*words, PATH=path, FABRIC_JOBS_KUBERNETES_LOAD="cat > loaded")
+    assert "its image was not built" in ran.err  # the engine here has none
+    assert (live.root / "loaded").exists() is (executor == "kubernetes")
+
+
 def test_nothing_is_loaded_when_a_build_has_failed(live: Live, place: Path) -> None:
     ran = loading(live, place, "touch loaded", build=f"{STEP}; exit 1")
     assert ran.code == 1
