@@ -69,7 +69,7 @@ def _row(operation: Operation) -> tuple[str, ...]:
     given = [" or ".join(map(_shown, schemas_of(operation)))]
     given += [f"header `{header}`: {meaning}" for header, meaning in operation.headers.items()]
     given += [f"{status}: {meaning}" for status, (meaning, *_) in operation.others.items()]
-    token = " It takes no token." if operation.caller == "none" else ""
+    token = {"none": " It takes no token.", "pool": " It takes the token of the pool."}.get(operation.caller, "")
     if operation.role and operation.caller == "user":
         token = f" Role: `{operation.role}`."
     return name, does + token, "<br>".join(taken), "<br>".join(given)

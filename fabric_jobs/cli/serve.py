@@ -43,7 +43,8 @@ def _slots(context: click.Context, parameter: click.Parameter, value: str | None
     "--advertise",
     metavar="URL",
     envvar="FABRIC_JOBS_ADVERTISE",
-    help="The URL at which containers of a Docker engine on another machine reach this gateway, such as http://HOST:8420.",
+    help="The URL at which pods of a cluster, and containers of a Docker engine on another machine, reach this gateway, such as "
+    "http://HOST:8420.",
 )
 @click.option(
     "--retain-days",

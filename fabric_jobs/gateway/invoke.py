@@ -37,7 +37,8 @@ SYNC = flag(
 )
 EXECUTOR = text(
     "executor",
-    "Where it runs: `docker` in containers, `local` as processes; without it the owner's `serve --executor` decides.",
+    "Where it runs: `docker` in containers, `kubernetes` in pods of a cluster, `local` as processes; without it the owner's "
+    "`serve --executor` decides.",
     enum=["local", "docker", "kubernetes"],
 )
 SCHEDULE_CRON = text(

@@ -151,6 +151,11 @@ def document(operations: Iterable[Operation], url: str = "/") -> dict[str, Any]:
                     "bearerFormat": "JWT",
                     "description": "The token of a message, for its own task.",
                 },
+                "pool": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The token of a pool, for its own pods.",
+                },
             },
         },
     }

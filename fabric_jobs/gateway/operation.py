@@ -82,7 +82,7 @@ class Operation(NamedTuple):
     errors: tuple[str, ...] = ()  # beyond those that the other fields imply
     not_yet: tuple[str, ...] = ()  # keys of Fabric's query that this version refuses
     caller: str = (
-        "user"  # whose token it takes: user (a personal token or that of a task too) | task (only for itself) | none
+        "user"  # whose token it takes: user (a personal one or that of a task too) | task, pool (for itself) | none
     )
     role: str = ""  # of a user in the project: read | run | admin | owner; by default read to look, admin to change
     is_open: bool = False  # whether `serve --open-apis` lets everybody call it

@@ -109,8 +109,8 @@ OPERATIONS = (
         take_attempt,
         body="PoolCall",
         answer="PoolOrder",
-        errors=("401", "404", "409"),
-        caller="none",
+        errors=("404", "409"),
+        caller="pool",
     ),
     Operation(
         "POST",
@@ -118,8 +118,8 @@ OPERATIONS = (
         end_attempt,
         body="PoolEnd",
         answer="Empty",
-        errors=("401", "404", "409"),
-        caller="none",
+        errors=("404", "409"),
+        caller="pool",
     ),
     Operation(
         "POST",
@@ -127,7 +127,7 @@ OPERATIONS = (
         refuse_pool,
         body="PoolRefusal",
         answer="Empty",
-        errors=("401", "404", "409"),
-        caller="none",
+        errors=("404", "409"),
+        caller="pool",
     ),
 )

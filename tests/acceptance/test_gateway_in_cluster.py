@@ -189,8 +189,8 @@ def test_a_gateway_that_is_deleted_comes_back_and_loses_nothing(
     image: str, namespace: str, volume: Path, forward: Forward, laptop: Live
 ) -> None:
     context = kubectl("config", "current-context").stdout.strip()
-    words = ("deploy", "kubernetes", "--namespace", namespace, "--image", image, "--apply")
-    said = laptop.ok(*words, FABRIC_JOBS_KUBERNETES_CONTEXT=context).err
+    deploy = ("deploy", "kubernetes", "--namespace", namespace, "--image", image, "--apply")
+    said = laptop.ok(*deploy, FABRIC_JOBS_KUBERNETES_CONTEXT=context).err
     to = f"kubectl --context {context} --namespace {namespace}"
     assert f"{to} exec {POD} -- fabric-jobs tokens create admin --role admin" in said
     inside = ("--namespace", namespace)

@@ -143,7 +143,7 @@ def test_every_route_of_the_document_is_asked() -> None:
     described = sum(len(methods) for methods in document(OPERATIONS)["paths"].values())
     without = [found for found in OPERATIONS if found.caller == "user" and "{project}" not in found.path]
     assert {found.path for found in without if found.needs != "owner"} <= {*OF_ALL, *OF_TOKEN}
-    of_tasks = [found for found in OPERATIONS if found.caller == "task"]
+    of_tasks = [found for found in OPERATIONS if found.caller in ("task", "pool")]
     open_to_all = [found for found in OPERATIONS if found.caller == "none"]
     assert described == len([*of_projects(), *without, *of_tasks, *open_to_all])
 
