@@ -1,7 +1,8 @@
-"""Writes a file atomically: readers see the old contents or all of the new."""
+"""Writes files as a whole: readers see the old contents or all of the new; what is appended is there, or not."""
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -24,6 +25,17 @@ def write(path: Path, content: str | bytes, *, mode: int = PRIVATE, durable: boo
         partial.unlink(missing_ok=True)  # left over after a full disk or Ctrl-C
     if durable:
         sync(path.parent)
+
+
+def append(file: io.FileIO, text: bytes) -> None:
+    """Append all of a text to a file without a buffer, or nothing of it. Raises OSError."""
+    size, rest = os.fstat(file.fileno()).st_size, memoryview(text)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        file.truncate(size)
+        raise
 
 
 def sync(*paths: Path) -> None:

@@ -27,6 +27,7 @@ class Pod:
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     killed: asyncio.Event = field(default_factory=asyncio.Event)
     log: bytearray = field(default_factory=bytearray)
+    rotated: int = 0  # bytes of it that the node shows no more
     grace: float = 30.0
 
     @property

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ from tests.kubernetes_api.programs import Processes, Shipping
 
 BOOKMARK_SECONDS = 1.0
 LOG_SECONDS = 0.02  # between two looks at a log that is followed
+YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -32,6 +35,7 @@ class Faults:
         self.delay = 0.0  # seconds before each answer
         self.refusals: list[Refused] = []  # each is the next answer once
         self.denied: set[tuple[str, str]] = set()  # (verb, kind) that this user may not
+        self.cuts_logs = False  # connections of logs that are followed
 
     def check(self, verb: str, kind: str) -> None:
         """Raise Refused if this question is answered with an error."""
@@ -193,14 +197,17 @@ class Server:
         pod = self.node.pods[where["namespace"], where["name"]]
         response = web.StreamResponse()
         await response.prepare(request)
-        sent = 0
+        sent = pod.rotated
         with suppress(ConnectionError):
             while True:
+                if self.faults.cuts_logs and request.transport is not None:
+                    request.transport.abort()
+                    break
                 is_over = "terminated" in json.dumps(pod.body.get("status"))
-                if len(pod.log) > sent:
-                    part = bytes(pod.log[sent:])
-                    await response.write(part)
-                    sent += len(part)
+                text = bytes(pod.log)[: None if is_over else pod.log.rfind(b"\n") + 1]
+                if len(text) > sent:
+                    await response.write(_shown(text, sent, request.query))
+                    sent = len(text)
                 elif is_over or request.query.get("follow") != "true":
                     break
                 else:
@@ -289,6 +296,18 @@ def serving(program: Program | None = None, *, pace: Pace = QUICK, room: int = 1
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+def _shown(text: bytes, begin: int, query: Mapping[str, str]) -> bytes:
+    """Return what of a log is shown from a byte on. Its first line is as old as this year, and each is 1 ms younger."""
+    if query.get("timestamps") != "true":
+        return text[begin:]
+    first, shown = text.count(b"\n", 0, begin), []
+    for number, line in enumerate(re.findall(rb"[^\n]*\n|[^\n]+$", text[begin:]), first):
+        time = (YEAR + timedelta(milliseconds=number)).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+        if time[:19] >= query.get("sinceTime", "")[:19]:
+            shown.append(f"{time} ".encode() + line)
+    return b"".join(shown)
 
 
 def _verb(request: web.Request) -> str:

@@ -111,9 +111,7 @@ class Merger:
     def _write(self, ledger: int, member: str, stream: str, text: bytes) -> None:
         self._enter(ledger, member, stream, len(text))
         with open(self._attempt / stream, "ab", buffering=0) as file:
-            rest = memoryview(text)
-            while rest:
-                rest = rest[file.write(rest) :]
+            whole_file.append(file, text)
 
     @contextmanager
     def _ledger(self) -> Iterator[int]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.attempt_files import shipped
-from fabric_jobs.executors.base import LOST, NOT_STARTED, STOPPED, AttemptExit
+from fabric_jobs.executors.base import LOST, NOT_STARTED, STOPPED, STREAMS, AttemptExit
 from fabric_jobs.executors.kubernetes import making, pods, salvage
 from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS, OTHERS_SECONDS, Carried
 from fabric_jobs.executors.kubernetes.events import WaitingPod
 from fabric_jobs.executors.kubernetes.manifest import job_name
-from fabric_jobs.executors.kubernetes.output import Follower
-from fabric_jobs.executors.kubernetes.pods import Seen
+from fabric_jobs.executors.kubernetes.output import DIRECTORY, ContainerLog, Stdout
+from fabric_jobs.executors.kubernetes.pods import PROGRAM, Seen
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.executors.kubernetes.state import NO_PYTHON
 from fabric_jobs.kubernetes.cluster import Object
@@ -40,7 +41,7 @@ class PodAttempt(Carried):
         self._asked = math.inf  # the shortest grace period that its pod was given
         self._kill_at = math.inf  # by the loop's clock
         self._missing_since = 0.0  # by the loop's clock
-        self._follower: Follower | None = None
+        self._log: ContainerLog | None = None
         self._waiting = WaitingPod(site.cluster, site.route)
         self._follows = False  # its program was seen running
         self._is_watched = False  # the index watches its files
@@ -97,8 +98,10 @@ class PodAttempt(Carried):
 
     def _follow(self) -> None:
         """Follow the log of its pod, where no launcher sends its output."""
-        if self._state.is_plain and self._follower is None and self._pod is not None:
-            self._follower = Follower(self._site.cluster, str(self._pod["metadata"]["name"]), self._directory)
+        if self._state.is_plain and self._log is None and self._pod is not None:
+            source = partial(self._site.cluster.log_pieces, str(self._pod["metadata"]["name"]), PROGRAM)
+            place = self._directory / DIRECTORY / PROGRAM
+            self._log = ContainerLog(source, place, Stdout(self._directory), self._remark)
 
     async def _look_for_pod(self) -> float:
         """Find out why there is no pod (yet): its Job may be gone, or the cluster refuses the pod."""
@@ -111,14 +114,12 @@ class PodAttempt(Carried):
         try:
             job = await self._site.cluster.get("jobs", self._job)
         except Missing:
-            self._end(self._without_code("its Job was deleted by somebody else"))
-            return 0.0
+            return await self._lose("its Job was deleted by somebody else")
         if self._state.is_stopped:
             await self._site.cluster.delete("jobs", self._job, propagationPolicy="Foreground")
             return AGAIN_SECONDS
         if self._was_seen or making.has_ended(job):  # there was a pod, and its Job makes no other one
-            self._end(self._without_code("its pod was deleted by somebody else"))
-            return 0.0
+            return await self._lose("its pod was deleted by somebody else")
         why = await making.why_no_pod(self._site.cluster, job)
         if why:
             self._state.say(why)
@@ -154,11 +155,16 @@ class PodAttempt(Carried):
             return await self._begin_plainly(ended)
         if ended.reason not in NO_OUTPUT:
             self._follow()
-        if self._follower is not None:
-            await self._follower.drained()
-        elif not self._state.is_whole and not self._state.is_plain:
-            await self._await_the_rest()
+        if self._log is not None or not self._state.is_plain:
+            await self._await_output()
         self._end(ended, seen.ended_at)
+        return 0.0
+
+    async def _lose(self, why: str) -> float:
+        """Record the end of an attempt whose pod is gone without a word."""
+        if self._follows or any((self._directory / stream).stat().st_size for stream in STREAMS):
+            await self._await_output()
+        self._end(self._without_code(why))
         return 0.0
 
     async def _begin_plainly(self, ended: AttemptExit) -> float:
@@ -167,6 +173,13 @@ class PodAttempt(Carried):
         self._state.begin_plainly(NO_PYTHON)
         self._pod, self._was_seen = None, False
         return 0.0
+
+    async def _await_output(self) -> None:
+        """Wait until its output is there; remark what is missing of it."""
+        if self._log is not None:
+            await self._log.drained(insists=self._pod is not None and not self._state.is_stopped)
+        elif not self._state.is_whole:
+            await self._await_the_rest()
 
     async def _await_the_rest(self) -> None:
         if not await salvage.arrived(self._state):
@@ -187,8 +200,8 @@ class PodAttempt(Carried):
         self._state.end(ended, ended_at)
 
     def _let_go(self) -> None:
-        if self._follower is not None:
-            self._follower.close()
+        if self._log is not None:
+            self._log.close()
 
     async def _clean_up(self) -> None:
         """Delete the Job, and with it its pod and its Secret. What is left is swept by the next owner."""

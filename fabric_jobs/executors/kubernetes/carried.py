@@ -111,6 +111,12 @@ class Carried:
     def _end(self, ended: AttemptExit, ended_at: float = 0.0) -> None:
         raise NotImplementedError
 
+    def _remark(self, words: str) -> None:
+        """Remark that output is missing. Raise ExecutorUnavailable while the cluster is not heard, which may still have it."""
+        if self._site.pods.trouble is not None:
+            raise self._site.pods.trouble
+        self._state.remark(words)
+
     def _let_go(self) -> None:
         """Follow nothing any more, since the end is recorded or this process ends."""
 

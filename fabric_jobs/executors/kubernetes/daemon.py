@@ -126,10 +126,10 @@ class DaemonAttempt(Carried):
 
     def _follow(self) -> None:
         if self._logs is None:
-            self._logs = PodLogs(self._site.cluster, self._directory)
+            self._logs = PodLogs(self._site.cluster, self._directory, self._remark)
             self._site.index.follow(self._directory)
         self._logs.follow(self._pods.values())
-        if self._logs.is_full:
+        if self._logs.leaves_out:
             self._state.remark(TOO_MANY)
 
     async def _look_for_pods(self) -> float:

@@ -41,7 +41,7 @@ class GroupAttempt(PodAttempt):
         self._checked = {
             name for name, process in zip(self._names, spec.processes, strict=True) if process.health is not None
         }
-        self._output = GroupOutput(site.cluster, directory, self._names)
+        self._output = GroupOutput(site.cluster, directory, self._names, self._remark)
         self._is_gone = False  # its pod, whose last state is known
 
     def take(self, pod: Object, is_there: bool) -> None:
@@ -87,13 +87,19 @@ class GroupAttempt(PodAttempt):
             if self._grace < self._asked:
                 await self._ask_to_end()
             return None
-        await self._output.drained()
-        if not self._state.is_whole and group_pods.has_begun(pod, PROGRAM):
-            await self._await_the_rest()
+        await self._await_output()
         return self._record()
 
+    async def _await_output(self) -> None:
+        await self._output.drained(insists=self._pod is not None and not self._is_gone and not self._state.is_stopped)
+        if self._pod is None or group_pods.has_begun(self._pod, PROGRAM):
+            await super()._await_output()
+
     async def _look_for_pod(self) -> float:
-        return await super()._look_for_pod() if self._ending is None else self._record()
+        if self._ending is None:
+            return await super()._look_for_pod()
+        await self._await_output()
+        return self._record()
 
     async def _salvaged(self, pod: str) -> str:
         return CUT  # what of its output has arrived is among that of the others

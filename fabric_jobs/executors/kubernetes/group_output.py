@@ -6,102 +6,72 @@ The first one sends its own output (`attempt_files.shipped`). Of the others the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.attempt_files.merging import Merger
 from fabric_jobs.executors.kubernetes import group_pods
-from fabric_jobs.executors.kubernetes.output import Follower
-from fabric_jobs.executors.kubernetes.salvage import NO_LOG
+from fabric_jobs.executors.kubernetes.output import DIRECTORY, ContainerLog, Note
 from fabric_jobs.kubernetes.cluster import Cluster, Object
 
-OPEN_SECONDS = 1.0  # until a log is followed that was asked for
+OPEN_SECONDS = (
+    1.0  # until a log is followed that was asked for: the cluster does not say so before something is printed
+)
 STREAM = "stdout"
 
 
 class GroupOutput:
-    """Copies what the containers of one pod print. A process that takes over skips what is there."""
+    """Copies what the containers of one pod print."""
 
-    def __init__(self, cluster: Cluster, directory: Path, names: Sequence[str]) -> None:
+    def __init__(self, cluster: Cluster, directory: Path, names: Sequence[str], remark: Callable[[str], None]) -> None:
         """`names` are those of all containers, the first one first."""
         self._cluster = cluster
         self._directory = directory
         self._names = names
-        self._followers: dict[str, MemberFollower] = {}  # by container
+        self._remark = remark
+        self._logs: dict[str, ContainerLog] = {}  # by container
+        self._began = 0.0  # the last of them, by the loop's clock
 
     def follow(self, pod: Object) -> None:
-        """Follow the containers that have begun. Idempotent."""
+        """Follow the containers that have begun. Idempotent. Raises OSError."""
         for number, name in enumerate(self._names):
-            if number and name not in self._followers and group_pods.has_begun(pod, name):
-                merger = Merger(self._directory, number)
-                self._followers[name] = MemberFollower(
-                    self._cluster, str(pod["metadata"]["name"]), self._directory, name, merger
-                )
+            if number and name not in self._logs and group_pods.has_begun(pod, name):
+                source = partial(self._cluster.log_pieces, str(pod["metadata"]["name"]), name)
+                output = Merged(Merger(self._directory, number))
+                self._logs[name] = ContainerLog(source, self._directory / DIRECTORY / name, output, self._remark)
+                self._began = asyncio.get_running_loop().time()
 
     async def caught_up(self, pod: Object) -> None:
-        """Wait until the output of the containers that have ended is there, and that of the others is followed."""
-        for name, follower in self._followers.items():
-            if group_pods.has_ended(pod, name):
-                await follower.drained()
-            else:
-                await follower.begun()
+        """Wait until the output of the containers that have ended is there, and that of the others is certainly followed."""
+        ended = [name for name in self._logs if group_pods.has_ended(pod, name)]
+        for name in ended:
+            await self._logs[name].drained(insists=True)
+        if len(ended) < len(self._logs):
+            await asyncio.sleep(max(0.0, self._began + OPEN_SECONDS - asyncio.get_running_loop().time()))
 
-    async def drained(self) -> None:
-        """Wait for the end of all output: all containers have ended."""
-        for follower in self._followers.values():
-            await follower.drained()
+    async def drained(self, *, insists: bool) -> None:
+        """Wait for the end of all output: all containers have ended. See `ContainerLog.drained`."""
+        for log in self._logs.values():
+            log.end()
+        for log in self._logs.values():
+            await log.drained(insists=insists)
 
     def close(self) -> None:
         """Follow no more."""
-        for follower in self._followers.values():
-            follower.close()
+        for log in self._logs.values():
+            log.close()
 
 
-class MemberFollower(Follower):
-    """Follows one of several containers."""
+class Merged:
+    """The output of one of several containers."""
 
-    def __init__(self, cluster: Cluster, pod: str, directory: Path, container: str, merger: Merger) -> None:
-        self._directory = directory
+    def __init__(self, merger: Merger) -> None:
+        """Raises OSError."""
         self._merger = merger
-        self._began = asyncio.get_running_loop().time()
-        self._held = b""
-        self._trouble: ExecutorUnavailable | None = None
-        super().__init__(cluster, pod, directory, container)
+        self.size = merger.sizes()[STREAM]
 
-    async def begun(self) -> None:
-        """Wait until it is certainly followed. The cluster does not say so before something is printed."""
-        await asyncio.sleep(max(0.0, self._began + OPEN_SECONDS - asyncio.get_running_loop().time()))
-
-    async def _copy(self) -> None:
-        self._held, self._trouble = b"", None
-        with attempt_files.used(self._directory):
-            there = self._merger.sizes()[STREAM]
-        soon = asyncio.get_running_loop().call_soon
-        async for line in self._cluster.log(self._pod, self._container, follow=True):
-            if line.startswith(NO_LOG) and not line.endswith(b"\n"):
-                break
-            skipped = min(there, len(line))
-            there -= skipped
-            if skipped < len(line) and not self._held:
-                soon(self._flush)  # after all lines that have come together
-            self._held += line[skipped:]
-            self._check()
-        self._flush()
-        self._check()
-
-    def _check(self) -> None:
-        if self._trouble is not None:
-            raise self._trouble
-
-    def _flush(self) -> None:
-        """Write what has come. After a failure the log is read again, from where the file ends."""
-        text, self._held = self._held, b""
-        if not text or self._trouble is not None:
-            return
-        try:
-            with attempt_files.used(self._directory):
-                self._merger.append(STREAM, text)
-        except ExecutorUnavailable as error:
-            self._trouble = error
+    def append(self, text: bytes, note: Note, *, goes_on: bool) -> None:
+        """Append a text, also one that goes on: the end of a line that another container has begun is up to the merger."""
+        note(self._merger.sizes()[STREAM])
+        self._merger.append(STREAM, text)

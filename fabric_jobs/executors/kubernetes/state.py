@@ -5,6 +5,7 @@
               plain           its program is started by its image, which has no Python, or which alone knows the program line
               stopped         somebody asked it to stop
               whole           its pod has sent all of its output
+              followed/       how far the logs of its containers were read, where no launcher sends the output; see `output`
               note, remarks   why the program does not run yet, and what people should know
               stdout, stderr, index, files/
               exit            how it ended; then its Job is deleted
