@@ -21,8 +21,7 @@ from fabric_jobs.executors.attempt_files.merging import Merger
 from fabric_jobs.executors.kubernetes import log_reader, output
 from fabric_jobs.executors.kubernetes.group_output import Merged
 from fabric_jobs.executors.kubernetes.log_reader import BEGIN, LogReader
-from fabric_jobs.executors.kubernetes.output import GAP, ContainerLog, Destination, Stdout
-from fabric_jobs.executors.kubernetes.salvage import CUT
+from fabric_jobs.executors.kubernetes.output import UNREAD, ContainerLog, Destination, Stdout
 from fabric_jobs.kubernetes.failures import Missing, RightMissing
 from tests.executors.container_logs import Logs, stamped
 
@@ -107,7 +106,7 @@ def test_after_a_rotation_the_next_process_has_every_line_that_the_cluster_shows
 def test_a_gap_that_a_rotation_has_left_is_said(place: Place, where: Callable[[Path], Destination]) -> None:
     place.drain(Logs(a=LINES[:3]), where)
     assert place.drain(Logs(a=LINES[5:]), where) == b"".join(b"line %d\n" % number for number in (0, 1, 2, 5, 6, 7))
-    assert place.remarks == [GAP]
+    assert place.remarks == [UNREAD]
 
 
 def test_a_connection_that_is_cut_is_opened_again_behind_what_is_there(place: Place) -> None:
@@ -184,7 +183,7 @@ def test_an_end_that_is_gone_is_said_to_be_cut(place: Place, end: Exception) -> 
         await log.drained(insists=True)
 
     assert follow(place, logs, then) == WHOLE
-    assert place.remarks == [CUT]
+    assert place.remarks == [UNREAD]
 
 
 def test_an_end_that_was_read_is_whole_though_the_pod_is_gone_then(place: Place) -> None:
@@ -207,7 +206,7 @@ def test_words_of_the_cluster_in_place_of_a_log_are_no_output(
     logs = Logs(a=[NO_LOG])
     logs.pieces = pieces
     assert place.drain(logs, where) == b""
-    assert place.remarks == [CUT]
+    assert place.remarks == [UNREAD]
 
 
 def test_a_cluster_that_does_not_answer_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +215,7 @@ def test_a_cluster_that_does_not_answer_is_given_up(place: Place, monkeypatch: p
     logs = Logs(a=LINES)
     logs.ends = [AWAY] * 100_000
     assert place.drain(logs) == WHOLE
-    assert place.remarks == [CUT]
+    assert place.remarks == [UNREAD]
 
 
 def test_a_right_that_is_missing_is_told_until_it_is_granted(place: Place) -> None:
@@ -238,7 +237,7 @@ def test_nobody_waits_for_a_right_when_the_log_is_gone(place: Place) -> None:
     logs = Logs(a=LINES)
     logs.ends = [RightMissing("a right is missing: cannot get pods/log.")] * 100_000
     assert follow(place, logs, lambda log: log.drained(insists=False)) == WHOLE
-    assert place.remarks == [CUT]
+    assert place.remarks == [UNREAD]
 
 
 async def until_drained(log: ContainerLog) -> None:

@@ -11,8 +11,7 @@ import pytest
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.base import LOST, AttemptExit
 from fabric_jobs.executors.kubernetes import KubernetesExecutor
-from fabric_jobs.executors.kubernetes.output import GAP
-from fabric_jobs.executors.kubernetes.salvage import CUT
+from fabric_jobs.executors.kubernetes.output import UNREAD
 from tests.acceptance.live import until
 from tests.executors.contract import ended
 from tests.executors.kubernetes_driver import spec_of
@@ -138,7 +137,7 @@ def test_what_was_dropped_while_no_owner_was_there_is_said(attempt: Attempt) -> 
     attempt.print(*range(3, 8), rotated=6)
     attempt.again()
     assert attempt.end() == AttemptExit(0)
-    assert (attempt.stdout, attempt.remarks) == (whole(0, 1, 2, 6, 7), (GAP,))
+    assert (attempt.stdout, attempt.remarks) == (whole(0, 1, 2, 6, 7), (UNREAD,))
 
 
 def test_a_pod_that_is_deleted_by_force_leaves_what_was_seen_and_says_so(attempt: Attempt) -> None:
@@ -153,7 +152,7 @@ def test_a_pod_that_is_deleted_by_force_leaves_what_was_seen_and_says_so(attempt
 
     attempt.api.call(delete)
     assert ended(attempt.executor, attempt.handle).reason == LOST
-    assert (attempt.stdout, attempt.remarks) == (whole(0), (CUT, "its pod was deleted by somebody else"))
+    assert (attempt.stdout, attempt.remarks) == (whole(0), (UNREAD, "its pod was deleted by somebody else"))
 
 
 def test_a_right_that_is_missing_is_told_and_costs_no_output(attempt: Attempt) -> None:

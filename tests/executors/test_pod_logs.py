@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabric_jobs.executors.kubernetes import output
-from fabric_jobs.executors.kubernetes.output import DIRECTORY
+from fabric_jobs.executors.kubernetes.output import DIRECTORY, UNREAD
 from fabric_jobs.executors.kubernetes.pod_logs import MOST, PodLogs
-from fabric_jobs.executors.kubernetes.salvage import CUT
 from fabric_jobs.kubernetes.failures import Missing
 from tests.executors.container_logs import Logs, stamped
 
@@ -179,7 +178,7 @@ def test_the_end_of_a_pod_that_was_not_read_is_said_to_be_cut(tmp_path: Path) ->
         await logs.drained()
 
     asyncio.run(run())
-    assert ((tmp_path / "stdout").read_bytes(), remarks) == (b"one\n", [CUT])
+    assert ((tmp_path / "stdout").read_bytes(), remarks) == (b"one\n", [UNREAD])
 
 
 def test_what_a_program_printed_before_its_end_is_read_before_its_pod_is_deleted(tmp_path: Path) -> None:

@@ -18,11 +18,10 @@ from typing import NamedTuple, Protocol
 from fabric_jobs import whole_file
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors.kubernetes.log_reader import BEGIN, LogPosition, LogReader
-from fabric_jobs.executors.kubernetes.salvage import CUT
 from fabric_jobs.kubernetes.failures import Missing, RightMissing
 
 DIRECTORY = "followed"
-GAP = "a part of its output may be missing: the cluster had dropped it before it was read"
+UNREAD = "part of its output may be missing: not all of it could be read from the cluster"
 AGAIN_SECONDS = 0.5  # before a log is asked for again, when it was cut off; then twice as long, and so on
 SELDOM_SECONDS = 8.0
 DRAIN_SECONDS = 20.0  # without progress, once the program has ended: then on a new connection
@@ -129,7 +128,7 @@ class ContainerLog:
             await self._pause()  # its connection may hang
             self._begin()
             self._moved = asyncio.get_running_loop().time()
-        self._remark(CUT)
+        self._remark(UNREAD)
         self.close()
 
     async def catch_up(self) -> None:
@@ -173,7 +172,7 @@ class ContainerLog:
             try:
                 await self._read(follow=not is_last)
                 if is_last and not self._is_whole:
-                    self._remark(CUT)
+                    self._remark(UNREAD)
                 self._trouble, self.is_done = None, is_last
             except (ExecutorUnavailable, OSError) as error:  # such as a full disk
                 self._trouble = error
@@ -212,7 +211,7 @@ class ContainerLog:
         if not text:
             return
         if reader.has_gap and not self._starts:  # the log of the next start has no line of the last one
-            self._remark(GAP)
+            self._remark(UNREAD)
         reader.has_gap = self._is_whole = False
         await _to_its_end(lambda: self._append(reader, text))
         self._trouble, self._moved = None, asyncio.get_running_loop().time()
