@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from fabric_jobs.executors.base import STREAMS, AttemptSpec, ProcessSpec
 from fabric_jobs.executors.kubernetes import layer, manifest
 from fabric_jobs.executors.kubernetes.around import Around
 from tests.acceptance.live import until
+from tests.tcp_proxy import held_port
 
 ATTEMPT = "7-2"
 
@@ -91,9 +91,7 @@ class Taker:
         self.posts: list[str] = []
         self.connections: set[int] = set()  # that are open
         self.refuses = 0  # with this status
-        self._held = socket.socket()  # so that nobody else gets the port while there is no server
-        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._held.bind(("127.0.0.1", 0))
+        self._held = held_port()
         self._port = self._held.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
         self._server: ThreadingHTTPServer | None = None

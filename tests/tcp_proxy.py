@@ -8,12 +8,21 @@ from collections.abc import Callable
 from contextlib import suppress
 
 
+def held_port() -> socket.socket:
+    """Return a socket that keeps a port of this machine for one listener after the other, which must reuse addresses."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
 class TcpProxy:
     """Listens on a port of this machine, and passes on what comes there."""
 
     def __init__(self, connect: Callable[[], socket.socket]) -> None:
         """`connect()` returns a connection to the server."""
-        self.port = 0
+        self._held = held_port()
+        self.port = self._held.getsockname()[1]
         self._connect = connect
         self._open: set[socket.socket] = set()
         self._halves: dict[socket.socket, socket.socket] = {}  # halves that get no more data, and their sources
@@ -25,7 +34,6 @@ class TcpProxy:
     def back(self) -> None:
         """Let the server answer again."""
         listening = socket.create_server(("127.0.0.1", self.port))
-        self.port = listening.getsockname()[1]
         self._listening = listening
         self._run(self._accept, listening)
 
@@ -49,6 +57,7 @@ class TcpProxy:
     def close(self) -> None:
         """End everything."""
         self.away()
+        self._held.close()
         for thread in self._threads:
             thread.join(10)
 
@@ -61,7 +70,11 @@ class TcpProxy:
         with suppress(OSError):  # it is closed
             while True:
                 near, _ = listening.accept()
-                far = self._connect()
+                try:
+                    far = self._connect()
+                except OSError:  # the server itself is away
+                    near.close()
+                    continue
                 with self._lock:
                     self._open |= {near, far}
                 if self._listening is not listening:
