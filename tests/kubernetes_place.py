@@ -2,6 +2,7 @@
 
 The cluster is that of KUBECONFIG. It needs the image that FABRIC_JOBS_TEST_BASE_IMAGE names: with Python 3.11 or newer.
 FABRIC_JOBS_TEST_LOAD_IMAGE names a command that puts images into the cluster: what `docker save` writes, for the argument `-`.
+With FABRIC_JOBS_TEST_REQUIRE_CLUSTER=1 a cluster that cannot be used is an error, and not a reason to skip.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import shutil
 import socket
 import subprocess
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import cache
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
 
 import pytest
 import yaml
 
+from tests.acceptance import live
 from tests.docker_place import BASE_IMAGE
 from tests.tcp_proxy import TcpProxy
 
@@ -32,19 +35,36 @@ KUBECTL = (
 )
 KUBECONFIG = os.environ.get("KUBECONFIG", "")
 LOAD_IMAGE = os.environ.get("FABRIC_JOBS_TEST_LOAD_IMAGE", "")
+IS_REQUIRED = bool(os.environ.get("FABRIC_JOBS_TEST_REQUIRE_CLUSTER"))
+ADDRESSES = "jsonpath={.items[*].status.addresses[?(@.type=='InternalIP')].address}"
+GROUPS = {"jobs": "/apis/batch/v1", "deployments": "/apis/apps/v1", "replicasets": "/apis/apps/v1"}
+LOOK_SECONDS = 0.05  # between two looks at the cluster, which work there
+
+T = TypeVar("T")
 
 
 def kubectl(*words: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the `kubectl` command."""
-    environment = {**os.environ, "KUBECONFIG": KUBECONFIG}  # not one through a proxy
-    return subprocess.run([KUBECTL, *words], capture_output=True, text=True, check=check, env=environment, **options)
+    return subprocess.run([KUBECTL, *words], capture_output=True, text=True, check=check, env=_environment(), **options)
 
 
-def found(kind: str, namespace: str, labels: str = "") -> list[dict[str, Any]]:
-    """Return the objects of a kind in a namespace."""
-    words = ["get", kind, "--namespace", namespace, "--output", "json", *(["--selector", labels] if labels else [])]
-    items: list[dict[str, Any]] = json.loads(kubectl(*words).stdout)["items"]
+def found(kinds: str, namespace: str, labels: str = "") -> list[dict[str, Any]]:
+    """Return the objects of one or more kinds, such as `jobs,pods`, in a namespace. No process is started for it."""
+    items: list[dict[str, Any]] = []
+    with closing(HTTPConnection("127.0.0.1", _port(), timeout=30)) as connection:
+        for kind in kinds.split(","):
+            path = f"{GROUPS.get(kind, '/api/v1')}/namespaces/{namespace}/{kind}?labelSelector={quote(labels)}"
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+            assert answer.status == 200, body
+            items += json.loads(body)["items"]
     return items
+
+
+def until(look: Callable[[], T | None], what: str) -> T:
+    """Return the first true value of `look`, which asks the cluster; fail after a minute."""
+    return live.until(look, what, pause=LOOK_SECONDS)
 
 
 @cache
@@ -54,8 +74,12 @@ def missing_cluster() -> str:
         return "KUBECONFIG names no cluster"
     if not Path(KUBECTL).exists():
         return "there is no kubectl command"
-    said = kubectl("version", "--request-timeout=5s", check=False)
-    return f"no cluster answers: {said.stderr.strip()}" if said.returncode else ""
+    timeout = f"--request-timeout={60 if IS_REQUIRED else 5}s"
+    said = kubectl("get", "nodes", "--output", ADDRESSES, timeout, check=False)
+    if said.returncode:
+        return f"no cluster answers: {said.stderr.strip()}"
+    strange = [address for address in said.stdout.split() if not _is_own(address)]
+    return f"nodes of the cluster are not this machine: {', '.join(strange)}" if strange else ""
 
 
 def missing_loader() -> str:
@@ -69,9 +93,10 @@ def a_namespace() -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:10]}"
     kubectl("create", "namespace", name)
     try:
+        until(lambda: found("serviceaccounts", name), "pods are admitted")
         yield name
     finally:
-        kubectl("delete", "namespace", name, "--wait=false")
+        kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 @pytest.fixture
@@ -106,7 +131,39 @@ class ClusterProxy(TcpProxy):
         self.file.write_text(yaml.safe_dump(config))
 
 
-needs_cluster = [pytest.mark.kubernetes, pytest.mark.skipif(bool(missing_cluster()), reason=missing_cluster())]
+def _environment() -> dict[str, str]:
+    return {**os.environ, "KUBECONFIG": KUBECONFIG}  # not one through a proxy
+
+
+@cache
+def _port() -> int:
+    """Start a proxy to the API server; return its port. It ends when the pipe closes, at the end of this process."""
+    command = ["/bin/sh", "-c", '"$0" proxy --port=0 & read end; kill $!', KUBECTL]
+    theirs, _ = os.pipe()
+    process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, text=True, env=_environment())
+    process.returncode = 0  # nobody waits for it
+    os.close(theirs)
+    assert process.stdout is not None
+    with process.stdout:
+        return int(process.stdout.readline().rpartition(":")[2])
+
+
+def _is_own(address: str) -> bool:
+    """Tell whether an address is one of this machine."""
+    with suppress(OSError), socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.bind((address, 0))
+        return True
+    return False
+
+
+def _reason() -> str:
+    """Return why tests are skipped. Raise instead where that must not be."""
+    reason = missing_cluster()
+    assert not (reason and IS_REQUIRED), reason
+    return reason
+
+
+needs_cluster = [pytest.mark.kubernetes, pytest.mark.skipif(bool(_reason()), reason=_reason())]
 __all__ = [
     "BASE_IMAGE",
     "ClusterProxy",
@@ -117,4 +174,5 @@ __all__ = [
     "missing_loader",
     "namespace",
     "needs_cluster",
+    "until",
 ]

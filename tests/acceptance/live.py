@@ -45,12 +45,12 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def until(look: Callable[[], T | None], what: str) -> T:
-    """Return the first true value of `look`; fail after PATIENCE_SECONDS."""
+def until(look: Callable[[], T | None], what: str, *, pause: float = 0.005) -> T:
+    """Return the first true value of `look`, which is called every `pause` seconds; fail after PATIENCE_SECONDS."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (found := look()):
         assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.005)
+        time.sleep(pause)
     return found
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fabric_jobs import shipped
-from tests.acceptance.live import Live, until
+from tests.acceptance.live import Live
 from tests.docker_place import BASE_IMAGE, docker, missing_engine
 from tests.kubernetes_place import (
     KUBECTL,
@@ -27,7 +26,9 @@ from tests.kubernetes_place import (
     kubectl,
     missing_loader,
     needs_cluster,
+    until,
 )
+from tests.tcp_proxy import held_port
 
 REASON = missing_engine() or missing_loader()
 pytestmark = [*needs_cluster, pytest.mark.docker, pytest.mark.skipif(bool(REASON), reason=REASON)]
@@ -59,7 +60,7 @@ for number in range({SECONDS}):
 @pytest.fixture(scope="module")
 def image() -> Iterator[str]:
     """Build the image of the gateway, put it into the cluster, and yield its name."""
-    name = f"fabric-jobs-test:{secrets.token_hex(6)}"
+    name = "fabric-jobs-test:gateway"  # always the same, since it stays in the cluster
     words = ("make", "image", f"IMAGE={name}", f"BASE_IMAGE={BASE_IMAGE}")
     subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
     saved = subprocess.Popen(["docker", "save", name], stdout=subprocess.PIPE)
@@ -83,8 +84,8 @@ class Forward:
     """A way to the gateway from outside the cluster, also to its next pod."""
 
     def __init__(self, namespace: str) -> None:
-        with closing(socket.create_server(("127.0.0.1", 0))) as bound:
-            self.port = bound.getsockname()[1]
+        self._held = held_port()
+        self.port = self._held.getsockname()[1]
         self._words = [KUBECTL, "--namespace", namespace, "port-forward", "service/fabric-jobs", f"{self.port}:8420"]
         self._is_over = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -102,11 +103,14 @@ class Forward:
         if self._process is not None:
             self._process.kill()
         self._thread.join()
+        self._held.close()
 
     def _run(self) -> None:
         while not self._is_over.is_set():
             silent = subprocess.DEVNULL
             with subprocess.Popen(self._words, stdin=silent, stdout=silent, stderr=silent) as self._process:
+                if self._is_over.is_set():
+                    self._process.kill()
                 self._process.wait()
             self._is_over.wait(0.2)
 

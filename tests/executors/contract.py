@@ -28,6 +28,7 @@ from fabric_jobs.executors.base import (
     LogQuery,
     Note,
 )
+from tests.acceptance.live import until
 
 SECONDS = 30.0
 
@@ -173,6 +174,7 @@ class Contract:
     # 7. `stop` asks and returns at once. The executor kills what has not ended after the grace period.
 
     def test_stop_asks(self, driver: Driver, running: Running) -> None:
+        driver.say(running, stdout=b"runs\n")
         driver.executor.stop(running.handle, SECONDS)
         assert ended(driver.executor, running.handle) == AttemptExit(143, STOPPED)
 
@@ -259,7 +261,8 @@ class Contract:
     # `note` can be called at any time.
 
     def test_a_note_can_be_asked_for_whatever_became_of_the_attempt(self, driver: Driver, running: Running) -> None:
-        assert driver.executor.note(running.handle) == Note()
+        driver.say(running, stdout=b"runs\n")
+        until(lambda: driver.executor.note(running.handle) == Note(), "nothing is said of what runs")
         driver.end(running, 0)
         ended(driver.executor, running.handle)
         assert driver.executor.note(running.handle) == Note()

@@ -20,9 +20,13 @@ from fabric_jobs.executors import kubernetes
 from fabric_jobs.executors.attempt_files import shipped
 from fabric_jobs.executors.base import STREAMS, AttemptExit, AttemptSpec, ProcessSpec
 from fabric_jobs.executors.kubernetes import KubernetesExecutor
+from fabric_jobs.executors.kubernetes.route import Route
 from tests.executors.contract import SECONDS, Driver, Running, ended
 from tests.executors.drivers import LocalDriver
 from tests.kubernetes_place import BASE_IMAGE, ClusterProxy, a_namespace, found, kubectl
+
+PROVE = Route.prove
+ATTEMPT_KINDS = "deployments,replicasets,services,jobs,pods,secrets"
 
 
 class Counter:
@@ -106,6 +110,7 @@ class KubernetesDriver(Driver):
         monkeypatch.setenv("KUBECONFIG", str(self.proxy.file))
         monkeypatch.setenv("FABRIC_JOBS_KUBERNETES_NAMESPACE", namespace)
         monkeypatch.setattr(kubernetes, "PATIENCE_SECONDS", SECONDS)
+        monkeypatch.setattr(Route, "prove", unproved)
         self.counter = Counter(self.root)
         self._made: list[KubernetesExecutor] = []
         self.executor: KubernetesExecutor = self.anew()
@@ -178,14 +183,13 @@ class KubernetesDriver(Driver):
             if item["metadata"]["annotations"]["fabric-jobs/attempt"] == running.spec.name
         )
 
-    def objects(self, kind: str) -> list[dict[str, Any]]:
+    def objects(self, kinds: str) -> list[dict[str, Any]]:
         """Return what there is of this test in the cluster."""
-        return found(kind, self.namespace, "app.kubernetes.io/managed-by=fabric-jobs,!fabric-jobs/probe")
+        return found(kinds, self.namespace, "app.kubernetes.io/managed-by=fabric-jobs,!fabric-jobs/probe")
 
     def left(self) -> list[str]:
         """Return the names of all that there is of attempts of this test in the cluster."""
-        kinds = ("jobs", "pods", "secrets")
-        return [f"{kind}/{each['metadata']['name']}" for kind in kinds for each in self.objects(kind)]
+        return [each["metadata"]["name"] for each in self.objects(ATTEMPT_KINDS)]
 
     def close(self) -> None:
         """Close the executors, and end everything on this machine. The namespace takes the rest with it."""
@@ -203,6 +207,16 @@ class KubernetesDriver(Driver):
 def told(name: str) -> dict[str, str]:
     """Return the variables of an attempt that its launcher needs."""
     return {"FABRIC_JOBS_ATTEMPT": name, "CORTEX_TOKEN": "a.b.c"}
+
+
+async def unproved(route: Route, image: str) -> None:
+    """Start no probe: that would be one more pod for every test."""
+
+
+@pytest.fixture
+def probed(driver: KubernetesDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a probe try the way to the gateway, as it does outside of tests."""
+    monkeypatch.setattr(Route, "prove", PROVE)
 
 
 @pytest.fixture(name="driver")

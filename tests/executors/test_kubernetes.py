@@ -16,11 +16,10 @@ from fabric_jobs.executors import EXECUTORS
 from fabric_jobs.executors.attempt_files.exits import read_exit
 from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, REFUSED, STOPPED, AttemptExit, Limits
 from fabric_jobs.executors.kubernetes import events
-from tests.acceptance.live import until
 from tests.executors.contract import Contract, Driver, Running, ended
 from tests.executors.kubernetes_driver import KubernetesDriver, spec_of
 from tests.executors.kubernetes_driver import kubernetes_driver as kubernetes_driver
-from tests.kubernetes_place import a_namespace, kubectl, needs_cluster
+from tests.kubernetes_place import a_namespace, kubectl, needs_cluster, until
 
 pytestmark = needs_cluster
 
@@ -226,6 +225,7 @@ def test_a_cluster_that_is_away_for_a_while_changes_nothing(driver: KubernetesDr
     driver.proxy.away()
     driver.say(running, stdout=b"meanwhile\n")
     driver.end(running, 6)
+    until(lambda: "terminated" in json.dumps(driver.objects("pods")), "it ends")
     driver.proxy.back()
     assert until(lambda: read_exit(Path(running.handle)), "its end is recorded") == AttemptExit(6)
     assert driver.output(running.handle) == (b"before\nmeanwhile\n", b"")
@@ -242,14 +242,26 @@ def test_what_an_owner_that_was_killed_left_is_swept(driver: KubernetesDriver, r
 
 
 def test_many_at_a_time_need_no_thread_each(driver: KubernetesDriver) -> None:
-    handles = [driver.executor.start(driver.spec(f"many-{number}")) for number in range(10)]
-    runs = [Running(driver.spec(f"many-{number}"), handle) for number, handle in enumerate(handles)]
+    runs: list[Running] = []
+    threads: set[str] = set()
+    for number in range(10):
+        spec = driver.spec(f"many-{number}")
+        runs.append(Running(spec, driver.executor.start(spec)))
+        if number == 0:
+            driver.order(runs[0], ":")
+            threads = threads_of_the_product()
     for each in runs:
         driver.order(each, ":")
-    assert len([thread for thread in threading.enumerate() if "kubernetes" in thread.name]) == 1
+    assert threads_of_the_product() == threads
     for number, each in enumerate(runs):
         driver.end(each, number)
-    assert [ended(driver.executor, handle) for handle in handles] == [AttemptExit(number) for number in range(10)]
+    assert [ended(driver.executor, each.handle) for each in runs] == [AttemptExit(number) for number in range(10)]
+
+
+def threads_of_the_product() -> set[str]:
+    """Return the names of all threads but those of the servers of a test, which have one per connection."""
+    ours = ("(process_request_thread)", "(_copy)")
+    return {thread.name for thread in threading.enumerate() if not thread.name.endswith(ours)}
 
 
 def test_secrets_are_never_on_a_disk(driver: KubernetesDriver) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import random
 import socket
 import threading
-import time
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,12 @@ import pytest
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.base import LOST, NOT_STARTED, REFUSED, STOPPED, AttemptExit, AttemptSpec, ProcessSpec
 from fabric_jobs.executors.kubernetes import tunnels
-from tests.acceptance.live import until
 from tests.executors.contract import ended
 from tests.executors.kubernetes_driver import KubernetesDriver
 from tests.executors.kubernetes_driver import kubernetes_driver as kubernetes_driver
+from tests.executors.kubernetes_driver import probed as probed
 from tests.executors.test_kubernetes_rights import own_address
-from tests.kubernetes_place import BASE_IMAGE, kubectl, needs_cluster
+from tests.kubernetes_place import BASE_IMAGE, kubectl, needs_cluster, until
 
 pytestmark = needs_cluster
 
@@ -48,7 +46,6 @@ class Handler(BaseHTTPRequestHandler):
 print("begins", file=sys.stderr, flush=True)
 ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
 """
-KINDS = "deployments,replicasets,pods,services,secrets"
 
 
 def daemon(program: str = SERVER, *, name: str = "daemon-1", replicas: int = 1, **changes: Any) -> AttemptSpec:
@@ -82,12 +79,6 @@ def reach(driver: KubernetesDriver, handle: str) -> tuple[str, int]:
     return until(answers, "the daemon answers")
 
 
-def left(driver: KubernetesDriver) -> list[str]:
-    words = ("get", KINDS, "--namespace", driver.namespace, "--output", "json")
-    items = json.loads(kubectl(*words, "--selector", "fabric-jobs/attempt").stdout)["items"]
-    return [f"{item['kind']}/{item['metadata']['name']}" for item in items]
-
-
 def printed(handle: str) -> str:
     return (Path(handle) / "stdout").read_text()
 
@@ -103,7 +94,7 @@ def test_a_daemon_listens_until_it_is_stopped(driver: KubernetesDriver) -> None:
     driver.executor.stop(handle, 5)
     found = ended(driver.executor, handle)
     assert (found.code, found.reason) == (143, STOPPED)
-    assert left(driver) == []
+    assert driver.left() == []
 
 
 def answering(where: tuple[str, int], count: int) -> set[str]:
@@ -123,16 +114,12 @@ def test_calls_go_on_when_one_of_two_pods_is_deleted(driver: KubernetesDriver) -
     where = reach(driver, handle)
     first, second = answering(where, 2)
     kubectl("delete", "pod", first, "--namespace", driver.namespace, "--wait=false")
-    deadline, answers = time.monotonic() + 3, set()
-    while time.monotonic() < deadline:
-        answers.add(ask(where))
-        time.sleep(0.02)
-    assert second in answers
+    until(lambda: not {ask(where) for _ in range(20)} & {"", first}, "calls go on without it")
     until(lambda: ask(where) not in ("", first, second), "the cluster has replaced the pod")
     assert driver.executor.poll(handle) is None
     driver.executor.stop(handle, 1)
     assert ended(driver.executor, handle).reason == STOPPED
-    assert left(driver) == []
+    assert driver.left() == []
 
 
 def test_the_crash_of_one_of_two_copies_does_not_end_the_other(driver: KubernetesDriver) -> None:
@@ -151,14 +138,14 @@ def test_a_program_that_ends_ends_the_attempt_with_its_code_and_output(driver: K
     ask(where, "/exit/7")
     assert ended(driver.executor, handle) == AttemptExit(7)
     assert "asked to end\n" in printed(handle)
-    assert left(driver) == []
+    assert driver.left() == []
 
 
 def test_a_program_that_ends_at_once_is_not_started_again_and_again(driver: KubernetesDriver) -> None:
     handle = driver.executor.start(daemon("import sys; print('no model here'); sys.exit(3)", replicas=2))
     assert ended(driver.executor, handle) == AttemptExit(3)
     assert "no model here\n" in printed(handle)
-    assert left(driver) == []
+    assert driver.left() == []
 
 
 def test_a_program_that_is_not_in_the_image_is_not_started(driver: KubernetesDriver) -> None:
@@ -166,7 +153,7 @@ def test_a_program_that_is_not_in_the_image_is_not_started(driver: KubernetesDri
     found = ended(driver.executor, handle)
     assert found.reason == NOT_STARTED
     assert "no/such/program" in (Path(handle) / "stderr").read_text()
-    assert left(driver) == []
+    assert driver.left() == []
 
 
 def test_a_program_that_never_listens_runs_until_it_is_stopped(driver: KubernetesDriver) -> None:
@@ -189,14 +176,15 @@ def test_a_daemon_without_copies_is_refused(driver: KubernetesDriver) -> None:
     found = ended(driver.executor, driver.executor.start(daemon(replicas=0)))
     assert (found.code, found.reason) == (None, REFUSED)
     assert "scaleCount" in found.cause
-    assert left(driver) == []
+    assert driver.left() == []
 
 
+@pytest.mark.usefixtures("probed")
 def test_a_daemon_whose_gateway_cannot_be_reached_is_refused_and_gone(driver: KubernetesDriver) -> None:
     driver.counter.advertised = f"http://{own_address()}:1"
     found = ended(driver.executor, driver.executor.start(daemon()))
     assert found.reason == REFUSED
-    assert left(driver) == []
+    assert driver.left() == []
 
 
 def test_a_deployment_deleted_by_hand_is_lost(driver: KubernetesDriver) -> None:
@@ -205,7 +193,7 @@ def test_a_deployment_deleted_by_hand_is_lost(driver: KubernetesDriver) -> None:
     kubectl("delete", "deployments", "--all", "--namespace", driver.namespace, "--wait=false")
     assert ended(driver.executor, handle) == AttemptExit(None, LOST)
     assert driver.executor.note(handle).remarks == ("its Deployment was deleted by somebody else",)
-    assert left(driver) == []
+    assert driver.left() == []
 
 
 def test_a_new_process_finds_it_again(driver: KubernetesDriver) -> None:
@@ -218,11 +206,11 @@ def test_a_new_process_finds_it_again(driver: KubernetesDriver) -> None:
     assert reach(driver, handle) == where
     ask(where, "/second")
     until(lambda: "answered /second" in printed(handle), "its output is there")
+    until(lambda: printed(handle).count("begins\n") == 2, "the output of both is there")
     assert printed(handle).count("answered /first\n") == 1
-    assert printed(handle).count("begins\n") == 2
     executor.stop(handle, 1)
     assert ended(executor, handle).reason == STOPPED
-    assert left(driver) == []
+    assert driver.left() == []
 
 
 def test_where_no_service_can_be_reached_calls_go_through_the_api(
@@ -281,4 +269,4 @@ def test_what_its_owner_forgot_is_swept(driver: KubernetesDriver) -> None:
         path.rmdir() if path.is_dir() else path.unlink()
     Path(handle).rmdir()
     driver.again().poll(driver.executor.start(daemon("import time; time.sleep(1000)", name="another")))
-    until(lambda: [name for name in left(driver) if "daemon-1" in name] == [], "nothing of it is left")
+    until(lambda: [name for name in driver.left() if "daemon-1" in name] == [], "nothing of it is left")

@@ -22,11 +22,10 @@ from fabric_jobs.executors.base import (
     ProcessSpec,
 )
 from fabric_jobs.executors.kubernetes import events
-from tests.acceptance.live import until
 from tests.executors.contract import Contract, Driver, Running, ended
 from tests.executors.kubernetes_driver import KubernetesDriver, told
 from tests.executors.kubernetes_driver import kubernetes_driver as kubernetes_driver
-from tests.kubernetes_place import BASE_IMAGE, a_namespace, kubectl, needs_cluster
+from tests.kubernetes_place import BASE_IMAGE, a_namespace, kubectl, needs_cluster, until
 
 pytestmark = needs_cluster
 
@@ -66,8 +65,7 @@ class TestGroup(Contract):
 
 
 def nothing_is_left(driver: KubernetesDriver) -> None:
-    for kind in ("pods", "jobs", "secrets"):
-        until(lambda kind=kind: not driver.objects(kind), f"no {kind} are left")  # type: ignore[misc]
+    until(lambda: not driver.left(), "nothing is left")
 
 
 # Ends
@@ -87,7 +85,8 @@ def test_the_one_that_ends_by_itself_ends_all_and_its_exit_counts(driver: Kubern
     nothing_is_left(driver)
 
 
-def test_a_worker_that_has_ended_does_not_run_again(driver: KubernetesDriver) -> None:
+def test_a_worker_that_has_ended_does_not_run_again(driver: KubernetesDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fabric_jobs.executors.kubernetes.group.GRACE_SECONDS", 4.0)
     count = """
 import os, time
 with open("/mnt/runs", "a") as file:
@@ -107,7 +106,7 @@ while True:
     handle = driver.executor.start(group(python(count), python(deaf)))
     assert ended(driver.executor, handle) == AttemptExit(0)
     lines = driver.output(handle)[0].splitlines()
-    assert (set(lines), len(lines) > 5) == ({b"x"}, True)
+    assert (set(lines), len(lines) > 3) == ({b"x"}, True)
 
 
 def test_both_streams_of_the_first_and_one_of_the_others_are_kept(driver: KubernetesDriver) -> None:
@@ -272,13 +271,20 @@ for number in range(400):
     time.sleep(0.005)
 print("end of", sys.argv[1])
 Path(f"/mnt/{sys.argv[1]}").touch()
-while sys.argv[1] != "a" or not all(Path(f"/mnt/{name}").exists() for name in "abc"):
+while sys.argv[1] != "a" or not all(Path(f"/mnt/{name}").exists() for name in sys.argv[2]):
     time.sleep(0.005)
 """
 
 
-def chatty() -> AttemptSpec:
-    return group(*(program("python3", "-u", "-c", CHATTY, name) for name in "abc"))
+def chatty(*, until_told: bool = False) -> AttemptSpec:
+    """Return three programs that print. They end by themselves, or after `tell_to_end`."""
+    awaited = "abc" + "e" * until_told
+    return group(*(program("python3", "-u", "-c", CHATTY, name, awaited) for name in "abc"))
+
+
+def tell_to_end(driver: KubernetesDriver) -> None:
+    (pod,) = driver.objects("pods")
+    kubectl("exec", pod["metadata"]["name"], "--namespace", driver.namespace, "--", "touch", "/mnt/e")
 
 
 def whole(found: bytes) -> bool:
@@ -292,11 +298,12 @@ def whole(found: bytes) -> bool:
 
 
 def test_an_owner_that_ends_and_comes_back_keeps_every_line(driver: KubernetesDriver) -> None:
-    handle = driver.executor.start(chatty())
+    handle = driver.executor.start(chatty(until_told=True))
     for number in (20, 600):
         until(lambda at=number: driver.output(handle)[0].count(b"\n") > at, "they print")  # type: ignore[misc]
         driver.again()
         assert driver.executor.poll(handle) is None
+    tell_to_end(driver)
     assert ended(driver.executor, handle) == AttemptExit(0)
     assert whole(driver.output(handle)[0])
     nothing_is_left(driver)

@@ -11,11 +11,11 @@ import pytest
 from fabric_jobs.executors.base import LOST, REFUSED, AttemptExit, AttemptSpec
 from fabric_jobs.executors.kubernetes import layer, manifest
 from fabric_jobs.executors.kubernetes.around import Around
-from tests.acceptance.live import until
 from tests.executors.contract import Running, ended
 from tests.executors.kubernetes_driver import KubernetesDriver, spec_of
 from tests.executors.kubernetes_driver import kubernetes_driver as kubernetes_driver
-from tests.kubernetes_place import kubectl, needs_cluster
+from tests.kubernetes_place import found as found_objects
+from tests.kubernetes_place import kubectl, needs_cluster, until
 
 pytestmark = needs_cluster
 
@@ -33,10 +33,7 @@ def config_map(name: str, value: str, **metadata: Any) -> dict[str, Any]:
 
 
 def of_cluster(driver: KubernetesDriver, kind: str, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
-        kubectl("get", kind, name, "--namespace", driver.namespace, "--output", "json").stdout
-    )
-    return found
+    return next(each for each in found_objects(kind, driver.namespace) if each["metadata"]["name"] == name)
 
 
 def patch(driver: KubernetesDriver, kind: str, name: str, change: object) -> None:
@@ -126,12 +123,15 @@ def test_the_cluster_takes_every_part_of_the_job(driver: KubernetesDriver, monke
     assert ended(driver.executor, handle).reason == "stopped"
 
 
-def test_the_cluster_ends_a_program_that_nobody_ends(driver: KubernetesDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, "SPARE_SECONDS", 0)
+def test_the_cluster_ends_a_program_that_nobody_ends(driver: KubernetesDriver) -> None:
     spec = spec_of("python3", "-c", "import time; print('begun', flush=True); time.sleep(1000)")
-    spec = AttemptSpec(name=spec.name, processes=spec.processes, timeout=1)
-    code, stdout, _ = driver.run(spec)
-    assert (code.code in (137, 143), code.reason, stdout) == (True, "", b"begun\n")
+    handle = driver.executor.start(AttemptSpec(name=spec.name, processes=spec.processes, timeout=1))
+    until(lambda: driver.output(handle)[0] == b"begun\n", "it runs")
+    (pod,) = driver.objects("pods")
+    assert pod["spec"]["activeDeadlineSeconds"] == 2 + manifest.SPARE_SECONDS
+    patch(driver, "pod", pod["metadata"]["name"], {"spec": {"activeDeadlineSeconds": 1}})  # as if the time had passed
+    found = ended(driver.executor, handle)
+    assert (found.code in (137, 143), found.reason) == (True, "")
 
 
 def test_a_restricted_namespace_takes_programs_of_a_user(
@@ -157,52 +157,51 @@ def test_more_objects_are_created_once_and_changed_only_with_their_text(driver: 
         assert ended(driver.executor, driver.executor.start(spec)) == AttemptExit(0)
 
     run("one", "first")
-    made = of_cluster(driver, "configmap", "extra")
+    made = of_cluster(driver, "configmaps", "extra")
     assert made["data"] == {"a": "first"}
     labels = made["metadata"]["labels"]
     assert (labels["own"], labels["fabric-jobs/skill"], labels["fabric-jobs/action"]) == ("label", "a-b", "act")
     assert labels[MARK]
     run("two", "first")
     assert (
-        of_cluster(driver, "configmap", "extra")["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+        of_cluster(driver, "configmaps", "extra")["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
     )
     run("three", "second")
-    assert of_cluster(driver, "configmap", "extra")["data"] == {"a": "second"}
+    assert of_cluster(driver, "configmaps", "extra")["data"] == {"a": "second"}
     driver.again()  # whose sweep deletes what is left of attempts, and nothing else
     run("four", "second")
-    assert of_cluster(driver, "configmap", "extra")["metadata"]["uid"] == made["metadata"]["uid"]
-    until(lambda: not driver.left() or driver.left() == [], "attempts leave nothing")
+    assert of_cluster(driver, "configmaps", "extra")["metadata"]["uid"] == made["metadata"]["uid"]
+    until(lambda: not driver.left(), "attempts leave nothing")
 
 
 def test_an_object_of_somebody_else_is_left_as_it_is(driver: KubernetesDriver) -> None:
     words = ("configmap", "theirs", "--namespace", driver.namespace)
     kubectl("create", *words, "--from-literal=a=original")
-    before = of_cluster(driver, "configmap", "theirs")
+    before = of_cluster(driver, "configmaps", "theirs")
     handle = driver.executor.start(plain_spec(k8s_resources=(json.dumps(config_map("theirs", "ours")),)))
     assert ended(driver.executor, handle) == AttemptExit(0)
-    assert of_cluster(driver, "configmap", "theirs") == before
+    assert of_cluster(driver, "configmaps", "theirs") == before
     assert "ConfigMap 'theirs' was there before, and is used as it is" in driver.executor.note(handle).remarks
 
 
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        ({"apiVersion": "v1", "kind": "Unicorn", "metadata": {"name": "x"}}, "no objects of kind 'Unicorn'"),
-        ({"apiVersion": "none.such/v1", "kind": "Thing", "metadata": {"name": "x"}}, "apiVersion 'none.such/v1'"),
-        ({"apiVersion": "../../v1", "kind": "Secret", "metadata": {"name": "x"}}, "apiVersion '../../v1'"),
-        ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}}, "are not in a namespace"),
-        (config_map("x", "a", namespace="kube-system"), "is for the namespace 'kube-system'"),
-        ({"apiVersion": "v1", "kind": "ConfigMap"}, "has no 'metadata.name'"),
-        (config_map("Not A Name", "a"), 'the cluster says: ConfigMap "Not A Name" is invalid'),
-    ],
+IMPOSSIBLE: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"apiVersion": "v1", "kind": "Unicorn", "metadata": {"name": "x"}}, "no objects of kind 'Unicorn'"),
+    ({"apiVersion": "none.such/v1", "kind": "Thing", "metadata": {"name": "x"}}, "apiVersion 'none.such/v1'"),
+    ({"apiVersion": "../../v1", "kind": "Secret", "metadata": {"name": "x"}}, "apiVersion '../../v1'"),
+    ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}}, "are not in a namespace"),
+    (config_map("x", "a", namespace="kube-system"), "is for the namespace 'kube-system'"),
+    ({"apiVersion": "v1", "kind": "ConfigMap"}, "has no 'metadata.name'"),
+    (config_map("Not A Name", "a"), 'the cluster says: ConfigMap "Not A Name" is invalid'),
 )
-def test_an_object_that_cannot_be_is_an_error_at_once(
-    driver: KubernetesDriver, body: dict[str, Any], said: str
-) -> None:
-    found = ended(driver.executor, driver.executor.start(plain_spec(k8s_resources=(json.dumps(body),))))
-    assert (found.code, found.reason) == (None, REFUSED)
-    assert "its k8sResources: " in found.cause
-    assert said in found.cause
+
+
+def test_an_object_that_cannot_be_is_an_error_at_once(driver: KubernetesDriver) -> None:
+    specs = [plain_spec(f"attempt-{n}", k8s_resources=(json.dumps(body),)) for n, (body, _) in enumerate(IMPOSSIBLE)]
+    for handle, (_, said) in zip([driver.executor.start(spec) for spec in specs], IMPOSSIBLE, strict=True):
+        found = ended(driver.executor, handle)
+        assert (found.code, found.reason) == (None, REFUSED)
+        assert "its k8sResources: " in found.cause
+        assert said in found.cause
     assert driver.left() == []
 
 

@@ -19,11 +19,11 @@ from fabric_jobs.executors.base import AttemptSpec
 from fabric_jobs.executors.kubernetes import KubernetesExecutor, layer
 from fabric_jobs.executors.kubernetes.manifest import ATTEMPT, MANAGED, MANAGER, OWNER
 from fabric_jobs.executors.kubernetes.rights import RIGHTS, Right, rules
-from fabric_jobs.executors.kubernetes.route import owner_of, way_to
+from fabric_jobs.executors.kubernetes.route import Route, owner_of, way_to
 from fabric_jobs.kubernetes.cluster import Cluster
 from fabric_jobs.kubernetes.failures import RightMissing
-from tests.executors.kubernetes_driver import Counter, spec_of
-from tests.kubernetes_place import KUBECONFIG, a_namespace, kubectl, needs_cluster
+from tests.executors.kubernetes_driver import Counter, spec_of, unproved
+from tests.kubernetes_place import ADDRESSES, KUBECONFIG, a_namespace, found, kubectl, needs_cluster
 
 pytestmark = needs_cluster
 
@@ -118,9 +118,8 @@ def create(*objects: dict[str, Any]) -> None:
 
 def own_address() -> str:
     """Return this machine's address on the way to the nodes."""
-    words = "jsonpath={.items[*].status.addresses[?(@.type=='InternalIP')].address}"
-    addresses = kubectl("get", "nodes", "--output", words).stdout.split()
-    return next(found for found in map(way_to, addresses) if found)
+    addresses = kubectl("get", "nodes", "--output", ADDRESSES).stdout.split()
+    return next(own for own in map(way_to, addresses) if own)
 
 
 # What an executor does. Each returns whether it may go on.
@@ -167,16 +166,14 @@ def sweep(account: Account) -> bool:
     )
     account.executor.inside("nothing")  # opens it
     kinds = "jobs,secrets,services,deployments"
-    words = ("get", kinds, "--namespace", account.namespace, "--selector", f"{OWNER}={labels[OWNER]}", "--output=name")
-    return account.until(lambda: not kubectl(*words).stdout.strip())
+    return account.until(lambda: not found(kinds, account.namespace, f"{OWNER}={labels[OWNER]}"))
 
 
 def run(account: Account) -> bool:
     """Run a program that the runtime layer starts, to its end, and delete the runtime layer of another version."""
     if not ended(account, spec_of("python3", "-c", "print('seen')", name="launched")):
         return False
-    words = ("get", "configmaps", "--namespace", account.namespace, "--selector", f"{MANAGED}={MANAGER}")
-    return account.until(lambda: len(kubectl(*words, "--output=name").stdout.split()) == 1)
+    return account.until(lambda: len(found("configmaps", account.namespace, f"{MANAGED}={MANAGER}")) == 1)
 
 
 def run_plainly(account: Account) -> bool:
@@ -188,7 +185,7 @@ def stop(account: Account) -> bool:
     """Stop a running program."""
     spec = spec_of("sleep", "600", name="stopped")
     handle = account.executor.start(spec)
-    if not account.until(lambda: kubectl_phase(account, spec) == "Running"):
+    if not account.until(lambda: [pod["status"]["phase"] for pod in found_of(account, "pods", spec)] == ["Running"]):
         return False
     account.executor.stop(handle, 0.5)
     return account.until(lambda: account.executor.poll(handle))
@@ -219,16 +216,12 @@ def ended(account: Account, spec: AttemptSpec) -> bool:
     handle = account.executor.start(spec)
     if not account.until(lambda: account.executor.poll(handle)):
         return False
-    left = ("get", "jobs,secrets", "--namespace", account.namespace, "--output=name")
-    labels = f"{ATTEMPT}={spec.name},{OWNER}={owner_of(account.root)}"
-    return account.until(lambda: not kubectl(*left, "--selector", labels).stdout.strip())
+    return account.until(lambda: not found_of(account, "jobs,secrets", spec))
 
 
-def kubectl_phase(account: Account, spec: AttemptSpec) -> str:
-    """Return the phase of the pod of an attempt; empty without one."""
-    labels = f"{ATTEMPT}={spec.name},{OWNER}={owner_of(account.root)}"
-    words = ("--namespace", account.namespace, "--selector", labels)
-    return kubectl("get", "pods", *words, "--output=jsonpath={.items[*].status.phase}").stdout
+def found_of(account: Account, kinds: str, spec: AttemptSpec) -> list[dict[str, Any]]:
+    """Return what there is of an attempt."""
+    return found(kinds, account.namespace, f"{ATTEMPT}={spec.name},{OWNER}={owner_of(account.root)}")
 
 
 async def unchecked(cluster: Cluster) -> None:
@@ -270,6 +263,7 @@ def test_each_right_is_needed(right: Right, place: str, tmp_path: Path, monkeypa
             first.inside("nothing")  # it is looked for before the first attempt
         first.close()
         monkeypatch.setattr("fabric_jobs.executors.kubernetes.readiness.check", unchecked)
+        monkeypatch.setattr(Route, "prove", unproved)  # which needs no right of its own
         account.heard.clear()
         for step in NEEDED_BY.get(right.resource, EVERYTHING):
             if not step(account):

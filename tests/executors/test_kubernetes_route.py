@@ -17,11 +17,11 @@ from fabric_jobs.executors.kubernetes import layer, proof, readiness, rights, ro
 from fabric_jobs.executors.kubernetes.around import Around
 from fabric_jobs.kubernetes.cluster import Cluster, Where
 from fabric_jobs.kubernetes.failures import Rejected, RightMissing
-from tests.acceptance.live import until
 from tests.executors.contract import ended
 from tests.executors.kubernetes_driver import KubernetesDriver, spec_of
 from tests.executors.kubernetes_driver import kubernetes_driver as kubernetes_driver
-from tests.kubernetes_place import BASE_IMAGE, KUBECONFIG, a_namespace, found, kubectl, needs_cluster
+from tests.executors.kubernetes_driver import probed as probed
+from tests.kubernetes_place import BASE_IMAGE, KUBECONFIG, a_namespace, found, kubectl, needs_cluster, until
 from tests.kubernetes_place import namespace as namespace
 
 pytestmark = needs_cluster
@@ -61,6 +61,7 @@ def login_with(namespace: str, rules: list[dict[str, Any]], file: Path) -> None:
 # The way to the gateway
 
 
+@pytest.mark.usefixtures("probed")
 def test_pods_that_cannot_reach_the_gateway_fail_with_what_to_do(driver: KubernetesDriver) -> None:
     driver.counter.advertised = NOBODY
     executor = driver.again()
@@ -74,6 +75,7 @@ def test_pods_that_cannot_reach_the_gateway_fail_with_what_to_do(driver: Kuberne
     until(lambda: not probes(driver), "no probe is left")
 
 
+@pytest.mark.usefixtures("probed")
 def test_one_probe_is_enough(driver: KubernetesDriver) -> None:
     for number in range(3):
         assert driver.run(spec_of("/bin/true", name=f"attempt-{number}"))[0] == AttemptExit(0)
@@ -149,11 +151,13 @@ def test_a_namespace_that_is_missing_or_ends_is_named(monkeypatch: pytest.Monkey
             "metadata": {"name": "held", "finalizers": ["test.fabric/held"]},
         }
         kubectl("create", "--namespace", name, "--filename", "-", input=json.dumps(held))
-        kubectl("delete", "namespace", name, "--wait=false")
-        with pytest.raises(Rejected, match=f"the namespace '{name}' is being deleted"):
-            asked(readiness.check)
-        free = '{"metadata": {"finalizers": null}}'
-        kubectl("patch", "configmap", "held", "--namespace", name, "--type=merge", "--patch", free)
+        try:
+            kubectl("delete", "namespace", name, "--wait=false")
+            with pytest.raises(Rejected, match=f"the namespace '{name}' is being deleted"):
+                asked(readiness.check)
+        finally:
+            free = '{"metadata": {"finalizers": null}}'
+            kubectl("patch", "configmap", "held", "--namespace", name, "--type=merge", "--patch", free)
 
 
 # The runtime layer
@@ -167,8 +171,12 @@ def test_a_runtime_layer_that_was_deleted_is_made_again(driver: KubernetesDriver
         True  # it was made, and was deleted since; a node may remember one that its pods have used
     )
     handle = driver.executor.start(spec_of("/bin/true"))
-    until(lambda: "FailedMount" in driver.executor.note(handle).doing, "the reason is said")
-    assert layer.name() in driver.executor.note(handle).doing
+
+    def is_said() -> bool:
+        doing = driver.executor.note(handle).doing
+        return "FailedMount" in doing and layer.name() in doing
+
+    until(is_said, "the reason is said")
     assert ended(driver.executor, handle) == AttemptExit(0)
 
 
@@ -197,4 +205,4 @@ def layers(driver: KubernetesDriver) -> set[str]:
 
 def probes(driver: KubernetesDriver) -> list[dict[str, Any]]:
     """Return what there is of probes."""
-    return [each for kind in ("jobs", "pods") for each in found(kind, driver.namespace, proof.LABEL)]
+    return found("jobs,pods", driver.namespace, proof.LABEL)

@@ -15,7 +15,7 @@ from tests.acceptance.live import PRELUDE, Live
 from tests.kubernetes_place import BASE_IMAGE, KUBECONFIG, a_namespace, found, kubectl
 
 OURS = "app.kubernetes.io/managed-by=fabric-jobs,fabric-jobs/attempt"  # without the probes of the way to the gateway
-KINDS = ("deployments", "replicasets", "services", "jobs", "pods", "secrets")
+KINDS = "deployments,replicasets,services,jobs,pods,secrets"
 
 
 class KubernetesLive(Live):
@@ -84,17 +84,17 @@ class KubernetesLive(Live):
         }
         (directory / "skill.yaml").write_text(json.dumps(document))
 
-    def objects(self, kind: str) -> list[dict[str, Any]]:
-        """Return what of a kind there is of this workspace in the cluster."""
-        return found(kind, self.namespace, OURS)
+    def objects(self, kinds: str) -> list[dict[str, Any]]:
+        """Return what of one or more kinds there is of this workspace in the cluster."""
+        return found(kinds, self.namespace, OURS)
 
-    def names(self, kind: str) -> list[str]:
-        """Return the names of what of a kind there is."""
-        return [each["metadata"]["name"] for each in self.objects(kind)]
+    def names(self, kinds: str) -> list[str]:
+        """Return the names of what of one or more kinds there is."""
+        return [each["metadata"]["name"] for each in self.objects(kinds)]
 
     def left(self) -> list[str]:
         """Return the names of all that there is of this workspace in the cluster."""
-        return [f"{kind}/{name}" for kind in KINDS for name in self.names(kind)]
+        return self.names(KINDS)
 
     def delete_pod(self, name: str, *words: str) -> None:
         """Delete a pod, as a person would by hand."""

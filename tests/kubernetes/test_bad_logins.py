@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from fabric_jobs.executors.kubernetes import rights
-from tests.acceptance.live import Ran, until
+from tests.acceptance.live import Ran
 from tests.executors.test_kubernetes_route import login_with
 from tests.kubernetes.live import KubernetesLive
-from tests.kubernetes_place import KUBECONFIG, kubectl, needs_cluster
+from tests.kubernetes_place import KUBECONFIG, kubectl, needs_cluster, until
 
 pytestmark = needs_cluster
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from tests.acceptance import test_classes as classes
-from tests.acceptance.live import records, until
+from tests.acceptance.live import records
 from tests.acceptance.test_classes import Apis, handler
 from tests.acceptance.test_classes import apis_fixture as apis_fixture
-from tests.kubernetes_place import needs_cluster
+from tests.kubernetes_place import needs_cluster, until
 
 pytestmark = needs_cluster
 

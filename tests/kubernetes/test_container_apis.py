@@ -6,11 +6,10 @@ import json
 from typing import Any
 
 from tests.acceptance import test_container_apis as everywhere
-from tests.acceptance.live import until
 from tests.acceptance.test_container_apis import SERVER, Apis, items
 from tests.acceptance.test_container_apis import apis as apis
 from tests.kubernetes.live import KubernetesLive
-from tests.kubernetes_place import needs_cluster
+from tests.kubernetes_place import needs_cluster, until
 
 pytestmark = needs_cluster
 
@@ -61,8 +60,7 @@ def test_a_stopped_job_leaves_nothing_in_the_cluster(apis: Apis, live: Kubernete
     assert len(live.objects("jobs")) == 2
     live.ok("jobs", "stop", job_id)
     assert apis.end("slow", job_id)["job_status"]["status"] == "stopped"
-    for kind in ("pods", "jobs", "secrets"):
-        until(lambda kind=kind: not live.objects(kind), f"no {kind} are left")  # type: ignore[misc]
+    until(lambda: not live.left(), "nothing is left")
 
 
 def test_workers_that_find_no_node_are_pending(apis: Apis) -> None:
@@ -78,7 +76,7 @@ def test_workers_that_find_no_node_are_pending(apis: Apis) -> None:
         return found
 
     until(lambda: "Insufficient cpu" in str(status().get("note")), "it says what it waits for")
-    assert status()["worker_counts"]["pending"] == 2
+    until(lambda: status()["worker_counts"]["pending"] == 2, "both wait")
     assert status()["status"] in ("pending", "enqueuing")
     apis.live.ok("jobs", "stop", job_id)
 

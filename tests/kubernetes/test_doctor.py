@@ -9,10 +9,9 @@ import pytest
 
 from fabric_jobs.executors.kubernetes import proof
 from fabric_jobs.executors.kubernetes.around import around
-from tests.acceptance.live import until
 from tests.executors.test_kubernetes_route import NOBODY, asked
 from tests.kubernetes.live import KubernetesLive
-from tests.kubernetes_place import BASE_IMAGE, kubectl, needs_cluster
+from tests.kubernetes_place import BASE_IMAGE, kubectl, needs_cluster, until
 from tests.kubernetes_place import namespace as namespace
 
 pytestmark = needs_cluster

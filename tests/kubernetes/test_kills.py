@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.acceptance.live import until
 from tests.kubernetes.live import KubernetesLive
-from tests.kubernetes_place import needs_cluster
+from tests.kubernetes_place import needs_cluster, until
 
 pytestmark = needs_cluster
 
