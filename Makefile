@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 
 IMAGE ?= fabric-jobs:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' fabric_jobs/__init__.py)
 
+CLUSTER_TESTS := tests/kubernetes tests/executors tests/acceptance/test_gateway_in_cluster.py
+
 .PHONY: demo check test test-kubernetes only lint shake bench image clean
 
 demo: $(VENV)/installed
@@ -20,18 +22,18 @@ test: $(VENV)/installed-dev lint
 
 # What needs a cluster: that of KUBECONFIG, and never by accident. Skipped with the reason where KUBECONFIG names none.
 test-kubernetes: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto -m kubernetes $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m kubernetes $(or $(ARGS),$(CLUSTER_TESTS))
 
-# The tests with one mark: make only MARK=docker
+# The tests with one mark: make only MARK=docker. What needs a cluster is left out, unless the mark says it.
 only: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto -m '$(MARK)' $(ARGS)
+	$(BIN)/python -m pytest -n auto -m '$(if $(findstring kubernetes,$(MARK)),$(MARK),($(MARK)) and not kubernetes)' $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The same tests in random order while every core is busy; SEED=… repeats an order, ARGS=… chooses tests.
+# All tests but those of a cluster in random order while every core is busy; SEED=… repeats an order, ARGS=… chooses tests.
 shake: $(VENV)/installed-dev
 	SEED=$(SEED) $(BIN)/python scripts/shake.py $(ARGS)
 

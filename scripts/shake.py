@@ -1,6 +1,7 @@
-"""Runs the whole suite as it should never be run: in random order, while busy loops hold every core. `make shake`.
+"""Runs the suite as it should never be run: in random order, while busy loops hold every core. `make shake`.
 
 A test that fails here has a race, or depends on an order. The seed is printed first; `make shake SEED=…` repeats the order.
+Tests that need a cluster are left out; `make shake ARGS='-m kubernetes'` runs only those.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def main() -> int:
     seed = os.environ.get("SEED") or str(random.SystemRandom().randrange(10**6))
     print(f"shake: SEED={seed}", flush=True)
     order = ["--random-order", "--random-order-bucket=global", f"--random-order-seed={seed}"]
-    command = [sys.executable, "-m", "pytest", "-n", "auto", *order, *sys.argv[1:]]
+    command = [sys.executable, "-m", "pytest", "-n", "auto", "-m", "not kubernetes", *order, *sys.argv[1:]]
     with load(os.cpu_count() or 1):
         code = subprocess.run(command, env={"FABRIC_JOBS_CRASH_SEED": seed, **os.environ}, check=False).returncode
     print(f"shake: SEED={seed} ended with {code}", flush=True)
