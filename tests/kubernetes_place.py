@@ -58,7 +58,9 @@ def found(kinds: str, namespace: str, labels: str = "") -> list[dict[str, Any]]:
             answer = connection.getresponse()
             body = answer.read()
             assert answer.status == 200, body
-            items += json.loads(body)["items"]
+            listed = json.loads(body)
+            of = {"apiVersion": listed["apiVersion"], "kind": listed["kind"].removesuffix("List")}
+            items += [{**of, **item} for item in listed["items"]]
     return items
 
 
