@@ -89,7 +89,13 @@ async def _end(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await last()
         await loop.shutdown_asyncgens()
         until = loop.time() + CLOSE_SECONDS
-        while getattr(loop, "_transports", None) and loop.time() < until:  # what is being closed; the loop's own record
+        while _has_connections(loop) and loop.time() < until:
             await asyncio.sleep(0.005)
     finally:
         loop.call_soon(loop.stop)
+
+
+def _has_connections(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether a connection is still being closed, by the loop's own record, which has closed ones for a while."""
+    transports = list(getattr(loop, "_transports", {}).values())
+    return any(transport.get_extra_info("socket").fileno() >= 0 for transport in transports)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -17,6 +16,7 @@ from fabric_jobs.executors.kubernetes import layer, proof, readiness, rights, ro
 from fabric_jobs.executors.kubernetes.around import Around
 from fabric_jobs.kubernetes.cluster import Cluster, Where
 from fabric_jobs.kubernetes.failures import Rejected, RightMissing
+from fabric_jobs.kubernetes.loop import CallLoop
 from tests.executors.contract import ended
 from tests.executors.kubernetes_driver import KubernetesDriver, spec_of
 from tests.executors.kubernetes_driver import kubernetes_driver as kubernetes_driver
@@ -32,18 +32,16 @@ NOBODY = "http://127.0.0.1:9"  # from inside a pod, nothing listens there
 def asked(question: Callable[[Cluster], Coroutine[Any, Any, Any]]) -> Any:
     """Ask the cluster something."""
 
-    async def ask() -> Any:
-        cluster = Cluster(Where())
-        try:
-            return await question(cluster)
-        finally:
-            await cluster.close()
-            loop = asyncio.get_running_loop()
-            until_ = loop.time() + 5.0
-            while getattr(loop, "_transports", None) and loop.time() < until_:
-                await asyncio.sleep(0.005)
+    loop, clusters = CallLoop("test"), list[Cluster]()
 
-    return asyncio.run(ask())
+    async def ask() -> Any:
+        clusters.append(Cluster(Where()))
+        return await question(clusters[0])
+
+    try:
+        return loop.ask(ask, 60.0)
+    finally:
+        loop.close(lambda: clusters[0].close())
 
 
 def login_with(namespace: str, rules: list[dict[str, Any]], file: Path) -> None:
@@ -71,7 +69,7 @@ def test_pods_that_cannot_reach_the_gateway_fail_with_what_to_do(driver: Kuberne
     assert f"cannot reach this gateway at {NOBODY}: " in found.cause
     assert "refused" in found.cause.lower()
     assert "--advertise http://HOST:PORT" in found.cause
-    until(lambda: not driver.left(), "nothing is left")
+    until(lambda: not driver.objects("jobs,secrets"), "nothing is left but a launcher that asks for the gateway")
     until(lambda: not probes(driver), "no probe is left")
 
 
