@@ -7,6 +7,7 @@ import os
 import tarfile
 import tempfile
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 from starlette.responses import Response, StreamingResponse
@@ -49,10 +50,16 @@ async def fetch_file(call: Call) -> Response:
     """Answer with a file that the attempt was given, such as a large payload."""
     directory = _attempt_of(call)
     name = call.path_params["name"]
-    if name not in _spec_of(call, directory).files:
+    spec = _spec_of(call, directory)
+    if name not in spec.files:
         raise NotFound(f"this attempt has no file '{name}'.")
+    read = (
+        partial(_hidden, call, spec.name, name)
+        if specs.holds_secrets(spec)
+        else (directory / "files" / name).read_bytes
+    )
     try:
-        content = await asyncio.to_thread((directory / "files" / name).read_bytes)
+        content = await asyncio.to_thread(read)
     except FileNotFoundError as error:
         raise _gone(call) from error
     return Response(content, media_type=OCTETS)
@@ -95,6 +102,19 @@ def _spec_of(call: Call, directory: Path) -> AttemptSpec:
         return specs.read_spec(directory)
     except (OSError, specs.Unreadable) as error:
         raise _gone(call) from error
+
+
+def _hidden(call: Call, attempt: str, name: str) -> bytes:
+    """Return a file of an attempt that holds secrets; raise StaleAttempt if it was kept by a process that has ended."""
+    from fabric_jobs.executors.kubernetes import KubernetesExecutor  # late: few owners use a cluster
+
+    executor = call.parts.executors["kubernetes"]
+    found = executor.hidden_file(attempt, name) if isinstance(executor, KubernetesExecutor) else None
+    if found is None:
+        raise StaleAttempt(
+            "its files have secrets, and the gateway that had them in memory has ended; it is to start again."
+        )
+    return found
 
 
 def _gone(call: Call) -> NotFound:

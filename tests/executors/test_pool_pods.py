@@ -265,3 +265,24 @@ def test_a_module_that_is_missing(live: PoolsLive) -> None:
 def test_an_image_without_python(live: PoolsLive) -> None:
     live.program("plain", "print('ran')", image="busybox:1")
     assert live.invoke("plain", 1)["response"] == "ran\n"
+
+
+# Secrets
+
+
+def test_files_with_secrets_are_fetched_from_memory(live: PoolsLive) -> None:
+    """By a pod of its own: one of a pool is told paths that there are in containers only."""
+    live.ok("secrets", "set", "key", stdin="hunter2\n")
+    text = (
+        "while not (ROOT / 'go').exists(): time.sleep(0.01)\n"
+        "print(message()['payload'], message()['properties']['key'], end='')"
+    )
+    live.program("secret", text, message="file", warm=None)
+    path = live.root / "skills" / "secret" / "skill.yaml"
+    key = {"name": "key", "secure": True, "defaultValue": "#SECURE.key"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "properties": [key]}))
+    activation = live.detach("secret", 1)
+    live.pid(1)
+    assert list((live.state / "attempts").glob("*/files/*")) == []
+    live.go()
+    assert live.wait(activation)["response"] == "1 hunter2"

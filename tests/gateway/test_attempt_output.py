@@ -8,6 +8,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,10 @@ def test_files_and_project_are_fetched(job: Job, directory: Path, tmp_path: Path
         with tarfile.open(fileobj=io.BytesIO(packed.body)) as tar:
             modes = {entry.name: (entry.mode & 0o777, entry.uid) for entry in tar.getmembers() if entry.isfile()}
         assert modes == {"./deep/code.py": (0o744, 0)}
+    secret = AttemptSpec(name=directory.name, processes=(replace(process, is_secret=True),), files={"a.json": b"{}"})
+    with spec_in(directory, secret):  # as after a restart of the gateway
+        answer = job.call("GET", f"attempts/{job.attempt}/files/a.json")
+        assert "its files have secrets" in refused(answer, 409)
     with spec_in(directory, AttemptSpec(name=directory.name, processes=(ProcessSpec(directory=project),))):
         assert "does not see its project" in refused(job.call("GET", f"attempts/{job.attempt}/project"), 404)
 

@@ -1,6 +1,7 @@
 """Stores the spec of an attempt in a file, so that an accepted attempt outlives the process that accepted it.
 
-One that holds secrets is stored without its message: if its container is not made before that process ends, it is lost.
+One that holds secrets is stored without its message, and in a cluster without its files: if its container is not made, or has not
+fetched them, before that process ends, it is lost.
 """
 
 from __future__ import annotations
@@ -20,18 +21,15 @@ class Unreadable(Exception):
     """The file is damaged, by a loss of power or a bad disk."""
 
 
-def write_spec(directory: Path, spec: AttemptSpec) -> None:
-    """Write the spec atomically. Only this user may read it, since it has tokens."""
+def write_spec(directory: Path, spec: AttemptSpec, *, hides_files: bool = False) -> None:
+    """Write the spec atomically. Only this user may read it, since it has tokens.
+
+    With `hides_files`, files of one that holds secrets are not written: only `Secret` has them.
+    """
     for stream in STREAMS:
         (directory / stream).touch()
-    files = directory / "files"
-    if spec.files:
-        files.mkdir(exist_ok=True)
-        files.chmod(0o755)  # for the program, whatever its user; the directories above keep others out
-    for name, content in spec.files.items():
-        (files / name).write_bytes(content)
-        (files / name).chmod(0o644)
-        whole_file.sync(files / name, files)
+    if not (hides_files and holds_secrets(spec)):
+        _write_files(directory / "files", spec)
     found = {
         "name": spec.name,
         "processes": [_stored(process) for process in spec.processes],
@@ -46,6 +44,21 @@ def write_spec(directory: Path, spec: AttemptSpec) -> None:
     }
     whole_file.write(directory / FILE, json.dumps(found), durable=True)
     whole_file.sync(directory.parent)
+
+
+def holds_secrets(spec: AttemptSpec) -> bool:
+    """Return whether a spec holds secrets in clear."""
+    return any(process.is_secret for process in spec.processes)
+
+
+def _write_files(files: Path, spec: AttemptSpec) -> None:
+    if spec.files:
+        files.mkdir(exist_ok=True)
+        files.chmod(0o755)  # for the program, whatever its user; the directories above keep others out
+    for name, content in spec.files.items():
+        (files / name).write_bytes(content)
+        (files / name).chmod(0o644)
+        whole_file.sync(files / name, files)
 
 
 def _stored(process: ProcessSpec) -> dict[str, Any]:
@@ -70,7 +83,7 @@ class Secret:
 
     def keep(self, spec: AttemptSpec) -> None:
         """Keep a spec if it holds secrets."""
-        if any(process.is_secret for process in spec.processes):
+        if holds_secrets(spec):
             self._specs[spec.name] = spec
 
     def whole(self, directory: Path) -> AttemptSpec:
@@ -78,9 +91,14 @@ class Secret:
         found = self._specs.get(directory.name)
         if found is None:
             found = read_spec(directory)
-            if any(process.is_secret for process in found.processes):
+            if holds_secrets(found):
                 raise Forgotten
         return found
+
+    def file(self, attempt: str, name: str) -> bytes | None:
+        """Return a file of an attempt, by their names; None if it is not kept. May be called from any thread."""
+        spec = self._specs.get(attempt)
+        return None if spec is None else spec.files.get(name)
 
     def forget(self, directory: Path) -> None:
         """Drop a spec."""

@@ -48,7 +48,7 @@ class KubernetesExecutor(Kept):
         with attempt_files.used(directory):
             if not (directory / specs.FILE).exists():
                 directory.mkdir(parents=True, exist_ok=True)
-                specs.write_spec(directory, spec)
+                specs.write_spec(directory, spec, hides_files=True)
             if read_exit(directory) is None:
                 self._controller.secret.keep(spec)
         self._take(directory)
@@ -114,6 +114,10 @@ class KubernetesExecutor(Kept):
     def wake(self) -> None:
         """Let one `changed` return."""
         self._changed.put(None)
+
+    def hidden_file(self, attempt: str, name: str) -> bytes | None:
+        """Return a file of an attempt that holds secrets; None once its end is recorded, or in another process."""
+        return self._controller.secret.file(attempt, name)
 
     def ask_pools(self, question: Callable[[Pools], Coroutine[Any, Any, T]]) -> Future[T]:
         """Let the pools of warm pods answer what one of these says, in the loop's thread."""

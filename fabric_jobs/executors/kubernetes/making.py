@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import dockerfile
+from fabric_jobs.executors.attempt_files.specs import holds_secrets
 from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
 from fabric_jobs.executors.kubernetes import group_manifest, manifest
 from fabric_jobs.executors.kubernetes.around import Around
@@ -55,10 +56,10 @@ async def prepared(directory: Path, site: Site) -> tuple[AttemptSpec, Around]:
 
 
 def with_contents(spec: AttemptSpec, directory: Path) -> AttemptSpec:
-    """Return a spec with the contents of its files, which are on the disk."""
+    """Return a spec with the contents of its files, which are on the disk unless it holds secrets."""
     from dataclasses import replace
 
-    if not spec.files:
+    if not spec.files or holds_secrets(spec):
         return spec
     return replace(spec, files={name: (directory / "files" / name).read_bytes() for name in spec.files})
 
