@@ -64,10 +64,10 @@ class KubernetesExecutor(Kept):
             if not (directory / specs.FILE).exists():
                 return AttemptExit(None, LOST)
             self._take(directory)
-            self._loop.ask(self._controller.ping, PATIENCE_SECONDS)
             trouble = self._controller.trouble(directory)
-            if trouble is not None:
+            if trouble is not None:  # nobody waits for a cluster that is known not to answer
                 raise trouble
+            self._loop.ask(self._controller.ping, PATIENCE_SECONDS)
             return read_exit(directory)
 
     def stop(self, handle: str, grace: float) -> None:
@@ -107,7 +107,7 @@ class KubernetesExecutor(Kept):
             shutil.rmtree(directory, ignore_errors=True)
 
     def changed(self) -> tuple[str, ...]:
-        """Wait until the end of an attempt is recorded."""
+        """Wait until the end of an attempt is recorded, or its state is unknown."""
         handle = self._changed.get()
         return () if handle is None else (handle,)
 

@@ -33,9 +33,9 @@ JOB_LABEL = "batch.kubernetes.io/job-name"
 class PodAttempt(Carried):
     """An attempt of a program that ends."""
 
-    def __init__(self, directory: Path, site: Site, on_end: Callable[[], None]) -> None:
-        """Call `on_end()` once the end is recorded."""
-        super().__init__(directory, site, on_end)
+    def __init__(self, directory: Path, site: Site, on_news: Callable[[], None]) -> None:
+        """Call `on_news()` once the end is recorded, and when the state becomes unknown."""
+        super().__init__(directory, site, on_news)
         self._pod: Object | None = None
         self._was_seen = False  # a pod of it
         self._asked = math.inf  # the shortest grace period that its pod was given
@@ -195,9 +195,9 @@ class PodAttempt(Carried):
     def _end(self, ended: AttemptExit, ended_at: float = 0.0) -> None:
         if ended.reason == LOST and self._state.is_stopped and not self._follows:  # it has not begun
             ended = AttemptExit(ENDED_WHEN_ASKED)
-        self._site.secret.forget(self._directory)
         self._site.index.forget(self._directory)
         self._state.end(ended, ended_at)
+        self._site.secret.forget(self._directory)
 
     def _let_go(self) -> None:
         if self._log is not None:

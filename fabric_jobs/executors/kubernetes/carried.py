@@ -28,14 +28,14 @@ log = logging.getLogger(__name__)
 class Carried:
     """An attempt, from its acceptance to its end. Everything happens in the loop's thread."""
 
-    def __init__(self, directory: Path, site: Site, on_end: Callable[[], None]) -> None:
-        """Call `on_end()` once the end is recorded."""
+    def __init__(self, directory: Path, site: Site, on_news: Callable[[], None]) -> None:
+        """Call `on_news()` once the end is recorded, and when the state becomes unknown."""
         self.trouble: ExecutorUnavailable | None = None  # set while its state is unknown
         self.changed = asyncio.Event()
         self._directory = directory
         self._site = site
         self._state = AttemptState(directory)
-        self._on_end = on_end
+        self._on_news = on_news
         self._grace = math.inf  # the shortest grace period that it is to be given
 
     @property
@@ -67,37 +67,47 @@ class Carried:
                     await asyncio.wait_for(self.changed.wait(), pause)
         finally:
             self._let_go()
-        self._on_end()
+        self._on_news()
         await self._clean_up()
 
     async def _try(self) -> float | None:
         """Take a step, and return after how many seconds to look again; None: when something changes."""
         try:
-            self._check_way()
-            pause = await self._step()
-            self.trouble = None
-        except QuotaFull as error:
-            self._state.say(error.message)
-            return FULL_SECONDS
-        except ExecutorUnavailable as error:
-            self.trouble = error
-            return AGAIN_SECONDS
-        except InvalidInput as error:
-            self._end(AttemptExit(None, REFUSED, str(error)))
-            return 0.0
-        except (Forgotten, Unreadable):
-            self._end(AttemptExit(None, LOST))
-            return 0.0
+            pause = await self._advance()
         except (Missing, Conflict):  # somebody else has changed it meanwhile: look again
             return OTHERS_SECONDS
+        except QuotaFull as error:
+            self._state.say(error.message)
+            pause = FULL_SECONDS
+        except ExecutorUnavailable as error:
+            return self._fail(error)
         except OSError as error:  # such as a full disk
-            self.trouble = ExecutorUnavailable(f"{self._directory} cannot be used: {error.strerror}.")
-            return AGAIN_SECONDS
+            return self._fail(ExecutorUnavailable(f"{self._directory} cannot be used: {error.strerror}."))
         except Exception as error:  # the attempt must outlive its task; the error is logged
             log.exception("%s is looked at again", self.name)
-            self.trouble = ExecutorUnavailable(f"{self.name}: {error}")
-            return AGAIN_SECONDS
+            return self._fail(ExecutorUnavailable(f"{self.name}: {error}"))
+        self.trouble = None
         return pause
+
+    async def _advance(self) -> float | None:
+        """Take a step. What can never start, or what nobody knows any more, ends."""
+        try:
+            self._check_way()
+            return await self._step()
+        except InvalidInput as error:
+            ended = AttemptExit(None, REFUSED, str(error))
+        except (Forgotten, Unreadable):
+            ended = AttemptExit(None, LOST)
+        self._end(ended)
+        return 0.0
+
+    def _fail(self, error: ExecutorUnavailable) -> float:
+        """Note why its state is unknown; return after how many seconds to look again."""
+        is_new = self.trouble is None
+        self.trouble = error
+        if is_new:
+            self._on_news()
+        return AGAIN_SECONDS
 
     def _check_way(self) -> None:
         """Raise InvalidInput if a probe beside this attempt has found that pods do not reach the gateway."""

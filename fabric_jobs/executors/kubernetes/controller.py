@@ -35,11 +35,11 @@ log = logging.getLogger(__name__)
 class Controller:
     """The attempts. Everything but `secret`, `trouble` and `address` belongs to the loop's thread."""
 
-    def __init__(self, root: Path, doors: Doors | None, on_end: Callable[[Path], None]) -> None:
-        """Call `on_end(directory)` once the end of an attempt is recorded."""
+    def __init__(self, root: Path, doors: Doors | None, on_news: Callable[[Path], None]) -> None:
+        """Call `on_news(directory)` once the end of an attempt is recorded, and when its state becomes unknown."""
         self.secret = specs.Secret()
         self._root = root
-        self._on_end = on_end
+        self._on_news = on_news
         self._cluster = Cluster(Where())
         self._index = LogIndex()
         self._doors = doors
@@ -66,7 +66,7 @@ class Controller:
         if name in self._attempts:
             return
         site = self._opened()
-        attempt = self._attempts[name] = self._made(directory, site, lambda: self._on_end(directory))
+        attempt = self._attempts[name] = self._made(directory, site, lambda: self._on_news(directory))
         for pod in site.pods.found.values():
             if pod["metadata"].get("annotations", {}).get(ATTEMPT) == name:
                 attempt.take(pod, is_there=True)
@@ -111,7 +111,7 @@ class Controller:
                 cluster=self._cluster,
                 route=Route(self._cluster, owner, self._doors, self._wake_all),
                 extras=Extras(self._cluster, owner),
-                pods=Informer(self._cluster, "pods", f"{OWNER}={owner}", self._note),
+                pods=Informer(self._cluster, "pods", f"{OWNER}={owner}", self._note, self._tell_all),
                 index=self._index,
                 secret=self.secret,
                 turn=Turn(self._root),
@@ -123,9 +123,14 @@ class Controller:
             self._begin(self._welcome(self._site))
         return self._site
 
-    def _made(self, directory: Path, site: Site, on_end: Callable[[], None]) -> Carried:
+    def _made(self, directory: Path, site: Site, on_news: Callable[[], None]) -> Carried:
         kind = _kind_of(directory)
-        return kind(directory, site, on_end) if kind else PooledAttempt(directory, site, on_end, self._pools)
+        return kind(directory, site, on_news) if kind else PooledAttempt(directory, site, on_news, self._pools)
+
+    def _tell_all(self) -> None:
+        """Let all attempts be asked about, since nothing is heard of their pods."""
+        for name in self._attempts:
+            self._on_news(self._root / name)
 
     def _wake_all(self) -> None:
         for attempt in self._attempts.values():

@@ -37,9 +37,9 @@ TOO_MANY = f"the output of at most {MOST} copies at a time is kept"
 class DaemonAttempt(Carried):
     """An attempt of a program that listens, in one or more copies."""
 
-    def __init__(self, directory: Path, site: Site, on_end: Callable[[], None]) -> None:
-        """Call `on_end()` once the end is recorded."""
-        super().__init__(directory, site, on_end)
+    def __init__(self, directory: Path, site: Site, on_news: Callable[[], None]) -> None:
+        """Call `on_news()` once the end is recorded, and when the state becomes unknown."""
+        super().__init__(directory, site, on_news)
         self.runs = False  # a copy of its program does, or did
         self._address = ("", 0)  # not known so far
         self._tunnels: Tunnels | None = None
@@ -193,9 +193,9 @@ class DaemonAttempt(Carried):
         write_exit(self._directory / ENDING, ended, ended_at)
 
     def _record(self, ended: AttemptExit, ended_at: float = 0.0) -> None:
-        self._site.secret.forget(self._directory)
         self._site.index.forget(self._directory)
         self._state.end(ended, ended_at)
+        self._site.secret.forget(self._directory)
 
     def _let_go(self) -> None:
         if self._logs is not None:

@@ -34,8 +34,8 @@ BY_SIGNAL = (128 + signal.SIGTERM, KILLED)
 class GroupAttempt(PodAttempt):
     """An attempt of several containers. Everything happens in the loop's thread."""
 
-    def __init__(self, directory: Path, site: Site, on_end: Callable[[], None]) -> None:
-        super().__init__(directory, site, on_end)
+    def __init__(self, directory: Path, site: Site, on_news: Callable[[], None]) -> None:
+        super().__init__(directory, site, on_news)
         spec = specs.read_spec(directory)
         self._names = container_names(spec)
         self._checked = {

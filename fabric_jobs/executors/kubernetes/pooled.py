@@ -33,9 +33,9 @@ KILLED = 137
 class PooledAttempt(PodAttempt):
     """An attempt with `warm`."""
 
-    def __init__(self, directory: Path, site: Site, on_end: Callable[[], None], pools: Pools) -> None:
-        """Call `on_end()` once the end is recorded."""
-        super().__init__(directory, site, on_end)
+    def __init__(self, directory: Path, site: Site, on_news: Callable[[], None], pools: Pools) -> None:
+        """Call `on_news()` once the end is recorded, and when the state becomes unknown."""
+        super().__init__(directory, site, on_news)
         self._pools = pools
         self._program: PoolProgram | None = None
         self._forced_at = math.inf  # when its pod is deleted, by the loop's clock
