@@ -64,12 +64,9 @@ class PodAttempt(Carried):
         if not self._site.turn.is_ours():
             return OTHERS_SECONDS
         await self._site.synced()
-        if not self._state.is_made:
-            if self._state.is_stopped:
-                self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
-                return 0.0
-            await making.make(self._directory, self._site, plain=self._state.is_plain)
-            self._state.note_made()
+        if not await self._made():
+            self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
+            return 0.0
         if not self._is_watched:  # it may print long before the cluster says that it runs
             self._is_watched = True
             self._site.index.follow(self._directory)
@@ -89,6 +86,16 @@ class PodAttempt(Carried):
         again = await self._waiting.look(self._pod, seen)
         self._state.say(self._waiting.why or seen.doing)
         return _sooner(again, self._until_killed())
+
+    async def _made(self) -> bool:
+        """Make its Job, unless it is to stop; return whether there is one. It may be there without all that belongs to it."""
+        if self._state.is_made:
+            return True
+        if self._state.is_stopped:
+            return self._was_seen or await making.is_there(self._site.cluster, "jobs", self._job)
+        await making.make(self._directory, self._site, plain=self._state.is_plain)
+        self._state.note_made()
+        return True
 
     def _note_start(self) -> None:
         if not self._follows:

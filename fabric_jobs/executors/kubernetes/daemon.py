@@ -15,7 +15,7 @@ from pathlib import Path
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.attempt_files.exits import read_ended_at, read_exit, write_exit
 from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit
-from fabric_jobs.executors.kubernetes import daemon_making, tunnels
+from fabric_jobs.executors.kubernetes import daemon_making, making, tunnels
 from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS, OTHERS_SECONDS, Carried
 from fabric_jobs.executors.kubernetes.copies import Copies, ended_last, together
 from fabric_jobs.executors.kubernetes.manifest import job_name
@@ -73,13 +73,11 @@ class DaemonAttempt(Carried):
             return OTHERS_SECONDS
         await self._site.synced()
         if not self._state.is_made:
-            if self._state.is_stopped:
+            if not self._state.is_stopped:
+                await self._make()
+            elif not (self._is_deleting or await making.is_there(self._site.cluster, "deployments", self._object)):
                 self._record(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
                 return 0.0
-            if await self._site.nearness.known(self._site.cluster) is False:
-                await tunnels.check(self._site.cluster)
-            await daemon_making.make(self._directory, self._site)
-            self._state.note_made()
         self._follow()
         if self._state.is_stopped or self._ending is not None:
             return await self._delete()
@@ -94,6 +92,12 @@ class DaemonAttempt(Carried):
         if found.refused:
             raise InvalidInput(f"the cluster says: {found.refused}.")
         return self._note(found) if self._pods else await self._look_for_pods()
+
+    async def _make(self) -> None:
+        if await self._site.nearness.known(self._site.cluster) is False:
+            await tunnels.check(self._site.cluster)
+        await daemon_making.make(self._directory, self._site)
+        self._state.note_made()
 
     async def _find_address(self, found: Copies) -> tuple[str, int]:
         site = self._site

@@ -14,7 +14,7 @@ from fabric_jobs.executors.kubernetes.around import Around
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.executors.kubernetes.state import NO_LINE, AttemptState
 from fabric_jobs.kubernetes.cluster import Cluster, Object
-from fabric_jobs.kubernetes.failures import Conflict
+from fabric_jobs.kubernetes.failures import Conflict, Missing, RightMissing
 
 FAILED = "FailedCreate"  # the reason of an event of a Job that may not make its pod
 
@@ -72,6 +72,15 @@ def program_of(process: ProcessSpec) -> tuple[str, ...]:
     if file is None or (file.is_shell and process.arguments):
         return ()
     return (*file.entrypoint, *(() if file.is_shell else file.command))
+
+
+async def is_there(cluster: Cluster, kind: str, name: str) -> bool:
+    """Return whether an object is in the cluster that nobody has noted as made, because not all that belongs to it was."""
+    try:
+        await cluster.get(kind, name)
+    except (Missing, RightMissing):  # nothing is made before all rights are there
+        return False
+    return True
 
 
 def reference(made: Object) -> Object:
