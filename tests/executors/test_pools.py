@@ -260,7 +260,8 @@ def test_a_pod_that_is_gone_before_it_had_an_attempt_is_replaced(place: Place) -
     assert place.executor.poll(handle) == AttemptExit(0)
 
 
-def test_a_failure_of_a_program_whose_pod_is_deleted_is_not_its_own(place: Place) -> None:
+@pytest.mark.parametrize("code", [0, 143])
+def test_the_end_of_a_program_whose_pod_is_deleted_is_not_its_own(place: Place, code: int) -> None:
     handle = place.start()
     pod = place.pod()
     place.take(pod=pod).result(30)
@@ -271,15 +272,15 @@ def test_a_failure_of_a_program_whose_pod_is_deleted_is_not_its_own(place: Place
     until(
         lambda: "deletionTimestamp" in site.pods.found[name]["metadata"], "the executor knows that it is to be deleted"
     )
-    found = until(lambda: report(place, handle, pod), "the end")
+    found = until(lambda: report(place, handle, pod, code), "the end")
     assert (found.code, found.reason) == (None, LOST)
 
 
 GOING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 
 
-def report(place: Place, handle: str, pod: Any) -> AttemptExit | None:
-    place.end("a-1", 143, pod=pod)
+def report(place: Place, handle: str, pod: Any, code: int) -> AttemptExit | None:
+    place.end("a-1", code, pod=pod)
     return place.executor.poll(handle)
 
 

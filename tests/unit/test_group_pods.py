@@ -8,7 +8,7 @@ import pytest
 
 from fabric_jobs.executors.base import LOST, NOT_STARTED, OUT_OF_MEMORY, AttemptExit
 from fabric_jobs.executors.kubernetes import group_pods
-from fabric_jobs.executors.kubernetes.pods import seconds
+from fabric_jobs.executors.kubernetes.pods import DELETED, seconds
 
 NAMES = ("program", "api", "other")
 RUNS = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
@@ -92,10 +92,18 @@ def test_a_worker_that_cannot_be_started_has_ended() -> None:
 @pytest.mark.parametrize("code", [0, 143])
 def test_what_ended_since_somebody_deleted_the_pod_is_lost(code: int) -> None:
     deleted: dict[str, Any] = {"deletionTimestamp": at(35), "deletionGracePeriodSeconds": 30}
-    gone = AttemptExit(None, LOST, "its pod was deleted by somebody else")
+    gone = AttemptExit(None, LOST, DELETED)
     assert group_pods.seen(pod(RUNS, ended(code, 5), RUNS, **deleted), NAMES).ended == gone
     assert group_pods.seen(pod(RUNS, ended(code, 5), RUNS, **deleted), NAMES, stopped=True).ended == AttemptExit(code)
     assert group_pods.seen(pod(RUNS, ended(0, 4), RUNS, **deleted), NAMES).ended == AttemptExit(0)
+
+
+def test_what_ended_since_the_cluster_took_the_pod_away_is_lost() -> None:
+    condition = {"type": "DisruptionTarget", "status": "True", "message": "a taint", "lastTransitionTime": at(5)}
+    status = {"conditions": [condition]}
+    taken = AttemptExit(None, LOST, "a taint")
+    assert group_pods.seen(pod(RUNS, ended(0, 5), RUNS, status=status), NAMES).ended == taken
+    assert group_pods.seen(pod(RUNS, ended(0, 4), RUNS, status=status), NAMES).ended == AttemptExit(0)
 
 
 def test_a_pod_that_failed_before_its_containers_began_is_lost() -> None:

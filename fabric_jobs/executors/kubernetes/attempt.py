@@ -126,7 +126,7 @@ class PodAttempt(Carried):
             await self._site.cluster.delete("jobs", self._job, propagationPolicy="Foreground")
             return AGAIN_SECONDS
         if self._was_seen or making.has_ended(job):  # there was a pod, and its Job makes no other one
-            return await self._lose("its pod was deleted by somebody else")
+            return await self._lose(pods.DELETED)
         why = await making.why_no_pod(self._site.cluster, job)
         if why:
             self._state.say(why)
@@ -158,11 +158,11 @@ class PodAttempt(Carried):
         return left
 
     async def _finish(self, seen: Seen, ended: AttemptExit) -> float | None:
-        if ended.reason == NOT_STARTED and not self._state.is_plain and not self._state.is_stopped:
+        if ended.code == pods.NOT_RUN and not self._state.is_plain and not self._state.is_stopped:
             return await self._begin_plainly(ended)
         if ended.reason not in NO_OUTPUT:
             self._follow()
-        if self._log is not None or not self._state.is_plain:
+        if ended.reason != NOT_STARTED and (self._log is not None or not self._state.is_plain):
             await self._await_output()
         self._end(ended, seen.ended_at)
         return 0.0

@@ -7,13 +7,12 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fabric_jobs.executors.base import LOST, AttemptExit
+from fabric_jobs.executors.base import AttemptExit
 from fabric_jobs.executors.kubernetes import pods
 from fabric_jobs.executors.kubernetes.pods import PROGRAM, Seen
 
 ENDED = ("Succeeded", "Failed")  # phases
 BY_REQUEST = (128 + signal.SIGTERM, 128 + signal.SIGKILL)  # exit codes of a sidecar that was told to end
-DELETED = "its pod was deleted by somebody else"
 
 
 class End(NamedTuple):
@@ -46,15 +45,11 @@ def first_end(pod: Mapping[str, Any], names: Sequence[str], *, stopped: bool = F
     found = [(_when(name, end), name, end) for name in names if (end := _end_of(pod, name)) is not None]
     if not found:
         return None
-    (at, _), name, end = min(found, key=lambda each: each[0])
+    _, name, end = min(found, key=lambda each: each[0])
     only = {"containerStatuses": [{"name": name, "state": {"terminated": end}}], "initContainerStatuses": []}
     told = pods.seen({**pod, "status": {**(pod.get("status") or {}), **only}}, container=name, stopped=stopped)
     assert told.ended is not None, "it is terminated"
-    exit_ = told.ended
-    began = _deletion_began(pod)
-    if began is not None and began <= at and not stopped and exit_.reason != LOST:
-        exit_ = AttemptExit(None, LOST, DELETED)  # whatever the exit code: it was asked to end, and not by us
-    return End(name, exit_, told.ended_at)
+    return End(name, told.ended, told.ended_at)
 
 
 def is_over(pod: Mapping[str, Any], names: Sequence[str]) -> bool:
@@ -91,13 +86,6 @@ def _when(name: str, end: Mapping[str, Any]) -> tuple[float, int]:
     at = pods.seconds(str(end.get("finishedAt") or "")) or math.inf
     told = name == PROGRAM and int(end.get("exitCode", 0)) in BY_REQUEST
     return at, 2 if told else 0 if name == PROGRAM else 1
-
-
-def _deletion_began(pod: Mapping[str, Any]) -> float | None:
-    """Return when somebody deleted a pod, in seconds since 1970; None: nobody has. Its mark says when it would be killed."""
-    metadata = pod["metadata"]
-    until = pods.seconds(str(metadata.get("deletionTimestamp") or ""))
-    return until - int(metadata.get("deletionGracePeriodSeconds") or 0) if until else None
 
 
 def _status(pod: Mapping[str, Any], name: str) -> Mapping[str, Any]:

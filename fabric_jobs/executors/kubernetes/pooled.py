@@ -128,10 +128,8 @@ class PooledAttempt(PodAttempt):
     def _ended(self, code: int, *, is_oom: bool) -> AttemptExit:
         """Return how a program ended whose pod has reported its exit code."""
         pod = self._pools.pod_of(self)
-        if code and pod is not None and not self._state.is_stopped:
-            why = pods.disruption(pod.get("status") or {})
-            if why or pods.seen(pod).deleting:
-                return AttemptExit(None, LOST, why or "its pod was deleted by somebody else")
+        if pod is not None and not self._state.is_stopped and (why := pods.taken_away(pod, code, at=0.0)):
+            return AttemptExit(None, LOST, why)
         return AttemptExit(code, OUT_OF_MEMORY if is_oom else "")
 
     def _abandoned(self, ended: AttemptExit | None) -> AttemptExit:
@@ -139,7 +137,7 @@ class PooledAttempt(PodAttempt):
         if self._state.is_stopped:
             return AttemptExit(KILLED, STOPPED)
         if ended is None:
-            return AttemptExit(None, LOST, "its pod was deleted by somebody else")
+            return AttemptExit(None, LOST, pods.DELETED)
         if ended.reason == OUT_OF_MEMORY:
             return ended
         return AttemptExit(None, LOST, ended.cause or f"its pod ended with exit code {ended.code}")
