@@ -20,6 +20,7 @@ from fabric_jobs.executors.kubernetes.pools import Pools
 from fabric_jobs.kubernetes.loop import CallLoop
 
 PATIENCE_SECONDS = 5.0  # for an answer of the cluster; the calling thread serves all attempts of this place
+FRESH_SECONDS = 1.0  # an answer that old is enough to accept an attempt
 NOTE_LENGTH = 200
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ class KubernetesExecutor(Kept):
     def start(self, spec: AttemptSpec) -> str:
         """Accept the attempt and return. Its Job is then made in the loop's thread."""
         directory = self._root / spec.name
-        self._loop.ask(self._controller.ping, PATIENCE_SECONDS)
+        self._loop.ask(lambda: self._controller.ping(FRESH_SECONDS), PATIENCE_SECONDS)
         with attempt_files.used(directory):
             if not (directory / specs.FILE).exists():
                 directory.mkdir(parents=True, exist_ok=True)

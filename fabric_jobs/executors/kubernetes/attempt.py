@@ -8,11 +8,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
+from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.attempt_files import shipped
 from fabric_jobs.executors.base import LOST, NOT_STARTED, STOPPED, STREAMS, AttemptExit
 from fabric_jobs.executors.kubernetes import making, pods, salvage
+from fabric_jobs.executors.kubernetes.backoff import Backoff
 from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS, OTHERS_SECONDS, Carried
 from fabric_jobs.executors.kubernetes.events import WaitingPod
 from fabric_jobs.executors.kubernetes.manifest import job_name
@@ -23,7 +24,7 @@ from fabric_jobs.executors.kubernetes.state import NO_PYTHON
 from fabric_jobs.kubernetes.cluster import Object
 from fabric_jobs.kubernetes.failures import Missing
 
-MISSING_SECONDS = 2.0  # without a pod, after which its Job is asked for, and again
+MISSING_SECONDS = 2.0  # without a pod, after which its Job is asked for
 SUSPENDED_SECONDS = 30.0  # the same, while its Job is suspended: the watch tells of its pod
 NO_OUTPUT = (LOST, NOT_STARTED)  # reasons after which there is no log to read
 ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
@@ -40,7 +41,7 @@ class PodAttempt(Carried):
         self._was_seen = False  # a pod of it
         self._asked = math.inf  # the shortest grace period that its pod was given
         self._kill_at = math.inf  # by the loop's clock
-        self._missing_since = 0.0  # by the loop's clock
+        self._missing = Backoff(MISSING_SECONDS)
         self._log: ContainerLog | None = None
         self._waiting = WaitingPod(site.cluster, site.route)
         self._follows = False  # its program was seen running
@@ -72,7 +73,7 @@ class PodAttempt(Carried):
             self._site.index.follow(self._directory)
         if self._pod is None:
             return await self._look_for_pod()
-        self._missing_since = 0.0
+        self._missing.end()
         seen = self._seen(self._pod)
         if seen.ended is not None:
             return await self._finish(seen, seen.ended)
@@ -113,11 +114,11 @@ class PodAttempt(Carried):
     async def _look_for_pod(self) -> float:
         """Find out why there is no pod (yet): its Job may be gone, or the cluster refuses the pod."""
         now = asyncio.get_running_loop().time()
-        if not self._missing_since:
-            self._missing_since = now
-            if not self._was_seen and not self._state.is_stopped:
-                self._state.say("starting")
-                return MISSING_SECONDS
+        if not self._was_seen and not self._state.is_stopped:
+            if not self._missing.is_on:
+                self._state.say(pods.STARTING)
+            if left := self._missing.left(now):
+                return left
         try:
             job = await self._site.cluster.get("jobs", self._job)
         except Missing:
@@ -130,7 +131,8 @@ class PodAttempt(Carried):
         why = await making.why_no_pod(self._site.cluster, job)
         if why:
             self._state.say(why)
-        return SUSPENDED_SECONDS if job["spec"].get("suspend") else MISSING_SECONDS
+        pause = self._missing.asked(now)
+        return SUSPENDED_SECONDS if job["spec"].get("suspend") else pause
 
     async def _ask_to_end(self) -> None:
         """Delete the pod: its program gets TERM, and KILL after the grace period, which the cluster counts in whole seconds.
@@ -160,6 +162,8 @@ class PodAttempt(Carried):
     async def _finish(self, seen: Seen, ended: AttemptExit) -> float | None:
         if ended.code == pods.NOT_RUN and not self._state.is_plain and not self._state.is_stopped:
             return await self._begin_plainly(ended)
+        if self.has_called:
+            self._site.route.note_call()
         if ended.reason not in NO_OUTPUT:
             self._follow()
         if ended.reason != NOT_STARTED and (self._log is not None or not self._state.is_plain):
@@ -212,16 +216,7 @@ class PodAttempt(Carried):
 
     async def _clean_up(self) -> None:
         """Delete the Job, and with it its pod and its Secret. What is left is swept by the next owner."""
-        while True:
-            try:
-                await self._site.cluster.delete("jobs", self._job)
-                if not self._state.is_made:  # otherwise the Job owns it
-                    await self._site.cluster.delete("secrets", self._job)
-                return
-            except ExecutorUnavailable:
-                await asyncio.sleep(AGAIN_SECONDS)
-            except InvalidInput:
-                return
+        await making.clean_up(self._site.cluster, self._job, owns_secret=self._state.is_made)
 
     @property
     def _job(self) -> str:

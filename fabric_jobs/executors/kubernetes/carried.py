@@ -36,6 +36,7 @@ class Carried:
         self._site = site
         self._state = AttemptState(directory)
         self._on_news = on_news
+        self._sent_before: float = self._state.sent()  # by pods that may have called another gateway
         self._grace = math.inf  # the shortest grace period that it is to be given
 
     @property
@@ -47,6 +48,11 @@ class Carried:
     def address(self) -> tuple[str, int]:
         """Host and port where its program listens, once it runs; no host before. Port 0: the one that it was told."""
         raise NotImplementedError
+
+    @property
+    def has_called(self) -> bool:
+        """Whether its launcher has sent output to this gateway."""
+        return self._state.sent() > self._sent_before
 
     def take(self, pod: Object, is_there: bool) -> None:
         """Take what the cluster says of one of its pods."""
@@ -111,6 +117,8 @@ class Carried:
 
     def _check_way(self) -> None:
         """Raise InvalidInput if a probe beside this attempt has found that pods do not reach the gateway."""
+        if self._site.route.failure is not None and self.has_called:
+            self._site.route.note_call()
         failure = self._site.route.failure
         if failure is not None and not self._state.is_stopped and self._state.made_ago() < LIFE_SECONDS:
             raise failure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -46,6 +47,7 @@ class Controller:
         self._site: Site | None = None
         self._attempts: dict[str, Carried] = {}  # by name
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answered_at = -math.inf  # by the loop's clock
 
     async def inside(self) -> Inside:
         """Return names and addresses inside a pod."""
@@ -56,9 +58,13 @@ class Controller:
         self._opened()
         return self._pools
 
-    async def ping(self) -> None:
-        """Raise ExecutorUnavailable unless the cluster answers."""
-        await self._cluster.at("/version")
+    async def ping(self, fresh: float = 0.0) -> None:
+        """Raise ExecutorUnavailable unless the cluster answers, or has answered within the last `fresh` seconds."""
+        now = asyncio.get_running_loop().time
+        if now() - self._answered_at >= fresh:
+            self._answered_at = -math.inf
+            await self._cluster.at("/version")
+            self._answered_at = now()
 
     def take(self, directory: Path) -> None:
         """Carry on an accepted attempt, unless that is under way."""
@@ -109,7 +115,7 @@ class Controller:
                 root=self._root,
                 owner=owner,
                 cluster=self._cluster,
-                route=Route(self._cluster, owner, self._doors, self._wake_all),
+                route=Route(self._cluster, owner, self._doors, self._weigh),
                 extras=Extras(self._cluster, owner),
                 pods=Informer(self._cluster, "pods", f"{OWNER}={owner}", self._note, self._tell_all),
                 index=self._index,
@@ -132,7 +138,10 @@ class Controller:
         for name in self._attempts:
             self._on_news(self._root / name)
 
-    def _wake_all(self) -> None:
+    def _weigh(self) -> None:
+        """Let attempts end whose pods do not reach the gateway, unless one of them does."""
+        if self._site is not None and any(attempt.has_called for attempt in self._attempts.values()):
+            self._site.route.note_call()
         for attempt in self._attempts.values():
             attempt.changed.set()
 

@@ -41,6 +41,7 @@ class DaemonAttempt(Carried):
         """Call `on_news()` once the end is recorded, and when the state becomes unknown."""
         super().__init__(directory, site, on_news)
         self.runs = False  # a copy of its program does, or did
+        self._sent_before = math.inf  # its output comes from the cluster
         self._address = ("", 0)  # not known so far
         self._tunnels: Tunnels | None = None
         self._pods: dict[str, Object] = {}  # by uid

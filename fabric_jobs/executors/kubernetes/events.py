@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fabric_jobs.errors import InvalidInput
+from fabric_jobs.executors.kubernetes.backoff import Backoff
 from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS
 from fabric_jobs.executors.kubernetes.pods import STARTING, Seen
 from fabric_jobs.executors.kubernetes.route import Route
@@ -22,7 +23,8 @@ class WaitingPod:
         self.why = ""  # what it waits for, once that is known
         self._cluster = cluster
         self._route = route
-        self._since = self._pulling_since = 0.0  # by the loop's clock
+        self._pulling_since = 0.0  # by the loop's clock
+        self._backoff = Backoff(AFTER_SECONDS)
 
     async def look(self, pod: Object, seen: Seen) -> float | None:
         """Look for the reason after a while; return in how many seconds to look again. A missing runtime layer is made again.
@@ -34,11 +36,11 @@ class WaitingPod:
         if seen.pulling and now - self._pulling_since > PULL_SECONDS:
             raise InvalidInput(f"the cluster cannot pull its image: {seen.pulling}.")
         if seen.doing != STARTING:
-            self.why, self._since = "", 0.0
+            self.why = ""
+            self._backoff.end()
             return AGAIN_SECONDS if seen.pulling else None
-        self._since = self._since or now
-        if now - self._since < AFTER_SECONDS:
-            return self._since + AFTER_SECONDS - now
+        if left := self._backoff.left(now):
+            return left
         self.why = await newest_warning(self._cluster, pod)
         await self._route.repair(self.why)
-        return AFTER_SECONDS
+        return self._backoff.asked(now)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from pathlib import Path
 
-from fabric_jobs.errors import InvalidInput
+from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors import dockerfile
 from fabric_jobs.executors.attempt_files.specs import holds_secrets
 from fabric_jobs.executors.base import AttemptSpec, ProcessSpec
 from fabric_jobs.executors.kubernetes import group_manifest, manifest
 from fabric_jobs.executors.kubernetes.around import Around
+from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.executors.kubernetes.state import NO_LINE, AttemptState
 from fabric_jobs.kubernetes.cluster import Cluster, Object
@@ -81,6 +83,20 @@ async def is_there(cluster: Cluster, kind: str, name: str) -> bool:
     except (Missing, RightMissing):  # nothing is made before all rights are there
         return False
     return True
+
+
+async def clean_up(cluster: Cluster, job: str, *, owns_secret: bool) -> None:
+    """Delete the Job of an attempt that has ended, however long the cluster does not answer, unless it refuses that."""
+    while True:
+        try:
+            await cluster.delete("jobs", job)
+            if not owns_secret:
+                await cluster.delete("secrets", job)
+            return
+        except ExecutorUnavailable:
+            await asyncio.sleep(AGAIN_SECONDS)
+        except InvalidInput:
+            return
 
 
 def reference(made: Object) -> Object:

@@ -131,6 +131,7 @@ class Pools:
         if worker.pod is None:
             raise ExecutorUnavailable("this pod has not been seen yet.")
         worker.instance = instance
+        self._site.route.note_call()
         return worker
 
     async def _say(self, worker: Worker, attempt: str, grace: float) -> dict[str, Any]:

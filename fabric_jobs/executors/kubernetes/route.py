@@ -51,6 +51,7 @@ class Route:
     ) -> None:
         """Call `on_failure()` once a probe has found that pods do not reach the gateway; `failure` then says why."""
         self.failure: InvalidInput | None = None
+        self._is_settled = False  # nothing more is tried
         self._cluster = cluster
         self._owner = owner
         self._doors = doors
@@ -94,7 +95,7 @@ class Route:
 
         The first pod tries it beside the first attempt, which does not wait. After a failure, attempts wait for another try.
         """
-        if self._doors is None or (self._probe is not None and self._probe.done() and self.failure is None):
+        if self._doors is None or self._is_settled:
             return
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._try(image))
@@ -105,17 +106,22 @@ class Route:
             if self.failure is not None:
                 raise self.failure
 
+    def note_call(self) -> None:
+        """Note that a pod has called the gateway, so that there is a way, whatever a probe says."""
+        self._is_settled, self.failure = True, None
+
     async def _try(self, image: str) -> None:
         try:
             common = await self.around()
             untried = await proof.prove(self._cluster, image, common)
         except InvalidInput as error:
-            self.failure = error
-            self._on_failure()
+            if not self._is_settled:
+                self.failure = error
+                self._on_failure()
         except ExecutorUnavailable:
             pass  # the attempts will say so
         else:
-            self.failure = None
+            self._is_settled, self.failure = True, None
             if untried:
                 log.info("the way from pods to the gateway at %s was not tried: %s", common.gateway, untried)
 

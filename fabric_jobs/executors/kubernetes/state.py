@@ -21,6 +21,7 @@ from pathlib import Path
 from fabric_jobs import whole_file
 from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.attempt_files.exits import read_exit, write_exit
+from fabric_jobs.executors.attempt_files.merging import is_merged
 from fabric_jobs.executors.attempt_files.shipped import WHOLE
 from fabric_jobs.executors.attempt_files.texts import say, text
 from fabric_jobs.executors.base import LOST, NOT_STARTED, REFUSED, STOPPED, STREAMS, AttemptExit
@@ -62,6 +63,13 @@ class AttemptState:
     def is_whole(self) -> bool:
         """Whether its pod has sent all of its output."""
         return (self.directory / WHOLE).exists()
+
+    def sent(self) -> int:
+        """Return how much output its launcher has sent: its bytes, and one for its end; 0 for output that comes in another way."""
+        if self.is_plain or is_merged(self.directory):
+            return 0
+        sizes = (path.stat().st_size for stream in STREAMS if (path := self.directory / stream).exists())
+        return sum(sizes) + self.is_whole
 
     @property
     def has_ended(self) -> bool:
