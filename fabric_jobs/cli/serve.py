@@ -62,7 +62,7 @@ def _slots(context: click.Context, parameter: click.Parameter, value: str | None
     metavar="PLACE=N",
     callback=_slots,
     help="How many tasks with one record run at a time in a place: such as local=8, or local=8,docker=32.  "
-    "[default: two for each processor, in Docker four]",
+    "[default: two for each processor, in Docker four, on Kubernetes ten]",
 )
 @click.option(
     "--activations",
