@@ -6,6 +6,7 @@ import asyncio
 import errno
 import io
 import tempfile
+import threading
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -251,6 +252,31 @@ async def until_drained(log: ContainerLog) -> None:
 
 
 # Disks
+
+
+def test_what_is_being_written_is_not_read_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that writes cannot be interrupted: whoever reads on waits for it."""
+    writes, may_end = threading.Event(), threading.Event()
+    append = whole_file.append
+
+    def slowly(file: Any, text: bytes) -> None:
+        writes.set()
+        assert may_end.wait(20)
+        append(file, text)
+
+    monkeypatch.setattr(whole_file, "append", slowly)
+
+    async def then(log: ContainerLog) -> None:
+        await soon(writes.is_set)
+        log.note(0, runs=False)
+        reading = asyncio.ensure_future(log.catch_up())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        may_end.set()
+        await reading
+        await log.drained(insists=True)
+
+    assert follow(place, Logs(a=LINES), then) == WHOLE
 
 
 @pytest.mark.parametrize("where", [Stdout, merged])

@@ -1,4 +1,4 @@
-"""Attempts whose image has no Python, so that their log is followed, with an API server in memory."""
+"""What is kept of the output of attempts, most of them without a launcher, with an API server in memory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.base import LOST, AttemptExit
 from fabric_jobs.executors.kubernetes import KubernetesExecutor
 from fabric_jobs.executors.kubernetes.output import UNREAD
+from fabric_jobs.executors.kubernetes.salvage import CUT
 from tests.acceptance.live import until
 from tests.executors.contract import ended
 from tests.executors.kubernetes_driver import spec_of
@@ -24,13 +25,14 @@ PYTHON = "python3"
 class Printing:
     """The program of a pod, which a test lets print and end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_python: bool = False) -> None:
         self.pod: Pod | None = None
+        self._has_python = has_python
         self._may_end: asyncio.Event | None = None
 
     async def __call__(self, pod: Pod) -> int:
         """Run."""
-        if pod.body["spec"]["containers"][0]["command"][0] == PYTHON:
+        if not self._has_python and pod.body["spec"]["containers"][0]["command"][0] == PYTHON:
             raise NotStarted(f'exec: "{PYTHON}": executable file not found in $PATH')
         self._may_end = asyncio.Event()
         self.pod = pod
@@ -104,8 +106,8 @@ def line(number: int) -> bytes:
 
 
 @pytest.fixture
-def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Attempt]:
-    program = Printing()
+def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Attempt]:
+    program = Printing(has_python=getattr(request, "param", False))
     with serving(program) as api:
         monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path / "kubeconfig")))
         monkeypatch.setenv("FABRIC_JOBS_KUBERNETES_NAMESPACE", "default")
@@ -153,6 +155,20 @@ def test_a_pod_that_is_deleted_by_force_leaves_what_was_seen_and_says_so(attempt
     attempt.api.call(delete)
     assert ended(attempt.executor, attempt.handle).reason == LOST
     assert (attempt.stdout, attempt.remarks) == (whole(0), (UNREAD, "its pod was deleted by somebody else"))
+
+
+@pytest.mark.parametrize("attempt", [True], indirect=True)
+def test_a_launcher_that_is_deleted_by_force_may_have_sent_less_than_it_had(attempt: Attempt) -> None:
+    (Path(attempt.handle) / "stdout").write_bytes(b"sent\n")
+
+    def delete(server: Server) -> None:
+        pod = attempt.program.pod
+        assert pod is not None
+        server.node.delete("pods", pod.namespace, pod.name, 0)
+
+    attempt.api.call(delete)
+    assert ended(attempt.executor, attempt.handle).reason == LOST
+    assert attempt.remarks == (CUT, "its pod was deleted by somebody else")
 
 
 def test_a_right_that_is_missing_is_told_and_costs_no_output(attempt: Attempt) -> None:
