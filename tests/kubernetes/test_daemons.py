@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fabric_jobs.clock import steady
+from fabric_jobs.engine.calls import daemons
 from fabric_jobs.executors.kubernetes import KubernetesExecutor
 from tests.engine.bench import Bench
 from tests.factories import save_skill, skill_document
@@ -107,7 +111,18 @@ def test_a_daemon_that_never_listens_says_so_and_is_gone(
     document["inputs"][0]["routing"]["all"]["runtime"] = "cortex/daemons"
     del document["actions"][0]["response"]
     executor = KubernetesExecutor(tmp_path / "attempts")
-    bench = Bench(tmp_path, others={"kubernetes": executor}, daemon_start_seconds=3.0)
+    late = count(step=10)  # the clock goes fast once the program runs
+    has_address = threading.Event()
+    address = executor.address
+
+    def found_address(handle: str) -> tuple[str, int]:
+        where = address(handle)
+        has_address.set()
+        return where
+
+    monkeypatch.setattr(executor, "address", found_address)
+    monkeypatch.setattr(daemons, "steady", lambda: steady() + (next(late) if has_address.is_set() else 0))
+    bench = Bench(tmp_path, others={"kubernetes": executor}, daemon_start_seconds=60.0)
     try:
         save_skill(bench.store, document)
         activation = bench.ended(bench.invoke("skill", "each", 1, executor="kubernetes"))
