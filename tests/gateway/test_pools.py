@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from fabric_jobs.executors.kubernetes import pool_tokens
+from fabric_jobs.gateway.openapi import document
+from fabric_jobs.gateway.pools import OPERATIONS
 from fabric_jobs.runtime.fabric_skill.http import Answer, Connection
 from tests.acceptance.live import Live
 
@@ -49,6 +51,13 @@ def test_only_the_token_of_the_pool_is_taken(live: Live, verb: str) -> None:
     good = pool_tokens.token_of(pool_tokens.secret_of(live.state / "attempts"), POOL)
     for pool in ("..", "x", POOL.upper(), POOL + "0"):
         assert call(live, verb, BODIES[verb], token=good, pool=pool).status in (401, 404)
+
+
+def test_the_document_names_the_token() -> None:
+    found = document(OPERATIONS)
+    assert {str(each["post"]["security"]) for each in found["paths"].values()} == {"[{'pool': []}]"}
+    assert all("401" in each["post"]["responses"] for each in found["paths"].values())
+    assert "pool" in found["components"]["securitySchemes"]
 
 
 def test_without_pools_there_are_no_tokens(live: Live) -> None:

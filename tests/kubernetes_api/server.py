@@ -34,6 +34,7 @@ class Faults:
     def __init__(self) -> None:
         self.delay = 0.0  # seconds before each answer
         self.refusals: list[Refused] = []  # each is the next answer once
+        self.answers: dict[tuple[str, str], Refused] = {}  # by (verb, kind), until it is taken away
         self.denied: set[tuple[str, str]] = set()  # (verb, kind) that this user may not
         self.cuts_logs = False  # connections of logs that are followed
 
@@ -41,6 +42,8 @@ class Faults:
         """Raise Refused if this question is answered with an error."""
         if self.refusals:
             raise self.refusals.pop(0)
+        if (verb, kind) in self.answers:
+            raise self.answers[verb, kind]
         if (verb, kind) in self.denied:
             words = f'{kind} is forbidden: User "test" cannot {verb} resource "{kind}" in API group ""'
             raise Refused(403, "Forbidden", words, kind=kind)

@@ -44,9 +44,14 @@ async def make(directory: Path, site: Site, *, plain: bool) -> None:
     await cluster.patch("secrets", str(secret["metadata"]["name"]), owned)  # it goes with the Job
 
 
-async def prepared(directory: Path, site: Site) -> tuple[AttemptSpec, Around]:
-    """Return the spec of an attempt and what is around it, once its pods can reach the gateway; raise what `make` does."""
-    spec = with_contents(site.secret.whole(directory), directory)
+async def prepared(directory: Path, site: Site, *, contents: bool = True) -> tuple[AttemptSpec, Around]:
+    """Return the spec of an attempt and what is around it, once its pods can reach the gateway; raise what `make` does.
+
+    Its files are read only for their `contents`: a launcher fetches them by name.
+    """
+    spec = site.secret.whole(directory)
+    if contents:
+        spec = with_contents(spec, directory)
     around = await site.route.around()
     if not spec.processes[0].image:
         raise InvalidInput("the action has no image: add 'image' in skill.yaml, and build and publish it.")

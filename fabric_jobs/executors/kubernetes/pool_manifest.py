@@ -70,10 +70,11 @@ def objects(program: PoolProgram, pool: dict[str, Any], number: str) -> tuple[st
 
 
 def order(program: PoolProgram) -> dict[str, Any]:
-    """Return what a pod of a pool is told about one attempt."""
+    """Return what a pod of a pool is told about one attempt. After `deadline` seconds, without a gateway too, it is killed."""
     found = manifest.order(program.spec, program.words, program.around)
     found["environment"] = {name: value for name, value in found["environment"].items() if name in OWN}
-    return {**found, "name": program.spec.name}
+    deadline = 2 * program.spec.timeout + manifest.SPARE_SECONDS if program.spec.timeout else None
+    return {**found, "name": program.spec.name, "deadline": deadline}
 
 
 def _alike(spec: AttemptSpec, name: str) -> AttemptSpec:

@@ -19,6 +19,12 @@ def idle_seconds() -> int:
     return _number(IDLE_SECONDS, "60")
 
 
+def check() -> None:
+    """Raise InvalidInput for a wrong setting."""
+    most_pods()
+    idle_seconds()
+
+
 def _number(name: str, default: str) -> int:
     text = os.environ.get(name, "").strip() or default
     if not text.isdecimal() or not 0 < int(text) <= 1_000_000:

@@ -60,7 +60,11 @@ class Worker:
     reported: str = ""  # the name of the last one whose end it has reported
     calls: int = 0  # of `take`; only the newest one is answered
     since: float  # when it was made or last had an attempt, by the loop's clock
+    heard: float  # when it last called, or was made known
     pulling: float = 0.0  # since when its image cannot be pulled
+    running: float = 0.0  # since when it runs without having called
+    doing: str = STARTING  # why it has not called yet
+    asked: float = 0.0  # when the cluster was last asked why it has no pod
     is_leaving: bool = False  # its Job is to be deleted
     is_deleted: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,7 +89,10 @@ class PodPool:
     doing: str = STARTING  # why they wait
     cold: str = ""  # why they start cold
     cold_until: float = 0.0
+    full: str = ""  # why no more pods can be made
     full_until: float = 0.0  # no pod is made before
+    asked_until: float = 0.0  # the cluster is not asked again before why there is no pod
+    lost: int = 0  # pods that went before they called, one after the other
 
 
 class PoolState:
@@ -101,7 +108,7 @@ class PoolState:
     def worker(self, job: str, pool: str) -> Worker:
         """Return the pod of a Job, made known if it was not."""
         if job not in self.workers:
-            made = self.workers[job] = Worker(job=job, pool=pool, since=now())
+            made = self.workers[job] = Worker(job=job, pool=pool, since=now(), heard=now())
             for attempt in self.given.values():
                 if attempt.job == job:
                     made.attempt, made.instance = attempt.name, attempt.instance
@@ -119,7 +126,9 @@ class PoolState:
             worker.attempt, worker.instance = attempt.name, attempt.instance
 
     def let_go(self, attempt: Pooled) -> None:
-        """Forget an attempt that has ended; its pod may take another one."""
+        """Forget an attempt that has ended, or waits no longer; its pod may take another one."""
+        for pool in self.pools.values():
+            pool.waiting.pop(attempt.name, None)
         self.given.pop(attempt.name, None)
         worker = self.workers.get(attempt.job)
         if worker is not None and worker.attempt == attempt.name:
@@ -132,11 +141,11 @@ class PoolState:
             worker.is_leaving = worker.is_leaving or not worker.attempt
         pool = self.pools.get(name)
         if pool is not None and not pool.cold:
-            pool.cold, pool.cold_until = why.rstrip("."), now() + COLD_SECONDS
+            pool.cold, pool.cold_until, pool.lost = why.rstrip("."), now() + COLD_SECONDS, 0
             waiting, pool.waiting = pool.waiting, {}
             for attempt in waiting.values():
                 attempt.look()
-        self.news.set()
+            self.news.set()
 
 
 def now() -> float:

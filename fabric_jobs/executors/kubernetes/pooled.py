@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.attempt_files.specs import Forgotten, Unreadable
 from fabric_jobs.executors.base import LOST, OUT_OF_MEMORY, REFUSED, STOPPED, AttemptExit
-from fabric_jobs.executors.kubernetes import making, pods, pool_manifest
+from fabric_jobs.executors.kubernetes import making, pods, pool_manifest, pool_settings
 from fabric_jobs.executors.kubernetes.attempt import ENDED_WHEN_ASKED, PodAttempt
 from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS, OTHERS_SECONDS
 from fabric_jobs.executors.kubernetes.pool_state import COLD, POOLED, PoolProgram, now
@@ -42,6 +41,7 @@ class PooledAttempt(PodAttempt):
         self.job, self.instance = _given(directory)
         if self.job and not self._state.has_ended:
             pools.hold(self)
+            site.index.follow(directory)
 
     @property
     def grace(self) -> float:
@@ -53,6 +53,7 @@ class PooledAttempt(PodAttempt):
         text = json.dumps({"job": job, "instance": instance})
         whole_file.write(self._directory / POOLED, text, durable=True)
         self.job, self.instance = job, instance
+        self._site.index.follow(self._directory)
 
     async def order(self) -> dict[str, Any] | None:
         """Return what its pod is told; None if nobody knows any more, and it has ended."""
@@ -80,6 +81,16 @@ class PooledAttempt(PodAttempt):
                 self._state.remark(CUT)
             self._end(self._ended(code, is_oom=is_oom))
 
+    def _check_way(self) -> None:
+        """Raise InvalidInput if a probe beside it has found that pods do not reach the gateway."""
+        if self._is_cold:
+            super()._check_way()
+            return
+        failure = self._site.route.failure
+        waits = self._program is not None and not self.job and not self._state.is_stopped
+        if failure is not None and waits:
+            raise failure
+
     async def _step(self) -> float | None:
         if self._is_cold:
             return await super()._step()
@@ -91,10 +102,10 @@ class PooledAttempt(PodAttempt):
     async def _wait(self) -> float | None:
         """Wait for a pod, or start cold."""
         if self._state.is_stopped:
-            self._pools.withdraw(self)
             self._end(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
             return 0.0
         if self._program is None:
+            pool_settings.check()
             self._program = await self._read()
         why = pool_manifest.unfit(self._program.spec, self._program.words)
         pool = None if why else self._pools.offer(self, self._program)
@@ -152,8 +163,7 @@ class PooledAttempt(PodAttempt):
             await super()._clean_up()
 
     async def _read(self) -> PoolProgram:
-        spec, around = await making.prepared(self._directory, self._site)
-        spec = replace(spec, files=dict.fromkeys(spec.files, b""))  # they are fetched by name
+        spec, around = await making.prepared(self._directory, self._site, contents=False)
         return PoolProgram(spec=spec, words=making.program_of(spec.processes[0]), around=around)
 
     @property

@@ -56,17 +56,12 @@ class Pools:
             state.news.set()
         return pool
 
-    def withdraw(self, attempt: Pooled) -> None:
-        """Let an attempt wait no longer."""
-        for pool in self._state.pools.values():
-            pool.waiting.pop(attempt.name, None)
-
     def hold(self, attempt: Pooled) -> None:
         """Note that a pod has an attempt."""
         self._state.hold(attempt)
 
     def let_go(self, attempt: Pooled) -> None:
-        """Forget an attempt that has ended."""
+        """Forget an attempt that has ended, or waits no longer."""
         self._state.let_go(attempt)
 
     def urge(self, attempt: Pooled) -> None:
@@ -109,10 +104,9 @@ class Pools:
                 found.report(code, is_oom=is_oom)
             except OSError as error:
                 raise ExecutorUnavailable(f"the end of {attempt} cannot be stored: {error.strerror}.") from error
-        worker.reported = attempt
-        if found is not None:
             self._state.let_go(found)
             found.look()
+        worker.reported = attempt
 
     async def refuse(self, pool: str, who: tuple[str, str], why: str) -> None:
         """Let the attempts of a pool start cold, since its program cannot be forked. Raises as `ended` does."""
@@ -120,16 +114,20 @@ class Pools:
         self._state.chill(pool, why)
 
     async def _called(self, pool: str, who: tuple[str, str]) -> Worker:
+        job, instance = who
+        if job in self._state.workers:
+            self._state.workers[job].heard = now()
         if not self._site.turn.is_ours():
             raise ExecutorUnavailable("another process has its turn.")
         await self._site.synced()
         await self._state.is_open.wait()
-        job, instance = who
         worker = self._state.workers.get(job)
         if worker is None or worker.pool != pool or worker.instance not in ("", instance):
             raise StaleAttempt("this pod is not one of this gateway's, or not any more.")
         if worker.pod is None:
             raise ExecutorUnavailable("this pod has not been seen yet.")
+        if not worker.instance and pool in self._state.pools:
+            self._state.pools[pool].lost = 0
         worker.instance = instance
         self._site.route.note_call()
         return worker

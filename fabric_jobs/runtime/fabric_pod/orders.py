@@ -9,7 +9,7 @@ import signal
 import threading
 from queue import Empty, SimpleQueue
 
-from .gateway import Gateway, GaveUp, checked
+from .gateway import Gateway, checked
 
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
@@ -87,6 +87,6 @@ class Orders:
                     self._said.put(said)
                     self._wake()
                     self._heeded.wait()
-        except GaveUp as error:
-            self._over = str(error)
+        except Exception as error:  # such as an answer of a proxy: without this thread nothing is heard any more
+            self._over = str(error) or repr(error)
             self._wake()

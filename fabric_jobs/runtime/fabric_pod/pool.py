@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ from .wakes import Wakes
 TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
     from typing import Any
+
+WATCHED_SECONDS = 3600.0  # between two looks, where the system tells that files grow
 
 
 def main() -> None:
@@ -45,7 +48,7 @@ class Pool:
         self._layer = layer
         self._wakes = Wakes()
         self._work = os.path.join(order["work"], "attempt")
-        self._done: set[str] = set()  # names of attempts that this pod was given, since an order may come twice
+        self._last = ""  # the attempt that this pod was given last, since its order may come twice
 
     def run(self) -> int:
         """Return the exit code of this pod."""
@@ -79,7 +82,7 @@ class Pool:
             elif "over" in said:
                 say(said["over"])
                 return 0
-            elif "order" in said and said["order"]["name"] not in self._done:
+            elif "order" in said and said["order"]["name"] != self._last:
                 self._carry_out(said["order"])
             else:
                 self._orders.now("")
@@ -88,7 +91,7 @@ class Pool:
     def _carry_out(self, order: dict[str, Any]) -> None:
         """Run an attempt to its end and report it. Raises GaveUp, Lost, or OSError for a full disk."""
         name = order["name"]
-        self._done.add(name)
+        self._last = name
         self._orders.now(name)
         before = memory.kills()
         attempt = Attempt(order, self._template, self._orders, self._wakes, self._work)
@@ -116,7 +119,8 @@ class Attempt:
         self._code: int | None = None
         self._signal: int | None = None  # to be sent once there is a child
         self._grace: float | None = None  # seconds that it was given to end
-        self._kill_at: float | None = None  # by the monotonic clock
+        # By the monotonic clock: a gateway that is away for good stops nothing.
+        self._kill_at = time.monotonic() + (order["deadline"] or math.inf)
 
     def run(self) -> int:
         """Return the exit code to report, once the output of the program is sent. Raises Lost, or GaveUp."""
@@ -166,11 +170,9 @@ class Attempt:
             if ended is None:
                 self._wakes.wait(self._template.control, self._pause(is_watched))
 
-    def _pause(self, is_watched: bool) -> float | None:
-        pauses = [] if is_watched else [POLL_SECONDS]
-        if self._kill_at is not None:
-            pauses.append(max(0.0, self._kill_at - time.monotonic()))
-        return min(pauses, default=None)
+    def _pause(self, is_watched: bool) -> float:
+        left = max(0.0, self._kill_at - time.monotonic())
+        return min(left, WATCHED_SECONDS if is_watched else POLL_SECONDS)
 
     def _hear(self) -> None:
         """Take what the template process says about the child, or what the system says once that is gone."""
@@ -202,11 +204,11 @@ class Attempt:
             if self._grace is None:
                 self._send(signal.SIGTERM)
             self._grace = said["grace"] if self._grace is None else min(self._grace, said["grace"])
-            self._kill_at = time.monotonic() + self._grace
+            self._kill_at = min(self._kill_at, time.monotonic() + self._grace)
         if said is not None:  # anything else is known already, such as this order
             self._orders.now(self._order["name"], self._grace)
-        if self._kill_at is not None and time.monotonic() >= self._kill_at:
-            self._kill_at = None
+        if time.monotonic() >= self._kill_at:
+            self._kill_at = math.inf
             self._send(signal.SIGKILL)
 
     def _send(self, number: int) -> None:
