@@ -35,6 +35,17 @@ def test_a_message_that_is_too_long_for_a_secret(live: KubernetesLive) -> None:
         assert int(live.invoke("long", "y" * 3_000_000)["response"]) == 3_000_000
 
 
+def test_a_file_beside_secrets_is_fetched_from_the_memory_of_the_gateway(live: KubernetesLive) -> None:
+    live.ok("secrets", "set", "key", stdin="hunter2\n")
+    program = "from fabric_skill import message; print(message()['payload'], message()['properties']['key'])"
+    live.inline("secret", program, type="job", warm=True, message="file")
+    path = live.root / "skills" / "secret" / "skill.yaml"
+    key = {"name": "key", "secure": True, "defaultValue": "#SECURE.key"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "properties": [key]}))
+    assert live.invoke("secret", 1)["response"] == "1 hunter2\n"
+    assert list((live.state / "attempts").glob("*/files/*")) == []
+
+
 def test_a_program_that_needs_too_much_memory_does_not_take_its_pod_along(live: KubernetesLive) -> None:
     program = "from fabric_skill import message; taken = bytearray(message()['payload'] << 20); print(len(taken))"
     live.inline("greedy", program, type="job", warm=True, resources={"memory": "128Mi"})
