@@ -120,6 +120,21 @@ def test_an_end_that_cannot_be_stored_is_stored_later(place: Place, monkeypatch:
     assert failures == []
 
 
+def test_a_program_may_end_with_the_code_of_one_that_cannot_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unable(pod: Pod) -> int:
+        return 0 if PROBE in pod.body["metadata"]["labels"] else 125
+
+    with serving(unable) as cluster:
+        monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path / "config")))
+        place = Place(tmp_path / "state" / "attempts", cluster)
+        handle = place.start()
+        assert end_of(handle) == AttemptExit(125)
+        assert not (Path(handle) / state.PLAIN).exists()  # it was started once
+        place.executor.close()
+
+
 # Stops
 
 

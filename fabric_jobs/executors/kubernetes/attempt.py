@@ -160,7 +160,8 @@ class PodAttempt(Carried):
         return left
 
     async def _finish(self, seen: Seen, ended: AttemptExit) -> float | None:
-        if ended.code == pods.NOT_RUN and not self._state.is_plain and not self._state.is_stopped:
+        never_ran = (ended.code, ended.reason) == (pods.NOT_RUN, NOT_STARTED)
+        if never_ran and not self._state.is_plain and not self._state.is_stopped:
             return await self._begin_plainly(ended)
         if self.has_called:
             self._site.route.note_call()
