@@ -185,6 +185,25 @@ def test_a_pod_deleted_by_hand_is_lost_and_what_was_seen_is_kept(driver: Kuberne
     assert driver.starts(running) == 1
 
 
+def test_a_program_that_ends_well_because_its_pod_is_deleted_is_lost(
+    driver: KubernetesDriver, running: Running
+) -> None:
+    driver.order(running, "trap 'exit 0' TERM")
+    driver.order(running, "sleep 1000 &")
+    driver.order(running, "wait", wait=False)
+    kubectl("delete", "pod", driver.pod(running), "--namespace", driver.namespace, "--wait=false")
+    found = ended(driver.executor, running.handle)
+    assert (found.code, found.reason) == (None, LOST)
+    assert "its pod was deleted by somebody else" in driver.executor.note(running.handle).remarks
+
+
+def test_an_init_container_that_fails_is_named(driver: KubernetesDriver) -> None:
+    fetch = {"name": "fetch", "image": "rig.local/busybox:1", "command": ["/bin/sh", "-c", "exit 3"]}
+    found, _, stderr = driver.run(spec_of("/bin/true", pod_spec=({"path": "/initContainers/-", "value": fetch},)))
+    assert (found.code, found.reason) == (3, NOT_STARTED)
+    assert b"init container 'fetch' ended with exit code 3" in stderr
+
+
 def test_a_job_deleted_by_hand_is_lost(driver: KubernetesDriver, running: Running) -> None:
     driver.order(running, ":")
     job = driver.objects("jobs")[0]["metadata"]["name"]
