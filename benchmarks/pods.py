@@ -82,12 +82,13 @@ async def _run_bare_job(cluster: Cluster, name: str, image: str, command: list[s
     }
     made = await cluster.create("jobs", body)
     version = str(made["metadata"]["resourceVersion"])
-    async for _, job in cluster.watch("jobs", f"bare={name}", version, WATCH_SECONDS):
-        conditions = (job.get("status") or {}).get("conditions") or ()
-        ended = {each["type"] for each in conditions if each["status"] == "True"}
-        if "Complete" in ended:
-            await cluster.delete("jobs", name)
-            return
+    async with cluster.watch("jobs", f"bare={name}", version, WATCH_SECONDS) as events:
+        async for _, job in events:
+            conditions = (job.get("status") or {}).get("conditions") or ()
+            ended = {each["type"] for each in conditions if each["status"] == "True"}
+            if "Complete" in ended:
+                await cluster.delete("jobs", name)
+                return
         if "Failed" in ended:
             raise RuntimeError(f"the bare Job failed: {conditions}")
     raise RuntimeError("the bare Job never ended")

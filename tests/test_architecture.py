@@ -145,6 +145,7 @@ BROAD_EXCEPTS = {
     "executors/kubernetes/pool_pods.py": 1,
     "executors/docker/patience.py": 1,
     "executors/warm/template.py": 1,
+    "kubernetes/informer.py": 2,
     "executors/local/shim/service.py": 1,
     "runtime/cortex_internal/lib/log.py": 3,
     "runtime/cortex_worker/class_worker.py": 3,

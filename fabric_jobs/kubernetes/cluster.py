@@ -15,11 +15,12 @@ from typing import Any
 from urllib.parse import quote
 
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.kubernetes.failures import Missing, failure
+from fabric_jobs.kubernetes.failures import Missing, failure, strange
 from fabric_jobs.kubernetes.session import SECONDS, Session
 
 Object = dict[str, Any]
 
+SILENT_SECONDS = 90.0  # of a watch, after which its connection is dead: there is a bookmark about once a minute
 DATA = 0  # the channel of the data of a tunnel
 PATHS = {  # of the objects that are used here
     "pods": "/api/v1",
@@ -51,9 +52,9 @@ class Where:
 class Cluster:
     """A cluster, and one namespace in it. Every method may raise ExecutorUnavailable, Missing, Conflict or Rejected."""
 
-    def __init__(self, where: Where) -> None:
-        """Connect with the first question."""
-        self._session = Session(where.context)
+    def __init__(self, where: Where, patience: float | None = None) -> None:
+        """Connect with the first question. `patience`: for a login program, in seconds (see `session`)."""
+        self._session = Session(where.context, patience)
         self._chosen = where.namespace
 
     @property
@@ -81,10 +82,13 @@ class Cluster:
         found = await self._json("GET", await self._path(kind), {key: value for key, value in query.items() if value})
         return list(found.get("items") or ()), str(found["metadata"]["resourceVersion"])
 
-    async def watch(self, kind: str, labels: str, version: str, seconds: float) -> AsyncIterator[tuple[str, Object]]:
-        """Give changes after a version, (ADDED, MODIFIED, DELETED or BOOKMARK, object), for about some seconds.
+    @asynccontextmanager
+    async def watch(
+        self, kind: str, labels: str, version: str, seconds: float
+    ) -> AsyncIterator[AsyncIterator[tuple[str, Object]]]:
+        """Open the changes after a version, (ADDED, MODIFIED, DELETED or BOOKMARK, object), for about some seconds.
 
-        Raises Missing when the cluster has forgotten that version: list again.
+        They raise Missing when the cluster has forgotten that version: list again.
         """
         query = {
             "watch": "1",
@@ -93,12 +97,8 @@ class Cluster:
             "resourceVersion": version,
             "timeoutSeconds": str(int(seconds)),
         }
-        async with self.stream("GET", await self._path(kind), query, seconds + SECONDS) as pieces:
-            async for line in _lines(pieces):
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise failure(int(event["object"].get("code") or 500), json.dumps(event["object"]).encode())
-                yield event["type"], event["object"]
+        async with self._stream(await self._path(kind), query, seconds + SECONDS, SILENT_SECONDS) as pieces:
+            yield self._events(pieces)
 
     async def create(self, kind: str, body: Object, *, dry_run: bool = False) -> Object:
         """Create an object."""
@@ -144,16 +144,23 @@ class Cluster:
         """Return what is at a path of the API, such as /version or /api/v1/nodes."""
         return await self._json("GET", path)
 
+    async def version(self) -> str:
+        """Return the version of the cluster. Raise ExecutorUnavailable for a server that is none."""
+        try:
+            return str((await self.at("/version"))["gitVersion"])
+        except (Missing, KeyError) as error:
+            raise strange(self.url) from error
+
     @asynccontextmanager
-    async def stream(
-        self, method: str, path: str, query: Mapping[str, str], seconds: float | None
+    async def _stream(
+        self, path: str, query: Mapping[str, str], seconds: float | None = None, silent_seconds: float | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open an answer that arrives piece by piece."""
+        """Open an answer that arrives piece by piece, in some seconds in all, and with less than some without a piece."""
         await self._session.open()
         import aiohttp
 
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=SECONDS)
-        answer = await self._session.ask(method, path, query, timeout=timeout)
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=SECONDS, sock_read=silent_seconds)
+        answer = await self._session.ask("GET", path, query, timeout=timeout)
         try:
             yield _pieces(answer)
         finally:
@@ -168,7 +175,7 @@ class Cluster:
         """Open what a container has printed and, when it is followed, prints until it ends. `options` are of `PodLogOptions`."""
         path = f"{await self._path('pods', pod)}/log"
         query = {"container": container, "follow": "true" if follow else "false", **options}
-        async with self.stream("GET", path, query, None) as pieces:
+        async with self._stream(path, query) as pieces:
             yield pieces
 
     async def log(self, pod: str, container: str, *, follow: bool, **options: str) -> AsyncIterator[bytes]:
@@ -202,7 +209,22 @@ class Cluster:
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Object | None = None, kind: str = ""
     ) -> Object:
         text = await self._session.text(method, path, query or {}, body, kind)
-        found: Object = json.loads(text) if text else {}
+        return self._object(text) if text else {}
+
+    async def _events(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, Object]]:
+        async for line in _lines(pieces):
+            event = self._object(line)
+            if event["type"] == "ERROR":
+                raise failure(int(event["object"].get("code") or 500), json.dumps(event["object"]).encode())
+            yield event["type"], event["object"]
+
+    def _object(self, text: bytes) -> Object:
+        try:
+            found = json.loads(text)
+        except ValueError as error:  # such as a proxy's page
+            raise strange(self.url) from error
+        if not isinstance(found, dict):
+            raise strange(self.url)
         return found
 
 

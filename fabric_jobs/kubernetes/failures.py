@@ -77,6 +77,11 @@ def silence(url: str, error: BaseException) -> ExecutorUnavailable:
     return ExecutorUnavailable(f"the cluster at {url} does not answer: {words.rstrip('.')}.", hint=CONTEXTS)
 
 
+def strange(url: str) -> ExecutorUnavailable:
+    """Return the error for a server that answers, but not as the API of a cluster does."""
+    return ExecutorUnavailable(f"the server at {url} is not a Kubernetes API.", hint=CONTEXTS)
+
+
 def _forbidden(words: str, said: dict[str, Any]) -> Exception:
     causes = {cause.get("reason") for cause in (said.get("details") or {}).get("causes") or ()}
     if "NamespaceTerminating" in causes or "is being terminated" in words:

@@ -30,9 +30,10 @@ class Login(NamedTuple):
 
     @property
     def way(self) -> tuple[Any, ...]:
-        """What connections depend on: others need new ones."""
-        names = ("host", "ssl_ca_cert", "cert_file", "key_file", "verify_ssl", "tls_server_name", "proxy")
-        return tuple(getattr(self.configuration, name, None) for name in names)
+        """What connections depend on, with the files as they are now: others need new ones."""
+        files = tuple(getattr(self.configuration, name) for name in ("ssl_ca_cert", "cert_file", "key_file"))
+        names = ("host", "verify_ssl", "tls_server_name", "proxy")
+        return (*files, *map(_stamp, files), *(getattr(self.configuration, name) for name in names))
 
 
 def is_configured() -> bool:
@@ -127,6 +128,15 @@ def is_pod() -> bool:
 def _files() -> list[str]:
     named = os.environ.get("KUBECONFIG") or USUAL
     return [os.path.expanduser(path) for path in named.split(os.pathsep) if path]
+
+
+def _stamp(path: str | None) -> tuple[int, ...]:
+    """Return what changes when a file is replaced or written again; nothing for one that is not there."""
+    try:
+        found = os.stat(path) if path else None
+    except OSError:
+        found = None
+    return (found.st_ino, found.st_size, found.st_mtime_ns) if found is not None else ()
 
 
 def _shown() -> str:

@@ -37,6 +37,7 @@ class Faults:
         self.answers: dict[tuple[str, str], Refused] = {}  # by (verb, kind), until it is taken away
         self.denied: set[tuple[str, str]] = set()  # (verb, kind) that this user may not
         self.cuts_logs = False  # connections of logs that are followed
+        self.scripted: dict[str, list[bytes | Refused]] = {}  # "verb kind" -> each is the next answer once
 
     def check(self, verb: str, kind: str) -> None:
         """Raise Refused if this question is answered with an error."""
@@ -47,6 +48,13 @@ class Faults:
         if (verb, kind) in self.denied:
             words = f'{kind} is forbidden: User "test" cannot {verb} resource "{kind}" in API group ""'
             raise Refused(403, "Forbidden", words, kind=kind)
+
+    def script(self, question: str) -> web.Response:
+        """Return the next of the scripted answers; raise it if it is an error."""
+        answer = self.scripted[question].pop(0)
+        if isinstance(answer, Refused):
+            raise answer
+        return web.Response(body=answer)
 
 
 class Server:
@@ -120,6 +128,8 @@ class Server:
             if self.faults.delay:
                 await asyncio.sleep(self.faults.delay)
             self.faults.check(verb, kind)
+            if self.faults.scripted.get(f"{verb} {kind}"):
+                return self.faults.script(f"{verb} {kind}")
             if "kind" in request.match_info and kind not in API_VERSIONS:
                 raise Refused(404, "NotFound", "the server could not find the requested resource")
             return await handler(request)

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.aio.client.configuration import Configuration
 
 from fabric_jobs.errors import ExecutorUnavailable, FabricJobsError
 from fabric_jobs.kubernetes import login, plugin, session
 from fabric_jobs.kubernetes.cluster import Cluster, Where
+from fabric_jobs.kubernetes.failures import Rejected
 from tests.api_server import VERSION, ApiServer, Tunnels, written
 
 
@@ -389,3 +391,57 @@ def test_a_proxy_is_used_unless_it_is_excluded(api: ApiServer, tmp_path: Path, m
     asked()
     assert len(proxy.asked) == 2
     proxy.close()
+
+
+def test_tunnels_take_the_same_way_as_requests(api: ApiServer, tmp_path: Path) -> None:
+    """Through the proxy, and by the name of the certificate; also when a tunnel is the first thing that is asked for."""
+    proxy = Tunnels(api.port)
+    way = {"proxy-url": proxy.url, "tls-server-name": "cluster.test"}
+    written(tmp_path / "config", api.config({"token": "right"}, server="https://elsewhere.test:6443", **way))
+
+    async def ask() -> None:
+        found = Cluster(Where())
+        with pytest.raises(Rejected):  # this server has no tunnels
+            await found.tunnel("pod", 80)
+        await closed(found)
+
+    asyncio.run(ask())
+    assert proxy.asked == ["elsewhere.test:6443"]
+    assert api.asked == ["right"]
+    proxy.close()
+
+
+# Files that are written again
+
+
+def test_an_authority_that_was_replaced_in_place_is_read_again(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    stranger = ApiServer(tmp_path / "other")
+    stranger.close()
+    file = written(tmp_path / "trusted.crt", stranger.certificate.read_text())
+    written(tmp_path / "config", api.config({"token": "right"}, **{"certificate-authority": str(file)}))
+
+    async def ask() -> None:
+        found = Cluster(Where())
+        with pytest.raises(ExecutorUnavailable, match="not trusted"):
+            await found.version()
+        file.write_text(api.certificate.read_text())
+        monkeypatch.setattr(session, "AGAIN_SECONDS", 0.0)
+        assert await found.version() == VERSION["gitVersion"]
+        await closed(found)
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("name", ["ssl_ca_cert", "cert_file", "key_file"])
+def test_a_certificate_that_was_replaced_in_place_needs_new_connections(tmp_path: Path, name: str) -> None:
+    configuration = Configuration()
+    file = written(tmp_path / name, "one")
+    setattr(configuration, name, str(file))
+    found = login.Login(configuration, "", 0.0)
+    before = found.way
+    assert found.way == before
+    file.write_text("another")
+    assert found.way != before

@@ -93,11 +93,12 @@ async def _ended(cluster: Cluster, labels: str) -> Object | None:
             if pods.seen(pod).ended is not None:
                 return pod
         with suppress(Missing):
-            async for event, pod in cluster.watch("pods", labels, version, PATIENCE_SECONDS):
-                if event != "BOOKMARK" and pods.seen(pod).ended is not None:
-                    return pod
-                if event == "DELETED":
-                    return None
+            async with cluster.watch("pods", labels, version, PATIENCE_SECONDS) as events:
+                async for event, pod in events:
+                    if event != "BOOKMARK" and pods.seen(pod).ended is not None:
+                        return pod
+                    if event == "DELETED":
+                        return None
 
 
 async def _waiting(cluster: Cluster, labels: str, made: Object) -> str:

@@ -11,7 +11,7 @@ from fabric_jobs.kubernetes.failures import NAMESPACE, RIGHTS, Rejected, RightMi
 
 async def check(cluster: Cluster) -> None:
     """Raise ExecutorUnavailable for a cluster that cannot be used, RightMissing, or Rejected for its namespace."""
-    await cluster.at("/version")
+    await cluster.version()
     missing, _ = await asyncio.gather(rights.missing(cluster), check_namespace(cluster))
     if missing:
         raise RightMissing(f"this user may not {rights.named(missing, cluster.namespace)}.", hint=RIGHTS)
