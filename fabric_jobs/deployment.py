@@ -11,6 +11,7 @@ from fabric_jobs.errors import InvalidInput
 from fabric_jobs.kubernetes.cluster import Cluster, Where
 from fabric_jobs.kubernetes.failures import Conflict, Missing, Rejected, RightMissing
 from fabric_jobs.kubernetes.loop import CallLoop
+from fabric_jobs.kubernetes.session import LOGIN_SECONDS
 
 Object = dict[str, Any]
 
@@ -69,7 +70,7 @@ def apply(wanted: Installation) -> str:
     """
     found = objects(wanted)
     loop = CallLoop("deploying")
-    cluster = Cluster(Where(namespace=wanted.namespace))
+    cluster = Cluster(Where(namespace=wanted.namespace), LOGIN_SECONDS)
 
     async def each() -> None:
         for body in found:
@@ -78,7 +79,7 @@ def apply(wanted: Installation) -> str:
             await cluster.apply(KINDS[body["kind"]], body)
 
     try:
-        loop.ask(each, APPLY_SECONDS)
+        loop.ask(each, LOGIN_SECONDS + APPLY_SECONDS)
     except Rejected as error:
         raise InvalidInput(error.message, hint=_hint(error, wanted.namespace)) from error
     except RightMissing as error:

@@ -16,6 +16,7 @@ from fabric_jobs.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding, Scop
 from fabric_jobs.errors import FabricJobsError, InvalidInput
 from fabric_jobs.kubernetes import login
 from fabric_jobs.kubernetes.cluster import Cluster, Where
+from fabric_jobs.kubernetes.session import LOGIN_SECONDS
 from fabric_jobs.runtime.fabric_skill.http import Connection, Disconnected
 from fabric_jobs.store.audit import setting
 
@@ -44,9 +45,9 @@ async def _examine(findings: list[Finding], scope: Scope, bad: str) -> None:
     """Add what is found; the first thing without which nothing works is raised."""
     from fabric_jobs.executors.kubernetes import layer, readiness
 
-    cluster = Cluster(Where())
+    cluster = Cluster(Where(), LOGIN_SECONDS)
     try:
-        version = (await cluster.at("/version")).get("gitVersion", "")
+        version = await cluster.version()
         findings.append(Finding(OK, f"{cluster.url} answers, version {version}; namespace {cluster.namespace}"))
         await readiness.check_namespace(cluster)
         findings.append(await _rights(cluster, bad))

@@ -243,11 +243,11 @@ def _done(saved: SavedDefinition, what: str) -> Response:
 
 async def _not_done(call: Call, saved: SavedDefinition, what: str) -> Response:
     message = f"{saved.kind} '{saved.name}' is not deployed by a dry run. It {what}."
-    found = kubernetes(call.parts, saved, cold=call.of(COLD))
+    found = await asyncio.to_thread(kubernetes, call.parts, saved, cold=call.of(COLD))
     if call.of(CHECK):
         from fabric_jobs.gateway import dry_run  # late: few ask for it
 
-        found |= await dry_run.asked(found["items"])
+        found |= await asyncio.to_thread(dry_run.asked, found["items"])
     return Json({"success": True, "message": message, **found})
 
 

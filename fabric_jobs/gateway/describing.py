@@ -41,7 +41,7 @@ async def described(parts: Parts, saved: SavedDefinition, output: str) -> Respon
 async def shown_as(output: str, document: Any, ways: Mapping[str, Callable[[], dict[str, Any]]]) -> Response:
     """Return a document as JSON or YAML, or what one of the other `ways` makes of it."""
     if output in ways:
-        return Json(ways[output]())
+        return Json(await asyncio.to_thread(ways[output]))
     if output == "json":
         return Json(document)
     text = await asyncio.to_thread(to_yaml, document)  # slow for a long one

@@ -9,25 +9,33 @@ from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
 from fabric_jobs.kubernetes.cluster import Cluster, Where
 from fabric_jobs.kubernetes.failures import Conflict, Missing, QuotaFull, RightMissing
 from fabric_jobs.kubernetes.kinds import Kinds
+from fabric_jobs.kubernetes.loop import CallLoop
+from fabric_jobs.kubernetes.session import LOGIN_SECONDS
 
 POD = "Pod"
+ASK_SECONDS = 50.0  # for all answers; clients wait for two minutes
 
 
-async def asked(items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def asked(items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what the cluster says of objects: `cluster`, or why there is none in `unreachable`, and `verdicts`."""
-    cluster = Cluster(Where())
+    loop = CallLoop("dry run")
+    cluster = Cluster(Where(), LOGIN_SECONDS)
     verdicts: list[dict[str, Any]] = []
     try:
-        await cluster.at("/version")
-        kinds = Kinds(cluster)
-        for item in items:
-            verdicts += [await _verdict(cluster, kinds, each) for each in (dict(item), *_pod_of(item))]
+        loop.ask(lambda: _ask(cluster, items, verdicts), LOGIN_SECONDS + ASK_SECONDS)
     except ExecutorUnavailable as error:
         said = " ".join(filter(None, (error.message, error.hint)))
         return {"cluster": "", "unreachable": said, "verdicts": verdicts}
     finally:
-        await cluster.close()
+        loop.close(cluster.close)
     return {"cluster": f"{cluster.url}, namespace {cluster.namespace}", "unreachable": "", "verdicts": verdicts}
+
+
+async def _ask(cluster: Cluster, items: Iterable[Mapping[str, Any]], verdicts: list[dict[str, Any]]) -> None:
+    await cluster.version()
+    kinds = Kinds(cluster)
+    for item in items:
+        verdicts += [await _verdict(cluster, kinds, each) for each in (dict(item), *_pod_of(item))]
 
 
 def _pod_of(item: Mapping[str, Any]) -> list[dict[str, Any]]:

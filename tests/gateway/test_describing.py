@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Any
+import threading
+from types import SimpleNamespace
+from typing import Any, cast
 
+import pytest
 import schemathesis
 import yaml
 from schemathesis.core.result import Ok
 
+from fabric_jobs.gateway import definitions, dry_run
 from tests.acceptance.live import PROJECT, Live
 from tests.gateway.test_users import Caller, skill
 
@@ -64,6 +69,23 @@ def test_an_agent_is_shown_with_each_of_its_skills_once(live: Live) -> None:
     names = [(item["kind"], item["metadata"]["name"]) for item in found["items"]]
     assert len(names) == len(set(names)) == 4
     assert caller.get("/agents/pair/deploy?dryrun")["items"] == found["items"]
+
+
+def test_a_cluster_is_asked_beside_the_loop_of_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its library, the kubeconfig and the runtime layer take too long to be read between two requests."""
+    threads = set()
+
+    def noted(*_: object, **__: object) -> dict[str, Any]:
+        threads.add(threading.current_thread())
+        return {"items": []}
+
+    monkeypatch.setattr(definitions, "kubernetes", noted)
+    monkeypatch.setattr(dry_run, "asked", noted)
+    call = SimpleNamespace(parts=None, of=lambda parameter: True)
+    saved = SimpleNamespace(kind="skill", name="plain")
+    asyncio.run(definitions._not_done(cast(Any, call), cast(Any, saved), "would start nothing"))
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 def test_an_interface_is_an_openapi_document_of_the_real_routes(live: Live) -> None:
