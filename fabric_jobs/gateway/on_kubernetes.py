@@ -17,8 +17,8 @@ from fabric_jobs.executors.base import AttemptSpec, Inside
 from fabric_jobs.executors.kubernetes import daemon_manifest, group_manifest, manifest, pool_manifest, pool_settings
 from fabric_jobs.executors.kubernetes.around import Around, around
 from fabric_jobs.executors.kubernetes.making import program_of as words_of
+from fabric_jobs.executors.kubernetes.owner import owner_of
 from fabric_jobs.executors.kubernetes.pool_state import PoolProgram
-from fabric_jobs.executors.kubernetes.route import owner_of
 from fabric_jobs.images.names import default_image
 from fabric_jobs.manifests import listed
 from fabric_jobs.records import SavedDefinition, Task

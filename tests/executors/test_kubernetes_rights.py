@@ -18,8 +18,9 @@ from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors.base import AttemptSpec
 from fabric_jobs.executors.kubernetes import KubernetesExecutor, layer
 from fabric_jobs.executors.kubernetes.manifest import ATTEMPT, MANAGED, MANAGER, OWNER
+from fabric_jobs.executors.kubernetes.owner import owner_of
 from fabric_jobs.executors.kubernetes.rights import RIGHTS, Right, rules
-from fabric_jobs.executors.kubernetes.route import Route, owner_of, way_to
+from fabric_jobs.executors.kubernetes.route import Route, way_to
 from fabric_jobs.kubernetes.cluster import Cluster
 from fabric_jobs.kubernetes.failures import RightMissing
 from tests.executors.kubernetes_driver import Counter, spec_of, unproved

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
+from fabric_jobs.errors import ExecutorUnavailable, FabricJobsError, InvalidInput
 from fabric_jobs.executors.attempt_files import specs
 from fabric_jobs.executors.attempt_files.exits import read_exit
 from fabric_jobs.executors.attempt_files.index import LogIndex
@@ -21,15 +21,18 @@ from fabric_jobs.executors.kubernetes.daemon import DaemonAttempt
 from fabric_jobs.executors.kubernetes.extras import Extras
 from fabric_jobs.executors.kubernetes.group import GroupAttempt
 from fabric_jobs.executors.kubernetes.manifest import ATTEMPT, OWNER
+from fabric_jobs.executors.kubernetes.owner import owner_of
 from fabric_jobs.executors.kubernetes.pool_manifest import POOL
 from fabric_jobs.executors.kubernetes.pooled import PooledAttempt
 from fabric_jobs.executors.kubernetes.pools import Pools
 from fabric_jobs.executors.kubernetes.proof import LABEL as PROBE
-from fabric_jobs.executors.kubernetes.route import Route, owner_of
+from fabric_jobs.executors.kubernetes.route import Route
 from fabric_jobs.executors.kubernetes.site import Site, Turn
 from fabric_jobs.kubernetes.cluster import Cluster, Object, Where
+from fabric_jobs.kubernetes.failures import Conflict, Missing
 from fabric_jobs.kubernetes.informer import Informer
 
+AGAIN_SECONDS = 5.0  # before the next try of what runs beside attempts
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +66,7 @@ class Controller:
         now = asyncio.get_running_loop().time
         if now() - self._answered_at >= fresh:
             self._answered_at = -math.inf
-            await self._cluster.at("/version")
+            await self._cluster.version()
             self._answered_at = now()
 
     def take(self, directory: Path) -> None:
@@ -164,7 +167,7 @@ class Controller:
             try:
                 await site.route.inside()
             except ExecutorUnavailable:
-                await asyncio.sleep(5.0)
+                await asyncio.sleep(AGAIN_SECONDS)
             except InvalidInput as error:
                 log.warning("pods cannot report to this gateway: %s", error.message)
                 return
@@ -185,8 +188,8 @@ class Controller:
                         if not name or read_exit(directory) is not None or not (directory / specs.FILE).exists():
                             await site.cluster.delete(kind, item["metadata"]["name"])
                 return
-            except (ExecutorUnavailable, OSError):
-                await asyncio.sleep(5.0)
+            except (FabricJobsError, Missing, Conflict, OSError):
+                await asyncio.sleep(AGAIN_SECONDS)
 
 
 def _kind_of(directory: Path) -> type[Carried] | None:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import secrets
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from hashlib import blake2b
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from fabric_jobs import whole_file
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput, PlaceUnavailable
 from fabric_jobs.executors.base import Doors, Inside
 from fabric_jobs.executors.kubernetes import layer, proof, readiness
@@ -28,19 +23,7 @@ from fabric_jobs.kubernetes.login import is_pod
 NODES = 10  # to look at
 OLD_SECONDS = 3600.0
 log = logging.getLogger(__name__)
-OWNER_FILE = "kubernetes-owner"  # in the state directory
 ADVERTISE = "Run serve with --host 0.0.0.0 --advertise http://HOST:PORT, where HOST is this machine as pods know it."
-
-
-def owner_of(root: Path) -> str:
-    """Return the mark of this state on objects. It stays the same when a gateway's pod is replaced. Raises OSError."""
-    path = root.parent / OWNER_FILE
-    if not path.exists():
-        root.parent.mkdir(parents=True, exist_ok=True)
-        whole_file.write(path, secrets.token_hex(8), durable=True)
-    text = path.read_text().strip()
-    where = "" if "KUBERNETES_SERVICE_HOST" in os.environ else socket.gethostname()
-    return blake2b(f"{text}\0{where}\0{root.resolve()}".encode(), digest_size=5).hexdigest()
 
 
 class Route:
