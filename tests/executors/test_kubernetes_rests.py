@@ -27,6 +27,7 @@ class Printing:
 
     def __init__(self, *, has_python: bool = False) -> None:
         self.pod: Pod | None = None
+        self.code = 0
         self._has_python = has_python
         self._may_end: asyncio.Event | None = None
 
@@ -41,7 +42,7 @@ class Printing:
         await asyncio.wait([asking, ending], return_when=asyncio.FIRST_COMPLETED)
         asking.cancel()
         ending.cancel()
-        return 0 if self._may_end.is_set() else 143
+        return self.code if self._may_end.is_set() else 143
 
     def print(self, *numbers: int, rotated: int = 0) -> None:
         """Print lines; of all that were printed the node then shows no more the first `rotated` ones."""
@@ -155,6 +156,26 @@ def test_a_pod_that_is_deleted_by_force_leaves_what_was_seen_and_says_so(attempt
     attempt.api.call(delete)
     assert ended(attempt.executor, attempt.handle).reason == LOST
     assert (attempt.stdout, attempt.remarks) == (whole(0), (UNREAD, "its pod was deleted by somebody else"))
+
+
+def test_what_an_evicted_program_printed_without_an_owner_is_read(attempt: Attempt) -> None:
+    attempt.print(0)
+    until(lambda: attempt.stdout == whole(0), "it is there")
+    attempt.executor.close()
+    attempt.print(1)
+
+    def evict(_: Server) -> None:
+        program = attempt.program
+        assert program.pod is not None
+        reason = {"type": "DisruptionTarget", "status": "True", "message": "the node was low on memory"}
+        program.pod.set({"conditions": [reason]})
+        program.code = 137
+        program.end()
+
+    attempt.api.call(evict)
+    attempt.again()
+    assert ended(attempt.executor, attempt.handle).reason == LOST
+    assert (attempt.stdout, attempt.remarks) == (whole(0, 1), ("the node was low on memory",))
 
 
 @pytest.mark.parametrize("attempt", [True], indirect=True)

@@ -26,7 +26,6 @@ from fabric_jobs.kubernetes.failures import Missing
 
 MISSING_SECONDS = 2.0  # without a pod, after which its Job is asked for
 SUSPENDED_SECONDS = 30.0  # the same, while its Job is suspended: the watch tells of its pod
-NO_OUTPUT = (LOST, NOT_STARTED)  # reasons after which there is no log to read
 ENDED_WHEN_ASKED = 128 + 15  # exit code of what was stopped before it began
 JOB_LABEL = "batch.kubernetes.io/job-name"
 
@@ -165,19 +164,22 @@ class PodAttempt(Carried):
             return await self._begin_plainly(ended)
         if self.has_called:
             self._site.route.note_call()
-        if ended.reason not in NO_OUTPUT:
+        if ended.reason != NOT_STARTED and (seen.ended_at or self._has_printed()):
             self._follow()
-        if ended.reason != NOT_STARTED and (self._log is not None or not self._state.is_plain):
             await self._await_output()
         self._end(ended, seen.ended_at)
         return 0.0
 
     async def _lose(self, why: str) -> float:
         """Record the end of an attempt whose pod is gone without a word."""
-        if self._follows or any((self._directory / stream).stat().st_size for stream in STREAMS):
+        if self._has_printed():
             await self._await_output()
         self._end(self._without_code(why))
         return 0.0
+
+    def _has_printed(self) -> bool:
+        """Return whether its program has run, as far as is known, so that it may have printed something."""
+        return self._follows or any((self._directory / stream).stat().st_size for stream in STREAMS)
 
     async def _begin_plainly(self, ended: AttemptExit) -> float:
         """Start it again without the runtime layer, since its image has no Python that could start it."""
