@@ -192,11 +192,7 @@ class PodAttempt(Carried):
         """Wait until its output is there; remark what is missing of it."""
         if self._log is not None:
             await self._log.drained(insists=self._pod is not None and not self._state.is_stopped)
-        elif not self._state.is_whole:
-            await self._await_the_rest()
-
-    async def _await_the_rest(self) -> None:
-        if not await salvage.arrived(self._state):
+        elif not await salvage.arrived(self._state):
             found = await self._salvaged(str(self._pod["metadata"]["name"])) if self._pod is not None else salvage.CUT
             self._state.remark(found)
 
