@@ -37,7 +37,7 @@ KUBECONFIG = os.environ.get("KUBECONFIG", "")
 LOAD_IMAGE = os.environ.get("FABRIC_JOBS_TEST_LOAD_IMAGE", "")
 IS_REQUIRED = bool(os.environ.get("FABRIC_JOBS_TEST_REQUIRE_CLUSTER"))
 ADDRESSES = "jsonpath={.items[*].status.addresses[?(@.type=='InternalIP')].address}"
-GROUPS = {"jobs": "/apis/batch/v1", "deployments": "/apis/apps/v1", "replicasets": "/apis/apps/v1"}
+GROUPS = {"jobs": "/apis/batch/v1", **dict.fromkeys(("deployments", "replicasets", "statefulsets"), "/apis/apps/v1")}
 LOOK_SECONDS = 0.05  # between two looks at the cluster, which work there
 
 T = TypeVar("T")
