@@ -134,18 +134,18 @@ class PodAttempt(Carried):
         return SUSPENDED_SECONDS if job["spec"].get("suspend") else pause
 
     async def _ask_to_end(self) -> None:
-        """Delete the pod: its program gets TERM, and KILL after the grace period, which the cluster counts in whole seconds.
-
-        It cannot be shortened afterwards: then the launcher kills the program.
-        """
-        assert self._pod is not None
+        """Delete the pod: its program gets TERM, and KILL after whole seconds. Only its launcher can kill it sooner afterwards."""
         grace = self._grace
         if self._asked < math.inf:
-            self._kill_at, self._asked = asyncio.get_running_loop().time() + grace, grace
-            return
+            self._kill_at = asyncio.get_running_loop().time() + grace
+        else:
+            await self._delete_pod(grace)
+        self._asked = grace
+
+    async def _delete_pod(self, grace: float) -> None:
+        assert self._pod is not None
         name = str(self._pod["metadata"]["name"])
         await self._site.cluster.delete("pods", name, gracePeriodSeconds=max(1, math.ceil(grace)))
-        self._asked = grace
 
     def _until_killed(self) -> float | None:
         """Let the launcher kill the program when it is time; return how many seconds are left, None for no such time."""

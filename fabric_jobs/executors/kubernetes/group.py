@@ -8,6 +8,7 @@ Its files are those of an attempt of one container (see `state`), and
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,6 @@ from fabric_jobs.kubernetes.cluster import Object
 ENDING = "ending"
 GRACE_SECONDS = 10.0  # for the containers beside the one that has ended
 KILLED = 128 + signal.SIGKILL
-BY_SIGNAL = (128 + signal.SIGTERM, KILLED)
 
 
 class GroupAttempt(PodAttempt):
@@ -49,6 +49,10 @@ class GroupAttempt(PodAttempt):
         super().take(pod, is_there)
         if self._pod is pod:
             self._is_gone = not is_there
+
+    def _check_way(self) -> None:
+        if self._ending is None:  # else its pod is being deleted
+            super()._check_way()
 
     def _let_go(self) -> None:
         super()._let_go()
@@ -86,9 +90,15 @@ class GroupAttempt(PodAttempt):
             self._grace = min(self._grace, GRACE_SECONDS)
             if self._grace < self._asked:
                 await self._ask_to_end()
-            return None
+            return self._until_killed()
         await self._await_output()
         return self._record()
+
+    async def _ask_to_end(self) -> None:
+        """Delete the pod; with a shorter grace period once more, since only one of its programs has a launcher."""
+        if self._asked < math.inf:
+            await self._delete_pod(self._grace)
+        await super()._ask_to_end()
 
     async def _await_output(self) -> None:
         await self._output.drained(insists=self._pod is not None and not self._is_gone and not self._state.is_stopped)
@@ -105,17 +115,20 @@ class GroupAttempt(PodAttempt):
         return CUT  # what of its output has arrived is among that of the others
 
     async def _was_unwell(self, pod: Object, end: group_pods.End) -> bool:
-        """Return whether the cluster has killed a container because its liveness probe failed."""
-        if end.container not in self._checked or end.exit.code not in BY_SIGNAL or self._state.is_stopped:
+        """Return whether the cluster has killed a container because its liveness probe failed, whatever its exit code is."""
+        if end.container not in self._checked or end.exit.reason or self._state.is_stopped:
             return False
-        about = f"involvedObject.uid={pod['metadata']['uid']},reason=Unhealthy"
-        found, _ = await self._site.cluster.list("events", fields=about)
-        failures = [event for event in found if str(event.get("message")).startswith("Liveness probe failed")]
-        return any(event["involvedObject"].get("fieldPath", "").endswith(f"{{{end.container}}}") for event in failures)
+        found, _ = await self._site.cluster.list("events", fields=f"involvedObject.uid={pod['metadata']['uid']}")
+        place = f"{{{end.container}}}"
+        its = [event for event in found if event["involvedObject"].get("fieldPath", "").endswith(place)]
+        is_killed = any(event.get("reason") == "Killing" for event in its)  # this does not always say why
+        return is_killed and any(str(event.get("message")).startswith("Liveness probe failed") for event in its)
 
     def _end(self, ended: AttemptExit, ended_at: float = 0.0) -> None:
         pod = self._pod
-        if pod is None or self._is_gone or group_pods.is_over(pod, self._names):
+        if self._ending is not None:  # the cluster refuses even the deletion
+            self._record()
+        elif pod is None or self._is_gone or group_pods.is_over(pod, self._names):
             super()._end(ended, ended_at)
         else:  # its pod goes first
             write_exit(self._directory, ended, ended_at, ENDING)
