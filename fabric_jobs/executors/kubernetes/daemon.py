@@ -15,7 +15,7 @@ from pathlib import Path
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.attempt_files.exits import read_ended_at, read_exit, write_exit
 from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit
-from fabric_jobs.executors.kubernetes import daemon_making, making, tunnels
+from fabric_jobs.executors.kubernetes import daemon_making, tunnels
 from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS, OTHERS_SECONDS, Carried
 from fabric_jobs.executors.kubernetes.copies import Copies, ended_last, together
 from fabric_jobs.executors.kubernetes.manifest import job_name
@@ -23,7 +23,7 @@ from fabric_jobs.executors.kubernetes.pod_logs import MOST, PodLogs
 from fabric_jobs.executors.kubernetes.site import Site
 from fabric_jobs.executors.kubernetes.tunnels import Tunnels
 from fabric_jobs.kubernetes.cluster import Object
-from fabric_jobs.kubernetes.failures import Missing
+from fabric_jobs.kubernetes.failures import Missing, RightMissing
 
 MISSING_SECONDS = 2.0  # without a pod, after which its Deployment is asked for, and again
 PULL_SECONDS = 30.0  # for an image that cannot be pulled: the cluster has then tried it a few times
@@ -73,15 +73,11 @@ class DaemonAttempt(Carried):
         if not self._site.turn.is_ours():
             return OTHERS_SECONDS
         await self._site.synced()
-        if not self._state.is_made:
-            if not self._state.is_stopped:
-                await self._make()
-            elif not (self._is_deleting or await making.is_there(self._site.cluster, "deployments", self._object)):
-                self._record(AttemptExit(ENDED_WHEN_ASKED, STOPPED))
-                return 0.0
         self._follow()
         if self._state.is_stopped or self._ending is not None:
-            return await self._delete()
+            return await self._end_it()
+        if not self._state.is_made:
+            await self._make()
         found = together(self._pods.values())
         if not self._address[0]:
             self._address = await self._find_address(found)
@@ -151,6 +147,16 @@ class DaemonAttempt(Carried):
             return 0.0
         self._state.say(daemon_making.why_no_pod(found) or "starting")
         return MISSING_SECONDS
+
+    async def _end_it(self) -> float | None:
+        """Delete what was made of it so far, which is nothing before all rights are there."""
+        try:
+            return await self._delete()
+        except RightMissing:
+            if self._state.is_made:
+                raise
+        self._record(*self._how_it_ended())
+        return 0.0
 
     async def _delete(self) -> float | None:
         """Delete its objects, and record its end when nothing of it is left."""
