@@ -26,7 +26,7 @@ def pod(state: dict[str, Any], *, ready: bool = False, before: dict[str, Any] | 
         "restartCount": more.pop("starts", 1 if before else 0),
     }
     return {
-        "metadata": {"name": more.pop("name", "a"), "uid": "u", **more.pop("metadata", {})},
+        "metadata": {"name": (name := more.pop("name", "a")), "uid": f"uid of {name}", **more.pop("metadata", {})},
         "status": {"phase": "Running", "containerStatuses": [status], **more},
     }
 
@@ -58,7 +58,24 @@ def test_the_end_of_one_copy_is_no_end_while_another_one_listens() -> None:
 
 
 def test_of_several_ends_the_last_one_counts() -> None:
-    assert together([pod(ended(3, at=2)), pod(ended(4, at=5)), pod(ended(5, at=1))]).ended == AttemptExit(4)
+    three = [pod(ended(code, at=at), name=name) for name, code, at in (("a", 3, 2), ("b", 4, 5), ("c", 5, 1))]
+    assert together(three).ended == AttemptExit(4)
+
+
+def test_an_end_that_the_daemon_has_survived_does_not_end_it_later() -> None:
+    crashed = pod(RUNNING, ready=True, before=ended(3, at=1), name="a")
+    survived = together([crashed, pod(RUNNING, ready=True, name="b")]).ends
+    unready = pod(RUNNING, before=ended(3, at=1), name="a")  # both are slow for a moment
+    assert together([unready, pod(RUNNING, name="b")], survived).ended is None
+    assert together([pod(ended(4, at=5), before=ended(3, at=1), name="a")], survived).ended == AttemptExit(4)
+    assert together([unready, pod(ended(5, at=1), name="b")], survived).ended == AttemptExit(5)
+    assert together([unready]).ended == AttemptExit(3)
+
+
+def test_a_copy_that_is_down_while_another_one_listens_is_no_end_once_that_one_is_slow() -> None:
+    down = pod(CRASHED, before=ended(3, at=1), name="a")
+    survived = together([down, pod(RUNNING, ready=True, name="b")]).ends
+    assert together([down, pod(RUNNING, name="b")], survived).ended is None
 
 
 def test_how_a_program_ended_is_told_apart() -> None:

@@ -5,7 +5,7 @@ The cluster starts a program that has ended again, in the same pod. So the end o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from fabric_jobs.executors.base import LOST, AttemptExit
 from fabric_jobs.executors.kubernetes import pods
 from fabric_jobs.executors.kubernetes.pods import PROGRAM, Seen
 
+End = tuple[str, float]  # of a program: the uid of its pod, and when it ended, in seconds since 1970
 AGAIN_AND_AGAIN = 2  # starts after an end; then a copy that does not listen is no accident
 
 
@@ -28,15 +29,24 @@ class Copies:
     pulling: str = ""  # why their image cannot be pulled so far
     refused: str = ""  # why they can never start
     failing: int = 0  # copies that end again and again, beside one that listens
+    ends: frozenset[End] = frozenset()  # the last one of each pod
 
 
-def together(found: Iterable[Mapping[str, Any]]) -> Copies:
-    """Return what pods say of a program. Those that are being deleted do not count: others take their place."""
+def together(found: Iterable[Mapping[str, Any]], survived: Container[End] = ()) -> Copies:
+    """Return what pods say of a program. Those that are being deleted do not count: others take their place.
+
+    Nor do ends that the daemon has survived, since another copy listened then.
+    """
     living = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
     seen = [pods.seen(pod) for pod in living]
-    ends = [end for pod, now in zip(living, seen, strict=True) if (end := _last_end(pod, now)) is not None]
+    ends = {
+        (str(pod["metadata"]["uid"]), end.ended_at): end
+        for pod, now in zip(living, seen, strict=True)
+        if (end := _last_end(pod, now)) is not None
+    }
+    counting = [end for key, end in ends.items() if key not in survived]
     ready = tuple(pod["metadata"]["name"] for pod, now in zip(living, seen, strict=True) if now.ready)
-    last = max(ends, key=lambda end: end.ended_at, default=None) if not ready else None
+    last = max(counting, key=lambda end: end.ended_at, default=None) if not ready else None
     return Copies(
         runs=any(now.runs for now in seen),
         ready=ready,
@@ -46,6 +56,7 @@ def together(found: Iterable[Mapping[str, Any]]) -> Copies:
         pulling=next((now.pulling for now in seen if now.pulling), ""),
         refused="" if ready else next((now.refused for now in seen if now.refused), ""),
         failing=sum(starts(pod) >= AGAIN_AND_AGAIN and not now.ready for pod, now in zip(living, seen, strict=True)),
+        ends=frozenset(ends),
     )
 
 

@@ -17,7 +17,7 @@ from fabric_jobs.executors.attempt_files.exits import read_ended_at, read_exit, 
 from fabric_jobs.executors.base import LOST, STOPPED, AttemptExit
 from fabric_jobs.executors.kubernetes import daemon_making, tunnels
 from fabric_jobs.executors.kubernetes.carried import AGAIN_SECONDS, OTHERS_SECONDS, Carried
-from fabric_jobs.executors.kubernetes.copies import Copies, ended_last, together
+from fabric_jobs.executors.kubernetes.copies import Copies, End, ended_last, together
 from fabric_jobs.executors.kubernetes.manifest import job_name
 from fabric_jobs.executors.kubernetes.pod_logs import MOST, PodLogs
 from fabric_jobs.executors.kubernetes.site import Site
@@ -46,6 +46,7 @@ class DaemonAttempt(Carried):
         self._tunnels: Tunnels | None = None
         self._pods: dict[str, Object] = {}  # by uid
         self._ended: dict[str, Object] = {}  # pods that are gone, as they were last
+        self._survived: frozenset[End] = frozenset()
         self._logs: PodLogs | None = None
         self._is_deleting = False
         self._missing_since = self._pulling_since = 0.0  # by the loop's clock
@@ -78,7 +79,9 @@ class DaemonAttempt(Carried):
             return await self._end_it()
         if not self._state.is_made:
             await self._make()
-        found = together(self._pods.values())
+        found = together(self._pods.values(), self._survived)
+        if found.ready:
+            self._survived = found.ends
         if not self._address[0]:
             self._address = await self._find_address(found)
         if self._tunnels is not None:
