@@ -10,7 +10,7 @@ import pytest
 
 from fabric_jobs.errors import InvalidInput
 from fabric_jobs.executors.base import AttemptSpec, Health, Limits, ProcessSpec
-from fabric_jobs.executors.kubernetes import group_manifest, manifest
+from fabric_jobs.executors.kubernetes import group_manifest, manifest, mesh
 from fabric_jobs.executors.kubernetes.around import Around
 
 AROUND = Around(owner="0wner", gateway="http://10.0.0.1:8080")
@@ -22,6 +22,11 @@ WORKER = ProcessSpec(
     arguments=("{}",),
     environment={"FABRIC_JOBS_ATTEMPT": "12-1", "CORTEX_TOKEN": "a.b.c"},
 )
+COMMON = [
+    {"name": "PYTHONUNBUFFERED", "value": "1"},
+    {"name": "START_WITHOUT_ENVOY", "value": "true"},
+    {"name": "SCUTTLE_LOGGING", "value": "false"},
+]
 OUR_SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
@@ -74,7 +79,7 @@ def test_the_worker_is_a_sidecar_and_the_others_are_the_containers() -> None:
             "image": "app:1",
             "imagePullPolicy": "IfNotPresent",
             "command": ["serve"],
-            "env": [{"name": "PYTHONUNBUFFERED", "value": "1"}],
+            "env": COMMON,
             "securityContext": OUR_SECURITY,
             "volumeMounts": common,
         }
@@ -117,9 +122,38 @@ def test_names_lead_home_and_low_ports_are_free_for_one_container_too() -> None:
 
 
 def test_texts_are_taken_as_they_are() -> None:
-    found = beside(group(process("sh", "$(A) $$ $x", environment={"A": "$(B)$"})))
+    found = beside(group(process("sh", "$(A) $$ $x")))
     assert found["command"] == ["sh", "$$(A) $$$ $x"]
-    assert {"name": "A", "value": "$$(B)$"} in found["env"]
+
+
+def variables(spec: AttemptSpec, around: Around) -> dict[str, str]:
+    """Return the variables of the second process, as the cluster reads them; the pod itself has no value of an API's own."""
+    texts = group_manifest.secret(spec, WORDS, around)["stringData"]
+    name = manifest.job_name(around.owner, spec.name)
+    found = {}
+    for each in group_manifest.job(spec, WORDS, around)["spec"]["template"]["spec"]["containers"][0]["env"]:
+        if "value" in each:
+            assert each["name"] not in spec.processes[1].environment
+            found[each["name"]] = each["value"]
+        else:
+            assert each["valueFrom"]["secretKeyRef"]["name"] == name
+            found[each["name"]] = texts[each["valueFrom"]["secretKeyRef"]["key"]]
+    return found
+
+
+def test_variables_of_an_api_are_in_the_secret_and_taken_as_they_are() -> None:
+    own = {"B": "$(A)$", "A": "a secret", "PYTHONUNBUFFERED": ""}
+    spec = group(process("serve", environment=own), process("other", environment={"A": "another"}))
+    assert variables(spec, AROUND) == {**{each["name"]: each["value"] for each in COMMON}, **own}
+    assert "a secret" not in json.dumps(group_manifest.job(spec, WORDS, AROUND))
+    assert "another" in group_manifest.secret(spec, WORDS, AROUND)["stringData"].values()
+
+
+def test_containers_beside_the_worker_have_what_a_mesh_and_a_user_need() -> None:
+    around = Around(owner="0wner", gateway="http://10.0.0.1:8080", mesh="scuttle", user=1000)
+    found = variables(group(process("serve")), around)
+    assert found == {"PYTHONUNBUFFERED": "1", "HOME": "/tmp", **mesh.variables("scuttle", launched=True)}
+    assert variables(group(process("serve", environment={"HOME": "/home"})), around)["HOME"] == "/home"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def job(spec: AttemptSpec, words: tuple[str, ...], around: Around) -> dict[str, 
     if len(spec.processes) > 1:
         if not words:
             raise InvalidInput("the first of several programs needs a command.")
-        _group(pod, spec, str(found["metadata"]["name"]))
+        _group(pod, spec, str(found["metadata"]["name"]), around)
     return found
 
 
@@ -46,7 +46,12 @@ def secret(spec: AttemptSpec, words: tuple[str, ...], around: Around) -> dict[st
     found = manifest.secret(spec, words, around)
     if len(spec.processes) > 1:
         order = {**manifest.order(spec, words, around), "once": True}
-        found["stringData"] = {**found["stringData"], manifest.ORDER: json.dumps(order)}
+        variables = {
+            key: process.environment[name]
+            for number, process in enumerate(spec.processes[1:], start=1)
+            for name, key in _keys(number, process).items()
+        }
+        found["stringData"] = {**found["stringData"], manifest.ORDER: json.dumps(order), **variables}
         placed = {
             _key(number): base64.b64encode(spec.files[name]).decode()
             for number, (_, name) in enumerate(spec.placed.items())
@@ -72,7 +77,7 @@ def _lead_home(pod: dict[str, Any], hosts: tuple[str, ...]) -> None:
     security["sysctls"] = [*security.get("sysctls", ()), LOW_PORTS]
 
 
-def _group(pod: dict[str, Any], spec: AttemptSpec, name: str) -> None:
+def _group(pod: dict[str, Any], spec: AttemptSpec, name: str, around: Around) -> None:
     """Make a pod of several containers of a pod of one; `name` is that of its Secret."""
     worker = next(each for each in pod["containers"] if each["name"] == PROGRAM)
     pod["containers"].remove(worker)
@@ -80,7 +85,10 @@ def _group(pod: dict[str, Any], spec: AttemptSpec, name: str) -> None:
     pod["initContainers"] = [*pod.get("initContainers", ()), worker]
     pod["shareProcessNamespace"] = True  # as process 1 a program would ignore TERM
     names = container_names(spec)
-    beside = [_beside(number, process, names[number]) for number, process in enumerate(spec.processes[1:], start=1)]
+    beside = []
+    for number, process in enumerate(spec.processes[1:], start=1):
+        beside.append(_beside(number, process, names[number]))
+        beside[-1]["env"] = _env(number, process, name, around)
     pod["containers"] = [*beside, *pod["containers"]]
     common = _common_mounts(spec)
     for each in (worker, *beside):
@@ -99,8 +107,6 @@ def _beside(number: int, process: ProcessSpec, name: str) -> dict[str, Any]:
     words = [literal(word) for word in (*process.command, *process.arguments)]
     if words:
         found["command"] = words
-    environment = {**manifest.VARIABLES, **process.environment}
-    found["env"] = [{"name": key, "value": literal(value)} for key, value in environment.items()]
     limits = process.limits
     resources = {"limits": manifest.limits_of(limits)}
     if limits.reserved_cpu:
@@ -112,6 +118,21 @@ def _beside(number: int, process: ProcessSpec, name: str) -> dict[str, Any]:
     if limits.shm:
         found["volumeMounts"] = [{"name": _shm(number), "mountPath": "/dev/shm"}]
     return found
+
+
+def _env(number: int, process: ProcessSpec, secret: str, around: Around) -> list[dict[str, Any]]:
+    """Return the variables of one of the other processes; its own are in the Secret, as those of the first one are."""
+    common = manifest.common_variables(around, launched=True)
+    keys = _keys(number, process)
+    return [
+        *({"name": name, "value": value} for name, value in common.items() if name not in keys),
+        *({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for name, key in keys.items()),
+    ]
+
+
+def _keys(number: int, process: ProcessSpec) -> dict[str, str]:
+    """Return where the Secret has each variable of one of the other processes."""
+    return {name: f"variable.{number}.{place}" for place, name in enumerate(sorted(process.environment))}
 
 
 def _probe(health: Health) -> dict[str, Any]:

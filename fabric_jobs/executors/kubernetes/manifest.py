@@ -248,14 +248,13 @@ def _mounted(spec: AttemptSpec, name: str, *, launched: bool) -> tuple[list[dict
     return mounts, volumes
 
 
+def common_variables(around: Around, *, launched: bool) -> dict[str, str]:
+    """Return the variables of every program, unless it has others of these names. None of them is a secret."""
+    return {**VARIABLES, **(HOME if around.user else {}), **mesh.variables(around.mesh, launched=launched)}
+
+
 def _environment(process: ProcessSpec, around: Around, *, launched: bool) -> dict[str, str]:
-    return {
-        **VARIABLES,
-        **(HOME if around.user else {}),
-        **mesh.variables(around.mesh, launched=launched),
-        **process.environment,
-        "FABRIC_JOBS_WORKSPACE": "",
-    }
+    return {**common_variables(around, launched=launched), **process.environment, "FABRIC_JOBS_WORKSPACE": ""}
 
 
 def _variables(spec: AttemptSpec, around: Around) -> dict[str, str]:
