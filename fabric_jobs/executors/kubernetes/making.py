@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from fabric_jobs.executors.kubernetes.state import NO_LINE, AttemptState
 from fabric_jobs.kubernetes.cluster import Cluster, Object
 from fabric_jobs.kubernetes.failures import Conflict, Missing, RightMissing
 
+FETCH = "Use an image with python3, so that its program can fetch them from the gateway."
+KEEP = "Keep what is large elsewhere, such as in an object store, and pass where that is."
 FAILED = "FailedCreate"  # the reason of an event of a Job that may not make its pod
 
 
@@ -33,7 +36,7 @@ async def make(directory: Path, site: Site, *, plain: bool) -> None:
     cluster = site.cluster
     secret = group_manifest.secret(spec, words, around)
     job = group_manifest.job(spec, words, around)
-    check_size(secret)
+    check_size(secret, KEEP if len(spec.processes) > 1 else FETCH)
     with suppress(Conflict):
         await cluster.create("secrets", secret)
     try:
@@ -126,12 +129,13 @@ async def why_no_pod(cluster: Cluster, job: Object) -> str:
     return str(said[-1].get("message") or "") if said else ""
 
 
-def check_size(secret: Object) -> None:
+def check_size(secret: Object, hint: str = KEEP) -> None:
     """Raise InvalidInput if a Secret is larger than the cluster allows."""
-    values = [*secret.get("stringData", {}).values(), *secret.get("data", {}).values()]
-    size = sum(len(value.encode()) for value in values)
+    texts = (text.encode() for text in secret.get("stringData", {}).values())
+    files = (base64.b64decode(text) for text in secret.get("data", {}).values())
+    size = sum(len(value) for value in (*texts, *files))
     if size > manifest.MOST_BYTES:
         raise InvalidInput(
-            f"the message and files of this attempt have {size:,} bytes; a Secret may have {manifest.MOST_BYTES:,}.",
-            hint="Use an image with python3, so that its program can fetch them from the gateway.",
+            f"message, variables and files of this attempt have {size:,} bytes; a Secret may have {manifest.MOST_BYTES:,}.",
+            hint=hint,
         )
