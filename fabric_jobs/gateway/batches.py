@@ -55,14 +55,17 @@ async def exchange(request: Request) -> Response:
         parts.live.rules.put(task.task_id, rules)
     deadline = asyncio.get_running_loop().time() + PULL_SECONDS
     since: float | None = None  # when the first incomplete batch was seen
-    said, lease = asked.said, parts.settings.lease_seconds_in(task.place)
+    said = asked.said
+    others = (
+        parts.settings.lease_seconds_in(task.place) or math.inf
+    )  # the lease of another worker may run out meanwhile
     while True:
         found = channels.of_attempt(parts.store.read, task.task_id, task.attempt)
         now = asyncio.get_running_loop().time()
         since = (since or now) if any(_is_partial(channel, rules) for channel in found) else None
         flush = since is not None and now - since >= _patience(node, rules)
         asked = asked._replace(said=said)
-        step = partial(_step, task=task, rules=rules, asked=asked, flush=flush, lease_seconds=lease)
+        step = partial(_step, parts=parts, task=task, rules=rules, asked=asked, flush=flush)
         handed = await asyncio.wrap_future(parts.store.write(step))
         said = Report(ready=False)  # the rest is stored
         new = [batch for batch in handed if batch[:2] not in asked.held]
@@ -71,7 +74,6 @@ async def exchange(request: Request) -> Response:
         found = channels.of_attempt(parts.store.read, task.task_id, task.attempt)
         if found and workers.is_drained(found):
             return await _at_the_end(parts, task, found, rules)
-        others = lease or math.inf  # that of another worker may run out meanwhile
         left = min(deadline - now, others, _until_due(parts, task), math.inf if since is None else since + 1.0 - now)
         keys: list[tuple[str, int | str]] = [("channel", channel.channel_id) for channel in found]
         await parts.live.wait([*keys, ("activation", str(task.activation_id))], max(0.0, left))
@@ -79,8 +81,10 @@ async def exchange(request: Request) -> Response:
             return Response(status_code=503 if parts.live.closing else 204)
 
 
-def _step(tx: Tx, *, task: Task, rules: Rules, asked: WorkerCall, flush: bool, lease_seconds: float) -> list[Handed]:
+def _step(tx: Tx, *, parts: Parts, task: Task, rules: Rules, asked: WorkerCall, flush: bool) -> list[Handed]:
     """Note the report and hand out batches; return all that the worker holds. Raises StaleAttempt."""
+    lease_seconds = parts.settings.lease_seconds_in(task.place)
+    could_call = parts.awake.seconds() >= lease_seconds  # all workers, since this gateway was there for so long
     batches.report(tx, task.task_id, task.attempt, asked.said, rules)
     inbound = channels.of_attempt(tx, task.task_id, task.attempt)
     if not inbound:
@@ -90,7 +94,8 @@ def _step(tx: Tx, *, task: Task, rules: Rules, asked: WorkerCall, flush: bool, l
     again = [lease for lease in leases.held(tx, task.task_id) if lease[:2] not in asked.held]  # the answer was lost
     want = asked.want - len(again)
     for channel in inbound:
-        batches.expire(tx, channel.channel_id, rules)
+        if could_call:
+            batches.expire(tx, channel.channel_id)
         if want > 0:
             is_whole = channel.ended or (flush and not rules.whole)
             want -= len(batches.take(tx, task, channel, rules, want, flush=is_whole))

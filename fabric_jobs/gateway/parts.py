@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from fabric_jobs.blobs import Blobs
+from fabric_jobs.clock import Awake
 from fabric_jobs.engine import Engine
 from fabric_jobs.engine.secrets import Secrets
 from fabric_jobs.executors.base import Executor
@@ -46,6 +47,7 @@ class Parts:
     lines: BatchLines = field(default_factory=BatchLines)  # of batches
     followers: Followers = field(default_factory=Followers)  # of logs
     reported: Reported = field(default_factory=Reported)  # metrics of the code of APIs
+    awake: Awake = field(default_factory=Awake)
 
     @property
     def secrets(self) -> Secrets:

@@ -149,14 +149,13 @@ def lose(tx: Tx, task: Task, cause: str, rules: Rules) -> None:
     _count(tx, task, BatchCounts(failed=dead, dead=dead))
 
 
-def expire(tx: Tx, channel_id: int, rules: Rules) -> None:
-    """Give back the batches of a channel that their workers hold for too long."""
+def expire(tx: Tx, channel_id: int) -> None:
+    """Give back the batches of a channel that their workers hold for too long. That alone makes none dead: they may live."""
     for task_id, lease in leases.expired(tx, channel_id, time.time()):
-        task = tasks.find(tx, task_id)
-        if task is not None:
-            late = Failed(channel_id, lease.first, "its worker was not heard of in time", 0.0)
-            is_dead = _fail(tx, task, lease, late, rules, is_lost=True)
-            _count(tx, task, BatchCounts(failed=is_dead, dead=is_dead))
+        row = find(tx, channel_id, lease.first) or _fresh(lease)
+        late = {"attempts": row.attempts + 1, "lost": row.lost + 1, "error": "its worker was not heard of in time"}
+        _put(tx, row, state="waiting", task_id=task_id, seconds=0.0, not_before=0.0, **late)
+        leases.release(tx, task_id, channel_id, lease.first)
 
 
 def claim_completion(tx: Tx, task: Task) -> BatchCounts | None:

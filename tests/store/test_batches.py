@@ -91,9 +91,9 @@ class Desk:
         """Let a worker hold what it holds until a time."""
         self.store.write(lambda tx: leases.extend(tx, self.workers[worker].task_id, until)).result()
 
-    def expire(self, rules: Rules) -> None:
+    def expire(self) -> None:
         """Give back what is held for too long."""
-        self.store.write(lambda tx: batches.expire(tx, self.channel_id, rules)).result()
+        self.store.write(lambda tx: batches.expire(tx, self.channel_id)).result()
 
     @property
     def counts(self) -> BatchCounts:
@@ -240,14 +240,27 @@ def test_a_worker_that_returns_after_its_lease_ran_out_is_not_counted(desk: Desk
     desk.extend(0, clock.now + 30)
     desk.take(1, ONCE)
     clock.now += 30
-    desk.expire(ONCE)
+    desk.expire()
     assert desk.take(1, ONCE) == [Handed(desk.channel_id, 0, 3, 2)]
     desk.done(0, 0, ONCE)
     assert (desk.counts[:3], records_of(desk.store, desk.results_id)) == ((0, 0, 0), [])
     desk.done(1, 0, ONCE)
-    desk.expire(ONCE)
+    desk.expire()
     assert (desk.counts[:3], records_of(desk.store, desk.results_id)) == ((1, 0, 0), [0])
     assert [lease.first for lease in leases.held(desk.store.read, desk.workers[1].task_id)] == [3]
+
+
+def test_a_batch_whose_workers_are_not_heard_of_is_not_dead(desk: Desk, clock: Time) -> None:
+    desk.add(3)
+    for attempt in range(1, batches.LOST_LIMIT + 2):
+        assert desk.take(0, ONCE) == [Handed(desk.channel_id, 0, 3, attempt)]
+        desk.extend(0, clock.now + 30)
+        clock.now += 30
+        desk.expire()
+    assert (desk.counts[:3], desk.letters()) == ((0, 0, 0), [])
+    desk.take(1, ONCE)
+    desk.done(1, 0, ONCE)
+    assert desk.counts[:3] == (1, 0, 0)
 
 
 def test_one_worker_calls_on_job_complete(desk: Desk) -> None:
@@ -465,16 +478,20 @@ class Batches(RuleBasedStateMachine):
     @rule()
     def expire(self) -> None:
         """Let leases run out."""
-        self.desk.expire(self.how)
+        self.desk.expire()
         for batch in self._of("held"):
             if batch.until is not None and batch.until <= self.clock.now:
-                self._lost(batch)
+                self._late(batch)
 
     def _lost(self, batch: Batch) -> None:
+        self._late(batch)
+        batch.state = "dead" if batch.lost >= batches.LOST_LIMIT else "free"
+        self.failures += batch.state == "dead"
+
+    def _late(self, batch: Batch) -> None:
         batch.attempts += 1
         batch.lost += 1
-        batch.state = "dead" if batch.lost == batches.LOST_LIMIT else "free"
-        self.failures += batch.state == "dead"
+        batch.state = "free"
         batch.not_before = 0.0
 
     @invariant()
