@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from fabric_jobs.runtime.cortex_worker import pod
+from fabric_jobs.runtime.cortex_worker.pod import Pod
 from tests.acceptance.live import is_alive, until
 from tests.small_gateway import SmallGateway, ends
 
@@ -257,6 +259,22 @@ def test_a_batch_whose_server_ends_is_lost_and_not_failed(api: Api) -> None:
     ends(api.start(), 7)
     batches = api.gateway.state.batches
     assert (batches.failed, batches.done, batches.held) == ([], {}, {0})
+
+
+@pytest.mark.parametrize("place", ["local", "kubernetes"])
+def test_in_a_cluster_a_worker_waits_longer_to_hear_that_its_server_is_going(
+    monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(pod, "GOING_SECONDS", 0.0)
+    worker = Pod({"place": place, "kind": "BatchAPI", "port": 8080})
+    looks = iter([lambda: None, worker.must_end.set])
+
+    def look(_: Pod) -> bool:
+        next(looks)()
+        return False
+
+    monkeypatch.setattr(Pod, "_keeps_listening", look)
+    assert worker.is_going() is (place == "kubernetes")
 
 
 def test_a_liveness_probe_that_fails_ends_the_worker(api: Api) -> None:

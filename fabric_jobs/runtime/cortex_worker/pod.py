@@ -25,6 +25,7 @@ from .relay import Relay
 UNHEALTHY = 128 + signal.SIGKILL  # exit code after a failed liveness probe, as of a killed container
 READY_SECONDS = 600.0  # until all containers are ready; the worker file may say otherwise
 GOING_SECONDS = 10.0  # within which a server that does not listen any more has ended
+POD_SECONDS = 300.0  # the same in a cluster, where a worker is asked to end after all other containers, by the gateway
 LOOK_SECONDS = 0.02
 STAYS_SECONDS = 0.25  # a server that ends drops its connections within this time
 OPERATOR_PORT, INGRESS_PORT = 8888, 80  # of the in-cluster addresses
@@ -108,7 +109,8 @@ class Pod:
 
         What it had in hand is then lost with this worker, and has not failed.
         """
-        deadline = time.monotonic() + GOING_SECONDS
+        is_in_cluster = self._wanted["place"] == "kubernetes"  # which starts no container again
+        deadline = time.monotonic() + (POD_SECONDS if is_in_cluster else GOING_SECONDS)
         while time.monotonic() < deadline and not self.must_end.is_set():
             if self._keeps_listening():
                 return False
