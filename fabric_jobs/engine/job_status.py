@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from fabric_jobs.apis import BATCH
 from fabric_jobs.jobs import BatchCounts, Job
@@ -46,12 +46,12 @@ def _live(job: Job, activation: Activation, workers: Mapping[str, int]) -> str:
 
 
 def worker_counts(
-    tasks: Iterable[Task], ready: Mapping[int, tuple[int, float]], waiting: Container[int], now: float
+    tasks: Iterable[Task], ready: Mapping[int, tuple[int, float]], waiting: Mapping[int, float], now: float
 ) -> dict[str, int]:
     """Return how many workers are in each state, in the older spelling.
 
-    `ready` tells the attempt of each task that was ready, and since when; `waiting` contains the tasks whose place still waits
-    for something, such as a node or an image; `now` is in seconds since 1970.
+    `ready` tells the attempt of each task that was ready, and since when; `waiting` the tasks whose place still waits for
+    something, such as a node or an image, and since when. `now` and all times are in seconds since 1970.
     """
     found = Counter(_state(task, ready, waiting, now) for task in tasks)
     return {name: found[name] for name in NEWER}
@@ -67,22 +67,24 @@ def newer_counts(counts: Mapping[str, int]) -> dict[str, int]:
     return {newer: counts[name] for name, newer in NEWER.items() if counts.get(name)}
 
 
-def _state(task: Task, ready: Mapping[int, tuple[int, float]], waiting: Container[int], now: float) -> str:
+def _state(task: Task, ready: Mapping[int, tuple[int, float]], waiting: Mapping[int, float], now: float) -> str:
     match task.state:
         case TaskState.COMPLETE:
             return "succeeded"
         case TaskState.QUEUED | TaskState.STARTING:
-            return _waits(task, now)
+            return _waits(
+                max(task.created_at, task.not_before_at), now
+            )  # since its attempt ended, or the next one began
         case TaskState.ACTIVE if _is_ready(task, ready):
             return "running"
         case TaskState.ACTIVE:
-            return _waits(task, now) if task.task_id in waiting else "initializing"
+            return _waits(waiting[task.task_id], now) if task.task_id in waiting else "initializing"
         case _:
             return "failed"
 
 
-def _waits(task: Task, now: float) -> str:
-    return "stalled" if now - task.created_at > STALLED_SECONDS else "pending"
+def _waits(since: float, now: float) -> str:
+    return "stalled" if now - since > STALLED_SECONDS else "pending"
 
 
 def _is_ready(task: Task, ready: Mapping[int, tuple[int, float]]) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from starlette.responses import Response
 
 from fabric_jobs.apis import BATCH, TASK
@@ -45,32 +48,32 @@ async def submit_job(call: Call) -> Response:
 
 async def show_batch_job(call: Call) -> Response:
     """Show the status of a job of a Batch API, with its metrics and the specification of its API."""
-    return _shown(call, _found(call, call.path_params["api"], BATCH))
+    return await _shown(call, call.path_params["api"], BATCH)
 
 
 async def show_task_job(call: Call) -> Response:
     """Show the status of a job of a Task API, with the specification of its API."""
-    return _shown(call, _found(call, call.path_params["api"], TASK))
+    return await _shown(call, call.path_params["api"], TASK)
 
 
 async def show_job_of_endpoint(call: Call) -> Response:
     """Show the status of a job of the API whose endpoint the path is, or begins with."""
-    return _shown(call, _found(call, find_endpoint(call, call.path_params["endpoint"]).name))
+    return await _shown(call, find_endpoint(call, call.path_params["endpoint"]).name)
 
 
 async def stop_batch_job(call: Call) -> Response:
     """Stop a job of a Batch API. Its batches that are being handled are not waited for."""
-    return await _stopped(call, _found(call, call.path_params["api"], BATCH))
+    return await _stopped(call, call.path_params["api"], BATCH)
 
 
 async def stop_task_job(call: Call) -> Response:
     """Stop a job of a Task API."""
-    return await _stopped(call, _found(call, call.path_params["api"], TASK))
+    return await _stopped(call, call.path_params["api"], TASK)
 
 
 async def stop_job_of_endpoint(call: Call) -> Response:
     """Stop a job of the API whose endpoint the path is, or begins with."""
-    return await _stopped(call, _found(call, find_endpoint(call, call.path_params["endpoint"]).name))
+    return await _stopped(call, find_endpoint(call, call.path_params["endpoint"]).name)
 
 
 def _found(call: Call, name: str, kind: str = "") -> JobFacts:
@@ -86,18 +89,22 @@ def _found(call: Call, name: str, kind: str = "") -> JobFacts:
     return facts_of(call.parts, job)
 
 
-def _shown(call: Call, facts: JobFacts) -> Response:
+async def _shown(call: Call, name: str, kind: str = "") -> Response:
+    return Json(await asyncio.to_thread(lambda: _answer(call, _found(call, name, kind))))
+
+
+def _answer(call: Call, facts: JobFacts) -> dict[str, Any]:
     metrics = {"metrics": metrics_json(facts.counts)} if facts.job.kind == BATCH else {}
-    answer = {
+    return {
         "api_spec": spec_of(facts.saved),
         "job_status": with_note(call.parts, facts),
         **metrics,
         "endpoint": f"{url_of(call, facts.saved)}?jobID={facts.job.activation_id}",
     }
-    return Json(answer)
 
 
-async def _stopped(call: Call, facts: JobFacts) -> Response:
+async def _stopped(call: Call, name: str, kind: str = "") -> Response:
+    facts = await asyncio.to_thread(_found, call, name, kind)
     if not await stop(call.parts, facts.job):
         said = f"job {facts.job.activation_id} is not in progress: its status is {facts.status}."
         raise WrongRequest(said, kind=OVER)

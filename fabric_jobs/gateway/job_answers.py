@@ -50,7 +50,7 @@ class JobFacts(NamedTuple):
 
 
 def facts_of(parts: Parts, job: Job) -> JobFacts:
-    """Return what is stored about a job, and which of its workers still wait for their place."""
+    """Return what is stored about a job, and which of its workers still wait for their place. Reads much about each worker."""
     sql = parts.store.read
     activation = activations.find(sql, job.activation_id)
     if (
@@ -159,7 +159,8 @@ def _workers(parts: Parts, job: Job) -> dict[str, int]:
     sql = parts.store.read
     wanted = RunFilter(project_id=job.project_id, activation_id=job.activation_id, limit=MOST_WORKERS)
     found, ready = tasks.listed(sql, wanted), batches.ready_workers(sql, job.activation_id)
-    waiting = {task.task_id for task in found if may_wait(task, ready) and notes.waits(parts, task)}
+    may = (task for task in found if may_wait(task, ready))
+    waiting = {task.task_id: since for task in may if (since := notes.waits_since(parts, task)) is not None}
     if job.kind != BATCH:  # the worker of a task does not say when it is ready
         ready = {task.task_id: (task.attempt, 0.0) for task in found if task.task_id not in waiting}
     return worker_counts(found, ready, waiting, time.time())

@@ -63,7 +63,8 @@ async def show_job(call: Call) -> Response:
         await live.wait([("activation", key)], call.of(WAIT))
         if call.of(PAUSE) and activations.is_pending(sql, key):
             await live.wait([("over", key)], call.of(PAUSE))
-    return Json({"success": True, "job": with_note(call.parts, facts_of(call.parts, find_job(call)))})
+    shown = await asyncio.to_thread(lambda: with_note(call.parts, facts_of(call.parts, find_job(call))))
+    return Json({"success": True, "job": shown})
 
 
 async def list_batches(call: Call) -> Response:

@@ -36,12 +36,12 @@ def of_task(parts: Parts, task: Task) -> dict[str, Any]:
     return {"note": note.doing if task.state in RUNNING else "", "remarks": list(note.remarks)}
 
 
-def waits(parts: Parts, task: Task) -> bool:
-    """Return whether the place of a task's attempt still waits for something, such as an image or a node."""
+def waits_since(parts: Parts, task: Task) -> float | None:
+    """Return since when the place of a task's attempt waits for something, such as an image or a node; None if it does not."""
     attempt = tasks.attempt(parts.store.read, task.task_id, task.attempt)
-    if attempt is None or not attempt.handle:
-        return False
-    return _note(parts, attempt.executor, attempt.handle).waits
+    if attempt is None or not attempt.handle or not _note(parts, attempt.executor, attempt.handle).waits:
+        return None
+    return attempt.started_at
 
 
 def _note(parts: Parts, executor: str, handle: str) -> Note:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,7 +11,8 @@ from typing import Any, cast
 import pytest
 
 from fabric_jobs.engine.job_status import STALLED_SECONDS, may_wait, worker_counts
-from fabric_jobs.gateway import job_answers
+from fabric_jobs.gateway import cortex_jobs, job_answers, jobs
+from fabric_jobs.gateway.operation import Call
 from fabric_jobs.gateway.parts import Parts
 from fabric_jobs.jobs import BatchCounts
 from fabric_jobs.states import ActivationState, TaskState, Verdict
@@ -31,7 +34,7 @@ def test_each_worker_is_in_one_state() -> None:
         task(task_id=8, state=TaskState.FAILED, created_at=late),
     ]
     ready = {3: (2, NOW), 4: (1, NOW)}  # the attempt of 4 that was ready is not the current one
-    waiting = {5, 6}
+    waiting = {5: NOW, 6: late}
     assert worker_counts(workers, ready, waiting, NOW) == {
         "pending": 2,
         "initializing": 1,
@@ -41,6 +44,20 @@ def test_each_worker_is_in_one_state() -> None:
         "stalled": 2,
     }
     assert [each.task_id for each in workers if may_wait(each, ready)] == [4, 5, 6]
+
+
+def test_a_worker_that_was_replaced_waits_since_then() -> None:
+    long_ago = NOW - 10 * STALLED_SECONDS
+
+    def state(since: float, state: TaskState) -> str:
+        worker = task(task_id=1, state=state, created_at=long_ago, not_before_at=since)
+        waiting = {1: since} if state is TaskState.ACTIVE else {}
+        counts = worker_counts([worker], {}, waiting, NOW)
+        return next(name for name, count in counts.items() if count)
+
+    for each in (TaskState.QUEUED, TaskState.STARTING, TaskState.ACTIVE):
+        assert state(NOW - 1, each) == "pending"
+        assert state(NOW - STALLED_SECONDS - 1, each) == "stalled"
 
 
 def test_a_job_that_ends_between_two_reads_has_its_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,3 +72,25 @@ def test_a_job_that_ends_between_two_reads_has_its_verdict(monkeypatch: pytest.M
     monkeypatch.setattr("fabric_jobs.store.batches.counts_of", lambda *_: BatchCounts())
     parts = cast(Parts, SimpleNamespace(store=SimpleNamespace(read=None)))
     assert job_answers.facts_of(parts, before).status == "worker_error"
+
+
+def test_the_workers_of_a_job_are_not_read_in_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def read(*_: object) -> Any:
+        threads.append(threading.current_thread())
+        return {}
+
+    store = SimpleNamespace(read=None)
+    call = cast(
+        Call, SimpleNamespace(parts=SimpleNamespace(store=store, live=None), of=lambda _: 0, path_params={"api": "a"})
+    )
+    monkeypatch.setattr(jobs, "find_job", lambda _: job())
+    monkeypatch.setattr(jobs, "facts_of", read)
+    monkeypatch.setattr(jobs, "with_note", read)
+    monkeypatch.setattr(cortex_jobs, "_found", read)
+    monkeypatch.setattr(cortex_jobs, "_answer", read)
+    for show in (jobs.show_job, cortex_jobs.show_batch_job, cortex_jobs.show_task_job):
+        asyncio.run(show(call))
+    assert len(threads) == 6
+    assert threading.current_thread() not in threads
