@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.definitions import Action
+from fabric_jobs.durations import spelled
 from fabric_jobs.engine.calls.daemons import Daemon, DaemonFailed
 from fabric_jobs.engine.decide import FinishTask, LaunchAttempt, LookAgain, StartTask, StopAttempt
 from fabric_jobs.engine.decide_daemon import DEATHS, CreateDaemon, DaemonSnapshot, daemon_outcome, decide_daemon
-from fabric_jobs.engine.wants import DaemonKey, Want
+from fabric_jobs.engine.wants import DaemonKey, Launched, Want
 from fabric_jobs.errors import ExecutorUnavailable
-from fabric_jobs.executors.base import REFUSED, STOPPED, AttemptExit, AttemptSpec, ProcessSpec
+from fabric_jobs.executors.base import REFUSED, STOPPED, AttemptExit, AttemptSpec, Note, ProcessSpec
 from fabric_jobs.records import Task
 from fabric_jobs.states import TaskState
 from fabric_jobs.store import tasks
@@ -24,6 +25,7 @@ from tests.executors.fake import FakeExecutor
 
 KEY = DaemonKey(executor="dying", project_id="local", skill_name="each", version=1, action="each")
 ENDED = AttemptExit(1)
+BRIEF_SECONDS = 0.1
 
 
 @pytest.fixture
@@ -125,4 +127,57 @@ def test_a_program_that_dies_is_started_some_times_and_then_its_callers_are_told
     attempt = tasks.attempt(bench.store.read, 1, 3)
     assert attempt is not None
     assert attempt.exit_code == 1
+    bench.close()
+
+
+class Brief(Daemon):
+    """Has time to start, and little time to listen."""
+
+    async def _running(self) -> Launched:
+        running = await super()._running()
+        self._start_seconds = BRIEF_SECONDS
+        return running
+
+
+class Unreachable(FakeExecutor):
+    """Its programs run, and have no address yet; or one at which nothing listens."""
+
+    def __init__(self, where: tuple[str, int] | None) -> None:
+        super().__init__()
+        self.where = where
+
+    def start(self, spec: AttemptSpec) -> str:
+        handle = super().start(spec)
+        self.notes[handle] = Note(doing="waiting for a node: 0/1 nodes are available", waits=True)
+        return handle
+
+    def address(self, handle: str) -> tuple[str, int]:
+        if self.where is None:
+            raise ExecutorUnavailable("it does not listen yet")
+        return self.where
+
+
+@pytest.mark.parametrize(
+    ("where", "cause"),
+    [
+        (None, "it does not listen yet"),
+        (
+            ("127.0.0.1", 1),  # as that of a tunnel
+            f"the daemon did not listen on port 5000 (PORT) of all addresses (0.0.0.0) within {spelled(BRIEF_SECONDS)}",
+        ),
+    ],
+)
+def test_callers_hear_what_a_program_waits_for(tmp_path: Path, where: tuple[str, int] | None, cause: str) -> None:
+    executor = Unreachable(where)
+    bench = Bench(tmp_path, others={"dying": executor})
+    wants = bench.engine._calls.daemons().wants
+
+    async def starts() -> str:
+        want = Want(KEY, Action(name="each", type="daemon"), ProcessSpec(directory=None), 0)
+        wants.put(want)
+        with pytest.raises(DaemonFailed) as failed:
+            await Brief(want, wants, executor, 20.0).pool(5000)
+        return failed.value.cause
+
+    assert asyncio.run(starts()) == f"{cause}: waiting for a node: 0/1 nodes are available"
     bench.close()

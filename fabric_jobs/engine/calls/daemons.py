@@ -211,7 +211,7 @@ class Daemon:
                 host, port = await asyncio.to_thread(self.executor.address, running.handle)
             except ExecutorUnavailable as error:
                 if steady() > deadline:
-                    raise DaemonFailed(error.message) from error
+                    raise DaemonFailed(f"{error.message.rstrip('.')}{await self._doing(running)}") from error
                 await asyncio.sleep(LOOK_SECONDS)
             else:
                 return Server(host=host, port=port)
@@ -238,13 +238,21 @@ class Daemon:
 
     async def _silent(self, server: Server, running: Launched) -> DaemonFailed:
         """Let a program end that does not listen; return what to tell its callers."""
-        where = "" if self.want.key.executor == LOCAL else f" of {server.host}, where 127.0.0.1 is not enough,"
-        within = spelled(self._start_seconds)
-        cause = f"the daemon did not listen on port {server.port} (PORT){where} within {within}"
+        is_local = self.want.key.executor == LOCAL
+        what = f"port {server.port} (PORT)" if is_local else f"port {self.want.port} (PORT) of all addresses (0.0.0.0)"
+        doing = await self._doing(running)
+        cause = f"the daemon did not listen on {what} within {spelled(self._start_seconds)}{doing}"
         printed = await asyncio.to_thread(last_printed, self.executor, running.handle)
         self.want.silent = cause
         self._wants.wake(self.want.key.subject)
         return DaemonFailed(cause, printed)
+
+    async def _doing(self, running: Launched) -> str:
+        """Return what an attempt waits for, as the end of a cause; empty when that is not known."""
+        with suppress(ExecutorUnavailable):
+            doing = (await asyncio.to_thread(self.executor.note, running.handle)).doing
+            return f": {doing}" if doing else ""
+        return ""
 
     def _note_change(self) -> None:
         self._changed.set()
