@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.kubernetes.failures import Missing, failure, strange
+from fabric_jobs.kubernetes.login import is_inside
 from fabric_jobs.kubernetes.session import SECONDS, Session
 
 Object = dict[str, Any]
@@ -54,6 +55,7 @@ class Cluster:
 
     def __init__(self, where: Where, patience: float | None = None) -> None:
         """Connect with the first question. `patience`: for a login program, in seconds (see `session`)."""
+        self._context = where.context
         self._session = Session(where.context, patience)
         self._chosen = where.namespace
 
@@ -61,6 +63,11 @@ class Cluster:
     def namespace(self) -> str:
         """The namespace; known after the first question."""
         return self._chosen or self._session.namespace
+
+    @property
+    def is_around(self) -> bool:
+        """Whether this process runs in one of its pods."""
+        return is_inside(self._context)
 
     @property
     def url(self) -> str:

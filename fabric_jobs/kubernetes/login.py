@@ -47,7 +47,7 @@ async def load(context: str) -> Login:
     configuration: Any = import_module("kubernetes.aio.client.configuration").Configuration()
     broken = (config.ConfigException, config.kube_config.yaml.YAMLError, ValueError, KeyError, TypeError)
     try:
-        if not context and is_pod():
+        if is_inside(context):
             loader = config.incluster_config.InClusterConfigLoader(
                 token_filename=str(IN_CLUSTER / "token"), cert_filename=str(IN_CLUSTER / "ca.crt")
             )
@@ -120,8 +120,13 @@ async def _run_plugin(loader: Any) -> float:
     return max(found.expires_at - EARLY_SECONDS, time.time() + 1.0)
 
 
+def is_inside(context: str) -> bool:
+    """Return whether this is a pod of the cluster that is used: a context, or a kubeconfig, would win."""
+    return not context and is_pod()
+
+
 def is_pod() -> bool:
-    """Return whether this is a pod of the cluster that is used: a kubeconfig would win."""
+    """Return whether this is a pod, and no kubeconfig is named."""
     return "KUBECONFIG" not in os.environ and (IN_CLUSTER / "token").exists()
 
 

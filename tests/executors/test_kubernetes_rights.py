@@ -50,6 +50,7 @@ class Account:
         monkeypatch.setenv("KUBECONFIG", str(log_in(directory, namespace, rights)))
         monkeypatch.setenv("FABRIC_JOBS_KUBERNETES_NAMESPACE", namespace)
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "kubernetes")  # as in a pod, for which the rights are
+        monkeypatch.setattr(Cluster, "is_around", True)
         _note_in(self.heard, monkeypatch)
         monkeypatch.setattr("fabric_jobs.executors.kubernetes.route.OLD_SECONDS", -60.0)  # every layer is old enough
         self._doors = Counter(self.root)

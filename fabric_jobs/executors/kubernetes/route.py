@@ -18,7 +18,6 @@ from fabric_jobs.executors.kubernetes.manifest import FILES_INSIDE, MANAGED, MAN
 from fabric_jobs.executors.kubernetes.pods import seconds
 from fabric_jobs.kubernetes.cluster import Cluster
 from fabric_jobs.kubernetes.failures import Conflict, RightMissing
-from fabric_jobs.kubernetes.login import is_pod
 
 NODES = 10  # to look at
 OLD_SECONDS = 3600.0
@@ -136,7 +135,7 @@ class Route:
 async def addresses(cluster: Cluster) -> list[str]:
     """Return addresses towards which this machine has one that pods may reach: of nodes, else of the API server."""
     found: list[str] = []
-    if not is_pod():  # a pod's own address is the one on its way to the API server
+    if not cluster.is_around:  # a pod's own address is the one on its way to the API server
         found += await _of_nodes(cluster) or await _of_hosts(cluster)
     host = urlsplit(cluster.url).hostname or ""
     with suppress(OSError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import math
 from contextlib import suppress
 
 from fabric_jobs.errors import ExecutorUnavailable, InvalidInput
@@ -14,6 +14,7 @@ LOCALHOST = "127.0.0.1"
 CHUNK_BYTES = 1 << 16
 AGAIN_SECONDS = 0.5  # before a pod is tried again
 OPEN_SECONDS = 30.0  # for a caller, until a pod can be reached
+FAR_SECONDS = 60.0  # that it counts that no Service is reached; a machine may join the network of its cluster later
 FORWARD = {"resource": "pods", "subresource": "portforward"}
 VERBS = ("get", "create")  # of an upgrade to a WebSocket: the first one for all versions, the other one from 1.35 on
 TRIES, TRY_SECONDS = 5, 1.0  # of a Service, whose address may lead to a new pod a moment after that is ready
@@ -25,17 +26,18 @@ API_SERVICE = {
 
 
 class Nearness:
-    """Whether this machine reaches addresses of Services. It is found out once, for the first daemon."""
+    """Whether this machine reaches addresses of Services. It is found out for the first daemon, and again until it does."""
 
     def __init__(self) -> None:
         self._is_near: bool | None = None
-        self._was_asked = False
+        self._looked_at = -math.inf  # by the loop's clock
 
     async def known(self, cluster: Cluster) -> bool | None:
         """Return it, or None: only a Service with a pod that listens can tell. Raises ExecutorUnavailable."""
-        if self._is_near is None and not self._was_asked:
-            self._is_near = "KUBERNETES_SERVICE_HOST" in os.environ or await _reaches(cluster)
-            self._was_asked = True
+        now = asyncio.get_running_loop().time()
+        if not self._is_near and now - self._looked_at >= FAR_SECONDS:
+            self._is_near = cluster.is_around or await _reaches(cluster)
+            self._looked_at = now
         return self._is_near
 
     async def learn(self, host: str, port: int) -> bool:
@@ -48,7 +50,7 @@ class Nearness:
                 self._is_near = True
                 return True
             await asyncio.sleep(AGAIN_SECONDS)
-        self._is_near = False
+        self._is_near, self._looked_at = False, asyncio.get_running_loop().time()
         return False
 
 
