@@ -126,9 +126,7 @@ def test_a_daemon_that_never_listens_says_so_and_is_gone(
     try:
         save_skill(bench.store, document)
         activation = bench.ended(bench.invoke("skill", "each", 1, executor="kubernetes"))
-        assert "the daemon did not listen on port 5000 (PORT) of all addresses (0.0.0.0) within 3 s" in str(
-            activation.cause
-        )
+        assert "the daemon did not listen on port 5000 (PORT) of all addresses (0.0.0.0)" in str(activation.cause)
         until(lambda: found("pods", namespace, OURS) == [], "nothing of it is left")
     finally:
         bench.close()
