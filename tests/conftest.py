@@ -33,6 +33,11 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) * 3 // 2
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests marked `early` first."""
+    items.sort(key=lambda item: item.get_closest_marker("early") is None)
+
+
 def pytest_report_header() -> str:
     """Print how to repeat this run."""
     return f"FABRIC_JOBS_CRASH_SEED={CRASH_SEED}"

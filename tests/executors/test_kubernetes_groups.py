@@ -167,6 +167,7 @@ def test_one_that_cannot_be_started_says_why(driver: KubernetesDriver, place: in
     nothing_is_left(driver)
 
 
+@pytest.mark.early
 def test_one_that_is_not_well_is_killed(driver: KubernetesDriver) -> None:
     check = Health(("/bin/sh", "-c", "exit 4"), delay=0, period=1, timeout=10, failures=1)
     found, _, said = driver.run(group(program(*FOR_EVER), program(*FOR_EVER, health=check, name="api")))

@@ -161,6 +161,7 @@ def test_a_namespace_that_is_missing_or_ends_is_named(monkeypatch: pytest.Monkey
 # The runtime layer
 
 
+@pytest.mark.early
 def test_a_runtime_layer_that_was_deleted_is_made_again(
     driver: KubernetesDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,7 @@ class Carried:
             while not self._state.has_ended:
                 self.changed.clear()
                 pause = await self._try()
+                await asyncio.sleep(0)  # others must run, whatever has changed meanwhile
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.changed.wait(), pause)
         finally:
