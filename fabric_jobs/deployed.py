@@ -155,9 +155,13 @@ def _check_size(member: ZipInfo, size: int, limit: int) -> None:
 
 
 def _content(packed: ZipFile, member: ZipInfo) -> Iterator[bytes]:
-    with packed.open(member) as source:
-        while part := source.read(PART_BYTES):
-            yield part
+    """Yield what a file contains; raise ValueError if it cannot be read, also where the archive leads to before its beginning."""
+    try:
+        with packed.open(member) as source:
+            while part := source.read(PART_BYTES):
+                yield part
+    except OSError as error:
+        raise ValueError(f"{member.filename}: {error.strerror or error}") from error
 
 
 def _is_program(member: ZipInfo) -> bool:

@@ -184,12 +184,14 @@ class Places:
 
     def in_trouble(self, task: Task, reason: str) -> None:
         """See `lanes.Hearing`."""
-        moment = steady() + RETRY_SECONDS
+        now = steady()
         with self._lock:
             known = self._current(task)
             if known is None:
                 return
-            known.trouble, known.again_at, known.stopping, known.asked = reason, moment, None, False
+            if known.again_at is None or known.again_at <= now:  # else the engine wakes then, and for no later time
+                known.again_at = now + RETRY_SECONDS
+            known.trouble, known.stopping, known.asked, moment = reason, None, False, known.again_at
         self._wakes.put_at(task.subject, moment)
 
     def _current(self, task: Task) -> _Known | None:

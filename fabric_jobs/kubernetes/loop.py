@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from fabric_jobs.errors import ExecutorUnavailable
 
 CLOSE_SECONDS, JOIN_SECONDS = 1.0, 2.0  # to wait for connections that are being closed, and for the thread
+AGAIN_SECONDS = 0.1  # before what has not ended is cancelled again
 
 T = TypeVar("T")
 
@@ -81,10 +82,10 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 
 async def _end(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
     loop = asyncio.get_running_loop()
-    others = [task for task in asyncio.all_tasks(loop) if task is not asyncio.current_task()]
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    while others := asyncio.all_tasks(loop) - {asyncio.current_task()}:
+        for task in others:  # once more, since `wait_for` of Python 3.11 may lose a cancellation
+            task.cancel()
+        await asyncio.wait(others, timeout=AGAIN_SECONDS)
     try:
         await last()
         await loop.shutdown_asyncgens()

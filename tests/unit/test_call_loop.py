@@ -25,3 +25,29 @@ def test_it_ends_as_soon_as_its_connections_are_closed(monkeypatch: pytest.Monke
         loop.close(close)
     assert writer.transport.get_extra_info("socket").fileno() == -1
     assert "the-loop-of-this-test" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_what_loses_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `wait_for` of Python 3.11 does when what it waits for ends at the same time."""
+    monkeypatch.setattr(loops, "JOIN_SECONDS", 30.0)
+    loop = loops.CallLoop("the-loop-of-that-test")
+    lost: list[bool] = []
+
+    async def deaf() -> None:
+        while True:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                if lost:
+                    raise
+                lost.append(True)
+
+    async def nothing() -> None:
+        pass
+
+    deafened = loop.begin(deaf)
+    loop.ask(nothing, 30.0)
+    loop.close(nothing)
+    assert lost
+    assert deafened.done()
+    assert "the-loop-of-that-test" not in [thread.name for thread in threading.enumerate()]
