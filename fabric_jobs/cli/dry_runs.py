@@ -65,9 +65,8 @@ def _target(choice: Choice, kind: str, name: str, entry: str | None) -> tuple[En
         return choice.target(kind, name, entry), None
     except FabricJobsError as error:
         lack = error
-    return replace(choice, executor=LOCAL).target(
-        kind, name, entry
-    ), lack  # raises the same again, unless an image is missing
+    # Raises the same again, unless an image is missing.
+    return replace(choice, executor=LOCAL).target(kind, name, entry), lack
 
 
 def _tell(found: dict[str, Any]) -> None:

@@ -56,9 +56,8 @@ async def exchange(request: Request) -> Response:
     deadline = asyncio.get_running_loop().time() + PULL_SECONDS
     since: float | None = None  # when the first incomplete batch was seen
     said = asked.said
-    others = (
-        parts.settings.lease_seconds_in(task.place) or math.inf
-    )  # the lease of another worker may run out meanwhile
+    # The lease of another worker may run out meanwhile.
+    others = parts.settings.lease_seconds_in(task.place) or math.inf
     while True:
         found = channels.of_attempt(parts.store.read, task.task_id, task.attempt)
         now = asyncio.get_running_loop().time()

@@ -66,21 +66,14 @@ def test_one_that_the_cluster_rejects_leaves_nothing(place: Place, kind: str) ->
     assert place.objects() == []
 
 
-def test_one_that_is_stopped_half_way_leaves_nothing(place: Place) -> None:
+@pytest.mark.parametrize("owner_died", [False, True])
+def test_one_that_is_stopped_half_way_leaves_nothing(place: Place, owner_died: bool) -> None:
     place.cluster.faults.answers["create", "services"] = AWAY
     handle = place.executor.start(SPEC)
     until(lambda: "deployments" in place.objects(), "its Deployment is there")
-    place.executor.stop(handle, 1)
-    assert place.exit(handle).reason == STOPPED
-    assert place.objects() == []
-
-
-def test_one_whose_owner_died_half_way_leaves_nothing(place: Place) -> None:
-    place.cluster.faults.answers["create", "services"] = AWAY
-    handle = place.executor.start(SPEC)
-    until(lambda: "deployments" in place.objects(), "its Deployment is there")
-    place.executor.close()
-    place.executor = KubernetesExecutor(place.root)
+    if owner_died:
+        place.executor.close()
+        place.executor = KubernetesExecutor(place.root)
     place.executor.stop(handle, 1)
     assert place.exit(handle).reason == STOPPED
     assert place.objects() == []

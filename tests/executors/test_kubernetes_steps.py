@@ -22,26 +22,12 @@ from fabric_jobs.executors.kubernetes.proof import LABEL as PROBE
 from fabric_jobs.kubernetes.informer import Informer
 from tests.acceptance.live import until
 from tests.executors.kubernetes_driver import spec_of
+from tests.executors.pool_place import Advertised
 from tests.kubernetes_api.cluster import Pace, Pod
 from tests.kubernetes_api.server import Running, serving
 
 KINDS = ("jobs", "deployments", "services", "secrets", "pods")
 NEVER = 1e6  # seconds
-
-
-class Advertised:
-    """The doors of a gateway that nobody calls: the test does."""
-
-    socket = ""
-    advertised = url = "http://127.0.0.1:9"
-
-    def listen(self, host: str) -> str:
-        """Not needed."""
-        raise NotImplementedError
-
-    def share(self) -> Path:
-        """Not needed."""
-        raise NotImplementedError
 
 
 class Place:
