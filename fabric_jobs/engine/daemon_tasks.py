@@ -72,6 +72,9 @@ class DaemonTasks:
             seen = self._snapshot(want)
             for decision in decide_daemon(seen):
                 self._carry_out(want, seen, decision)
+            again_at = self._places.again_at([seen.task] if seen.task is not None else [])
+            if again_at is not None:
+                self._wakes.at(subject, again_at)
         except FabricJobsError as error:
             log.warning("the daemon of skill '%s' has to wait: %s", want.key.skill_name, error.message)
             want.failure = Failure(steady(), error.message)

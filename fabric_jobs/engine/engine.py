@@ -198,8 +198,8 @@ class Engine:
         decisions = decide(snapshot)
         place = snapshot.activation.executor
         self._dispatcher.slots.note(activation_id, place, waits=AwaitSlot() in decisions)
-        for decision in decisions:
-            again_at = self._dispatcher.carry_out(snapshot, decision)
+        moments = [self._dispatcher.carry_out(snapshot, decision) for decision in decisions]
+        for again_at in (*moments, self._places.again_at(snapshot.live)):
             if again_at is not None:
                 self._wakes.at(activation_id, again_at)
 

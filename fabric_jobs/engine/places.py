@@ -112,6 +112,15 @@ class Places:
                 if (known := self._current(task)) and (known.again_at is None or known.again_at > now)
             )
 
+    def again_at(self, live: Iterable[Task]) -> float | None:
+        """Return when a failed request for one of these tasks is to be repeated, by the monotonic clock; None: none failed.
+
+        The engine sets its timer for that at each look, since an activation has one timer, and the earliest moment counts.
+        """
+        with self._lock:
+            moments = [known.again_at for task in live if (known := self._current(task)) and known.again_at is not None]
+        return min(moments, default=None)
+
     def running(self, live: Iterable[Task]) -> frozenset[int]:
         """Return the tasks whose program was found running at its timeout."""
         with self._lock:
@@ -189,7 +198,7 @@ class Places:
             known = self._current(task)
             if known is None:
                 return
-            if known.again_at is None or known.again_at <= now:  # else the engine wakes then, and for no later time
+            if known.again_at is None or known.again_at <= now:  # else it is asked again then
                 known.again_at = now + RETRY_SECONDS
             known.trouble, known.stopping, known.asked, moment = reason, None, False, known.again_at
         self._wakes.put_at(task.subject, moment)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fabric_jobs.clock import steady
@@ -13,7 +15,7 @@ from fabric_jobs.engine.works import given_up
 from fabric_jobs.executors.base import AttemptExit
 from fabric_jobs.states import TaskState
 from tests.acceptance.live import until
-from tests.engine.bench import Place
+from tests.engine.bench import Bench, Place
 from tests.factories import task
 
 
@@ -36,3 +38,16 @@ def test_troubles_that_follow_each_other_are_looked_at_again(monkeypatch: pytest
     assert until(wakes.wait, "the engine is woken") == [mine.subject]
     assert not places.in_hand([mine], steady()), "the engine is not woken again"
     places.close()
+
+
+def test_an_earlier_timer_does_not_replace_the_next_look_after_a_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.2)
+    bench = Bench(tmp_path)
+    activation_id, mine = bench.skill(), bench.running("a.in")
+    engine = bench.engine
+    engine._places.in_trouble(mine, "away")
+    engine._wakes.put_at(activation_id, steady())
+    until(lambda: not engine.troubles(activation_id), "its place is asked again")
+    bench.close()
