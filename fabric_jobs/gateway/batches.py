@@ -65,17 +65,20 @@ async def exchange(request: Request) -> Response:
         flush = since is not None and now - since >= _patience(node, rules)
         asked = asked._replace(said=said)
         step = partial(_step, parts=parts, task=task, rules=rules, asked=asked, flush=flush)
-        handed = await asyncio.wrap_future(parts.store.write(step))
-        said = Report(ready=False)  # the rest is stored
-        new = [batch for batch in handed if batch[:2] not in asked.held]
-        if new or asked.held or not asked.want:
-            return _answer(parts, task, new)
-        found = channels.of_attempt(parts.store.read, task.task_id, task.attempt)
-        if found and workers.is_drained(found):
-            return await _at_the_end(parts, task, found, rules)
-        left = min(deadline - now, others, _until_due(parts, task), math.inf if since is None else since + 1.0 - now)
         keys: list[tuple[str, int | str]] = [("channel", channel.channel_id) for channel in found]
-        await parts.live.wait([*keys, ("activation", str(task.activation_id))], max(0.0, left))
+        with parts.live.watching([*keys, ("activation", str(task.activation_id))]) as touched:
+            handed = await asyncio.wrap_future(parts.store.write(step))
+            said = Report(ready=False)  # the rest is stored
+            new = [batch for batch in handed if batch[:2] not in asked.held]
+            if new or asked.held or not asked.want:
+                return _answer(parts, task, new)
+            found = channels.of_attempt(parts.store.read, task.task_id, task.attempt)
+            if found and workers.is_drained(found):
+                return await _at_the_end(parts, task, found, rules)
+            left = min(
+                deadline - now, others, _until_due(parts, task), math.inf if since is None else since + 1.0 - now
+            )
+            await touched(max(0.0, left))
         if parts.live.closing or asyncio.get_running_loop().time() >= deadline:
             return Response(status_code=503 if parts.live.closing else 204)
 

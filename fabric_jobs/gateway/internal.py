@@ -84,22 +84,23 @@ async def pull(request: Request) -> Response:
             for channel in found:
                 at = channel.dispatched if task.worker else positions.get(channel.channel_id, channel.acked)
                 parts.live.delivered(channel.channel_id, at)
-        if task.worker:
-            answer = await shares.records(parts, task, found, positions, at_end=at_end)
-        elif task.attempt > 1:
-            answer = await replay.records(parts, task, found, positions)
-        else:
-            answer = _records(parts, task, found, positions, sees)
-        if answer is not None:
-            return answer
-        if channels.of_attempt(parts.store.read, task.task_id, task.attempt) != found:
-            continue  # it has changed while this call waited for the store: nobody wakes it for that
-        alone = not task.worker
-        if all(_is_drained(each, positions) for each in found) if alone else shares.is_drained(parts, task, found):
-            return Response(status_code=204, headers={"x-fabric-end": "1"})
-        left = deadline - asyncio.get_running_loop().time()
-        if left <= 0 or not await parts.live.wait([("channel", channel.channel_id) for channel in found], left):
-            return Response(status_code=503 if parts.live.closing else 204)
+        with parts.live.watching([("channel", channel.channel_id) for channel in found]) as touched:
+            if task.worker:
+                answer = await shares.records(parts, task, found, positions, at_end=at_end)
+            elif task.attempt > 1:
+                answer = await replay.records(parts, task, found, positions)
+            else:
+                answer = _records(parts, task, found, positions, sees)
+            if answer is not None:
+                return answer
+            if channels.of_attempt(parts.store.read, task.task_id, task.attempt) != found:
+                continue  # it has changed while this call waited for the store
+            alone = not task.worker
+            if all(_is_drained(each, positions) for each in found) if alone else shares.is_drained(parts, task, found):
+                return Response(status_code=204, headers={"x-fabric-end": "1"})
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0 or not await touched(left):
+                return Response(status_code=503 if parts.live.closing else 204)
         is_plain = task.attempt == 1 and alone
         answer = _newest(parts, task, found, positions, sees) if is_plain else None
         if answer is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -74,7 +74,7 @@ class Live:
         self._store = store
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._waiters: dict[Key, set[asyncio.Future[None]]] = {}
+        self._waiters: dict[Key, set[asyncio.Event]] = {}
         self._credits: dict[int, Credit] = {}
         self.tasks: Known[tuple[int, int], Task] = Known()  # by task and attempt
         self.targets: Known[tuple[str, str, str], list[Channel]] = Known()  # by activation, node and output
@@ -89,24 +89,33 @@ class Live:
 
     async def wait(self, keys: list[Key], seconds: float) -> bool:
         """Wait until one of the keys is touched; return False after `seconds`."""
-        if self.closing:
-            return False
-        future: asyncio.Future[None] = self._loop.create_future()
+        with self.watching(keys) as touched:
+            return await touched(seconds)
+
+    @contextmanager
+    def watching(self, keys: list[Key]) -> Iterator[Callable[[float], Awaitable[bool]]]:
+        """Give a `wait(seconds)` that knows of what is touched from now on.
+
+        A transaction wakes waiters before it answers who wrote in it. So who writes before it waits must watch before it writes.
+        """
+        touched = asyncio.Event()
         for key in keys:
-            self._waiters.setdefault(key, set()).add(future)
+            self._waiters.setdefault(key, set()).add(touched)
+
+        async def wait(seconds: float) -> bool:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0 if self.closing else seconds):
+                    await touched.wait()
+            return touched.is_set() and not self.closing
+
         try:
-            async with asyncio.timeout(seconds):
-                await future
-        except TimeoutError:
-            return False
+            yield wait
         finally:
             for key in keys:
-                waiting = self._waiters.get(key)
-                if waiting is not None:
-                    waiting.discard(future)
-                    if not waiting:
-                        del self._waiters[key]
-        return not self.closing
+                waiting = self._waiters[key]
+                waiting.discard(touched)
+                if not waiting:
+                    del self._waiters[key]
 
     @property
     def waiting(self) -> int:
@@ -191,6 +200,5 @@ class Live:
             self._touch(("events", ""))
 
     def _touch(self, key: Key) -> None:
-        for future in self._waiters.get(key, ()):
-            if not future.done():
-                future.set_result(None)
+        for touched in self._waiters.get(key, ()):
+            touched.set()
