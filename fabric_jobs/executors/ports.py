@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import listening
 from fabric_jobs.executors.port_exchange import Exchange
 from fabric_jobs.executors.program import Program
+from fabric_jobs.runtime.cortex_worker.ports import free_port
 
 LOCALHOST = "127.0.0.1"
 ANYWHERE = re.compile(r"(?<![\w.])0\.0\.0\.0(?![\w.])")
@@ -54,8 +54,6 @@ def address(directory: Path, processes: Iterable[int]) -> tuple[str, int]:
 
 def _note_free_port(directory: Path, declared: int) -> int:
     # Several attempts of a daemon can run beside each other, and beside other programs.
-    with socket.socket() as probe:
-        probe.bind((LOCALHOST, 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     (directory / FILE).write_text(f"{port} {declared}")
     return port

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fabric_jobs.runtime.cortex_worker.ports import free_port
 from tests.acceptance.live import Live
 
 JOB = "import json, sys; print(json.loads(sys.argv[1])['payload'] + 1)"
@@ -87,9 +87,7 @@ def test_a_directory_may_be_one_skill_with_an_action_json(live: Live, tmp_path: 
 
 @pytest.mark.parametrize("has_own", [False, True], ids=["declared", "own"])
 def test_a_daemon_that_ignores_PORT_is_found_by_what_it_listens_on(live: Live, has_own: bool) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        declared = probe.getsockname()[1]
+    declared = free_port()
     where = '"127.0.0.1", 0' if has_own else f'"0.0.0.0", {declared}'
     properties = {"daemon.port": declared, "headers.X-Flavour": "sour"}
     older_skill(

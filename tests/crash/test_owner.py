@@ -18,6 +18,7 @@ import pytest
 from fabric_jobs import state_dir as places
 from fabric_jobs.client.gateway import Gateway
 from fabric_jobs.errors import PlaceUnavailable
+from fabric_jobs.runtime.cortex_worker.ports import free_port
 from fabric_jobs.runtime.fabric_skill.http import Connection
 from tests.acceptance.live import COMMAND, PROJECT, Live, is_alive, names, until
 
@@ -253,9 +254,7 @@ def test_a_kept_port_that_is_taken_meanwhile_is_replaced(live: Live) -> None:
 
 
 def test_serve_listens_where_it_is_told_to(live: Live) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     serving = live.start("serve", "--port", port)
     serving.wait_for(f"http://127.0.0.1:{port}")
     address = live.published()

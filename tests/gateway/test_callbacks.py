@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from fabric_jobs.runtime.cortex_worker.ports import free_port
 from tests.acceptance.live import PROJECT, Live, until
 from tests.gateway.access import make_project, make_token
 from tests.gateway.test_users import Caller
@@ -36,13 +36,6 @@ def receiver_fixture() -> Iterator[Receiver]:
 
 def open_ones(live: Live) -> Any:
     return live.ok("callbacks", "list", "-o", "json").value
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def echo(live: Live) -> Caller:

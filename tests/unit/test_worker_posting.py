@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from fabric_jobs.runtime.cortex_worker.children import free_port
+from fabric_jobs.runtime.cortex_worker.ports import free_port
 from fabric_jobs.runtime.cortex_worker.posting import DRAINED_BYTES, KEPT_BYTES, Reply, Server, TimedOut, Unanswered
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

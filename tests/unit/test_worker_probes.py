@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fabric_jobs.apis import Probe as Written
 from fabric_jobs.runtime.cortex_worker import probes
-from fabric_jobs.runtime.cortex_worker.children import free_port
+from fabric_jobs.runtime.cortex_worker.ports import free_port
 from fabric_jobs.runtime.cortex_worker.probes import Probe, Thresholds, Watch, ask
 
 SECONDS = 30

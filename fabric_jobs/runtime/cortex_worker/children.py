@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +16,6 @@ from typing import Any, NamedTuple
 from . import inside
 from .expansion import all_expanded, expanded
 
-HOST = "127.0.0.1"
 GRACE_SECONDS = 10.0  # between TERM and KILL
 KILLED = 137
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # exit codes, as those of a shell
@@ -37,13 +35,6 @@ environments:
 - name: default
   operator_endpoint: {url}
 """
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 class Places(NamedTuple):

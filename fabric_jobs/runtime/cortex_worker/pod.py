@@ -19,7 +19,8 @@ else:
     from fabric_skill import gateway
 
 from . import probes
-from .children import HOST, Children, Places, free_port, furnish
+from .children import Children, Places, furnish
+from .ports import HOST, free_port
 from .relay import Relay
 
 UNHEALTHY = 128 + signal.SIGKILL  # exit code after a failed liveness probe, as of a killed container
