@@ -162,7 +162,7 @@ class _Taking(BaseHTTPRequestHandler):
             size = shipped.take(taker.directory, query["stream"], int(query["offset"]), body)
             if query.get("whole"):
                 shipped.finish(taker.directory)
-            self._answer(200, {"size": size, "kill": (taker.directory / shipped.KILL).exists()})
+            self._answer(200, {"size": size, **shipped.asks(taker.directory)})
         except InvalidInput as error:
             self._answer(400, {"success": False, "message": error.message})
 

@@ -43,7 +43,7 @@ async def take_output(call: Call) -> Json:
         raise _gone(call) from error
     except OSError as error:
         raise PlaceUnavailable(f"the output cannot be stored: {error.strerror}.", hint="Try again.") from error
-    return Json({"size": size, "kill": (directory / shipped.KILL).exists()})
+    return Json({"size": size, **shipped.asks(directory)})
 
 
 async def fetch_file(call: Call) -> Response:

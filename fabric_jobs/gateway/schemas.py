@@ -284,6 +284,7 @@ SCHEMAS: dict[str, Any] = {
     "OutputSize": record(
         {
             "size": _count("Bytes of the stream that are stored by now."),
+            "end": _said("boolean", "Whether the program is asked to end."),
             "kill": _said("boolean", "Whether the program has to end at once."),
         }
     ),

@@ -71,8 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
             size = shipped.take(directory, query["stream"], int(query["offset"]), body)
             if query.get("whole"):
                 shipped.finish(directory)
-            kill = (directory / shipped.KILL).exists()
-            self._answer(200, json.dumps({"size": size, "kill": kill}).encode())
+            self._answer(200, json.dumps({"size": size, **shipped.asks(directory)}).encode())
         except (FabricJobsError, OSError, KeyError) as error:
             self._answer(409, str(error).encode())
 

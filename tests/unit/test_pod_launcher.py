@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fabric_jobs.executors.attempt_files import shipped
 from fabric_jobs.runtime.fabric_pod import gateway as pod_gateway
 from fabric_jobs.runtime.fabric_pod import shipping
 from tests.acceptance.live import is_alive, until
@@ -61,6 +62,35 @@ def test_lines_arrive_while_the_program_runs(start: Start, taker: Taker) -> None
     release(taker)
     pod.ends()
     assert taker.is_whole
+
+
+def test_a_program_is_asked_to_end_once_although_the_first_signal_came_too_early(start: Start, taker: Taker) -> None:
+    """A signal that comes before the launcher handles any is lost: the gateway says the same when something is printed."""
+    code = """
+import signal, time
+asked = []
+
+def note(number, _):
+    if number == signal.SIGTERM:
+        asked.append(number)
+    print(len(asked), flush=True)
+    if len(asked) == 2:
+        raise SystemExit
+
+signal.signal(signal.SIGTERM, note)
+signal.signal(signal.SIGWINCH, note)
+print("begun", flush=True)
+while True:
+    time.sleep(1000)
+"""
+    (taker.directory / shipped.STOPPED).touch()
+    pod = start(PYTHON, "-c", code)
+    taker.arrives(b"begun\n1\n")
+    pod.process.send_signal(signal.SIGTERM)  # the cluster's, after all
+    pod.process.send_signal(signal.SIGWINCH)
+    taker.arrives(b"begun\n1\n1\n")
+    pod.process.send_signal(signal.SIGTERM)
+    pod.ends()
 
 
 def at_gate(taker: Taker) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from fabric_jobs.errors import ExecutorUnavailable
 from fabric_jobs.executors import attempt_files
-from fabric_jobs.executors.attempt_files import specs, texts
+from fabric_jobs.executors.attempt_files import shipped, specs, texts
 from fabric_jobs.executors.attempt_files.exits import read_exit
 from fabric_jobs.executors.attempt_files.kept import Kept
 from fabric_jobs.executors.base import LOST, AttemptExit, AttemptSpec, Doors, Inside, Note
@@ -78,7 +78,7 @@ class KubernetesExecutor(Kept):
             if read_exit(directory) is not None:
                 return
             if (directory / specs.FILE).exists():
-                attempt_files.mark(directory / "stopped")
+                attempt_files.mark(directory / shipped.STOPPED)
             self._loop.ask(self._controller.ping, PATIENCE_SECONDS)
             self._loop.post(lambda: self._controller.stop(directory, grace))
 

@@ -132,8 +132,11 @@ class Shipper:
             if self._freed[number] <= size < offset:
                 return size
         found = json.loads(checked(answer).body)
-        if found.get("kill") and self._signals is not None:
-            self._signals.kill()  # a cluster cannot shorten the time that it has given a program
+        if self._signals is not None:
+            if found.get("end"):
+                self._signals.ask()  # the cluster's signal is lost if it comes before this process handles it
+            if found.get("kill"):
+                self._signals.kill()  # a cluster cannot shorten the time that it has given a program
         return int(found["size"])
 
     def _free(self, number: int) -> None:

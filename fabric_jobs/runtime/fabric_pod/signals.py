@@ -31,6 +31,7 @@ class Signals:
     def __init__(self) -> None:
         """Handle signals from now on. Until there is a program, one that asks to end ends this process."""
         self.asked = False  # a signal has asked the program to end
+        self._is_told = False  # it is asked by the gateway, so one more signal says the same
         self._program = 0
         self._status: int | None = None
         self._starting: int | None = None  # the signal that came while the program was started; 0: none so far
@@ -58,6 +59,12 @@ class Signals:
     def failed(self, code: int) -> None:
         """Note that the program could not be started: it has ended with this exit code."""
         self._status = code
+
+    def ask(self) -> None:
+        """Ask the program to end, unless a signal has. The cluster's signal, which may come later, is not passed on then."""
+        if not self.asked and not self._is_told:
+            self._is_told = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def kill(self) -> None:
         """Kill the program and what it has started."""
@@ -95,7 +102,11 @@ class Signals:
             os.kill(-1 if os.getpid() == 1 else -self._program, signal.SIGKILL)
 
     def _forward(self, number: int, frame: Any) -> None:
-        self.asked = self.asked or number == signal.SIGTERM
+        if number == signal.SIGTERM:
+            if self.asked and self._is_told:
+                self._is_told = False
+                return
+            self.asked = True
         if self._program:
             if self._status is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
