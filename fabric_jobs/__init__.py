@@ -1,3 +1,3 @@
 """Scaffold, run, wire and stream jobs."""
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
