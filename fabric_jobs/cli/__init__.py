@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
+from typing import NoReturn
 
 import click
 
@@ -123,22 +124,33 @@ def main() -> None:
     try:
         code = with_help(cli).main(standalone_mode=False)  # the code of `ctx.exit`, else None
     except (_Interrupted, click.Abort, KeyboardInterrupt) as interrupt:
-        with suppress(OSError):  # the terminal may be closed
-            click.echo("Interrupted.", err=True)
-        sys.exit(signals.exit_code_of(interrupt))
+        _leave(signals.exit_code_of(interrupt), "Interrupted.")
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        with suppress(OSError):
+            error.show()
+        _leave(error.exit_code)
     except _OutputFailed as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a target for Python's last flush
         if not error.reason:
-            sys.exit(0)  # the reader wants no more, which is not an error
-        click.echo(f"Error: the output cannot be written: {error.reason}.", err=True)
-        sys.exit(exit_code_of(PlaceUnavailable("")))
+            _leave(0)  # the reader wants no more, which is not an error
+        _leave(exit_code_of(PlaceUnavailable("")), f"Error: the output cannot be written: {error.reason}.")
     except FabricJobsError as error:
-        click.echo(f"Error: {error.message}", err=True)
-        if error.hint:
-            click.echo(error.hint, err=True)
-        sys.exit(exit_code_of(error))
+        _leave(exit_code_of(error), f"Error: {error.message}", *([error.hint] if error.hint else []))
     else:
         sys.exit(code or 0)
+
+
+def _leave(code: int, *said: str) -> NoReturn:
+    """Exit with a code, after lines on standard error that nobody may be able to read: the terminal may be closed.
+
+    What could not be written goes nowhere, since Python's last flush would fail again and change the code to 120.
+    """
+    with suppress(OSError):
+        for line in said:
+            click.echo(line, err=True)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # None when it is closed
+            with suppress(OSError):
+                stream.flush()
+            os.dup2(nowhere, stream.fileno())
+    sys.exit(code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from fabric_jobs.blobs import PIECE_BYTES
 from tests.acceptance.live import Live, until
+from tests.archives import unpack
 from tests.buckets import bucket_server
 from tests.gateway.test_content import Contents
 
@@ -91,8 +91,7 @@ def test_a_backup_has_the_content_that_keys_refer_to(live: Live, archive: bool) 
     target = copy.root / "copy.tar.gz" if archive else copy.state
     assert "1 other file." in live.ok("state", "backup", target).err
     if archive:
-        with tarfile.open(target) as packed:
-            packed.extractall(copy.state, filter="data")
+        unpack(target, copy.state)
     calls.put("a/b", b"changed after the backup")
     calls.ask("DELETE", "/same")
     live.ok("state", "prune", "--content", "--yes")

@@ -132,6 +132,18 @@ def test_a_terminal_that_closes_cancels(live: Live) -> None:
     assert live.wait(found[0]["activationId"])["status"] == "CANCELLED"
 
 
+@pytest.mark.parametrize(
+    ("words", "code"), [(("skills", "invoke", "none"), 3), (("skills", "none"), 2), (("skills", "list"), 0)]
+)
+def test_an_error_that_cannot_be_written_has_its_exit_code(live: Live, words: tuple[str, ...], code: int) -> None:
+    live.skill("echo", "print(1)")
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [COMMAND, *words], cwd=live.root, env=live.environment, stdout=subprocess.PIPE, stderr=full
+        )
+    assert ran.returncode == code
+
+
 def test_a_second_signal_leaves_it_running_and_an_ignored_one_is_none(live: Live) -> None:
     gate = live.gate("gate")
     live.skill("long", f"open({str(gate)!r}).read()\nprint('finished', end='')")

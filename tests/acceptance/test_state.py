@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import tarfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from fabric_jobs.runtime.fabric_skill.http import Connection
 from tests.acceptance.live import PROJECT, Live, until
+from tests.archives import unpack
 
 ECHO = "print(message()['payload'], end='')"
 PENDING = "open(ROOT / 'gate').read(); print('through', end='')"
@@ -164,8 +164,7 @@ def test_an_archive_of_a_working_state_is_a_state_directory(live: Live) -> None:
     assert "other files" in live.ok("state", "backup", target).err
     assert target.stat().st_mode & 0o077 == 0
     assert sorted(path.name for path in copy.root.iterdir()) == ["copy.tar.gz", "skills"]
-    with tarfile.open(target) as archive:
-        archive.extractall(copy.state, filter="data")
+    unpack(target, copy.state)
     assert not list(copy.state.rglob("lock"))
     live.state.joinpath("attempts").rename(live.root / "away")  # the copy does not look at the original
     try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import tarfile
 from functools import cache
 from pathlib import Path
 
+from tests.archives import unpack
 from tests.clients.places import made, ran, root
 
 NEWEST = "0.42.1"
@@ -43,11 +43,7 @@ def _unpacked(place: Path) -> str:
     """Put the package beside the other packages of its environment."""
     (archive,) = place.glob("cortex-*.tar.gz")
     (packages,) = place.glob("lib/python*/site-packages")
-    with tarfile.open(archive) as source:
-        members = [each for each in source.getmembers() if each.name.split("/")[1:2] == ["cortex"]]
-        for member in members:
-            member.name = member.name.partition("/")[2]
-        source.extractall(packages, members, filter="data")
+    unpack(archive, packages, "--strip-components=1", f"{archive.name.removesuffix('.tar.gz')}/cortex")
     return "" if (packages / "cortex" / "client.py").is_file() else f"{archive.name} has no package 'cortex'"
 
 
