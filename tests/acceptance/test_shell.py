@@ -133,7 +133,8 @@ def test_a_terminal_that_closes_cancels(live: Live) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code"), [(("skills", "invoke", "none"), 3), (("skills", "none"), 2), (("skills", "list"), 0)]
+    ("words", "code"),
+    [(("skills", "invoke", "none", "--payload", "1"), 3), (("skills", "none"), 2), (("skills", "list"), 0)],
 )
 def test_an_error_that_cannot_be_written_has_its_exit_code(live: Live, words: tuple[str, ...], code: int) -> None:
     live.skill("echo", "print(1)")
