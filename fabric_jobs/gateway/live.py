@@ -98,8 +98,8 @@ class Live:
 
         A transaction wakes waiters before it answers who wrote in it. So who writes before it waits must watch before it writes.
         """
-        touched = asyncio.Event()
-        for key in keys:
+        touched, wanted = asyncio.Event(), set(keys)
+        for key in wanted:
             self._waiters.setdefault(key, set()).add(touched)
 
         async def wait(seconds: float) -> bool:
@@ -111,7 +111,7 @@ class Live:
         try:
             yield wait
         finally:
-            for key in keys:
+            for key in wanted:
                 waiting = self._waiters[key]
                 waiting.discard(touched)
                 if not waiting:
