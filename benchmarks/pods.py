@@ -89,8 +89,8 @@ async def _run_bare_job(cluster: Cluster, name: str, image: str, command: list[s
             if "Complete" in ended:
                 await cluster.delete("jobs", name)
                 return
-        if "Failed" in ended:
-            raise RuntimeError(f"the bare Job failed: {conditions}")
+            if "Failed" in ended:
+                raise RuntimeError(f"the bare Job failed: {conditions}")
     raise RuntimeError("the bare Job never ended")
 
 

@@ -72,9 +72,8 @@ def _state(task: Task, ready: Mapping[int, tuple[int, float]], waiting: Mapping[
         case TaskState.COMPLETE:
             return "succeeded"
         case TaskState.QUEUED | TaskState.STARTING:
-            return _waits(
-                max(task.created_at, task.not_before_at), now
-            )  # since its attempt ended, or the next one began
+            since = max(task.created_at, task.not_before_at)  # since its attempt ended, or the next one began
+            return _waits(since, now)
         case TaskState.ACTIVE if _is_ready(task, ready):
             return "running"
         case TaskState.ACTIVE:

@@ -83,7 +83,7 @@ print("begun", flush=True)
 while True:
     time.sleep(1000)
 """
-    (taker.directory / shipped.STOPPED).touch()
+    (taker.directory / shipped.STOP).touch()
     pod = start(PYTHON, "-c", code)
     taker.arrives(b"begun\n1\n")
     pod.process.send_signal(signal.SIGTERM)  # the cluster's, after all

@@ -18,7 +18,7 @@ WHOLE = "whole"  # the file that says that all has been sent
 FIRST = 0  # of several containers, the one whose output is sent
 OPEN = 256  # attempts of several containers that are remembered, so that their ledgers are not read again and again
 
-STOPPED = "stopped"  # the file that says that the program is to end
+STOP = "stopped"  # the file that says that the program is to end
 KILL = "kill"  # the file that says that the program has to end now, whatever its cluster allows it
 
 
@@ -39,7 +39,7 @@ def take(directory: Path, stream: str, offset: int, text: bytes) -> int:
 
 def asks(directory: Path) -> dict[str, bool]:
     """Return what the launcher is asked for with each answer: to let the program `end`, and to `kill` it."""
-    return {"end": (directory / STOPPED).exists(), "kill": (directory / KILL).exists()}
+    return {"end": (directory / STOP).exists(), "kill": (directory / KILL).exists()}
 
 
 def _append(directory: Path, stream: str, offset: int, text: bytes) -> int:

@@ -78,7 +78,7 @@ class KubernetesExecutor(Kept):
             if read_exit(directory) is not None:
                 return
             if (directory / specs.FILE).exists():
-                attempt_files.mark(directory / shipped.STOPPED)
+                attempt_files.mark(directory / shipped.STOP)
             self._loop.ask(self._controller.ping, PATIENCE_SECONDS)
             self._loop.post(lambda: self._controller.stop(directory, grace))
 

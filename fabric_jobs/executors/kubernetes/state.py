@@ -22,11 +22,11 @@ from fabric_jobs import whole_file
 from fabric_jobs.executors import attempt_files
 from fabric_jobs.executors.attempt_files.exits import read_exit, write_exit
 from fabric_jobs.executors.attempt_files.merging import is_merged
-from fabric_jobs.executors.attempt_files.shipped import WHOLE
+from fabric_jobs.executors.attempt_files.shipped import STOP, WHOLE
 from fabric_jobs.executors.attempt_files.texts import say, text
 from fabric_jobs.executors.base import LOST, NOT_STARTED, REFUSED, STOPPED, STREAMS, AttemptExit
 
-MADE, PLAIN, STOP, REMARKS = "made", "plain", "stopped", "remarks"
+MADE, PLAIN, REMARKS = "made", "plain", "remarks"
 NO_PYTHON = "its image has no python3, so stdout and stderr are one stream"
 NO_LINE = "only its image knows its program line, so stdout and stderr are one stream"
 
